@@ -1,0 +1,82 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A Transport opens connections to one feed. It never retries, queues or logs:
+// that is the caller's part. Open may be called again after the last Conn was
+// closed, as often as the caller likes, and from any goroutine.
+//
+// Open connects and returns once the feed is ready to be read. A token that is not
+// empty names the position after which the feed is to resume. ctx is the life of the
+// connection, not only of the call: when it ends, Open and Read return.
+//
+// A failure says what to do about it by its methods; see package retry.
+// ErrEnd means that the feed is complete.
+type Transport interface {
+	Open(ctx context.Context, token string) (Conn, error)
+}
+
+// A Conn is one connection to a feed.
+type Conn interface {
+	// Read returns the next message. It is called from one goroutine.
+	// After an error every further Read returns an error.
+	// io.EOF says that the server ended this connection in good order; the feed
+	// goes on. ErrEnd says that the feed is complete. A connection that ends
+	// inside a message is io.ErrUnexpectedEOF, and the partial message is lost.
+	Read() (Message, error)
+	// Close releases the connection and unblocks Read. It may be called from any
+	// goroutine and more than once, and returns within a second whatever the peer does.
+	Close() error
+}
+
+// ErrEnd says that a feed is complete and that there is nothing to reconnect to.
+var ErrEnd = errors.New("transport: the feed has ended")
+
+// A Message is what one Read brings: an event, or something said between events.
+type Message struct {
+	Data   []byte // the receiver's own; never reused or overwritten
+	Type   string
+	ID     string      // the event's own id, empty when it carries none
+	Header http.Header // header of the request that brought the event (webhooks)
+
+	// Kind tells events (decode.Data) from what is said between them.
+	Kind decode.Kind
+	// Delay is the reconnection time that a decode.Retry message asks for.
+	Delay time.Duration
+	// Gap says that the transport knows of a loss just before this message.
+	Gap *Gap
+	// More says that the next Read returns without waiting for the network.
+	// A transport that cannot tell leaves it false.
+	More bool
+	// Settle, if set, is called exactly once when the event is acknowledged (nil) or
+	// refused (the consumer's error). The refused event is the sender's to repeat.
+	Settle func(error)
+}
+
+// A Gap says that events may be missing. It is a value in the stream, in order.
+type Gap struct {
+	Reason GapReason
+	From   string // token of the last event before the gap; empty if unknown
+	To     string // token of the first event after the gap; empty if unknown
+	Key    string // whose sequence jumped (Sequence)
+	Missed uint64 // how many events are missing; 0 if unknown
+	Err    error  // what revealed the gap, if an error did
+}
+
+// GapReason says how a loss came about.
+type GapReason string
+
+const (
+	TokenRejected GapReason = "token rejected" // the server no longer knows the position
+	NoToken       GapReason = "no token"       // reconnected without a position to resume from
+	SequenceJump  GapReason = "sequence jump"  // the events' own numbering skips
+	Overflowed    GapReason = "overflow"       // dropped here because the buffer was full
+	Notice        GapReason = "notice"         // the server says so itself
+)
