@@ -1,0 +1,140 @@
+package retry
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// minDelay is the least there is between two attempts. It is also the least that a
+// server can ask for.
+const minDelay = 10 * time.Millisecond
+
+// A Backoff counts the failures of one subscription and decides what follows on each.
+// It is used from one goroutine. [Policy.Start] makes one.
+type Backoff struct {
+	policy  Policy
+	grown   [Permanent]*course // of each class; nil before its first failure in this run
+	attempt int                // failures in this run
+	since   time.Time          // when this run began
+}
+
+// course is how far a schedule has got in this run.
+type course struct {
+	Schedule
+	growth  backoff.BackOff
+	retried int
+}
+
+// A Failure is an attempt to connect that failed, or a connection that ended.
+type Failure struct {
+	Err    error         // why; io.EOF or nil when the server ended it in good order
+	Events int           // new events on this connection
+	Uptime time.Duration // from open to end; 0 if it never opened
+
+	// ServerDelay is the last reconnection time that the server named on this
+	// connection or an earlier one (the SSE field retry), as it was sent. 0: none.
+	ServerDelay time.Duration
+}
+
+// A Decision is what follows on a Failure.
+type Decision struct {
+	Class Class
+	Delay time.Duration // until the next attempt; at least 10 ms, or 0 with Stop
+	Stop  bool          // there is to be no further attempt
+
+	Attempt int           // failures without progress in a row; 0 when this connection made some
+	Elapsed time.Duration // since the last progress, or since Start
+}
+
+// Next takes note of a failure and decides what follows. A connection that made progress
+// starts a new run; if its failure is of class Network, Policy.Reconnect has the delay,
+// else the schedule of the class from its start.
+//
+// After TokenRejected the next attempt must present no token, or another one: the
+// decision is the same for all, what to present is the caller's.
+func (b *Backoff) Next(f Failure) Decision {
+	now := time.Now()
+	progress := f.Events > 0 || b.policy.Healthy > 0 && f.Uptime >= b.policy.Healthy
+	if progress {
+		b.grown, b.attempt, b.since = [Permanent]*course{}, 0, now
+	} else {
+		b.attempt++
+	}
+	d := Decision{Class: b.classify(f.Err), Attempt: b.attempt, Elapsed: now.Sub(b.since)}
+	c := b.course(d.Class, progress)
+	if c.Attempts < 0 || c.Attempts > 0 && c.retried >= c.Attempts {
+		d.Stop = true
+		return d
+	}
+	c.retried++
+	d.Delay = b.delay(c, d.Class, &f, progress)
+	if b.spent(d) {
+		d.Delay, d.Stop = 0, true
+	}
+	return d
+}
+
+func (b *Backoff) classify(err error) Class {
+	if b.policy.Classify != nil {
+		if c, ok := b.policy.Classify(err, b.attempt); ok && c <= Permanent {
+			return c
+		}
+	}
+	return Classify(err)
+}
+
+// course returns how far the schedule for a failure has got.
+func (b *Backoff) course(class Class, progress bool) *course {
+	if class == Permanent {
+		return &course{Schedule: never}
+	}
+	if progress && class == Network {
+		return &course{Schedule: b.policy.Reconnect, growth: b.policy.Reconnect.growth()}
+	}
+	if b.grown[class] == nil {
+		s := b.policy.schedule(class)
+		b.grown[class] = &course{Schedule: s, growth: s.growth()}
+	}
+	return b.grown[class]
+}
+
+// delay takes the next delay of c, raises its certain part to what the server asks for,
+// and adds the random part.
+func (b *Backoff) delay(c *course, class Class, f *Failure, progress bool) time.Duration {
+	certain, random := c.split(c.growth.NextBackOff())
+	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && class == Network {
+		if progress || c.constant() {
+			certain = asked
+		}
+		certain = max(certain, asked)
+	}
+	certain = max(certain, min(retryAfter(f.Err), b.policy.MaxRetryAfter))
+	return max(certain+draw(random), minDelay)
+}
+
+// spent tells whether the budget of the run does not reach as far as the next attempt.
+func (b *Backoff) spent(d Decision) bool {
+	p := &b.policy
+	return p.MaxAttempts > 0 && d.Attempt >= p.MaxAttempts ||
+		p.MaxElapsed > 0 && d.Delay > p.MaxElapsed-d.Elapsed
+}
+
+// retryAfter returns how long the server asks to wait, or 0.
+func retryAfter(err error) time.Duration {
+	var r interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &r) {
+		return 0
+	}
+	return min(max(r.RetryAfter(), 0), longest)
+}
+
+// statusCode returns the status of the response that err is about, or 0.
+func statusCode(err error) int {
+	var s interface{ StatusCode() int }
+	if !errors.As(err, &s) {
+		return 0
+	}
+	return s.StatusCode()
+}

@@ -1,0 +1,139 @@
+package retry
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// A Schedule says how delays grow over the failures of one class within a run, and how
+// many there may be.
+//
+// In a [Policy] each zero field has the value it has in [Default], so that a literal
+// names only what differs: Schedule{Max: 5 * time.Minute}.
+type Schedule struct {
+	// Initial is the first delay. What is below 10 ms means 10 ms.
+	// Default: that of Default, or Max if it is less.
+	Initial time.Duration
+	// Factor is what each delay is multiplied with to get the next one; 1 keeps it
+	// constant. Default: that of Default, which is 2 but for Reconnect.
+	Factor float64
+	// Step is what is added to each delay instead. Default: none, Factor applies.
+	Step time.Duration
+	// Max is the delay at which growth ends. A server may ask for more, and Jitter may
+	// add to it. Default: that of Default, or Initial if it is more.
+	Max time.Duration
+	// Jitter is the share of a delay that is added at random: 1 makes it up to twice as
+	// long. Negative: nothing is random. Default: full jitter, where the delay is a
+	// random part of what the schedule says, from none to all of it; a RateLimited one
+	// has 0.2, because coming back early is what it is a failure of.
+	Jitter float64
+	// Attempts is how many failures of the class in a run are answered with another
+	// attempt; the next one stops. math.MaxInt sets no limit. Negative: none is.
+	// Default: that of Default, which is no limit but for Auth and Protocol.
+	Attempts int
+}
+
+// longest keeps the sum of two delays within a time.Duration.
+const longest time.Duration = math.MaxInt64 / 2
+
+// or returns s with its zero fields taken from def.
+func (s Schedule) or(def Schedule) Schedule {
+	capped := s.Max != 0
+	s.Initial = cmp.Or(s.Initial, def.Initial)
+	s.Factor = cmp.Or(s.Factor, def.Factor)
+	s.Step = cmp.Or(s.Step, def.Step)
+	s.Max = min(cmp.Or(s.Max, def.Max), longest)
+	s.Jitter = cmp.Or(s.Jitter, def.Jitter)
+	s.Attempts = cmp.Or(s.Attempts, def.Attempts)
+	if capped {
+		s.Initial = min(s.Initial, s.Max)
+	}
+	s.Initial = min(s.Initial, longest)
+	s.Max = max(s.Initial, s.Max)
+	return s
+}
+
+// constant tells whether all delays are the same before jitter.
+func (s Schedule) constant() bool { return s.Step == 0 && s.Factor == 1 }
+
+// growth returns the delays of s before jitter.
+func (s Schedule) growth() backoff.BackOff {
+	if s.Step > 0 {
+		return &linear{schedule: s, next: s.Initial}
+	}
+	b := &backoff.ExponentialBackOff{
+		InitialInterval: s.Initial,
+		Multiplier:      s.Factor,
+		MaxInterval:     s.Max,
+		Stop:            backoff.Stop,
+		Clock:           backoff.SystemClock,
+	}
+	b.Reset()
+	return b
+}
+
+// linear is a backoff.BackOff that adds Step each time.
+type linear struct {
+	schedule Schedule
+	next     time.Duration
+}
+
+func (l *linear) Reset() { l.next = l.schedule.Initial }
+
+func (l *linear) NextBackOff() time.Duration {
+	d := l.next
+	l.next = min(d+min(l.schedule.Step, longest), l.schedule.Max)
+	return d
+}
+
+// split divides a delay into the part that is certain and the most of the part that is
+// random.
+func (s Schedule) split(d time.Duration) (certain, random time.Duration) {
+	switch {
+	case s.Jitter < 0:
+		return d, 0
+	case s.Jitter == 0:
+		return 0, d
+	}
+	return d, time.Duration(min(s.Jitter*float64(d), float64(longest)))
+}
+
+// draw returns a random delay from 0 to most, both included.
+func draw(most time.Duration) time.Duration {
+	return time.Duration(rand.Int64N(int64(most) + 1))
+}
+
+// problems returns what is wrong with s, without name of the schedule.
+func (s Schedule) problems() []error {
+	var errs []error
+	add := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf(field+": "+format, args...))
+	}
+	if s.Initial < 0 {
+		add("Initial", "%v is negative", s.Initial)
+	}
+	if s.Factor != 0 && !(s.Factor >= 1 && s.Factor <= math.MaxFloat64) {
+		add("Factor", "%v is not a finite number of 1 or more", s.Factor)
+	}
+	if s.Step < 0 {
+		add("Step", "%v is negative", s.Step)
+	}
+	if s.Step > 0 && s.Factor != 0 {
+		add("Step", "growth is by Step or by Factor, not by both")
+	}
+	if s.Max < 0 {
+		add("Max", "%v is negative", s.Max)
+	}
+	if s.Max > 0 && s.Initial > s.Max {
+		add("Max", "%v is less than Initial, %v", s.Max, s.Initial)
+	}
+	if math.IsNaN(s.Jitter) || math.IsInf(s.Jitter, 0) {
+		add("Jitter", "%v is not a finite number", s.Jitter)
+	}
+	return errs
+}
