@@ -1,0 +1,115 @@
+package mock
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A Step is one thing that a [Feed] does. The functions that return a Step make them;
+// a Step may be used in several scripts.
+type Step struct {
+	act    act
+	frame  decode.Frame  // sends
+	raw    []byte        // garbles
+	rest   time.Duration // pauses
+	code   int           // refuses with a status
+	header http.Header   // of that refusal
+}
+
+// act says what a Step does.
+type act uint8
+
+const (
+	sends act = iota // brings a frame
+	garbles
+	pauses
+	drops
+	stalls
+	ends
+	completes
+	refuses // fails the connect
+	answers // gives a status instead of a feed
+)
+
+// isEvent tells whether the step brings an event, which is what the log keeps.
+func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.Data }
+
+// turnsAway tells whether the step acts on an attempt instead of a connection.
+func (s Step) turnsAway() bool { return s.act == refuses || s.act == answers }
+
+// Event sends an event. Its id, if any, is the token from which a consumer resumes
+// behind it.
+func Event(id, data string) Step {
+	return Frame(decode.Frame{ID: id, Data: []byte(data)})
+}
+
+// Frame sends f as it is: an event with a type, a comment, or whatever else
+// [decode.Frame] can say. Truncated is not sent.
+func Frame(f decode.Frame) Step {
+	f.Data = bytes.Clone(f.Data)
+	return Step{act: sends, frame: f}
+}
+
+// Keepalive sends proof of life and nothing else: a comment (SSE), an empty line
+// (NDJSON).
+func Keepalive() Step { return Frame(decode.Frame{Kind: decode.Keepalive}) }
+
+// Retry asks for d between connections. NDJSON cannot say that and sends a keepalive.
+func Retry(d time.Duration) Step {
+	return Frame(decode.Frame{Kind: decode.Retry, Delay: d})
+}
+
+// Position moves the resume position to id without an event. An empty id means that
+// there is no position.
+func Position(id string) Step {
+	return Frame(decode.Frame{Kind: decode.Position, ID: id})
+}
+
+// Pause is silence on every connection for d, counted from when the script comes to it.
+// A consumer that reconnects meanwhile waits for the rest of it.
+func Pause(d time.Duration) Step { return Step{act: pauses, rest: d} }
+
+// Malformed sends bytes that are no frame. On a wire the consumer makes of them what it
+// can, and the script goes on. Without a wire the Read fails as it would for a consumer
+// that can make nothing of them, and the connection is over.
+func Malformed(raw []byte) Step { return Step{act: garbles, raw: bytes.Clone(raw)} }
+
+// Drop breaks the connection. The consumer reads io.ErrUnexpectedEOF; on a wire the
+// response is cut off before its end.
+func Drop() Step { return Step{act: drops} }
+
+// Stall is silence on an open connection until the consumer gives it up.
+func Stall() Step { return Step{act: stalls} }
+
+// End ends the connection in good order: io.EOF. The feed goes on with the next one.
+func End() Step { return Step{act: ends} }
+
+// Complete ends the feed: transport.ErrEnd for those who are connected and for every
+// later attempt, unless its token shows that it still has events to get. On a wire the
+// response ends and later attempts are answered 204. No step after it is played.
+func Complete() Step { return Step{act: completes} }
+
+// Refuse fails one attempt to connect with a network error: ECONNREFUSED, and on a wire,
+// where the handler comes too late for that, a connection that is reset before there is
+// a response. A connection that is open when the script comes to it breaks as with
+// [Drop].
+func Refuse() Step { return Step{act: refuses} }
+
+// Status answers one attempt with an HTTP status instead of a feed. A connection that is
+// open when the script comes to it breaks as with [Drop]. Without a wire a code of 400 or
+// above is a [transport.StatusError], 204 is transport.ErrEnd, and any other is a
+// [transport.ProtocolError].
+func Status(code int, header ...http.Header) Step {
+	s := Step{act: answers, code: code, header: make(http.Header)}
+	for _, h := range header {
+		for name, values := range h {
+			for _, v := range values {
+				s.header.Add(name, v)
+			}
+		}
+	}
+	return s
+}

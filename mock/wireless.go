@@ -1,0 +1,94 @@
+package mock
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// origin stands for the address of a feed that has none.
+const origin = "mock://feed"
+
+// Open connects without a wire. It is the method of transport.Transport.
+func (f *Feed) Open(ctx context.Context, token string) (transport.Conn, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s, away := f.open(token, nil)
+	if away != nil {
+		return nil, away.failure(token)
+	}
+	c := &wireless{session: s}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	return c, nil
+}
+
+// wireless is the Conn of a consumer that has no wire.
+type wireless struct {
+	session *session
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	err     error // of the Read that failed
+}
+
+func (c *wireless) Read() (transport.Message, error) {
+	if c.err != nil {
+		return transport.Message{}, c.err
+	}
+	step, more, err := c.session.next(c.ctx)
+	switch {
+	case err != nil:
+		c.err = err
+	case step.act == sends:
+		f := step.frame
+		return transport.Message{
+			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, More: more,
+		}, nil
+	case step.act == stalls:
+		<-c.ctx.Done()
+		c.err = context.Cause(c.ctx)
+	default:
+		c.err = step.breakage()
+		c.session.over(c.err)
+	}
+	return transport.Message{}, c.err
+}
+
+func (c *wireless) Close() error {
+	c.cancel(errClosed)
+	c.session.over(nil)
+	return nil
+}
+
+var errClosed = fmt.Errorf("mock: %w", net.ErrClosed)
+
+// breakage is what a Read fails with because of the step.
+func (s Step) breakage() error {
+	switch s.act {
+	case drops:
+		return fmt.Errorf("mock: connection dropped: %w", io.ErrUnexpectedEOF)
+	case ends:
+		return io.EOF
+	case completes:
+		return transport.ErrEnd
+	case garbles:
+		return &malformedError{len(s.raw)}
+	}
+	return errors.New("mock: not a step of an open connection")
+}
+
+func refused() error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+type malformedError struct{ n int }
+
+func (e *malformedError) Error() string  { return fmt.Sprintf("mock: %d bytes that are no frame", e.n) }
+func (e *malformedError) Protocol() bool { return true }
