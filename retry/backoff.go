@@ -2,6 +2,7 @@ package retry
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -55,6 +56,9 @@ type Decision struct {
 // After TokenRejected the next attempt must present no token, or another one: the
 // decision is the same for all, what to present is the caller's.
 func (b *Backoff) Next(f Failure) Decision {
+	if f.Err == nil {
+		f.Err = io.EOF
+	}
 	now := time.Now()
 	progress := f.Events > 0 || b.policy.Healthy > 0 && f.Uptime >= b.policy.Healthy
 	if progress {

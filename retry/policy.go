@@ -62,7 +62,7 @@ type Policy struct {
 }
 
 // Start returns a Backoff for one subscription, whose first run begins now.
-// A policy that Validate refuses works, somehow.
+// It does not fail: a Schedule that Validate refuses counts as zero.
 func (p Policy) Start() *Backoff {
 	return &Backoff{policy: p.orDefault(), since: time.Now()}
 }

@@ -41,8 +41,11 @@ type Schedule struct {
 // longest keeps the sum of two delays within a time.Duration.
 const longest time.Duration = math.MaxInt64 / 2
 
-// or returns s with its zero fields taken from def.
+// or returns s with its zero fields taken from def, or def if s makes no sense.
 func (s Schedule) or(def Schedule) Schedule {
+	if len(s.problems()) > 0 {
+		return def
+	}
 	capped := s.Max != 0
 	s.Initial = cmp.Or(s.Initial, def.Initial)
 	s.Factor = cmp.Or(s.Factor, def.Factor)
@@ -108,7 +111,7 @@ func draw(most time.Duration) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
 
-// problems returns what is wrong with s, without name of the schedule.
+// problems returns what is wrong with s. Each begins with the field.
 func (s Schedule) problems() []error {
 	var errs []error
 	add := func(field, format string, args ...any) {

@@ -1,0 +1,319 @@
+package retry_test
+
+import (
+	"errors"
+	"io"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/retry"
+)
+
+var (
+	nothing = retry.Failure{Err: io.EOF}            // 200, then closed with nothing
+	lost    = retry.Failure{Err: io.EOF, Events: 1} // a connection that made progress
+)
+
+// check takes a failure to b and compares the decision.
+func check(t *testing.T, b *retry.Backoff, f retry.Failure, want retry.Decision) {
+	t.Helper()
+	got := b.Next(f)
+	got.Elapsed = want.Elapsed
+	if got != want {
+		t.Errorf("Next(%+v)\n got %+v\nwant %+v", f, got, want)
+	}
+}
+
+// again is the decision to try again.
+func again(c retry.Class, delay time.Duration, attempt int) retry.Decision {
+	return retry.Decision{Class: c, Delay: delay, Attempt: attempt}
+}
+
+func TestProgressStartsAgain(t *testing.T) {
+	for name, progress := range map[string]retry.Failure{
+		"events":  {Err: io.ErrUnexpectedEOF, Events: 1},
+		"healthy": {Err: io.EOF, Uptime: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := still(retry.Default()).Start()
+			check(t, b, nothing, again(retry.Network, 500*ms, 1))
+			check(t, b, nothing, again(retry.Network, sec, 2))
+			check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 3))
+			check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 4))
+			check(t, b, progress, again(retry.Network, sec, 0))
+			check(t, b, nothing, again(retry.Network, 500*ms, 1))
+			check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 2))
+		})
+	}
+}
+
+func TestNoProgressEscalates(t *testing.T) {
+	for name, f := range map[string]retry.Failure{
+		"end in good order": {Err: io.EOF},
+		"nil":               {},
+		"almost healthy":    {Err: io.EOF, Uptime: time.Minute - 1},
+		"never opened":      {Err: errors.New("refused")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := still(retry.Default()).Start()
+			for i, d := range doubled(500*ms, 30*sec, 12) {
+				check(t, b, f, again(retry.Network, d, i+1))
+			}
+		})
+	}
+}
+
+// Each class goes on where it was, however the failures of a run alternate.
+func TestClassesGrowApart(t *testing.T) {
+	b := still(retry.Default()).Start()
+	check(t, b, nothing, again(retry.Network, 500*ms, 1))
+	check(t, b, retry.Failure{Err: status(429)}, again(retry.RateLimited, 5*sec, 2))
+	check(t, b, nothing, again(retry.Network, sec, 3))
+	check(t, b, retry.Failure{Err: status(429)}, again(retry.RateLimited, 10*sec, 4))
+	check(t, b, retry.Failure{Err: gone{410}}, again(retry.TokenRejected, sec, 5))
+}
+
+func TestProgressThenAnotherClass(t *testing.T) {
+	p := still(retry.Default())
+	b := p.Start()
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 2))
+	check(t, b, retry.Failure{Err: status(503), Events: 9}, again(retry.Server, sec, 0))
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 1))
+	check(t, b, retry.Failure{Err: status(401), Events: 9}, retry.Decision{Class: retry.Auth, Stop: true})
+	check(t, b, retry.Failure{Err: status(404), Uptime: time.Hour}, retry.Decision{Class: retry.Permanent, Stop: true})
+
+	b = p.Start()
+	for range 10 { // garbage after events, again and again, is not "three times"
+		check(t, b, retry.Failure{Err: garbage{}, Events: 1}, again(retry.Protocol, sec, 0))
+	}
+}
+
+func TestHealthy(t *testing.T) {
+	p := still(retry.Policy{Healthy: 5 * sec})
+	b := p.Start()
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5*sec - 1}, again(retry.Network, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5 * sec}, again(retry.Network, sec, 0))
+
+	p.Healthy = -1
+	b = p.Start()
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: math.MaxInt64}, again(retry.Network, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF}, again(retry.Network, sec, 2))
+	check(t, b, lost, again(retry.Network, sec, 0))
+
+	b = still(retry.Kubernetes()).Start()
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2*minute - 1}, again(retry.Network, 800*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: sec / 2}, again(retry.Network, 1600*ms, 2))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2 * minute}, again(retry.Network, 800*ms, 0))
+	check(t, b, retry.Failure{Err: io.EOF}, again(retry.Network, 800*ms, 1))
+}
+
+func TestAttempts(t *testing.T) {
+	stop := func(c retry.Class, attempt int) retry.Decision {
+		return retry.Decision{Class: c, Stop: true, Attempt: attempt}
+	}
+	t.Run("of a class", func(t *testing.T) {
+		p := still(retry.Default())
+		p.Server.Attempts = 2
+		b := p.Start()
+		check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
+		check(t, b, nothing, again(retry.Network, 500*ms, 2))
+		check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 3))
+		check(t, b, retry.Failure{Err: status(503)}, stop(retry.Server, 4))
+	})
+	t.Run("of all classes", func(t *testing.T) {
+		p := still(retry.Policy{MaxAttempts: 3})
+		b := p.Start()
+		check(t, b, nothing, again(retry.Network, 500*ms, 1))
+		check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 2))
+		check(t, b, lost, again(retry.Network, sec, 0))
+		check(t, b, nothing, again(retry.Network, 500*ms, 1))
+		check(t, b, nothing, again(retry.Network, sec, 2))
+		check(t, b, nothing, stop(retry.Network, 3))
+	})
+	t.Run("one", func(t *testing.T) {
+		b := still(retry.Policy{MaxAttempts: 1}).Start()
+		check(t, b, lost, again(retry.Network, sec, 0))
+		check(t, b, nothing, stop(retry.Network, 1))
+	})
+	t.Run("negative is no limit", func(t *testing.T) {
+		b := still(retry.Policy{MaxAttempts: -1, MaxElapsed: -1}).Start()
+		for i, d := range doubled(500*ms, 30*sec, 50) {
+			check(t, b, nothing, again(retry.Network, d, i+1))
+		}
+	})
+	t.Run("Auth needs them", func(t *testing.T) {
+		p := still(retry.Default())
+		p.Auth.Attempts = 1
+		b := p.Start()
+		check(t, b, retry.Failure{Err: status(401)}, again(retry.Auth, 5*sec, 1))
+		check(t, b, retry.Failure{Err: status(401)}, stop(retry.Auth, 2))
+	})
+	t.Run("reconnect off", func(t *testing.T) {
+		p := still(retry.Default())
+		p.Reconnect.Attempts = -1
+		b := p.Start()
+		check(t, b, nothing, again(retry.Network, 500*ms, 1))
+		check(t, b, lost, stop(retry.Network, 0))
+	})
+}
+
+func TestMaxElapsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := still(retry.Policy{MaxElapsed: 10 * sec}).Start()
+		play := func(f retry.Failure, want retry.Decision) {
+			t.Helper()
+			got := b.Next(f)
+			if got != want {
+				t.Errorf("Next(%+v)\n got %+v\nwant %+v", f, got, want)
+			}
+			time.Sleep(got.Delay)
+		}
+		play(nothing, retry.Decision{Delay: 500 * ms, Attempt: 1})
+		play(nothing, retry.Decision{Delay: sec, Attempt: 2, Elapsed: 500 * ms})
+		time.Sleep(time.Hour) // up, with events
+		play(lost, retry.Decision{Delay: sec})
+		play(nothing, retry.Decision{Delay: 500 * ms, Attempt: 1, Elapsed: sec})
+		play(nothing, retry.Decision{Delay: sec, Attempt: 2, Elapsed: 1500 * ms})
+		play(nothing, retry.Decision{Delay: 2 * sec, Attempt: 3, Elapsed: 2500 * ms})
+		play(nothing, retry.Decision{Delay: 4 * sec, Attempt: 4, Elapsed: 4500 * ms})
+		play(nothing, retry.Decision{Stop: true, Attempt: 5, Elapsed: 8500 * ms})
+	})
+}
+
+func TestMaxElapsedToTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := still(retry.Policy{MaxElapsed: 3 * sec, Network: retry.Schedule{Initial: sec, Factor: 1}})
+		b := p.Start()
+		for i := range 3 {
+			check(t, b, nothing, again(retry.Network, sec, i+1))
+			time.Sleep(sec)
+		}
+		if d := b.Next(nothing); !d.Stop || d.Elapsed != 3*sec || d.Delay != 0 {
+			t.Errorf("%+v, want Stop after 3 s", d)
+		}
+	})
+}
+
+// A day with a server that fails in the same way each time.
+func TestNeverSpins(t *testing.T) {
+	for name, f := range map[string]retry.Failure{
+		"200 then nothing": nothing,
+		"token rejected":   {Err: gone{410}},
+		"503":              {Err: status(503)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, start, attempts := retry.Default().Start(), time.Now(), 0
+			for time.Since(start) < 24*time.Hour {
+				d := b.Next(f)
+				if d.Stop {
+					t.Fatalf("%s: stopped after %v: %+v", name, time.Since(start), d)
+				}
+				time.Sleep(d.Delay)
+				attempts++
+			}
+			// Full jitter up to 30 s makes one in 15 s.
+			if most := 24 * 60 * 60 / 10; attempts > most {
+				t.Errorf("%s: %d attempts in a day, want at most %d", name, attempts, most)
+			}
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	const saturated = math.MaxInt64
+	for name, tt := range map[string]struct {
+		err  error
+		max  time.Duration
+		want []time.Duration
+	}{
+		"longer than the schedule":  {later{503, 10 * sec}, 0, []time.Duration{10 * sec, 10 * sec, 10 * sec, 10 * sec, 16 * sec, 32 * sec}},
+		"shorter than the schedule": {later{429, sec}, 0, []time.Duration{5 * sec, 10 * sec}},
+		"none":                      {later{503, 0}, 0, []time.Duration{sec, 2 * sec}},
+		"negative":                  {later{503, -time.Hour}, 0, []time.Duration{sec, 2 * sec}},
+		"above the cap":             {later{429, time.Hour}, 0, repeat(15*minute, 3)},
+		"saturated":                 {later{429, saturated}, 0, repeat(15*minute, 3)},
+		"saturated, no cap":         {later{429, saturated}, saturated, repeat(saturated/2, 3)},
+		"own cap":                   {later{503, time.Hour}, 20 * sec, []time.Duration{20 * sec, 20 * sec, 20 * sec, 20 * sec, 20 * sec, 32 * sec}},
+		"ignored":                   {later{503, time.Hour}, -1, []time.Duration{sec, 2 * sec}},
+		"token rejected":            {errors.Join(gone{410}, later{503, 9 * sec}), 0, repeat(9*sec, 3)},
+		"protocol":                  {errors.Join(garbage{}, later{200, 9 * sec}), 0, []time.Duration{9 * sec, 9 * sec, 9 * sec, -1}},
+		"permanent":                 {later{404, 9 * sec}, 0, []time.Duration{-1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := still(retry.Policy{MaxRetryAfter: tt.max})
+			checkDelays(t, p, retry.Failure{Err: tt.err}, tt.want)
+		})
+	}
+	t.Run("after progress", func(t *testing.T) {
+		f := retry.Failure{Err: errors.Join(io.EOF, mendable{true, later{0, 7 * sec}}), Events: 1}
+		checkDelays(t, still(retry.Default()), f, repeat(7*sec, 3))
+	})
+}
+
+func TestServerDelay(t *testing.T) {
+	const saturated = time.Duration(math.MaxInt64) // retry: 9999999999999999999
+	browser, def := still(retry.Browser()), still(retry.Default())
+	own := still(retry.Policy{MaxServerDelay: 2 * sec})
+	off := still(retry.Policy{MaxServerDelay: -1})
+	for name, tt := range map[string]struct {
+		policy retry.Policy
+		events int
+		delay  time.Duration
+		want   []time.Duration
+	}{
+		"reconnect":          {def, 1, 3 * sec, repeat(3*sec, 3)},
+		"reconnect, shorter": {def, 1, 100 * ms, repeat(100*ms, 3)},
+		"reconnect, 1 ns":    {def, 1, 1, repeat(10*ms, 3)},
+		"reconnect, none":    {def, 1, 0, repeat(sec, 3)},
+		"reconnect, huge":    {def, 1, saturated, repeat(5*minute, 3)},
+		"reconnect, bad":     {def, 1, -saturated, repeat(sec, 3)},
+		"network":            {def, 0, 3 * sec, []time.Duration{3 * sec, 3 * sec, 3 * sec, 4 * sec, 8 * sec}},
+		"network, shorter":   {def, 0, 100 * ms, []time.Duration{500 * ms, sec, 2 * sec}},
+		"network, huge":      {def, 0, saturated, repeat(5*minute, 3)},
+		"browser":            {browser, 0, sec, repeat(sec, 20)},
+		"browser, 1 ms":      {browser, 0, ms, repeat(10*ms, 3)},
+		"browser, longer":    {browser, 0, 20 * sec, repeat(20*sec, 20)},
+		"browser, huge":      {browser, 1, saturated, repeat(5*minute, 3)},
+		"own cap":            {own, 1, 3 * sec, repeat(2*sec, 3)},
+		"ignored":            {off, 1, 3 * sec, repeat(sec, 3)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := retry.Failure{Err: io.EOF, Events: tt.events, ServerDelay: tt.delay}
+			checkDelays(t, tt.policy, f, tt.want)
+		})
+	}
+	t.Run("another class", func(t *testing.T) {
+		f := retry.Failure{Err: status(503), ServerDelay: minute}
+		checkDelays(t, def, f, []time.Duration{sec, 2 * sec})
+	})
+}
+
+func TestClassifyHook(t *testing.T) {
+	var seen []int
+	p := still(retry.Default())
+	p.Classify = func(err error, attempt int) (retry.Class, bool) {
+		seen = append(seen, attempt)
+		var s status
+		switch {
+		case err == nil:
+			t.Error("the hook was asked about nil")
+		case errors.As(err, &s) && s == 400 && attempt <= 2:
+			return retry.Server, true
+		case errors.As(err, &s) && s == 503:
+			return retry.Class(99), true
+		}
+		return retry.Permanent, false
+	}
+	b := p.Start()
+	check(t, b, retry.Failure{Err: status(400)}, again(retry.Server, sec, 1))
+	check(t, b, retry.Failure{Err: status(400)}, again(retry.Server, 2*sec, 2))
+	check(t, b, retry.Failure{Err: status(400)}, retry.Decision{Class: retry.Permanent, Stop: true, Attempt: 3})
+	check(t, b, retry.Failure{Events: 1}, again(retry.Network, sec, 0))
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
+	if len(seen) != 5 || seen[2] != 3 || seen[3] != 0 {
+		t.Errorf("attempts %v", seen)
+	}
+}
