@@ -125,13 +125,13 @@ func (b *Backoff) spent(d Decision) bool {
 		p.MaxElapsed > 0 && d.Delay > p.MaxElapsed-d.Elapsed
 }
 
-// retryAfter returns how long the server asks to wait, or 0.
+// retryAfter returns how long the server asks to wait. What is not above 0 says nothing.
 func retryAfter(err error) time.Duration {
 	var r interface{ RetryAfter() time.Duration }
 	if !errors.As(err, &r) {
 		return 0
 	}
-	return min(max(r.RetryAfter(), 0), longest)
+	return r.RetryAfter()
 }
 
 // statusCode returns the status of the response that err is about, or 0.

@@ -97,6 +97,10 @@ func TestHealthy(t *testing.T) {
 	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5*sec - 1}, again(retry.Network, 500*ms, 1))
 	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5 * sec}, again(retry.Network, sec, 0))
 
+	b = still(retry.Policy{}).Start() // a minute by default
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: minute - 1}, again(retry.Network, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: minute}, again(retry.Network, sec, 0))
+
 	p.Healthy = -1
 	b = p.Start()
 	check(t, b, retry.Failure{Err: io.EOF, Uptime: math.MaxInt64}, again(retry.Network, 500*ms, 1))
@@ -247,6 +251,9 @@ func TestRetryAfter(t *testing.T) {
 			checkDelays(t, p, retry.Failure{Err: tt.err}, tt.want)
 		})
 	}
+	t.Run("cap of X", func(t *testing.T) {
+		checkDelays(t, still(retry.X()), retry.Failure{Err: later{429, time.Hour}}, repeat(16*minute, 3))
+	})
 	t.Run("after progress", func(t *testing.T) {
 		f := retry.Failure{Err: errors.Join(io.EOF, mendable{true, later{0, 7 * sec}}), Events: 1}
 		checkDelays(t, still(retry.Default()), f, repeat(7*sec, 3))
@@ -258,6 +265,7 @@ func TestServerDelay(t *testing.T) {
 	browser, def := still(retry.Browser()), still(retry.Default())
 	own := still(retry.Policy{MaxServerDelay: 2 * sec})
 	off := still(retry.Policy{MaxServerDelay: -1})
+	growing := still(retry.Policy{Reconnect: retry.Schedule{Factor: 3}})
 	for name, tt := range map[string]struct {
 		policy retry.Policy
 		events int
@@ -278,6 +286,7 @@ func TestServerDelay(t *testing.T) {
 		"browser, longer":    {browser, 0, 20 * sec, repeat(20*sec, 20)},
 		"browser, huge":      {browser, 1, saturated, repeat(5*minute, 3)},
 		"own cap":            {own, 1, 3 * sec, repeat(2*sec, 3)},
+		"reconnect, Factor":  {growing, 1, 100 * ms, repeat(100*ms, 3)},
 		"ignored":            {off, 1, 3 * sec, repeat(sec, 3)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,6 +39,11 @@ type gone struct{ status }
 
 func (gone) RejectsToken() bool { return true }
 
+// here says that the position was not the trouble.
+type here struct{ status }
+
+func (here) RejectsToken() bool { return false }
+
 // mendable says for itself whether it can be retried, and wraps another error.
 type mendable struct {
 	ok  bool
@@ -127,6 +132,8 @@ func TestClassifyBehaviour(t *testing.T) {
 
 		"410 in answer to a token": {gone{410}, retry.TokenRejected},
 		"wrapped 410":              {fmt.Errorf("open: %w", gone{410}), retry.TokenRejected},
+		"410 without a token":      {here{410}, retry.Permanent},
+		"503 without a token":      {here{503}, retry.Server},
 		"503 with Retry-After":     {later{503, time.Minute}, retry.Server},
 		"not to be retried":        {mendable{false, nil}, retry.Permanent},
 		"to be retried":            {mendable{true, nil}, retry.Network},

@@ -13,8 +13,8 @@ type Policy struct {
 	// Reconnect holds the delay after a connection that made progress and was then
 	// lost, or ended in good order. It never grows: with the next progress it is the
 	// first delay again, and without it the failure is one of the classes below.
-	// The SSE field retry takes its place. Of its Attempts only a negative
-	// number has a meaning. Default: 0 to 1 s at random.
+	// The SSE field retry takes its place, with as much at random on top as without it.
+	// Of Attempts only a negative number has a meaning. Default: 0 to 1 s at random.
 	Reconnect Schedule
 
 	// Network holds the delays after attempts and connections that brought nothing.

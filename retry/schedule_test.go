@@ -38,6 +38,7 @@ func TestSchedule(t *testing.T) {
 		"below the least":      {retry.Schedule{Initial: 1, Max: 1}, repeat(10*ms, 3)},
 		"grows over the least": {retry.Schedule{Initial: 4 * ms}, []time.Duration{10 * ms, 10 * ms, 16 * ms, 32 * ms}},
 		"huge":                 {retry.Schedule{Initial: forever, Max: forever}, repeat(forever/2, 3)},
+		"huge Initial":         {retry.Schedule{Initial: forever}, repeat(forever/2, 3)},
 		"huge Max":             {retry.Schedule{Initial: forever / 3, Factor: 2, Max: forever}, []time.Duration{forever / 3, forever / 2, forever / 2}},
 		"huge Step":            {retry.Schedule{Step: forever, Max: forever}, []time.Duration{500 * ms, forever / 2, forever / 2}},
 		"huge Factor":          {retry.Schedule{Factor: math.MaxFloat64}, []time.Duration{500 * ms, 30 * sec, 30 * sec}},
@@ -150,6 +151,8 @@ func FuzzNext(f *testing.F) {
 	f.Add(int64(0), 0.0, int64(0), int64(0), 0.0, int64(0), int64(0), int64(0), uint16(503), false)
 	f.Add(int64(sec), 2.0, int64(0), int64(minute), 1.0, int64(math.MaxInt64), int64(math.MaxInt64), int64(-1), uint16(429), false)
 	f.Add(int64(math.MaxInt64), 1e300, int64(0), int64(math.MaxInt64), 1e300, int64(1), int64(1), int64(math.MaxInt64), uint16(0), true)
+	f.Add(int64(math.MaxInt64), 1.0, int64(0), int64(0), 0.0, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), uint16(503), false)
+	f.Add(int64(math.MaxInt64), 1.0, int64(0), int64(0), 9.0, int64(0), int64(math.MaxInt64), int64(math.MaxInt64), uint16(0), false)
 	f.Add(int64(-1), -1.0, int64(math.MinInt64), int64(-9), -1.0, int64(-1), int64(-1), int64(math.MinInt64), uint16(408), true)
 	f.Fuzz(func(t *testing.T, initial int64, factor float64, step, most int64, jitter float64, after, asked, limit int64, code uint16, progress bool) {
 		s := retry.Schedule{Initial: time.Duration(initial), Factor: factor, Step: time.Duration(step), Max: time.Duration(most), Jitter: jitter}
@@ -174,6 +177,8 @@ func FuzzNext(f *testing.F) {
 				t.Fatalf("%+v is below the least delay", d)
 			case !d.Stop && limit > 0 && d.Delay < time.Duration(min(after, limit, math.MaxInt64/2)):
 				t.Fatalf("%+v undercuts Retry-After %v", d, time.Duration(after))
+			case d.Class == retry.Network && limit > 0 && d.Delay < time.Duration(min(asked, limit, math.MaxInt64/2)):
+				t.Fatalf("%+v undercuts retry %v", d, time.Duration(asked))
 			}
 		}
 	})
