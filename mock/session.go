@@ -2,6 +2,7 @@ package mock
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"time"
 
@@ -66,7 +67,7 @@ func (f *Feed) admit(s *session, token string) *Step {
 func (s Step) failure(token string) error {
 	switch {
 	case s.act == refuses:
-		return refused()
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: address(origin), Err: errRefused()}
 	case s.act == completes, s.act == answers && s.code == http.StatusNoContent:
 		return transport.ErrEnd
 	case s.act == answers && s.code >= http.StatusBadRequest:

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"syscall"
 
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -82,10 +80,6 @@ func (s Step) breakage() error {
 		return &malformedError{len(s.raw)}
 	}
 	return errors.New("mock: not a step of an open connection")
-}
-
-func refused() error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
 type malformedError struct{ n int }

@@ -1,0 +1,138 @@
+package mock
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// SSE returns a handler that plays the feed as server-sent events (WHATWG HTML, section
+// 9.2). Line ends within data reach the consumer as LF. An event whose id or type holds
+// a line end or NUL cannot be sent and breaks the connection; [Attempt.Err] says so.
+func (f *Feed) SSE() http.Handler { return f.handler("text/event-stream", appendSSE) }
+
+// NDJSON returns a handler that plays the feed as lines of JSON. An event whose data is a
+// JSON object is sent as it is, on one line: what of it is the token is between its
+// author and the consumer. Any other event becomes
+//
+//	{"id":"7","type":"update","data":"text"}
+//
+// without id and type where it has none, and a position becomes {"id":"7"}.
+func (f *Feed) NDJSON() http.Handler { return f.handler("application/x-ndjson", appendNDJSON) }
+
+// An encoder appends what a step is on the wire.
+type encoder func(b []byte, s Step) ([]byte, error)
+
+func (f *Feed) handler(mediaType string, encode encoder) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Only when the request has been read does net/http notice that its client goes.
+		io.Copy(io.Discard, r.Body)
+		if r.ProtoMajor == 1 {
+			// An attempt is a connection of its own: on a used one, net/http's client
+			// repeats a request that fails, and the script would see two.
+			w.Header().Set("Connection", "close")
+		}
+		s, away := f.open(f.token(r), r.Header.Clone())
+		if away != nil {
+			turnAway(w, *away)
+			return
+		}
+		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Cache-Control", "no-cache")
+		err := s.play(r.Context(), w, encode)
+		s.over(err)
+		switch {
+		case err == nil || err == io.EOF || err == transport.ErrEnd:
+		case errors.Is(err, http.ErrNotSupported):
+			http.Error(w, "mock: this server cannot stream", http.StatusInternalServerError)
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
+
+func (f *Feed) token(r *http.Request) string {
+	if f.Token != nil {
+		return f.Token(r)
+	}
+	return cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("since"))
+}
+
+// play sends what happens until the connection is over, and returns why the feed has
+// ended it: nil if the consumer did.
+func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encoder) error {
+	wire := http.NewResponseController(w)
+	// The header must not wait for the first event, which may be long in coming.
+	if err := wire.Flush(); errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	var buf []byte
+	for {
+		step, _, err := s.next(ctx)
+		if err != nil {
+			return nil
+		}
+		switch step.act {
+		case sends, garbles:
+			if buf, err = encode(buf[:0], step); err != nil {
+				return err
+			}
+			if !send(w, wire, buf) {
+				return nil
+			}
+		case stalls:
+			<-ctx.Done()
+			return nil
+		default:
+			return step.breakage()
+		}
+	}
+}
+
+// send reports false if the consumer is gone.
+func send(w io.Writer, wire *http.ResponseController, b []byte) bool {
+	if _, err := w.Write(b); err != nil {
+		return false
+	}
+	return wire.Flush() == nil
+}
+
+// turnAway answers an attempt that gets no feed.
+func turnAway(w http.ResponseWriter, s Step) {
+	switch s.act {
+	case refuses:
+		hangUp(w)
+		panic(http.ErrAbortHandler) // hijacking is not for HTTP/2
+	case completes:
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	for name, values := range s.header {
+		w.Header()[name] = values
+	}
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	w.WriteHeader(s.code)
+	io.WriteString(w, http.StatusText(s.code)+"\n")
+}
+
+// hangUp resets the connection, if it can be had.
+func hangUp(w http.ResponseWriter) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
+		c = t.NetConn()
+	}
+	if t, ok := c.(interface{ SetLinger(int) error }); ok {
+		t.SetLinger(0)
+	}
+	c.Close()
+}

@@ -1,0 +1,321 @@
+package mock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Network is a small internet in memory: hosts that listen, and connections to them.
+// A connection behaves like one of TCP: each direction holds 64 KiB and then makes its
+// writer wait; deadlines, CloseWrite and SetLinger(0) do what they do on a *net.TCPConn;
+// errors are *net.OpError around the errno of a real network. Waiting on it lets the
+// time of a synctest bubble go on.
+//
+// All its methods may be called from any goroutine. It starts none.
+type Network struct {
+	mu        sync.Mutex
+	listeners map[string]*listener // by host:port; an empty host is any host
+	hosts     map[string]bool      // that ever listened
+	ends      map[*conn]struct{}   // that are open
+	port      int                  // given out last
+	closed    bool
+	changed   signal
+}
+
+const (
+	firstPort = 49152 // of the range that is free for all (RFC 6335, section 6)
+	backlog   = 128   // connections that a listener keeps until they are accepted
+	closeWait = 5 * time.Second
+)
+
+// dialer is the address of whoever dials: documentation only (RFC 5737, section 3).
+var dialer = net.IPv4(192, 0, 2, 1)
+
+// NewNetwork returns a network on which nobody listens.
+func NewNetwork() *Network {
+	return &Network{
+		listeners: make(map[string]*listener), hosts: make(map[string]bool), ends: make(map[*conn]struct{}),
+		port: firstPort - 1,
+	}
+}
+
+// Listen announces on "host:port". Without a host it takes what is dialed to the port
+// of any host, and with port 0 it picks a free one.
+func (n *Network) Listen(addr string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, listenError(addr, err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, listenError(addr, net.ErrClosed)
+	}
+	if port == "0" {
+		port = strconv.Itoa(n.nextPort())
+	}
+	host = canonical(host)
+	addr = net.JoinHostPort(host, port)
+	if n.listeners[addr] != nil {
+		return nil, listenError(addr, os.NewSyscallError("bind", syscall.EADDRINUSE))
+	}
+	l := &listener{network: n, addr: address(addr), queue: make(chan *conn, backlog), done: make(chan struct{})}
+	n.listeners[addr] = l
+	n.hosts[host] = true
+	return l, nil
+}
+
+func listenError(addr string, err error) error {
+	return &net.OpError{Op: "listen", Net: "tcp", Addr: address(addr), Err: err}
+}
+
+// Dial connects to a listener. It can be the DialContext of a [net/http.Transport].
+// A host that nobody has ever listened on is a *net.DNSError, a port without a listener is
+// ECONNREFUSED. While the listener has a full backlog, Dial waits, as long as ctx lives.
+func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	fail := func(err error) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: address(addr), Err: err}
+	}
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return fail(net.UnknownNetworkError(network))
+	}
+	if ctx.Err() != nil {
+		return fail(ctx.Err())
+	}
+	l, err := n.resolve(addr)
+	if err != nil {
+		return fail(err)
+	}
+	client, server := n.connect(address(addr))
+	select {
+	case l.queue <- server:
+	case <-l.done:
+		client.drop()
+		server.drop()
+		return fail(errRefused())
+	case <-ctx.Done():
+		client.drop()
+		server.drop()
+		return fail(ctx.Err())
+	}
+	select {
+	case <-l.done: // it may have emptied its queue before this connection came
+		l.empty()
+	default:
+	}
+	return client, nil
+}
+
+func (n *Network) resolve(addr string) (*listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	host = canonical(host)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, os.NewSyscallError("connect", syscall.ENETUNREACH)
+	}
+	for _, h := range []string{host, ""} {
+		if l := n.listeners[net.JoinHostPort(h, port)]; l != nil {
+			return l, nil
+		}
+	}
+	if !n.hosts[host] && !n.hosts[""] {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	return nil, errRefused()
+}
+
+func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
+
+func errRefused() error { return os.NewSyscallError("connect", syscall.ECONNREFUSED) }
+
+// connect makes the two ends of a connection.
+func (n *Network) connect(addr net.Addr) (client, server *conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	from := &net.TCPAddr{IP: dialer, Port: n.nextPort()}
+	up, down := newPipe(), newPipe()
+	client = &conn{network: n, local: from, remote: addr, dialed: true, tx: up, rx: down}
+	server = &conn{network: n, local: addr, remote: from, tx: down, rx: up}
+	n.ends[client], n.ends[server] = struct{}{}, struct{}{}
+	return client, server
+}
+
+func (n *Network) nextPort() int {
+	n.port++
+	if n.port > 65535 {
+		n.port = firstPort
+	}
+	return n.port
+}
+
+// forget strikes off an end that is being closed. It reports false if it was already.
+func (n *Network) forget(c *conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, open := n.ends[c]; !open {
+		return false
+	}
+	delete(n.ends, c)
+	n.changed.fire()
+	return true
+}
+
+// open returns the ends that are open.
+func (n *Network) open() []*conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]*conn, 0, len(n.ends))
+	for c := range n.ends {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Reset breaks every connection that is open: whatever is under way is lost, and both
+// ends get ECONNRESET.
+func (n *Network) Reset() {
+	for _, c := range n.open() {
+		c.rx.reset()
+		c.tx.reset()
+	}
+}
+
+// Cut makes every open connection half-open, as if the cable were pulled. What has
+// arrived can be read, and after that there is silence: neither bytes nor the end of the
+// connection get through. Writes succeed until 64 KiB are under way, deadlines go off.
+// Connections that are dialed later work.
+func (n *Network) Cut() {
+	for _, c := range n.open() {
+		c.rx.sever()
+		c.tx.sever()
+	}
+}
+
+// Close closes the listeners, resets every connection, and waits until both ends of each
+// have been closed by those who use them, for at most five seconds. The error then names
+// the ends that are left.
+func (n *Network) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	n.shut()
+	return errors.Join(n.left(ctx)...)
+}
+
+// shut closes the listeners and resets the connections.
+func (n *Network) shut() {
+	n.mu.Lock()
+	n.closed = true
+	var all []*listener
+	for _, l := range n.listeners {
+		all = append(all, l)
+	}
+	n.mu.Unlock()
+	for _, l := range all {
+		l.Close()
+	}
+	n.Reset()
+}
+
+// left waits until no end is open or ctx is over, and then returns an error for each
+// that is.
+func (n *Network) left(ctx context.Context) (errs []error) {
+	for {
+		n.mu.Lock()
+		idle, wake := len(n.ends) == 0, n.changed.wait()
+		n.mu.Unlock()
+		if idle {
+			return nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		pause(ctx, wake, time.Time{})
+	}
+	for _, c := range n.open() {
+		errs = append(errs, c.unclosed())
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errs
+}
+
+func (c *conn) unclosed() error {
+	from, to, end := c.remote, c.local, "accepting"
+	if c.dialed {
+		from, to, end = c.local, c.remote, "dialing"
+	}
+	return fmt.Errorf("mock: connection %s -> %s: the %s end was not closed", from, to, end)
+}
+
+// drop resets and closes an end that nobody uses.
+func (c *conn) drop() {
+	c.abrupt.Store(true)
+	c.Close()
+}
+
+type listener struct {
+	network *Network
+	addr    address
+	queue   chan *conn
+	done    chan struct{}
+}
+
+func (l *listener) Addr() net.Addr { return l.addr }
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case <-l.done:
+		return nil, l.failed("accept")
+	default:
+	}
+	select {
+	case <-l.done:
+		return nil, l.failed("accept")
+	case c := <-l.queue:
+		return c, nil
+	}
+}
+
+// Close resets what has not been accepted.
+func (l *listener) Close() error {
+	n := l.network
+	n.mu.Lock()
+	if n.listeners[string(l.addr)] != l {
+		n.mu.Unlock()
+		return l.failed("close")
+	}
+	delete(n.listeners, string(l.addr))
+	close(l.done)
+	n.mu.Unlock()
+	l.empty()
+	return nil
+}
+
+func (l *listener) empty() {
+	for {
+		select {
+		case c := <-l.queue:
+			c.drop()
+		default:
+			return
+		}
+	}
+}
+
+func (l *listener) failed(op string) error {
+	return &net.OpError{Op: op, Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
+}

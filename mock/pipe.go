@@ -1,0 +1,241 @@
+package mock
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// capacity is how many bytes one direction of a connection holds. A writer waits when
+// they are used up.
+const capacity = 64 << 10
+
+// A pipe is one direction of a connection: the memory of two kernels and the wire
+// between them. Everybody who waits does so on cond, which a synctest bubble recognizes
+// as waiting.
+type pipe struct {
+	mu   sync.Mutex
+	cond sync.Cond
+
+	arrived bytes.Buffer
+	held    bytes.Buffer // written since the wire was cut
+	cut     bool
+	writing bool // a Write is under way; the next one must not get between its bytes
+
+	// What the reader knows.
+	readClosed bool  // its own end is closed
+	readErr    error // the connection was reset
+	eof        bool
+	readBy     deadline
+
+	// What the writer knows.
+	writeClosed bool  // its own end is closed
+	writeShut   bool  // by CloseWrite
+	writeErr    error // the peer has closed or reset the connection
+	writeBy     deadline
+}
+
+func newPipe() *pipe {
+	p := new(pipe)
+	p.cond.L = &p.mu
+	return p
+}
+
+func (p *pipe) read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		switch {
+		case p.readClosed:
+			return 0, net.ErrClosed
+		case p.readErr != nil:
+			return 0, p.readErr
+		case len(b) == 0:
+			return 0, nil
+		case p.readBy.past:
+			return 0, os.ErrDeadlineExceeded
+		case p.arrived.Len() > 0:
+			p.cond.Broadcast()
+			return p.arrived.Read(b)
+		case p.eof:
+			return 0, io.EOF
+		}
+		p.cond.Wait()
+	}
+}
+
+func (p *pipe) write(b []byte) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.writing {
+		if err := p.refusal(); err != nil {
+			return 0, err
+		}
+		p.cond.Wait()
+	}
+	p.writing = true
+	defer func() {
+		p.writing = false
+		p.cond.Broadcast()
+	}()
+	for {
+		if err := p.refusal(); err != nil {
+			return n, err
+		}
+		n += p.take(b[n:])
+		if n == len(b) {
+			return n, nil
+		}
+		p.cond.Wait()
+	}
+}
+
+// refusal is why nothing can be written.
+func (p *pipe) refusal() error {
+	switch {
+	case p.writeClosed:
+		return net.ErrClosed
+	case p.writeErr != nil:
+		return p.writeErr
+	case p.writeShut:
+		return os.NewSyscallError("write", syscall.EPIPE)
+	case p.writeBy.past:
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// take accepts as much of b as there is room for.
+func (p *pipe) take(b []byte) int {
+	b = b[:min(len(b), capacity-p.arrived.Len()-p.held.Len())]
+	if len(b) == 0 {
+		return 0
+	}
+	if p.cut {
+		p.held.Write(b)
+	} else {
+		p.arrived.Write(b)
+	}
+	p.cond.Broadcast()
+	return len(b)
+}
+
+// closeReader closes the reader's end. The writer learns of it unless the wire is cut.
+func (p *pipe) closeReader() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readClosed = true
+	p.readBy.stop()
+	if !p.cut {
+		p.fail(&p.writeErr, "write")
+		p.discard()
+	}
+	p.cond.Broadcast()
+}
+
+// closeWriter closes the writer's end: the reader gets what was written, and then the
+// end of it. An abrupt close is a reset instead, and takes back what was not read.
+func (p *pipe) closeWriter(abrupt bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writeClosed = true
+	p.writeBy.stop()
+	switch {
+	case p.cut:
+	case abrupt:
+		p.fail(&p.readErr, "read")
+		p.discard()
+	default:
+		p.eof = true
+	}
+	p.cond.Broadcast()
+}
+
+// shutWriter ends what is written, and leaves the connection open.
+func (p *pipe) shutWriter() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writeClosed {
+		return net.ErrClosed
+	}
+	p.writeShut = true
+	p.eof = p.eof || !p.cut
+	p.cond.Broadcast()
+	return nil
+}
+
+// reset breaks the direction for both ends, over a cut wire too.
+func (p *pipe) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail(&p.readErr, "read")
+	p.fail(&p.writeErr, "write")
+	p.discard()
+	p.cond.Broadcast()
+}
+
+// sever cuts the wire: from now on nothing arrives.
+func (p *pipe) sever() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+}
+
+func (p *pipe) fail(err *error, call string) {
+	if *err == nil {
+		*err = os.NewSyscallError(call, syscall.ECONNRESET)
+	}
+}
+
+func (p *pipe) discard() {
+	p.arrived = bytes.Buffer{}
+	p.held = bytes.Buffer{}
+}
+
+// A deadline wakes those who wait on a pipe. It is guarded by the pipe's mutex.
+type deadline struct {
+	timer *time.Timer
+	past  bool
+}
+
+// setDeadline sets one of the pipe's deadlines; a zero t takes it away. Closed is what
+// tells that the end is closed.
+func (p *pipe) setDeadline(d *deadline, closed *bool, t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if *closed {
+		return net.ErrClosed
+	}
+	d.stop()
+	if t.IsZero() {
+		return nil
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		d.past = true
+		p.cond.Broadcast()
+		return nil
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(left, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if d.timer == timer { // it may have been set anew as this one went off
+			d.past = true
+			p.cond.Broadcast()
+		}
+	})
+	d.timer = timer
+	return nil
+}
+
+func (d *deadline) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	*d = deadline{}
+}

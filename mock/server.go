@@ -1,0 +1,146 @@
+package mock
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Server is net/http's server on a [Network] of its own. It answers under every host
+// name, on port 80 and, with TLS and HTTP/2, on port 443, so that code under test keeps
+// the URLs of production; a http.ServeMux tells hosts apart. Other hosts and ports can
+// be added with Listen.
+type Server struct {
+	*Network
+
+	// URL is http://feed.test, for those who have no URL of their own. The same with
+	// https works too.
+	URL string
+
+	handler http.Handler
+	http    *http.Server
+	client  *http.Client
+	cancel  context.CancelFunc // ends the context of every handler
+	serving sync.WaitGroup
+
+	mu      sync.Mutex
+	calls   map[*call]struct{}
+	panics  []error
+	changed signal
+}
+
+// A call is a handler at work.
+type call struct {
+	what  string
+	since time.Time
+}
+
+// NewServer starts a server that answers with handler. Close must be called.
+func NewServer(handler http.Handler) *Server {
+	ctx, cancel := context.WithCancel(context.Background())
+	ca := newAuthority()
+	s := &Server{
+		Network: NewNetwork(), URL: "http://feed.test",
+		handler: handler, cancel: cancel, calls: make(map[*call]struct{}),
+	}
+	s.http = &http.Server{
+		Handler:     http.HandlerFunc(s.serve),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		// Serve prepares HTTP/2 for ServeTLS only if it finds it named here.
+		TLSConfig: &tls.Config{GetCertificate: ca.certificate, NextProtos: []string{"h2", "http/1.1"}},
+		ErrorLog:  log.New(io.Discard, "", 0),
+	}
+	s.client = &http.Client{Transport: &http.Transport{
+		DialContext:       s.Dial,
+		TLSClientConfig:   &tls.Config{RootCAs: ca.pool()},
+		ForceAttemptHTTP2: true,
+	}}
+	s.start(":80", s.http.Serve)
+	s.start(":443", func(l net.Listener) error { return s.http.ServeTLS(l, "", "") })
+	return s
+}
+
+func (s *Server) start(addr string, serve func(net.Listener) error) {
+	l, err := s.Listen(addr)
+	if err != nil {
+		panic(err) // nobody else is on this network yet
+	}
+	s.serving.Go(func() { serve(l) })
+}
+
+// Client returns the client that reaches the server: it dials on its network and trusts
+// its certificates. It is the same one each time, and has no Timeout.
+func (s *Server) Client() *http.Client { return s.client }
+
+// Close stops the server. It cancels the contexts of the handlers, breaks all
+// connections, and waits until the handlers have returned and the connections are closed
+// by those who use them, for at most five seconds. The error then names what is left:
+// a handler that does not heed its context, a response body that nobody closed. A
+// handler that has panicked is named too.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	s.cancel()
+	s.http.Close()
+	s.client.CloseIdleConnections()
+	s.shut()
+	s.serving.Wait()
+	errs := s.running(ctx)
+	return errors.Join(append(errs, s.left(ctx)...)...)
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	c := &call{what: r.Method + " " + r.Host + r.URL.Path, since: time.Now()}
+	s.mu.Lock()
+	s.calls[c] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		v := recover()
+		s.finish(c, v)
+		if v != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	s.handler.ServeHTTP(w, r)
+}
+
+func (s *Server) finish(c *call, v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.calls, c)
+	if v != nil && v != http.ErrAbortHandler {
+		s.panics = append(s.panics, fmt.Errorf("mock: handler of %s panicked: %v\n%s", c.what, v, debug.Stack()))
+	}
+	s.changed.fire()
+}
+
+// running waits until no handler is at work or ctx is over, and then returns an error
+// for each that is, and for each that has panicked.
+func (s *Server) running(ctx context.Context) (errs []error) {
+	for {
+		s.mu.Lock()
+		idle, wake := len(s.calls) == 0, s.changed.wait()
+		s.mu.Unlock()
+		if idle || ctx.Err() != nil {
+			break
+		}
+		pause(ctx, wake, time.Time{})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.calls {
+		errs = append(errs, fmt.Errorf("mock: handler of %s is still running after %v", c.what, time.Since(c.since)))
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return append(errs, s.panics...)
+}

@@ -1,0 +1,216 @@
+package mock_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+)
+
+// serve starts a server that is closed, and must have nothing left, when the test ends.
+func serve(t *testing.T, h http.Handler) *mock.Server {
+	t.Helper()
+	srv := mock.NewServer(h)
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return srv
+}
+
+func get(t *testing.T, srv *mock.Server, url string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := srv.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// ticks sends a line each hour.
+func ticks(w http.ResponseWriter, r *http.Request) {
+	for {
+		io.WriteString(w, r.Proto+" "+r.Host+"\n")
+		http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Hour):
+		}
+	}
+}
+
+func TestServerInABubble(t *testing.T) {
+	for _, tt := range []struct{ url, proto, host string }{
+		{"http://feed.test", "HTTP/1.1", "feed.test"},
+		{"https://feed.test", "HTTP/2.0", "feed.test"},
+		{"https://stream.example.com/v1?x=y", "HTTP/2.0", "stream.example.com"},
+		{"https://127.0.0.1/", "HTTP/2.0", "127.0.0.1"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := serve(t, http.HandlerFunc(ticks))
+			start := time.Now()
+			lines := bufio.NewScanner(get(t, srv, tt.url).Body)
+			for range 72 {
+				if !lines.Scan() || lines.Text() != tt.proto+" "+tt.host {
+					t.Fatalf("%s: got %q, %v", tt.url, lines.Text(), lines.Err())
+				}
+			}
+			if d := time.Since(start); d != 71*time.Hour {
+				t.Errorf("%s: took %v", tt.url, d)
+			}
+		})
+	}
+}
+
+func TestServerOutsideABubble(t *testing.T) {
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+	body, err := io.ReadAll(get(t, srv, "https://feed.test").Body)
+	if err != nil || string(body) != "hello" {
+		t.Errorf("got %q, %v", body, err)
+	}
+}
+
+// Close names a handler that does not return, a hijacked connection and a body that
+// nobody closes, and does not wait for ever.
+func TestServerCloseNamesWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		mux := http.NewServeMux()
+		mux.HandleFunc("/stuck", func(http.ResponseWriter, *http.Request) { <-release })
+		mux.HandleFunc("/hijacked", func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+			}
+			go func() {
+				<-release
+				c.Close()
+			}()
+		})
+		srv := mock.NewServer(mux)
+		for _, path := range []string{"/stuck", "/hijacked"} {
+			go func() {
+				resp, err := srv.Client().Get(srv.URL + path + "?secret=1")
+				if err == nil {
+					t.Errorf("%s: %v", path, resp.Status)
+				}
+			}()
+		}
+		synctest.Wait()
+		start := time.Now()
+		err := srv.Close()
+		if d := time.Since(start); d != 5*time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		for _, want := range []string{"handler of GET feed.test/stuck is still running", "-> feed.test:80: the accepting end was not closed"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Close: %v, want it to say %q", err, want)
+			}
+		}
+		if strings.Contains(err.Error(), "secret") || strings.Count(err.Error(), "\n") != 1 {
+			t.Errorf("Close: %v, want two lines without the query", err)
+		}
+	})
+}
+
+func TestServerCloseNamesABodyThatNobodyClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := mock.NewServer(http.HandlerFunc(ticks))
+		resp, err := srv.Client().Get(srv.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Close(); err == nil || !strings.Contains(err.Error(), "-> feed.test:80: the dialing end was not closed") {
+			t.Errorf("Close: %v", err)
+		}
+		resp.Body.Close()
+		synctest.Wait()
+		if err := srv.Close(); err != nil {
+			t.Errorf("Close after the body was closed: %v", err)
+		}
+	})
+}
+
+func TestServerCloseEndsTheContextOfAHijacker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan error, 1)
+		srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			<-r.Context().Done()
+			done <- r.Context().Err()
+		}))
+		c, err := srv.Dial(t.Context(), "tcp", "feed.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: feed.test\r\n\r\n")
+		synctest.Wait()
+		c.Close()
+		if err := srv.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := <-done; err != context.Canceled {
+			t.Errorf("the handler's context: %v", err)
+		}
+	})
+}
+
+func TestServerCloseReportsAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := mock.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }))
+		if _, err := srv.Client().Get(srv.URL + "/x"); !errors.Is(err, io.EOF) {
+			t.Errorf("Get: %v, want a connection that breaks", err)
+		}
+		err := srv.Close()
+		if err == nil || !strings.Contains(err.Error(), "handler of GET feed.test/x panicked: boom") ||
+			!strings.Contains(err.Error(), "server_test.go") {
+			t.Errorf("Close: %v, want the panic and where it was", err)
+		}
+	})
+}
+
+func TestServerHasMoreHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := serve(t, http.NotFoundHandler())
+		l, err := srv.Listen("other.test:8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })}
+		go other.Serve(l)
+		defer other.Close()
+		if resp := get(t, srv, "http://other.test:8080"); resp.StatusCode != http.StatusTeapot {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+		if resp := get(t, srv, "http://other.test"); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+		_, err = srv.Client().Get("http://other.test:81")
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("Get: %v, want ECONNREFUSED", err)
+		}
+		srv.Client().CloseIdleConnections()
+	})
+}
