@@ -1,3 +1,33 @@
+// Package transport opens connections to feeds and reads them message by message.
+// [HTTP] is a feed that arrives as the body of a long-lived response. Whatever keeps the
+// small contract of [Transport] and [Conn] can be subscribed to.
+//
+// # Delivery
+//
+// A transport delivers what one connection brings, in order, and holds no more than the
+// message being read. It never retries, queues or logs. What it knows to be lost, it says:
+// as a [Gap] on the message behind the loss. A partial message is never delivered.
+// Whether a connection ended well is told apart: io.EOF (reconnect), [ErrEnd] (done),
+// io.ErrUnexpectedEOF (cut off).
+//
+// # Errors
+//
+// An error says by its methods what can be done about it: StatusCode() int, RetryAfter()
+// time.Duration, RejectsToken() bool, Timeout() bool, Protocol() bool, and Retryable() bool,
+// which only those errors have that know the answer. One without any of them is a failure
+// of the network. The texts name an origin (scheme and host) at most.
+//
+// # Goroutines
+//
+// No goroutine of this package stands while a connection is read; timers and the end of a
+// context start short ones. After Close nothing is left, with one exception that is
+// net/http's: when the caller's own http.Transport is still dialling, it goes on until
+// that Transport's limit for it.
+//
+// # Testing
+//
+// A transport works inside a testing/synctest bubble if the network under it does: give
+// HTTP a Client whose connections are in memory.
 package transport
 
 import (

@@ -1,0 +1,217 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// maxDrain is how much of an unwanted body is read so that its connection can be used
+// again.
+const maxDrain = 64 << 10
+
+// An attempt is one way from the URL to an open connection. It is used by one
+// goroutine.
+type attempt struct {
+	*HTTP
+	ctx     context.Context // the life of the connection
+	cancel  context.CancelCauseFunc
+	rt      http.RoundTripper
+	token   string
+	timeout *TimeoutError // what ends an attempt that takes too long
+
+	// The next request.
+	url    *url.URL
+	method string
+	body   []byte
+
+	home      string // origin of the first request
+	strange   bool   // a redirect has left for an origin that is not trusted
+	refreshed bool   // Prepare was asked for fresh credentials
+}
+
+func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
+	ctx, cancel := context.WithCancelCause(ctx)
+	u, _ := parseURL(h.URL) // Validate has seen it
+	return &attempt{
+		HTTP: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
+		timeout: &TimeoutError{Op: "header", After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
+		url:     u, method: h.method(), body: h.Body,
+	}
+}
+
+// open brings the connection up to its first byte.
+func (a *attempt) open() (*httpConn, error) {
+	stop := after(a.timeout.After, func() { a.cancel(a.timeout) })
+	defer stop()
+
+	resp, err := a.follow()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := a.admit(resp)
+	if err != nil {
+		a.discard(resp)
+		return nil, err
+	}
+	if !stop() {
+		a.cancel(a.timeout) // unless it is about to do so itself
+		resp.Body.Close()
+		return nil, a.timeout
+	}
+	conn.start()
+	return conn, nil
+}
+
+// failure is what Open says about err. When the attempt's context has ended, that is why
+// err came about; only the judgement on a response stands when its body then took too
+// long to drain.
+func (a *attempt) failure(err error) error {
+	cause := context.Cause(a.ctx)
+	if _, broken := err.(*failed); cause == nil || cause == a.timeout && !broken {
+		return err
+	}
+	return cause
+}
+
+// exchange sends the next request, and once more when it is refused for its
+// credentials and Prepare can bring better ones.
+func (a *attempt) exchange() (*http.Response, error) {
+	resp, err := a.send(a.ctx)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || a.Prepare == nil || a.strange || a.refreshed {
+		return resp, err
+	}
+	a.discard(resp)
+	a.refreshed = true
+	return a.send(context.WithValue(a.ctx, refreshKey{}, true))
+}
+
+type refreshKey struct{}
+
+// Refresh tells a Prepare function, by the context of its request, that the request is
+// a repetition because the one before was answered with 401: credentials that are kept
+// somewhere must be replaced.
+func Refresh(ctx context.Context) bool {
+	return ctx.Value(refreshKey{}) != nil
+}
+
+func (a *attempt) send(ctx context.Context) (*http.Response, error) {
+	req, err := a.request(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a.home == "" {
+		a.home = originOf(req.URL)
+	}
+	resp, err := a.rt.RoundTrip(req)
+	if err == nil && resp == nil {
+		err = errors.New("the RoundTripper returned neither response nor error")
+	}
+	if err != nil {
+		return nil, &failed{originOf(req.URL), err}
+	}
+	if resp.Body == nil { // a RoundTripper that is not net/http's
+		resp.Body = http.NoBody
+	}
+	resp.Request = req
+	if jar := a.jar(); jar != nil && !a.strange {
+		jar.SetCookies(req.URL, resp.Cookies())
+	}
+	return resp, nil
+}
+
+// request builds the next request from copies.
+func (a *attempt) request(ctx context.Context) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, a.method, a.url.String(), bytes.NewReader(a.body))
+	if err != nil {
+		return nil, &final{&failed{originOf(a.url), err}}
+	}
+	if a.strange {
+		a.describeBody(req)
+		a.addDefaults(req)
+		return req, nil
+	}
+	if err := a.personalize(req); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
+// personalize adds what only a trusted origin may see.
+func (a *attempt) personalize(req *http.Request) error {
+	req.Header = canonical(a.Header)
+	if a.method != a.HTTP.method() {
+		dropBodyHeader(req.Header)
+	}
+	if host := req.Header.Get("Host"); host != "" && (a.home == "" || a.home == originOf(a.url)) {
+		req.Host = host
+	}
+	req.Header.Del("Host")
+	a.addDefaults(req)
+	if a.token != "" {
+		if err := a.resume()(req, a.token); err != nil {
+			return &final{err}
+		}
+	}
+	if a.Prepare != nil {
+		if err := a.Prepare(req); err != nil {
+			return &failed{"prepare", err}
+		}
+	}
+	if err := checkHeader(req.Header); err != nil {
+		return &final{fmt.Errorf("transport: prepare: %w", err)}
+	}
+	if user := req.URL.User; user != nil && req.Header.Get("Authorization") == "" {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+	if jar := a.jar(); jar != nil {
+		for _, c := range jar.Cookies(req.URL) {
+			req.AddCookie(c)
+		}
+	}
+	return nil
+}
+
+// describeBody adds what a body cannot be read without, wherever it goes.
+func (a *attempt) describeBody(req *http.Request) {
+	header := canonical(a.Header)
+	for _, name := range []string{"Content-Type", "Content-Encoding"} {
+		if v := header[name]; len(v) > 0 && len(a.body) > 0 {
+			req.Header[name] = v
+		}
+	}
+}
+
+// addDefaults adds what the caller's header does not say.
+func (a *attempt) addDefaults(req *http.Request) {
+	for name, value := range map[string]string{
+		"Accept":          a.accept(),
+		"Accept-Encoding": acceptEncoding,
+		"Cache-Control":   "no-cache",
+	} {
+		if _, set := req.Header[name]; !set && value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+}
+
+func (a *attempt) resume() Resume {
+	if a.Resume != nil {
+		return a.Resume
+	}
+	return ResumeHeader("Last-Event-ID")
+}
+
+// discard gives up a response. Its body is read on for a little, so that net/http can
+// use the connection again.
+func (a *attempt) discard(resp *http.Response) {
+	if resp.ContentLength <= maxDrain {
+		io.CopyN(io.Discard, resp.Body, maxDrain)
+	}
+	resp.Body.Close()
+}

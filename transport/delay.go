@@ -1,0 +1,131 @@
+package transport
+
+import (
+	"math"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// RetryAfter returns how long the server asks to wait before the next attempt, counted
+// from its response, and zero if it does not ask. The value is not limited in any way:
+// whoever waits caps it.
+//
+// Retry-After counts first (RFC 9110, section 10.2.3), in seconds or as a date. A date
+// is compared with the response's own Date, so that the two clocks need not agree, and
+// with the local clock only without one. After it come the limits that the response
+// says are used up: RateLimit (draft-ietf-httpapi-ratelimit-headers), its older
+// RateLimit-Reset, and X-RateLimit-Reset, which is taken for a UNIX time from
+// 1 000 000 000 on and for seconds below. What cannot be read is ignored.
+func (e *StatusError) RetryAfter() time.Duration {
+	if d, ok := retryAfter(e.Header); ok {
+		return d
+	}
+	if d, ok := rateLimit(e.Header); ok {
+		return d
+	}
+	limited := e.Code == http.StatusTooManyRequests || e.Code == statusEnhanceYourCalm
+	for _, prefix := range []string{"RateLimit-", "X-RateLimit-", "X-Rate-Limit-"} {
+		if d, ok := rateReset(e.Header, prefix, limited); ok {
+			return d
+		}
+	}
+	return 0
+}
+
+func retryAfter(h http.Header) (time.Duration, bool) {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if n, ok := parseCount(v); ok {
+		return seconds(n), true
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(t.Sub(sent(h)), 0), true
+	}
+	return 0, false
+}
+
+// rateLimit reads `RateLimit: "name";r=0;t=30`, a list. Of several limits that are used
+// up, the one that lasts longest counts.
+func rateLimit(h http.Header) (longest time.Duration, ok bool) {
+	for _, limit := range splitQuoted(strings.Join(h.Values("RateLimit"), ","), ',') {
+		var left, wait int64 = -1, -1
+		for _, param := range splitQuoted(limit, ';')[1:] {
+			key, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+			n, isCount := parseCount(value)
+			switch {
+			case !isCount:
+			case key == "r":
+				left = n
+			case key == "t":
+				wait = n
+			}
+		}
+		if left == 0 && wait >= 0 {
+			longest, ok = max(longest, seconds(wait)), true
+		}
+	}
+	return longest, ok
+}
+
+// rateReset reads a pair of headers, Remaining and Reset. Without Remaining, the status
+// alone can say that the limit is used up.
+func rateReset(h http.Header, prefix string, limited bool) (time.Duration, bool) {
+	left, told := parseCount(h.Get(prefix + "Remaining"))
+	reset, ok := parseCount(h.Get(prefix + "Reset"))
+	if !ok || told && left > 0 || !told && !limited {
+		return 0, false
+	}
+	const firstEpoch, year9999 = 1_000_000_000, 253_402_300_799
+	if reset < firstEpoch || strings.HasPrefix(prefix, "RateLimit") {
+		return seconds(reset), true
+	}
+	return max(time.Unix(min(reset, year9999), 0).Sub(sent(h)), 0), true
+}
+
+// sent is when the response was made, by the server's clock if it shows it.
+func sent(h http.Header) time.Time {
+	if t, err := http.ParseTime(h.Get("Date")); err == nil {
+		return t
+	}
+	return time.Now()
+}
+
+// parseCount reads a number of ASCII digits. One that is too large becomes the largest.
+func parseCount(s string) (n int64, ok bool) {
+	s = strings.TrimSpace(s)
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n > (math.MaxInt64-9)/10 {
+			n = math.MaxInt64
+			continue
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, s != ""
+}
+
+func seconds(n int64) time.Duration {
+	if n > math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64
+	}
+	return time.Duration(n) * time.Second
+}
+
+// splitQuoted splits s at each sep outside of quoted strings (RFC 9651, section 3.3.3).
+func splitQuoted(s string, sep byte) (parts []string) {
+	quoted, start := false, 0
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == sep && !quoted:
+			parts = append(parts, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, s[start:])
+}

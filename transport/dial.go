@@ -1,0 +1,58 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// roundTripper returns what sends the requests of one connection. Unless the caller
+// brought his own, it is a fresh http.Transport whose sockets are closed when ctx ends.
+//
+// net/http lets a dial go on after its request was cancelled, and keeps connections,
+// because the next request might use them. Here there is no next request.
+func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
+	if h.Client != nil && h.Client.Transport != nil {
+		return h.Client.Transport
+	}
+	ping := orDefault(h.PingInterval, defaultPingInterval)
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialWithin(ctx, &net.Dialer{Timeout: dialTimeout}),
+		TLSHandshakeTimeout: dialTimeout,
+		ForceAttemptHTTP2:   true,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
+	}
+}
+
+// dialWithin ties what is dialled, and the dialling itself, to the life of ctx.
+func dialWithin(life context.Context, d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		conn, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(life, func() { conn.Close() })
+		return conn, nil
+	}
+}
+
+// jar returns the caller's cookies, nil if there are none.
+func (h *HTTP) jar() http.CookieJar {
+	if h.Client == nil {
+		return nil
+	}
+	return h.Client.Jar
+}
+
+// after calls f in d unless stop is called first. Zero is never.
+func after(d time.Duration, f func()) (stop func() bool) {
+	if d == 0 {
+		return func() bool { return true }
+	}
+	return time.AfterFunc(d, f).Stop
+}

@@ -1,0 +1,74 @@
+package transport
+
+import (
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// acceptEncoding is asked for explicitly: net/http's own decompression would hide the
+// bytes as they arrive from the idle watchdog.
+const acceptEncoding = "gzip"
+
+// decompress undoes the Content-Encoding of a response, whose body is read from raw.
+// It reads nothing yet, for the first byte may be long in coming. It is not ok if the
+// encoding is unknown.
+func decompress(raw io.Reader, h http.Header) (plain io.Reader, ok bool) {
+	var codings []string
+	for _, c := range strings.Split(strings.Join(h.Values("Content-Encoding"), ","), ",") {
+		c = strings.ToLower(strings.TrimSpace(c))
+		if c != "" && c != "identity" {
+			codings = append(codings, c)
+		}
+	}
+	switch strings.Join(codings, ",") {
+	case "":
+		return raw, true
+	case "gzip", "x-gzip":
+		return &gunzip{in: bufio.NewReader(raw)}, true
+	}
+	return nil, false
+}
+
+// gunzip reads gzip members one after the other. gzip.Reader can do that too, but it
+// holds back the end of a member until the next one begins, and a sender may well make
+// each event a member.
+type gunzip struct {
+	in *bufio.Reader
+	zr *gzip.Reader // nil before the first byte
+	at bool         // inside a member
+}
+
+func (g *gunzip) Read(p []byte) (int, error) {
+	if !g.at {
+		if err := g.next(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := g.zr.Read(p)
+	if err == io.EOF {
+		g.at, err = false, nil
+	}
+	return n, err
+}
+
+// next begins a member, or returns io.EOF if there is none.
+func (g *gunzip) next() (err error) {
+	if g.zr == nil {
+		g.zr, err = gzip.NewReader(g.in)
+	} else {
+		err = g.zr.Reset(g.in)
+	}
+	if err != nil {
+		return err
+	}
+	g.zr.Multistream(false)
+	g.at = true
+	return nil
+}
+
+// notGzip tells whether a body was not what its Content-Encoding says.
+func notGzip(err error) bool { return errors.Is(err, gzip.ErrHeader) }

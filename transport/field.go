@@ -1,0 +1,56 @@
+package transport
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// checkHeader finds a header that cannot be sent. It does not show values.
+func checkHeader(h http.Header) error {
+	for name, values := range h {
+		if !isToken(name) {
+			return fmt.Errorf("%q is not a header name", name)
+		}
+		for _, v := range values {
+			if !isFieldValue(v) {
+				return fmt.Errorf("the value of %s holds control bytes", name)
+			}
+		}
+	}
+	return nil
+}
+
+// canonical copies h under the names that net/http uses. A name without values stays:
+// it says that the header is not to be sent.
+func canonical(h http.Header) http.Header {
+	c := make(http.Header, len(h)+4)
+	for name, values := range h {
+		name = http.CanonicalHeaderKey(name)
+		c[name] = append(c[name], values...)
+	}
+	return c
+}
+
+// isToken tells whether s is a token (RFC 9110, section 5.6.2): a method or the name of
+// a header.
+func isToken(s string) bool {
+	for _, c := range []byte(s) {
+		alnum := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isFieldValue tells whether net/http sends s as the value of a header: anything but
+// control bytes, with the tab as the exception.
+func isFieldValue(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,241 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+const (
+	defaultHeaderTimeout = 30 * time.Second
+	defaultPingInterval  = 30 * time.Second
+	dialTimeout          = 10 * time.Second
+)
+
+// HTTP is a feed that arrives as the body of a long-lived HTTP response, such as
+// server-sent events or delimited JSON. Only URL must be set. Use it as *HTTP and
+// do not change it once it is in use; it holds no state of its own, and Open may be
+// called from several goroutines at once.
+//
+// What is sent: every request is built anew from copies of these fields, with
+// "Cache-Control: no-cache", an Accept of the framings asked for, and
+// "Accept-Encoding: gzip", unless Header says otherwise.
+//
+// What is accepted: status 200 with the media type of a feed. 204 is ErrEnd, 401
+// asks Prepare for fresh credentials once, and any other status is a *StatusError
+// (4xx and 5xx) or a *ProtocolError.
+//
+// Redirects (301, 302, 303, 307, 308) are followed, at most ten in a row and never
+// from https to http; each Open starts at URL again. A redirect that leaves the origin
+// (scheme, host and port), for one that TrustedOrigins does not list, takes along
+// neither header nor cookie, credentials or token, and what follows it stays without
+// them. If a token was withheld like that, the first message carries a Gap.
+type HTTP struct {
+	// URL is the address of the feed, http or https. User and password in it are sent
+	// as basic authentication. Required.
+	URL string
+
+	// Method of the request. Default GET.
+	Method string
+
+	// Body is sent with every attempt, from its first byte. Default none.
+	Body []byte
+
+	// Header is sent with every attempt. "Host" in it replaces the host of URL; a name
+	// without values keeps that header from being sent. Default none.
+	Header http.Header
+
+	// Client gives its Transport and its Jar; its Timeout, which would cut the stream,
+	// and its CheckRedirect are not used. An http.Transport that is given should send
+	// HTTP/2 pings (http.HTTP2Config), or a reconnect may be sent down the dead
+	// connection that it flees from. Default: a fresh Transport for each connection, of
+	// which nothing stays behind, with 10 s to dial, HTTP/2 where the server has it,
+	// pings, and proxies from the environment.
+	Client *http.Client
+
+	// Format is the framing of the body. When set it is used whatever the response's
+	// Content-Type says, unless that is HTML. Default: by Content-Type.
+	Format decode.Format
+
+	// Resume puts the token on the request. It is not called for an empty token.
+	// Default ResumeHeader("Last-Event-ID").
+	Resume Resume
+
+	// Prepare changes a request just before it is sent: fresh credentials, a signature,
+	// query parameters. It is called for every request to the feed's own origin or a
+	// trusted one, those after a redirect included, and therefore sets values rather
+	// than adding them. After a 401 the request is repeated once, see Refresh. Its
+	// context ends with the attempt. An error ends the attempt. Default none.
+	Prepare func(*http.Request) error
+
+	// EOF says what a clean end of the body means, and with it whether the request may
+	// be sent again after it once brought a response. Default EOFByMethod.
+	EOF EOF
+
+	// HeaderTimeout is the time from the start of an attempt to the response header:
+	// dial, TLS, Prepare and redirects included. Negative: no limit. Default 30 s.
+	HeaderTimeout time.Duration
+
+	// IdleTimeout is how long a Read waits without a single byte, a keepalive's
+	// included, before it gives the connection up with a *TimeoutError. Time in which
+	// nobody reads does not count. Negative: no limit.
+	//
+	// Default: 90 s, until two keepalives (comments, empty lines) have each ended a
+	// silence of more than a second on this connection. From then on the feed's own
+	// heartbeat sets the limit: three times the longest such silence, at least 20 s.
+	// Events do not shorten it, for a burst says nothing about the next silence.
+	IdleTimeout time.Duration
+
+	// PingInterval is how long an HTTP/2 connection is silent before it is probed with
+	// a PING, whose answer may take half as long. It applies when Client brings no
+	// Transport of its own. Negative: no pings. Default 30 s.
+	PingInterval time.Duration
+
+	// MaxFrame is the most bytes of one event, after decompression. A larger one is a
+	// *decode.FrameError. Negative: no limit. Default 16 MiB.
+	MaxFrame int
+
+	// TrustedOrigins ("https://host" or "https://host:port") may receive header,
+	// cookies, credentials and token after a redirect. A http origin listed here may
+	// also be redirected to from https. Default none beside that of URL.
+	TrustedOrigins []string
+}
+
+// EOF says what the clean end of a response means to an HTTP feed.
+type EOF uint8
+
+const (
+	// EOFByMethod is EOFReconnects for GET, and EOFEnds for any other method.
+	EOFByMethod EOF = iota
+
+	// EOFReconnects says that the server ended the connection and not the feed: Read
+	// returns io.EOF, and the request may be sent again.
+	EOFReconnects
+
+	// EOFEnds says that the body is the whole reply: Read returns ErrEnd. Once the
+	// response has begun the request is not to be sent again, so the error of a
+	// connection that breaks has a method Retryable that returns false.
+	EOFEnds
+)
+
+// Validate reports every option that cannot work, joined into one error.
+// Open refuses to start with the same error.
+func (h *HTTP) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("HTTP."+field+": "+format, args...))
+	}
+	if _, err := parseURL(h.URL); err != nil {
+		bad("URL", "%w", err)
+	}
+	if h.Method != "" && !isToken(h.Method) {
+		bad("Method", "%q is not an HTTP method", h.Method)
+	}
+	if m := h.method(); m == http.MethodHead || m == http.MethodConnect {
+		bad("Method", "a response to %s brings no feed", m)
+	}
+	if err := checkHeader(h.Header); err != nil {
+		bad("Header", "%w", err)
+	}
+	if h.EOF > EOFEnds {
+		bad("EOF", "no such value: %d", h.EOF)
+	}
+	for i, o := range h.TrustedOrigins {
+		if u, err := parseURL(o); err != nil || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+			bad("TrustedOrigins", "entry %d: want scheme://host or scheme://host:port", i)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Open sends the request, follows redirects, and returns once the response's header
+// has shown that the body is a feed. ctx is the life of the connection; when it ends,
+// Open and Read return its cause.
+//
+// Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, what Prepare
+// returned, or a failure of the network. Their texts name the origin at most: no path,
+// query, header, token or body.
+func (h *HTTP) Open(ctx context.Context, token string) (Conn, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := h.Validate(); err != nil {
+		return nil, &final{fmt.Errorf("transport: %w", err)}
+	}
+	a := h.newAttempt(ctx, token)
+	conn, err := a.open()
+	if err != nil {
+		err = a.failure(err)
+		a.cancel(err)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (h *HTTP) method() string {
+	if h.Method == "" {
+		return http.MethodGet
+	}
+	return h.Method
+}
+
+// ends tells whether the response is the whole feed.
+func (h *HTTP) ends() bool {
+	if h.EOF == EOFByMethod {
+		return h.method() != http.MethodGet
+	}
+	return h.EOF == EOFEnds
+}
+
+// accept is the value of the Accept header.
+func (h *HTTP) accept() string {
+	if h.Format != nil {
+		return strings.Join(h.Format.MediaTypes(), ", ")
+	}
+	return strings.Join(mediaTypes(), ", ")
+}
+
+func (h *HTTP) trusts(origin string) bool {
+	return slices.ContainsFunc(h.TrustedOrigins, func(o string) bool {
+		u, err := parseURL(o)
+		return err == nil && originOf(u) == origin
+	})
+}
+
+// orDefault is the value of a duration field: d, the default for zero, and zero,
+// which means none, for a negative one.
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return max(d, 0)
+}
+
+// parseURL does not return the error of url.Parse, which would show the URL.
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return nil, errors.New("not an absolute http or https URL")
+	}
+	return u, nil
+}
+
+// originOf returns scheme://host[:port] in a form that can be compared: lower case,
+// without the scheme's own port.
+func originOf(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	switch u.Scheme {
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	}
+	return u.Scheme + "://" + host
+}

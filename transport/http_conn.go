@@ -1,0 +1,92 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// closeWait bounds Close for a body of the caller's own making that does not close.
+const closeWait = 500 * time.Millisecond
+
+// errWithheld is what a Gap names when a redirect has cost the position.
+var errWithheld = errors.New("transport: redirected to an origin that is not trusted: the token was not sent")
+
+// An httpConn is the open body of a response.
+type httpConn struct {
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	body     io.Closer
+	released chan struct{} // closed once body is
+
+	frames *reader
+	watch  *watch
+	origin string
+	ends   bool  // the response is the whole feed
+	gap    *Gap  // for the first message
+	err    error // of the Read that failed
+}
+
+// start ties the body to the life of the connection. net/http's own bodies watch the
+// request's context; one of another RoundTripper may only heed its Close.
+func (c *httpConn) start() {
+	context.AfterFunc(c.ctx, func() {
+		c.body.Close()
+		close(c.released)
+	})
+}
+
+func (c *httpConn) Read() (Message, error) {
+	if c.err == nil && c.ctx.Err() != nil {
+		c.err = c.failure(nil)
+	}
+	if c.err != nil {
+		return Message{}, c.err
+	}
+	f, err := c.frames.Next()
+	if err != nil {
+		c.err = c.failure(err)
+		return Message{}, c.err
+	}
+	c.watch.heard(f.Kind)
+	m := Message{
+		Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay,
+		Gap: c.gap, More: c.frames.Buffered(),
+	}
+	c.gap = nil
+	return m, nil
+}
+
+// failure is what Read says about err. If the connection's context has ended, that is
+// the reason, whatever err is.
+func (c *httpConn) failure(err error) error {
+	cause := context.Cause(c.ctx)
+	switch {
+	case cause == errIdle:
+		err = &TimeoutError{Op: "idle", After: c.watch.window}
+	case cause != nil:
+		return cause
+	case err == io.EOF && c.ends:
+		return ErrEnd
+	case err == io.EOF:
+		return io.EOF
+	case notGzip(err):
+		err = &ProtocolError{Reason: "the body is not gzip, contrary to its Content-Encoding", Origin: c.origin}
+	default:
+		err = &failed{c.origin, err}
+	}
+	if c.ends {
+		return &final{err} // sending the request again would ask for a second reply
+	}
+	return err
+}
+
+func (c *httpConn) Close() error {
+	c.cancel(errClosed)
+	select {
+	case <-c.released:
+	case <-time.After(closeWait):
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+const (
+	defaultIdle   = 90 * time.Second // until the heartbeat is known
+	minIdle       = 20 * time.Second
+	idlePerBeat   = 3
+	minBeats      = 2
+	shortestBeat  = time.Second // a keepalive sooner than this says nothing
+	longestDetour = time.Second // a reader away for longer does not know when bytes came
+)
+
+// errIdle is the cause with which the watchdog ends a connection.
+var errIdle = errors.New("transport: idle")
+
+// A watch reads a body and calls fire when a Read takes longer than the window.
+// Any byte is life. It uses one timer, which runs only while a Read does.
+type watch struct {
+	body   io.Reader
+	window time.Duration // zero: no limit
+	timer  *time.Timer
+	learns bool // the window follows the feed's heartbeat
+
+	last    time.Time     // when bytes last came
+	silence time.Duration // that ended since the last frame, zero if it is not known
+	beats   int           // keepalives that ended a silence
+	longest time.Duration // of these silences
+}
+
+func newWatch(body io.Reader, idle time.Duration, fire func()) *watch {
+	w := &watch{body: body, window: orDefault(idle, defaultIdle), learns: idle == 0}
+	if w.window > 0 {
+		w.timer = time.AfterFunc(w.window, fire)
+		w.timer.Stop()
+	}
+	w.last = time.Now()
+	return w
+}
+
+func (w *watch) Read(p []byte) (int, error) {
+	if w.timer == nil {
+		return w.body.Read(p)
+	}
+	start := time.Now()
+	w.timer.Reset(w.window)
+	n, err := w.body.Read(p)
+	w.timer.Stop()
+	if n > 0 {
+		now := time.Now()
+		if start.Sub(w.last) <= longestDetour {
+			w.silence = max(w.silence, now.Sub(w.last))
+		}
+		w.last = now
+	}
+	return n, err
+}
+
+// heard learns from the frame that the last bytes began with.
+func (w *watch) heard(k decode.Kind) {
+	silence := w.silence
+	w.silence = 0
+	if !w.learns || silence <= shortestBeat || k != decode.Keepalive && k != decode.Comment {
+		return
+	}
+	w.beats++
+	w.longest = max(w.longest, silence)
+	if w.beats >= minBeats {
+		w.window = max(minIdle, idlePerBeat*w.longest)
+	}
+}

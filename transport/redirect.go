@@ -1,0 +1,92 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+)
+
+const maxRedirects = 10
+
+// follow sends the request and goes where the server points, until a response is
+// something else than a redirect.
+func (a *attempt) follow() (*http.Response, error) {
+	for hops := 0; ; hops++ {
+		resp, err := a.exchange()
+		if err != nil || !isRedirect(resp.StatusCode) {
+			return resp, err
+		}
+		if hops == maxRedirects {
+			err = protocolError(resp, "more than 10 redirects")
+		} else {
+			err = a.redirect(resp)
+		}
+		a.discard(resp)
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// redirect makes the request that resp asks for the next one (RFC 9110, section 15.4).
+func (a *attempt) redirect(resp *http.Response) error {
+	from := resp.Request.URL
+	to, err := target(from, resp.Header.Get("Location"))
+	if err != nil {
+		return protocolError(resp, "redirect without a usable Location")
+	}
+	origin := originOf(to)
+	trusted := a.trusts(origin)
+	if from.Scheme == "https" && to.Scheme == "http" && !trusted {
+		return protocolError(resp, "redirect from https to http")
+	}
+	// An origin that is not trusted may point back to one that is. Where it points is
+	// its choice, so what was withheld from it stays withheld.
+	a.strange = a.strange || origin != a.home && !trusted
+	if to.User == nil && origin == originOf(from) {
+		to.User = from.User
+	}
+	a.url = to
+	if becomesGET(resp.StatusCode, a.method) {
+		a.method, a.body = http.MethodGet, nil
+	}
+	return nil
+}
+
+func target(from *url.URL, location string) (*url.URL, error) {
+	if location == "" {
+		return nil, errors.New("no location")
+	}
+	ref, err := from.Parse(location)
+	if err != nil {
+		return nil, err
+	}
+	ref.Fragment, ref.RawFragment = "", ""
+	return parseURL(ref.String())
+}
+
+func isRedirect(code int) bool {
+	switch code {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+func becomesGET(code int, method string) bool {
+	switch code {
+	case http.StatusSeeOther:
+		return true
+	case http.StatusMovedPermanently, http.StatusFound:
+		return method == http.MethodPost
+	}
+	return false
+}
+
+// dropBodyHeader removes what described a body that is no longer sent.
+func dropBodyHeader(h http.Header) {
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Length"} {
+		h.Del(name)
+	}
+}

@@ -1,0 +1,72 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// admit makes a connection of a response that is a feed, and an error of any other.
+func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
+	switch code := resp.StatusCode; {
+	case code == http.StatusNoContent:
+		return nil, ErrEnd
+	case code >= 400:
+		return nil, &StatusError{
+			Code: code, Header: resp.Header, Body: excerpt(resp),
+			Origin: originOf(resp.Request.URL), Resuming: a.token != "" && !a.strange, withheld: a.strange,
+		}
+	case code != http.StatusOK:
+		return nil, protocolError(resp, "status "+status(code)+" opens no feed")
+	}
+	format, ok := a.format(resp.Header.Get("Content-Type"))
+	if !ok {
+		return nil, protocolError(resp, fmt.Sprintf("content type %.100q is not a feed", resp.Header.Get("Content-Type")))
+	}
+	c := &httpConn{
+		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
+		origin: originOf(resp.Request.URL), ends: a.ends(),
+	}
+	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
+	plain, ok := decompress(c.watch, resp.Header)
+	if !ok {
+		return nil, protocolError(resp, "unknown content encoding")
+	}
+	c.frames = newReader(plain, format, a.MaxFrame)
+	if a.token != "" && a.strange {
+		c.gap = &Gap{Reason: NoToken, From: a.token, Err: errWithheld}
+	}
+	return c, nil
+}
+
+// format picks the framing for a Content-Type.
+func (a *attempt) format(contentType string) (decode.Format, bool) {
+	media, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case "text/html", "application/xhtml+xml":
+		return nil, false
+	}
+	if a.Format != nil {
+		return a.Format, true
+	}
+	return autoFormat(contentType)
+}
+
+func protocolError(resp *http.Response, reason string) *ProtocolError {
+	return &ProtocolError{
+		Reason: reason, Origin: originOf(resp.Request.URL), Header: resp.Header, Body: excerpt(resp),
+	}
+}
+
+// excerpt returns the beginning of a body for an error to keep.
+func excerpt(resp *http.Response) []byte {
+	body, ok := decompress(resp.Body, resp.Header)
+	if !ok {
+		body = resp.Body
+	}
+	b, _ := io.ReadAll(io.LimitReader(body, maxErrorBody))
+	return b
+}

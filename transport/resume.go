@@ -1,0 +1,56 @@
+package transport
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// A Resume puts the token of the last event received on a request that is about to be
+// sent. It changes req only, and may be called more than once on the way to one
+// connection: for each request after a redirect. An error ends the feed.
+type Resume func(req *http.Request, token string) error
+
+// ResumeHeader sends the token in a header, as raw UTF-8 (WHATWG HTML, section 9.2.5).
+// A token that holds control bytes cannot be sent like that and is a *TokenError.
+func ResumeHeader(name string) Resume {
+	return func(req *http.Request, token string) error {
+		if !isFieldValue(token) {
+			return &TokenError{Header: name}
+		}
+		req.Header.Set(name, token)
+		return nil
+	}
+}
+
+// ResumeQuery sends the token as a parameter of the query. It replaces what the query
+// holds under that name and leaves everything else as it is written.
+func ResumeQuery(name string) Resume {
+	return func(req *http.Request, token string) error {
+		var kept []string
+		for _, pair := range strings.Split(req.URL.RawQuery, "&") {
+			key, _, _ := strings.Cut(pair, "=")
+			if k, err := url.QueryUnescape(key); pair == "" || err == nil && k == name {
+				continue
+			}
+			kept = append(kept, pair)
+		}
+		kept = append(kept, url.QueryEscape(name)+"="+url.QueryEscape(token))
+		req.URL.RawQuery = strings.Join(kept, "&")
+		return nil
+	}
+}
+
+// A TokenError is a token that cannot be put into a header because it holds control
+// bytes, such as a line end. No later attempt can send it either. The token itself is
+// not shown.
+type TokenError struct {
+	Header string // name of the header
+}
+
+func (e *TokenError) Error() string {
+	return "transport: the token holds control bytes and cannot be sent in header " + e.Header
+}
+
+// Retryable returns false.
+func (e *TokenError) Retryable() bool { return false }
