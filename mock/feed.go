@@ -13,7 +13,8 @@ import (
 
 // A Feed plays a script to whoever connects: as a transport.Transport of its own,
 // without a wire, or over HTTP through the handlers of [Feed.SSE] and [Feed.NDJSON],
-// also both at once. All its methods may be called from any goroutine. It starts none.
+// also both at once. The zero Feed has an empty script. All its methods may be called from
+// any goroutine. It starts none.
 //
 // The script is the server's time line, one for all connections. It moves on only while
 // a connection is there to see it: each step happens when a reader has come so far, on
@@ -32,10 +33,10 @@ type Feed struct {
 	Token func(*http.Request) string
 
 	mu       sync.Mutex
-	script   []Step // what is still to be played
-	tape     []Step // what was, pauses and refusals aside
-	places   map[string]int
-	resting  time.Time // a Pause: the script goes on then
+	script   []Step         // what is still to be played
+	tape     []Step         // what was, pauses and refusals aside
+	places   map[string]int // where on the tape a token resumes
+	resting  time.Time      // a Pause: the script goes on then
 	complete bool
 	attempts []Attempt
 	changed  signal
@@ -52,7 +53,7 @@ type Attempt struct {
 
 // NewFeed returns a feed that plays steps.
 func NewFeed(steps ...Step) *Feed {
-	return &Feed{script: slices.Clone(steps), places: make(map[string]int)}
+	return &Feed{script: slices.Clone(steps)}
 }
 
 // Publish adds steps at the end of the script.
@@ -152,10 +153,17 @@ func (f *Feed) play(now time.Time) bool {
 func (f *Feed) record(s Step) {
 	f.tape = append(f.tape, s)
 	f.complete = f.complete || s.act == completes
-	if s.act == sends && s.frame.ID != "" {
-		if _, used := f.places[s.frame.ID]; !used {
-			f.places[s.frame.ID] = len(f.tape)
-		}
-	}
+	f.mark(s.frame.ID)
 	f.changed.fire()
+}
+
+// mark lets token resume from the end of the tape, unless it is known already.
+func (f *Feed) mark(token string) {
+	if _, known := f.places[token]; known || token == "" {
+		return
+	}
+	if f.places == nil {
+		f.places = make(map[string]int)
+	}
+	f.places[token] = len(f.tape)
 }

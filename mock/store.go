@@ -36,7 +36,7 @@ type record struct {
 }
 
 // NewStore returns an empty store.
-func NewStore() *Store { return &Store{cells: make(map[string]*cell)} }
+func NewStore() *Store { return new(Store) }
 
 // OnLoad sets a fault that coming Loads meet.
 func (s *Store) OnLoad(f *Fault) {
@@ -148,6 +148,9 @@ func (s *Store) History(key string) [][]byte {
 func (s *Store) cell(key string) *cell {
 	c := s.cells[key]
 	if c == nil {
+		if s.cells == nil {
+			s.cells = make(map[string]*cell)
+		}
 		c = new(cell)
 		s.cells[key] = c
 	}
