@@ -82,9 +82,9 @@ func TestFeedScriptGoesOnWithTheNextConnection(t *testing.T) {
 	wantErr(t, c, io.EOF)
 
 	c = open(t, feed, "2")
-	var protocol interface{ Protocol() bool }
-	if _, err := c.Read(); !errors.As(err, &protocol) {
-		t.Errorf("Read: %v, want a protocol error", err)
+	var malformed *decode.FrameError
+	if _, err := c.Read(); !errors.As(err, &malformed) || !malformed.Protocol() {
+		t.Errorf("Read: %v, want a malformed frame", err)
 	}
 	c = open(t, feed, "2")
 	equal(t, read(t, c, 1), []string{"c"})

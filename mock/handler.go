@@ -22,7 +22,8 @@ func (f *Feed) SSE() http.Handler { return f.handler("text/event-stream", append
 //
 //	{"id":"7","type":"update","data":"text"}
 //
-// without id and type where it has none, and a position becomes {"id":"7"}.
+// without id and type where it has none; bytes that are not UTF-8 become U+FFFD. A position
+// becomes {"id":"7"}.
 func (f *Feed) NDJSON() http.Handler { return f.handler("application/x-ndjson", appendNDJSON) }
 
 // An encoder appends what a step is on the wire.

@@ -73,8 +73,8 @@ func Position(id string) Step {
 func Pause(d time.Duration) Step { return Step{act: pauses, rest: d} }
 
 // Malformed sends bytes that are no frame. On a wire the consumer makes of them what it
-// can, and the script goes on. Without a wire the Read fails as it would for a consumer
-// that can make nothing of them, and the connection is over.
+// can, and the script goes on. Without a wire there is nothing to be made of them: the Read
+// fails with a [decode.FrameError], and the connection is over.
 func Malformed(raw []byte) Step { return Step{act: garbles, raw: bytes.Clone(raw)} }
 
 // Drop breaks the connection. The consumer reads io.ErrUnexpectedEOF; on a wire the

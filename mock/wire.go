@@ -80,8 +80,11 @@ func appendNDJSON(b []byte, s Step) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("mock: a frame of kind %d cannot be sent as a line of JSON", f.Kind)
 	}
-	line, err := json.Marshal(e)
-	return append(append(b, line...), '\n'), err
+	line := bytes.NewBuffer(b)
+	enc := json.NewEncoder(line)
+	enc.SetEscapeHTML(false) // the text stays as readable as it was
+	err := enc.Encode(e)
+	return line.Bytes(), err
 }
 
 // object returns data on one line if it is a JSON object.

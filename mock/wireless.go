@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -77,12 +78,7 @@ func (s Step) breakage() error {
 	case completes:
 		return transport.ErrEnd
 	case garbles:
-		return &malformedError{len(s.raw)}
+		return &decode.FrameError{Format: "mock", Err: fmt.Errorf("%d bytes that are no frame", len(s.raw))}
 	}
 	return errors.New("mock: not a step of an open connection")
 }
-
-type malformedError struct{ n int }
-
-func (e *malformedError) Error() string  { return fmt.Sprintf("mock: %d bytes that are no frame", e.n) }
-func (e *malformedError) Protocol() bool { return true }

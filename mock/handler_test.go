@@ -1,0 +1,326 @@
+package mock_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// do makes a request to a handler behind srv. Headers are names and values in turn.
+func do(t *testing.T, c *http.Client, url string, header ...string) (*http.Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.Do(req)
+	if err == nil {
+		t.Cleanup(func() { resp.Body.Close() })
+	}
+	return resp, err
+}
+
+func TestWireFormats(t *testing.T) {
+	frame := func(f decode.Frame) mock.Step { return mock.Frame(f) }
+	for name, tt := range map[string]struct {
+		step        mock.Step
+		sse, ndjson string
+	}{
+		"event":       {mock.Event("7", "text"), "id: 7\ndata: text\n\n", `{"id":"7","data":"text"}` + "\n"},
+		"no id":       {mock.Event("", "text"), "data: text\n\n", `{"data":"text"}` + "\n"},
+		"no data":     {mock.Event("7", ""), "id: 7\ndata: \n\n", `{"id":"7","data":""}` + "\n"},
+		"type":        {frame(decode.Frame{ID: "7", Type: "update", Data: []byte("x")}), "event: update\nid: 7\ndata: x\n\n", `{"id":"7","type":"update","data":"x"}` + "\n"},
+		"lines":       {mock.Event("7", "a\r\nb\rc\nd\n"), "id: 7\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n", `{"id":"7","data":"a\r\nb\rc\nd\n"}` + "\n"},
+		"object":      {mock.Event("7", `{"a": 1}`), "id: 7\ndata: {\"a\": 1}\n\n", `{"a": 1}` + "\n"},
+		"long object": {mock.Event("7", "\n{\n\"a\": \"\\n\" }"), "id: 7\ndata: \ndata: {\ndata: \"a\": \"\\n\" }\n\n", `{"a":"\n"}` + "\n"},
+		"not quite":   {mock.Event("7", `{"a"`), "id: 7\ndata: {\"a\"\n\n", `{"id":"7","data":"{\"a\""}` + "\n"},
+		"array":       {mock.Event("7", `[1]`), "id: 7\ndata: [1]\n\n", `{"id":"7","data":"[1]"}` + "\n"},
+		"markup":      {mock.Event("7", `<&>`), "id: 7\ndata: <&>\n\n", `{"id":"7","data":"<&>"}` + "\n"},
+		"keepalive":   {mock.Keepalive(), ":\n\n", "\n"},
+		"comment":     {frame(decode.Frame{Kind: decode.Comment, Data: []byte("a\nb")}), ":a\n:b\n\n", "\n"},
+		"retry":       {mock.Retry(1500 * time.Microsecond), "retry: 2\n\n", "\n"},
+		"position":    {mock.Position("9"), "id: 9\n\n", `{"id":"9"}` + "\n"},
+		"no position": {mock.Position(""), "id: \n\n", "{}\n"},
+		"malformed":   {mock.Malformed([]byte("\xff{\n")), "\xff{\n", "\xff{\n"},
+	} {
+		for _, wire := range []struct{ media, want string }{{"text/event-stream", tt.sse}, {"application/x-ndjson", tt.ndjson}} {
+			synctest.Test(t, func(t *testing.T) {
+				feed := mock.NewFeed(tt.step, mock.End())
+				h := feed.SSE()
+				if wire.media == "application/x-ndjson" {
+					h = feed.NDJSON()
+				}
+				srv := serve(t, h)
+				resp := get(t, srv, srv.URL)
+				body, err := io.ReadAll(resp.Body)
+				if string(body) != wire.want || err != nil || resp.Header.Get("Content-Type") != wire.media {
+					t.Errorf("%s as %s: got %q, %v", name, resp.Header.Get("Content-Type"), body, err)
+				}
+			})
+		}
+	}
+}
+
+// What a framing cannot carry breaks the connection, and the attempt says why.
+func TestWireRefusesWhatItCannotCarry(t *testing.T) {
+	for name, tt := range map[string]struct {
+		frame  decode.Frame
+		ndjson bool
+	}{
+		"line end in the id": {decode.Frame{ID: "7\ndata: injected"}, false},
+		"NUL in the id":      {decode.Frame{ID: "\x00"}, false},
+		"CR in the type":     {decode.Frame{Type: "a\r"}, false},
+		"kind":               {decode.Frame{Kind: 99}, false},
+		"kind as NDJSON":     {decode.Frame{Kind: 99}, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(mock.Frame(tt.frame))
+			h := feed.SSE()
+			if tt.ndjson {
+				h = feed.NDJSON()
+			}
+			srv := serve(t, h)
+			body, err := io.ReadAll(get(t, srv, srv.URL).Body)
+			if len(body) != 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s: read %q, %v", name, body, err)
+			}
+			if a := feed.Attempts()[0]; a.Err == nil || !strings.Contains(a.Err.Error(), "cannot be sent") {
+				t.Errorf("%s: the attempt says %v", name, a.Err)
+			}
+		})
+	}
+}
+
+func TestWireEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last       mock.Step
+		clean      bool
+		attempt    error
+		thereafter int
+	}{
+		"drop":     {mock.Drop(), false, io.ErrUnexpectedEOF, 200},
+		"end":      {mock.End(), true, io.EOF, 200},
+		"complete": {mock.Complete(), true, transport.ErrEnd, 204},
+		"status":   {mock.Status(503), false, io.ErrUnexpectedEOF, 503},
+	} {
+		for _, scheme := range []string{"http", "https"} {
+			synctest.Test(t, func(t *testing.T) {
+				feed := mock.NewFeed(mock.Event("1", "a"), tt.last)
+				srv := serve(t, feed.SSE())
+				url := scheme + "://feed.test"
+				body, err := io.ReadAll(get(t, srv, url).Body)
+				if string(body) != "id: 1\ndata: a\n\n" || (err == nil) != tt.clean {
+					t.Errorf("%s over %s: got %q, %v", name, scheme, body, err)
+				}
+				if scheme == "http" && !tt.clean && !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%s: %v, want io.ErrUnexpectedEOF", name, err)
+				}
+				if a := feed.Attempts()[0]; !errors.Is(a.Err, tt.attempt) || a.Ended.IsZero() {
+					t.Errorf("%s over %s: attempt %+v, want it to end with %v", name, scheme, a, tt.attempt)
+				}
+				if resp := get(t, srv, url); resp.StatusCode != tt.thereafter {
+					t.Errorf("%s over %s: then status %d", name, scheme, resp.StatusCode)
+				}
+			})
+		}
+	}
+}
+
+func TestWireTurnsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(
+			mock.Status(429, http.Header{"retry-after": {"7"}}), mock.Status(301, http.Header{"Location": {"/x"}, "Content-Type": {"text/html"}}),
+			mock.Status(204), mock.Refuse(), mock.Refuse(), mock.Event("1", "a"), mock.End(),
+		)
+		srv := serve(t, feed.SSE())
+		client := &http.Client{Transport: srv.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		for _, want := range []struct {
+			code              int
+			name, value, body string
+		}{
+			{429, "Retry-After", "7", "Too Many Requests\n"},
+			{301, "Content-Type", "text/html", "Moved Permanently\n"},
+			{204, "Connection", "", ""},
+		} {
+			resp, err := do(t, client, srv.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != want.code || resp.Header.Get(want.name) != want.value || string(body) != want.body || err != nil {
+				t.Errorf("got %s, %v, %q, %v; want %+v", resp.Status, resp.Header, body, err, want)
+			}
+		}
+		if _, err := do(t, client, "http://feed.test"); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("refused: %v, want ECONNRESET", err)
+		}
+		if _, err := do(t, client, "https://feed.test"); err == nil {
+			t.Error("refused over HTTP/2: no error")
+		}
+		if body, err := io.ReadAll(get(t, srv, srv.URL).Body); len(body) == 0 || err != nil {
+			t.Errorf("then: %q, %v", body, err)
+		}
+		if n := len(feed.Attempts()); n != 6 {
+			t.Errorf("%d attempts, want 6", n)
+		}
+	})
+}
+
+// The consumer who goes away ends a stall, a pause and silence; what it read has come at
+// the time of its step.
+func TestWireSilence(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		synctest.Test(t, func(t *testing.T) {
+			const day = 24 * time.Hour
+			feed := mock.NewFeed(mock.Pause(day), mock.Event("1", "a"), mock.Stall(), mock.Event("2", "b"), mock.Pause(9*day))
+			srv := serve(t, feed.SSE())
+			start := time.Now()
+			for n, want := range []string{"id: 1\ndata: a\n\n", "id: 2\ndata: b\n\n"} {
+				resp := get(t, srv, scheme+"://feed.test")
+				buf := make([]byte, 100)
+				m, err := io.ReadAtLeast(resp.Body, buf, len(want))
+				if string(buf[:m]) != want || err != nil {
+					t.Errorf("%s: got %q, %v", scheme, buf[:m], err)
+				}
+				if d := time.Since(start); d != time.Duration(n+1)*day {
+					t.Errorf("%s: event %d came after %v", scheme, n+1, d)
+				}
+				time.Sleep(day)
+				resp.Body.Close()
+				synctest.Wait()
+				if a := feed.Attempts()[n]; a.Err != nil || a.Ended.Sub(a.At) != time.Duration(2-n)*day {
+					t.Errorf("%s: attempt %+v", scheme, a)
+				}
+			}
+			if err := feed.Played(t.Context()); err != nil || time.Since(start) != 11*day {
+				t.Errorf("%s: played after %v, %v", scheme, time.Since(start), err)
+			}
+		})
+	}
+}
+
+func TestWireToken(t *testing.T) {
+	for name, tt := range map[string]struct {
+		query  string
+		header []string
+		from   func(*http.Request) string
+		want   string
+	}{
+		"none":          {"", nil, nil, ""},
+		"header":        {"", []string{"Last-Event-ID", "1"}, nil, "1"},
+		"query":         {"?since=1", nil, nil, "1"},
+		"header wins":   {"?since=0", []string{"Last-Event-ID", "1"}, nil, "1"},
+		"its own":       {"?cursor=1", []string{"Last-Event-ID", "0"}, func(r *http.Request) string { return r.FormValue("cursor") }, "1"},
+		"not in UTF-8":  {"?since=%ff", nil, nil, "\xff"},
+		"unknown token": {"?since=0", nil, nil, "0"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.End(), mock.End())
+			feed.Token = tt.from
+			if err := play(t, feed); err != io.EOF {
+				t.Fatal(err)
+			}
+			srv := serve(t, feed.NDJSON())
+			resp, err := do(t, srv.Client(), srv.URL+"/"+tt.query, tt.header...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			wantCode, wantBody := 200, ""
+			switch tt.want {
+			case "":
+			case "1":
+				wantBody = `{"id":"2","data":"b"}` + "\n"
+			default:
+				wantCode, wantBody = 410, "Gone\n"
+			}
+			if resp.StatusCode != wantCode || string(body) != wantBody {
+				t.Errorf("%s: %s, %q", name, resp.Status, body)
+			}
+			a := feed.Attempts()[1]
+			if a.Token != tt.want || len(tt.header) > 0 && a.Header.Get(tt.header[0]) != tt.header[1] {
+				t.Errorf("%s: attempt %+v", name, a)
+			}
+		})
+	}
+}
+
+// play reads a feed without a wire until its connection is over.
+func play(t *testing.T, feed *mock.Feed) error {
+	t.Helper()
+	c := open(t, feed, "")
+	for {
+		if _, err := c.Read(); err != nil {
+			return err
+		}
+	}
+}
+
+// A request with a body must not hide that its client has gone.
+func TestWireRequestWithBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("1", "a"))
+		srv := serve(t, feed.SSE())
+		resp, err := srv.Client().Post(srv.URL, "application/json", strings.NewReader(strings.Repeat(" ", 1<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		resp.Body.Close()
+		synctest.Wait()
+		if a := feed.Attempts()[0]; a.Ended.IsZero() || a.Err != nil {
+			t.Errorf("attempt %+v", a)
+		}
+	})
+}
+
+type unflushable struct{ http.ResponseWriter }
+
+func TestWireNeedsFlush(t *testing.T) {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.End())
+	rec := httptest.NewRecorder()
+	feed.SSE().ServeHTTP(unflushable{rec}, httptest.NewRequest("GET", "/", nil))
+	if rec.Code != 500 || feed.Attempts()[0].Err == nil || len(feed.Log()) != 0 {
+		t.Errorf("status %d, attempt %+v", rec.Code, feed.Attempts()[0])
+	}
+}
+
+// The handlers serve on a real network as well.
+func TestWireOnLoopback(t *testing.T) {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Refuse(), mock.Event("2", "b"), mock.End())
+	for name, start := range map[string]func(http.Handler) *httptest.Server{"HTTP/1": httptest.NewServer} {
+		srv := start(feed.SSE())
+		defer srv.Close()
+		resp, err := do(t, srv.Client(), srv.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if string(body) != "id: 1\ndata: a\n\n" || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: got %q, %v", name, body, err)
+		}
+		if _, err := do(t, srv.Client(), srv.URL); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: refused: %v", name, err)
+		}
+		resp, err = do(t, srv.Client(), srv.URL, "Last-Event-ID", "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err = io.ReadAll(resp.Body); string(body) != "id: 2\ndata: b\n\n" || err != nil {
+			t.Errorf("%s: got %q, %v", name, body, err)
+		}
+	}
+}
