@@ -32,9 +32,9 @@ func appendSSE(b []byte, s Step) ([]byte, error) {
 		}
 		b = appendLines(b, "data: ", f.Data)
 	case decode.Comment:
-		b = appendLines(b, ":", f.Data)
+		return appendLines(b, ":", f.Data), nil
 	case decode.Keepalive:
-		b = append(b, ":\n"...)
+		return append(b, ":\n"...), nil
 	case decode.Position:
 		b = append(append(append(b, "id: "...), f.ID...), '\n')
 	case decode.Retry:
