@@ -1,0 +1,40 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrTooLarge is the Err of a FrameError for a frame of more bytes than allowed.
+var ErrTooLarge = errors.New("frame is larger than MaxFrame")
+
+// A FrameError says what is wrong with the bytes of a stream, and where.
+type FrameError struct {
+	Format string // the framing, such as "SSE"
+	Offset int64  // of the frame's first byte in the stream, after decompression
+	Limit  int    // MaxFrame, with ErrTooLarge
+	Resync bool   // the stream can be read on behind the frame
+	// Err is ErrTooLarge, io.ErrUnexpectedEOF when the stream ends inside a frame, or
+	// what is malformed.
+	Err error
+}
+
+func (e *FrameError) Error() string {
+	if errors.Is(e.Err, ErrTooLarge) {
+		return fmt.Sprintf("decode: %s: frame at byte %d is larger than MaxFrame, %d bytes", e.Format, e.Offset, e.Limit)
+	}
+	return fmt.Sprintf("decode: %s: frame at byte %d: %v", e.Format, e.Offset, e.Err)
+}
+
+func (e *FrameError) Unwrap() error { return e.Err }
+
+// Retryable reports whether reading the stream again can help: not when a frame is too
+// large, because a feed that resumes sends it again.
+func (e *FrameError) Retryable() bool { return !errors.Is(e.Err, ErrTooLarge) }
+
+// Protocol reports whether the sender breaks the rules of the framing. A stream that
+// ends inside a frame does not: connections break.
+func (e *FrameError) Protocol() bool {
+	return !errors.Is(e.Err, ErrTooLarge) && !errors.Is(e.Err, io.ErrUnexpectedEOF)
+}

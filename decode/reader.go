@@ -1,0 +1,138 @@
+package decode
+
+import (
+	"io"
+	"iter"
+	"math"
+)
+
+// DefaultMaxFrame is the largest frame that a Reader accepts by default, 16 MiB.
+const DefaultMaxFrame = 16 << 20
+
+// A Reader reads frames from a byte stream. It is used from one goroutine.
+//
+// The memory of a frame is carved from a slab that is never used again: a frame may be
+// kept for ever, though one small frame that is kept holds its slab of up to 64 KiB.
+type Reader struct {
+	src   io.Reader
+	split Splitter
+
+	slab       []byte
+	start, end int   // of the bytes in slab that are not consumed
+	size       int   // of the next slab
+	offset     int64 // of start in the stream
+	srcErr     error // from src, to be reported once its bytes are used up
+
+	ahead    Frame // read by Buffered
+	hasAhead bool
+	err      error // final
+}
+
+const (
+	minSlab = 4 << 10
+	maxSlab = 64 << 10
+	minRead = 512 // less room than this is not worth a read
+)
+
+// NewReader returns a Reader of the frames in r, of at most maxFrame bytes each: 0 means
+// DefaultMaxFrame, negative no limit. It reads from r as Next needs it, and never waits
+// to fill a buffer.
+func NewReader(r io.Reader, f Format, maxFrame int) *Reader {
+	switch {
+	case maxFrame == 0:
+		maxFrame = DefaultMaxFrame
+	case maxFrame < 0:
+		maxFrame = math.MaxInt
+	}
+	return &Reader{src: r, split: f.NewSplitter(maxFrame), size: minSlab}
+}
+
+// Next returns the next frame of any kind. At the end of the stream it returns io.EOF;
+// a stream that ends inside a frame, or breaks the framing, is a *FrameError; any other
+// error is the stream's own. An error is final.
+func (r *Reader) Next() (Frame, error) {
+	if r.hasAhead {
+		r.hasAhead = false
+		return r.ahead, nil
+	}
+	for {
+		if f, ok := r.cut(); ok {
+			return f, nil
+		}
+		if r.err != nil {
+			return Frame{}, r.err
+		}
+		r.read()
+	}
+}
+
+// Buffered reports whether Next returns without reading from the stream.
+func (r *Reader) Buffered() bool {
+	if !r.hasAhead && r.err == nil {
+		r.ahead, r.hasAhead = r.cut()
+	}
+	return r.hasAhead || r.err != nil
+}
+
+// Frames returns the events of the stream, the frames of Kind Data. The end of the stream
+// ends the loop; an error is its last element.
+func (r *Reader) Frames() iter.Seq2[Frame, error] {
+	return func(yield func(Frame, error) bool) {
+		for {
+			f, err := r.Next()
+			switch {
+			case err == io.EOF:
+				return
+			case err != nil:
+				yield(Frame{}, err)
+				return
+			case f.Kind == Data && !yield(f, nil):
+				return
+			}
+		}
+	}
+}
+
+// cut takes the next frame from what was read. Without one, and without an error, more
+// has to be read.
+func (r *Reader) cut() (Frame, bool) {
+	for r.err == nil {
+		n, f, ok, err := r.split.Split(r.slab[r.start:r.end:r.end], r.srcErr == io.EOF)
+		at := r.offset
+		r.start += n
+		r.offset += int64(n)
+		switch {
+		case err != nil:
+			if fe, ok := err.(*FrameError); ok {
+				fe.Offset = at
+			}
+			r.err = err
+		case ok:
+			return f, true
+		case n == 0 && r.srcErr != nil:
+			r.err = r.srcErr
+		case n == 0:
+			return Frame{}, false
+		}
+	}
+	return Frame{}, false
+}
+
+// read reads once, behind what is there. A slab grows while reads fill it, and a frame
+// that crosses its end moves to the next one, which is at least twice the frame's size:
+// so a large frame is copied a constant number of times for each of its bytes.
+func (r *Reader) read() {
+	if len(r.slab)-r.end < minRead {
+		partial := r.slab[r.start:r.end]
+		slab := make([]byte, max(r.size, 2*len(partial)+minRead))
+		r.start, r.end = 0, copy(slab, partial)
+		r.slab = slab
+	}
+	room := r.slab[r.end:]
+	n, err := r.src.Read(room)
+	if n == len(room) {
+		r.size = min(2*r.size, maxSlab)
+	}
+	r.end += n
+	r.srcErr = err
+}
