@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"reflect"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,5 +174,258 @@ func TestFeedPauseIsTimeOfTheServer(t *testing.T) {
 			t.Errorf("the stall ended after %v: %v", time.Since(start), err)
 		}
 		equal(t, read(t, open(t, feed, "2"), 1), []string{"c"})
+	})
+}
+
+// What acts on a connection acts on all that are open, also on one that reads later.
+func TestFeedStepsActOnEveryOpenConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("1", "a"), mock.Status(503), mock.Event("2", "b"), mock.Stall(), mock.Event("3", "c"))
+		early, late := open(t, feed, ""), open(t, feed, "")
+		equal(t, read(t, early, 1), []string{"a"})
+		wantErr(t, early, io.ErrUnexpectedEOF)
+		if _, err := feed.Open(t.Context(), ""); err == nil {
+			t.Error("Open: want 503")
+		}
+		equal(t, read(t, late, 1), []string{"a"})
+		wantErr(t, late, io.ErrUnexpectedEOF)
+
+		early, late = open(t, feed, "1"), open(t, feed, "1")
+		equal(t, read(t, early, 1), []string{"b"})
+		equal(t, read(t, late, 1), []string{"b"})
+		for _, c := range []transport.Conn{early, late} {
+			go func() {
+				time.Sleep(time.Hour)
+				c.Close()
+			}()
+			wantErr(t, c, net.ErrClosed)
+		}
+		equal(t, read(t, open(t, feed, "2"), 1), []string{"c"})
+	})
+}
+
+// A token that was used twice resumes after its first use: nothing is lost.
+func TestFeedIDUsedTwice(t *testing.T) {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("1", "c"))
+	read(t, open(t, feed, ""), 3)
+	equal(t, read(t, open(t, feed, "1"), 2), []string{"b", "c"})
+}
+
+func TestFeedMessages(t *testing.T) {
+	feed := mock.NewFeed(
+		mock.Frame(decode.Frame{ID: "1", Type: "update", Data: []byte("a")}),
+		mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("text")}),
+		mock.Keepalive(), mock.Retry(3*time.Second), mock.Position("p"), mock.Event("2", "b"), mock.Drop(),
+		mock.Event("3", "c"), mock.Pause(time.Nanosecond), mock.Event("4", "d"),
+	)
+	want := []transport.Message{
+		{ID: "1", Type: "update", Data: []byte("a"), More: true},
+		{Kind: decode.Comment, Data: []byte("text"), More: true},
+		{Kind: decode.Keepalive, More: true},
+		{Kind: decode.Retry, Delay: 3 * time.Second, More: true},
+		{Kind: decode.Position, ID: "p", More: true},
+		{ID: "2", Data: []byte("b")}, // nothing but the drop comes after it
+	}
+	c := open(t, feed, "")
+	for _, w := range want {
+		if m, err := c.Read(); err != nil || !reflect.DeepEqual(m, w) {
+			t.Errorf("Read: %+v, %v; want %+v", m, err, w)
+		}
+	}
+	wantErr(t, c, io.ErrUnexpectedEOF)
+	c = open(t, feed, "1")
+	for _, w := range []transport.Message{
+		{ID: "2", Data: []byte("b"), More: true}, {ID: "3", Data: []byte("c")}, {ID: "4", Data: []byte("d")},
+	} {
+		if m, err := c.Read(); err != nil || !reflect.DeepEqual(m, w) {
+			t.Errorf("Read again: %+v, %v; want %+v", m, err, w)
+		}
+	}
+}
+
+// Data belongs to whoever receives it, at both ends.
+func TestFeedDataIsOwned(t *testing.T) {
+	data := []byte("abc")
+	feed := mock.NewFeed(mock.Event("0", ""), mock.Frame(decode.Frame{Data: data}))
+	data[0] = 'x'
+	for range 3 {
+		c, err := feed.Open(t.Context(), "0")
+		if err != nil {
+			c = open(t, feed, "")
+			read(t, c, 1)
+		}
+		m, err := c.Read()
+		if string(m.Data) != "abc" || err != nil {
+			t.Fatalf("Read: %q, %v", m.Data, err)
+		}
+		m.Data[0] = 'x'
+		feed.Log()[1].Data[0] = 'x'
+		c.Close()
+	}
+}
+
+func TestFeedTurnsAwayWithoutAWire(t *testing.T) {
+	for _, tt := range []struct {
+		code int
+		want func(error) bool
+	}{
+		{204, func(err error) bool { return err == transport.ErrEnd }},
+		{302, func(err error) bool { e := new(transport.ProtocolError); return errors.As(err, &e) }},
+		{404, func(err error) bool {
+			e := new(transport.StatusError)
+			return errors.As(err, &e) && e.StatusCode() == 404 && !e.Retryable()
+		}},
+	} {
+		feed := mock.NewFeed(mock.Status(tt.code), mock.End())
+		if _, err := feed.Open(t.Context(), ""); !tt.want(err) {
+			t.Errorf("%d: %v", tt.code, err)
+		}
+		wantErr(t, open(t, feed, ""), io.EOF) // one attempt, and no more
+	}
+	feed := mock.NewFeed(mock.Refuse())
+	_, err := feed.Open(t.Context(), "")
+	wantOp(t, "Open", err, "dial", syscall.ECONNREFUSED)
+}
+
+// A header that was given is not shared between those who get it.
+func TestFeedStatusHeader(t *testing.T) {
+	h := http.Header{"retry-after": {"1"}}
+	step := mock.Status(429, h, http.Header{"X-Rate-Limit-Reset": {"2"}})
+	h.Set("retry-after", "9")
+	feed := mock.NewFeed(step, step)
+	for range 2 {
+		_, err := feed.Open(t.Context(), "")
+		var status *transport.StatusError
+		if !errors.As(err, &status) || status.Header.Get("Retry-After") != "1" || status.Header.Get("X-Rate-Limit-Reset") != "2" {
+			t.Fatalf("Open: %v", err)
+		}
+		status.Header.Set("Retry-After", "9")
+	}
+}
+
+func TestFeedAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var feed mock.Feed // an empty script
+		start := time.Now()
+		go func() {
+			for _, token := range []string{"", "lost"} {
+				time.Sleep(time.Hour)
+				if c, err := feed.Open(t.Context(), token); err == nil {
+					go func() {
+						time.Sleep(90 * time.Minute)
+						c.Close()
+						c.Close()
+					}()
+				}
+			}
+		}()
+		a, err := feed.Await(t.Context(), 2)
+		if err != nil || a.Token != "lost" || a.At.Sub(start) != 2*time.Hour || !a.Ended.Equal(a.At) || a.Err == nil || a.Header != nil {
+			t.Errorf("Await: %+v, %v", a, err)
+		}
+		if a, err := feed.Await(t.Context(), 1); err != nil || a.Token != "" || a.At.Sub(start) != time.Hour || !a.Ended.IsZero() {
+			t.Errorf("Await: %+v, %v", a, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := feed.Await(ctx, 3); err != context.DeadlineExceeded {
+			t.Errorf("Await: %v", err)
+		}
+		all := feed.Attempts()
+		if len(all) != 2 || all[0].Err != nil || all[0].Ended.Sub(start) != 150*time.Minute {
+			t.Errorf("Attempts: %+v", all)
+		}
+	})
+}
+
+func TestFeedPlayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := feed.Played(ctx); err != context.DeadlineExceeded {
+			t.Errorf("nobody is connected: %v", err)
+		}
+		start := time.Now()
+		c := open(t, feed, "")
+		go func() {
+			for {
+				if _, err := c.Read(); err != nil {
+					return
+				}
+			}
+		}()
+		if err := feed.Played(t.Context()); err != nil || time.Since(start) != time.Hour {
+			t.Errorf("Played: %v after %v", err, time.Since(start))
+		}
+		feed.Publish(mock.Complete(), mock.Event("2", "never"))
+		if err := feed.Played(t.Context()); err != nil {
+			t.Errorf("Played: %v", err)
+		}
+		if log := feed.Log(); len(log) != 1 {
+			t.Errorf("the log has %+v", log)
+		}
+	})
+}
+
+// Close and the end of the context unblock a Read in whatever it waits, and say so in
+// every later one.
+func TestFeedReadIsUnblocked(t *testing.T) {
+	for name, step := range map[string]mock.Step{
+		"silence": mock.Keepalive(), "pause": mock.Pause(time.Hour), "stall": mock.Stall(),
+	} {
+		for what, stop := range map[string]func(c transport.Conn, cancel context.CancelCauseFunc) error{
+			"Close":   func(c transport.Conn, _ context.CancelCauseFunc) error { c.Close(); return net.ErrClosed },
+			"context": func(_ transport.Conn, cancel context.CancelCauseFunc) error { cancel(errDisk); return errDisk },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				feed := mock.NewFeed(mock.Event("1", "a"), step)
+				c, err := feed.Open(ctx, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				read(t, c, 1)
+				if name == "silence" {
+					read(t, c, 1)
+				}
+				failed := make(chan error)
+				go func() {
+					_, err := c.Read()
+					failed <- err
+				}()
+				synctest.Wait()
+				start := time.Now()
+				want := stop(c, cancel)
+				if err := <-failed; !errors.Is(err, want) || time.Since(start) != 0 {
+					t.Errorf("%s, %s: %v after %v", name, what, err, time.Since(start))
+				}
+				feed.Publish(mock.Event("2", "late"))
+				wantErr(t, c, want)
+				if _, err := feed.Open(ctx, ""); what == "context" && err != errDisk {
+					t.Errorf("Open: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// A feed that was made outside a bubble may be used in one, as in table tests whose
+// tables have feeds in them.
+func TestFeedMadeOutsideTheBubble(t *testing.T) {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"))
+	store := mock.NewStore()
+	fault := &mock.Fault{Delay: time.Hour}
+	store.OnSave(fault)
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		equal(t, read(t, open(t, feed, ""), 2), []string{"a", "b"})
+		go fault.Wait(t.Context(), 2)
+		save(t, store, "a", "")
+		if d := time.Since(start); d != 2*time.Hour {
+			t.Errorf("took %v", d)
+		}
 	})
 }

@@ -1,0 +1,313 @@
+package mock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+)
+
+// errConflict stands for client.ErrConflict, which this package does not import.
+var errConflict error = conflict{}
+
+type conflict struct{}
+
+func (conflict) Error() string  { return "conflict" }
+func (conflict) Conflict() bool { return true }
+
+var errDisk = errors.New("disk on fire")
+
+func save(t *testing.T, s *mock.Store, data, prev string) (version string) {
+	t.Helper()
+	version, err := s.Save(t.Context(), "k", []byte(data), prev)
+	if err != nil || version == "" || version == prev {
+		t.Fatalf("Save(%q, %q): %q, %v", data, prev, version, err)
+	}
+	return version
+}
+
+func wantSave(t *testing.T, s *mock.Store, data, prev string, want error) {
+	t.Helper()
+	if v, err := s.Save(t.Context(), "k", []byte(data), prev); !errors.Is(err, want) || v != "" {
+		t.Errorf("Save(%q, %q): %q, %v; want %v", data, prev, v, err, want)
+	}
+}
+
+func wantLoad(t *testing.T, s *mock.Store, data, version string) {
+	t.Helper()
+	d, v, err := s.Load(t.Context(), "k")
+	if string(d) != data || v != version || err != nil {
+		t.Errorf("Load: %q, %q, %v; want %q, %q", d, v, err, data, version)
+	}
+}
+
+func wantHistory(t *testing.T, s *mock.Store, want ...string) {
+	t.Helper()
+	var got []string
+	for _, data := range s.History("k") {
+		got = append(got, string(data))
+	}
+	equal(t, got, want)
+}
+
+func TestStoreComparesAndSwaps(t *testing.T) {
+	s := mock.NewStore()
+	if d, v, err := s.Load(t.Context(), "k"); d != nil || v != "" || err != nil {
+		t.Errorf("Load of nothing: %v, %q, %v", d, v, err)
+	}
+	wantSave(t, s, "x", "1", errConflict)
+	v1 := save(t, s, "a", "")
+	wantSave(t, s, "x", "", errConflict)
+	v2 := save(t, s, "b", v1)
+	wantSave(t, s, "x", v1, errConflict)
+	wantLoad(t, s, "b", v2)
+
+	if _, err := s.Save(t.Context(), "other", nil, ""); err != nil {
+		t.Errorf("Save under another key: %v", err)
+	}
+	if d, v := s.Record("other"); d == nil || len(d) != 0 || v == "" {
+		t.Errorf("an empty record is not the same as none: %v, %q", d, v)
+	}
+	wantHistory(t, s, "a", "b")
+	if n := s.Saves(); n != 6 {
+		t.Errorf("%d saves, want 6", n)
+	}
+}
+
+func TestStoreKeepsCopies(t *testing.T) {
+	s := mock.NewStore()
+	data := []byte("a")
+	v, err := s.Save(t.Context(), "k", data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[0] = 'x'
+	d, _, _ := s.Load(t.Context(), "k")
+	d[0] = 'x'
+	r, _ := s.Record("k")
+	r[0] = 'x'
+	s.History("k")[0][0] = 'x'
+	wantLoad(t, s, "a", v)
+	wantHistory(t, s, "a")
+	s.Put("k", data)
+	data[0] = 'y'
+	if r, _ := s.Record("k"); string(r) != "x" {
+		t.Errorf("got %q", r)
+	}
+}
+
+func TestStorePut(t *testing.T) {
+	s := mock.NewStore()
+	v := s.Put("k", []byte("planted"))
+	wantLoad(t, s, "planted", v)
+	v2 := save(t, s, "a", v)
+	s.Put("k", []byte("behind its back"))
+	wantSave(t, s, "b", v2, errConflict)
+	if v := s.Put("k", nil); v != "" {
+		t.Errorf("a record that was removed has version %q", v)
+	}
+	wantLoad(t, s, "", "")
+	if v3 := save(t, s, "anew", ""); v3 == v || v3 == v2 {
+		t.Errorf("version %q was given out twice", v3)
+	}
+	wantHistory(t, s, "a", "anew")
+}
+
+func TestStoreHonoursItsContext(t *testing.T) {
+	s := mock.NewStore()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errDisk)
+	if _, _, err := s.Load(ctx, "k"); err != errDisk {
+		t.Errorf("Load: %v", err)
+	}
+	if _, err := s.Save(ctx, "k", []byte("a"), ""); err != errDisk {
+		t.Errorf("Save: %v", err)
+	}
+	wantHistory(t, s)
+}
+
+func TestStoreSaveFails(t *testing.T) {
+	s := mock.NewStore()
+	first, second := &mock.Fault{}, &mock.Fault{Count: 2, Err: errDisk}
+	s.OnSave(first)
+	s.OnSave(second)
+	if _, err := s.Save(t.Context(), "k", []byte("a"), ""); err == nil || errors.Is(err, errDisk) || errors.Is(err, errConflict) {
+		t.Errorf("Save: %v, want an error of the mock's", err)
+	}
+	wantSave(t, s, "a", "", errDisk)
+	wantLoad(t, s, "", "")
+	wantSave(t, s, "a", "", errDisk)
+	save(t, s, "a", "")
+	if first.Hits() != 1 || second.Hits() != 2 || s.Saves() != 4 {
+		t.Errorf("hits %d and %d, saves %d", first.Hits(), second.Hits(), s.Saves())
+	}
+	wantHistory(t, s, "a")
+}
+
+func TestStoreReadOnly(t *testing.T) {
+	s := mock.NewStore()
+	v := s.Put("k", []byte("a"))
+	readOnly := &mock.Fault{Count: -1, Err: fs.ErrPermission}
+	s.OnSave(readOnly)
+	for range 100 {
+		wantSave(t, s, "b", v, fs.ErrPermission)
+	}
+	wantLoad(t, s, "a", v)
+	readOnly.Remove()
+	save(t, s, "b", v)
+	if readOnly.Hits() != 100 {
+		t.Errorf("%d hits", readOnly.Hits())
+	}
+}
+
+func TestStoreSaveTakesTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mock.NewStore()
+		s.OnSave(&mock.Fault{Count: 2, Delay: time.Hour})
+		start := time.Now()
+		go func() {
+			time.Sleep(30 * time.Minute)
+			wantLoad(t, s, "", "") // the store is not held up, and nothing is there yet
+		}()
+		v := save(t, s, "a", "")
+		if d := time.Since(start); d != time.Hour {
+			t.Errorf("Save took %v", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := s.Save(ctx, "k", []byte("b"), v); err != context.DeadlineExceeded {
+			t.Errorf("Save: %v", err)
+		}
+		wantLoad(t, s, "a", v)
+	})
+}
+
+// A slow save compares when it takes effect and not when it was asked for.
+func TestStoreSlowSaveIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mock.NewStore()
+		slow := &mock.Fault{Delay: time.Hour}
+		s.OnSave(slow)
+		go func() {
+			if err := slow.Wait(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+			save(t, s, "fast", "")
+		}()
+		wantSave(t, s, "slow", "", errConflict)
+		wantHistory(t, s, "fast")
+	})
+}
+
+func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mock.NewStore()
+		s.OnSave(&mock.Fault{Applied: true})
+		s.OnSave(&mock.Fault{Applied: true, Err: errDisk, Delay: time.Hour})
+		if _, err := s.Save(t.Context(), "k", []byte("a"), ""); err == nil || errors.Is(err, errConflict) {
+			t.Errorf("Save: %v, want a failure that is no conflict", err)
+		}
+		_, v := s.Record("k")
+		wantLoad(t, s, "a", v)
+		go func() {
+			time.Sleep(time.Minute)
+			_, v := s.Record("k")
+			wantLoad(t, s, "b", v)
+		}()
+		wantSave(t, s, "b", v, errDisk)
+		wantHistory(t, s, "a", "b")
+
+		// A comparison that fails is a conflict whatever the fault says.
+		s.OnSave(&mock.Fault{Applied: true, Err: errDisk})
+		wantSave(t, s, "c", v, errConflict)
+		wantHistory(t, s, "a", "b")
+	})
+}
+
+func TestStoreLoadFails(t *testing.T) {
+	s := mock.NewStore()
+	v := s.Put("k", []byte("a"))
+	s.OnLoad(&mock.Fault{Err: errDisk})
+	if d, v, err := s.Load(t.Context(), "k"); d != nil || v != "" || err != errDisk {
+		t.Errorf("Load: %q, %q, %v", d, v, err)
+	}
+	wantLoad(t, s, "a", v)
+}
+
+func TestStoreStaleRead(t *testing.T) {
+	s := mock.NewStore()
+	stale := &mock.Fault{Count: -1, Stale: true}
+	s.OnLoad(stale)
+	wantLoad(t, s, "", "")
+	v1 := save(t, s, "a", "")
+	wantLoad(t, s, "", "")
+	v2 := save(t, s, "b", v1)
+	wantLoad(t, s, "a", v1)
+	if d, v := s.Record("k"); string(d) != "b" || v != v2 {
+		t.Errorf("Record: %q, %q", d, v)
+	}
+	stale.Remove()
+	wantLoad(t, s, "b", v2)
+}
+
+func TestFaultWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mock.NewStore()
+		f := &mock.Fault{Count: 4, Err: errDisk}
+		s.OnLoad(f)
+		s.OnSave(f) // one fault may lie on both
+		go func() {
+			for range 2 {
+				time.Sleep(time.Hour)
+				s.Load(t.Context(), "k")
+				wantSave(t, s, "a", "", errDisk)
+			}
+		}()
+		start := time.Now()
+		if err := f.Wait(t.Context(), 3); err != nil || time.Since(start) != 2*time.Hour {
+			t.Errorf("Wait: %v after %v", err, time.Since(start))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := f.Wait(ctx, 5); err != context.DeadlineExceeded {
+			t.Errorf("Wait: %v", err)
+		}
+	})
+}
+
+// Concurrent writers never overwrite each other: the history is what each saw before it.
+func TestStoreIsLinearizable(t *testing.T) {
+	s := mock.NewStore()
+	s.OnSave(&mock.Fault{Count: 20, Applied: true})
+	s.OnLoad(&mock.Fault{Count: 20, Stale: true})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				data, version, err := s.Load(t.Context(), "k")
+				if err != nil {
+					t.Error(err)
+				}
+				n, _ := strconv.Atoi(string(data))
+				s.Save(t.Context(), "k", fmt.Append(nil, n+1), version)
+			}
+		})
+	}
+	wg.Wait()
+	var want []string
+	for i := range s.History("k") {
+		want = append(want, strconv.Itoa(i+1))
+	}
+	if len(want) < 50 {
+		t.Errorf("%d saves took effect", len(want))
+	}
+	wantHistory(t, s, slices.Clip(want)...)
+}
