@@ -1,0 +1,364 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// checkpoint keeps the stored record in step with the window's low mark. Saves run one
+// at a time, on a timer's goroutine that lives for one save, and never on the way of an
+// event. A nil *checkpoint, of a subscription without a Store, does nothing.
+type checkpoint struct {
+	store  Store
+	key    string
+	every  time.Duration
+	base   uint64        // events acknowledged before this subscription
+	low    func() mark
+	report func(Save)        // after each attempt
+	stop   func(fatal error) // ends the subscription
+	ctx    context.Context   // of every call to the store; ends with the last goroutine
+	cancel context.CancelFunc
+	dirty  atomic.Bool // something was acknowledged since the last save began
+
+	mu         sync.Mutex // never held across a call to the store
+	timer      *time.Timer
+	armed      bool // the timer is set
+	saving     bool // a save is under way
+	again      bool // another one is wanted right after it
+	onRequest  bool // only Commit and a flush start a save
+	closed     bool
+	cancelSave context.CancelFunc // of the save under way
+	limit      context.Context    // bounds every save while a flush waits
+	failures   int
+	saved      mark          // covered by the stored record
+	err        error         // of the last save, nil if it succeeded
+	round      uint64        // saves that have ended
+	ended      chan struct{} // closed and made anew when a save has ended
+
+	// Only the save under way uses these.
+	rec     record // the last one known to be stored
+	version string
+	unknown *record // a write whose outcome is not known
+	lost    int     // reads in a row that did not show our record
+}
+
+const (
+	saveTimeout   = 10 * time.Second
+	firstSaveWait = 100 * time.Millisecond
+	maxSaveWait   = 30 * time.Second
+	// A read may be stale for a moment; a record that is still not ours after this
+	// many reads has been lost.
+	maxLost = 5
+)
+
+// takeOver makes this subscription the owner of the record, with an epoch above all
+// earlier ones, and returns what it held. Older subscriptions are fenced from then on.
+func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
+	var mine record
+	for tries := 0; tries < 5; tries++ {
+		data, version, err := c.store.Load(ctx, c.key)
+		if err != nil {
+			return record{}, &CheckpointError{c.key, "load", err}
+		}
+		was := record{}
+		if data != nil {
+			if was, err = parseRecord(data); err != nil {
+				return record{}, &CheckpointError{c.key, "read", err}
+			}
+		}
+		if mine.Owner != "" && was.sameWriter(mine) {
+			c.rec, c.version = mine, version // an earlier try had landed after all
+			return old, nil
+		}
+		old = was
+		mine = record{Epoch: was.Epoch + 1, Owner: newOwner(), Token: was.Token, Events: was.Events, Saved: time.Now().UTC()}
+		version, err = c.store.Save(ctx, c.key, mine.encode(), version)
+		if err == nil {
+			c.rec, c.version = mine, version
+			return old, nil
+		}
+		if ctx.Err() != nil {
+			return record{}, &CheckpointError{c.key, "take over", context.Cause(ctx)}
+		}
+		if !isConflict(err) && tries > 0 {
+			return record{}, &CheckpointError{c.key, "take over", err}
+		}
+	}
+	return record{}, &CheckpointError{c.key, "take over", errors.New("others keep taking the record over at the same time")}
+}
+
+// touch makes sure that what was just acknowledged is saved in time.
+func (c *checkpoint) touch() {
+	if c == nil || c.dirty.Load() || !c.dirty.CompareAndSwap(false, true) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.onRequest {
+		c.arm(c.every)
+	}
+}
+
+// arm sets the timer unless a save is coming anyway. The caller holds mu.
+func (c *checkpoint) arm(d time.Duration) {
+	if c.closed || c.armed || c.saving {
+		return
+	}
+	c.armed = true
+	c.timer = time.AfterFunc(d, c.run)
+}
+
+// retire leaves saving to Commit and flush: nothing is to run on when nobody may ever
+// call Close.
+func (c *checkpoint) retire() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.onRequest = true
+	c.mu.Unlock()
+}
+
+// saveNow starts a save at once, or another one behind the one under way, and returns
+// the number of the round that covers what is acknowledged by now.
+func (c *checkpoint) saveNow() (round uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return 0, false
+	case c.saving:
+		c.again = true
+		return c.round + 2, true
+	case c.armed && !c.timer.Stop():
+		return c.round + 1, true // it is just about to start
+	}
+	c.armed = true
+	c.timer = time.AfterFunc(0, c.run)
+	return c.round + 1, true
+}
+
+// run is one save, on the timer's goroutine.
+func (c *checkpoint) run() {
+	ctx, cancel := context.WithTimeout(c.ctx, saveTimeout)
+	defer cancel()
+	c.mu.Lock()
+	c.armed, c.saving, c.cancelSave = false, true, cancel
+	limit := c.limit
+	c.mu.Unlock()
+	if limit != nil {
+		defer context.AfterFunc(limit, cancel)()
+	}
+
+	c.dirty.Store(false)
+	low := c.low()
+	err := c.save(ctx, low)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.saving, c.cancelSave, c.err = false, nil, err
+	c.round++
+	close(c.ended)
+	c.ended = make(chan struct{})
+	if err == nil {
+		c.saved, c.failures = low, 0
+	} else {
+		c.failures++
+	}
+	again := c.again
+	c.again = false
+	switch {
+	case again:
+		c.arm(0)
+	case c.onRequest:
+	case err != nil && !fatal(err):
+		c.arm(min(firstSaveWait<<min(c.failures-1, 20), maxSaveWait))
+	case c.dirty.Load():
+		c.arm(c.every)
+	}
+}
+
+// save brings the stored record up to low, unless it is there already.
+func (c *checkpoint) save(ctx context.Context, low mark) error {
+	next := record{Epoch: c.rec.Epoch, Owner: c.rec.Owner, Write: c.rec.Write + 1,
+		Token: low.token, Events: c.base + low.events, Saved: time.Now().UTC()}
+	if c.unknown != nil {
+		next.Write = c.unknown.Write + 1
+	} else if low.seq == 0 || c.rec.Token == next.Token && c.rec.Events == next.Events {
+		return nil
+	}
+	start := time.Now()
+	err := c.write(ctx, next)
+	c.report(Save{Err: err, Events: next.Events, Took: time.Since(start)})
+	return err
+}
+
+// write stores next. An outcome that is not known is found out by reading back: nothing
+// is taken for stored or for lost that was not seen to be.
+func (c *checkpoint) write(ctx context.Context, next record) error {
+	if c.unknown != nil {
+		if err := c.readBack(ctx); err != nil {
+			return err
+		}
+	}
+	version, err := c.store.Save(ctx, c.key, next.encode(), c.version)
+	if err == nil {
+		c.rec, c.version = next, version
+		return nil
+	}
+	c.unknown = &next
+	if rerr := c.readBack(ctx); rerr != nil {
+		if fatal(rerr) {
+			return rerr
+		}
+		return &CheckpointError{c.key, "save", err}
+	}
+	if c.rec.Write == next.Write {
+		return nil // it had landed
+	}
+	return &CheckpointError{c.key, "save", err}
+}
+
+// readBack finds out what the store holds. Afterwards rec and version are what is
+// stored, or the error says why that is not known.
+func (c *checkpoint) readBack(ctx context.Context) error {
+	data, version, err := c.store.Load(ctx, c.key)
+	if err != nil {
+		return &CheckpointError{c.key, "load", err}
+	}
+	stored, perr := parseRecord(data)
+	switch {
+	case perr == nil && stored.sameWriter(c.rec) && stored.Write >= c.rec.Write:
+		c.rec, c.version, c.unknown, c.lost = stored, version, nil, 0
+		return nil
+	case perr == nil && stored.Epoch >= c.rec.Epoch && !stored.sameWriter(c.rec):
+		c.stop(ErrFenced)
+		return ErrFenced
+	}
+	if c.lost++; c.lost < maxLost {
+		return &CheckpointError{c.key, "load", errors.New("the record is older than the last save; the read may be stale")}
+	}
+	err = &CheckpointError{c.key, "load", fmt.Errorf("%w: the record of epoch %d is gone", errLost, c.rec.Epoch)}
+	c.stop(err)
+	return err
+}
+
+var errLost = errors.New("the store has lost data")
+
+func fatal(err error) bool { return errors.Is(err, ErrFenced) || errors.Is(err, errLost) }
+
+// commit returns once everything acknowledged so far is stored.
+func (c *checkpoint) commit(ctx context.Context, w *window) error {
+	if err := c.reach(ctx, w, w.settledTo()); err != nil {
+		return err
+	}
+	round, ok := c.saveNow()
+	if !ok {
+		return ErrClosed
+	}
+	return c.await(ctx, round)
+}
+
+// reach waits until everything before target is settled.
+func (c *checkpoint) reach(ctx context.Context, w *window, target uint64) error {
+	for {
+		changed, stop := w.watch()
+		if c.low().seq >= target {
+			stop()
+			return nil
+		}
+		var err error
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = fmt.Errorf("client: Commit: an event before an acknowledged one is not settled: %w", context.Cause(ctx))
+		case <-c.ctx.Done():
+			err = ErrClosed
+		}
+		if stop(); err != nil {
+			return err
+		}
+	}
+}
+
+// await waits for the end of a round of saving and returns how the last one went.
+func (c *checkpoint) await(ctx context.Context, round uint64) error {
+	for {
+		c.mu.Lock()
+		done, closed, err, ended := c.round >= round, c.closed && !c.saving, c.err, c.ended
+		c.mu.Unlock()
+		switch {
+		case done:
+			return err
+		case closed:
+			return ErrClosed
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// flush saves what is acknowledged and returns the error of that save. When ctx ends
+// before that, calls to the store are cancelled and flush waits for them to return.
+func (c *checkpoint) flush(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	c.limit = ctx
+	if c.cancelSave != nil {
+		defer context.AfterFunc(ctx, c.cancelSave)()
+	}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.limit = nil
+		c.mu.Unlock()
+	}()
+	round, ok := c.saveNow()
+	if !ok {
+		return ErrClosed
+	}
+	return c.await(context.Background(), round)
+}
+
+// close ends all saving and joins its goroutine.
+func (c *checkpoint) close() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.closed = true
+	running := c.saving || c.armed && !c.timer.Stop()
+	round := c.round + 1
+	close(c.ended) // wakes who waits for a save that will not come
+	c.ended = make(chan struct{})
+	c.mu.Unlock()
+	c.cancel()
+	for running {
+		c.mu.Lock()
+		ended := c.ended
+		running = c.round < round
+		c.mu.Unlock()
+		if running {
+			<-ended
+		}
+	}
+}
+
+// state returns what Stats tells of the checkpoint.
+func (c *checkpoint) state() (covered uint64, failures int, err error) {
+	if c == nil {
+		return 0, 0, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.saved.events, c.failures, c.err
+}

@@ -1,0 +1,219 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// connection is one attempt to connect and, if it succeeds, the reading that follows.
+type connection struct {
+	*run
+	attempt int
+	ctx     context.Context // shadows the subscription's: Reconnect ends this one only
+
+	resuming bool // a token was presented
+	opened   bool
+	events   int           // new events received
+	uptime   time.Duration // from open to end
+	err      error         // why it ended
+}
+
+// handOver is how many events are published at once at most while more can be read
+// without waiting, so that the consumer starts before a long read is through.
+const handOver = 256
+
+// play opens the connection and reads until it ends. It returns why it did.
+func (c *connection) play() error {
+	ctx, cancel := context.WithCancelCause(c.run.ctx)
+	defer cancel(nil)
+	c.ctx = ctx
+	select {
+	case <-c.redial: // it connects anyhow
+	default:
+	}
+	c.drop.Store(&cancel)
+	c.resuming = c.token != ""
+	c.dialing()
+	start := time.Now()
+	conn, err := c.transport.Open(ctx, c.token)
+	if err != nil {
+		return c.reason(err)
+	}
+	opened := time.Now()
+	c.live(opened.Sub(start))
+	err = c.read(conn)
+	c.uptime = time.Since(opened)
+	return c.reason(err)
+}
+
+// reason prefers the cause of an ended context to what the transport made of it.
+func (c *connection) reason(err error) error {
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	return err
+}
+
+// read takes messages to the window until the connection ends.
+func (c *connection) read(conn transport.Conn) error {
+	defer c.publish()
+	closed := make(chan struct{})
+	unblock := context.AfterFunc(c.ctx, func() {
+		conn.Close()
+		close(closed)
+	})
+	defer func() {
+		if unblock() {
+			conn.Close()
+		} else {
+			<-closed
+		}
+	}()
+	for waited := true; ; {
+		m, err := conn.Read()
+		if err != nil {
+			return err
+		}
+		if waited {
+			c.now = time.Now()
+		}
+		if err := c.receive(&m); err != nil {
+			return err
+		}
+		if waited = !m.More; waited || c.window.unpublished() >= handOver {
+			c.publish()
+		}
+	}
+}
+
+// publish hands over what the last read brought.
+func (c *connection) publish() {
+	c.window.publish()
+	c.stats.received.Store(c.received)
+}
+
+// receive takes a message from the connection to the window. It changes nothing before
+// there is space: a connection that ends until then brings the message again.
+func (c *connection) receive(m *transport.Message) error {
+	if !c.window.fits(len(m.Data)) {
+		if err := c.waitForSpace(len(m.Data)); err != nil {
+			return err
+		}
+	}
+	if m.Gap != nil {
+		g := *m.Gap
+		if g.From == "" {
+			g.From = c.token
+		}
+		c.lose(g)
+	}
+	switch m.Kind {
+	case decode.Data:
+		c.event(m)
+	case decode.Position:
+		// A token function of the user's speaks of other tokens than the framing's.
+		if c.opts.Token == nil {
+			c.move(m.ID)
+		}
+	case decode.Retry:
+		c.delay = m.Delay
+	default:
+		if c.opts.Trace.Signal != nil {
+			c.opts.Trace.Signal(*m)
+		}
+	}
+	return nil
+}
+
+// event is the way of an event: token, skip, dedupe, sequence, gap, window.
+func (c *connection) event(m *transport.Message) {
+	ev := Event{
+		Data: m.Data, Type: m.Type, ID: m.ID, Token: m.ID, Header: m.Header,
+		Received: c.now, settle: m.Settle, sub: c.Subscription,
+	}
+	c.received++
+	if c.opts.Token != nil {
+		ev.Token = c.opts.Token(ev)
+	}
+	if ev.Token == "" {
+		ev.Token = c.token // it has none of its own
+	}
+	switch {
+	case c.opts.Skip != nil && c.opts.Skip(ev):
+		c.stats.skipped.Add(1)
+		c.events++
+		c.move(ev.Token)
+		ev.drop()
+		return
+	case ev.ID != "" && !c.ids.add(ev.ID):
+		c.stats.duplicates.Add(1)
+		ev.drop()
+		return
+	}
+	c.checkSequence(&ev)
+	if c.gap != nil {
+		ev.Gap, c.gap = c.gap, nil
+		ev.Gap.To = ev.Token
+	}
+	c.events++
+	c.token = ev.Token
+	c.window.stage(&ev, true)
+}
+
+// drop answers the sender of an event that is not delivered.
+func (e *Event) drop() {
+	if e.settle != nil {
+		e.settle(nil)
+	}
+}
+
+// move changes the position without an event.
+func (r *run) move(token string) {
+	r.token = token
+	if r.gap == nil {
+		r.window.stage(&Event{Token: token}, false)
+	}
+	// Otherwise the checkpoint would pass a loss that nobody has been told of.
+}
+
+// waitForSpace holds the connection back while the consumer has enough to do.
+func (c *connection) waitForSpace(size int) error {
+	w := c.window
+	c.publish()
+	w.full.Store(true)
+	defer w.full.Store(false)
+	c.stats.set(StateFull)
+	defer c.stats.set(StateLive)
+	if w.starved.Load() > 0 {
+		signal(w.ready) // a batch that waits for more need not wait any longer
+	}
+	for !w.fits(size) {
+		select {
+		case <-w.space:
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		}
+	}
+	return nil
+}
+
+func (c *connection) checkSequence(ev *Event) {
+	if c.opts.Sequence == nil {
+		return
+	}
+	key, n, ok := c.opts.Sequence(*ev)
+	if !ok {
+		return
+	}
+	last, known := c.sequences[key]
+	if known && n > last+1 {
+		c.lose(Gap{Reason: transport.SequenceJump, From: c.token, Key: key, Missed: n - last - 1})
+	}
+	if c.sequences == nil {
+		c.sequences = make(map[string]uint64)
+	}
+	c.sequences[key] = n
+}

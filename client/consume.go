@@ -1,0 +1,226 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Events returns the events in order. The loop's body finishing acknowledges the
+// event, so that a crash inside the body brings it again; leaving the body early, by
+// break, return or panic, does not: the event is handed out again to whoever asks next.
+//
+// The loop ends without an error when the feed is complete and after Close. Any other
+// end is the last element, with a zero Event: a *StopError, ErrFenced, or the cause of
+// the context that Subscribe was given. Failures that are retried never get here.
+//
+// Several goroutines may range over Events at once; each event goes to one of them.
+func (s *Subscription) Events() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		var ev Event
+		inBody := false
+		defer func() {
+			if inBody {
+				s.window.giveBack(ev, time.Now())
+			}
+		}()
+		for {
+			var err error
+			if ev, err = s.next(context.Background()); err != nil {
+				if err = loopError(err); err != nil {
+					yield(Event{}, err)
+				}
+				return
+			}
+			inBody = true
+			if !yield(ev, nil) {
+				return
+			}
+			inBody = false
+			s.ack(ev)
+		}
+	}
+}
+
+// Batches returns the events in order in batches of at most max events, which are
+// acknowledged together when the loop's body finishes. A batch is handed out when it is
+// full, when wait has passed since its first event, or when the buffer is full; with
+// wait 0 it is what is there at the moment. No batch is empty. A max below 1 or above
+// Options.Buffer means Options.Buffer. The slice is the consumer's own. Otherwise it is
+// like Events.
+func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, error] {
+	if max < 1 || max > s.opts.Buffer {
+		max = s.opts.Buffer
+	}
+	return func(yield func([]Event, error) bool) {
+		var open []Event
+		defer func() {
+			now := time.Now()
+			for _, ev := range open {
+				s.window.giveBack(ev, now)
+			}
+		}()
+		for {
+			batch, err := s.nextBatch(max, wait)
+			if err != nil {
+				if err = loopError(err); err != nil {
+					yield(nil, err)
+				}
+				return
+			}
+			open = batch
+			// The body may do as it likes with its slice.
+			if !yield(append([]Event(nil), batch...), nil) {
+				return
+			}
+			open = nil
+			for _, ev := range batch {
+				s.ack(ev)
+			}
+		}
+	}
+}
+
+func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
+	first, err := s.next(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	batch := append(make([]Event, 0, min(max, 16)), first)
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	for len(batch) < max && s.ctx.Err() == nil {
+		if ev, ok := s.window.claim(); ok {
+			batch = append(batch, ev)
+			continue
+		}
+		if wait <= 0 || s.window.full.Load() || s.wait(ctx) != nil {
+			break // an end of the subscription comes back at the next call
+		}
+	}
+	return batch, nil
+}
+
+// Next returns the next event, which the caller settles with its Ack or Nack.
+// ctx bounds this wait only; its cause is returned when it ends. When the feed is
+// complete Next returns io.EOF, after Close it returns ErrClosed, and otherwise the
+// same errors as Events. It may be called from several goroutines.
+func (s *Subscription) Next(ctx context.Context) (Event, error) {
+	return s.next(ctx)
+}
+
+// loopError turns the ends that a loop does not report into nil.
+func loopError(err error) error {
+	if err == io.EOF || errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *Subscription) next(ctx context.Context) (Event, error) {
+	for {
+		if s.ctx.Err() != nil {
+			return Event{}, context.Cause(s.ctx)
+		}
+		if ev, ok := s.window.claim(); ok {
+			return ev, nil
+		}
+		if err := s.wait(ctx); err != nil {
+			return Event{}, err
+		}
+	}
+}
+
+// wait returns nil when there may be an event to claim.
+func (s *Subscription) wait(ctx context.Context) error {
+	w := s.window
+	w.starved.Add(1)
+	defer w.starved.Add(-1)
+	// From here on publish signals, so one more look makes sure that none was missed.
+	if w.next.Load() < w.tail.Load() {
+		return nil
+	}
+	var due <-chan time.Time
+	at, returning := w.nextReturn()
+	if returning {
+		left := time.Until(at)
+		if left <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(left)
+		defer timer.Stop()
+		due = timer.C
+	}
+	over := s.over
+	if returning {
+		over = nil // what was refused is still to be handed out
+	}
+	select {
+	case <-w.ready:
+	case <-due:
+	case <-over:
+		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
+			return s.end
+		}
+	case <-s.ctx.Done():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+const (
+	firstRedelivery = time.Second
+	maxRedelivery   = time.Minute
+)
+
+// redelivery returns how long an event waits that was refused attempt times.
+func redelivery(attempt int) time.Duration {
+	d := firstRedelivery
+	for i := 1; i < attempt && d < maxRedelivery; i++ {
+		d *= 2
+	}
+	return min(d, maxRedelivery)
+}
+
+func (s *Subscription) ack(e Event) error {
+	if err := s.sealed(); err != nil {
+		return err
+	}
+	if s.window.settle(e) {
+		if e.settle != nil {
+			e.settle(nil)
+		}
+		s.checkpoint.touch()
+	}
+	return nil
+}
+
+func (s *Subscription) nack(e Event, reason error) error {
+	if err := s.sealed(); err != nil {
+		return err
+	}
+	if e.settle != nil {
+		if s.window.settle(e) {
+			e.settle(reason)
+			s.checkpoint.touch()
+		}
+	} else if !s.window.giveBack(e, time.Now().Add(redelivery(e.Attempt))) {
+		return nil
+	}
+	s.stats.nacked.Add(1)
+	if s.opts.Trace.Nacked != nil {
+		s.opts.Trace.Nacked(e, reason)
+	}
+	return nil
+}
+
+// sealed returns why the position can no longer move, nil while it can.
+func (s *Subscription) sealed() error {
+	if err := s.seal.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

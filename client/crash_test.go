@@ -1,0 +1,127 @@
+package client_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+const crashEnv = "STEADFEED_CRASH_TEST"
+
+// TestKill kills a consumer's process, which has no chance to say anything, again and
+// again while it works. Every event must be worked on at least once, and an event
+// may come again only if its work was not yet covered by the checkpoint.
+func TestKill(t *testing.T) {
+	if url := os.Getenv(crashEnv); url != "" {
+		consumeUntilKilled(url)
+		return
+	}
+	const total, kills = 1500, 6
+	srv := httptest.NewServer(counting(total))
+	defer srv.Close()
+	dir := t.TempDir()
+	worked, again := make([]int, total+1), 0
+	for round := 0; worked[total] == 0; round++ {
+		if round > 50 {
+			t.Fatal("no end in sight")
+		}
+		last := 0
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), crashEnv+"="+srv.URL)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); {
+			id, ok := strings.CutPrefix(lines.Text(), "worked on ")
+			if !ok {
+				continue
+			}
+			i, _ := strconv.Atoi(id)
+			if last != 0 && i != last+1 {
+				t.Errorf("round %d: event %d after %d", round, i, last)
+			}
+			if worked[i]++; worked[i] > 1 {
+				again++
+			}
+			last = i
+			if n++; round < kills && n == 150+37*round {
+				cmd.Process.Kill()
+			}
+		}
+		cmd.Wait()
+	}
+	for i := 1; i <= total; i++ {
+		if worked[i] == 0 {
+			t.Errorf("event %d was never worked on", i)
+		}
+	}
+	t.Logf("%d events, %d kills, %d worked on twice", total, kills, again)
+	data, err := os.ReadFile(filepath.Join(dir, "n.json"))
+	if err != nil || !strings.Contains(string(data), fmt.Sprintf(`"token": "%d"`, total)) {
+		t.Errorf("the record at the end: %s, %v", data, err)
+	}
+}
+
+// consumeUntilKilled is the consumer: it works on events until the feed is complete.
+func consumeUntilKilled(url string) {
+	sub, err := client.Subscribe(context.Background(), &transport.HTTP{URL: url}, &client.Options{
+		Name: "n", Store: client.FileStore("."), CommitEvery: 5 * time.Millisecond,
+	})
+	if err != nil {
+		panic(err)
+	}
+	for ev, err := range sub.Events() {
+		if err != nil {
+			panic(err)
+		}
+		if ev.Gap != nil {
+			panic("a gap: " + string(ev.Gap.Reason))
+		}
+		time.Sleep(50 * time.Microsecond) // the work
+		fmt.Printf("worked on %s\n", ev.ID)
+	}
+	if err := sub.Close(); err != nil {
+		panic(err)
+	}
+}
+
+// counting serves the numbers up to total as server-sent events after Last-Event-ID,
+// drops each connection after some, and answers 204 when all have been served.
+func counting(total int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		after, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
+		if after >= total {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "retry: 10\n\n")
+		for i := after + 1; i <= min(total, after+400); i++ {
+			fmt.Fprintf(w, "id: %d\ndata: {\"n\":%d}\n\n", i, i)
+			if i%10 == 0 {
+				w.(http.Flusher).Flush()
+			}
+		}
+		fmt.Fprint(w, "id: 99999\ndata: a partial event, never to be delivered")
+		panic(http.ErrAbortHandler)
+	})
+}

@@ -1,0 +1,62 @@
+// Package client subscribes to feeds: HTTP streams, WebSockets and webhooks, with one
+// call and one meaning of events, acknowledgements and resuming for all of them.
+//
+//	sub, err := client.Subscribe(ctx, &transport.HTTP{URL: "https://example.com/events"}, nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer sub.Close()
+//	for ev, err := range sub.Events() {
+//		if err != nil {
+//			return err // final: everything that could be retried has been
+//		}
+//		fmt.Println(ev.ID, string(ev.Data))
+//	}
+//
+// # Delivery
+//
+// Events are delivered at least once and in order. After a lost connection the feed
+// resumes behind the last event received; after a restart, with a [Store], behind the
+// last event up to which everything is acknowledged. So an event that was in hand when
+// the process died comes again, and a consumer must bear to see an event twice.
+//
+// The body of an Events loop finishing acknowledges its event. [Subscription.Next]
+// leaves that to [Event.Ack], in any order and from any goroutine: the stored position
+// never passes an event that is not acknowledged.
+//
+// What may have been lost is said, in its place: an event whose Gap is not nil may have
+// missing events just before it. That is so when the server no longer knows the
+// position, when a feed without positions was interrupted, when numbers jump
+// ([Options.Sequence]), or when the server says so.
+//
+// A consumer that is slower than its feed fills the buffer ([Options.Buffer]); then the
+// subscription stops reading, and nothing is dropped.
+//
+// # Checkpoints
+//
+// The position of a subscription is one record in a [Store], under its [Options.Name].
+// Subscribe takes the record over. From then on an older subscription of that name,
+// in this process or in another one, cannot save any more and ends with [ErrFenced]:
+// a position never moves back. Acks are saved together, at most once each
+// [Options.CommitEvery]; [Subscription.Commit] is for those who have to know.
+//
+// # Errors
+//
+// A failure that can be retried is retried as [Options.Retry] says and reported to
+// [Options.Trace] and [Options.Logger] only. The error that ends a loop is final: a
+// [*StopError] with the last failure as its cause, [ErrFenced], a [*CheckpointError]
+// when the store has lost the record, or the cause of the context given to Subscribe.
+// Before a *StopError everything received is delivered. A feed that is complete ends
+// the loop without an error.
+//
+// # Goroutines
+//
+// A subscription has one goroutine of its own; a save has one while it lasts.
+// [Subscription.Close] joins them all within a second. Trace functions run on
+// them and on the consumers' goroutines.
+//
+// # Testing
+//
+// Package mock has feeds that misbehave on command, and everything here works in a
+// testing/synctest bubble, where a day of reconnecting takes no time.
+package client

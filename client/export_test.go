@@ -1,0 +1,4 @@
+package client
+
+// LockFile is the lock of FileStore.
+var LockFile = lockFile

@@ -1,0 +1,162 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+)
+
+func TestFileStore(t *testing.T) {
+	ctx := t.Context()
+	dir := filepath.Join(t.TempDir(), "made", "when", "needed")
+	s := client.FileStore(dir)
+	data, version, err := s.Load(ctx, "a")
+	if data != nil || version != "" || err != nil {
+		t.Fatalf("Load of nothing: %q %q %v", data, version, err)
+	}
+	v1, err := s.Save(ctx, "a", []byte("one"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, version, err = s.Load(ctx, "a"); string(data) != "one" || version != v1 || err != nil {
+		t.Fatalf("Load after Save: %q %q %v", data, version, err)
+	}
+	v2, err := s.Save(ctx, "a", []byte("two"), v1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stale := range []string{"", v1, "nonsense"} {
+		if _, err := s.Save(ctx, "a", []byte("three"), stale); !errors.Is(err, client.ErrConflict) {
+			t.Errorf("Save over version %q: %v, want a conflict", stale, err)
+		}
+	}
+	if data, version, _ := s.Load(ctx, "a"); string(data) != "two" || version != v2 {
+		t.Errorf("a refused Save changed the record: %q", data)
+	}
+}
+
+func TestFileStoreKeys(t *testing.T) {
+	dir := t.TempDir()
+	s := client.FileStore(dir)
+	keys := []string{"plain", "with/slash", "../up", "..", ".hidden", "sp ace", "ü", "a%2Fb", "a/b", "nul\x00"}
+	for _, k := range keys {
+		if _, err := s.Save(t.Context(), k, []byte(k), ""); err != nil {
+			t.Errorf("key %q: %v", k, err)
+		}
+	}
+	for _, k := range keys {
+		if data, _, err := s.Load(t.Context(), k); string(data) != k || err != nil {
+			t.Errorf("key %q holds %q, %v", k, data, err)
+		}
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(dir)); len(entries) != 1 {
+		t.Errorf("something was written outside of the folder: %v", entries)
+	}
+}
+
+func TestFileStoreSurvivesACrashedSave(t *testing.T) {
+	dir := t.TempDir()
+	s := client.FileStore(dir)
+	v, err := s.Save(t.Context(), "k", []byte("good"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a process leaves behind that dies between write and rename.
+	if err := os.WriteFile(filepath.Join(dir, "k.json.tmp"), []byte("torn record, longer than the next one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, _, _ := s.Load(t.Context(), "k"); string(data) != "good" {
+		t.Fatalf("record is %q after a crash in the middle of a save", data)
+	}
+	if _, err := s.Save(t.Context(), "k", []byte("next"), v); err != nil {
+		t.Fatal(err)
+	}
+	if data, _, _ := s.Load(t.Context(), "k"); string(data) != "next" {
+		t.Fatalf("record is %q, want the next one", data)
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".tmp") {
+			t.Errorf("%s is left behind", e.Name())
+		}
+	}
+}
+
+// TestFileStoreIsLinearizable counts up one record from many goroutines: every
+// successful save must have seen the one before it.
+func TestFileStoreIsLinearizable(t *testing.T) {
+	const writers, each = 8, 10
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			s := client.FileStore(dir)
+			for done := 0; done < each; {
+				data, v, err := s.Load(t.Context(), "n")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n, _ := strconv.Atoi(string(data))
+				_, err = s.Save(t.Context(), "n", []byte(strconv.Itoa(n+1)), v)
+				switch {
+				case err == nil:
+					done++
+				case !errors.Is(err, client.ErrConflict):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	data, _, _ := client.FileStore(dir).Load(t.Context(), "n")
+	if string(data) != strconv.Itoa(writers*each) {
+		t.Errorf("counted to %s, want %d: a save was lost", data, writers*each)
+	}
+}
+
+func TestFileStoreErrors(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := client.FileStore(filepath.Join(file, "dir")) // can be neither read nor made
+	if _, _, err := s.Load(t.Context(), "k"); err == nil {
+		t.Error("Load: no error")
+	}
+	if _, err := s.Save(t.Context(), "k", nil, ""); err == nil || errors.Is(err, client.ErrConflict) {
+		t.Errorf("Save: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("cause")
+	cancel(cause)
+	if _, err := client.FileStore(t.TempDir()).Save(ctx, "k", nil, ""); !errors.Is(err, cause) {
+		t.Errorf("Save with an ended context: %v", err)
+	}
+}
+
+func TestFileStoreWaitsForTheLock(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := client.LockFile(t.Context(), filepath.Join(dir, "k.json.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := client.FileStore(dir).Save(ctx, "k", []byte("x"), ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Save while another process has the lock: %v", err)
+	}
+	unlock()
+	if _, err := client.FileStore(dir).Save(t.Context(), "k", []byte("x"), ""); err != nil {
+		t.Errorf("Save after the lock was released: %v", err)
+	}
+}

@@ -1,0 +1,134 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// gaps reads the feed to its end and describes each event that carries a Gap.
+func gaps(t *testing.T, sub *client.Subscription) (got []string) {
+	t.Helper()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := ev.Gap; g != nil {
+			got = append(got, fmt.Sprintf("%s: %s %q to %q, missed %d", ev.Data, g.Reason, g.From, g.To, g.Missed))
+		}
+	}
+	return got
+}
+
+func TestGapWhenTheTokenIsRejected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		feed := script(events("1", "2"), steps(mock.Drop(), mock.Status(410)), events("5", "6"), steps(mock.Complete()))
+		var traced []client.Gap
+		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{Gap: func(g client.Gap) { traced = append(traced, g) }}})
+		got := gaps(t, sub)
+		sub.Close()
+		want(t, "gaps", got, []string{`data 5: token rejected "2" to "5", missed 0`})
+		want(t, "tokens", tokens(feed), []string{"", "2", ""})
+		var status interface{ StatusCode() int }
+		if len(traced) != 1 || !errors.As(traced[0].Err, &status) {
+			t.Errorf("traced %v", traced)
+		}
+	})
+}
+
+func TestGapWithoutToken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		feed := script(steps(mock.Refuse(), mock.Status(503)), events("", ""), steps(mock.Drop(), mock.Refuse()),
+			events("", ""), steps(mock.End(), mock.End()), events(""), steps(mock.Complete()))
+		sub := subscribe(t, feed, nil)
+		got := gaps(t, sub)
+		n := sub.Stats().Gaps
+		sub.Close()
+		// Before the first connection nothing can have been lost.
+		want(t, "gaps", got, []string{`data : no token "" to "", missed 0`, `data : no token "" to "", missed 0`})
+		if n != 2 {
+			t.Errorf("%d gaps counted", n)
+		}
+	})
+}
+
+func TestGapAcrossARestartWithoutToken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := named(mock.NewStore())
+		sub := subscribe(t, script(events("", "")), o)
+		data(t, sub, 1)
+		sub.Close()
+		sub = subscribe(t, script(events(""), steps(mock.Complete())), o)
+		want(t, "gaps", gaps(t, sub), []string{`data : no token "" to "", missed 0`})
+		sub.Close()
+	})
+}
+
+// TestCheckpointDoesNotPassAPendingGap stops the process between the discovery of a loss
+// and the event that tells of it: the next process has to discover it again.
+func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := named(mock.NewStore())
+		feed := script(events("1"), steps(mock.Drop(), mock.Status(410), mock.Position("9")))
+		sub := subscribe(t, feed, o)
+		data(t, sub, 1)
+		time.Sleep(time.Minute)
+		sub.Close()
+		if r := record(t, o.Store); r.Token != "1" {
+			t.Fatalf("stored token %q: the loss is forgotten", r.Token)
+		}
+		sub = subscribe(t, script(steps(mock.Status(410)), events("10"), steps(mock.Complete())), o)
+		want(t, "gaps", gaps(t, sub), []string{`data 10: token rejected "1" to "10", missed 0`})
+		sub.Close()
+	})
+}
+
+func TestGapOfASequence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		feed := script(events("a1", "b1", "a2", "a5", "b2", "none", "a6", "a4", "a5"), steps(mock.End()), events("a9"), steps(mock.Complete()))
+		sub := subscribe(t, feed, &client.Options{Sequence: func(ev client.Event) (string, uint64, bool) {
+			n, err := strconv.ParseUint(ev.ID[1:], 10, 64)
+			return ev.ID[:1], n, err == nil
+		}})
+		want(t, "gaps", gaps(t, sub), []string{
+			`data a5: sequence jump "a2" to "a5", missed 2`,
+			`data a9: sequence jump "a5" to "a9", missed 3`,
+		})
+		sub.Close()
+	})
+}
+
+func TestGapThatTheTransportKnowsOf(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		notice := &client.Gap{Reason: transport.Notice, Missed: 40}
+		sub := subscribe(t, &messages{{Data: []byte("a"), ID: "1"}, {Data: []byte("b"), ID: "2", Gap: notice}}, nil)
+		want(t, "gaps", gaps(t, sub), []string{`b: notice "1" to "2", missed 40`})
+		sub.Close()
+		if *notice != (client.Gap{Reason: transport.Notice, Missed: 40}) {
+			t.Errorf("the transport's own Gap was changed: %+v", notice)
+		}
+	})
+}
+
+// messages is a feed of just these messages.
+type messages []transport.Message
+
+func (m *messages) Open(context.Context, string) (transport.Conn, error) { return m, nil }
+
+func (m *messages) Read() (transport.Message, error) {
+	if len(*m) == 0 {
+		return transport.Message{}, transport.ErrEnd
+	}
+	next := (*m)[0]
+	*m = (*m)[1:]
+	return next, nil
+}
+
+func (m *messages) Close() error { return nil }

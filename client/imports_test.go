@@ -1,0 +1,80 @@
+package client_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/steadfeed/steadfeed"
+
+// TestImports holds the direction of imports, and what each package may use.
+func TestImports(t *testing.T) {
+	allowed := map[string][]string{
+		"decode":    {},
+		"transport": {"decode"},
+		"retry":     {},
+		"client":    {"decode", "transport", "retry"},
+		"mock":      {"decode", "transport"},
+	}
+	// Which packages may import a library, directly. goleak is for tests only.
+	libraries := map[string][]string{
+		"github.com/tidwall/gjson":       {"decode"},
+		"github.com/cenkalti/backoff/v4": {"retry"},
+		"github.com/coder/websocket":     {"transport", "mock"},
+	}
+	for pkg, ours := range allowed {
+		for _, imp := range goList(t, "{{join .Imports \"\\n\"}}", module+"/"+pkg) {
+			if rest, ok := strings.CutPrefix(imp, module+"/"); ok {
+				if !slices.Contains(ours, rest) {
+					t.Errorf("%s imports %s", pkg, rest)
+				}
+				continue
+			}
+			if by, ok := libraries[imp]; ok && !slices.Contains(by, pkg) {
+				t.Errorf("%s imports %s, which is for %v only", pkg, imp, by)
+			} else if !ok && strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") {
+				t.Errorf("%s imports %s", pkg, imp)
+			}
+		}
+		for _, dep := range goList(t, "{{join .Deps \"\\n\"}}", module+"/"+pkg) {
+			if dep == "testing" || strings.HasPrefix(dep, "go.uber.org/goleak") {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
+	}
+}
+
+// TestRequirements holds the root module to its four libraries.
+func TestRequirements(t *testing.T) {
+	want := []string{
+		"github.com/cenkalti/backoff/v4",
+		"github.com/coder/websocket",
+		"github.com/tidwall/gjson",
+		"go.uber.org/goleak",
+	}
+	out, err := exec.Command("go", "list", "-m", "-f", "{{if not (or .Main .Indirect)}}{{.Path}}{{end}}", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(out))
+	for _, m := range got {
+		if !slices.Contains(want, m) {
+			t.Errorf("go.mod requires %s", m)
+		}
+	}
+	if len(got) == 0 {
+		t.Error("go list found no requirements: the test sees nothing")
+	}
+}
+
+func goList(t *testing.T, format, pkg string) []string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-f", format, pkg)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v", cmd, err)
+	}
+	return strings.Fields(string(out))
+}

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// Options are the optional arguments of Subscribe. The zero value of each field works
+// unless its comment says otherwise.
+type Options struct {
+	// Name is the key of this subscription's checkpoint and its name in the log.
+	// Required with Store.
+	Name string
+
+	// Store keeps the checkpoint across restarts.
+	// Default: none; the subscription resumes across reconnects only.
+	Store Store
+
+	// StartAt is the token to resume after when the Store holds none.
+	// Default: none; the feed starts where its server starts it.
+	StartAt string
+
+	// CommitEvery is the most time between an Ack and the start of its save. Acks in
+	// between share one save. Negative: saved by Commit and Close only. Default: 1 s.
+	CommitEvery time.Duration
+
+	// Token returns where to resume after an event, or "" if the event does not say.
+	// It runs before Skip, on the subscription's goroutine. Default: Event.ID.
+	Token func(Event) string
+
+	// Skip reports that an event is not for the consumer: a keepalive or a bookmark.
+	// It is proof of life and moves the token, and is not delivered. Default: none.
+	Skip func(Event) bool
+
+	// Dedupe is how many event ids to remember: an event whose ID is among them is
+	// dropped. Ids are remembered across reconnects, not across restarts.
+	// Events without an ID are never dropped. Default: 0, none.
+	Dedupe int
+
+	// Sequence returns the event's number in its key's numbering. A number that skips
+	// puts a Gap on the event. ok false: the event is not numbered. One number a key
+	// is kept, until the subscription ends. Default: no check.
+	Sequence func(Event) (key string, n uint64, ok bool)
+
+	// Buffer is how many events may be received and not yet acknowledged, and
+	// BufferBytes how many bytes of Data they may hold. When either is reached, the
+	// subscription stops reading, and the sender slows down. One event always fits.
+	// Default: 1024 events, 8 MiB.
+	Buffer      int
+	BufferBytes int
+
+	// Retry is what to do after a failure. Default: retry.Default().
+	Retry retry.Policy
+
+	// Logger receives changes of state, at most one record a change. It never
+	// receives tokens, payloads, paths or query strings. Default: nothing is logged.
+	Logger *slog.Logger
+
+	// Trace is called back on everything that happens. Default: none.
+	Trace *Trace
+}
+
+const (
+	defaultBuffer      = 1024
+	defaultBufferBytes = 8 << 20
+	defaultCommitEvery = time.Second
+)
+
+// withDefaults returns a copy of o, which may be nil, with every default filled in.
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Buffer == 0 {
+		c.Buffer = defaultBuffer
+	}
+	if c.BufferBytes == 0 {
+		c.BufferBytes = defaultBufferBytes
+	}
+	if c.CommitEvery == 0 {
+		c.CommitEvery = defaultCommitEvery
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Name != "" {
+		c.Logger = c.Logger.With("subscription", c.Name)
+	}
+	if c.Trace == nil {
+		c.Trace = &Trace{}
+	}
+	return c
+}
+
+func validate(ctx context.Context, t transport.Transport, o *Options) error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if ctx == nil {
+		problem("ctx: is nil")
+	}
+	if t == nil {
+		problem("transport: is nil")
+	}
+	if v, ok := t.(interface{ Validate() error }); ok {
+		problems = append(problems, flatten(v.Validate())...)
+	}
+	if o != nil {
+		if o.Store != nil && o.Name == "" {
+			problem("Options.Name: is required with Store")
+		}
+		if o.Buffer < 0 {
+			problem("Options.Buffer: %d is negative", o.Buffer)
+		}
+		if o.BufferBytes < 0 {
+			problem("Options.BufferBytes: %d is negative", o.BufferBytes)
+		}
+		if o.Dedupe < 0 {
+			problem("Options.Dedupe: %d is negative", o.Dedupe)
+		}
+		problems = append(problems, flatten(o.Retry.Validate())...)
+	}
+	if len(problems) > 0 {
+		return &ConfigError{Problems: problems}
+	}
+	return nil
+}
+
+// flatten turns what errors.Join joined back into a list.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

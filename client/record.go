@@ -1,0 +1,73 @@
+package client
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// record is what the Store keeps for a subscription. It is JSON, so that a person can
+// read it, and set the token by hand while no subscription runs.
+type record struct {
+	Format int `json:"format"`
+	// Epoch counts the subscriptions that have owned the record. The highest one
+	// owns it; all others are fenced.
+	Epoch uint64 `json:"epoch"`
+	// Owner tells two processes apart that claim the same epoch at the same time.
+	Owner string `json:"owner"`
+	// Write counts the owner's saves: it tells whether a save of unknown outcome landed.
+	Write  uint64    `json:"write"`
+	Token  string    `json:"token"`  // resume after it; empty: no position
+	Events uint64    `json:"events"` // acknowledged so far, over all epochs
+	Saved  time.Time `json:"saved"`
+}
+
+const recordFormat = 1
+
+func parseRecord(data []byte) (record, error) {
+	var r record
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return record{}, fmt.Errorf("corrupt record of %d bytes: %w", len(data), err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return record{}, fmt.Errorf("corrupt record of %d bytes: data after byte %d", len(data), d.InputOffset())
+	}
+	if r.Format != recordFormat {
+		return record{}, fmt.Errorf("record of format %d, want %d", r.Format, recordFormat)
+	}
+	if r.Epoch == 0 || r.Owner == "" {
+		return record{}, errors.New("corrupt record: it has no epoch or no owner")
+	}
+	return r, nil
+}
+
+func (r record) encode() []byte {
+	r.Format = recordFormat
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		// Strings, numbers and a current time always encode.
+		panic("client: " + err.Error())
+	}
+	return append(data, '\n')
+}
+
+// sameWriter reports whether both records were written by one subscription.
+func (r record) sameWriter(o record) bool { return r.Epoch == o.Epoch && r.Owner == o.Owner }
+
+func newOwner() string {
+	var id [8]byte
+	rand.Read(id[:])
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:]))
+}

@@ -1,0 +1,119 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// run is the one standing goroutine of a subscription: it connects, reads, and puts
+// what it reads into the window, until there is nothing more to read.
+type run struct {
+	*Subscription
+
+	token        string        // where to resume: after the last event received
+	hasConnected bool          // before, so that to start afresh may lose events
+	gap          *Gap          // to travel on the next event
+	delay        time.Duration // the last reconnection time that the server asked for
+	now          time.Time     // when the last read returned that had to wait
+	received     uint64        // events read
+
+	ids       *recent           // of Options.Dedupe
+	sequences map[string]uint64 // last number of each key
+}
+
+// errRedial ends a connection because Reconnect was called.
+var errRedial = errors.New("client: Reconnect was called")
+
+// restore takes up the position that the Store held.
+func (r *run) restore(stored record) {
+	if stored.Epoch == 0 {
+		return
+	}
+	if stored.Token != "" || stored.Events > 0 {
+		r.token = stored.Token
+	}
+	r.hasConnected = stored.Events > 0
+}
+
+// loop connects until the subscription is over, and says why it is.
+func (r *run) loop() {
+	r.ids = newRecent(r.opts.Dedupe)
+	backoff := r.opts.Retry.Start()
+	for attempt := 1; attempt > 0; {
+		c := &connection{run: r, attempt: attempt}
+		c.err = c.play()
+		attempt = r.judge(c, backoff)
+	}
+	r.stats.set(StateEnded)
+	r.log.ended(loopError(r.end))
+	if r.ctx.Err() != nil && !errors.Is(r.end, ErrClosed) {
+		r.checkpoint.retire()
+		r.flush()
+	}
+	close(r.over)
+	if r.opts.Trace.Ended != nil {
+		r.opts.Trace.Ended(loopError(r.end))
+	}
+}
+
+// judge decides what follows on a connection that has ended. It returns the number of
+// the next attempt once that is due, or 0 with r.end set.
+func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
+	switch {
+	case r.ctx.Err() != nil:
+		r.end = context.Cause(r.ctx)
+		r.disconnected(c, retry.Decision{Stop: true})
+		return 0
+	case errors.Is(c.err, transport.ErrEnd):
+		r.end = io.EOF
+		r.disconnected(c, retry.Decision{Stop: true})
+		return 0
+	case c.err == errRedial:
+		r.disconnected(c, retry.Decision{})
+		return 1
+	}
+	d := backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
+	if d.Class == retry.TokenRejected && r.token != "" {
+		r.lose(Gap{Reason: transport.TokenRejected, From: r.token, Err: c.err})
+		r.token = ""
+	}
+	r.disconnected(c, d)
+	if d.Stop {
+		r.end = &StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: c.err}
+		return 0
+	}
+	r.pause(d.Delay)
+	return d.Attempt + 1
+}
+
+// pause waits before the next attempt. Reconnect and the end of the subscription end it.
+func (r *run) pause(d time.Duration) {
+	r.stats.set(StateBackingOff)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.redial:
+	case <-r.ctx.Done():
+	}
+}
+
+// lose notes a loss. Of several before the same event the first one is kept, because
+// it reaches back furthest.
+func (r *run) lose(g Gap) {
+	r.stats.gaps.Add(1)
+	r.log.gap(g)
+	if r.opts.Trace.Gap != nil {
+		r.opts.Trace.Gap(g)
+	}
+	if r.gap == nil {
+		r.gap = &g
+	} else {
+		r.gap.Missed += g.Missed
+	}
+}

@@ -1,0 +1,165 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A Subscription receives the events of one feed. All its methods may be called from
+// several goroutines at once.
+type Subscription struct {
+	opts       Options
+	transport  transport.Transport
+	window     *window
+	checkpoint *checkpoint // nil without a Store
+
+	ctx    context.Context // ends when nothing more is to be handed out; its cause says why
+	cancel context.CancelCauseFunc
+	over   chan struct{}         // closed when the run loop has ended
+	end    error                 // why; set before over is closed
+	seal   atomic.Pointer[error] // set when the position can no longer move
+
+	redial chan struct{}                           // one token: Reconnect was called
+	drop   atomic.Pointer[context.CancelCauseFunc] // ends the connection there is
+	stats  counters                                // see Stats
+	log    stateLog                                // the run loop's
+	close  func() error                            // once
+	joined *sync.WaitGroup                         // the run loop
+}
+
+// Subscribe starts receiving events from t. It does not wait for a connection: a source
+// that cannot be reached is retried under opts.Retry. A nil opts means defaults.
+// ctx is the life of the subscription, not only of this call: when it ends, so does the
+// subscription, with the context's cause. Call Close in any case.
+//
+// With a Store, Subscribe takes the checkpoint over before it returns, bounded by ctx.
+// A subscription elsewhere with the same Name ends with ErrFenced at its next save.
+//
+// Subscribe returns a *ConfigError that lists everything that is wrong with its
+// arguments, or a *CheckpointError when the stored position cannot be read, or taken over.
+func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subscription, error) {
+	if err := validate(ctx, t, opts); err != nil {
+		return nil, err
+	}
+	s := &Subscription{
+		opts:      opts.withDefaults(),
+		transport: t,
+		over:      make(chan struct{}),
+		redial:    make(chan struct{}, 1),
+		joined:    new(sync.WaitGroup),
+	}
+	s.window = newWindow(s.opts.Buffer, s.opts.BufferBytes)
+	s.log.Logger = s.opts.Logger
+	s.close = sync.OnceValue(s.shut)
+	r := &run{Subscription: s, token: s.opts.StartAt}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if s.opts.Store != nil {
+		stored, err := s.openCheckpoint(ctx)
+		if err != nil {
+			s.cancel(err)
+			return nil, err
+		}
+		r.restore(stored)
+	}
+	s.joined.Go(r.loop)
+	return s, nil
+}
+
+func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err error) {
+	c := &checkpoint{
+		store:     s.opts.Store,
+		key:       s.opts.Name,
+		every:     s.opts.CommitEvery,
+		onRequest: s.opts.CommitEvery < 0,
+		low:       s.window.sweep,
+		report:    s.saved,
+		stop:      s.fail,
+		ended:     make(chan struct{}),
+	}
+	// Saving outlives ctx: what was acknowledged until then is still to be saved.
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if stored, err = c.takeOver(ctx); err != nil {
+		c.cancel()
+		return record{}, err
+	}
+	c.base = stored.Events
+	s.checkpoint = c
+	return stored, nil
+}
+
+// fail ends the subscription because its position is no longer its own.
+func (s *Subscription) fail(err error) {
+	s.seal.CompareAndSwap(nil, &err)
+	s.cancel(err)
+}
+
+// Commit returns nil once everything acknowledged so far is durably saved. It waits for
+// events before it that are not acknowledged, which others may have in hand, so ctx
+// should have an end. An error means that the save failed or that its outcome is not
+// known; it is repeated in the background, and Commit may be called again.
+// Without a Store, Commit returns an error.
+func (s *Subscription) Commit(ctx context.Context) error {
+	if err := s.sealed(); err != nil {
+		return err
+	}
+	if s.checkpoint == nil {
+		return errors.New("client: Commit: the subscription has no Store")
+	}
+	return s.checkpoint.commit(ctx, s.window)
+}
+
+// Reconnect drops the connection now and resumes after the last received event, without
+// the delay that a failure would have. It does not wait. Nothing happens after the end
+// of the subscription.
+func (s *Subscription) Reconnect() {
+	signal(s.redial)
+	if drop := s.drop.Load(); drop != nil {
+		(*drop)(errRedial)
+	}
+}
+
+// Close ends the subscription: it closes the connection, joins every goroutine, saves
+// what is acknowledged, and returns the error of that save. Events that are not
+// acknowledged come again after a restart. Close returns within a second whatever the
+// peer and the Store do, as long as they honour their contexts. It may be called more
+// than once and returns the same error each time.
+func (s *Subscription) Close() error { return s.close() }
+
+// flushWait is how long the last save may take. When the context ends and then Close is
+// called, there are two, which together have to fit into Close's second.
+const flushWait = 450 * time.Millisecond
+
+func (s *Subscription) shut() error {
+	s.cancel(ErrClosed)
+	s.joined.Wait()
+	closed := ErrClosed
+	s.seal.CompareAndSwap(nil, &closed)
+	err := s.flush()
+	s.checkpoint.close()
+	return err
+}
+
+// flush saves what is acknowledged, within bounds.
+func (s *Subscription) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
+	defer cancel()
+	return s.checkpoint.flush(ctx)
+}
+
+// saved reports the outcome of an attempt to save.
+func (s *Subscription) saved(e Save) {
+	if e.Err == nil {
+		s.stats.saves.Add(1)
+	} else {
+		s.stats.saveErrors.Add(1)
+	}
+	s.log.saved(e.Err)
+	if s.opts.Trace.Saved != nil {
+		s.opts.Trace.Saved(e)
+	}
+}

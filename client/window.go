@@ -1,0 +1,360 @@
+package client
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// window holds the events that were received and are not yet settled, in order. It is
+// the only buffer of a subscription. Positions count up from 0:
+//
+//	[low, next)     handed out, or settled behind one that is not
+//	[next, tail)    ready to be handed out
+//	[tail, staged)  written by the producer, not yet published
+//
+// The producer is the run loop. Consumers claim a position by compare-and-swap on next
+// and settle it by one on the slot's state, so an event costs neither side a lock.
+// low moves when somebody sweeps: the producer for space, the checkpoint for the
+// token. Slots live in segments that come and go with the backlog.
+type window struct {
+	maxEvents uint64
+	maxBytes  uint64
+
+	segments []atomic.Pointer[segment] // position p is in segments[p/segmentSize%len]
+	tail     atomic.Uint64
+	next     atomic.Uint64
+
+	// The producer's own.
+	staged      uint64
+	stagedBytes uint64 // of Data in [0, staged)
+	swept       mark   // as of the last sweep
+
+	starved atomic.Int32  // consumers that wait for an event
+	ready   chan struct{} // one token: there may be something to claim
+	full    atomic.Bool   // the producer waits for space
+	space   chan struct{} // one token: low may be able to move
+
+	mu       sync.Mutex // held for a few instructions, never across a wait
+	low      mark
+	spares   []*segment    // to use again, a few
+	returned []returned    // handed out before, to be handed out again
+	returns  atomic.Int32  // len(returned)
+	watchers atomic.Int32  // who waits for changed
+	changed  chan struct{} // closed at an ack while there are watchers
+}
+
+// A mark is a position up to which everything is settled.
+type mark struct {
+	seq    uint64
+	token  string // where to resume after it
+	events uint64 // real events before it
+	bytes  uint64 // of their Data
+}
+
+const (
+	segmentSize = 32
+	maxSpares   = 2 * handOver / segmentSize // what a fast feed has in use
+)
+
+type segment struct{ slots [segmentSize]slot }
+
+type slot struct {
+	state atomic.Uint64 // see stateOf
+	ev    Event
+	event bool // false: only a position, settled from the start
+}
+
+// The states of a slot.
+const (
+	slotReady uint64 = iota + 1
+	slotHanded
+	slotSettled
+)
+
+// stateOf packs position, attempt and state into one word. The first two make an Ack
+// that comes late do nothing: by a copy of the event from before it was handed out
+// again, or after its slot was used again. 48 bits of position last for nine years at
+// a million events a second.
+func stateOf(seq uint64, attempt int, state uint64) uint64 {
+	return seq<<16 | uint64(attempt)&0x3fff<<2 | state
+}
+
+func isSettled(word, seq uint64) bool { return word>>16 == seq&(1<<48-1) && word&3 == slotSettled }
+
+type returned struct {
+	ev  Event // as it was handed out
+	due time.Time
+}
+
+func newWindow(maxEvents, maxBytes int) *window {
+	// One segment more than fits, because the ends are seldom aligned.
+	n := (maxEvents+segmentSize-1)/segmentSize + 1
+	return &window{
+		maxEvents: uint64(maxEvents),
+		maxBytes:  uint64(maxBytes),
+		segments:  make([]atomic.Pointer[segment], n),
+		ready:     make(chan struct{}, 1),
+		space:     make(chan struct{}, 1),
+		changed:   make(chan struct{}),
+	}
+}
+
+func (w *window) segment(seq uint64) *atomic.Pointer[segment] {
+	return &w.segments[seq/segmentSize%uint64(len(w.segments))]
+}
+
+// fits reports whether the producer may stage size more bytes. Called by the producer.
+func (w *window) fits(size int) bool {
+	if w.hasRoom(size) {
+		return true
+	}
+	w.swept = w.sweep()
+	return w.hasRoom(size)
+}
+
+func (w *window) hasRoom(size int) bool {
+	held := w.staged - w.swept.seq
+	return held == 0 || held < w.maxEvents && w.stagedBytes-w.swept.bytes+uint64(size) <= w.maxBytes
+}
+
+// stage writes ev at the next position. With event false only ev.Token counts: the
+// position is settled from the start. Called by the producer, after fits.
+func (w *window) stage(ev *Event, event bool) {
+	seq := w.staged
+	p := w.segment(seq)
+	seg := p.Load()
+	if seg == nil {
+		seg = w.newSegment()
+		p.Store(seg)
+	}
+	s := &seg.slots[seq%segmentSize]
+	s.ev, s.event = *ev, event
+	s.ev.slot, s.ev.seq, s.ev.Attempt = s, seq, 1
+	state := slotReady
+	if !event {
+		state = slotSettled
+	}
+	s.state.Store(stateOf(seq, 1, state))
+	w.staged++
+	w.stagedBytes += uint64(len(ev.Data))
+}
+
+func (w *window) newSegment() *segment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := len(w.spares) - 1
+	if last < 0 {
+		return new(segment)
+	}
+	seg := w.spares[last]
+	w.spares = w.spares[:last]
+	return seg
+}
+
+// unpublished returns how many positions are staged for the next publish.
+func (w *window) unpublished() uint64 { return w.staged - w.tail.Load() }
+
+// publish lets consumers see what was staged. Called by the producer.
+func (w *window) publish() {
+	if w.tail.Load() == w.staged {
+		return
+	}
+	w.tail.Store(w.staged)
+	if w.starved.Load() > 0 {
+		signal(w.ready)
+	}
+	w.swept = w.sweep()
+}
+
+// claim takes the next event for a consumer; ok is false if there is none right now.
+func (w *window) claim() (ev Event, ok bool) {
+	if w.returns.Load() > 0 {
+		if ev, ok = w.claimReturned(time.Now()); ok {
+			w.passOn()
+			return ev, true
+		}
+	}
+	for {
+		seq := w.next.Load()
+		if seq >= w.tail.Load() {
+			return Event{}, false
+		}
+		if !w.next.CompareAndSwap(seq, seq+1) {
+			continue
+		}
+		// The slot may hold a mere position, which low can have passed already: then
+		// the segment is gone or in use again, and the swap fails.
+		seg := w.segment(seq).Load()
+		if seg == nil {
+			continue
+		}
+		s := &seg.slots[seq%segmentSize]
+		if s.state.CompareAndSwap(stateOf(seq, 1, slotReady), stateOf(seq, 1, slotHanded)) {
+			ev = s.ev
+			w.passOn()
+			return ev, true
+		}
+	}
+}
+
+// passOn wakes a further consumer while there may be more: publish wakes only one.
+func (w *window) passOn() {
+	if w.starved.Load() > 0 && (w.next.Load() < w.tail.Load() || w.returns.Load() > 0) {
+		signal(w.ready)
+	}
+}
+
+// claimReturned takes the oldest returned event that is due.
+func (w *window) claimReturned(now time.Time) (ev Event, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	best := -1
+	for i, r := range w.returned {
+		if !r.due.After(now) && (best < 0 || r.ev.seq < w.returned[best].ev.seq) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return Event{}, false
+	}
+	ev = w.returned[best].ev
+	ev.Attempt++
+	ev.slot.state.Store(stateOf(ev.seq, ev.Attempt, slotHanded))
+	w.returned = append(w.returned[:best], w.returned[best+1:]...)
+	w.returns.Store(int32(len(w.returned)))
+	return ev, true
+}
+
+// giveBack makes an event that was handed out available again at due. It reports false
+// if this copy of the event is no longer the one that counts.
+func (w *window) giveBack(ev Event, due time.Time) bool {
+	w.mu.Lock()
+	ok := ev.slot.state.CompareAndSwap(
+		stateOf(ev.seq, ev.Attempt, slotHanded), stateOf(ev.seq, ev.Attempt, slotReady))
+	if ok {
+		w.returned = append(w.returned, returned{ev, due})
+		w.returns.Store(int32(len(w.returned)))
+	}
+	w.mu.Unlock()
+	if ok {
+		signal(w.ready)
+	}
+	return ok
+}
+
+// nextReturn returns when the earliest returned event is due; ok is false without one.
+func (w *window) nextReturn() (due time.Time, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.returned {
+		if !ok || r.due.Before(due) {
+			due, ok = r.due, true
+		}
+	}
+	return due, ok
+}
+
+// settle marks an event as done. It reports false if this copy of the event is no
+// longer the one that counts.
+func (w *window) settle(ev Event) bool {
+	if !ev.slot.state.CompareAndSwap(
+		stateOf(ev.seq, ev.Attempt, slotHanded), stateOf(ev.seq, ev.Attempt, slotSettled)) {
+		return false
+	}
+	if w.full.Load() {
+		signal(w.space)
+	}
+	if w.watchers.Load() > 0 {
+		w.mu.Lock()
+		close(w.changed)
+		w.changed = make(chan struct{})
+		w.mu.Unlock()
+	}
+	return true
+}
+
+// sweep moves low over what is settled and returns where it is then.
+func (w *window) sweep() mark {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for tail := w.tail.Load(); w.low.seq < tail; {
+		p := w.segment(w.low.seq)
+		seg := p.Load()
+		s := &seg.slots[w.low.seq%segmentSize]
+		if !isSettled(s.state.Load(), w.low.seq) {
+			break
+		}
+		if s.event {
+			w.low.events++
+		}
+		w.low.token = s.ev.Token
+		w.low.bytes += uint64(len(s.ev.Data))
+		s.ev = Event{} // lets go of Data
+		w.low.seq++
+		if w.low.seq%segmentSize == 0 {
+			p.Store(nil)
+			if len(w.spares) < maxSpares {
+				w.spares = append(w.spares, seg)
+			}
+		}
+	}
+	return w.low
+}
+
+// settledTo returns the position behind the last settled event, whatever is before it.
+func (w *window) settledTo() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, tail := w.low.seq, w.tail.Load()
+	for seq := last; seq < tail; seq++ {
+		s := &w.segment(seq).Load().slots[seq%segmentSize]
+		if isSettled(s.state.Load(), seq) {
+			last = seq + 1
+		}
+	}
+	return last
+}
+
+// watch returns a channel that is closed at the next settle, until stop is called.
+func (w *window) watch() (changed <-chan struct{}, stop func()) {
+	w.watchers.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changed, func() { w.watchers.Add(-1) }
+}
+
+// backlog describes what the window holds.
+type backlog struct {
+	events, bytes int
+	oldest        time.Time // when the first of the events was received
+	acked         uint64    // since the window was made
+}
+
+func (w *window) backlog() backlog {
+	w.sweep()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := backlog{acked: w.low.events}
+	for seq, tail := w.low.seq, w.tail.Load(); seq < tail; seq++ {
+		s := &w.segment(seq).Load().slots[seq%segmentSize]
+		if !s.event {
+			continue
+		}
+		if b.events++; b.events == 1 {
+			b.oldest = s.ev.Received
+		}
+		b.bytes += len(s.ev.Data)
+		if isSettled(s.state.Load(), seq) {
+			b.acked++
+		}
+	}
+	return b
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,74 @@
+// Quickstart subscribes to a feed that misbehaves, and loses nothing.
+//
+// It starts the feed itself, on 127.0.0.1, and keeps its position in a file: run it
+// again and it resumes where it stopped, with what was sent in between.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func main() {
+	log.SetFlags(0)
+	length := flag.Duration("for", 10*time.Second, "how long to run")
+	dir := flag.String("dir", filepath.Join(os.TempDir(), "steadfeed-quickstart"), "folder of the checkpoint")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *dir, *length); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, dir string, length time.Duration) error {
+	feed, err := startFeed()
+	if err != nil {
+		return err
+	}
+	defer feed.stop()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, length, errTimeIsUp)
+	defer cancel()
+	out := newScreen(dir)
+	sub, err := client.Subscribe(ctx, &transport.HTTP{
+		URL:         feed.url,
+		IdleTimeout: time.Second, // the feed sends something each 200 ms
+	}, &client.Options{
+		Name:  "quickstart",
+		Store: client.FileStore(dir),
+		Trace: out.trace(),
+	})
+	if err != nil {
+		return err
+	}
+	for ev, err := range sub.Events() {
+		if errors.Is(err, errTimeIsUp) || errors.Is(err, context.Canceled) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseInt(ev.ID, 10, 64)
+		if err != nil {
+			return fmt.Errorf("event with the id %q: %w", ev.ID, err)
+		}
+		out.event(n, ev)
+	}
+	err = sub.Close() // saves the position
+	out.summary(sub.Stats())
+	return err
+}
+
+var errTimeIsUp = errors.New("time is up")

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+)
+
+// screen prints what happens for a person to read, and counts.
+type screen struct {
+	start time.Time
+	color bool
+
+	mu                  sync.Mutex // the subscription reports on its own goroutine
+	first, last         int64
+	behind              int // events of a catch-up that were not printed
+	missing, duplicates int64
+}
+
+const (
+	green  = "32"
+	red    = "31"
+	yellow = "33"
+	dim    = "2"
+	bold   = "1"
+)
+
+func newScreen(dir string) *screen {
+	info, err := os.Stdout.Stat()
+	s := &screen{start: time.Now(), color: err == nil && info.Mode()&os.ModeCharDevice != 0}
+	s.line(dim, "checkpoint", "in "+dir)
+	return s
+}
+
+func (s *screen) line(color, what, text string) {
+	at := time.Since(s.start).Seconds()
+	if !s.color {
+		fmt.Printf("%5.1fs  %-12s %s\n", at, what, text)
+		return
+	}
+	fmt.Printf("\x1b[2m%5.1fs\x1b[0m  \x1b[%sm%-12s\x1b[0m %s\n", at, color, what, text)
+}
+
+// trace prints what happens to the connection.
+func (s *screen) trace() *client.Trace {
+	return &client.Trace{
+		Connected: func(a client.Attempt) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			how := "from now on"
+			if a.Resuming {
+				how = "resuming where we were"
+			}
+			s.line(green, "connected", how)
+		},
+		Disconnected: func(d client.Disconnect) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.caughtUp()
+			if d.Final {
+				return
+			}
+			s.line(red, "lost", fmt.Sprintf("%s; again in %v", reason(d.Err), d.Delay.Round(time.Millisecond)))
+		},
+		Gap: func(g client.Gap) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.line(yellow, "gap", string(g.Reason))
+		},
+	}
+}
+
+// reason says in a few words why a connection ended.
+func reason(err error) string {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case err == io.EOF:
+		return "the server closed the stream"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "silence (" + err.Error() + ")"
+	}
+	return err.Error()
+}
+
+// event prints an event that has just happened, and counts one that is caught up on.
+func (s *screen) event(n int64, ev client.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.first == 0:
+		s.first = n
+	case n <= s.last:
+		s.duplicates++
+	default:
+		s.missing += n - s.last - 1
+	}
+	s.last = max(s.last, n)
+	if time.Since(time.Unix(0, n*int64(tick))) > 5*time.Second {
+		s.behind++
+		return
+	}
+	s.caughtUp()
+	s.line(bold, fmt.Sprintf("#%d", n%100000), string(ev.Data))
+}
+
+func (s *screen) caughtUp() {
+	if s.behind > 0 {
+		s.line(yellow, "caught up", fmt.Sprintf("on %d events that were sent while nobody listened", s.behind))
+		s.behind = 0
+	}
+}
+
+func (s *screen) summary(st client.Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events := int64(0)
+	if s.first != 0 {
+		events = s.last - s.first + 1 - s.missing
+	}
+	fmt.Printf("\n%d events, %d reconnects, duplicates %d, missing %d\n",
+		events, max(st.Connections, 1)-1, s.duplicates, s.missing)
+	fmt.Println("Run it again: it resumes where it stopped.")
+}
