@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // maxDrain is how much of an unwanted body is read so that its connection can be used
@@ -150,7 +151,6 @@ func (a *attempt) personalize(req *http.Request) error {
 	if host := req.Header.Get("Host"); host != "" && (a.home == "" || a.home == originOf(a.url)) {
 		req.Host = host
 	}
-	req.Header.Del("Host")
 	a.addDefaults(req)
 	if a.token != "" {
 		if err := a.resume()(req, a.token); err != nil {
@@ -214,4 +214,20 @@ func (a *attempt) discard(resp *http.Response) {
 		io.CopyN(io.Discard, resp.Body, maxDrain)
 	}
 	resp.Body.Close()
+}
+
+// jar returns the caller's cookies, nil if there are none.
+func (h *HTTP) jar() http.CookieJar {
+	if h.Client == nil {
+		return nil
+	}
+	return h.Client.Jar
+}
+
+// after calls f in d unless stop is called first. Zero is never.
+func after(d time.Duration, f func()) (stop func() bool) {
+	if d == 0 {
+		return func() bool { return true }
+	}
+	return time.AfterFunc(d, f).Stop
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"time"
 )
 
 // roundTripper returns what sends the requests of one connection. Unless the caller
@@ -39,20 +38,4 @@ func dialWithin(life context.Context, d *net.Dialer) func(context.Context, strin
 		context.AfterFunc(life, func() { conn.Close() })
 		return conn, nil
 	}
-}
-
-// jar returns the caller's cookies, nil if there are none.
-func (h *HTTP) jar() http.CookieJar {
-	if h.Client == nil {
-		return nil
-	}
-	return h.Client.Jar
-}
-
-// after calls f in d unless stop is called first. Zero is never.
-func after(d time.Duration, f func()) (stop func() bool) {
-	if d == 0 {
-		return func() bool { return true }
-	}
-	return time.AfterFunc(d, f).Stop
 }

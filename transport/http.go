@@ -36,7 +36,8 @@ const (
 // from https to http; each Open starts at URL again. A redirect that leaves the origin
 // (scheme, host and port), for one that TrustedOrigins does not list, takes along
 // neither header nor cookie, credentials or token, and what follows it stays without
-// them. If a token was withheld like that, the first message carries a Gap.
+// them; a body that is sent again keeps its Content-Type and Content-Encoding. If a
+// token was withheld like that, the first message carries a Gap.
 type HTTP struct {
 	// URL is the address of the feed, http or https. User and password in it are sent
 	// as basic authentication. Required.
@@ -199,7 +200,7 @@ func (h *HTTP) accept() string {
 	if h.Format != nil {
 		return strings.Join(h.Format.MediaTypes(), ", ")
 	}
-	return strings.Join(mediaTypes(), ", ")
+	return strings.Join(decode.MediaTypes(), ", ")
 }
 
 func (h *HTTP) trusts(origin string) bool {

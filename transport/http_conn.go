@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
 )
 
 // closeWait bounds Close for a body of the caller's own making that does not close.
@@ -20,7 +22,7 @@ type httpConn struct {
 	body     io.Closer
 	released chan struct{} // closed once body is
 
-	frames *reader
+	frames *decode.Reader
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed

@@ -61,7 +61,6 @@ func target(from *url.URL, location string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	ref.Fragment, ref.RawFragment = "", ""
 	return parseURL(ref.String())
 }
 

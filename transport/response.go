@@ -35,7 +35,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	if !ok {
 		return nil, protocolError(resp, "unknown content encoding")
 	}
-	c.frames = newReader(plain, format, a.MaxFrame)
+	c.frames = decode.NewReader(plain, format, a.MaxFrame)
 	if a.token != "" && a.strange {
 		c.gap = &Gap{Reason: NoToken, From: a.token, Err: errWithheld}
 	}
@@ -52,7 +52,7 @@ func (a *attempt) format(contentType string) (decode.Format, bool) {
 	if a.Format != nil {
 		return a.Format, true
 	}
-	return autoFormat(contentType)
+	return decode.Auto(contentType)
 }
 
 func protocolError(resp *http.Response, reason string) *ProtocolError {

@@ -1,0 +1,45 @@
+package transport_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// Credentials are asked for on every attempt, and once more when they are refused.
+func ExampleHTTP_prepare() {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer fresh" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "id: 43\ndata: after ", r.URL.Query().Get("since"), "\n\n")
+	}))
+	defer srv.Close()
+
+	cached := "stale"
+	feed := &transport.HTTP{
+		URL:    srv.URL,
+		Resume: transport.ResumeQuery("since"),
+		Prepare: func(r *http.Request) error {
+			if transport.Refresh(r.Context()) {
+				cached = "fresh"
+			}
+			r.Header.Set("Authorization", "Bearer "+cached)
+			return nil
+		},
+	}
+	conn, err := feed.Open(context.Background(), "42")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+	m, err := conn.Read()
+	fmt.Println(m.ID, string(m.Data), err)
+	// Output: 43 after 42 <nil>
+}

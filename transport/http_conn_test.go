@@ -1,0 +1,165 @@
+package transport_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestMessages(t *testing.T) {
+	for name, protocol := range protocols {
+		t.Run(name, func(t *testing.T) {
+			srv := protocol(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "retry: 1500\n: hello\nid: 1\nevent: tick\ndata: a\ndata: b\n\ndata: c\n\nid: 2\n\n")
+			}))
+			conn := open(t, &transport.HTTP{URL: srv.URL, Format: decode.SSE{Comments: true}}, "")
+			want := []transport.Message{
+				{Kind: decode.Retry, Delay: 1500 * time.Millisecond, More: true},
+				{Kind: decode.Comment, Data: []byte(" hello"), More: true},
+				{Kind: decode.Data, Type: "tick", ID: "1", Data: []byte("a\nb"), More: true},
+				{Kind: decode.Data, Type: "message", Data: []byte("c"), More: true},
+				{Kind: decode.Position, ID: "2"},
+			}
+			for i, want := range want {
+				got := read(t, conn)
+				if got.Kind != want.Kind || got.Delay != want.Delay || got.Type != want.Type || got.ID != want.ID ||
+					string(got.Data) != string(want.Data) || !got.More && want.More || got.Gap != nil {
+					t.Errorf("message %d is %+v, want %+v", i, got, want)
+				}
+			}
+			if err := readError(t, conn); err != io.EOF {
+				t.Errorf("at the end: %v", err)
+			}
+		})
+	}
+}
+
+func TestCleanEnd(t *testing.T) {
+	tests := []struct {
+		method string
+		eof    transport.EOF
+		want   error
+	}{
+		{"", transport.EOFByMethod, io.EOF},
+		{"GET", transport.EOFByMethod, io.EOF},
+		{"POST", transport.EOFByMethod, transport.ErrEnd},
+		{"QUERY", transport.EOFByMethod, transport.ErrEnd},
+		{"GET", transport.EOFEnds, transport.ErrEnd},
+		{"POST", transport.EOFReconnects, io.EOF},
+	}
+	for name, protocol := range protocols {
+		srv := protocol(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n") }))
+		for _, tt := range tests {
+			t.Run(fmt.Sprint(name, tt.method, tt.eof), func(t *testing.T) {
+				conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method, EOF: tt.eof}, "")
+				read(t, conn)
+				if err := readError(t, conn); err != tt.want {
+					t.Errorf("error %v, want %v", err, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// A connection that ends inside of something is neither a clean end nor a complete
+// reply, wherever the cut is.
+func TestCut(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n"
+	tests := []struct {
+		name, typ, header, body string
+		events                  int
+	}{
+		{"in an event", "text/event-stream", "Connection: close\r\n", "data: 1\n\ndata: 2\nid: 7\n", 1},
+		{"in a line", "application/x-ndjson", "Connection: close\r\n", "1\n{\"a\":", 1},
+		{"in a UTF-8 character", "application/x-ndjson", "Connection: close\r\n", "1\n\"\xe2\x80", 1},
+		{"in the Content-Length", "application/x-ndjson", "Content-Length: 100\r\n", "1\n2\n", 2},
+		{"in a chunk", "application/x-ndjson", "Transfer-Encoding: chunked\r\n", "ff\r\n1\n2\n", 2},
+		{"before the last chunk", "application/x-ndjson", "Transfer-Encoding: chunked\r\n", "4\r\n1\n2\n\r\n", 2},
+	}
+	for _, tt := range tests {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(tt.name+" "+method, func(t *testing.T) {
+				srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					conn, _, err := http.NewResponseController(w).Hijack()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer conn.Close()
+					fmt.Fprintf(conn, head, tt.typ, tt.header)
+					io.WriteString(conn, tt.body)
+				})
+				conn := open(t, &transport.HTTP{URL: srv.URL, Method: method}, "")
+				for range tt.events {
+					if m := read(t, conn); m.Kind != decode.Data {
+						t.Errorf("read kind %d", m.Kind)
+					}
+				}
+				err := readError(t, conn)
+				if !unexpectedEOF(err) || errors.Is(err, transport.ErrEnd) {
+					t.Errorf("error %v", err)
+				}
+				if method == "POST" && retryable(err) != "false" {
+					t.Errorf("retryable %s: the request would be sent again", retryable(err))
+				}
+				if method == "GET" && retryable(err) == "false" {
+					t.Errorf("%v is not to be retried", err)
+				}
+			})
+		}
+	}
+}
+
+func TestFrameTooLarge(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n", strings.Repeat("x", 200)+"\n", "2\n") })
+	conn := open(t, &transport.HTTP{URL: srv.URL, MaxFrame: 100}, "")
+	read(t, conn)
+	want[*decode.FrameError](t, readError(t, conn))
+}
+
+func TestReset(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		feed(w, "1\n")
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	})
+	for _, tt := range []struct{ method, want string }{{"GET", "unset"}, {"POST", "false"}} {
+		conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method}, "")
+		var err error
+		for err == nil { // the reset may overtake the event
+			_, err = conn.Read()
+		}
+		if !errors.Is(err, syscall.ECONNRESET) || retryable(err) != tt.want {
+			t.Errorf("%s: error %v, retryable %s", tt.method, err, retryable(err))
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	for _, method := range []string{"GET", "POST"} { // nothing was sent, so nothing is sent twice
+		err = openError(t, &transport.HTTP{URL: "http://" + ln.Addr().String(), Method: method}, "")
+		if !errors.Is(err, syscall.ECONNREFUSED) || retryable(err) != "unset" {
+			t.Errorf("%s: error %v, retryable %s", method, err, retryable(err))
+		}
+	}
+}

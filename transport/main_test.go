@@ -1,0 +1,142 @@
+package transport_test
+
+import (
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// TestMain makes the certificate of httptest's servers one that the system trusts, so
+// that the transport's own client can be tested over TLS.
+func TestMain(m *testing.M) {
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	srv.Close()
+	dir, err := os.MkdirTemp("", "transport")
+	if err != nil {
+		panic(err)
+	}
+	file := filepath.Join(dir, "cert.pem")
+	if err := os.WriteFile(file, cert, 0o600); err != nil {
+		panic(err)
+	}
+	os.Setenv("SSL_CERT_FILE", file)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// protocols are the ways in which a handler is served.
+var protocols = map[string]func(testing.TB, http.Handler) *httptest.Server{
+	"HTTP/1.1": func(t testing.TB, h http.Handler) *httptest.Server {
+		srv := httptest.NewServer(h)
+		t.Cleanup(srv.Close)
+		return srv
+	},
+	"HTTP/2": func(t testing.TB, h http.Handler) *httptest.Server {
+		srv := httptest.NewUnstartedServer(h)
+		srv.EnableHTTP2 = true
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		return srv
+	},
+}
+
+func serve(t testing.TB, h http.HandlerFunc) *httptest.Server {
+	return protocols["HTTP/1.1"](t, h)
+}
+
+// feed writes lines as a feed and flushes each.
+func feed(w http.ResponseWriter, lines ...string) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	w.(http.Flusher).Flush()
+	for _, l := range lines {
+		io.WriteString(w, l)
+		w.(http.Flusher).Flush()
+	}
+}
+
+func open(t testing.TB, h *transport.HTTP, token string) transport.Conn {
+	t.Helper()
+	conn, err := h.Open(t.Context(), token)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func openError(t testing.TB, h *transport.HTTP, token string) error {
+	t.Helper()
+	conn, err := h.Open(t.Context(), token)
+	if err == nil {
+		conn.Close()
+		t.Fatal("Open succeeded")
+	}
+	return err
+}
+
+func read(t testing.TB, conn transport.Conn) transport.Message {
+	t.Helper()
+	m, err := conn.Read()
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	return m
+}
+
+func readError(t testing.TB, conn transport.Conn) error {
+	t.Helper()
+	m, err := conn.Read()
+	if err == nil {
+		t.Fatalf("Read returned %.60q, want an error", m.Data)
+	}
+	if _, again := conn.Read(); again == nil {
+		t.Fatal("Read succeeded after an error")
+	}
+	return err
+}
+
+// want checks that err is of type E and returns it.
+func want[E error](t testing.TB, err error) E {
+	t.Helper()
+	var e E
+	if !errors.As(err, &e) {
+		t.Fatalf("error is %T (%v), want %T", err, err, e)
+	}
+	return e
+}
+
+// retryable asks an error as package retry does; unset is an error that does not say.
+func retryable(err error) string {
+	var r interface{ Retryable() bool }
+	if !errors.As(err, &r) {
+		return "unset"
+	}
+	return fmt.Sprint(r.Retryable())
+}
+
+// inMemory serves h on a network in memory until the test ends, for synctest bubbles,
+// and returns a client for it. A connection that is left open fails the test.
+func inMemory(t testing.TB, h http.HandlerFunc) *http.Client {
+	srv := mock.NewServer(h)
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return srv.Client()
+}

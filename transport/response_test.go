@@ -1,0 +1,188 @@
+package transport_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestStatus(t *testing.T) {
+	tests := []struct {
+		codes     []int
+		token     string
+		kind      string
+		retryable string
+		rejects   bool
+	}{
+		{codes: []int{204}, kind: "end", retryable: "unset"},
+		{codes: []int{201, 202, 205, 206, 226, 300, 304, 305}, kind: "protocol", retryable: "false"},
+		{codes: []int{400, 401, 402, 403, 404, 405, 406, 413, 414, 416, 451, 499}, kind: "status", retryable: "false"},
+		{codes: []int{408, 420, 425, 429, 500, 501, 502, 503, 504, 599}, kind: "status", retryable: "true"},
+		{codes: []int{410}, kind: "status", retryable: "false"},
+		{codes: []int{410}, token: "t", kind: "status", retryable: "false", rejects: true},
+		{codes: []int{404}, token: "t", kind: "status", retryable: "false"},
+	}
+	for _, tt := range tests {
+		for _, code := range tt.codes {
+			t.Run(fmt.Sprint(code, tt.token), func(t *testing.T) {
+				srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Retry-After", "7")
+					w.Header().Set("Content-Type", "application/x-ndjson")
+					w.WriteHeader(code)
+					if code != 204 && code != 205 && code != 304 {
+						io.WriteString(w, strings.Repeat("x", 10<<10))
+					}
+				})
+				err := openError(t, &transport.HTTP{URL: srv.URL}, tt.token)
+				if got := retryable(err); got != tt.retryable {
+					t.Errorf("retryable: %s, want %s", got, tt.retryable)
+				}
+				switch tt.kind {
+				case "end":
+					if err != transport.ErrEnd {
+						t.Errorf("error %v, want ErrEnd", err)
+					}
+				case "protocol":
+					if e := want[*transport.ProtocolError](t, err); !e.Protocol() || e.Header.Get("Retry-After") != "7" || len(e.Body) > 4096 {
+						t.Errorf("error %+v", e)
+					}
+				case "status":
+					e := want[*transport.StatusError](t, err)
+					if e.StatusCode() != code || len(e.Body) != 4096 || e.RetryAfter() != 7*time.Second || e.Origin != srv.URL || e.RejectsToken() != tt.rejects {
+						t.Errorf("code %d, %d bytes of body, Retry-After %v, origin %q, rejects %t", e.StatusCode(), len(e.Body), e.RetryAfter(), e.Origin, e.RejectsToken())
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestContentType(t *testing.T) {
+	tests := []struct {
+		contentType, encoding string
+		format                decode.Format
+		ok                    bool
+	}{
+		{contentType: "text/event-stream", ok: true},
+		{contentType: "text/event-stream;charset=windows-1252", ok: true},
+		{contentType: "Text/Event-Stream ; charset", ok: true},
+		{contentType: `text/event-stream; charset="utf`, ok: true},
+		{contentType: "application/x-ndjson; =;;", ok: true},
+		{contentType: "text/html; charset=utf-8"},
+		{contentType: "text/plain"},
+		{contentType: "image/png"},
+		{contentType: ""},
+		{contentType: "text/plain", format: decode.NDJSON{}, ok: true},
+		{contentType: "", format: decode.NDJSON{}, ok: true},
+		{contentType: "TEXT/HTML", format: decode.NDJSON{}},
+		{contentType: "application/xhtml+xml;x", format: decode.SSE{}},
+		{contentType: "text/event-stream", encoding: "identity", ok: true},
+		{contentType: "text/event-stream", encoding: "br"},
+		{contentType: "text/event-stream", encoding: "gzip, gzip"},
+		{contentType: "text/event-stream", encoding: "deflate"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.contentType+" "+tt.encoding, func(t *testing.T) {
+			page := strings.Repeat("<p>Sign in</p>", 1000)
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header()["Content-Type"] = []string{tt.contentType}
+				if tt.encoding != "" {
+					w.Header().Set("Content-Encoding", tt.encoding)
+				}
+				io.WriteString(w, page)
+			})
+			h := &transport.HTTP{URL: srv.URL, Format: tt.format}
+			if tt.ok {
+				open(t, h, "")
+				return
+			}
+			err := openError(t, h, "")
+			e := want[*transport.ProtocolError](t, err)
+			if string(e.Body) != page[:4096] || e.Origin != srv.URL || retryable(err) != "false" {
+				t.Errorf("%d bytes of body, origin %q, retryable %s", len(e.Body), e.Origin, retryable(err))
+			}
+		})
+	}
+}
+
+func TestUnauthorized(t *testing.T) {
+	tests := []struct {
+		name     string
+		accept   string // the credentials that the server accepts
+		prepare  bool
+		requests []string // Authorization of each
+		ok       bool
+	}{
+		{"fresh at once", "Bearer 1", true, []string{"Bearer 1"}, true},
+		{"refreshed", "Bearer 2", true, []string{"Bearer 1", "Bearer 2"}, true},
+		{"refreshed in vain", "Bearer 3", true, []string{"Bearer 1", "Bearer 2"}, false},
+		{"nobody to ask", "Bearer 1", false, []string{""}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				got = append(got, r.Header.Get("Authorization"))
+				if w := record(r); w.Body != "q" || w.Header.Get("Last-Event-Id") != "t" {
+					t.Errorf("body %q, token %q", w.Body, w.Header.Get("Last-Event-Id"))
+				}
+				if got[len(got)-1] != tt.accept {
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				feed(w)
+			})
+			n := 0
+			h := &transport.HTTP{URL: srv.URL, Method: "POST", Body: []byte("q")}
+			if tt.prepare {
+				h.Prepare = func(req *http.Request) error {
+					n++
+					if transport.Refresh(req.Context()) != (n == 2) {
+						t.Errorf("call %d: Refresh is %t", n, n != 2)
+					}
+					req.Header.Set("Authorization", fmt.Sprintf("Bearer %d", n))
+					return nil
+				}
+			}
+			if tt.ok {
+				open(t, h, "t")
+			} else if e := want[*transport.StatusError](t, openError(t, h, "t")); e.Code != 401 || e.Retryable() {
+				t.Errorf("error %v", e)
+			}
+			if !slices.Equal(got, tt.requests) {
+				t.Errorf("requests with %q, want %q", got, tt.requests)
+			}
+		})
+	}
+}
+
+func TestPrepareErrors(t *testing.T) {
+	boom := errors.New("no credentials")
+	tests := []struct {
+		name      string
+		prepare   func(*http.Request) error
+		is        error
+		retryable string
+	}{
+		{"its own", func(*http.Request) error { return boom }, boom, "unset"},
+		{"a value no header can hold", func(r *http.Request) error { r.Header.Set("Authorization", "secret\n"); return nil }, nil, "false"},
+		{"a name no header can have", func(r *http.Request) error { r.Header["secret key"] = nil; return nil }, nil, "false"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was sent") })
+			err := openError(t, &transport.HTTP{URL: srv.URL, Prepare: tt.prepare}, "")
+			if tt.is != nil && !errors.Is(err, tt.is) || retryable(err) != tt.retryable {
+				t.Errorf("error %v, retryable %s", err, retryable(err))
+			}
+		})
+	}
+}
