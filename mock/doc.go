@@ -1,3 +1,74 @@
-// Package mock has fake feeds, and what they need around them, for the unit tests of
-// code that consumes feeds.
+// Package mock has fake feeds for the unit tests of code that consumes feeds: they behave
+// like the real ones, misbehave on command, and let days pass in milliseconds.
+//
+//	func TestMyConsumer(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			feed := mock.NewFeed(
+//				mock.Event("1", "hello"), mock.Drop(), mock.Status(503), mock.Pause(24*time.Hour),
+//				mock.Event("2", "world"), mock.Complete(),
+//			)
+//			got, err := myConsumer(t.Context(), feed) // it calls client.Subscribe with the feed
+//			if err != nil || !slices.Equal(got, []string{"hello", "world"}) {
+//				t.Errorf("got %q, %v", got, err)
+//			}
+//		})
+//	}
+//
+// # Feeds
+//
+// A [Feed] plays a script of steps: events and what is said between them, silence,
+// breaks, refusals. It is a transport.Transport, for tests without a wire, and it serves
+// HTTP with [Feed.SSE] and [Feed.NDJSON], for tests with one. The script tells the same
+// story on each. The feed remembers which events it has played and resumes from the
+// token of whoever comes back; it records every attempt to connect.
+//
+// # Wires
+//
+// A [Server] is net/http on a [Network] in memory, with TLS and HTTP/2. It answers under
+// every host name, so that the code under test keeps its URLs:
+//
+//	srv := mock.NewServer(feed.SSE())
+//	defer srv.Close()
+//	source := &transport.HTTP{URL: "https://api.example.com/stream", Client: srv.Client()}
+//
+// The handlers of a feed work just as well with net/http/httptest on a real network.
+//
+// # Stores
+//
+// A [Store] keeps checkpoints in memory. A [Fault] makes its calls fail, take long, read
+// what is out of date, or fail although they took effect.
+//
+// # Goroutines
+//
+// Feeds, stores and networks start none. Those of a Server are joined by its Close, which
+// also names the handlers and connections that are left.
+//
+// # Bubbles
+//
+// Everything here works inside a bubble of [testing/synctest] and outside. Inside, time
+// passes as soon as every goroutine of the bubble waits. What to know about bubbles:
+//
+//   - Make a Network or a Server in the bubble that uses it, and close it there. Feeds,
+//     stores and faults may be made outside, if only one bubble uses them.
+//   - A real socket stops the clock for ever: use a Server instead of
+//     net/http/httptest.Server, and [Server.Client] instead of http.DefaultClient.
+//   - A mutex that is held while its holder waits for time to pass hangs the test if
+//     somebody else wants it: waiting for a mutex does not let time pass.
+//   - A loop that reconnects without any delay runs for ever at one instant.
+//   - Use the Context of the inner testing.T. One that is made outside and ends inside,
+//     or the other way round, is an error or a hang.
+//   - Before the function of the bubble returns, all its goroutines must have ended. Close
+//     the subscription first, then response bodies, then the Server.
+//   - t.Run and t.Parallel panic inside. Loop over a table outside, with a bubble for each
+//     of its entries.
+//   - The clock starts at midnight UTC on 2000-01-01, when recorded timestamps lie in the
+//     future and most certificates are not yet valid; those of a Server are. Sign with
+//     time.Now, or first sleep until the time of the recording, which takes no time.
+//   - http.Client.Timeout and http.Server.WriteTimeout cut a stream, also in a bubble.
+//   - Delays between attempts are exact where nothing is random: a retry policy with
+//     jitter has to be given none.
+//   - After a handler has hijacked its connection, the context of its request ends only
+//     with [Server.Close], not when the peer goes away.
+//   - goleak belongs into TestMain. In a bubble it sees goroutines of synctest's own; the
+//     bubble is the stricter test anyway.
 package mock

@@ -1,0 +1,99 @@
+package mock_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A feed without a wire: the break, the refusal and the resumption are those of a real
+// one.
+func ExampleFeed() {
+	ctx := context.Background()
+	feed := mock.NewFeed(
+		mock.Event("1", "a"), mock.Event("2", "b"), mock.Drop(),
+		mock.Status(503, http.Header{"Retry-After": {"5"}}),
+		mock.Event("3", "c"), mock.Complete(),
+	)
+	for token := ""; ; {
+		conn, err := feed.Open(ctx, token)
+		for err == nil {
+			var m transport.Message
+			if m, err = conn.Read(); err == nil {
+				fmt.Printf("%s: %s\n", m.ID, m.Data)
+				token = m.ID
+			}
+		}
+		fmt.Println(err)
+		if conn != nil {
+			conn.Close()
+		}
+		if err == transport.ErrEnd {
+			break
+		}
+	}
+	for _, a := range feed.Attempts() {
+		fmt.Printf("attempt with token %q\n", a.Token)
+	}
+	// Output:
+	// 1: a
+	// 2: b
+	// mock: connection dropped: unexpected EOF
+	// transport: mock://feed: status 503 Service Unavailable
+	// 3: c
+	// transport: the feed has ended
+	// attempt with token ""
+	// attempt with token "2"
+	// attempt with token "2"
+}
+
+// The same over HTTP. The server answers under every name.
+func ExampleFeed_SSE() {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Keepalive(), mock.Event("2", "b\nc"), mock.End())
+	srv := mock.NewServer(feed.SSE())
+	defer srv.Close()
+
+	resp, err := srv.Client().Get("https://api.example.com/stream")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Proto, resp.Status, resp.Header.Get("Content-Type"))
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		fmt.Println(lines.Text())
+	}
+	// Output:
+	// HTTP/2.0 200 OK text/event-stream
+	// id: 1
+	// data: a
+	//
+	// :
+	// id: 2
+	// data: b
+	// data: c
+}
+
+// A write that took effect although it was reported as failed: who repeats it finds a
+// conflict with itself.
+func ExampleStore_OnSave() {
+	ctx := context.Background()
+	store := mock.NewStore()
+	store.OnSave(&mock.Fault{Applied: true, Err: errors.New("connection lost")})
+
+	_, err := store.Save(ctx, "orders", []byte("token 7"), "")
+	fmt.Println(err)
+	_, err = store.Save(ctx, "orders", []byte("token 7"), "")
+	fmt.Println(err)
+	data, version, _ := store.Load(ctx, "orders")
+	fmt.Printf("%s, version %s\n", data, version)
+	// Output:
+	// connection lost
+	// mock: record "orders" has version "1", not ""
+	// token 7, version 1
+}
