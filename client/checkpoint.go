@@ -16,7 +16,7 @@ type checkpoint struct {
 	store  Store
 	key    string
 	every  time.Duration
-	base   uint64        // events acknowledged before this subscription
+	base   uint64 // events acknowledged before this subscription
 	low    func() mark
 	report func(Save)        // after each attempt
 	stop   func(fatal error) // ends the subscription
