@@ -271,6 +271,10 @@ func TestFeedTurnsAwayWithoutAWire(t *testing.T) {
 	}{
 		{204, func(err error) bool { return err == transport.ErrEnd }},
 		{302, func(err error) bool { e := new(transport.ProtocolError); return errors.As(err, &e) }},
+		{410, func(err error) bool { // no token, so none is rejected
+			e := new(transport.StatusError)
+			return errors.As(err, &e) && e.StatusCode() == 410 && !e.RejectsToken()
+		}},
 		{404, func(err error) bool {
 			e := new(transport.StatusError)
 			return errors.As(err, &e) && e.StatusCode() == 404 && !e.Retryable()
@@ -428,4 +432,48 @@ func TestFeedMadeOutsideTheBubble(t *testing.T) {
 			t.Errorf("took %v", d)
 		}
 	})
+}
+
+// More promises that a Read does not wait, and that it brings a message.
+func TestFeedMoreIsNoMoreThanThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"), mock.Drop())
+		early, late := open(t, feed, ""), open(t, feed, "")
+		read(t, early, 1)
+		go early.Read()
+		synctest.Wait() // the pause has begun
+		if m, err := late.Read(); err != nil || m.More {
+			t.Errorf("before the pause: %+v, %v", m, err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		wantErr(t, early, io.ErrUnexpectedEOF)
+		if m, err := late.Read(); err != nil || m.More {
+			t.Errorf("before the drop: %+v, %v", m, err)
+		}
+		wantErr(t, late, io.ErrUnexpectedEOF)
+	})
+}
+
+// A connection that is over stays so, for its reader and in its attempt.
+func TestFeedEndIsFinal(t *testing.T) {
+	for name, tt := range map[string]struct {
+		step mock.Step
+		want error
+	}{
+		"drop": {mock.Drop(), io.ErrUnexpectedEOF}, "end": {mock.End(), io.EOF}, "complete": {mock.Complete(), transport.ErrEnd},
+	} {
+		feed := mock.NewFeed(mock.Event("1", "a"), tt.step, mock.Event("2", "b"))
+		c := open(t, feed, "")
+		read(t, c, 1)
+		wantErr(t, c, tt.want)
+		if a := feed.Attempts()[0]; a.Ended.IsZero() || !errors.Is(a.Err, tt.want) {
+			t.Errorf("%s: attempt %+v", name, a)
+		}
+		c.Close()
+		wantErr(t, c, tt.want)
+		if a := feed.Attempts()[0]; !errors.Is(a.Err, tt.want) {
+			t.Errorf("%s: attempt after Close %+v", name, a)
+		}
+	}
 }

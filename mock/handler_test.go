@@ -66,7 +66,8 @@ func TestWireFormats(t *testing.T) {
 				srv := serve(t, h)
 				resp := get(t, srv, srv.URL)
 				body, err := io.ReadAll(resp.Body)
-				if string(body) != wire.want || err != nil || resp.Header.Get("Content-Type") != wire.media {
+				if string(body) != wire.want || err != nil || resp.Header.Get("Content-Type") != wire.media ||
+					resp.Header.Get("Cache-Control") != "no-cache" {
 					t.Errorf("%s as %s: got %q, %v", name, resp.Header.Get("Content-Type"), body, err)
 				}
 			})

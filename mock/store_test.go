@@ -225,10 +225,16 @@ func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
 		wantSave(t, s, "b", v, errDisk)
 		wantHistory(t, s, "a", "b")
 
+		s.OnSave(&mock.Fault{Applied: true, Delay: time.Hour})
+		_, v2 := s.Record("k")
+		if _, err := s.Save(t.Context(), "k", []byte("c"), v2); err == nil {
+			t.Error("a slow Save that is applied at once reports no failure")
+		}
+
 		// A comparison that fails is a conflict whatever the fault says.
 		s.OnSave(&mock.Fault{Applied: true, Err: errDisk})
-		wantSave(t, s, "c", v, errConflict)
-		wantHistory(t, s, "a", "b")
+		wantSave(t, s, "d", v, errConflict)
+		wantHistory(t, s, "a", "b", "c")
 	})
 }
 
