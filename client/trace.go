@@ -8,8 +8,10 @@ import (
 )
 
 // A Trace is a set of functions that are called back on what happens to a
-// subscription. Any of them may be nil. They run inline, so they must be quick, and
-// may run concurrently with each other. A Trace must not be changed while in use.
+// subscription. Any of them may be nil. They run inline, on the subscription's goroutine
+// or a consumer's, and may run concurrently with each other: they must be quick, and must
+// not wait for the subscription (Close, Commit, Next). A Trace must not be changed while
+// in use.
 type Trace struct {
 	// Connecting is called before each attempt to connect, Connected when it has
 	// succeeded. Disconnected is called when it has failed or the connection has ended.

@@ -107,6 +107,5 @@ const (
 	TokenRejected GapReason = "token rejected" // the server no longer knows the position
 	NoToken       GapReason = "no token"       // reconnected without a position to resume from
 	SequenceJump  GapReason = "sequence jump"  // the events' own numbering skips
-	Overflowed    GapReason = "overflow"       // dropped here because the buffer was full
 	Notice        GapReason = "notice"         // the server says so itself
 )

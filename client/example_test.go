@@ -1,0 +1,146 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+)
+
+// A feed that drops and refuses in between is one loop.
+func ExampleSubscribe() {
+	feed := mock.NewFeed( // in a program: &transport.HTTP{URL: "https://..."}
+		mock.Event("1", "one"), mock.Drop(), mock.Refuse(), mock.Event("2", "two"), mock.Complete(),
+	)
+	sub, err := client.Subscribe(context.Background(), feed, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(ev.ID, string(ev.Data))
+	}
+	// Output:
+	// 1 one
+	// 2 two
+}
+
+// With a Store, a process that is started again resumes after what it has finished.
+func ExampleFileStore() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	feed := mock.NewFeed(mock.Event("1", "one"), mock.Event("2", "two"), mock.Event("3", "three"), mock.Complete())
+
+	for process := range 2 {
+		sub, err := client.Subscribe(context.Background(), feed, &client.Options{
+			Name:  "numbers",
+			Store: client.FileStore(dir),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		for ev, err := range sub.Events() {
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Println("process", process, "got", string(ev.Data))
+			if ev.ID == "2" && process == 0 {
+				break // not finished, so not acknowledged
+			}
+		}
+		if err := sub.Close(); err != nil { // saves the position
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// process 0 got one
+	// process 0 got two
+	// process 1 got two
+	// process 1 got three
+}
+
+// Workers take events from one subscription. The position follows the oldest event that
+// none of them has finished.
+func ExampleSubscription_Next() {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
+	sub, err := client.Subscribe(context.Background(), feed, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for {
+				ev, err := sub.Next(context.Background())
+				if err != nil {
+					return // io.EOF: the feed is complete
+				}
+				if work(ev.Data) != nil {
+					ev.Nack(errors.New("later")) // handed out again after a while
+					continue
+				}
+				ev.Ack()
+			}
+		})
+	}
+	workers.Wait()
+	fmt.Println(sub.Stats().Acked, "done")
+	// Output: 3 done
+}
+
+func work([]byte) error { return nil }
+
+// Writing to a database in batches: one transaction, one acknowledgement.
+func ExampleSubscription_Batches() {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
+	sub, err := client.Subscribe(context.Background(), feed, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	rows := 0
+	for batch, err := range sub.Batches(100, 50*time.Millisecond) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		rows += len(batch)
+	}
+	fmt.Println(rows, "rows")
+	// Output: 3 rows
+}
+
+// A gap says in place that events may be missing, and why.
+func ExampleEvent_gap() {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Status(410), mock.Event("9", "b"), mock.Complete())
+	sub, err := client.Subscribe(context.Background(), feed, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if g := ev.Gap; g != nil {
+			fmt.Printf("after %s something may be missing: %s\n", g.From, g.Reason)
+		}
+		fmt.Println(string(ev.Data))
+	}
+	// Output:
+	// a
+	// after 1 something may be missing: token rejected
+	// b
+}
