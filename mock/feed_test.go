@@ -65,7 +65,7 @@ func TestFeedScriptGoesOnWithTheNextConnection(t *testing.T) {
 		mock.Event("2", "b"), mock.End(),
 		mock.Malformed([]byte("{")),
 		mock.Event("3", "c"), mock.Complete(),
-		mock.Event("4", "never"),
+		mock.Status(503), mock.Event("4", "never"),
 	)
 	c := open(t, feed, "")
 	equal(t, read(t, c, 1), []string{"a"})
@@ -335,8 +335,9 @@ func TestFeedAttempts(t *testing.T) {
 		if _, err := feed.Await(ctx, 3); err != context.DeadlineExceeded {
 			t.Errorf("Await: %v", err)
 		}
+		feed.Attempts()[0] = mock.Attempt{} // it is a copy
 		all := feed.Attempts()
-		if len(all) != 2 || all[0].Err != nil || all[0].Ended.Sub(start) != 150*time.Minute {
+		if len(all) != 2 || all[0].At.IsZero() || all[0].Err != nil || all[0].Ended.Sub(start) != 150*time.Minute {
 			t.Errorf("Attempts: %+v", all)
 		}
 	})
@@ -352,23 +353,53 @@ func TestFeedPlayed(t *testing.T) {
 		}
 		start := time.Now()
 		c := open(t, feed, "")
+		read(t, c, 1)
 		go func() {
-			for {
-				if _, err := c.Read(); err != nil {
-					return
-				}
-			}
+			synctest.Wait() // until Played waits
+			c.Read()
 		}()
 		if err := feed.Played(t.Context()); err != nil || time.Since(start) != time.Hour {
 			t.Errorf("Played: %v after %v", err, time.Since(start))
 		}
-		feed.Publish(mock.Complete(), mock.Event("2", "never"))
+		c.Close()
+
+		feed.Publish(mock.Event("2", "b"), mock.Complete(), mock.Event("3", "never"))
+		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := feed.Played(ctx); err != context.DeadlineExceeded {
+			t.Errorf("nobody is connected any more: %v", err)
+		}
+		read(t, open(t, feed, ""), 1)
+		if _, err := open(t, feed, "1").Read(); err != nil {
+			t.Error(err)
+		}
+		feed.Open(t.Context(), "2")
 		if err := feed.Played(t.Context()); err != nil {
 			t.Errorf("Played: %v", err)
 		}
-		if log := feed.Log(); len(log) != 1 {
+		if log := feed.Log(); len(log) != 2 {
 			t.Errorf("the log has %+v", log)
 		}
+	})
+}
+
+// Who comes during a pause is connected; what follows the pause has not happened yet.
+func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Pause(time.Hour), mock.Status(503), mock.End())
+		c := open(t, feed, "")
+		go c.Read()
+		synctest.Wait()
+		c.Close()
+		start := time.Now()
+		wantErr(t, open(t, feed, ""), io.ErrUnexpectedEOF)
+		if d := time.Since(start); d != time.Hour {
+			t.Errorf("it broke after %v", d)
+		}
+		if _, err := feed.Open(t.Context(), ""); err == nil {
+			t.Error("Open: want 503")
+		}
+		wantErr(t, open(t, feed, ""), io.EOF)
 	})
 }
 

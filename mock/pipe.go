@@ -28,7 +28,7 @@ type pipe struct {
 
 	// What the reader knows.
 	readClosed bool  // its own end is closed
-	readErr    error // the connection was reset
+	readErr    error // the connection was reset; what had arrived is lost
 	eof        bool
 	readBy     deadline
 
@@ -132,13 +132,12 @@ func (p *pipe) closeReader() {
 	p.readBy.stop()
 	if !p.cut {
 		p.fail(&p.writeErr, "write")
-		p.discard()
 	}
 	p.cond.Broadcast()
 }
 
 // closeWriter closes the writer's end: the reader gets what was written, and then the
-// end of it. An abrupt close is a reset instead, and takes back what was not read.
+// end of it. An abrupt close is a reset instead, and what was not read is lost.
 func (p *pipe) closeWriter(abrupt bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +147,6 @@ func (p *pipe) closeWriter(abrupt bool) {
 	case p.cut:
 	case abrupt:
 		p.fail(&p.readErr, "read")
-		p.discard()
 	default:
 		p.eof = true
 	}
@@ -174,7 +172,6 @@ func (p *pipe) reset() {
 	defer p.mu.Unlock()
 	p.fail(&p.readErr, "read")
 	p.fail(&p.writeErr, "write")
-	p.discard()
 	p.cond.Broadcast()
 }
 
@@ -189,11 +186,6 @@ func (p *pipe) fail(err *error, call string) {
 	if *err == nil {
 		*err = os.NewSyscallError(call, syscall.ECONNRESET)
 	}
-}
-
-func (p *pipe) discard() {
-	p.arrived = bytes.Buffer{}
-	p.held = bytes.Buffer{}
 }
 
 // A deadline wakes those who wait on a pipe. It is guarded by the pipe's mutex.

@@ -92,7 +92,6 @@ func (s *Server) Close() error {
 	defer cancel()
 	s.cancel()
 	s.http.Close()
-	s.client.CloseIdleConnections()
 	s.shut()
 	s.serving.Wait()
 	errs := s.running(ctx)

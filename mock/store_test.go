@@ -227,8 +227,8 @@ func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
 
 		s.OnSave(&mock.Fault{Applied: true, Delay: time.Hour})
 		_, v2 := s.Record("k")
-		if _, err := s.Save(t.Context(), "k", []byte("c"), v2); err == nil {
-			t.Error("a slow Save that is applied at once reports no failure")
+		if _, err := s.Save(t.Context(), "k", []byte("c"), v2); err == nil || errors.Is(err, errConflict) {
+			t.Errorf("Save: %v, want a failure that is no conflict", err)
 		}
 
 		// A comparison that fails is a conflict whatever the fault says.
