@@ -7,4 +7,10 @@ require (
 	golang.org/x/net v0.47.0
 )
 
+require (
+	github.com/tidwall/gjson v1.20.1 // indirect
+	github.com/tidwall/match v1.1.1 // indirect
+	github.com/tidwall/pretty v1.2.0 // indirect
+)
+
 replace github.com/steadfeed/steadfeed => ../..
