@@ -2,6 +2,7 @@ package mock
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
@@ -77,4 +78,19 @@ func (c *conn) failed(op string, err error) error {
 		return nil
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
+}
+
+// unclosed says which end of which connection this is.
+func (c *conn) unclosed() error {
+	from, to, end := c.remote, c.local, "accepting"
+	if c.dialed {
+		from, to, end = c.local, c.remote, "dialing"
+	}
+	return fmt.Errorf("mock: connection %s -> %s: the %s end was not closed", from, to, end)
+}
+
+// drop resets and closes an end that nobody uses.
+func (c *conn) drop() {
+	c.abrupt.Store(true)
+	c.Close()
 }

@@ -3,7 +3,6 @@ package mock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -60,15 +59,15 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 	if n.closed {
 		return nil, listenError(addr, net.ErrClosed)
 	}
-	if port == "0" {
-		port = strconv.Itoa(n.nextPort())
-	}
 	host = canonical(host)
-	addr = net.JoinHostPort(host, port)
+	pick := port == "0"
+	for addr = net.JoinHostPort(host, port); pick; pick = n.listeners[addr] != nil {
+		addr = net.JoinHostPort(host, strconv.Itoa(n.nextPort()))
+	}
 	if n.listeners[addr] != nil {
 		return nil, listenError(addr, os.NewSyscallError("bind", syscall.EADDRINUSE))
 	}
-	l := &listener{network: n, addr: address(addr), queue: make(chan *conn, backlog), done: make(chan struct{})}
+	l := &listener{network: n, addr: address(addr)}
 	n.listeners[addr] = l
 	n.hosts[host] = true
 	return l, nil
@@ -97,24 +96,11 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return fail(err)
 	}
-	client, server := n.connect(address(addr))
-	select {
-	case l.queue <- server:
-	case <-l.done:
-		client.drop()
-		server.drop()
-		return fail(errRefused())
-	case <-ctx.Done():
-		client.drop()
-		server.drop()
-		return fail(ctx.Err())
+	c, err := l.admit(ctx, address(addr))
+	if err != nil {
+		return fail(err)
 	}
-	select {
-	case <-l.done: // it may have emptied its queue before this connection came
-		l.empty()
-	default:
-	}
-	return client, nil
+	return c, nil
 }
 
 func (n *Network) resolve(addr string) (*listener, error) {
@@ -142,18 +128,6 @@ func (n *Network) resolve(addr string) (*listener, error) {
 func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
 func errRefused() error { return os.NewSyscallError("connect", syscall.ECONNREFUSED) }
-
-// connect makes the two ends of a connection.
-func (n *Network) connect(addr net.Addr) (client, server *conn) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	from := &net.TCPAddr{IP: dialer, Port: n.nextPort()}
-	up, down := newPipe(), newPipe()
-	client = &conn{network: n, local: from, remote: addr, dialed: true, tx: up, rx: down}
-	server = &conn{network: n, local: addr, remote: from, tx: down, rx: up}
-	n.ends[client], n.ends[server] = struct{}{}, struct{}{}
-	return client, server
-}
 
 func (n *Network) nextPort() int {
 	n.port++
@@ -251,71 +225,4 @@ func (n *Network) left(ctx context.Context) (errs []error) {
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errs
-}
-
-func (c *conn) unclosed() error {
-	from, to, end := c.remote, c.local, "accepting"
-	if c.dialed {
-		from, to, end = c.local, c.remote, "dialing"
-	}
-	return fmt.Errorf("mock: connection %s -> %s: the %s end was not closed", from, to, end)
-}
-
-// drop resets and closes an end that nobody uses.
-func (c *conn) drop() {
-	c.abrupt.Store(true)
-	c.Close()
-}
-
-type listener struct {
-	network *Network
-	addr    address
-	queue   chan *conn
-	done    chan struct{}
-}
-
-func (l *listener) Addr() net.Addr { return l.addr }
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case <-l.done:
-		return nil, l.failed("accept")
-	default:
-	}
-	select {
-	case <-l.done:
-		return nil, l.failed("accept")
-	case c := <-l.queue:
-		return c, nil
-	}
-}
-
-// Close resets what has not been accepted.
-func (l *listener) Close() error {
-	n := l.network
-	n.mu.Lock()
-	if n.listeners[string(l.addr)] != l {
-		n.mu.Unlock()
-		return l.failed("close")
-	}
-	delete(n.listeners, string(l.addr))
-	close(l.done)
-	n.mu.Unlock()
-	l.empty()
-	return nil
-}
-
-func (l *listener) empty() {
-	for {
-		select {
-		case c := <-l.queue:
-			c.drop()
-		default:
-			return
-		}
-	}
-}
-
-func (l *listener) failed(op string) error {
-	return &net.OpError{Op: op, Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
 }

@@ -410,9 +410,14 @@ func TestNetworkListen(t *testing.T) {
 	if _, err := n.Listen("a.test"); err == nil {
 		t.Error("Listen without a port")
 	}
-	free, err := n.Listen("a.test:0")
-	if err != nil || free.Addr().String() == "a.test:0" {
-		t.Errorf("Listen: %v, %v", free.Addr(), err)
+	if _, err := n.Listen("a.test:49152"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a.test:49153", "a.test:49154"} {
+		free, err := n.Listen("a.test:0")
+		if err != nil || free.Addr().String() != want {
+			t.Errorf("Listen: %v, %v; want %s", free.Addr(), err, want)
+		}
 	}
 	l.Close()
 	_, err = l.Accept()
@@ -455,6 +460,18 @@ func TestNetworkBacklog(t *testing.T) {
 		if d := time.Since(start); d != time.Hour {
 			t.Errorf("Dial took %v", d)
 		}
+		go func() {
+			synctest.Wait()
+			if c, err := l.Accept(); err == nil {
+				c.Close()
+			}
+		}()
+		c, err := n.Dial(t.Context(), "tcp", "host.test:80")
+		if err != nil {
+			t.Errorf("Dial once there is room: %v", err)
+		}
+		kept[0].Close()
+		kept[0] = c
 		go func() {
 			synctest.Wait()
 			l.Close()
