@@ -463,12 +463,14 @@ func TestNetworkBacklog(t *testing.T) {
 		go func() {
 			synctest.Wait()
 			if c, err := l.Accept(); err == nil {
+				time.Sleep(time.Hour)
 				c.Close()
 			}
 		}()
+		start = time.Now()
 		c, err := n.Dial(t.Context(), "tcp", "host.test:80")
-		if err != nil {
-			t.Errorf("Dial once there is room: %v", err)
+		if err != nil || time.Since(start) != 0 {
+			t.Errorf("Dial once there is room: %v after %v", err, time.Since(start))
 		}
 		kept[0].Close()
 		kept[0] = c
