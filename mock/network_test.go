@@ -472,6 +472,7 @@ func TestNetworkBacklog(t *testing.T) {
 		if err != nil || time.Since(start) != 0 {
 			t.Errorf("Dial once there is room: %v after %v", err, time.Since(start))
 		}
+		time.Sleep(2 * time.Hour)
 		kept[0].Close()
 		kept[0] = c
 		go func() {
