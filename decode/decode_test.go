@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
 )
@@ -62,6 +61,37 @@ func frames(r io.Reader, f decode.Format, maxFrame int) (got []string) {
 	}
 }
 
+// survivors is as frames, but passes over bad frames and says where they were.
+func survivors(r io.Reader, f decode.Format, maxFrame int) (got []string) {
+	d := decode.NewReader(r, f, maxFrame)
+	bad := func(e *decode.FrameError) {
+		what := e.Err.Error()
+		switch {
+		case errors.Is(e, decode.ErrTooLarge):
+			what = "too large"
+		case errors.Is(e, io.ErrUnexpectedEOF):
+			what = "cut"
+		}
+		if !e.Resync && what != "cut" {
+			what = "final: " + what
+		}
+		got = append(got, fmt.Sprintf("%d %s", e.Offset, what))
+	}
+	d.OnBadFrame = bad
+	for {
+		frame, err := d.Next()
+		if err != nil {
+			if e, ok := err.(*decode.FrameError); ok {
+				bad(e)
+			} else if err != io.EOF {
+				got = append(got, err.Error())
+			}
+			return got
+		}
+		got = append(got, show(frame))
+	}
+}
+
 // chunks reads s in pieces of n bytes, or of random sizes when n is 0.
 func chunks(s string, n int) io.Reader {
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -83,153 +113,38 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// check reads in, in pieces of every kind.
 func check(t *testing.T, f decode.Format, maxFrame int, in string, want []string) {
 	t.Helper()
+	checkRead(t, frames, f, maxFrame, in, want)
+}
+
+// checkBad is as check, but passes over bad frames.
+func checkBad(t *testing.T, f decode.Format, maxFrame int, in string, want []string) {
+	t.Helper()
+	checkRead(t, survivors, f, maxFrame, in, want)
+}
+
+func checkRead(t *testing.T, read func(io.Reader, decode.Format, int) []string, f decode.Format, maxFrame int, in string, want []string) {
+	t.Helper()
 	for n := range 4 {
-		if got := frames(chunks(in, n), f, maxFrame); !slices.Equal(got, want) {
+		if got := read(chunks(in, n), f, maxFrame); !slices.Equal(got, want) {
 			t.Errorf("%q in pieces of %d:\n got %q\nwant %q", in, n, got, want)
 		}
 	}
-	if got := frames(iotest.DataErrReader(strings.NewReader(in)), f, maxFrame); !slices.Equal(got, want) {
+	if got := read(iotest.DataErrReader(strings.NewReader(in)), f, maxFrame); !slices.Equal(got, want) {
 		t.Errorf("%q at once:\n got %q\nwant %q", in, got, want)
 	}
 }
 
-func TestSSE(t *testing.T) {
-	cases := []struct {
-		name, in string
-		want     []string
-	}{
-		{"an event", "data: a\n\n", []string{`"a"`}},
-		{"all fields", "event: e\nid: 1\ndata: a\n\n", []string{`"a" type e id "1"`}},
-		{"line ends", "data: a\r\n\r\ndata: b\r\rdata: c\n\n", []string{`"a"`, `"b"`, `"c"`}},
-		{"mixed line ends", "data: a\r\ndata: b\rdata: c\n\r\n", []string{`"a\nb\nc"`}},
-		{"byte order mark", "\ufeffdata: a\n\n", []string{`"a"`}},
-		{"second byte order mark", "\ufeff\ufeffdata: a\n\n", []string{`keepalive`}},
-		{"byte order mark in data", "data: \ufeffa\n\n", []string{`"\ufeffa"`}},
-		{"several lines", "data: a\ndata:\ndata: b\n\n", []string{`"a\n\nb"`}},
-		{"empty data", "data:\n\ndata\n\n", []string{`""`, `""`}},
-		{"two empty lines of data", "data\ndata\n\n", []string{`"\n"`}},
-		{"one space", "data:  a \n\ndata:b\n\n", []string{`" a "`, `"b"`}},
-		{"colon in value", "data: a:b\n\n", []string{`"a:b"`}},
-		{"comments", ": hello\n\n:\ndata: a\n: in between\n\n", []string{"keepalive", "keepalive", "keepalive", "keepalive", `"a"`}},
-		{"unknown fields", "foo: bar\nfoo\n data: x\nData: y\ndata\x00: z\n\ndata: a\n\n", []string{"keepalive", `"a"`}},
-		{"id without data", "id: 7\n\n", []string{`position "7"`}},
-		{"id without data, type does not stay", "event: e\nid: 7\n\ndata: a\n\n", []string{`position "7"`, `"a"`}},
-		{"type without data does not stay", "event: e\n\ndata: a\n\n", []string{"keepalive", `"a"`}},
-		{"id reset", "id\ndata: a\n\nid:\n\n", []string{`position ""`, `"a"`, `position ""`}},
-		{"id reset, bare CR", "id\rdata: a\r\rdata: b\r\r", []string{`position ""`, `"a"`, `"b"`}},
-		{"last id counts", "id: 1\nid: 2\ndata: a\n\n", []string{`"a" id "2"`}},
-		{"id with NUL", "id: 1\nid: a\x00b\ndata: a\n\n", []string{`"a" id "1"`}},
-		{"unicode id", "id: \u2026\ndata: a\n\n", []string{`"a" id "…"`}},
-		{"retry", "retry: 1500\n", []string{"retry 1.5s"}},
-		{"retry in a block", "data: a\nretry: 3000\ndata: b\n\n", []string{"retry 3s", `"a\nb"`}},
-		{"bad retries", "retry:3000\nretry:1000x\nretry:\nretry: -5\nretry: +5\nretry:  5\nretry\n\ndata: a\n\n",
-			[]string{"retry 3s", "keepalive", `"a"`}},
-		{"huge retry", "retry: 9999999999999999999\n", []string{"retry " + time.Duration(math.MaxInt64).String()}},
-		{"cut in a block", "data: a\n\nid: 9\ndata: b\n", []string{`"a"`, "cut"}},
-		{"cut in a line", "data: a\n\nid: 9", []string{`"a"`, "cut"}},
-		{"cut in a character", "data: \xe2\x80", []string{"cut"}},
-		{"end after an unknown field", "foo: bar\n", nil},
-		{"nothing", "", nil},
-		{"half a byte order mark", "\xef\xbb", []string{"cut"}},
-		{"invalid UTF-8 stays", "data: \xff\n\n", []string{`"\xff"`}},
-		{"only empty lines", "\n\r\n\r", []string{"keepalive", "keepalive", "keepalive"}},
+// checkAtOnce holds that the one frame of in is there at the last byte, not at one after it.
+func checkAtOnce(t *testing.T, f decode.Format, in, want string) {
+	t.Helper()
+	silence := errors.New("silence")
+	got, err := readAll(decode.NewReader(io.MultiReader(chunks(in, 1), iotest.ErrReader(silence)), f, 0))
+	if err != silence || len(got) != 1 || string(got[0].Data) != want {
+		t.Errorf("%q: %d frames, %v", in, len(got), err)
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { check(t, decode.SSE{}, 0, c.in, c.want) })
-	}
-}
-
-func TestSSEComments(t *testing.T) {
-	check(t, decode.SSE{Comments: true}, 0, ": a\n\n:b\r\ndata: x\n:  c\n\n",
-		[]string{`comment " a"`, "keepalive", `comment "b"`, `comment "  c"`, `"x"`})
-}
-
-// TestSSEAtOnce feeds one byte at a time and looks when the frame is there: at its last
-// byte, not at the one after it.
-func TestSSEAtOnce(t *testing.T) {
-	for _, in := range []string{"data: a\n\n", "data: a\r\n\r", "data: a\r\r"} {
-		r, w := io.Pipe()
-		d := decode.NewReader(r, decode.SSE{}, 0)
-		go w.Write([]byte(in)) // and then silence
-		if f, err := d.Next(); err != nil || string(f.Data) != "a" {
-			t.Errorf("%q: %v, %v", in, f, err)
-		}
-		r.Close()
-	}
-}
-
-func TestSSELimit(t *testing.T) {
-	for _, size := range []int{90, 91, 92, 93, 94, 95, 1000, 100_000} {
-		in := "data: a\n\nid: 1\ndata: " + strings.Repeat("x", size-len("id: 1\ndata: \n\n")) + "\n\ndata: b\n\n"
-		want := []string{`"a"`, "too large"}
-		if size <= 92 {
-			want = []string{`"a"`, fmt.Sprintf("%q id \"1\"", strings.Repeat("x", size-14)), `"b"`}
-		}
-		check(t, decode.SSE{}, 92, in, want)
-	}
-	_, err := readAll(decode.NewReader(strings.NewReader("data: a\n\ndata: "+strings.Repeat("x", 100)), decode.SSE{}, 50))
-	var fe *decode.FrameError
-	if !errors.As(err, &fe) || fe.Limit != 50 || fe.Offset != 9 || !fe.Resync || fe.Retryable() || !strings.Contains(err.Error(), "MaxFrame") {
-		t.Errorf("oversize frame: %#v", err)
-	}
-}
-
-// TestSSEGoesOn calls the splitter again after an oversize frame: the next event is there.
-func TestSSEGoesOn(t *testing.T) {
-	in := "data: " + strings.Repeat("x", 100) + "\ndata: y\n\ndata: a\r\n\r\ndata: " + strings.Repeat("x", 100) + "\r\rdata: b\n\n"
-	for size := 1; size < 30; size++ {
-		s := decode.SSE{}.NewSplitter(50)
-		var got []string
-		for from, to := 0, 0; to < len(in); {
-			to = min(to+size, len(in))
-			for {
-				n, f, ok, err := s.Split([]byte(in[from:to]), to == len(in))
-				from += n
-				if err != nil {
-					got = append(got, "too large")
-				}
-				if ok && f.Kind == decode.Data {
-					got = append(got, string(f.Data))
-				}
-				if n == 0 && !ok && err == nil {
-					break
-				}
-			}
-		}
-		if !slices.Equal(got, []string{"too large", "a", "too large", "b"}) {
-			t.Errorf("in pieces of %d: %q", size, got)
-		}
-	}
-}
-
-func TestNDJSON(t *testing.T) {
-	cases := []struct {
-		name, in string
-		want     []string
-	}{
-		{"lines", "{\"a\":1}\n[2]\r\n3\n", []string{`"{\"a\":1}"`, `"[2]"`, `"3"`}},
-		{"empty lines", "\n\r\n1\n", []string{"keepalive", "keepalive", `"1"`}},
-		{"CR inside", "a\rb\n", []string{`"a\rb"`}},
-		{"not JSON", "oops\n{}\n", []string{`"oops"`, `"{}"`}},
-		{"last object", "1\n{\"a\":1}", []string{`"1"`, `"{\"a\":1}" truncated`}},
-		{"last array", "[1]\r", []string{`"[1]" truncated`}},
-		{"last string", `"a"`, []string{`"\"a\"" truncated`}},
-		{"last number may be cut", "1\n42", []string{`"1"`, "cut"}},
-		{"last literal may be cut", "true", []string{"cut"}},
-		{"last object is cut", `{"a":`, []string{"cut"}},
-		{"last CR", "1\n\r", []string{`"1"`, "cut"}},
-		{"nothing", "", nil},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { check(t, decode.NDJSON{}, 0, c.in, c.want) })
-	}
-	t.Run("limit", func(t *testing.T) {
-		check(t, decode.NDJSON{}, 4, "1234\n1234\r\n12345\n1\n", []string{`"1234"`, `"1234"`, "too large"})
-		check(t, decode.NDJSON{}, 4, strings.Repeat("x", 1000), []string{"too large"})
-		check(t, decode.NDJSON{}, -1, strings.Repeat("x", 1000)+"\n", []string{fmt.Sprintf("%q", strings.Repeat("x", 1000))})
-	})
 }
 
 func readAll(d *decode.Reader) (got []decode.Frame, err error) {
@@ -266,22 +181,6 @@ func TestDataIsOwned(t *testing.T) {
 	}
 }
 
-func TestLargeFrames(t *testing.T) {
-	for _, size := range []int{70 << 10, 10 << 20} {
-		big := strings.Repeat("x", size)
-		for name, in := range map[string]string{"SSE": "data: " + big + "\n\n", "NDJSON": big + "\n"} {
-			var f decode.Format = decode.SSE{}
-			if name == "NDJSON" {
-				f = decode.NDJSON{}
-			}
-			got, err := readAll(decode.NewReader(chunks(in, 1024), f, 0))
-			if err != nil || len(got) != 1 || string(got[0].Data) != big {
-				t.Errorf("%s of %d bytes: %d frames, %v", name, size, len(got), err)
-			}
-		}
-	}
-}
-
 func TestBuffered(t *testing.T) {
 	reads := 0
 	in := strings.NewReader("data: a\n\ndata: b\n\ndata: c")
@@ -311,59 +210,45 @@ func TestErrorOfTheStream(t *testing.T) {
 	}
 }
 
-func TestAuto(t *testing.T) {
-	for contentType, want := range map[string]decode.Format{
-		"text/event-stream":                       decode.SSE{},
-		"Text/Event-Stream; charset=windows-1252": decode.SSE{},
-		"text/event-stream;;; =broken":            decode.SSE{},
-		"application/x-ndjson":                    decode.NDJSON{},
-		" application/jsonl ;charset=utf-8":       decode.NDJSON{},
-		"application/json":                        nil,
-		"text/html":                               nil,
-		"":                                        nil,
-	} {
-		got, ok := decode.Auto(contentType)
-		if got != want || ok != (want != nil) {
-			t.Errorf("%q: %T", contentType, got)
+func TestOnBadFrame(t *testing.T) {
+	long := strings.Repeat("x", 20)
+	in := "1\n" + long + "\n2\n" + long + "\n" + long + "\n3\n"
+	checkBad(t, decode.NDJSON{}, 8, in, []string{`"1"`, "2 too large", `"2"`, "25 too large", "46 too large", `"3"`})
+
+	d := decode.NewReader(strings.NewReader(in), decode.NDJSON{}, 8)
+	bad := 0
+	d.OnBadFrame = func(e *decode.FrameError) {
+		bad++
+		if e.Format != "NDJSON" || e.Limit != 8 || !e.Resync {
+			t.Errorf("bad frame: %#v", e)
+		}
+	}
+	if f, err := d.Next(); err != nil || string(f.Data) != "1" || bad != 0 {
+		t.Errorf("%q, %v with %d bad frames", f.Data, err, bad)
+	}
+	if !d.Buffered() || bad != 1 {
+		t.Errorf("behind the first frame: %d bad frames", bad)
+	}
+	if _, err := readAll(d); err != nil || bad != 3 {
+		t.Errorf("at the end: %d bad frames, %v", bad, err)
+	}
+}
+
+// TestBadFramesStop holds the default, and that it is final.
+func TestBadFramesStop(t *testing.T) {
+	d := decode.NewReader(strings.NewReader("123456789\n1\n"), decode.NDJSON{}, 8)
+	for range 2 {
+		if _, err := d.Next(); !errors.Is(err, decode.ErrTooLarge) {
+			t.Errorf("error %v", err)
 		}
 	}
 }
 
-func TestField(t *testing.T) {
-	for _, c := range []struct{ path, in, want string }{
-		{"data.id", `{"data":{"id":"7"}}`, "7"},
-		{"seq", `{"seq":[3,"x"]}`, `[3,"x"]`},
-		{"n", `{"n":1234567890123456789}`, "1234567890123456789"},
-		{"n", `{"n":null}`, ""},
-		{"n", `{}`, ""},
-		{"n", `{"n":1`, ""},
-		{"n", `{"n":1}}`, ""},
-		{"n", ``, ""},
-	} {
-		if got := decode.Field(c.path)([]byte(c.in)); got != c.want {
-			t.Errorf("%s of %s: %q, want %q", c.path, c.in, got, c.want)
-		}
-	}
-}
-
-func FuzzSSE(f *testing.F) { fuzz(f, decode.SSE{}) }
-
-func FuzzNDJSON(f *testing.F) { fuzz(f, decode.NDJSON{}) }
-
-// fuzz holds a framing to the rule that the pieces in which a stream arrives mean nothing.
-func fuzz(f *testing.F, format decode.Format) {
-	for _, s := range []string{
-		"data: a\n\n", "id\rdata: a\r\rdata\r\n\r\n", "\ufeff: c\nid: 1\n\nretry: 10\ndata: x\ndata: y\n\n",
-		"{\"a\":1}\n[2]\r\n\n3\n\"x\"", "data: " + strings.Repeat("x", 80) + "\n\n",
-	} {
-		f.Add(s, byte(3))
-	}
-	f.Fuzz(func(t *testing.T, in string, piece byte) {
-		whole := frames(strings.NewReader(in), format, 64)
-		for _, n := range []int{1, int(piece%32) + 1} {
-			if got := frames(chunks(in, n), format, 64); !slices.Equal(got, whole) {
-				t.Errorf("%q in pieces of %d:\n got %q\nwhole %q", in, n, got, whole)
-			}
-		}
-	})
+// allocatedBy returns how many bytes f allocates.
+func allocatedBy(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

@@ -38,3 +38,21 @@ func (e *FrameError) Retryable() bool { return !errors.Is(e.Err, ErrTooLarge) }
 func (e *FrameError) Protocol() bool {
 	return !errors.Is(e.Err, ErrTooLarge) && !errors.Is(e.Err, io.ErrUnexpectedEOF)
 }
+
+// tooLarge is a frame over the limit. Every framing here knows where the next one begins.
+func tooLarge(format string, limit int) *FrameError {
+	return &FrameError{Format: format, Limit: limit, Resync: true, Err: ErrTooLarge}
+}
+
+// cutOff is a stream that ends inside a frame.
+func cutOff(format string) *FrameError {
+	return &FrameError{Format: format, Err: io.ErrUnexpectedEOF}
+}
+
+// at moves an error about the bytes behind n others.
+func at(n int, err error) error {
+	if fe, ok := err.(*FrameError); ok {
+		fe.Offset += int64(n)
+	}
+	return err
+}

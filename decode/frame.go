@@ -50,9 +50,9 @@ type Frame struct {
 // same bytes and has more behind them, or atEOF is true. A frame may be returned
 // with n 0; Split is then called again with the same bytes.
 //
-// An error is a *FrameError. After one for which Resync is true, n bytes have been
-// consumed and the next call goes on with the next frame; after any other,
-// the stream cannot be split further.
+// An error is a *FrameError whose Offset counts from buf[0]. After one for which Resync
+// is true, n bytes have been consumed and the next call goes on with the next frame;
+// after any other, the stream cannot be split further.
 // At the end of input a partial frame is an error that wraps io.ErrUnexpectedEOF,
 // never data, unless the framing lets a last line lack its line end.
 type Splitter interface {

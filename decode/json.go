@@ -12,7 +12,7 @@ import (
 // valid JSON or has nothing, or null, at that path.
 func Field(path string) func(data []byte) string {
 	return func(data []byte) string {
-		if !gjson.ValidBytes(data) { // gjson itself takes what it finds, valid or not
+		if !valid(data) { // gjson itself takes what it finds, valid or not
 			return ""
 		}
 		return gjson.GetBytes(data, path).String()

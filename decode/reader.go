@@ -12,13 +12,21 @@ const DefaultMaxFrame = 16 << 20
 // A Reader reads frames from a byte stream. It is used from one goroutine.
 //
 // The memory of a frame is carved from a slab that is never used again: a frame may be
-// kept for ever, though one small frame that is kept holds its slab of up to 64 KiB.
+// kept for ever, though one small frame that is kept holds its slab of up to 64 KiB, or
+// that of a larger frame just before it.
 type Reader struct {
+	// OnBadFrame is told of each frame that is malformed or larger than allowed, where
+	// the framing says how to go on (FrameError.Resync); Next then returns the frame behind
+	// it. It is called from Next and Buffered. Set it before the first of those.
+	// Default: the first bad frame is the error of Next, and final.
+	OnBadFrame func(*FrameError)
+
 	src   io.Reader
 	split Splitter
 
 	slab       []byte
 	start, end int   // of the bytes in slab that are not consumed
+	lent       bool  // a frame has memory in slab
 	size       int   // of the next slab
 	offset     int64 // of start in the stream
 	srcErr     error // from src, to be reported once its bytes are used up
@@ -103,11 +111,9 @@ func (r *Reader) cut() (Frame, bool) {
 		r.offset += int64(n)
 		switch {
 		case err != nil:
-			if fe, ok := err.(*FrameError); ok {
-				fe.Offset = at
-			}
-			r.err = err
+			r.fail(at, err)
 		case ok:
+			r.lent = r.lent || len(f.Data) > 0
 			return f, true
 		case n == 0 && r.srcErr != nil:
 			r.err = r.srcErr
@@ -118,21 +124,42 @@ func (r *Reader) cut() (Frame, bool) {
 	return Frame{}, false
 }
 
-// read reads once, behind what is there. A slab grows while reads fill it, and a frame
-// that crosses its end moves to the next one, which is at least twice the frame's size:
-// so a large frame is copied a constant number of times for each of its bytes.
+// fail ends the stream with err, unless a bad frame is to be passed over.
+func (r *Reader) fail(at int64, err error) {
+	bad, ok := err.(*FrameError)
+	if ok {
+		bad.Offset += at
+	}
+	if ok && bad.Resync && r.OnBadFrame != nil {
+		r.OnBadFrame(bad)
+		return
+	}
+	r.err = err
+}
+
+// read reads once, behind what is there. A frame that crosses the end of a slab moves to
+// the next one, which is at least twice the frame's size: so a large frame is copied a
+// constant number of times for each of its bytes.
 func (r *Reader) read() {
-	if len(r.slab)-r.end < minRead {
+	if len(r.slab)-r.end < minRead || r.outgrown() {
 		partial := r.slab[r.start:r.end]
-		slab := make([]byte, max(r.size, 2*len(partial)+minRead))
-		r.start, r.end = 0, copy(slab, partial)
-		r.slab = slab
+		need := max(r.size, 2*len(partial)+minRead)
+		if r.lent || len(r.slab) < need || r.outgrown() {
+			r.slab, r.lent = make([]byte, need), false
+		}
+		r.start, r.end = 0, copy(r.slab, partial)
 	}
 	room := r.slab[r.end:]
+	room = room[:min(len(room), maxSlab)] // or many small frames would share a large slab
 	n, err := r.src.Read(room)
 	if n == len(room) {
 		r.size = min(2*r.size, maxSlab)
 	}
 	r.end += n
 	r.srcErr = err
+}
+
+// outgrown tells whether the slab is one for a large frame, which has gone.
+func (r *Reader) outgrown() bool {
+	return len(r.slab) > maxSlab && 2*(r.end-r.start)+minRead <= maxSlab
 }

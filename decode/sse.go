@@ -2,7 +2,6 @@ package decode
 
 import (
 	"bytes"
-	"io"
 	"math"
 	"strings"
 	"time"
@@ -72,6 +71,9 @@ func (s *sseSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, er
 		}
 	}
 	if s.skipping {
+		if atEOF && len(buf) == 0 {
+			return 0, f, false, cutOff("SSE")
+		}
 		return s.skip(buf), f, false, nil
 	}
 	if s.reset {
@@ -98,7 +100,7 @@ func (s *sseSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, er
 	case len(buf) > s.limit:
 		return s.tooLarge()
 	case atEOF && len(buf) > 0:
-		return 0, f, false, &FrameError{Format: "SSE", Err: io.ErrUnexpectedEOF}
+		return 0, f, false, cutOff("SSE")
 	}
 	return 0, f, false, nil
 }
@@ -270,7 +272,7 @@ func (s *sseSplitter) keep(b []byte) string {
 func (s *sseSplitter) tooLarge() (n int, f Frame, ok bool, err error) {
 	s.skipping, s.midLine = true, false
 	s.forget()
-	return s.consume(), f, false, &FrameError{Format: "SSE", Limit: s.limit, Resync: true, Err: ErrTooLarge}
+	return s.consume(), f, false, tooLarge("SSE", s.limit)
 }
 
 // skip consumes what belongs to a block that was given up.

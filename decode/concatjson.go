@@ -1,0 +1,59 @@
+package decode
+
+import (
+	"encoding/json"
+	"io"
+)
+
+// ConcatJSON is the framing of JSON values one after the other, with white space between
+// them or without, as Kubernetes' watch, etcd's gateway and grpc-gateway write them. An
+// object, array or string is a Frame at its closing byte; a number, true, false or null
+// ends where something else begins, and at the end of the stream it is a Frame with
+// Truncated. An empty line between values is a Keepalive.
+//
+// What is between brackets is not validated beyond the order of brackets and the ends of
+// strings; nesting of more than 10,000 levels is refused. White space around values is not
+// part of Data.
+type ConcatJSON struct{}
+
+func (ConcatJSON) MediaTypes() []string { return []string{"application/json"} }
+
+func (ConcatJSON) NewSplitter(maxFrame int) Splitter {
+	return &concatSplitter{jsonValue: jsonValue{format: "ConcatJSON", limit: maxFrame}}
+}
+
+type concatSplitter struct {
+	jsonValue
+	gaps
+}
+
+func (s *concatSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	for {
+		if !s.scan.begun {
+			m, beat := s.pass(buf[n:])
+			n += m
+			if beat || n == len(buf) {
+				return n, Frame{Kind: Keepalive}, beat, nil
+			}
+			s.inLine = true
+		}
+		m, f, ok, err := s.cut(buf[n:])
+		if atEOF && s.scan.begun && m == 0 {
+			m, f, ok, err = s.last(buf[n:])
+		}
+		err = at(n, err)
+		n += m
+		if ok || err != nil || s.scan.begun {
+			return n, f, ok, err
+		}
+	}
+}
+
+// last is what the end of the stream makes of a value whose end has not come.
+func (s *concatSplitter) last(buf []byte) (n int, f Frame, ok bool, err error) {
+	if s.skipping || !s.scan.scalar || !json.Valid(buf) {
+		return 0, f, false, s.failed(io.ErrUnexpectedEOF)
+	}
+	s.reset()
+	return len(buf), Frame{Data: buf[:len(buf):len(buf)], Truncated: true}, true, nil
+}

@@ -1,0 +1,83 @@
+package decode_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// nested returns an array in arrays, depth of them.
+func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+
+func TestConcatJSON(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		want     []string
+	}{
+		{"without space", `{}{"a":1}[]"b"`, []string{`"{}"`, `"{\"a\":1}"`, `"[]"`, `"\"b\""`}},
+		{"line by line", "{}\n{}\r\n[]\n", []string{`"{}"`, `"{}"`, `"[]"`}},
+		{"any space", " \t{} \r [] \t", []string{`"{}"`, `"[]"`}},
+		{"space inside", "{ \"a\" :\n\n 1 }", []string{`"{ \"a\" :\n\n 1 }"`}},
+		{"empty lines", "\n{}\n\n \r\n[] \n", []string{"keepalive", `"{}"`, "keepalive", "keepalive", `"[]"`}},
+		{"brackets in strings", `{"a":"}{]["}["]","\""]`, []string{`"{\"a\":\"}{][\"}"`, `"[\"]\",\"\\\"\"]"`}},
+		{"backslashes", `"\\""\\\"""\"\\"{"\\":"\\\\"}`, []string{`"\"\\\\\""`, `"\"\\\\\\\"\""`, `"\"\\\"\\\\\""`, `"{\"\\\\\":\"\\\\\\\\\"}"`}},
+		{"scalars", "1 true\nnull\tfalse -1.5e+3 ", []string{`"1"`, `"true"`, `"null"`, `"false"`, `"-1.5e+3"`}},
+		{"scalars without space", `1"a"true[]null{}`, []string{`"1"`, `"\"a\""`, `"true"`, `"[]"`, `"null"`, `"{}"`}},
+		{"the last scalar", "{} 42", []string{`"{}"`, `"42" truncated`}},
+		{"the last literal", "true", []string{`"true" truncated`}},
+		{"the last scalar is cut", "{}fals", []string{`"{}"`, "2 cut"}},
+		{"cut in a string", `{}{"a`, []string{`"{}"`, "2 cut"}},
+		{"cut behind a backslash", `{} "\`, []string{`"{}"`, "3 cut"}},
+		{"cut in a character", "[\"\xe2\x80", []string{"0 cut"}},
+		{"no value", "{}\n oops", []string{`"{}"`, "4 final: 'o' begins no value"}},
+		{"comma", "1,2", []string{`"1"`, "1 final: ',' begins no value"}},
+		{"no scalar", "[] truefalse ", []string{`"[]"`, "3 final: neither a number nor true, false or null"}},
+		{"no number", "1-2 ", []string{"0 final: neither a number nor true, false or null"}},
+		{"closing bracket", "{}]", []string{`"{}"`, "2 final: ']' begins no value"}},
+		{"wrong bracket", `{"a":[1}{}`, []string{"0 final: a bracket closes what is not open"}},
+		{"nothing", "", nil},
+		{"only space", " \r\t ", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.ConcatJSON{}, 0, c.in, c.want) })
+	}
+	for _, in := range []string{`{"a":[{}]}`, `["\""]`, `"a"`, "  []"} {
+		checkAtOnce(t, decode.ConcatJSON{}, in, strings.TrimSpace(in))
+	}
+}
+
+func TestConcatJSONLimit(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want []string
+	}{
+		{`["345678"]{}`, []string{`"[\"345678\"]"`, `"{}"`}},
+		{`["3456789"]{}`, []string{"0 too large", `"{}"`}},
+		{` ["3456789\"]\\"]{}`, []string{"1 too large", `"{}"`}},
+		{`["\\\\\\\\\\\\"]{}`, []string{"0 too large", `"{}"`}},
+		{`{}["` + strings.Repeat(`]\"`, 99) + `",[[]]]{}`, []string{`"{}"`, "2 too large", `"{}"`}},
+		{"1234567890 1", []string{`"1234567890"`, `"1" truncated`}},
+		{"12345678901 1", []string{"0 too large", `"1" truncated`}},
+		{"12345678901{}", []string{"0 too large", `"{}"`}},
+		{"12345678901", []string{"0 too large", "0 cut"}},
+		{`["345678901`, []string{"0 too large", "0 cut"}},
+		{`{} ["345678901"}`, []string{`"{}"`, "3 too large", "3 final: a bracket closes what is not open"}},
+	} {
+		checkBad(t, decode.ConcatJSON{}, 10, c.in, c.want)
+	}
+}
+
+func TestNesting(t *testing.T) {
+	deepest := nested(10_000)
+	for _, f := range []decode.Format{decode.ConcatJSON{}, decode.JSONArray{}} {
+		in, deeper := deepest, nested(10_001)
+		if f == (decode.JSONArray{}) {
+			in, deeper = "["+in+"]", "["+deeper+"]"
+		}
+		check(t, f, 0, in, []string{fmt.Sprintf("%q", deepest)})
+		if got := survivors(strings.NewReader(deeper), f, 0); len(got) != 1 || !strings.HasSuffix(got[0], "final: nested too deep") {
+			t.Errorf("%T: %.100q", f, got)
+		}
+	}
+}

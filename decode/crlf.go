@@ -1,0 +1,77 @@
+package decode
+
+import "bytes"
+
+// CRLFJSON is the framing of X, formerly Twitter: only CRLF ends a message. An LF may be
+// inside one, and a CR by itself is data (docs.x.com/x-api/fundamentals/consuming-streaming-data).
+// An empty message is a Keepalive, and so is an LF before a message, for some keepalives
+// are no more than that; spaces before a message are dropped. Messages are not validated.
+type CRLFJSON struct{}
+
+func (CRLFJSON) MediaTypes() []string { return []string{"application/json"} }
+
+func (CRLFJSON) NewSplitter(maxFrame int) Splitter { return &crlfSplitter{limit: maxFrame} }
+
+type crlfSplitter struct {
+	limit    int
+	looked   int  // how far the message has been searched for its end; zero before its first byte
+	skipping bool // behind an oversize message
+}
+
+var crlf = []byte("\r\n")
+
+func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	if s.looked == 0 && !s.skipping {
+		if n, beat := s.lead(buf); n > 0 {
+			return n, Frame{Kind: Keepalive}, beat, nil
+		}
+	}
+	from := max(s.looked-1, 0) // a CR there may be half of the end
+	end := bytes.Index(buf[from:], crlf)
+	if end < 0 {
+		return s.partial(buf, atEOF)
+	}
+	end += from
+	s.looked = 0
+	switch {
+	case s.skipping:
+		s.skipping = false
+		return end + 2, f, false, nil
+	case end > s.limit:
+		return end + 2, f, false, tooLarge("CRLFJSON", s.limit)
+	case end == 0:
+		return 2, Frame{Kind: Keepalive}, true, nil
+	}
+	return end + 2, Frame{Data: buf[:end:end]}, true, nil
+}
+
+// lead takes what is dropped before a message, up to the first LF.
+func (s *crlfSplitter) lead(buf []byte) (n int, beat bool) {
+	for n < len(buf) && buf[n] == ' ' {
+		n++
+	}
+	if n < len(buf) && buf[n] == '\n' {
+		return n + 1, true
+	}
+	return n, false
+}
+
+// partial deals with a message whose end is not there.
+func (s *crlfSplitter) partial(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	half := len(buf) - len(trimCR(buf)) // 1 if the last byte may be half of the end
+	switch {
+	case s.skipping && !atEOF:
+		return len(buf) - half, f, false, nil
+	case s.skipping && len(buf) > 0:
+		return len(buf), f, false, nil
+	case s.skipping:
+		return 0, f, false, cutOff("CRLFJSON")
+	case len(buf)-half > s.limit:
+		s.skipping, s.looked = true, 0
+		return len(buf) - half, f, false, tooLarge("CRLFJSON", s.limit)
+	case atEOF && len(buf) > 0:
+		return 0, f, false, cutOff("CRLFJSON")
+	}
+	s.looked = len(buf)
+	return 0, f, false, nil
+}

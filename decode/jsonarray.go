@@ -1,0 +1,104 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// JSONArray is the framing of one JSON array that goes on and on, as Envoy's and other
+// gRPC transcoders write a stream of messages. Each element is a Frame, at its own closing
+// byte if it has one. An empty line in the white space around elements is a Keepalive.
+// The stream ends in good order behind the closing bracket; where it ends before that,
+// it is io.ErrUnexpectedEOF. Elements are validated as those of ConcatJSON are.
+type JSONArray struct{}
+
+func (JSONArray) MediaTypes() []string { return []string{"application/json"} }
+
+func (JSONArray) NewSplitter(maxFrame int) Splitter {
+	return &arraySplitter{jsonValue: jsonValue{format: "JSONArray", limit: maxFrame}}
+}
+
+type arraySplitter struct {
+	jsonValue
+	gaps
+	place arrayPlace
+}
+
+// arrayPlace says what comes next.
+type arrayPlace uint8
+
+const (
+	beforeArray arrayPlace = iota
+	firstElement
+	element
+	afterElement
+	afterArray
+)
+
+func (s *arraySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	for {
+		for !s.scan.begun {
+			m, beat := s.pass(buf[n:])
+			n += m
+			if beat {
+				return n, Frame{Kind: Keepalive}, true, nil
+			}
+			if n == len(buf) {
+				return n, f, false, s.end(n, atEOF)
+			}
+			one, err := s.punctuation(buf[n])
+			if err != nil {
+				return n, f, false, at(n, &FrameError{Format: s.format, Err: err})
+			}
+			if !one {
+				break
+			}
+			n++
+		}
+		m, f, ok, err := s.cut(buf[n:])
+		if atEOF && s.scan.begun && m == 0 {
+			err = s.failed(io.ErrUnexpectedEOF)
+		}
+		err = at(n, err)
+		n += m
+		if !s.scan.begun {
+			s.place, s.inLine = afterElement, true
+		}
+		if ok || err != nil || s.scan.begun {
+			return n, f, ok, err
+		}
+	}
+}
+
+// punctuation tells whether c, which is between elements, is a byte of its own rather
+// than the first of an element.
+func (s *arraySplitter) punctuation(c byte) (one bool, err error) {
+	switch {
+	case s.place == beforeArray && c == '[':
+		s.place, s.inLine = firstElement, true
+	case s.place == afterElement && c == ',':
+		s.place = element
+	case (s.place == afterElement || s.place == firstElement) && c == ']':
+		s.place, s.inLine = afterArray, true
+	case s.place == firstElement || s.place == element:
+		return false, nil
+	default:
+		return false, fmt.Errorf("%q %w", c, errPlaces[s.place])
+	}
+	return true, nil
+}
+
+var errPlaces = [...]error{
+	beforeArray:  errors.New("begins no array"),
+	afterElement: errors.New("follows an element"),
+	afterArray:   errors.New("follows the array"),
+}
+
+// end is what the end of the stream means outside of an element.
+func (s *arraySplitter) end(n int, atEOF bool) error {
+	if !atEOF || n > 0 || s.place == beforeArray || s.place == afterArray {
+		return nil
+	}
+	return cutOff(s.format)
+}

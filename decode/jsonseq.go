@@ -1,0 +1,105 @@
+package decode
+
+import (
+	"bytes"
+	"errors"
+)
+
+// JSONSeq is the framing of JSON text sequences (RFC 7464): each value has a record
+// separator, 0x1E, before it and a line feed behind it. An object, array or string is a
+// Frame at its closing byte. A number, true, false or null without white space behind it
+// may have been cut short and is an error (section 2.4); so is anything else behind a
+// value. An empty record, or an empty line between records, is a Keepalive.
+//
+// What is malformed ends at the next record separator. Values are validated as those of
+// ConcatJSON are.
+type JSONSeq struct{}
+
+func (JSONSeq) MediaTypes() []string { return []string{"application/json-seq"} }
+
+func (JSONSeq) NewSplitter(maxFrame int) Splitter {
+	return &seqSplitter{jsonValue: jsonValue{format: "JSONSeq", limit: maxFrame}}
+}
+
+type seqSplitter struct {
+	jsonValue
+	gaps
+	inRecord bool // behind a record separator, and not behind its value
+	junk     bool // up to the next record separator, nothing counts
+	searched int  // how far the value has been searched for a record separator
+}
+
+const recordSeparator = 0x1e
+
+var (
+	errJunk      = errors.New("not preceded by a record separator")
+	errCutRecord = errors.New("cut short by the next record")
+	errCutScalar = errors.New("not followed by white space, so it may be cut short")
+)
+
+func (s *seqSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	if s.junk {
+		if n = bytes.IndexByte(buf, recordSeparator); n < 0 {
+			return len(buf), f, false, nil
+		}
+		s.junk = false
+	}
+	for !s.scan.begun {
+		m, beat := s.pass(buf[n:])
+		n += m
+		switch {
+		case beat:
+			return n, Frame{Kind: Keepalive}, true, nil
+		case n == len(buf):
+			return n, f, false, s.end(n, atEOF)
+		case buf[n] != recordSeparator && s.inRecord:
+			m, f, ok, err := s.record(buf[n:], atEOF)
+			return n + m, f, ok, at(n, err)
+		case buf[n] != recordSeparator:
+			s.junk = true
+			return n, f, false, at(n, &FrameError{Format: s.format, Resync: true, Err: errJunk})
+		case s.inRecord: // the record before was empty
+			return n + 1, Frame{Kind: Keepalive}, true, nil
+		}
+		s.inRecord, s.inLine = true, true
+		n++
+	}
+	return s.record(buf, atEOF)
+}
+
+// end is what the end of the stream means outside of a value.
+func (s *seqSplitter) end(n int, atEOF bool) error {
+	if !atEOF || n > 0 || !s.inRecord {
+		return nil
+	}
+	return cutOff(s.format)
+}
+
+// record cuts the value that buf begins with. A record separator ends it, wherever it is:
+// JSON does not contain one.
+func (s *seqSplitter) record(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	text := buf
+	next := bytes.IndexByte(buf[s.searched:], recordSeparator)
+	if next >= 0 {
+		text = buf[:s.searched+next]
+	}
+	s.searched = len(text)
+	n, f, ok, err = s.cut(text)
+	switch {
+	case ok && isScalar(f.Data) && !isSpace(buf[n]):
+		err = &FrameError{Format: s.format, Err: errCutScalar}
+	case err == nil && !ok && next >= 0:
+		err = &FrameError{Format: s.format, Err: errCutRecord}
+	case err == nil && !ok && atEOF:
+		return 0, f, false, cutOff(s.format)
+	case err == nil && !ok:
+		return 0, f, false, nil
+	}
+	s.searched, s.inRecord, s.inLine = 0, false, true
+	if fe, bad := err.(*FrameError); bad {
+		s.reset()
+		s.junk, fe.Resync = true, true
+		return n, Frame{}, false, fe
+	}
+	return n, f, true, nil
+}

@@ -1,0 +1,57 @@
+package decode
+
+import "encoding/json"
+
+// jsonValue cuts a JSON value.
+type jsonValue struct {
+	format   string
+	limit    int
+	scan     valueScanner
+	looked   int  // how far the value has been scanned
+	skipping bool // the value is over the limit: its end is looked for, and nothing kept
+	dropped  int  // how much of it was consumed
+}
+
+// cut takes the value that buf begins with. A value over the limit that has ended is
+// consumed without a frame. While scan.begun, it has not ended.
+func (v *jsonValue) cut(buf []byte) (n int, f Frame, ok bool, err error) {
+	window := buf
+	if !v.skipping && len(buf) > v.limit {
+		window = buf[:v.limit+1] // whatever is behind it, the value is too large
+	}
+	end, done, err := v.scan.next(window, v.looked)
+	switch {
+	case err != nil:
+		return 0, f, false, v.failed(err)
+	case v.skipping:
+		v.skipping = !done
+		v.dropped += end
+		return end, f, false, nil
+	case end > v.limit:
+		v.looked, v.skipping, v.dropped = 0, !done, end
+		return end, f, false, tooLarge(v.format, v.limit)
+	case !done:
+		v.looked = end
+		return 0, f, false, nil
+	}
+	v.looked = 0
+	if isScalar(buf[:end]) && !json.Valid(buf[:end]) {
+		return 0, f, false, v.failed(errScalar)
+	}
+	return end, Frame{Data: buf[:end:end]}, true, nil
+}
+
+// failed is an error about the value, of which a part may have been consumed.
+func (v *jsonValue) failed(err error) *FrameError {
+	fe := &FrameError{Format: v.format, Err: err}
+	if v.skipping {
+		fe.Offset = -int64(v.dropped)
+	}
+	return fe
+}
+
+// reset forgets a value that has not ended.
+func (v *jsonValue) reset() {
+	v.scan.reset()
+	v.looked, v.skipping = 0, false
+}

@@ -1,0 +1,183 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+)
+
+// LengthPrefixed is a framing in which the length of a frame, in decimal digits on a line
+// of its own, comes before it (X's delimited=length). The bytes counted may include the
+// CRLF or LF behind the frame or leave it out; it is not part of Data either way. An empty
+// line before a length, or a length of zero, is a Keepalive.
+type LengthPrefixed struct{}
+
+// Uint32Prefixed is a framing in which the length of a frame comes before it as four
+// bytes, the most significant first. A length of zero is a Keepalive.
+type Uint32Prefixed struct{}
+
+// VarintPrefixed is a framing in which the length of a frame comes before it as a varint
+// (protobuf.dev/programming-guides/encoding), as protobuf's writers of delimited messages
+// do. A length of zero is a Keepalive.
+type VarintPrefixed struct{}
+
+// MediaTypes returns nil: none says that lengths come before the frames.
+func (LengthPrefixed) MediaTypes() []string { return nil }
+
+// MediaTypes returns nil: none says that lengths come before the frames.
+func (Uint32Prefixed) MediaTypes() []string { return nil }
+
+// MediaTypes returns nil: none says that lengths come before the frames.
+func (VarintPrefixed) MediaTypes() []string { return nil }
+
+func (LengthPrefixed) NewSplitter(maxFrame int) Splitter {
+	return &prefixSplitter{format: "LengthPrefixed", limit: maxFrame, prefix: decimalPrefix, lines: true}
+}
+
+func (Uint32Prefixed) NewSplitter(maxFrame int) Splitter {
+	return &prefixSplitter{format: "Uint32Prefixed", limit: maxFrame, prefix: uint32Prefix}
+}
+
+func (VarintPrefixed) NewSplitter(maxFrame int) Splitter {
+	return &prefixSplitter{format: "VarintPrefixed", limit: maxFrame, prefix: varintPrefix}
+}
+
+// prefixSplitter holds a limit against the length that is announced: no byte of an
+// oversize frame is waited for.
+type prefixSplitter struct {
+	format string
+	limit  int
+	// prefix reads the length that buf begins with. n is 0 when more bytes are needed.
+	prefix func(buf []byte) (n int, size uint64, err error)
+	lines  bool // a line end follows each frame
+
+	size int    // of the frame that is being received, 0 between frames
+	drop uint64 // bytes of an oversize frame that are to come
+	tail bool   // the line end behind the last frame is to come
+}
+
+func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	between := false
+	switch {
+	case s.drop > 0:
+		n = s.discard(buf)
+	case s.tail:
+		n, err = s.lineEnd(buf)
+		between = len(buf) == 0
+	case s.size > 0:
+		n, f, ok = s.payload(buf)
+	default:
+		n, f, ok, err = s.begin(buf)
+		between = len(buf) == 0
+	}
+	if atEOF && n == 0 && err == nil && !between {
+		err = cutOff(s.format)
+	}
+	return n, f, ok, err
+}
+
+// begin reads a length and, if it is there, what it announces.
+func (s *prefixSplitter) begin(buf []byte) (n int, f Frame, ok bool, err error) {
+	n, size, err := s.prefix(buf)
+	switch {
+	case err != nil:
+		return 0, f, false, &FrameError{Format: s.format, Err: err}
+	case n == 0:
+		return 0, f, false, nil
+	case size == 0:
+		return n, Frame{Kind: Keepalive}, true, nil
+	case size > uint64(s.limit):
+		s.drop = size
+		return n, f, false, tooLarge(s.format, s.limit)
+	}
+	s.size = int(size)
+	m, f, ok := s.payload(buf[n:])
+	return n + m, f, ok, nil
+}
+
+func (s *prefixSplitter) payload(buf []byte) (n int, f Frame, ok bool) {
+	n = s.size
+	if len(buf) < n {
+		return 0, f, false
+	}
+	s.size = 0
+	data := buf[:n:n]
+	if s.lines {
+		data = s.trim(data)
+	}
+	if len(data) == 0 {
+		return n, Frame{Kind: Keepalive}, true
+	}
+	return n, Frame{Data: data}, true
+}
+
+// trim takes the line end off a frame that includes it.
+func (s *prefixSplitter) trim(data []byte) []byte {
+	text, counted := bytes.CutSuffix(data, []byte("\n"))
+	s.tail = !counted
+	if counted {
+		text = trimCR(text)
+	}
+	return text[:len(text):len(text)]
+}
+
+// lineEnd consumes the line end behind a frame that does not include it.
+func (s *prefixSplitter) lineEnd(buf []byte) (n int, err error) {
+	switch {
+	case len(buf) == 0 || len(buf) == 1 && buf[0] == '\r':
+		return 0, nil
+	case buf[0] == '\n':
+		n = 1
+	case bytes.HasPrefix(buf, crlf):
+		n = 2
+	default:
+		return 0, &FrameError{Format: s.format, Err: errors.New("the frame before it is longer than was announced")}
+	}
+	s.tail = false
+	return n, nil
+}
+
+func (s *prefixSplitter) discard(buf []byte) (n int) {
+	n = int(min(s.drop, uint64(len(buf))))
+	s.drop -= uint64(n)
+	if s.drop == 0 && n > 0 {
+		s.tail = s.lines && buf[n-1] != '\n'
+	}
+	return n
+}
+
+// maxDigits are enough for any length: 64 bits have at most 20, and 19 always fit.
+const maxDigits = 19
+
+func decimalPrefix(buf []byte) (n int, size uint64, err error) {
+	end := bytes.IndexByte(buf[:min(len(buf), maxDigits+len(crlf))], '\n')
+	if end < 0 {
+		if len(buf) < maxDigits+len(crlf) {
+			return 0, 0, nil
+		}
+		return 0, 0, errLength
+	}
+	line := trimCR(buf[:end])
+	size, ok := digits(line)
+	if len(line) > 0 && !ok || len(line) > maxDigits {
+		return 0, 0, errLength
+	}
+	return end + 1, size, nil
+}
+
+func uint32Prefix(buf []byte) (n int, size uint64, err error) {
+	if len(buf) < 4 {
+		return 0, 0, nil
+	}
+	return 4, uint64(binary.BigEndian.Uint32(buf)), nil
+}
+
+func varintPrefix(buf []byte) (n int, size uint64, err error) {
+	size, n = binary.Uvarint(buf)
+	if n < 0 {
+		return 0, 0, errLength
+	}
+	return n, size, nil
+}
+
+var errLength = errors.New("does not begin with a length")

@@ -1,0 +1,92 @@
+package decode_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+func TestSSE(t *testing.T) {
+	cases := []struct {
+		name, in string
+		want     []string
+	}{
+		{"an event", "data: a\n\n", []string{`"a"`}},
+		{"all fields", "event: e\nid: 1\ndata: a\n\n", []string{`"a" type e id "1"`}},
+		{"line ends", "data: a\r\n\r\ndata: b\r\rdata: c\n\n", []string{`"a"`, `"b"`, `"c"`}},
+		{"mixed line ends", "data: a\r\ndata: b\rdata: c\n\r\n", []string{`"a\nb\nc"`}},
+		{"byte order mark", "\ufeffdata: a\n\n", []string{`"a"`}},
+		{"second byte order mark", "\ufeff\ufeffdata: a\n\n", []string{`keepalive`}},
+		{"byte order mark in data", "data: \ufeffa\n\n", []string{`"\ufeffa"`}},
+		{"several lines", "data: a\ndata:\ndata: b\n\n", []string{`"a\n\nb"`}},
+		{"empty data", "data:\n\ndata\n\n", []string{`""`, `""`}},
+		{"two empty lines of data", "data\ndata\n\n", []string{`"\n"`}},
+		{"one space", "data:  a \n\ndata:b\n\n", []string{`" a "`, `"b"`}},
+		{"colon in value", "data: a:b\n\n", []string{`"a:b"`}},
+		{"comments", ": hello\n\n:\ndata: a\n: in between\n\n", []string{"keepalive", "keepalive", "keepalive", "keepalive", `"a"`}},
+		{"unknown fields", "foo: bar\nfoo\n data: x\nData: y\ndata\x00: z\n\ndata: a\n\n", []string{"keepalive", `"a"`}},
+		{"id without data", "id: 7\n\n", []string{`position "7"`}},
+		{"id without data, type does not stay", "event: e\nid: 7\n\ndata: a\n\n", []string{`position "7"`, `"a"`}},
+		{"type without data does not stay", "event: e\n\ndata: a\n\n", []string{"keepalive", `"a"`}},
+		{"id reset", "id\ndata: a\n\nid:\n\n", []string{`position ""`, `"a"`, `position ""`}},
+		{"id reset, bare CR", "id\rdata: a\r\rdata: b\r\r", []string{`position ""`, `"a"`, `"b"`}},
+		{"last id counts", "id: 1\nid: 2\ndata: a\n\n", []string{`"a" id "2"`}},
+		{"id with NUL", "id: 1\nid: a\x00b\ndata: a\n\n", []string{`"a" id "1"`}},
+		{"unicode id", "id: \u2026\ndata: a\n\n", []string{`"a" id "…"`}},
+		{"retry", "retry: 1500\n", []string{"retry 1.5s"}},
+		{"retry in a block", "data: a\nretry: 3000\ndata: b\n\n", []string{"retry 3s", `"a\nb"`}},
+		{"bad retries", "retry:3000\nretry:1000x\nretry:\nretry: -5\nretry: +5\nretry:  5\nretry\n\ndata: a\n\n",
+			[]string{"retry 3s", "keepalive", `"a"`}},
+		{"huge retry", "retry: 9999999999999999999\n", []string{"retry " + time.Duration(math.MaxInt64).String()}},
+		{"cut in a block", "data: a\n\nid: 9\ndata: b\n", []string{`"a"`, "cut"}},
+		{"cut in a line", "data: a\n\nid: 9", []string{`"a"`, "cut"}},
+		{"cut in a character", "data: \xe2\x80", []string{"cut"}},
+		{"end after an unknown field", "foo: bar\n", nil},
+		{"nothing", "", nil},
+		{"half a byte order mark", "\xef\xbb", []string{"cut"}},
+		{"invalid UTF-8 stays", "data: \xff\n\n", []string{`"\xff"`}},
+		{"only empty lines", "\n\r\n\r", []string{"keepalive", "keepalive", "keepalive"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { check(t, decode.SSE{}, 0, c.in, c.want) })
+	}
+}
+
+func TestSSEComments(t *testing.T) {
+	check(t, decode.SSE{Comments: true}, 0, ": a\n\n:b\r\ndata: x\n:  c\n\n",
+		[]string{`comment " a"`, "keepalive", `comment "b"`, `comment "  c"`, `"x"`})
+}
+
+func TestSSEAtOnce(t *testing.T) {
+	for _, in := range []string{"data: a\n\n", "data: a\r\n\r", "data: a\r\r"} {
+		checkAtOnce(t, decode.SSE{}, in, "a")
+	}
+}
+
+func TestSSELimit(t *testing.T) {
+	for _, size := range []int{90, 91, 92, 93, 94, 95, 1000, 100_000} {
+		in := "data: a\n\nid: 1\ndata: " + strings.Repeat("x", size-len("id: 1\ndata: \n\n")) + "\n\ndata: b\n\n"
+		want := []string{`"a"`, "too large"}
+		if size <= 92 {
+			want = []string{`"a"`, fmt.Sprintf("%q id \"1\"", strings.Repeat("x", size-14)), `"b"`}
+		}
+		check(t, decode.SSE{}, 92, in, want)
+	}
+	_, err := readAll(decode.NewReader(strings.NewReader("data: a\n\ndata: "+strings.Repeat("x", 100)), decode.SSE{}, 50))
+	var fe *decode.FrameError
+	if !errors.As(err, &fe) || fe.Limit != 50 || fe.Offset != 9 || !fe.Resync || fe.Retryable() || !strings.Contains(err.Error(), "MaxFrame") {
+		t.Errorf("oversize frame: %#v", err)
+	}
+}
+
+func TestSSEGoesOn(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	checkBad(t, decode.SSE{}, 50, "data: "+long+"\ndata: y\n\ndata: a\r\n\r\ndata: "+long+"\r\rdata: b\n\n",
+		[]string{"0 too large", `"a"`, "127 too large", `"b"`})
+	checkBad(t, decode.SSE{}, 50, "data: a\n\nid: 7\ndata: "+long+"\ndata: more\n", []string{`"a"`, "9 too large", "133 cut"})
+}
