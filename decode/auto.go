@@ -6,14 +6,19 @@ import (
 )
 
 // formats are those that a media type stands for.
-func formats() []Format { return []Format{SSE{}, NDJSON{}} }
+func formats() []Format { return []Format{SSE{}, NDJSON{}, JSONSeq{}, anyJSON{}} }
 
 // Auto returns the framing that a Content-Type stands for. Parameters are ignored, also
-// when they are malformed: servers send a charset that means nothing.
-// application/json is not among them, because it names no framing.
+// when they are malformed: servers send a charset that means nothing. Types with the
+// suffix +json-seq (RFC 8091) are JSONSeq. application/json names no framing: the first
+// byte of each stream that is not white space decides between JSONArray, for '[', and
+// ConcatJSON.
 func Auto(contentType string) (f Format, ok bool) {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
+	if strings.HasSuffix(media, "+json-seq") {
+		return JSONSeq{}, true
+	}
 	for _, f := range formats() {
 		if slices.Contains(f.MediaTypes(), media) {
 			return f, true
@@ -23,9 +28,41 @@ func Auto(contentType string) (f Format, ok bool) {
 }
 
 // MediaTypes returns the media types that Auto knows, for an Accept header.
+// application/json, which names no framing, has less weight than the others.
 func MediaTypes() (types []string) {
 	for _, f := range formats() {
 		types = append(types, f.MediaTypes()...)
 	}
+	types[len(types)-1] += ";q=0.9"
 	return types
+}
+
+// anyJSON is application/json, of one framing or the other.
+type anyJSON struct{}
+
+func (anyJSON) MediaTypes() []string { return []string{"application/json"} }
+
+func (anyJSON) NewSplitter(maxFrame int) Splitter { return &anySplitter{limit: maxFrame} }
+
+type anySplitter struct {
+	limit int
+	gaps
+	chosen Splitter
+}
+
+func (s *anySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	if s.chosen == nil {
+		n, beat := s.pass(buf)
+		if beat || n == len(buf) {
+			return n, Frame{Kind: Keepalive}, beat, nil
+		}
+		s.chosen = ConcatJSON{}.NewSplitter(s.limit)
+		if buf[n] == '[' {
+			s.chosen = JSONArray{}.NewSplitter(s.limit)
+		}
+		if n > 0 {
+			return n, f, false, nil
+		}
+	}
+	return s.chosen.Split(buf, atEOF)
 }

@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -13,13 +14,53 @@ func TestAuto(t *testing.T) {
 		"text/event-stream;;; =broken":            decode.SSE{},
 		"application/x-ndjson":                    decode.NDJSON{},
 		" application/jsonl ;charset=utf-8":       decode.NDJSON{},
-		"application/json":                        nil,
+		"application/json-seq":                    decode.JSONSeq{},
+		"application/geo+json-seq":                decode.JSONSeq{},
+		"Application/Geo+JSON-Seq; x=y":           decode.JSONSeq{},
+		"application/geo+json":                    nil,
 		"text/html":                               nil,
+		"text/plain":                              nil,
 		"":                                        nil,
 	} {
 		got, ok := decode.Auto(contentType)
 		if got != want || ok != (want != nil) {
 			t.Errorf("%q: %T", contentType, got)
 		}
+	}
+}
+
+func TestAutoJSON(t *testing.T) {
+	f, ok := decode.Auto("application/json;charset=UTF-8")
+	if !ok {
+		t.Fatal("application/json is no feed")
+	}
+	for _, c := range []struct {
+		in   string
+		want []string
+	}{
+		{"\n{\"a\":1}\n[2]\n\n", []string{"keepalive", `"{\"a\":1}"`, `"[2]"`, "keepalive"}},
+		{" \n [{},\n[2]]\n", []string{"keepalive", `"{}"`, `"[2]"`}},
+		{"{}\r\n\r\n\r\n[]\r\n", []string{`"{}"`, "keepalive", "keepalive", `"[]"`}},
+		{" 42 ", []string{`"42"`}},
+		{" <html>", []string{"1 final: '<' begins no value"}},
+		{" [1,2,3456789]", []string{`"1"`, `"2"`, "6 too large"}},
+		{" 3456789 1", []string{"1 too large", `"1" truncated`}},
+		{" \r ", nil},
+		{"", nil},
+	} {
+		checkBad(t, f, 6+strings.Count(c.in, "a"), c.in, c.want)
+	}
+}
+
+// TestMediaTypes holds that whatever is asked for is understood.
+func TestMediaTypes(t *testing.T) {
+	types := decode.MediaTypes()
+	for _, media := range types {
+		if _, ok := decode.Auto(media); !ok {
+			t.Errorf("%q is asked for and not understood", media)
+		}
+	}
+	if len(types) == 0 || types[0] != "text/event-stream" || types[len(types)-1] != "application/json;q=0.9" {
+		t.Errorf("media types %q", types)
 	}
 }

@@ -50,6 +50,11 @@ func FuzzJSONArray(f *testing.F) {
 	fuzz(f, decode.JSONArray{}, "\n[{\"a\":[\"]\\\\\\\"\"]}\n, \n\n[],1,true ]\n", "[[\""+strings.Repeat("\\\"", 40)+"\"],1,[]]", "["+strings.Repeat("1", 80)+",1]")
 }
 
+func FuzzAutoJSON(f *testing.F) {
+	any, _ := decode.Auto("application/json")
+	fuzz(f, any, "\n {}\n\n[]", "\r\n[{},1,\n\n[]]")
+}
+
 // fuzz holds a framing to the rules of a Splitter: the pieces in which a stream arrives mean
 // nothing, and it neither hangs nor keeps more than a frame.
 func fuzz(f *testing.F, format decode.Format, seeds ...string) {
