@@ -42,8 +42,9 @@ type checkpoint struct {
 	// Only the save under way uses these.
 	rec     record // the last one known to be stored
 	version string
-	unknown *record // a write whose outcome is not known
-	lost    int     // reads in a row that did not show our record
+	writes  uint64 // numbers given out; none is used twice, since a save may land late
+	unknown bool   // the outcome of the last write is not known
+	lost    int    // reads in a row that did not show our record
 }
 
 const (
@@ -184,13 +185,13 @@ func (c *checkpoint) run() {
 
 // save brings the stored record up to low, unless it is there already.
 func (c *checkpoint) save(ctx context.Context, low mark) error {
-	next := record{Epoch: c.rec.Epoch, Owner: c.rec.Owner, Write: c.rec.Write + 1,
+	next := record{Epoch: c.rec.Epoch, Owner: c.rec.Owner,
 		Token: low.token, Events: c.base + low.events, Saved: time.Now().UTC()}
-	if c.unknown != nil {
-		next.Write = c.unknown.Write + 1
-	} else if low.seq == 0 || c.rec.Token == next.Token && c.rec.Events == next.Events {
+	if !c.unknown && (low.seq == 0 || c.rec.Token == next.Token && c.rec.Events == next.Events) {
 		return nil
 	}
+	c.writes++
+	next.Write = c.writes
 	start := time.Now()
 	err := c.write(ctx, next)
 	c.report(Save{Err: err, Events: next.Events, Took: time.Since(start)})
@@ -200,7 +201,7 @@ func (c *checkpoint) save(ctx context.Context, low mark) error {
 // write stores next. An outcome that is not known is found out by reading back: nothing
 // is taken for stored or for lost that was not seen to be.
 func (c *checkpoint) write(ctx context.Context, next record) error {
-	if c.unknown != nil {
+	if c.unknown {
 		if err := c.readBack(ctx); err != nil {
 			return err
 		}
@@ -210,7 +211,7 @@ func (c *checkpoint) write(ctx context.Context, next record) error {
 		c.rec, c.version = next, version
 		return nil
 	}
-	c.unknown = &next
+	c.unknown = true
 	if rerr := c.readBack(ctx); rerr != nil {
 		if fatal(rerr) {
 			return rerr
@@ -233,7 +234,7 @@ func (c *checkpoint) readBack(ctx context.Context) error {
 	stored, perr := parseRecord(data)
 	switch {
 	case perr == nil && stored.sameWriter(c.rec) && stored.Write >= c.rec.Write:
-		c.rec, c.version, c.unknown, c.lost = stored, version, nil, 0
+		c.rec, c.version, c.unknown, c.lost = stored, version, false, 0
 		return nil
 	case perr == nil && stored.Epoch >= c.rec.Epoch && !stored.sameWriter(c.rec):
 		c.stop(ErrFenced)

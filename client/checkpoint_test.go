@@ -175,6 +175,54 @@ func TestSaveOfUnknownOutcome(t *testing.T) {
 	})
 }
 
+// lateStore fails a save and lets it land when the next one is about to.
+type lateStore struct {
+	*mock.Store
+	fail, land bool
+	data       []byte
+	prev       string
+}
+
+func (s *lateStore) Save(ctx context.Context, key string, data []byte, prev string) (string, error) {
+	if s.fail {
+		s.fail, s.land, s.data, s.prev = false, true, data, prev
+		return "", errors.New("timeout")
+	}
+	if s.land {
+		s.land = false
+		s.Store.Save(ctx, key, s.data, s.prev)
+	}
+	return s.Store.Save(ctx, key, data, prev)
+}
+
+// TestSaveThatLandsLate has a save land after it was seen not to have landed, and just
+// before a newer one: the newer one must not be taken for stored.
+func TestSaveThatLandsLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &lateStore{Store: mock.NewStore()}
+		o := named(store)
+		o.CommitEvery = -1
+		sub := subscribe(t, script(events("1", "2")), o)
+		defer sub.Close()
+		data(t, sub, 1)
+		store.fail = true
+		if err := sub.Commit(t.Context()); err == nil {
+			t.Error("Commit of a save that failed")
+		}
+		data(t, sub, 1)
+		err := sub.Commit(t.Context())
+		if r := record(t, store); err == nil && r.Token != "2" {
+			t.Errorf("Commit returned nil with token %q stored, want 2", r.Token)
+		}
+		if err := sub.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if r := record(t, store); r.Token != "2" {
+			t.Errorf("token %q stored, want 2", r.Token)
+		}
+	})
+}
+
 func TestTakeOverOfUnknownOutcome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := mock.NewStore()
