@@ -191,7 +191,7 @@ func (a *attempt) describeBody(req *http.Request) {
 func (a *attempt) addDefaults(req *http.Request) {
 	for name, value := range map[string]string{
 		"Accept":          a.accept(),
-		"Accept-Encoding": acceptEncoding,
+		"Accept-Encoding": a.acceptEncoding(),
 		"Cache-Control":   "no-cache",
 	} {
 		if _, set := req.Header[name]; !set && value != "" {

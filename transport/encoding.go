@@ -5,30 +5,48 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
-// acceptEncoding is asked for explicitly: net/http's own decompression would hide the
-// bytes as they arrive from the idle watchdog.
-const acceptEncoding = "gzip"
+// acceptEncoding is the value of the Accept-Encoding header. It is always sent: net/http's
+// own decompression would hide the bytes as they arrive from the idle watchdog.
+func (h *HTTP) acceptEncoding() string {
+	names := []string{"gzip"}
+	for _, name := range slices.Sorted(maps.Keys(h.Decoders)) {
+		if name != "gzip" {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
 
 // decompress undoes the Content-Encoding of a response, whose body is read from raw.
 // It reads nothing yet, for the first byte may be long in coming. It is not ok if the
-// encoding is unknown.
-func decompress(raw io.Reader, h http.Header) (plain io.Reader, ok bool) {
+// encoding is unknown. Its memory is bounded: a decoder has a window of fixed size, and
+// whoever reads its output stops at MaxFrame.
+func (h *HTTP) decompress(raw io.Reader, header http.Header) (plain io.ReadCloser, ok bool) {
 	var codings []string
-	for _, c := range strings.Split(strings.Join(h.Values("Content-Encoding"), ","), ",") {
+	for _, c := range strings.Split(strings.Join(header.Values("Content-Encoding"), ","), ",") {
 		c = strings.ToLower(strings.TrimSpace(c))
 		if c != "" && c != "identity" {
 			codings = append(codings, c)
 		}
 	}
-	switch strings.Join(codings, ",") {
-	case "":
-		return raw, true
-	case "gzip", "x-gzip":
-		return &gunzip{in: bufio.NewReader(raw)}, true
+	coding := strings.Join(codings, ",")
+	if coding == "x-gzip" {
+		coding = "gzip" // RFC 9110, section 8.4.1.3
+	}
+	open, added := h.Decoders[coding]
+	switch {
+	case coding == "":
+		return io.NopCloser(raw), true
+	case added:
+		return &decoder{in: bufio.NewReader(raw), open: open}, true
+	case coding == "gzip":
+		return io.NopCloser(&gunzip{in: bufio.NewReader(raw)}), true
 	}
 	return nil, false
 }

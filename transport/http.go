@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,8 +26,8 @@ const (
 // called from several goroutines at once.
 //
 // What is sent: every request is built anew from copies of these fields, with
-// "Cache-Control: no-cache", an Accept of the framings asked for, and
-// "Accept-Encoding: gzip", unless Header says otherwise.
+// "Cache-Control: no-cache", an Accept of the framings asked for, and an
+// Accept-Encoding of gzip and Decoders, unless Header says otherwise.
 //
 // What is accepted: status 200 with the media type of a feed. 204 is ErrEnd, 401
 // asks Prepare for fresh credentials once, and any other status is a *StatusError
@@ -62,8 +63,16 @@ type HTTP struct {
 	Client *http.Client
 
 	// Format is the framing of the body. When set it is used whatever the response's
-	// Content-Type says, unless that is HTML. Default: by Content-Type.
+	// Content-Type says, unless that is HTML. Default: by Content-Type, see decode.Auto.
 	Format decode.Format
+
+	// Decoders undo content encodings (RFC 9110, section 8.4.1) beside gzip, by their
+	// names in lower case, such as "zstd". One is called with a compressed body once its
+	// first byte is there; what it returns is closed with the connection, but never
+	// during a Read. Its Read returns what there is without waiting for more, and it
+	// bounds its own memory: MaxFrame applies to what comes out of it.
+	// "gzip" replaces the decoder that is built in. Default: gzip only.
+	Decoders map[string]func(io.Reader) (io.ReadCloser, error)
 
 	// Resume puts the token on the request. It is not called for an empty token.
 	// Default ResumeHeader("Last-Event-ID").
@@ -102,6 +111,12 @@ type HTTP struct {
 	// MaxFrame is the most bytes of one event, after decompression. A larger one is a
 	// *decode.FrameError. Negative: no limit. Default 16 MiB.
 	MaxFrame int
+
+	// OnBadFrame is told of each frame that is malformed or larger than MaxFrame, where
+	// the framing says how to go on. The frame is passed over, and the message behind it
+	// carries a Gap that says BadFrame. It is called from Read. Default: a bad frame ends
+	// the connection with its *decode.FrameError.
+	OnBadFrame func(*decode.FrameError)
 
 	// TrustedOrigins ("https://host" or "https://host:port") may receive header,
 	// cookies, credentials and token after a redirect. A http origin listed here may
@@ -147,6 +162,11 @@ func (h *HTTP) Validate() error {
 	}
 	if h.EOF > EOFEnds {
 		bad("EOF", "no such value: %d", h.EOF)
+	}
+	for name, d := range h.Decoders {
+		if !isToken(name) || name != strings.ToLower(name) || d == nil {
+			bad("Decoders", "%q: want the name of an encoding in lower case, and a function", name)
+		}
 	}
 	for i, o := range h.TrustedOrigins {
 		if u, err := parseURL(o); err != nil || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {

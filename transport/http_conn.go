@@ -20,13 +20,14 @@ type httpConn struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	body     io.Closer
-	released chan struct{} // closed once body is
+	plain    io.ReadCloser // what decompresses it
+	released chan struct{} // closed once both are
 
 	frames *decode.Reader
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed
-	gap    *Gap  // for the first message
+	gap    *Gap  // for the next message
 	err    error // of the Read that failed
 }
 
@@ -35,6 +36,7 @@ type httpConn struct {
 func (c *httpConn) start() {
 	context.AfterFunc(c.ctx, func() {
 		c.body.Close()
+		c.plain.Close()
 		close(c.released)
 	})
 }
@@ -47,17 +49,34 @@ func (c *httpConn) Read() (Message, error) {
 		return Message{}, c.err
 	}
 	f, err := c.frames.Next()
+	if err != nil && c.gap != nil && c.gap.Reason == BadFrame && c.ctx.Err() == nil {
+		m := Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
+		c.gap = nil
+		return m, nil // the loss is said, though nothing came behind it; then Next fails again
+	}
 	if err != nil {
 		c.err = c.failure(err)
 		return Message{}, c.err
 	}
 	c.watch.heard(f.Kind)
-	m := Message{
-		Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay,
-		Gap: c.gap, More: c.frames.Buffered(),
-	}
+	m := Message{Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: c.gap}
 	c.gap = nil
+	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
 	return m, nil
+}
+
+// passOver returns a function that reports a bad frame to the user and takes note of the
+// gap.
+func (c *httpConn) passOver(report func(*decode.FrameError)) func(*decode.FrameError) {
+	return func(bad *decode.FrameError) {
+		report(bad)
+		if c.gap == nil {
+			c.gap = &Gap{Reason: BadFrame, Err: bad}
+		}
+		if c.gap.Reason == BadFrame {
+			c.gap.Missed++
+		}
+	}
 }
 
 // failure is what Read says about err. If the connection's context has ended, that is
@@ -66,7 +85,7 @@ func (c *httpConn) failure(err error) error {
 	cause := context.Cause(c.ctx)
 	switch {
 	case cause == errIdle:
-		err = &TimeoutError{Op: "idle", After: c.watch.window}
+		err = &TimeoutError{Op: "idle", After: time.Duration(c.watch.window.Load())}
 	case cause != nil:
 		return cause
 	case err == io.EOF && c.ends:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +42,78 @@ func TestMessages(t *testing.T) {
 				t.Errorf("at the end: %v", err)
 			}
 		})
+	}
+}
+
+// application/json is a feed by its first byte.
+func TestJSONFeeds(t *testing.T) {
+	for body, want := range map[string][]string{
+		"{\"type\":\"ADDED\"}\n{\"type\":\"BOOKMARK\"}\n": {`{"type":"ADDED"}`, `{"type":"BOOKMARK"}`},
+		"[{\"result\":1},\n{\"result\":2}]\n":             {`{"result":1}`, `{"result":2}`},
+	} {
+		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			io.WriteString(w, body)
+		})
+		conn := open(t, &transport.HTTP{URL: srv.URL}, "")
+		for _, event := range want {
+			if m := read(t, conn); string(m.Data) != event || m.Kind != decode.Data {
+				t.Errorf("%+v, want %s", m, event)
+			}
+		}
+		if err := readError(t, conn); err != io.EOF {
+			t.Error(err)
+		}
+	}
+}
+
+// A frame that is passed over is a gap in its place: on the message behind it, and on none
+// before.
+func TestOnBadFrame(t *testing.T) {
+	long := "data: " + strings.Repeat("x", 100) + "\n\n"
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "id: 1\ndata: a\n\n"+long+long+": behind them\n\nid: 2\ndata: b\n\n"+long)
+	})
+	var bad []int64
+	conn := open(t, &transport.HTTP{URL: srv.URL, MaxFrame: 50, OnBadFrame: func(e *decode.FrameError) {
+		bad = append(bad, e.Offset)
+	}}, "")
+	want := []struct {
+		kind   decode.Kind
+		data   string
+		missed uint64
+	}{
+		{decode.Data, "a", 0}, {decode.Keepalive, "", 2}, {decode.Keepalive, "", 0}, {decode.Data, "b", 0},
+		{decode.Keepalive, "", 1}, // nothing comes behind the last
+	}
+	for i, want := range want {
+		m := read(t, conn)
+		if m.Kind != want.kind || string(m.Data) != want.data || (m.Gap != nil) != (want.missed > 0) {
+			t.Errorf("message %d is %+v, want %+v", i, m, want)
+		}
+		if m.Gap != nil && (m.Gap.Reason != transport.BadFrame || m.Gap.Missed != want.missed || !errors.Is(m.Gap.Err, decode.ErrTooLarge)) {
+			t.Errorf("message %d has the gap %+v", i, m.Gap)
+		}
+	}
+	if err := readError(t, conn); err != io.EOF {
+		t.Error(err)
+	}
+	if !slices.Equal(bad, []int64{15, 123, 261}) {
+		t.Errorf("bad frames at %d", bad)
+	}
+}
+
+// What has no next frame ends the connection all the same.
+func TestBadStream(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, "{} oops {}")
+	})
+	conn := open(t, &transport.HTTP{URL: srv.URL, OnBadFrame: func(e *decode.FrameError) { t.Error(e) }}, "")
+	read(t, conn)
+	if e := want[*decode.FrameError](t, readError(t, conn)); e.Offset != 3 || e.Resync {
+		t.Errorf("%#v", e)
 	}
 }
 

@@ -34,6 +34,9 @@ func TestValidate(t *testing.T) {
 			Header:         http.Header{"X-A": {"a\r\nb"}},
 			TrustedOrigins: []string{"https://a.example", "a.example", "https://a.example/path"},
 		}, []string{"HTTP.URL", "HTTP.Method", "HTTP.Header", "HTTP.EOF", "HTTP.TrustedOrigins", "HTTP.TrustedOrigins"}},
+		{"decoders", transport.HTTP{URL: "http://a", Decoders: map[string]func(io.Reader) (io.ReadCloser, error){
+			"Zstd": inflate, "a b": inflate, "br": nil, "deflate": inflate,
+		}}, []string{"HTTP.Decoders", "HTTP.Decoders", "HTTP.Decoders"}},
 		{"name of a header", transport.HTTP{URL: "http://a", Header: http.Header{"a b": nil}}, []string{"HTTP.Header"}},
 	}
 	for _, tt := range tests {

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -22,22 +23,26 @@ var errIdle = errors.New("transport: idle")
 
 // A watch reads a body and calls fire when a Read takes longer than the window.
 // Any byte is life. It uses one timer, which runs only while a Read does.
+//
+// A decoder may read ahead on a goroutine of its own, so Read and heard share no more than
+// the window and the silence.
 type watch struct {
 	body   io.Reader
-	window time.Duration // zero: no limit
+	window atomic.Int64 // a time.Duration; zero: no limit
 	timer  *time.Timer
 	learns bool // the window follows the feed's heartbeat
 
 	last    time.Time     // when bytes last came
-	silence time.Duration // that ended since the last frame, zero if it is not known
+	silence atomic.Int64  // a time.Duration that ended since the last frame, zero if it is not known
 	beats   int           // keepalives that ended a silence
 	longest time.Duration // of these silences
 }
 
 func newWatch(body io.Reader, idle time.Duration, fire func()) *watch {
-	w := &watch{body: body, window: orDefault(idle, defaultIdle), learns: idle == 0}
-	if w.window > 0 {
-		w.timer = time.AfterFunc(w.window, fire)
+	w := &watch{body: body, learns: idle == 0}
+	if window := orDefault(idle, defaultIdle); window > 0 {
+		w.window.Store(int64(window))
+		w.timer = time.AfterFunc(window, fire)
 		w.timer.Stop()
 	}
 	w.last = time.Now()
@@ -49,13 +54,13 @@ func (w *watch) Read(p []byte) (int, error) {
 		return w.body.Read(p)
 	}
 	start := time.Now()
-	w.timer.Reset(w.window)
+	w.timer.Reset(time.Duration(w.window.Load()))
 	n, err := w.body.Read(p)
 	w.timer.Stop()
 	if n > 0 {
 		now := time.Now()
 		if start.Sub(w.last) <= longestDetour {
-			w.silence = max(w.silence, now.Sub(w.last))
+			w.silence.Store(max(w.silence.Load(), int64(now.Sub(w.last))))
 		}
 		w.last = now
 	}
@@ -64,14 +69,17 @@ func (w *watch) Read(p []byte) (int, error) {
 
 // heard learns from the frame that the last bytes began with.
 func (w *watch) heard(k decode.Kind) {
-	silence := w.silence
-	w.silence = 0
+	silence := time.Duration(w.silence.Load())
+	if silence == 0 {
+		return
+	}
+	w.silence.Store(0)
 	if !w.learns || silence <= shortestBeat || k != decode.Keepalive && k != decode.Comment {
 		return
 	}
 	w.beats++
 	w.longest = max(w.longest, silence)
 	if w.beats >= minBeats {
-		w.window = max(minIdle, idlePerBeat*w.longest)
+		w.window.Store(int64(max(minIdle, idlePerBeat*w.longest)))
 	}
 }

@@ -17,7 +17,7 @@ func (a *attempt) follow() (*http.Response, error) {
 			return resp, err
 		}
 		if hops == maxRedirects {
-			err = protocolError(resp, "more than 10 redirects")
+			err = a.protocolError(resp, "more than 10 redirects")
 		} else {
 			err = a.redirect(resp)
 		}
@@ -33,12 +33,12 @@ func (a *attempt) redirect(resp *http.Response) error {
 	from := resp.Request.URL
 	to, err := target(from, resp.Header.Get("Location"))
 	if err != nil {
-		return protocolError(resp, "redirect without a usable Location")
+		return a.protocolError(resp, "redirect without a usable Location")
 	}
 	origin := originOf(to)
 	trusted := a.trusts(origin)
 	if from.Scheme == "https" && to.Scheme == "http" && !trusted {
-		return protocolError(resp, "redirect from https to http")
+		return a.protocolError(resp, "redirect from https to http")
 	}
 	// An origin that is not trusted may point back to one that is. Where it points is
 	// its choice, so what was withheld from it stays withheld.

@@ -16,26 +16,29 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 		return nil, ErrEnd
 	case code >= 400:
 		return nil, &StatusError{
-			Code: code, Header: resp.Header, Body: excerpt(resp),
+			Code: code, Header: resp.Header, Body: a.excerpt(resp),
 			Origin: originOf(resp.Request.URL), Resuming: a.token != "" && !a.strange, withheld: a.strange,
 		}
 	case code != http.StatusOK:
-		return nil, protocolError(resp, "status "+status(code)+" opens no feed")
+		return nil, a.protocolError(resp, "status "+status(code)+" opens no feed")
 	}
 	format, ok := a.format(resp.Header.Get("Content-Type"))
 	if !ok {
-		return nil, protocolError(resp, fmt.Sprintf("content type %.100q is not a feed", resp.Header.Get("Content-Type")))
+		return nil, a.protocolError(resp, fmt.Sprintf("content type %.100q is not a feed", resp.Header.Get("Content-Type")))
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
 		origin: originOf(resp.Request.URL), ends: a.ends(),
 	}
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
-	plain, ok := decompress(c.watch, resp.Header)
+	c.plain, ok = a.decompress(c.watch, resp.Header)
 	if !ok {
-		return nil, protocolError(resp, "unknown content encoding")
+		return nil, a.protocolError(resp, "unknown content encoding")
 	}
-	c.frames = decode.NewReader(plain, format, a.MaxFrame)
+	c.frames = decode.NewReader(c.plain, format, a.MaxFrame)
+	if a.OnBadFrame != nil {
+		c.frames.OnBadFrame = c.passOver(a.OnBadFrame)
+	}
 	if a.token != "" && a.strange {
 		c.gap = &Gap{Reason: NoToken, From: a.token, Err: errWithheld}
 	}
@@ -55,18 +58,19 @@ func (a *attempt) format(contentType string) (decode.Format, bool) {
 	return decode.Auto(contentType)
 }
 
-func protocolError(resp *http.Response, reason string) *ProtocolError {
+func (a *attempt) protocolError(resp *http.Response, reason string) *ProtocolError {
 	return &ProtocolError{
-		Reason: reason, Origin: originOf(resp.Request.URL), Header: resp.Header, Body: excerpt(resp),
+		Reason: reason, Origin: originOf(resp.Request.URL), Header: resp.Header, Body: a.excerpt(resp),
 	}
 }
 
 // excerpt returns the beginning of a body for an error to keep.
-func excerpt(resp *http.Response) []byte {
-	body, ok := decompress(resp.Body, resp.Header)
+func (a *attempt) excerpt(resp *http.Response) []byte {
+	body, ok := a.decompress(resp.Body, resp.Header)
 	if !ok {
-		body = resp.Body
+		body = io.NopCloser(resp.Body)
 	}
+	defer body.Close()
 	b, _ := io.ReadAll(io.LimitReader(body, maxErrorBody))
 	return b
 }

@@ -108,4 +108,5 @@ const (
 	NoToken       GapReason = "no token"       // reconnected without a position to resume from
 	SequenceJump  GapReason = "sequence jump"  // the events' own numbering skips
 	Notice        GapReason = "notice"         // the server says so itself
+	BadFrame      GapReason = "bad frame"      // a frame that cannot be read was passed over
 )
