@@ -22,7 +22,9 @@ type checkpoint struct {
 	stop   func(fatal error) // ends the subscription
 	ctx    context.Context   // of every call to the store; ends with the last goroutine
 	cancel context.CancelFunc
-	dirty  atomic.Bool // something was acknowledged since the last save began
+	dirty  atomic.Bool   // something was acknowledged since the last save began
+	dead   chan struct{} // closed when the position is no longer ours
+	fatal  error         // why; set before dead is closed
 
 	mu         sync.Mutex // never held across a call to the store
 	timer      *time.Timer
@@ -42,18 +44,20 @@ type checkpoint struct {
 	// Only the save under way uses these.
 	rec     record // the last one known to be stored
 	version string
-	writes  uint64 // numbers given out; none is used twice, since a save may land late
-	unknown bool   // the outcome of the last write is not known
-	lost    int    // reads in a row that did not show our record
+	writes  uint64    // numbers given out; none is used twice, since a save may land late
+	unknown bool      // the outcome of the last write is not known
+	lost    int       // reads in a row that did not show our record
+	since   time.Time // the first of them
 }
 
 const (
 	saveTimeout   = 10 * time.Second
 	firstSaveWait = 100 * time.Millisecond
 	maxSaveWait   = 30 * time.Second
-	// A read may be stale for a moment; a record that is still not ours after this
-	// many reads has been lost.
-	maxLost = 5
+	// A read may be stale for a while; a record that is still not ours after so many
+	// reads in so long a time has been lost.
+	maxLost  = 5
+	lostWait = 10 * time.Second
 )
 
 // takeOver makes this subscription the owner of the record, with an epoch above all
@@ -176,7 +180,8 @@ func (c *checkpoint) run() {
 	case again:
 		c.arm(0)
 	case c.onRequest:
-	case err != nil && !fatal(err):
+	case c.fatal != nil:
+	case err != nil:
 		c.arm(min(firstSaveWait<<min(c.failures-1, 20), maxSaveWait))
 	case c.dirty.Load():
 		c.arm(c.every)
@@ -213,7 +218,7 @@ func (c *checkpoint) write(ctx context.Context, next record) error {
 	}
 	c.unknown = true
 	if rerr := c.readBack(ctx); rerr != nil {
-		if fatal(rerr) {
+		if c.fatal != nil {
 			return rerr
 		}
 		return &CheckpointError{c.key, "save", err}
@@ -237,20 +242,30 @@ func (c *checkpoint) readBack(ctx context.Context) error {
 		c.rec, c.version, c.unknown, c.lost = stored, version, false, 0
 		return nil
 	case perr == nil && stored.Epoch >= c.rec.Epoch && !stored.sameWriter(c.rec):
-		c.stop(ErrFenced)
+		c.fail(ErrFenced)
 		return ErrFenced
 	}
-	if c.lost++; c.lost < maxLost {
+	if c.lost++; c.lost == 1 {
+		c.since = time.Now()
+	}
+	if c.lost < maxLost || time.Since(c.since) < lostWait {
 		return &CheckpointError{c.key, "load", errors.New("the record is older than the last save; the read may be stale")}
 	}
 	err = &CheckpointError{c.key, "load", fmt.Errorf("%w: the record of epoch %d is gone", errLost, c.rec.Epoch)}
-	c.stop(err)
+	c.fail(err)
 	return err
 }
 
-var errLost = errors.New("the store has lost data")
+// fail ends the subscription, whose position is no longer its own.
+func (c *checkpoint) fail(err error) {
+	if c.fatal == nil {
+		c.fatal = err
+		close(c.dead)
+		c.stop(err)
+	}
+}
 
-func fatal(err error) bool { return errors.Is(err, ErrFenced) || errors.Is(err, errLost) }
+var errLost = errors.New("the store has lost data")
 
 // commit returns once everything acknowledged so far is stored.
 func (c *checkpoint) commit(ctx context.Context, w *window) error {
@@ -277,6 +292,8 @@ func (c *checkpoint) reach(ctx context.Context, w *window, target uint64) error 
 		case <-changed:
 		case <-ctx.Done():
 			err = fmt.Errorf("client: Commit: an event before an acknowledged one is not settled: %w", context.Cause(ctx))
+		case <-c.dead:
+			err = c.fatal
 		case <-c.ctx.Done():
 			err = ErrClosed
 		}

@@ -17,6 +17,7 @@ type connection struct {
 	resuming bool // a token was presented
 	opened   bool
 	events   int           // new events received
+	moved    bool          // the position, without an event, since the last publish
 	uptime   time.Duration // from open to end
 	err      error         // why it ended
 }
@@ -93,22 +94,27 @@ func (c *connection) read(conn transport.Conn) error {
 func (c *connection) publish() {
 	c.window.publish()
 	c.stats.received.Store(c.received)
+	if c.moved {
+		c.moved = false
+		c.checkpoint.touch()
+	}
 }
 
-// receive takes a message from the connection to the window. It changes nothing before
-// there is space: a connection that ends until then brings the message again.
+// receive takes a message from the connection to the window. The position does not change
+// before there is space: a connection that ends until then brings the message again, but
+// perhaps not the notice of a loss that came with it.
 func (c *connection) receive(m *transport.Message) error {
-	if !c.window.fits(len(m.Data)) {
-		if err := c.waitForSpace(len(m.Data)); err != nil {
-			return err
-		}
-	}
 	if m.Gap != nil {
 		g := *m.Gap
 		if g.From == "" {
 			g.From = c.token
 		}
 		c.lose(g)
+	}
+	if !c.window.fits(len(m.Data)) {
+		if err := c.waitForSpace(len(m.Data)); err != nil {
+			return err
+		}
 	}
 	switch m.Kind {
 	case decode.Data:
@@ -128,11 +134,12 @@ func (c *connection) receive(m *transport.Message) error {
 	return nil
 }
 
-// event is the way of an event: token, skip, dedupe, sequence, gap, window.
+// event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that
+// is skipped has its number in the sequence all the same; one that comes again has not.
 func (c *connection) event(m *transport.Message) {
 	ev := Event{
 		Data: m.Data, Type: m.Type, ID: m.ID, Token: m.ID, Header: m.Header,
-		Received: c.now, settle: m.Settle, sub: c.Subscription,
+		Received: c.now, settle: m.Settle,
 	}
 	c.received++
 	if c.opts.Token != nil {
@@ -141,55 +148,48 @@ func (c *connection) event(m *transport.Message) {
 	if ev.Token == "" {
 		ev.Token = c.token // it has none of its own
 	}
-	switch {
-	case c.opts.Skip != nil && c.opts.Skip(ev):
-		c.stats.skipped.Add(1)
-		c.events++
-		c.move(ev.Token)
-		ev.drop()
-		return
-	case ev.ID != "" && !c.ids.add(ev.ID):
+	if ev.ID != "" && ev.settle == nil && !c.ids.add(ev.ID) {
 		c.stats.duplicates.Add(1)
-		ev.drop()
 		return
 	}
 	c.checkSequence(&ev)
+	c.events++
+	if c.opts.Skip != nil && c.opts.Skip(ev) {
+		c.stats.skipped.Add(1)
+		c.move(ev.Token)
+		if ev.settle != nil {
+			ev.settle(nil)
+		}
+		return
+	}
 	if c.gap != nil {
 		ev.Gap, c.gap = c.gap, nil
 		ev.Gap.To = ev.Token
 	}
-	c.events++
 	c.token = ev.Token
+	ev.sub = c.Subscription
 	c.window.stage(&ev, true)
 }
 
-// drop answers the sender of an event that is not delivered.
-func (e *Event) drop() {
-	if e.settle != nil {
-		e.settle(nil)
+// move changes the position without an event. The checkpoint follows, unless it would
+// pass a loss that nobody has been told of, or give up a position for none: then it
+// moves with the next event.
+func (c *connection) move(token string) {
+	c.token = token
+	if c.gap == nil && token != "" {
+		c.window.stage(&Event{Token: token}, false)
+		c.moved = true
 	}
-}
-
-// move changes the position without an event.
-func (r *run) move(token string) {
-	r.token = token
-	if r.gap == nil {
-		r.window.stage(&Event{Token: token}, false)
-	}
-	// Otherwise the checkpoint would pass a loss that nobody has been told of.
 }
 
 // waitForSpace holds the connection back while the consumer has enough to do.
 func (c *connection) waitForSpace(size int) error {
 	w := c.window
 	c.publish()
-	w.full.Store(true)
-	defer w.full.Store(false)
+	w.press() // a batch that waits for more need not wait any longer
+	defer w.release()
 	c.stats.set(StateFull)
 	defer c.stats.set(StateLive)
-	if w.starved.Load() > 0 {
-		signal(w.ready) // a batch that waits for more need not wait any longer
-	}
 	for !w.fits(size) {
 		select {
 		case <-w.space:

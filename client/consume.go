@@ -56,12 +56,7 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 	}
 	return func(yield func([]Event, error) bool) {
 		var open []Event
-		defer func() {
-			now := time.Now()
-			for _, ev := range open {
-				s.window.giveBack(ev, now)
-			}
-		}()
+		defer func() { s.giveBack(open) }()
 		for {
 			batch, err := s.nextBatch(max, wait)
 			if err != nil {
@@ -83,6 +78,14 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 	}
 }
 
+// giveBack makes events available again that were handed out and not finished.
+func (s *Subscription) giveBack(evs []Event) {
+	now := time.Now()
+	for _, ev := range evs {
+		s.window.giveBack(ev, now)
+	}
+}
+
 func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 	first, err := s.next(context.Background())
 	if err != nil {
@@ -96,9 +99,13 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 			batch = append(batch, ev)
 			continue
 		}
-		if wait <= 0 || s.window.full.Load() || s.wait(ctx) != nil {
-			break // an end of the subscription comes back at the next call
+		if wait <= 0 || s.window.full.Load() || s.wait(ctx, s.window.pressure()) != nil {
+			break // an end of the feed comes back at the next call
 		}
+	}
+	if s.ctx.Err() != nil {
+		s.giveBack(batch)
+		return nil, context.Cause(s.ctx)
 	}
 	return batch, nil
 }
@@ -127,14 +134,14 @@ func (s *Subscription) next(ctx context.Context) (Event, error) {
 		if ev, ok := s.window.claim(); ok {
 			return ev, nil
 		}
-		if err := s.wait(ctx); err != nil {
+		if err := s.wait(ctx, nil); err != nil {
 			return Event{}, err
 		}
 	}
 }
 
-// wait returns nil when there may be an event to claim.
-func (s *Subscription) wait(ctx context.Context) error {
+// wait returns nil when there may be an event to claim, or hurry is closed.
+func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	w := s.window
 	w.starved.Add(1)
 	defer w.starved.Add(-1)
@@ -160,12 +167,14 @@ func (s *Subscription) wait(ctx context.Context) error {
 	select {
 	case <-w.ready:
 	case <-due:
+	case <-hurry:
 	case <-over:
 		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
 			return s.end
 		}
 	case <-s.ctx.Done():
 	case <-ctx.Done():
+		w.passOn() // somebody else has to wait for what is returned
 		return context.Cause(ctx)
 	}
 	return nil
@@ -207,7 +216,7 @@ func (s *Subscription) nack(e Event, reason error) error {
 			e.settle(reason)
 			s.checkpoint.touch()
 		}
-	} else if !s.window.giveBack(e, time.Now().Add(redelivery(e.Attempt))) {
+	} else if !s.window.giveBack(e, time.Now().Add(redelivery(e.try))) {
 		return nil
 	}
 	s.stats.nacked.Add(1)

@@ -29,7 +29,8 @@ func isConflict(err error) bool {
 	return errors.As(err, &c) && c.Conflict()
 }
 
-// A StopError ends a subscription that cannot go on: its retry policy gives up.
+// A StopError ends a subscription that cannot go on: its retry policy gives up. When a
+// feed is complete and no event is left to carry a [Gap], the Cause is that *Gap.
 type StopError struct {
 	Attempts int           // attempts to connect in a row that failed; 0 if a connection that had worked ended so
 	Elapsed  time.Duration // since the first of them

@@ -33,10 +33,11 @@ type Event struct {
 	// consumer refuses the event or leaves without finishing it.
 	Attempt int
 
-	settle func(error)
-	sub    *Subscription
+	sub    *Subscription // nil until the event is in the window
 	slot   *slot
 	seq    uint64
+	try    int // Attempt, out of the consumer's reach
+	settle func(error)
 }
 
 // Ack says that the event is done and never needed again. Acks may come in any

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
@@ -35,12 +36,14 @@ type Options struct {
 	Token func(Event) string
 
 	// Skip reports that an event is not for the consumer: a keepalive or a bookmark.
-	// It is proof of life and moves the token, and is not delivered. Default: none.
+	// It is proof of life, moves the token, counts in the Sequence, and is not
+	// delivered. Default: none.
 	Skip func(Event) bool
 
 	// Dedupe is how many event ids to remember: an event whose ID is among them is
 	// dropped. Ids are remembered across reconnects, not across restarts.
-	// Events without an ID are never dropped. Default: 0, none.
+	// Events without an ID are never dropped, nor are those that their sender repeats
+	// until they are acknowledged (webhooks). Default: 0, none.
 	Dedupe int
 
 	// Sequence returns the event's number in its key's numbering. A number that skips
@@ -51,7 +54,7 @@ type Options struct {
 	// Buffer is how many events may be received and not yet acknowledged, and
 	// BufferBytes how many bytes of Data they may hold. When either is reached, the
 	// subscription stops reading, and the sender slows down. One event always fits.
-	// Default: 1024 events, 8 MiB.
+	// Default: 1024 events, 8 MiB. At most 16,777,216 events.
 	Buffer      int
 	BufferBytes int
 
@@ -68,6 +71,7 @@ type Options struct {
 
 const (
 	defaultBuffer      = 1024
+	maxBuffer          = 1 << 24
 	defaultBufferBytes = 8 << 20
 	defaultCommitEvery = time.Second
 )
@@ -105,18 +109,17 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	if ctx == nil {
 		problem("ctx: is nil")
 	}
-	if t == nil {
+	if v := reflect.ValueOf(t); t == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		problem("transport: is nil")
-	}
-	if v, ok := t.(interface{ Validate() error }); ok {
+	} else if v, ok := t.(interface{ Validate() error }); ok {
 		problems = append(problems, flatten(v.Validate())...)
 	}
 	if o != nil {
 		if o.Store != nil && o.Name == "" {
 			problem("Options.Name: is required with Store")
 		}
-		if o.Buffer < 0 {
-			problem("Options.Buffer: %d is negative", o.Buffer)
+		if o.Buffer < 0 || o.Buffer > maxBuffer {
+			problem("Options.Buffer: %d is not between 0 and %d", o.Buffer, maxBuffer)
 		}
 		if o.BufferBytes < 0 {
 			problem("Options.BufferBytes: %d is negative", o.BufferBytes)

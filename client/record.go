@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"time"
+	"unicode/utf8"
 )
 
 // record is what the Store keeps for a subscription. It is JSON, so that a person can
@@ -22,8 +23,10 @@ type record struct {
 	// Owner tells two processes apart that claim the same epoch at the same time.
 	Owner string `json:"owner"`
 	// Write counts the owner's saves: it tells whether a save of unknown outcome landed.
-	Write  uint64    `json:"write"`
-	Token  string    `json:"token"`  // resume after it; empty: no position
+	Write uint64 `json:"write"`
+	Token string `json:"token"` // resume after it; empty: no position
+	// Bytes is the token instead if it is not UTF-8, which JSON cannot hold.
+	Bytes  []byte    `json:"token_base64,omitempty"`
 	Events uint64    `json:"events"` // acknowledged so far, over all epochs
 	Saved  time.Time `json:"saved"`
 }
@@ -46,11 +49,20 @@ func parseRecord(data []byte) (record, error) {
 	if r.Epoch == 0 || r.Owner == "" {
 		return record{}, errors.New("corrupt record: it has no epoch or no owner")
 	}
+	if len(r.Bytes) > 0 {
+		if r.Token != "" {
+			return record{}, errors.New("corrupt record: it has two tokens")
+		}
+		r.Token, r.Bytes = string(r.Bytes), nil
+	}
 	return r, nil
 }
 
 func (r record) encode() []byte {
 	r.Format = recordFormat
+	if !utf8.ValidString(r.Token) {
+		r.Token, r.Bytes = "", []byte(r.Token)
+	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		// Strings, numbers and a current time always encode.

@@ -37,7 +37,8 @@ func (r *run) restore(stored record) {
 	if stored.Token != "" || stored.Events > 0 {
 		r.token = stored.Token
 	}
-	r.hasConnected = stored.Events > 0
+	// Whether the other process was connected nobody knows; it may have had events in hand.
+	r.hasConnected = true
 }
 
 // loop connects until the subscription is over, and says why it is.
@@ -70,7 +71,7 @@ func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
 		r.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case errors.Is(c.err, transport.ErrEnd):
-		r.end = io.EOF
+		r.end = r.complete()
 		r.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case c.err == errRedial:
@@ -89,6 +90,15 @@ func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
 	}
 	r.pause(d.Delay)
 	return d.Attempt + 1
+}
+
+// complete is the end of a feed that has ended in good order. A loss that no event is
+// left to tell of is an error.
+func (r *run) complete() error {
+	if r.gap != nil {
+		return &StopError{Cause: r.gap}
+	}
+	return io.EOF
 }
 
 // pause waits before the next attempt. Reconnect and the end of the subscription end it.

@@ -80,6 +80,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 		report:    s.saved,
 		stop:      s.fail,
 		ended:     make(chan struct{}),
+		dead:      make(chan struct{}),
 	}
 	// Saving outlives ctx: what was acknowledged until then is still to be saved.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -40,6 +40,7 @@ type window struct {
 	spares   []*segment    // to use again, a few
 	returned []returned    // handed out before, to be handed out again
 	returns  atomic.Int32  // len(returned)
+	pressed  chan struct{} // closed while the producer waits for space
 	watchers atomic.Int32  // who waits for changed
 	changed  chan struct{} // closed at an ack while there are watchers
 }
@@ -96,12 +97,35 @@ func newWindow(maxEvents, maxBytes int) *window {
 		segments:  make([]atomic.Pointer[segment], n),
 		ready:     make(chan struct{}, 1),
 		space:     make(chan struct{}, 1),
+		pressed:   make(chan struct{}),
 		changed:   make(chan struct{}),
 	}
 }
 
 func (w *window) segment(seq uint64) *atomic.Pointer[segment] {
 	return &w.segments[seq/segmentSize%uint64(len(w.segments))]
+}
+
+// press says that the producer waits for space, and release that it no longer does.
+func (w *window) press() {
+	w.full.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.pressed)
+}
+
+func (w *window) release() {
+	w.full.Store(false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pressed = make(chan struct{})
+}
+
+// pressure returns a channel that is closed while the producer waits for space.
+func (w *window) pressure() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pressed
 }
 
 // fits reports whether the producer may stage size more bytes. Called by the producer.
@@ -130,7 +154,7 @@ func (w *window) stage(ev *Event, event bool) {
 	}
 	s := &seg.slots[seq%segmentSize]
 	s.ev, s.event = *ev, event
-	s.ev.slot, s.ev.seq, s.ev.Attempt = s, seq, 1
+	s.ev.slot, s.ev.seq, s.ev.try, s.ev.Attempt = s, seq, 1, 1
 	state := slotReady
 	if !event {
 		state = slotSettled
@@ -219,8 +243,9 @@ func (w *window) claimReturned(now time.Time) (ev Event, ok bool) {
 		return Event{}, false
 	}
 	ev = w.returned[best].ev
-	ev.Attempt++
-	ev.slot.state.Store(stateOf(ev.seq, ev.Attempt, slotHanded))
+	ev.try++
+	ev.Attempt = ev.try
+	ev.slot.state.Store(stateOf(ev.seq, ev.try, slotHanded))
 	w.returned = append(w.returned[:best], w.returned[best+1:]...)
 	w.returns.Store(int32(len(w.returned)))
 	return ev, true
@@ -231,7 +256,7 @@ func (w *window) claimReturned(now time.Time) (ev Event, ok bool) {
 func (w *window) giveBack(ev Event, due time.Time) bool {
 	w.mu.Lock()
 	ok := ev.slot.state.CompareAndSwap(
-		stateOf(ev.seq, ev.Attempt, slotHanded), stateOf(ev.seq, ev.Attempt, slotReady))
+		stateOf(ev.seq, ev.try, slotHanded), stateOf(ev.seq, ev.try, slotReady))
 	if ok {
 		w.returned = append(w.returned, returned{ev, due})
 		w.returns.Store(int32(len(w.returned)))
@@ -259,7 +284,7 @@ func (w *window) nextReturn() (due time.Time, ok bool) {
 // longer the one that counts.
 func (w *window) settle(ev Event) bool {
 	if !ev.slot.state.CompareAndSwap(
-		stateOf(ev.seq, ev.Attempt, slotHanded), stateOf(ev.seq, ev.Attempt, slotSettled)) {
+		stateOf(ev.seq, ev.try, slotHanded), stateOf(ev.seq, ev.try, slotSettled)) {
 		return false
 	}
 	if w.full.Load() {
@@ -303,13 +328,14 @@ func (w *window) sweep() mark {
 }
 
 // settledTo returns the position behind the last settled event, whatever is before it.
+// Mere positions do not count: nobody has acknowledged them.
 func (w *window) settledTo() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	last, tail := w.low.seq, w.tail.Load()
 	for seq := last; seq < tail; seq++ {
 		s := &w.segment(seq).Load().slots[seq%segmentSize]
-		if isSettled(s.state.Load(), seq) {
+		if s.event && isSettled(s.state.Load(), seq) {
 			last = seq + 1
 		}
 	}

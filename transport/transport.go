@@ -110,3 +110,9 @@ const (
 	Notice        GapReason = "notice"         // the server says so itself
 	BadFrame      GapReason = "bad frame"      // a frame that cannot be read was passed over
 )
+
+// Error makes a *Gap an error where no event is left to carry it.
+func (g *Gap) Error() string { return "transport: events may be missing: " + string(g.Reason) }
+
+// Unwrap returns Err.
+func (g *Gap) Unwrap() error { return g.Err }
