@@ -21,45 +21,53 @@ type lineSplitter struct {
 }
 
 func (s *lineSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	end := bytes.IndexByte(buf[s.looked:], '\n')
 	if end < 0 {
-		return s.partial(buf, atEOF)
+		return s.partial(f, buf, atEOF)
 	}
 	end += s.looked
 	s.looked = 0
 	if s.skipping {
 		s.skipping = false
-		return end + 1, f, false, nil
+		return end + 1, false, nil
 	}
 	line := trimCR(buf[:end])
 	if len(line) > s.limit {
-		return end + 1, f, false, tooLarge(s.format, s.limit)
+		return end + 1, false, tooLarge(s.format, s.limit)
 	}
 	if len(line) == 0 {
-		return end + 1, Frame{Kind: Keepalive}, true, nil
+		f.Kind = Keepalive
+		return end + 1, true, nil
 	}
-	return end + 1, Frame{Data: line[:len(line):len(line)]}, true, nil
+	f.Data = line[:len(line):len(line)]
+	return end + 1, true, nil
 }
 
 // partial deals with a line whose end is not there.
-func (s *lineSplitter) partial(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *lineSplitter) partial(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	line := trimCR(buf)
 	switch {
 	case s.skipping:
 		s.looked = 0
-		return len(buf), f, false, nil
+		return len(buf), false, nil
 	case len(buf)-1 > s.limit, atEOF && len(line) > s.limit: // a CR may still turn out to be part of the end
 		s.skipping, s.looked = true, 0
-		return len(buf), f, false, tooLarge(s.format, s.limit)
+		return len(buf), false, tooLarge(s.format, s.limit)
 	case !atEOF || len(buf) == 0:
 		s.looked = len(buf)
-		return 0, f, false, nil
+		return 0, false, nil
 	}
 	s.looked = 0
 	if len(line) > 0 && s.whole(line) {
-		return len(buf), Frame{Data: line[:len(line):len(line)], Truncated: true}, true, nil
+		f.Data, f.Truncated = line[:len(line):len(line)], true
+		return len(buf), true, nil
 	}
-	return 0, f, false, cutOff(s.format)
+	return 0, false, cutOff(s.format)
 }
 
 func trimCR(line []byte) []byte {

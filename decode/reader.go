@@ -22,7 +22,7 @@ type Reader struct {
 	OnBadFrame func(*FrameError)
 
 	src   io.Reader
-	split Splitter
+	split filler
 
 	slab       []byte
 	start, end int   // of the bytes in slab that are not consumed
@@ -31,9 +31,9 @@ type Reader struct {
 	offset     int64 // of start in the stream
 	srcErr     error // from src, to be reported once its bytes are used up
 
-	ahead    Frame // read by Buffered
-	hasAhead bool
-	err      error // final
+	frame Frame // where the next frame is made
+	ahead bool  // Buffered has read it
+	err   error // final
 }
 
 const (
@@ -52,34 +52,35 @@ func NewReader(r io.Reader, f Format, maxFrame int) *Reader {
 	case maxFrame < 0:
 		maxFrame = math.MaxInt
 	}
-	return &Reader{src: r, split: f.NewSplitter(maxFrame), size: minSlab}
+	return &Reader{src: r, split: newFiller(f.NewSplitter(maxFrame)), size: minSlab}
 }
 
 // Next returns the next frame of any kind. At the end of the stream it returns io.EOF;
 // a stream that ends inside a frame, or breaks the framing, is a *FrameError; any other
 // error is the stream's own. An error is final.
 func (r *Reader) Next() (Frame, error) {
-	if r.hasAhead {
-		r.hasAhead = false
-		return r.ahead, nil
+	if err := r.next(); err != nil {
+		return Frame{}, err
 	}
-	for {
-		if f, ok := r.cut(); ok {
-			return f, nil
-		}
+	return r.frame, nil
+}
+
+// next brings the next frame to r.frame.
+func (r *Reader) next() error {
+	for !r.ahead && !r.cut() {
 		if r.err != nil {
-			return Frame{}, r.err
+			return r.err
 		}
 		r.read()
 	}
+	r.ahead = false
+	return nil
 }
 
 // Buffered reports whether Next returns without reading from the stream.
 func (r *Reader) Buffered() bool {
-	if !r.hasAhead && r.err == nil {
-		r.ahead, r.hasAhead = r.cut()
-	}
-	return r.hasAhead || r.err != nil
+	r.ahead = r.ahead || r.cut()
+	return r.ahead || r.err != nil
 }
 
 // Frames returns the events of the stream, the frames of Kind Data. The end of the stream
@@ -87,14 +88,13 @@ func (r *Reader) Buffered() bool {
 func (r *Reader) Frames() iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
 		for {
-			f, err := r.Next()
-			switch {
+			switch err := r.next(); {
 			case err == io.EOF:
 				return
 			case err != nil:
 				yield(Frame{}, err)
 				return
-			case f.Kind == Data && !yield(f, nil):
+			case r.frame.Kind == Data && !yield(r.frame, nil):
 				return
 			}
 		}
@@ -103,9 +103,10 @@ func (r *Reader) Frames() iter.Seq2[Frame, error] {
 
 // cut takes the next frame from what was read. Without one, and without an error, more
 // has to be read.
-func (r *Reader) cut() (Frame, bool) {
+func (r *Reader) cut() bool {
+	r.frame = Frame{}
 	for r.err == nil {
-		n, f, ok, err := r.split.Split(r.slab[r.start:r.end:r.end], r.srcErr == io.EOF)
+		n, ok, err := r.split.fill(&r.frame, r.slab[r.start:r.end:r.end], r.srcErr == io.EOF)
 		at := r.offset
 		r.start += n
 		r.offset += int64(n)
@@ -113,15 +114,15 @@ func (r *Reader) cut() (Frame, bool) {
 		case err != nil:
 			r.fail(at, err)
 		case ok:
-			r.lent = r.lent || len(f.Data) > 0
-			return f, true
+			r.lent = r.lent || len(r.frame.Data) > 0
+			return true
 		case n == 0 && r.srcErr != nil:
 			r.err = r.srcErr
 		case n == 0:
-			return Frame{}, false
+			return false
 		}
 	}
-	return Frame{}, false
+	return false
 }
 
 // fail ends the stream with err, unless a bad frame is to be passed over.
@@ -162,4 +163,24 @@ func (r *Reader) read() {
 // outgrown tells whether the slab is one for a large frame, which has gone.
 func (r *Reader) outgrown() bool {
 	return len(r.slab) > maxSlab && 2*(r.end-r.start)+minRead <= maxSlab
+}
+
+// A filler is a Splitter that makes the frame where it is wanted. A Frame is so large
+// that handing it from function to function costs more than to split a line.
+type filler interface {
+	fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error)
+}
+
+func newFiller(s Splitter) filler {
+	if f, ok := s.(filler); ok {
+		return f
+	}
+	return copier{s}
+}
+
+type copier struct{ Splitter }
+
+func (c copier) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	n, *f, ok, err = c.Split(buf, atEOF)
+	return n, ok, err
 }

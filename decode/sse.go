@@ -33,8 +33,7 @@ type sseSplitter struct {
 	begun  bool // the first bytes have been looked at for a byte order mark
 	skipLF bool // the last line ended with CR; an LF that follows belongs to it
 	next   int  // where in the buffer the next line starts
-	looked int  // how far the next line has been searched for its end
-	lf     int  // there is no LF between looked and here
+	lf, cr int  // there is no LF, and no CR, between next and here
 
 	data     []span // values of the block's data lines
 	typ, id  span
@@ -56,81 +55,82 @@ func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
 var bom = []byte("\xef\xbb\xbf")
 
 func (s *sseSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	if !s.begun {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	switch {
+	case !s.begun:
 		if len(buf) < len(bom) && bytes.HasPrefix(bom, buf) && !atEOF {
-			return 0, f, false, nil
+			return 0, false, nil
 		}
 		s.begun = true
 		if bytes.HasPrefix(buf, bom) {
-			return len(bom), f, false, nil
+			return len(bom), false, nil
 		}
-	}
-	if s.next == 0 {
+	case s.skipLF && s.next == 0:
 		if s.passLF(buf); s.next > 0 {
-			return s.consume(), f, false, nil
-		}
-	}
-	if s.skipping {
-		if atEOF && len(buf) == 0 {
-			return 0, f, false, cutOff("SSE")
-		}
-		return s.skip(buf), f, false, nil
-	}
-	if s.reset {
-		n, f = s.dispatch(buf)
-		return n, f, true, nil
-	}
-	for {
-		line, ok := s.line(buf)
-		if !ok {
-			break
-		}
-		if line.to >= s.limit {
-			return s.tooLarge()
-		}
-		if line.from == line.to {
-			n, f = s.dispatch(buf)
-			return n, f, true, nil
-		}
-		if f, ok := s.field(buf, line); ok || !s.fields {
-			return s.between(), f, ok, nil
+			return s.consume(), false, nil
 		}
 	}
 	switch {
-	case len(buf) > s.limit:
-		return s.tooLarge()
-	case atEOF && len(buf) > 0:
-		return 0, f, false, cutOff("SSE")
+	case s.skipping && atEOF && len(buf) == 0:
+		return 0, false, cutOff("SSE")
+	case s.skipping:
+		return s.skip(buf), false, nil
+	case s.reset:
+		return s.dispatch(f, buf), true, nil
 	}
-	return 0, f, false, nil
+	for {
+		line, ok := s.line(buf)
+		switch {
+		case !ok && len(buf) > s.limit, line.to >= s.limit:
+			return s.giveUp(ok && line.from == line.to)
+		case !ok && atEOF && len(buf) > 0:
+			return 0, false, cutOff("SSE")
+		case !ok:
+			return 0, false, nil
+		case line.from == line.to:
+			return s.dispatch(f, buf), true, nil
+		}
+		if ok := s.field(f, buf, line); ok || !s.fields {
+			return s.between(), ok, nil
+		}
+	}
 }
 
 // line returns the next line without its end: CRLF, LF or CR. A line that ends with CR is
 // complete at once; an LF behind it is passed over when it comes.
 func (s *sseSplitter) line(buf []byte) (line span, ok bool) {
 	s.passLF(buf)
-	from := max(s.next, s.looked)
-	s.lf = max(s.lf, from)
-	if s.lf == len(buf) || buf[s.lf] != '\n' {
-		if i := bytes.IndexByte(buf[s.lf:], '\n'); i >= 0 {
-			s.lf += i
-		} else {
-			s.lf = len(buf)
-		}
+	from := s.next
+	end := find(buf, '\n', max(from, s.lf))
+	s.lf = end
+	if s.cr < end && (s.cr < from || buf[s.cr] != '\r') {
+		s.cr = find(buf, '\r', max(from, s.cr)) // most streams have none, and need one search
 	}
-	end := s.lf
-	if cr := bytes.IndexByte(buf[from:end], '\r'); cr >= 0 {
-		end = from + cr
+	if s.cr < end {
+		end = s.cr
 		s.skipLF = true
 	}
 	if end == len(buf) {
-		s.looked = end
 		return span{}, false
 	}
-	line = span{s.next, end}
 	s.next = end + 1
 	s.passLF(buf)
-	return line, true
+	return span{from, end}, true
+}
+
+// find returns where the first c is at or behind from, or len(buf).
+func find(buf []byte, c byte, from int) int {
+	if from < len(buf) && buf[from] == c {
+		return from
+	}
+	if i := bytes.IndexByte(buf[from:], c); i >= 0 {
+		return from + i
+	}
+	return len(buf)
 }
 
 // passLF passes over the LF of a CRLF once it is there.
@@ -146,7 +146,7 @@ func (s *sseSplitter) passLF(buf []byte) {
 // consume takes the lines so far out of the buffer.
 func (s *sseSplitter) consume() (n int) {
 	n = s.next
-	s.next, s.looked, s.lf = 0, 0, max(s.lf-n, 0)
+	s.next, s.lf, s.cr = 0, max(s.lf-n, 0), max(s.cr-n, 0)
 	return n
 }
 
@@ -158,24 +158,36 @@ func (s *sseSplitter) between() (n int) {
 	return s.consume()
 }
 
-// field takes note of a line. It returns a frame for a line that says something at once.
-func (s *sseSplitter) field(buf []byte, line span) (f Frame, ok bool) {
+// maxName is how long the name of a field may be; a longer one is not known.
+const maxName = len("event")
+
+// field takes note of a line. A line that says something at once becomes the frame f.
+func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 	text := line.of(buf)
-	colon := bytes.IndexByte(text, ':')
-	if colon == 0 {
-		if !s.comments {
-			return Frame{Kind: Keepalive}, true
-		}
-		return Frame{Kind: Comment, Data: text[1:len(text):len(text)]}, true
+	colon := 0
+	for colon < len(text) && colon < maxName && text[colon] != ':' {
+		colon++
 	}
 	name, value := text, span{line.to, line.to}
-	if colon > 0 {
+	if colon < len(text) && text[colon] == ':' {
 		name, value.from = text[:colon], line.from+colon+1
 		if value.from < value.to && buf[value.from] == ' ' {
 			value.from++
 		}
 	}
 	switch string(name) {
+	case "":
+		f.Kind = Keepalive
+		if s.comments {
+			f.Kind, f.Data = Comment, text[1:len(text):len(text)]
+		}
+		return true
+	case "retry":
+		ms, ok := digits(value.of(buf))
+		if ok {
+			f.Kind, f.Delay = Retry, milliseconds(ms)
+		}
+		return ok
 	case "data":
 		s.data = append(s.data, value)
 	case "event":
@@ -184,34 +196,30 @@ func (s *sseSplitter) field(buf []byte, line span) (f Frame, ok bool) {
 		if bytes.IndexByte(value.of(buf), 0) < 0 {
 			s.id, s.hasID = value, true
 		}
-	case "retry":
-		if ms, ok := digits(value.of(buf)); ok {
-			return Frame{Kind: Retry, Delay: milliseconds(ms)}, true
-		}
-		return Frame{}, false
 	default:
-		return Frame{}, false
+		return false
 	}
 	s.fields = true
-	return Frame{}, false
+	return false
 }
 
 // dispatch ends the block at an empty line.
-func (s *sseSplitter) dispatch(buf []byte) (n int, f Frame) {
+func (s *sseSplitter) dispatch(f *Frame, buf []byte) (n int) {
 	id := s.id.of(buf)
 	switch {
 	case len(s.data) == 0 && s.hasID:
-		f = Frame{Kind: Position, ID: s.keep(id)}
+		f.Kind, f.ID = Position, s.keep(id)
 	case len(s.data) == 0:
-		f = Frame{Kind: Keepalive}
+		f.Kind = Keepalive
 	case s.hasID && len(id) == 0 && !s.reset:
 		s.reset = true // the event itself is next
-		return 0, Frame{Kind: Position}
+		f.Kind = Position
+		return 0
 	default:
-		f = Frame{Data: s.join(buf), Type: s.typeOf(s.typ.of(buf)), ID: s.keep(id)}
+		f.Data, f.Type, f.ID = s.join(buf), s.typeOf(s.typ.of(buf)), s.keep(id)
 	}
 	s.forget()
-	return s.consume(), f
+	return s.consume()
 }
 
 // forget makes ready for the next block.
@@ -268,11 +276,12 @@ func (s *sseSplitter) keep(b []byte) string {
 	return s.ids.String()[from:]
 }
 
-// tooLarge gives the block up. What follows goes on behind the next empty line.
-func (s *sseSplitter) tooLarge() (n int, f Frame, ok bool, err error) {
-	s.skipping, s.midLine = true, false
+// giveUp drops a block that is too large. What follows goes on behind the block's empty
+// line, which may be the very line that made it too large.
+func (s *sseSplitter) giveUp(ended bool) (n int, ok bool, err error) {
+	s.skipping, s.midLine = !ended, false
 	s.forget()
-	return s.consume(), f, false, tooLarge("SSE", s.limit)
+	return s.consume(), false, tooLarge("SSE", s.limit)
 }
 
 // skip consumes what belongs to a block that was given up.
