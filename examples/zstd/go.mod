@@ -1,0 +1,18 @@
+module github.com/steadfeed/steadfeed/examples/zstd
+
+go 1.25.0
+
+require (
+	github.com/klauspost/compress v1.18.0
+	github.com/steadfeed/steadfeed v0.0.0
+	go.uber.org/goleak v1.3.0
+)
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/tidwall/gjson v1.20.1 // indirect
+	github.com/tidwall/match v1.1.1 // indirect
+	github.com/tidwall/pretty v1.2.0 // indirect
+)
+
+replace github.com/steadfeed/steadfeed => ../..
