@@ -1,0 +1,72 @@
+// Versus measures steadfeed beside other libraries that read the same bytes: parsers from
+// memory, clients from a server in another process. Each library is used as its
+// documentation says, and each has to look at every event's data. Run it with
+//
+//	go run . -time 200ms -count 5
+//
+// The runs of a contest are interleaved and the medians shown, because machines are
+// noisy. Compare ratios from one run, not times from two. The last column says how many
+// times as long as steadfeed a library takes.
+//
+// What is compared is not the same in all respects: steadfeed's data are the program's
+// own for ever; those of bufio.Scanner and jsontext are overwritten by the next event.
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+)
+
+func main() {
+	if os.Getenv(serverEnv) != "" {
+		exit(serve(os.Stdin, os.Stdout))
+		return
+	}
+	testing.Init()
+	span := flag.Duration("time", 200*time.Millisecond, "how long a measurement takes, about")
+	count := flag.Int("count", 5, "how often each is repeated")
+	match := flag.String("run", "", "only the contests whose name matches this regular expression")
+	flag.Parse()
+	exit(run(os.Stdout, *span, *count, *match))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "versus:", err)
+		os.Exit(1)
+	}
+}
+
+func run(w io.Writer, span time.Duration, count int, match string) (err error) {
+	wanted, err := regexp.Compile(match)
+	if err != nil {
+		return err
+	}
+	if err := flag.Set("test.benchtime", span.String()); err != nil {
+		return err
+	}
+	server, stop, err := startServer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, stop()) }()
+	out := newTable(w)
+	for _, c := range slices.Concat(decoding(), subscribing(server)) {
+		if !wanted.MatchString(c.name()) {
+			continue
+		}
+		scores, err := c.measure(count)
+		if err != nil {
+			return err
+		}
+		out.add(c, scores)
+	}
+	return out.Flush()
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	ld "github.com/launchdarkly/eventsource"
+	r3labs "github.com/r3labs/sse/v2"
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+	tmaxmax "github.com/tmaxmax/go-sse"
+)
+
+// subscribing are the contests over the whole way of an event: from a server in another
+// process, by HTTP over loopback, into the hands of the program.
+func subscribing(server string) []contest {
+	address := func(format string, size, n int) string {
+		return fmt.Sprintf("%s/%s/%d?n=%d", server, format, size, n)
+	}
+	const line = 430
+	all := []contest{{"Subscribe NDJSON", line, ndjsonFeed(line).wire(), []entry{
+		{"steadfeed", func(n int, t *tally) error { return subscribe(address("ndjson", line, n), t) }},
+		{"bufio.Scanner", func(n int, t *tally) error { return getScanner(address("ndjson", line, n), t) }},
+	}}}
+	for _, size := range sizes {
+		all = append(all, contest{"Subscribe SSE", size, sseFeed(size).wire(), []entry{
+			{"steadfeed", func(n int, t *tally) error { return subscribe(address("sse", size, n), t) }},
+			{"tmaxmax", func(n int, t *tally) error { return connectTmaxmax(address("sse", size, n), t) }},
+			{"r3labs", func(n int, t *tally) error { return subscribeR3labs(address("sse", size, n), t) }},
+			{"launchdarkly", func(n int, t *tally) error { return subscribeLaunchDarkly(address("sse", size, n), n, t) }},
+			{"openai-go", func(n int, t *tally) error { return getOpenAI(address("sse", size, n), t) }},
+		}})
+	}
+	return all
+}
+
+func subscribe(url string, t *tally) error {
+	sub, err := client.Subscribe(context.Background(), &transport.HTTP{URL: url, EOF: transport.EOFEnds}, nil)
+	if err != nil {
+		return err
+	}
+	for ev, err := range sub.Events() {
+		if err != nil {
+			return errors.Join(err, sub.Close())
+		}
+		count(t, ev.Data)
+	}
+	return sub.Close()
+}
+
+// getScanner and getOpenAI read one response and do not reconnect.
+func getScanner(url string, t *tally) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return readScanner(resp.Body, t)
+}
+
+func getOpenAI(url string, t *tally) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return readOpenAI(resp.Body, t)
+}
+
+func connectTmaxmax(url string, t *tally) error {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	c := &tmaxmax.Client{Backoff: tmaxmax.Backoff{MaxRetries: -1}} // the end of the stream is the end
+	conn := c.NewConnection(req)
+	conn.Buffer(nil, maxEvent)
+	conn.SubscribeToAll(func(ev tmaxmax.Event) { count(t, ev.Data) })
+	var end *tmaxmax.ConnectionError
+	if err := conn.Connect(); !errors.As(err, &end) || end.Err != nil && end.Err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+func subscribeR3labs(url string, t *tally) error {
+	c := r3labs.NewClient(url, r3labs.ClientMaxBufferSize(maxEvent))
+	return c.SubscribeRaw(func(ev *r3labs.Event) { count(t, ev.Data) }) // ends with the stream
+}
+
+func subscribeLaunchDarkly(url string, n int, t *tally) error {
+	stream, err := ld.SubscribeWithURL(url, ld.StreamOptionInitialRetry(time.Hour))
+	if err != nil {
+		return err
+	}
+	go func() {
+		for range stream.Errors { // the end of the stream, which the library would reconnect after
+		}
+	}()
+	defer stream.Close()
+	for t.events < n {
+		count(t, (<-stream.Events).Data())
+	}
+	return nil
+}
