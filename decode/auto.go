@@ -47,22 +47,30 @@ func (anyJSON) NewSplitter(maxFrame int) Splitter { return &anySplitter{limit: m
 type anySplitter struct {
 	limit int
 	gaps
-	chosen Splitter
+	chosen filler
 }
 
 func (s *anySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s *anySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if s.chosen == nil {
 		n, beat := s.pass(buf)
-		if beat || n == len(buf) {
-			return n, Frame{Kind: Keepalive}, beat, nil
+		if beat {
+			f.Kind = Keepalive
 		}
-		s.chosen = ConcatJSON{}.NewSplitter(s.limit)
+		if beat || n == len(buf) {
+			return n, beat, nil
+		}
+		s.chosen = newFiller(ConcatJSON{}.NewSplitter(s.limit))
 		if buf[n] == '[' {
-			s.chosen = JSONArray{}.NewSplitter(s.limit)
+			s.chosen = newFiller(JSONArray{}.NewSplitter(s.limit))
 		}
 		if n > 0 {
-			return n, f, false, nil
+			return n, false, nil
 		}
 	}
-	return s.chosen.Split(buf, atEOF)
+	return s.chosen.fill(f, buf, atEOF)
 }

@@ -28,32 +28,40 @@ type concatSplitter struct {
 }
 
 func (s *concatSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	for {
 		if !s.scan.begun {
 			m, beat := s.pass(buf[n:])
 			n += m
+			if beat {
+				f.Kind = Keepalive
+			}
 			if beat || n == len(buf) {
-				return n, Frame{Kind: Keepalive}, beat, nil
+				return n, beat, nil
 			}
 			s.inLine = true
 		}
-		m, f, ok, err := s.cut(buf[n:])
+		m, ok, err := s.cut(f, buf[n:])
 		if atEOF && s.scan.begun && m == 0 {
-			m, f, ok, err = s.last(buf[n:])
+			m, ok, err = s.last(f, buf[n:])
 		}
-		err = at(n, err)
-		n += m
 		if ok || err != nil || s.scan.begun {
-			return n, f, ok, err
+			return n + m, ok, at(n, err)
 		}
+		n += m
 	}
 }
 
 // last is what the end of the stream makes of a value whose end has not come.
-func (s *concatSplitter) last(buf []byte) (n int, f Frame, ok bool, err error) {
+func (s *concatSplitter) last(f *Frame, buf []byte) (n int, ok bool, err error) {
 	if s.skipping || !s.scan.scalar || !json.Valid(buf) {
-		return 0, f, false, s.failed(io.ErrUnexpectedEOF)
+		return 0, false, s.failed(io.ErrUnexpectedEOF)
 	}
 	s.reset()
-	return len(buf), Frame{Data: buf[:len(buf):len(buf)], Truncated: true}, true, nil
+	f.Data, f.Truncated = buf[:len(buf):len(buf)], true
+	return len(buf), true, nil
 }

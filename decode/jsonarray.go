@@ -37,37 +37,42 @@ const (
 )
 
 func (s *arraySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s *arraySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	for {
 		for !s.scan.begun {
 			m, beat := s.pass(buf[n:])
 			n += m
 			if beat {
-				return n, Frame{Kind: Keepalive}, true, nil
+				f.Kind = Keepalive
+				return n, true, nil
 			}
 			if n == len(buf) {
-				return n, f, false, s.end(n, atEOF)
+				return n, false, s.end(n, atEOF)
 			}
 			one, err := s.punctuation(buf[n])
 			if err != nil {
-				return n, f, false, at(n, &FrameError{Format: s.format, Err: err})
+				return n, false, at(n, &FrameError{Format: s.format, Err: err})
 			}
 			if !one {
 				break
 			}
 			n++
 		}
-		m, f, ok, err := s.cut(buf[n:])
+		m, ok, err := s.cut(f, buf[n:])
 		if atEOF && s.scan.begun && m == 0 {
 			err = s.failed(io.ErrUnexpectedEOF)
 		}
-		err = at(n, err)
-		n += m
 		if !s.scan.begun {
 			s.place, s.inLine = afterElement, true
 		}
 		if ok || err != nil || s.scan.begun {
-			return n, f, ok, err
+			return n + m, ok, at(n, err)
 		}
+		n += m
 	}
 }
 

@@ -38,9 +38,14 @@ var (
 )
 
 func (s *seqSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if s.junk {
 		if n = bytes.IndexByte(buf, recordSeparator); n < 0 {
-			return len(buf), f, false, nil
+			return len(buf), false, nil
 		}
 		s.junk = false
 	}
@@ -49,22 +54,24 @@ func (s *seqSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, er
 		n += m
 		switch {
 		case beat:
-			return n, Frame{Kind: Keepalive}, true, nil
+			f.Kind = Keepalive
+			return n, true, nil
 		case n == len(buf):
-			return n, f, false, s.end(n, atEOF)
+			return n, false, s.end(n, atEOF)
 		case buf[n] != recordSeparator && s.inRecord:
-			m, f, ok, err := s.record(buf[n:], atEOF)
-			return n + m, f, ok, at(n, err)
+			m, ok, err := s.record(f, buf[n:], atEOF)
+			return n + m, ok, at(n, err)
 		case buf[n] != recordSeparator:
 			s.junk = true
-			return n, f, false, at(n, &FrameError{Format: s.format, Resync: true, Err: errJunk})
+			return n, false, at(n, &FrameError{Format: s.format, Resync: true, Err: errJunk})
 		case s.inRecord: // the record before was empty
-			return n + 1, Frame{Kind: Keepalive}, true, nil
+			f.Kind = Keepalive
+			return n + 1, true, nil
 		}
 		s.inRecord, s.inLine = true, true
 		n++
 	}
-	return s.record(buf, atEOF)
+	return s.record(f, buf, atEOF)
 }
 
 // end is what the end of the stream means outside of a value.
@@ -77,29 +84,30 @@ func (s *seqSplitter) end(n int, atEOF bool) error {
 
 // record cuts the value that buf begins with. A record separator ends it, wherever it is:
 // JSON does not contain one.
-func (s *seqSplitter) record(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *seqSplitter) record(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	text := buf
 	next := bytes.IndexByte(buf[s.searched:], recordSeparator)
 	if next >= 0 {
 		text = buf[:s.searched+next]
 	}
 	s.searched = len(text)
-	n, f, ok, err = s.cut(text)
+	n, ok, err = s.cut(f, text)
 	switch {
 	case ok && isScalar(f.Data) && !isSpace(buf[n]):
 		err = &FrameError{Format: s.format, Err: errCutScalar}
 	case err == nil && !ok && next >= 0:
 		err = &FrameError{Format: s.format, Err: errCutRecord}
 	case err == nil && !ok && atEOF:
-		return 0, f, false, cutOff(s.format)
+		return 0, false, cutOff(s.format)
 	case err == nil && !ok:
-		return 0, f, false, nil
+		return 0, false, nil
 	}
 	s.searched, s.inRecord, s.inLine = 0, false, true
 	if fe, bad := err.(*FrameError); bad {
 		s.reset()
 		s.junk, fe.Resync = true, true
-		return n, Frame{}, false, fe
+		f.Data = nil
+		return n, false, fe
 	}
-	return n, f, true, nil
+	return n, true, nil
 }

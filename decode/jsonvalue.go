@@ -12,9 +12,9 @@ type jsonValue struct {
 	dropped  int  // how much of it was consumed
 }
 
-// cut takes the value that buf begins with. A value over the limit that has ended is
+// cut makes f of the value that buf begins with. A value over the limit that has ended is
 // consumed without a frame. While scan.begun, it has not ended.
-func (v *jsonValue) cut(buf []byte) (n int, f Frame, ok bool, err error) {
+func (v *jsonValue) cut(f *Frame, buf []byte) (n int, ok bool, err error) {
 	window := buf
 	if !v.skipping && len(buf) > v.limit {
 		window = buf[:v.limit+1] // whatever is behind it, the value is too large
@@ -22,23 +22,24 @@ func (v *jsonValue) cut(buf []byte) (n int, f Frame, ok bool, err error) {
 	end, done, err := v.scan.next(window, v.looked)
 	switch {
 	case err != nil:
-		return 0, f, false, v.failed(err)
+		return 0, false, v.failed(err)
 	case v.skipping:
 		v.skipping = !done
 		v.dropped += end
-		return end, f, false, nil
+		return end, false, nil
 	case end > v.limit:
 		v.looked, v.skipping, v.dropped = 0, !done, end
-		return end, f, false, tooLarge(v.format, v.limit)
+		return end, false, tooLarge(v.format, v.limit)
 	case !done:
 		v.looked = end
-		return 0, f, false, nil
+		return 0, false, nil
 	}
 	v.looked = 0
 	if isScalar(buf[:end]) && !json.Valid(buf[:end]) {
-		return 0, f, false, v.failed(errScalar)
+		return 0, false, v.failed(errScalar)
 	}
-	return end, Frame{Data: buf[:end:end]}, true, nil
+	f.Data = buf[:end:end]
+	return end, true, nil
 }
 
 // failed is an error about the value, of which a part may have been consumed.
