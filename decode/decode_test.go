@@ -201,6 +201,13 @@ func TestBuffered(t *testing.T) {
 	}
 }
 
+func TestReaderThatBringsNothing(t *testing.T) {
+	d := decode.NewReader(readerFunc(func([]byte) (int, error) { return 0, nil }), decode.SSE{}, 0)
+	if _, err := d.Next(); err != io.ErrNoProgress {
+		t.Errorf("Next: %v", err)
+	}
+}
+
 func TestErrorOfTheStream(t *testing.T) {
 	broken := errors.New("connection reset")
 	in := io.MultiReader(strings.NewReader("data: a\n\ndata: b"), iotest.ErrReader(broken))

@@ -29,6 +29,7 @@ type Reader struct {
 	lent       bool  // a frame has memory in slab
 	size       int   // of the next slab
 	offset     int64 // of start in the stream
+	empty      int   // reads in a row that brought nothing
 	srcErr     error // from src, to be reported once its bytes are used up
 
 	frame Frame // where the next frame is made
@@ -40,6 +41,8 @@ const (
 	minSlab = 4 << 10
 	maxSlab = 64 << 10
 	minRead = 512 // less room than this is not worth a read
+
+	maxEmpty = 100 // after so many reads without a byte or an error, src is broken
 )
 
 // NewReader returns a Reader of the frames in r, of at most maxFrame bytes each: 0 means
@@ -158,6 +161,12 @@ func (r *Reader) read() {
 	}
 	r.end += n
 	r.srcErr = err
+	if r.empty++; n > 0 || err != nil {
+		r.empty = 0
+	}
+	if r.empty == maxEmpty {
+		r.srcErr = io.ErrNoProgress
+	}
 }
 
 // outgrown tells whether the slab is one for a large frame, which has gone.

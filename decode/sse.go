@@ -48,6 +48,8 @@ type sseSplitter struct {
 	joint []byte // what several data lines are joined in
 }
 
+const maxKeptSpans = 256
+
 type span struct{ from, to int }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
@@ -225,6 +227,9 @@ func (s *sseSplitter) dispatch(f *Frame, buf []byte) (n int) {
 // forget makes ready for the next block.
 func (s *sseSplitter) forget() {
 	s.data, s.typ, s.id = s.data[:0], span{}, span{}
+	if cap(s.data) > maxKeptSpans {
+		s.data = nil // a block of very many lines is rare
+	}
 	s.hasID, s.fields, s.reset = false, false, false
 }
 
