@@ -2,6 +2,7 @@ package decode
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/tidwall/gjson"
@@ -9,14 +10,22 @@ import (
 
 // Field returns a function that takes the value at a gjson path from a JSON payload: the
 // text of a string, the JSON of anything else. It returns "" when the payload is not
-// valid JSON or has nothing, or null, at that path.
+// valid JSON or has nothing, or null, at that path. Of a name that occurs twice, the first
+// counts.
 func Field(path string) func(data []byte) string {
 	return func(data []byte) string {
-		if !valid(data) { // gjson itself takes what it finds, valid or not
-			return ""
-		}
-		return gjson.GetBytes(data, path).String()
+		value, _ := field(data, path)
+		return value
 	}
+}
+
+var errNotJSON = errors.New("decode: the payload is not JSON")
+
+func field(data []byte, path string) (string, error) {
+	if !valid(data) { // gjson itself takes what it finds, valid or not
+		return "", errNotJSON
+	}
+	return gjson.GetBytes(data, path).String(), nil
 }
 
 // JSON decodes a payload.
@@ -26,4 +35,26 @@ func JSON[T any](data []byte) (T, error) {
 		return v, fmt.Errorf("decode: %w", err)
 	}
 	return v, nil
+}
+
+// Switch returns a function that hands a JSON payload to the case named by the value at a
+// gjson path, as Field takes it: so a payload is decoded once, into the type that it is of.
+// The case "" is for payloads with nothing there and for those that no other case is for;
+// without it they are an error, as a payload that is not valid JSON always is. The cases
+// must not change any more.
+func Switch[T any](path string, cases map[string]func(data []byte) (T, error)) func(data []byte) (T, error) {
+	return func(data []byte) (v T, err error) {
+		name, err := field(data, path)
+		if err != nil {
+			return v, err
+		}
+		decode, ok := cases[name]
+		if !ok {
+			decode, ok = cases[""]
+		}
+		if !ok {
+			return v, fmt.Errorf("decode: no case for %s %.40q", path, name)
+		}
+		return decode(data)
+	}
 }

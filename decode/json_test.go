@@ -1,8 +1,10 @@
 package decode_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
@@ -44,4 +46,61 @@ func TestFieldOfHostileNesting(t *testing.T) {
 	if got := decode.Field("n")([]byte(`{"n":1,"m":` + nested(9_000) + `}`)); got != "1" {
 		t.Errorf("nested, but not too deep: %q", got)
 	}
+}
+
+func TestSwitch(t *testing.T) {
+	type message interface{}
+	type added struct{ Name string }
+	type moved struct{ From, To int }
+	cases := map[string]func([]byte) (message, error){
+		"added": func(b []byte) (message, error) { return decode.JSON[added](b) },
+		"moved": func(b []byte) (message, error) { return decode.JSON[moved](b) },
+		"7":     func([]byte) (message, error) { return "seven", nil },
+	}
+	closed := decode.Switch("meta.type", cases)
+	open := maps.Clone(cases)
+	open[""] = func(b []byte) (message, error) { return len(b), nil }
+	withRest := decode.Switch("meta.type", open)
+	for _, c := range []struct {
+		in             string
+		want, wantRest message // nil: an error
+	}{
+		{`{"meta":{"type":"added"},"name":"a"}`, added{"a"}, added{"a"}},
+		{`{"meta":{"type":"moved"},"from":1,"to":2}`, moved{1, 2}, moved{1, 2}},
+		{`{"meta":{"type":7}}`, "seven", "seven"},
+		{`{"meta":{"type":"removed"}}`, nil, 27},
+		{`{"meta":{"type":null}}`, nil, 22},
+		{`[]`, nil, 2},
+		{`{"meta":{"type":"moved"},"from":"x"}`, nil, nil},
+		{`{"meta":{"type":"added"},"name":"a"`, nil, nil},
+		{`{"meta":{"type":"added"}}}`, nil, nil},
+		{``, nil, nil},
+	} {
+		for i, want := range []message{c.want, c.wantRest} {
+			route := closed
+			if i == 1 {
+				route = withRest
+			}
+			got, err := route([]byte(c.in))
+			if want == nil && err == nil || want != nil && (got != want || err != nil) {
+				t.Errorf("%s: %v, %v; want %v", c.in, got, err, want)
+			}
+			if err != nil && !strings.HasPrefix(err.Error(), "decode: ") {
+				t.Errorf("%s: %v", c.in, err)
+			}
+		}
+	}
+}
+
+// FuzzField holds that what is taken from a payload is taken from valid JSON.
+func FuzzField(f *testing.F) {
+	for _, s := range []string{`{"a":{"b":"1"}}`, ` [1,"a"] `, `{"a":`, `"\ud800"`, `{"a":{"b":1}}x`, nested(20)} {
+		f.Add(s, "a.b")
+	}
+	f.Fuzz(func(t *testing.T, in, path string) {
+		if got := decode.Field("a.b")([]byte(in)); got != "" && !json.Valid([]byte(in)) {
+			t.Errorf("%q: %q", in, got)
+		}
+		decode.Field(path)([]byte(in))
+	})
 }

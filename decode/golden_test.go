@@ -1,0 +1,94 @@
+package decode_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// framings are the framings of the streams in testdata, by extension.
+func framings(t *testing.T) map[string]decode.Format {
+	byType, ok := decode.Auto("application/json;stream=watch")
+	if !ok {
+		t.Fatal("application/json is no feed")
+	}
+	return map[string]decode.Format{
+		".sse": decode.SSE{}, ".ndjson": decode.NDJSON{}, ".crlf": decode.CRLFJSON{},
+		".length": decode.LengthPrefixed{}, ".json": byType,
+	}
+}
+
+// TestGolden reads streams of the shape that real feeds have.
+func TestGolden(t *testing.T) {
+	all, err := filepath.Glob("testdata/streams/*.frames")
+	if err != nil || len(all) < 9 {
+		t.Fatalf("%d streams, %v", len(all), err)
+	}
+	for _, expected := range all {
+		name := strings.TrimSuffix(expected, ".frames")
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			want := golden(t, expected)
+			for ext, format := range framings(t) {
+				stream, err := os.ReadFile(name + ext)
+				if err != nil {
+					continue
+				}
+				check(t, format, 0, string(stream), want)
+				return
+			}
+			t.Error("no stream for these frames")
+		})
+	}
+}
+
+// golden reads the frames that a stream should have.
+func golden(t *testing.T, file string) (want []string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var f struct{ Kind, Data, Type, ID string }
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		frame := decode.Frame{Data: []byte(f.Data), Type: f.Type, ID: f.ID}
+		if f.Kind == "keepalive" {
+			frame.Kind = decode.Keepalive
+		}
+		want = append(want, show(frame))
+	}
+	return want
+}
+
+// TestGoldenCut ends each stream everywhere: what comes before the end is never changed by
+// it, and no frame appears that the whole stream does not have.
+func TestGoldenCut(t *testing.T) {
+	for ext, format := range framings(t) {
+		streams, _ := filepath.Glob("testdata/streams/*" + ext)
+		if len(streams) == 0 {
+			t.Errorf("no streams of %s", ext)
+		}
+		for _, name := range streams {
+			stream, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole := frames(strings.NewReader(string(stream)), format, 0)
+			for end := range stream {
+				got := frames(strings.NewReader(string(stream[:end])), format, 0)
+				if n := len(got); n > 0 && (got[n-1] == "cut" || strings.HasSuffix(got[n-1], " truncated")) {
+					got = got[:n-1]
+				}
+				if len(got) > len(whole) || !slices.Equal(got, whole[:len(got)]) {
+					t.Fatalf("%s, cut at %d: %q", name, end, got)
+				}
+			}
+		}
+	}
+}
