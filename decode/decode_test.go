@@ -158,25 +158,38 @@ func readAll(d *decode.Reader) (got []decode.Frame, err error) {
 }
 
 // TestDataIsOwned keeps every frame of a long stream and changes some: none of the
-// others may change with it.
+// others may change with it, whatever comes between them.
 func TestDataIsOwned(t *testing.T) {
 	const n = 5000
-	var in strings.Builder
+	var sse, ndjson strings.Builder
 	for i := range n {
-		fmt.Fprintf(&in, "id: %d\ndata: event %d%s\n\n", i, i, strings.Repeat("\ndata: more", i%4))
+		fmt.Fprintf(&sse, "id: %d\ndata: event %d%s\n\n%s", i, i, strings.Repeat("\ndata: more", i%4), strings.Repeat(":\n\n", 7*(i%3)))
+		fmt.Fprintf(&ndjson, "%sevent %d%s\n%s\n", strings.Repeat("\n", i%50), i, strings.Repeat(" more", i%40), strings.Repeat("x", 201*(i%3)))
 	}
-	got, err := readAll(decode.NewReader(chunks(in.String(), 0), decode.SSE{}, 0))
-	if err != nil || len(got) != n {
-		t.Fatalf("%d frames, %v", len(got), err)
-	}
-	for i := 0; i < n; i += 2 {
-		_ = append(got[i].Data, "overwritten?"...)
-		clear(got[i].Data)
-	}
-	for i := 1; i < n; i += 2 {
-		want := fmt.Sprintf("event %d%s", i, strings.Repeat("\nmore", i%4))
-		if string(got[i].Data) != want || got[i].ID != fmt.Sprint(i) {
-			t.Fatalf("frame %d is %q, id %q", i, got[i].Data, got[i].ID)
+	for name, c := range map[string]struct {
+		format decode.Format
+		in     string
+		more   string
+		mod    int
+	}{"SSE": {decode.SSE{}, sse.String(), "\nmore", 4}, "NDJSON": {decode.NDJSON{}, ndjson.String(), " more", 40}} {
+		for _, size := range []int{0, 1000} {
+			d := decode.NewReader(chunks(c.in, size), c.format, 400)
+			d.OnBadFrame = func(*decode.FrameError) {}
+			got, err := readAll(d)
+			got = slices.DeleteFunc(got, func(f decode.Frame) bool { return f.Data[0] == 'x' })
+			if err != nil || len(got) != n {
+				t.Fatalf("%s: %d frames, %v", name, len(got), err)
+			}
+			for i := 0; i < n; i += 2 {
+				_ = append(got[i].Data, "overwritten?"...)
+				clear(got[i].Data)
+			}
+			for i := 1; i < n; i += 2 {
+				want := fmt.Sprintf("event %d%s", i, strings.Repeat(c.more, i%c.mod))
+				if string(got[i].Data) != want || name == "SSE" && got[i].ID != fmt.Sprint(i) {
+					t.Fatalf("%s: frame %d is %q, id %q", name, i, got[i].Data, got[i].ID)
+				}
+			}
 		}
 	}
 }
