@@ -135,7 +135,7 @@ func TestNothingLentNothingTaken(t *testing.T) {
 		"oversize blocks": {decode.SSE{}, "data: " + strings.Repeat("x", 5000) + "\n\n"},
 		"junk":            {decode.JSONSeq{}, strings.Repeat("x", 5000)},
 	} {
-		const size = 8 << 20
+		const size = 2 << 20
 		in := strings.NewReader(strings.Repeat(c.filler, size/len(c.filler)))
 		d := decode.NewReader(in, c.format, 1000)
 		d.OnBadFrame = func(*decode.FrameError) {}

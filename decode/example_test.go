@@ -1,0 +1,140 @@
+package decode_test
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// The reply of a language model is one response: read it without a subscription.
+func ExampleReader_Frames() {
+	body := strings.NewReader(`data: {"choices":[{"delta":{"content":"Hel"}}]}
+
+: still thinking
+
+data: {"choices":[{"delta":{"content":"lo"}}]}
+
+data: [DONE]
+
+`)
+	text := decode.Field("choices.0.delta.content")
+	for frame, err := range decode.NewReader(body, decode.SSE{}, 1<<20).Frames() {
+		if err != nil {
+			fmt.Println("cut short:", err)
+			return
+		}
+		if string(frame.Data) == "[DONE]" {
+			break
+		}
+		fmt.Print(text(frame.Data))
+	}
+	fmt.Println()
+	// Output: Hello
+}
+
+// A reply that breaks off is not taken for a complete one.
+func ExampleFrameError() {
+	body := strings.NewReader("{\"n\":1}\n{\"n\":2")
+	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}, 0).Frames() {
+		fmt.Printf("%s %v\n", frame.Data, err)
+	}
+	// Output:
+	// {"n":1} <nil>
+	//  decode: ConcatJSON: frame at byte 8: unexpected EOF
+}
+
+// One record that is too large, and all the others are read.
+func ExampleReader_onBadFrame() {
+	file := strings.NewReader("{\"n\":1}\n{\"n\":2,\"blob\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n{\"n\":3}\n")
+	r := decode.NewReader(file, decode.NDJSON{}, 32)
+	r.OnBadFrame = func(bad *decode.FrameError) { fmt.Println(bad) }
+	for frame, err := range r.Frames() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s\n", frame.Data)
+	}
+	// Output:
+	// {"n":1}
+	// decode: NDJSON: frame at byte 8 is larger than MaxFrame, 32 bytes
+	// {"n":3}
+}
+
+func ExampleField() {
+	seq := decode.Field("seq")
+	fmt.Println(seq([]byte(`{"seq":"42-g1AAAA","id":"doc"}`)))
+	fmt.Println(seq([]byte(`{"seq":[42,"g1AAAA"],"id":"doc"}`)))
+	fmt.Printf("%q\n", seq([]byte(`{"seq":"42-g1`))) // not valid JSON
+	// Output:
+	// 42-g1AAAA
+	// [42,"g1AAAA"]
+	// ""
+}
+
+// The events of a Kubernetes watch are told apart by their type. Each is decoded once, into
+// the Go type it is of.
+func ExampleSwitch() {
+	type Pod struct {
+		Object struct {
+			Metadata struct{ Name, ResourceVersion string }
+		}
+	}
+	type Status struct {
+		Object struct {
+			Code    int
+			Message string
+		}
+	}
+	event := decode.Switch("type", map[string]func([]byte) (any, error){
+		"ERROR": func(b []byte) (any, error) { return decode.JSON[Status](b) },
+		"":      func(b []byte) (any, error) { return decode.JSON[Pod](b) }, // any other
+	})
+	body := strings.NewReader(`{"type":"ADDED","object":{"metadata":{"name":"web-0","resourceVersion":"10596"}}}
+{"type":"ERROR","object":{"code":410,"message":"too old resource version"}}
+`)
+	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}, 0).Frames() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		v, err := event(frame.Data)
+		switch v := v.(type) {
+		case Pod:
+			fmt.Println("pod", v.Object.Metadata.Name, "at", v.Object.Metadata.ResourceVersion)
+		case Status:
+			fmt.Println("failed with", v.Object.Code, v.Object.Message)
+		default:
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// pod web-0 at 10596
+	// failed with 410 too old resource version
+}
+
+// A framing by media type: that of a response, say.
+func ExampleAuto() {
+	for _, r := range []struct{ contentType, body string }{
+		{"text/event-stream; charset=utf-8", "data: 1\n\n"},
+		{"application/json-seq", "\x1e1\n"},
+		{"application/json", "[1,"},
+		{"application/json", "1 "},
+		{"text/html", "<p>Sign in</p>"},
+	} {
+		format, ok := decode.Auto(r.contentType)
+		if !ok {
+			fmt.Println(r.contentType, "is no feed")
+			continue
+		}
+		frame, err := decode.NewReader(strings.NewReader(r.body), format, 0).Next()
+		fmt.Println(r.contentType, string(frame.Data), err)
+	}
+	// Output:
+	// text/event-stream; charset=utf-8 1 <nil>
+	// application/json-seq 1 <nil>
+	// application/json 1 <nil>
+	// application/json 1 <nil>
+	// text/html is no feed
+}
