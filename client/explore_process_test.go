@@ -1,0 +1,349 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+)
+
+// process is a process that subscribes. It is its own way to the store, so that a kill
+// cuts it off.
+type process struct {
+	*world
+	sub       *client.Subscription
+	cancel    context.CancelFunc
+	faults    *rand.Rand // of its way to the store; guarded by mu
+	killed    atomic.Bool
+	dialled   atomic.Int32
+	consumers sync.WaitGroup
+	stopped   chan struct{} // closed at the end
+	helpers   sync.WaitGroup
+
+	one    bool // only one consumer: what it gets is in order
+	placed bool // it begins with a position
+	fresh  bool // nobody subscribed before: it may begin anywhere
+	anew   bool // it begins without a position, although there were events before
+	copies []*copied
+	first  int    // what it is to be given begins behind this event
+	last   copied // what one consumer was given last
+}
+
+// copied is an event as it was received: the same event may come again after a reconnect
+// if it has no token.
+type copied struct {
+	event, place int
+	received     time.Time
+	acked        bool
+}
+
+// begin starts a process, or returns nil if Subscribe fails for the store's sake.
+func (w *world) begin() *process {
+	p := &process{world: w, faults: w.dice(), stopped: make(chan struct{}), anew: len(w.feed.Log()) > 0, one: w.rng.IntN(2) == 0}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	p.cancel = cancel
+	o := w.options
+	o.Store = p
+	o.Trace = &client.Trace{Connecting: func(client.Attempt) {
+		if p.dialled.Add(1) > 5000 {
+			panic("reconnects for ever without a delay")
+		}
+	}}
+	var err error
+	if p.sub, err = client.Subscribe(ctx, w.feed, &o); err != nil {
+		var ce *client.CheckpointError
+		if cancel(); !errors.As(err, &ce) {
+			w.t.Errorf("Subscribe: %v", err)
+		}
+		return nil
+	}
+	r := w.stored()
+	p.placed = r.Token != ""
+	p.fresh, p.anew = r.Epoch == 1, p.anew && !p.placed
+	p.first = w.place[r.Token]
+	if p.fresh {
+		p.first = w.total()
+	}
+	p.last = copied{event: p.first, place: p.first}
+	for n := 1 + w.rng.IntN(3); n > 0; n-- {
+		rng := w.dice()
+		p.consumers.Go(func() { p.consume(rng) })
+		if p.one {
+			break
+		}
+	}
+	rng := w.dice()
+	p.helpers.Go(func() { p.meddle(rng) })
+	return p
+}
+
+const (
+	graceful = iota
+	cancelled
+	killed
+	zombie
+)
+
+// end ends the process. A zombie is left to be ended later.
+func (p *process) end(how int) {
+	switch how {
+	case zombie:
+		p.zombies = append(p.zombies, p)
+		return
+	case killed:
+		p.killed.Store(true)
+	case cancelled:
+		p.cancel()
+		p.sleep(time.Second)
+	}
+	low := p.low()
+	start := time.Now()
+	err := p.sub.Close()
+	if d := time.Since(start); d > time.Second {
+		p.t.Errorf("Close took %v", d)
+	}
+	if r := p.stored(); err == nil && r.Token != "" && p.place[r.Token] < low {
+		p.t.Errorf("Close returned nil and %q is stored; acknowledged is everything up to event %d", r.Token, low)
+	}
+	p.cancel()
+	close(p.stopped)
+	p.consumers.Wait()
+	p.helpers.Wait()
+}
+
+// meddle reconnects now and then, and looks.
+func (p *process) meddle(rng *rand.Rand) {
+	for {
+		select {
+		case <-p.stopped:
+			return
+		case <-time.After(time.Duration(rng.IntN(60_000)) * time.Millisecond):
+		}
+		s := p.sub.Stats()
+		if s.Buffered > p.options.Buffer || s.Acked > s.Received {
+			p.t.Errorf("stats: %+v with a buffer of %d", s, p.options.Buffer)
+		}
+		// At the end only a stall needs it: an event that waits for space without a token
+		// would be lost, and none comes behind it to carry the Gap.
+		if !p.calm.Load() || s.Buffered == 0 {
+			p.sub.Reconnect()
+		}
+	}
+}
+
+// low is where the position must be at least, as far as the consumer told the process.
+func (p *process) low() (place int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.copies {
+		if !p.one || !c.acked {
+			break
+		}
+		place = max(place, c.place)
+	}
+	return place
+}
+
+func number(ev client.Event) int {
+	i, _ := strconv.Atoi(string(ev.Data))
+	return i
+}
+
+// take notes that ev was handed out.
+func (p *process) take(ev client.Event) *copied {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := number(ev)
+	if ev.Gap != nil {
+		p.gap[i] = true
+		if p.placed && !p.lossy {
+			p.t.Errorf("event %d has a Gap, %+v, but nothing can be lost", i, *ev.Gap)
+		}
+	}
+	if p.id[i] != "" && ev.Token != p.id[i] {
+		p.t.Errorf("event %d has token %q", i, ev.Token)
+	}
+	if ev.Attempt > 1 {
+		for _, c := range p.copies {
+			if c.event == i && c.received.Equal(ev.Received) && !c.acked {
+				return c
+			}
+		}
+		p.t.Errorf("event %d came again, in attempt %d, after its Ack", i, ev.Attempt)
+	}
+	if p.fresh {
+		p.first = min(p.first, i-1)
+	}
+	if p.one {
+		p.checkOrder(i, ev.Gap)
+	}
+	c := &copied{event: i, place: p.place[ev.Token], received: ev.Received}
+	p.last = *c
+	p.copies = append(p.copies, c)
+	return c
+}
+
+// checkOrder checks that event i may follow on p.last: it is the next one, the next one
+// behind the token of the last one, or its Gap accounts for the rest.
+func (p *process) checkOrder(i int, gap *client.Gap) {
+	begins := len(p.copies) == 0
+	switch {
+	case gap != nil, begins && p.fresh:
+	case begins && p.anew:
+		p.t.Errorf("event %d is the first one after a restart without a position, and has no Gap", i)
+	case i != p.next(p.last.event) && i != p.next(p.last.place):
+		p.t.Errorf("event %d came after %d", i, p.last.event)
+	}
+}
+
+// next is the event behind i that is not skipped.
+func (p *process) next(i int) int {
+	for i++; p.skipped(i); i++ {
+	}
+	return i
+}
+
+// work notes that the event's work is done: from now on the position may pass it.
+func (p *process) work(c *copied) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done[c.event] = true
+}
+
+func (p *process) ack(ev client.Event, c *copied) {
+	p.work(c)
+	if ev.Ack() == nil {
+		p.acked(c)
+	}
+}
+
+// acked notes that the process was told of the work.
+func (p *process) acked(copies ...*copied) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range copies {
+		c.acked = true
+	}
+}
+
+var errBusy = errors.New("busy")
+
+// consume takes events in one way after the other until there are no more.
+func (p *process) consume(rng *rand.Rand) {
+	for over := false; !over; {
+		switch rng.IntN(3) {
+		case 0:
+			over = p.loop(rng)
+		case 1:
+			over = p.batches(rng)
+		case 2:
+			over = p.nexts(rng)
+		}
+	}
+}
+
+func (p *process) loop(rng *rand.Rand) (over bool) {
+	var finished []*copied // by the end of the body
+	for ev, err := range p.sub.Events() {
+		if err != nil {
+			return true
+		}
+		p.acked(finished...)
+		finished = nil
+		c := p.take(ev)
+		p.think(rng)
+		switch rng.IntN(12) {
+		case 0:
+			return false // which does not acknowledge
+		case 1:
+			ev.Nack(errBusy) // which the end of the body does not undo
+			continue
+		case 2, 3:
+			p.ack(ev, c)
+		case 4:
+			p.ack(ev, c)
+			return false
+		}
+		p.work(c)
+		finished = append(finished, c)
+	}
+	return true
+}
+
+func (p *process) batches(rng *rand.Rand) (over bool) {
+	var finished []*copied // by the end of the body
+	for batch, err := range p.sub.Batches(rng.IntN(5), time.Duration(rng.IntN(2000))*time.Millisecond) {
+		if err != nil {
+			return true
+		}
+		p.acked(finished...)
+		finished = nil
+		var copies []*copied
+		for _, ev := range batch {
+			copies = append(copies, p.take(ev))
+		}
+		p.think(rng)
+		if rng.IntN(4) == 0 {
+			p.ack(batch[0], copies[0])
+			return false // which acknowledges none of the others
+		}
+		for i, ev := range batch {
+			if rng.IntN(10) == 0 {
+				ev.Nack(errBusy)
+			} else {
+				p.work(copies[i])
+				finished = append(finished, copies[i])
+			}
+		}
+	}
+	return true
+}
+
+// nexts takes some events and settles them in any order.
+func (p *process) nexts(rng *rand.Rand) (over bool) {
+	var events []client.Event
+	var copies []*copied
+	for range 1 + rng.IntN(p.options.Buffer) {
+		ctx, cancel := context.WithTimeout(p.t.Context(), time.Duration(1+rng.IntN(2000))*time.Millisecond)
+		ev, err := p.sub.Next(ctx)
+		timeout := ctx.Err() != nil
+		if cancel(); err != nil {
+			over = !timeout
+			break
+		}
+		events = append(events, ev)
+		copies = append(copies, p.take(ev))
+	}
+	p.think(rng)
+	for _, i := range rng.Perm(len(events)) {
+		if rng.IntN(6) == 0 {
+			events[i].Nack(errBusy)
+			over = false // there is one more
+		} else {
+			p.ack(events[i], copies[i])
+		}
+	}
+	return over
+}
+
+// think takes time, and commits now and then.
+func (p *process) think(rng *rand.Rand) {
+	if rng.IntN(2) == 0 {
+		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
+	}
+	if rng.IntN(6) > 0 {
+		return
+	}
+	low := p.low()
+	ctx, cancel := context.WithTimeout(p.t.Context(), 20*time.Second)
+	defer cancel()
+	err := p.sub.Commit(ctx)
+	if r := p.stored(); err == nil && r.Token != "" && p.place[r.Token] < low {
+		p.t.Errorf("Commit returned nil and %q is stored; acknowledged is everything up to event %d", r.Token, low)
+	}
+}
