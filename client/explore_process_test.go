@@ -26,6 +26,7 @@ type process struct {
 	helpers   sync.WaitGroup
 
 	one    bool // only one consumer: what it gets is in order
+	epoch  uint64
 	placed bool // it begins with a position
 	fresh  bool // nobody subscribed before: it may begin anywhere
 	anew   bool // it begins without a position, although there were events before
@@ -63,7 +64,7 @@ func (w *world) begin() *process {
 		return nil
 	}
 	r := w.stored()
-	p.placed = r.Token != ""
+	p.epoch, p.placed = r.Epoch, r.Token != ""
 	p.fresh, p.anew = r.Epoch == 1, p.anew && !p.placed
 	p.first = w.place[r.Token]
 	if p.fresh {
@@ -109,6 +110,9 @@ func (p *process) end(how int) {
 	}
 	if r := p.stored(); err == nil && r.Token != "" && p.place[r.Token] < low {
 		p.t.Errorf("Close returned nil and %q is stored; acknowledged is everything up to event %d", r.Token, low)
+	}
+	if errors.Is(err, client.ErrFenced) && p.stored().Epoch == p.epoch {
+		p.t.Errorf("fenced in epoch %d, although nobody has taken over", p.epoch)
 	}
 	p.cancel()
 	close(p.stopped)
