@@ -53,9 +53,21 @@ type Transport interface {
 	Open(ctx context.Context, token string) (Conn, error)
 }
 
-// A Conn is one connection to a feed.
+// A Conn is one connection to a feed. It may have either of two methods more:
+//
+//	Patience() time.Duration
+//
+// for one whose peer takes it for dead when nobody reads: when Read was not called for
+// that long because the consumer has enough to do, the connection is closed and, once
+// there is space again, resumed. Zero or less means that it can wait for ever. And
+//
+//	OnExpiring(replace func())
+//
+// for one that learns before its end that it will end: replace is called once, from any
+// goroutine, and does not block; a successor is then opened while this one is still read.
 type Conn interface {
-	// Read returns the next message. It is called from one goroutine.
+	// Read returns the next message. It is called from one goroutine. To call it again
+	// says that the message before it has been taken into keeping.
 	// After an error every further Read returns an error.
 	// io.EOF says that the server ended this connection in good order; the feed
 	// goes on. ErrEnd says that the feed is complete. A connection that ends
