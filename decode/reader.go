@@ -11,8 +11,8 @@ const DefaultMaxFrame = 16 << 20
 
 // A Reader reads frames from a byte stream. It is used from one goroutine.
 //
-// The memory of a frame is carved from a slab that is never used again: a frame may be
-// kept for ever, though one small frame that is kept holds its slab of up to 64 KiB, or
+// Unless Borrow is set, the memory of a frame is carved from a slab that is never used
+// again: a frame may be kept for ever, though one small frame that is kept holds its slab of up to 64 KiB, or
 // that of a larger frame just before it.
 type Reader struct {
 	// OnBadFrame is told of each frame that is malformed or larger than allowed, where
@@ -20,6 +20,12 @@ type Reader struct {
 	// it. It is called from Next and Buffered. Set it before the first of those.
 	// Default: the first bad frame is the error of Next, and final.
 	OnBadFrame func(*FrameError)
+
+	// Borrow lends the memory of a frame instead of giving it away: Frame.Data is valid
+	// until the next call of Next, or the next round of Frames, and the same memory is
+	// used for all frames. It is for a loop that is done with each frame before the next.
+	// Default: a frame's Data is the receiver's own.
+	Borrow bool
 
 	src   io.Reader
 	split filler
@@ -145,13 +151,8 @@ func (r *Reader) fail(at int64, err error) {
 // the next one, which is at least twice the frame's size: so a large frame is copied a
 // constant number of times for each of its bytes.
 func (r *Reader) read() {
-	if len(r.slab)-r.end < minRead || r.outgrown() {
-		partial := r.slab[r.start:r.end]
-		need := max(r.size, 2*len(partial)+minRead)
-		if r.lent || len(r.slab) < need || r.outgrown() {
-			r.slab, r.lent = make([]byte, need), false
-		}
-		r.start, r.end = 0, copy(r.slab, partial)
+	if len(r.slab)-r.end < minRead || r.outgrown() || r.start > 0 && r.Borrow {
+		r.makeRoom()
 	}
 	room := r.slab[r.end:]
 	room = room[:min(len(room), maxSlab)] // or many small frames would share a large slab
@@ -167,6 +168,15 @@ func (r *Reader) read() {
 	if r.empty == maxEmpty {
 		r.srcErr = io.ErrNoProgress
 	}
+}
+
+func (r *Reader) makeRoom() {
+	partial := r.slab[r.start:r.end]
+	need := max(r.size, 2*len(partial)+minRead)
+	if r.lent && !r.Borrow || len(r.slab) < need || r.outgrown() {
+		r.slab, r.lent = make([]byte, need), false
+	}
+	r.start, r.end = 0, copy(r.slab, partial)
 }
 
 // outgrown tells whether the slab is one for a large frame, which has gone.

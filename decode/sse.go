@@ -83,6 +83,8 @@ func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 		return s.skip(buf), false, nil
 	case s.reset:
 		return s.dispatch(f, buf), true, nil
+	case s.next == 0 && s.lf == 0 && s.plain(f, buf):
+		return s.consume(), true, nil
 	}
 	for {
 		line, ok := s.line(buf)
@@ -102,6 +104,47 @@ func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 	}
 }
 
+// plain cuts the block that buf begins with if it is like most: all of it is there, its
+// lines end with LF, and it has one data line and perhaps an event and an id. Any other
+// block is left as it is, to be taken line by line.
+func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
+	s.findCR(buf, len(buf))
+	stop := min(s.cr, s.limit)
+	var data, typ, id []byte
+	for at := 0; ; {
+		end := find(buf, '\n', at)
+		if end >= stop {
+			return false
+		}
+		line := buf[at:end:end]
+		at = end + 1
+		switch {
+		case len(line) == 0 && data != nil:
+			f.Data, f.Type, f.ID = data, s.typeOf(typ), s.keep(id)
+			s.next = at
+			return true
+		case data == nil && len(line) >= 5 && string(line[:5]) == "data:":
+			data = trimSpace(line[5:])
+		case id == nil && len(line) >= 3 && string(line[:3]) == "id:":
+			if id = trimSpace(line[3:]); len(id) == 0 || bytes.IndexByte(id, 0) >= 0 {
+				return false
+			}
+		case typ == nil && len(line) >= 6 && string(line[:6]) == "event:":
+			typ = trimSpace(line[6:])
+		default:
+			return false
+		}
+	}
+}
+
+// trimSpace takes off the one space that may stand before a value.
+func trimSpace(value []byte) []byte {
+	if len(value) > 0 && value[0] == ' ' {
+		return value[1:]
+	}
+	return value
+}
+
 // line returns the next line without its end: CRLF, LF or CR. A line that ends with CR is
 // complete at once; an LF behind it is passed over when it comes.
 func (s *sseSplitter) line(buf []byte) (line span, ok bool) {
@@ -109,10 +152,7 @@ func (s *sseSplitter) line(buf []byte) (line span, ok bool) {
 	from := s.next
 	end := find(buf, '\n', max(from, s.lf))
 	s.lf = end
-	if s.cr < end && (s.cr < from || buf[s.cr] != '\r') {
-		s.cr = find(buf, '\r', max(from, s.cr)) // most streams have none, and need one search
-	}
-	if s.cr < end {
+	if s.findCR(buf, end); s.cr < end {
 		end = s.cr
 		s.skipLF = true
 	}
@@ -122,6 +162,14 @@ func (s *sseSplitter) line(buf []byte) (line span, ok bool) {
 	s.next = end + 1
 	s.passLF(buf)
 	return span{from, end}, true
+}
+
+// findCR makes sure that s.cr is right up to end. Most streams have no CR, and are
+// searched once.
+func (s *sseSplitter) findCR(buf []byte, end int) {
+	if s.cr < end && (s.cr < s.next || buf[s.cr] != '\r') {
+		s.cr = find(buf, '\r', max(s.next, s.cr))
+	}
 }
 
 // find returns where the first c is at or behind from, or len(buf).

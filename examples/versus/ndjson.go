@@ -18,6 +18,7 @@ func ndjsonContest(size int) contest {
 	f := ndjsonFeed(size)
 	return contest{"NDJSON", size, f.wire(), []entry{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.NDJSON{}, t) }},
+		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.NDJSON{}, t) }},
 		{"bufio.Scanner", func(n int, t *tally) error { return readScanner(f.stream(n), t) }},
 		{"Scanner, owned", func(n int, t *tally) error { return readScannerOwned(f.stream(n), t) }},
 		{"jsontext", func(n int, t *tally) error { return readJSONText(f.stream(n), t) }},

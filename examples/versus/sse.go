@@ -31,6 +31,7 @@ func sseDataFeed(size int) *feed {
 func sseContest(task string, size int, f *feed) contest {
 	return contest{task, size, f.wire(), []entry{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.SSE{}, t) }},
+		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.SSE{}, t) }},
 		{"openai-go", func(n int, t *tally) error { return readOpenAI(io.NopCloser(f.stream(n)), t) }},
 		{"tmaxmax", func(n int, t *tally) error { return readTmaxmax(f.stream(n), t) }},
 		{"r3labs", func(n int, t *tally) error { return readR3labs(f.stream(n), t) }},
@@ -41,6 +42,19 @@ func sseContest(task string, size int, f *feed) contest {
 // readFrames is steadfeed without a subscription.
 func readFrames(r io.Reader, format decode.Format, t *tally) error {
 	for f, err := range decode.NewReader(r, format, 0).Frames() {
+		if err != nil {
+			return err
+		}
+		count(t, f.Data)
+	}
+	return nil
+}
+
+// readLent is done with each event before the next.
+func readLent(r io.Reader, format decode.Format, t *tally) error {
+	frames := decode.NewReader(r, format, 0)
+	frames.Borrow = true
+	for f, err := range frames.Frames() {
 		if err != nil {
 			return err
 		}
