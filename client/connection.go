@@ -137,13 +137,14 @@ func (c *connection) receive(m *transport.Message) error {
 // event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that
 // is skipped has its number in the sequence all the same; one that comes again has not.
 func (c *connection) event(m *transport.Message) {
-	ev := Event{
+	ev := c.window.place()
+	*ev = Event{
 		Data: m.Data, Type: m.Type, ID: m.ID, Token: m.ID, Header: m.Header,
 		Received: c.now, settle: m.Settle,
 	}
 	c.received++
 	if c.opts.Token != nil {
-		ev.Token = c.opts.Token(ev)
+		ev.Token = c.opts.Token(*ev)
 	}
 	if ev.Token == "" {
 		ev.Token = c.token // it has none of its own
@@ -152,14 +153,14 @@ func (c *connection) event(m *transport.Message) {
 		c.stats.duplicates.Add(1)
 		return
 	}
-	c.checkSequence(&ev)
+	c.checkSequence(ev)
 	c.events++
-	if c.opts.Skip != nil && c.opts.Skip(ev) {
+	if c.opts.Skip != nil && c.opts.Skip(*ev) {
 		c.stats.skipped.Add(1)
-		c.move(ev.Token)
 		if ev.settle != nil {
 			ev.settle(nil)
 		}
+		c.move(ev.Token)
 		return
 	}
 	if c.gap != nil {
@@ -168,7 +169,7 @@ func (c *connection) event(m *transport.Message) {
 	}
 	c.token = ev.Token
 	ev.sub = c.Subscription
-	c.window.stage(&ev, true)
+	c.window.stage(true)
 }
 
 // move changes the position without an event. The checkpoint follows, unless it would
@@ -177,7 +178,8 @@ func (c *connection) event(m *transport.Message) {
 func (c *connection) move(token string) {
 	c.token = token
 	if c.gap == nil && token != "" {
-		c.window.stage(&Event{Token: token}, false)
+		*c.window.place() = Event{Token: token}
+		c.window.stage(false)
 		c.moved = true
 	}
 }

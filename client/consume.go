@@ -28,7 +28,7 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 		}()
 		for {
 			var err error
-			if ev, err = s.next(context.Background()); err != nil {
+			if err = s.next(context.Background(), &ev); err != nil {
 				if err = loopError(err); err != nil {
 					yield(Event{}, err)
 				}
@@ -87,15 +87,16 @@ func (s *Subscription) giveBack(evs []Event) {
 }
 
 func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
-	first, err := s.next(context.Background())
-	if err != nil {
+	var first Event
+	if err := s.next(context.Background(), &first); err != nil {
 		return nil, err
 	}
 	batch := append(make([]Event, 0, min(max, 16)), first)
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	for len(batch) < max && s.ctx.Err() == nil {
-		if ev, ok := s.window.claim(); ok {
+		var ev Event
+		if s.window.claim(&ev) {
 			batch = append(batch, ev)
 			continue
 		}
@@ -115,7 +116,11 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 // complete Next returns io.EOF, after Close it returns ErrClosed, and otherwise the
 // same errors as Events. It may be called from several goroutines.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
-	return s.next(ctx)
+	var ev Event
+	if err := s.next(ctx, &ev); err != nil {
+		return Event{}, err
+	}
+	return ev, nil
 }
 
 // loopError turns the ends that a loop does not report into nil.
@@ -126,16 +131,17 @@ func loopError(err error) error {
 	return err
 }
 
-func (s *Subscription) next(ctx context.Context) (Event, error) {
+// next waits for the next event.
+func (s *Subscription) next(ctx context.Context, ev *Event) error {
 	for {
 		if s.ctx.Err() != nil {
-			return Event{}, context.Cause(s.ctx)
+			return context.Cause(s.ctx)
 		}
-		if ev, ok := s.window.claim(); ok {
-			return ev, nil
+		if s.window.claim(ev) {
+			return nil
 		}
 		if err := s.wait(ctx, nil); err != nil {
-			return Event{}, err
+			return err
 		}
 	}
 }

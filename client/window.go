@@ -1,6 +1,7 @@
 package client
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,29 +22,42 @@ type window struct {
 	maxEvents uint64
 	maxBytes  uint64
 
-	segments []atomic.Pointer[segment] // position p is in segments[p/segmentSize%len]
-	tail     atomic.Uint64
-	next     atomic.Uint64
+	segments []atomic.Pointer[segment] // position p is in segments[p/segmentSize%len]; len is a power of two
+
+	_    cacheLine
+	tail atomic.Uint64
 
 	// The producer's own.
+	_           cacheLine
 	staged      uint64
 	stagedBytes uint64 // of Data in [0, staged)
 	swept       mark   // as of the last sweep
+	publishes   uint64
 
-	starved atomic.Int32  // consumers that wait for an event
-	ready   chan struct{} // one token: there may be something to claim
-	full    atomic.Bool   // the producer waits for space
-	space   chan struct{} // one token: low may be able to move
+	_    cacheLine
+	next atomic.Uint64
+	_    cacheLine
+
+	// Seldom written and often looked at.
+	starved  atomic.Int32  // consumers that wait for an event
+	returns  atomic.Int32  // len(returned)
+	watchers atomic.Int32  // who waits for changed
+	full     atomic.Bool   // the producer waits for space
+	ready    chan struct{} // one token: there may be something to claim
+	space    chan struct{} // one token: low may be able to move
+	_        cacheLine
 
 	mu       sync.Mutex // held for a few instructions, never across a wait
 	low      mark
 	spares   []*segment    // to use again, a few
 	returned []returned    // handed out before, to be handed out again
-	returns  atomic.Int32  // len(returned)
 	pressed  chan struct{} // closed while the producer waits for space
-	watchers atomic.Int32  // who waits for changed
 	changed  chan struct{} // closed at an ack while there are watchers
 }
+
+// A cacheLine keeps apart what is written by different goroutines all the time: a
+// processor fetches a whole line again when any part of it was written by another.
+type cacheLine [64]byte
 
 // A mark is a position up to which everything is settled.
 type mark struct {
@@ -55,15 +69,15 @@ type mark struct {
 
 const (
 	segmentSize = 32
-	maxSpares   = 2 * handOver / segmentSize // what a fast feed has in use
+	spareLife   = 16 // publishes; one spare segment is given up in so many
 )
 
 type segment struct{ slots [segmentSize]slot }
 
 type slot struct {
 	state atomic.Uint64 // see stateOf
+	event bool          // false: only a position, settled from the start
 	ev    Event
-	event bool // false: only a position, settled from the start
 }
 
 // The states of a slot.
@@ -89,8 +103,9 @@ type returned struct {
 }
 
 func newWindow(maxEvents, maxBytes int) *window {
-	// One segment more than fits, because the ends are seldom aligned.
-	n := (maxEvents+segmentSize-1)/segmentSize + 1
+	// One segment more than fits, because the ends are seldom aligned. A power of two
+	// makes finding a segment cheap.
+	n := 1 << bits.Len(uint((maxEvents+segmentSize-1)/segmentSize))
 	return &window{
 		maxEvents: uint64(maxEvents),
 		maxBytes:  uint64(maxBytes),
@@ -103,7 +118,7 @@ func newWindow(maxEvents, maxBytes int) *window {
 }
 
 func (w *window) segment(seq uint64) *atomic.Pointer[segment] {
-	return &w.segments[seq/segmentSize%uint64(len(w.segments))]
+	return &w.segments[seq/segmentSize&uint64(len(w.segments)-1)]
 }
 
 // press says that the producer waits for space, and release that it no longer does.
@@ -142,18 +157,27 @@ func (w *window) hasRoom(size int) bool {
 	return held == 0 || held < w.maxEvents && w.stagedBytes-w.swept.bytes+uint64(size) <= w.maxBytes
 }
 
-// stage writes ev at the next position. With event false only ev.Token counts: the
-// position is settled from the start. Called by the producer, after fits.
-func (w *window) stage(ev *Event, event bool) {
-	seq := w.staged
-	p := w.segment(seq)
+// place returns where the next event is to be written, to be staged then or not. Called
+// by the producer.
+func (w *window) place() *Event {
+	return &w.nextSlot().ev
+}
+
+func (w *window) nextSlot() *slot {
+	p := w.segment(w.staged)
 	seg := p.Load()
 	if seg == nil {
 		seg = w.newSegment()
 		p.Store(seg)
 	}
-	s := &seg.slots[seq%segmentSize]
-	s.ev, s.event = *ev, event
+	return &seg.slots[w.staged%segmentSize]
+}
+
+// stage adds the event that was written at its place. With event false only its Token
+// counts: the position is settled from the start. Called by the producer, after fits.
+func (w *window) stage(event bool) {
+	s, seq := w.nextSlot(), w.staged
+	s.event = event
 	s.ev.slot, s.ev.seq, s.ev.try, s.ev.Attempt = s, seq, 1, 1
 	state := slotReady
 	if !event {
@@ -161,7 +185,7 @@ func (w *window) stage(ev *Event, event bool) {
 	}
 	s.state.Store(stateOf(seq, 1, state))
 	w.staged++
-	w.stagedBytes += uint64(len(ev.Data))
+	w.stagedBytes += uint64(len(s.ev.Data))
 }
 
 func (w *window) newSegment() *segment {
@@ -172,8 +196,19 @@ func (w *window) newSegment() *segment {
 		return new(segment)
 	}
 	seg := w.spares[last]
+	w.spares[last] = nil
 	w.spares = w.spares[:last]
 	return seg
+}
+
+// dropSpare lets the window become small again after a backlog.
+func (w *window) dropSpare() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last := len(w.spares) - 1; last > 0 {
+		w.spares[last] = nil
+		w.spares = w.spares[:last]
+	}
 }
 
 // unpublished returns how many positions are staged for the next publish.
@@ -189,20 +224,21 @@ func (w *window) publish() {
 		signal(w.ready)
 	}
 	w.swept = w.sweep()
+	if w.publishes++; w.publishes%spareLife == 0 {
+		w.dropSpare()
+	}
 }
 
-// claim takes the next event for a consumer; ok is false if there is none right now.
-func (w *window) claim() (ev Event, ok bool) {
-	if w.returns.Load() > 0 {
-		if ev, ok = w.claimReturned(time.Now()); ok {
-			w.passOn()
-			return ev, true
-		}
+// claim takes the next event for a consumer; it returns false if there is none right now.
+func (w *window) claim(ev *Event) bool {
+	if w.returns.Load() > 0 && w.claimReturned(ev, time.Now()) {
+		w.passOn()
+		return true
 	}
 	for {
 		seq := w.next.Load()
 		if seq >= w.tail.Load() {
-			return Event{}, false
+			return false
 		}
 		if !w.next.CompareAndSwap(seq, seq+1) {
 			continue
@@ -215,9 +251,9 @@ func (w *window) claim() (ev Event, ok bool) {
 		}
 		s := &seg.slots[seq%segmentSize]
 		if s.state.CompareAndSwap(stateOf(seq, 1, slotReady), stateOf(seq, 1, slotHanded)) {
-			ev = s.ev
+			*ev = s.ev
 			w.passOn()
-			return ev, true
+			return true
 		}
 	}
 }
@@ -230,7 +266,7 @@ func (w *window) passOn() {
 }
 
 // claimReturned takes the oldest returned event that is due.
-func (w *window) claimReturned(now time.Time) (ev Event, ok bool) {
+func (w *window) claimReturned(ev *Event, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	best := -1
@@ -240,15 +276,15 @@ func (w *window) claimReturned(now time.Time) (ev Event, ok bool) {
 		}
 	}
 	if best < 0 {
-		return Event{}, false
+		return false
 	}
-	ev = w.returned[best].ev
+	*ev = w.returned[best].ev
 	ev.try++
 	ev.Attempt = ev.try
 	ev.slot.state.Store(stateOf(ev.seq, ev.try, slotHanded))
 	w.returned = append(w.returned[:best], w.returned[best+1:]...)
 	w.returns.Store(int32(len(w.returned)))
-	return ev, true
+	return true
 }
 
 // giveBack makes an event that was handed out available again at due. It reports false
@@ -303,6 +339,7 @@ func (w *window) settle(ev Event) bool {
 func (w *window) sweep() mark {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var last *slot
 	for tail := w.tail.Load(); w.low.seq < tail; {
 		p := w.segment(w.low.seq)
 		seg := p.Load()
@@ -313,18 +350,30 @@ func (w *window) sweep() mark {
 		if s.event {
 			w.low.events++
 		}
-		w.low.token = s.ev.Token
 		w.low.bytes += uint64(len(s.ev.Data))
-		s.ev = Event{} // lets go of Data
+		s.ev.release()
+		last = s
 		w.low.seq++
 		if w.low.seq%segmentSize == 0 {
 			p.Store(nil)
-			if len(w.spares) < maxSpares {
-				w.spares = append(w.spares, seg)
-			}
+			w.spares = append(w.spares, seg)
 		}
 	}
+	if last != nil {
+		w.low.token = last.ev.Token
+	}
 	return w.low
+}
+
+// release lets go of what can be large; the rest is overwritten by the next event.
+func (e *Event) release() {
+	e.Data = nil
+	if e.Header != nil {
+		e.Header = nil
+	}
+	if e.settle != nil {
+		e.settle = nil
+	}
 }
 
 // settledTo returns the position behind the last settled event, whatever is before it.

@@ -17,14 +17,24 @@ func fill(t testing.TB, w *window, from, to int) {
 		if !w.fits(1) {
 			t.Fatalf("no room for event %d", i)
 		}
-		w.stage(&Event{Token: strconv.Itoa(i), Data: []byte{byte(i)}}, true)
+		put(w, Event{Token: strconv.Itoa(i), Data: []byte{byte(i)}}, true)
 	}
 	w.publish()
 }
 
+func put(w *window, ev Event, event bool) {
+	*w.place() = ev
+	w.stage(event)
+}
+
+func take(w *window) (ev Event, ok bool) {
+	ok = w.claim(&ev)
+	return ev, ok
+}
+
 func claimAll(w *window) (evs []Event) {
 	for {
-		ev, ok := w.claim()
+		ev, ok := take(w)
 		if !ok {
 			return evs
 		}
@@ -34,7 +44,7 @@ func claimAll(w *window) (evs []Event) {
 
 func TestLowMarkIsContiguous(t *testing.T) {
 	w := newWindow(100, 1000)
-	w.stage(&Event{Token: "start"}, false)
+	put(w, Event{Token: "start"}, false)
 	fill(t, w, 0, 70)
 	evs := claimAll(w)
 	if len(evs) != 70 {
@@ -88,12 +98,12 @@ func TestWindowIsBounded(t *testing.T) {
 		if !w.fits(1000) {
 			t.Fatal("an event larger than the bound must fit when it is alone")
 		}
-		w.stage(&Event{Data: make([]byte, 6)}, true)
+		put(w, Event{Data: make([]byte, 6)}, true)
 		w.publish()
 		if w.fits(5) || !w.fits(4) {
 			t.Fatal("want room for 4 bytes more and not for 5")
 		}
-		ev, _ := w.claim()
+		ev, _ := take(w)
 		w.settle(ev)
 		if !w.fits(10) {
 			t.Fatal("no room after everything was settled")
@@ -127,16 +137,16 @@ func TestReturnedEventComesAgain(t *testing.T) {
 func TestLateAckOfAReusedSlot(t *testing.T) {
 	w := newWindow(1, 10)
 	fill(t, w, 0, 1)
-	first, _ := w.claim()
+	first, _ := take(w)
 	w.settle(first)
 	n := len(w.segments) * segmentSize // until the same slot is in use again
 	for i := 1; i < n; i++ {
 		fill(t, w, i, i+1)
-		ev, _ := w.claim()
+		ev, _ := take(w)
 		w.settle(ev)
 	}
 	fill(t, w, n, n+1)
-	ev, ok := w.claim()
+	ev, ok := take(w)
 	if !ok || w.settle(first) {
 		t.Fatal("an ack that comes late settled another event")
 	}
@@ -181,7 +191,7 @@ func TestWindowUnderLoad(t *testing.T) {
 			last := -1
 			var hand []Event
 			for left.Load() > 0 {
-				ev, ok := w.claim()
+				ev, ok := take(w)
 				if ok {
 					n, _ := strconv.Atoi(ev.Token)
 					if ev.Attempt == 1 && n < last {
@@ -225,7 +235,7 @@ func TestWindowUnderLoad(t *testing.T) {
 			}
 			w.full.Store(false)
 		}
-		w.stage(&Event{Token: strconv.Itoa(i)}, true)
+		put(w, Event{Token: strconv.Itoa(i)}, true)
 		if i%7 == 0 {
 			w.publish()
 			check(w.sweep())
@@ -245,11 +255,11 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 	round := func() {
 		for range 100 {
 			w.fits(len(ev.Data))
-			w.stage(&ev, true)
+			put(w, ev, true)
 		}
 		w.publish()
 		for {
-			ev, ok := w.claim()
+			ev, ok := take(w)
 			if !ok {
 				break
 			}
@@ -271,11 +281,11 @@ func BenchmarkWindow(b *testing.B) {
 			for i := 0; i < b.N; i += batch {
 				for range batch {
 					w.fits(len(ev.Data))
-					w.stage(&ev, true)
+					put(w, ev, true)
 				}
 				w.publish()
 				for {
-					ev, ok := w.claim()
+					ev, ok := take(w)
 					if !ok {
 						break
 					}

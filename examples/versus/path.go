@@ -11,6 +11,7 @@ import (
 	ld "github.com/launchdarkly/eventsource"
 	r3labs "github.com/r3labs/sse/v2"
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 	tmaxmax "github.com/tmaxmax/go-sse"
 )
@@ -24,7 +25,10 @@ func subscribing(server string) []contest {
 	const line = 430
 	all := []contest{{"Subscribe NDJSON", line, ndjsonFeed(line).wire(), []entry{
 		{"steadfeed", func(n int, t *tally) error { return subscribe(address("ndjson", line, n), t) }},
-		{"bufio.Scanner", func(n int, t *tally) error { return getScanner(address("ndjson", line, n), t) }},
+		{"bufio.Scanner", func(n int, t *tally) error { return get(readScanner, address("ndjson", line, n), t) }},
+		{"Scanner, owned", func(n int, t *tally) error { return get(readScannerOwned, address("ndjson", line, n), t) }},
+		{"Reader", func(n int, t *tally) error { return get(readNDJSON, address("ndjson", line, n), t) }},
+		{"Reader, lent", func(n int, t *tally) error { return get(readNDJSONLent, address("ndjson", line, n), t) }},
 	}}}
 	for _, size := range sizes {
 		all = append(all, contest{"Subscribe SSE", size, sseFeed(size).wire(), []entry{
@@ -32,7 +36,7 @@ func subscribing(server string) []contest {
 			{"tmaxmax", func(n int, t *tally) error { return connectTmaxmax(address("sse", size, n), t) }},
 			{"r3labs", func(n int, t *tally) error { return subscribeR3labs(address("sse", size, n), t) }},
 			{"launchdarkly", func(n int, t *tally) error { return subscribeLaunchDarkly(address("sse", size, n), n, t) }},
-			{"openai-go", func(n int, t *tally) error { return getOpenAI(address("sse", size, n), t) }},
+			{"openai-go", func(n int, t *tally) error { return get(readOpenAI, address("sse", size, n), t) }},
 		}})
 	}
 	return all
@@ -52,24 +56,18 @@ func subscribe(url string, t *tally) error {
 	return sub.Close()
 }
 
-// getScanner and getOpenAI read one response and do not reconnect.
-func getScanner(url string, t *tally) error {
+// get reads one response and does not reconnect.
+func get(read func(io.Reader, *tally) error, url string, t *tally) error {
 	resp, err := http.Get(url)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	return readScanner(resp.Body, t)
+	return read(resp.Body, t)
 }
 
-func getOpenAI(url string, t *tally) error {
-	resp, err := http.Get(url)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	return readOpenAI(resp.Body, t)
-}
+func readNDJSON(r io.Reader, t *tally) error     { return readFrames(r, decode.NDJSON{}, t) }
+func readNDJSONLent(r io.Reader, t *tally) error { return readLent(r, decode.NDJSON{}, t) }
 
 func connectTmaxmax(url string, t *tally) error {
 	req, err := http.NewRequest(http.MethodGet, url, nil)

@@ -32,7 +32,7 @@ func sseContest(task string, size int, f *feed) contest {
 	return contest{task, size, f.wire(), []entry{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.SSE{}, t) }},
 		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.SSE{}, t) }},
-		{"openai-go", func(n int, t *tally) error { return readOpenAI(io.NopCloser(f.stream(n)), t) }},
+		{"openai-go", func(n int, t *tally) error { return readOpenAI(f.stream(n), t) }},
 		{"tmaxmax", func(n int, t *tally) error { return readTmaxmax(f.stream(n), t) }},
 		{"r3labs", func(n int, t *tally) error { return readR3labs(f.stream(n), t) }},
 		{"launchdarkly", func(n int, t *tally) error { return readLaunchDarkly(f.stream(n), t) }},
@@ -63,10 +63,10 @@ func readLent(r io.Reader, format decode.Format, t *tally) error {
 	return nil
 }
 
-func readOpenAI(body io.ReadCloser, t *tally) error {
+func readOpenAI(r io.Reader, t *tally) error {
 	d := ssestream.NewDecoder(&http.Response{
 		Header: http.Header{"Content-Type": {"text/event-stream"}},
-		Body:   body,
+		Body:   io.NopCloser(r),
 	})
 	for d.Next() {
 		data := d.Event().Data
