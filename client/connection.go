@@ -13,8 +13,15 @@ type connection struct {
 	*run
 	attempt int
 	ctx     context.Context // shadows the subscription's: Reconnect ends this one only
+	cancel  context.CancelCauseFunc
 
-	resuming bool // a token was presented
+	conn     transport.Conn
+	patience time.Duration // how long conn can do without a Read; 0: for ever
+	handover *handover     // to the connection that follows, if conn says when it is due
+	follows  bool          // this one was opened while its predecessor was still read
+
+	resuming bool          // a token was presented
+	took     time.Duration // to connect
 	opened   bool
 	events   int           // new events received
 	moved    bool          // the position, without an event, since the last publish
@@ -26,28 +33,48 @@ type connection struct {
 // without waiting, so that the consumer starts before a long read is through.
 const handOver = 256
 
+// newConnection returns one that is still to be opened.
+func (r *run) newConnection(ctx context.Context, attempt int) *connection {
+	c := &connection{run: r, attempt: attempt}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	return c
+}
+
 // play opens the connection and reads until it ends. It returns why it did.
 func (c *connection) play() error {
-	ctx, cancel := context.WithCancelCause(c.run.ctx)
-	defer cancel(nil)
-	c.ctx = ctx
+	defer c.cancel(nil)
 	select {
 	case <-c.redial: // it connects anyhow
 	default:
 	}
-	c.drop.Store(&cancel)
-	c.resuming = c.token != ""
-	c.dialing()
-	start := time.Now()
-	conn, err := c.transport.Open(ctx, c.token)
-	if err != nil {
-		return c.reason(err)
-	}
+	c.drop.Store(&c.cancel)
 	opened := time.Now()
-	c.live(opened.Sub(start))
-	err = c.read(conn)
+	if !c.follows {
+		c.stats.set(StateConnecting)
+		if err := c.open(c.token); err != nil {
+			return c.reason(err)
+		}
+		opened = time.Now()
+	}
+	c.live()
+	if p, ok := c.conn.(interface{ Patience() time.Duration }); ok {
+		c.patience = p.Patience()
+	}
+	c.awaitExpiry()
+	err := c.read(c.conn)
 	c.uptime = time.Since(opened)
 	return c.reason(err)
+}
+
+// open connects.
+func (c *connection) open(token string) (err error) {
+	c.resuming = token != ""
+	c.dialing()
+	start := time.Now()
+	if c.conn, err = c.transport.Open(c.ctx, token); err == nil {
+		c.took = time.Since(start)
+	}
+	return err
 }
 
 // reason prefers the cause of an ended context to what the transport made of it.
@@ -93,6 +120,7 @@ func (c *connection) read(conn transport.Conn) error {
 // publish hands over what the last read brought.
 func (c *connection) publish() {
 	c.window.publish()
+	c.handover.passed(c.token)
 	c.stats.received.Store(c.received)
 	if c.moved {
 		c.moved = false
@@ -149,11 +177,10 @@ func (c *connection) event(m *transport.Message) {
 	if ev.Token == "" {
 		ev.Token = c.token // it has none of its own
 	}
-	if ev.ID != "" && ev.settle == nil && !c.ids.add(ev.ID) {
+	if c.isDuplicate(ev) {
 		c.stats.duplicates.Add(1)
 		return
 	}
-	c.checkSequence(ev)
 	c.events++
 	if c.opts.Skip != nil && c.opts.Skip(*ev) {
 		c.stats.skipped.Add(1)
@@ -192,9 +219,17 @@ func (c *connection) waitForSpace(size int) error {
 	defer w.release()
 	c.stats.set(StateFull)
 	defer c.stats.set(StateLive)
+	var impatient <-chan time.Time
+	if c.patience > 0 {
+		timer := time.NewTimer(c.patience)
+		defer timer.Stop()
+		impatient = timer.C
+	}
 	for !w.fits(size) {
 		select {
 		case <-w.space:
+		case <-impatient:
+			return errParked
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
 		}
@@ -202,20 +237,37 @@ func (c *connection) waitForSpace(size int) error {
 	return nil
 }
 
-func (c *connection) checkSequence(ev *Event) {
+// isDuplicate tells whether the consumer has the event already, as far as its ID or its
+// number tells. A sender that waits for its acknowledgement repeats an event on purpose.
+func (c *connection) isDuplicate(ev *Event) bool {
+	overlapping := c.now.Before(c.overlapEnd)
+	if ev.ID != "" && ev.settle == nil {
+		if isNew := c.seen.add(ev.ID); !isNew && overlapping || !c.ids.add(ev.ID) {
+			return true
+		}
+	}
+	return c.isOld(ev, overlapping)
+}
+
+// isOld checks the event's number. One that skips is a gap.
+func (c *connection) isOld(ev *Event, overlapping bool) bool {
 	if c.opts.Sequence == nil {
-		return
+		return false
 	}
 	key, n, ok := c.opts.Sequence(*ev)
 	if !ok {
-		return
+		return false
 	}
 	last, known := c.sequences[key]
-	if known && n > last+1 {
+	switch {
+	case known && overlapping && n <= last:
+		return true
+	case known && n > last+1:
 		c.lose(Gap{Reason: transport.SequenceJump, From: c.token, Key: key, Missed: n - last - 1})
 	}
 	if c.sequences == nil {
 		c.sequences = make(map[string]uint64)
 	}
 	c.sequences[key] = n
+	return false
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
@@ -13,7 +12,6 @@ import (
 
 // dialing reports that an attempt begins.
 func (c *connection) dialing() {
-	c.stats.set(StateConnecting)
 	c.stats.attempts.Add(1)
 	if f := c.opts.Trace.Connecting; f != nil {
 		f(Attempt{Number: c.attempt, Resuming: c.resuming})
@@ -21,15 +19,15 @@ func (c *connection) dialing() {
 }
 
 // live reports that the connection is open.
-func (c *connection) live(took time.Duration) {
+func (c *connection) live() {
 	c.opened = true
 	c.stats.set(StateLive)
 	c.stats.connections.Add(1)
 	c.log.connected(c.attempt, c.resuming)
 	if f := c.opts.Trace.Connected; f != nil {
-		f(Attempt{Number: c.attempt, Resuming: c.resuming, Took: took})
+		f(Attempt{Number: c.attempt, Resuming: c.resuming, Took: c.took})
 	}
-	if c.hasConnected && !c.resuming && c.gap == nil {
+	if c.hasConnected && !c.resuming && !c.follows && c.gap == nil {
 		c.lose(Gap{Reason: transport.NoToken})
 	}
 	c.hasConnected = true

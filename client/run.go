@@ -22,7 +22,10 @@ type run struct {
 	now          time.Time     // when the last read returned that had to wait
 	received     uint64        // events read
 
-	ids       *recent           // of Options.Dedupe
+	ids        *recent   // of Options.Dedupe
+	seen       *recent   // for a handover; nil before a connection that may need one
+	overlapEnd time.Time // until when events may come a second time after a handover
+
 	sequences map[string]uint64 // last number of each key
 }
 
@@ -45,10 +48,16 @@ func (r *run) restore(stored record) {
 func (r *run) loop() {
 	r.ids = newRecent(r.opts.Dedupe)
 	backoff := r.opts.Retry.Start()
-	for attempt := 1; attempt > 0; {
-		c := &connection{run: r, attempt: attempt}
+	for c := r.newConnection(r.ctx, 1); c != nil; {
 		c.err = c.play()
-		attempt = r.judge(c, backoff)
+		if next := r.follow(c); next != nil {
+			r.disconnected(c, retry.Decision{})
+			c = next
+		} else if attempt := r.judge(c, backoff); attempt > 0 {
+			c = r.newConnection(r.ctx, attempt)
+		} else {
+			c = nil
+		}
 	}
 	r.stats.set(StateEnded)
 	r.log.ended(loopError(r.end))
@@ -77,6 +86,10 @@ func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
 	case c.err == errRedial:
 		r.disconnected(c, retry.Decision{})
 		return 1
+	case c.err == errParked:
+		r.disconnected(c, retry.Decision{})
+		r.park()
+		return 1
 	}
 	d := backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
 	if d.Class == retry.TokenRejected && r.token != "" {
@@ -90,6 +103,24 @@ func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
 	}
 	r.pause(d.Delay)
 	return d.Attempt + 1
+}
+
+// park waits until half of the buffer is free, so that the next connection is not parked
+// as soon as it is open.
+func (r *run) park() {
+	r.stats.set(StateFull)
+	w := r.window
+	w.press()
+	defer w.release()
+	for !w.isHalfFree() {
+		select {
+		case <-w.space:
+		case <-r.redial:
+			return
+		case <-r.ctx.Done():
+			return
+		}
+	}
 }
 
 // complete is the end of a feed that has ended in good order. A loss that no event is

@@ -152,6 +152,13 @@ func (w *window) fits(size int) bool {
 	return w.hasRoom(size)
 }
 
+// isHalfFree reports whether no more than half of what may be held is held. Called by the
+// producer.
+func (w *window) isHalfFree() bool {
+	w.swept = w.sweep()
+	return w.staged-w.swept.seq <= w.maxEvents/2 && w.stagedBytes-w.swept.bytes <= w.maxBytes/2
+}
+
 func (w *window) hasRoom(size int) bool {
 	held := w.staged - w.swept.seq
 	return held == 0 || held < w.maxEvents && w.stagedBytes-w.swept.bytes+uint64(size) <= w.maxBytes

@@ -1,0 +1,121 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A connection that knows that it will end (see transport.Conn) is replaced without a
+// hole: its successor is opened while it is still read. Where the feed has positions, the
+// successor starts from the last one published, and takes over as soon as it is open.
+// Where it has none, both are open for a while. What comes twice is dropped by its ID, or
+// by its number in Options.Sequence; what has neither is delivered twice.
+type handover struct {
+	from  *connection
+	ctx   context.Context        // of the successor
+	stop  context.CancelFunc     // gives it up
+	token atomic.Pointer[string] // where it is to start
+	once  sync.Once
+	group sync.WaitGroup
+	next  *connection // to be read after group.Wait
+}
+
+var (
+	errParked   = errors.New("client: the consumer is slower than the connection can wait for")
+	errReplaced = errors.New("client: the connection was replaced before its end")
+)
+
+const (
+	bothOpen      = time.Second      // how long both are read when there is no position
+	handoverRetry = 30 * time.Second // between attempts to open a successor
+	overlapIDs    = 4096             // remembered
+	overlapTime   = 10 * time.Second // for which a successor's events are compared with them
+)
+
+// awaitExpiry prepares the handover, if the connection will say when it is due.
+func (c *connection) awaitExpiry() {
+	expiring, ok := c.conn.(interface{ OnExpiring(func()) })
+	if !ok {
+		return
+	}
+	if c.seen == nil {
+		c.seen = newRecent(overlapIDs)
+	}
+	h := &handover{from: c}
+	h.ctx, h.stop = context.WithCancel(c.run.ctx)
+	c.handover = h
+	h.passed(c.token)
+	expiring.OnExpiring(func() {
+		h.once.Do(func() { h.group.Go(h.open) })
+	})
+}
+
+// passed takes note of the position that is published. A nil *handover needs none.
+func (h *handover) passed(token string) {
+	if h == nil {
+		return
+	}
+	if last := h.token.Load(); last == nil || *last != token {
+		h.token.Store(&token)
+	}
+}
+
+// open opens the successor and ends the connection that it replaces. It tries again for
+// as long as that one lasts.
+func (h *handover) open() {
+	old := h.from
+	for old.ctx.Err() == nil {
+		next := old.newConnection(h.ctx, 1)
+		next.follows = true
+		token := *h.token.Load()
+		if next.open(token) == nil {
+			h.next = next
+			if token == "" {
+				sleep(old.ctx, bothOpen)
+			}
+			old.cancel(errReplaced)
+			return
+		}
+		next.cancel(nil)
+		sleep(old.ctx, handoverRetry)
+	}
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// follow returns the connection to go on with after c, nil if none was opened in time.
+func (r *run) follow(c *connection) *connection {
+	h := c.handover
+	if h == nil {
+		return nil
+	}
+	over := r.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
+	if over {
+		h.stop()
+	}
+	h.once.Do(func() {}) // from now on it is too late
+	h.group.Wait()
+	switch {
+	case h.next == nil:
+		h.stop()
+		return nil
+	case over:
+		h.next.conn.Close()
+		return nil
+	}
+	r.overlapEnd = time.Now().Add(overlapTime)
+	return h.next
+}

@@ -1,0 +1,355 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A ticker is a feed that counts up, one event a tick from the moment it was made, and
+// can be read from any number that it has reached. Its connections know when they end.
+type ticker struct {
+	tick     time.Duration
+	start    time.Time
+	patience time.Duration
+	life     time.Duration // a connection ends itself; 0: it does not
+	warning  time.Duration // it says so this long before
+	live     bool          // there are no positions: a connection begins with a later event
+	bare     bool          // events have no ids
+	refuse   func(open int) error
+
+	mu    sync.Mutex
+	conns []*tickerConn
+	opens int
+}
+
+// lateTicks is how many events a new connection of a live feed misses.
+const lateTicks = 3
+
+func (t *ticker) Open(ctx context.Context, token string) (transport.Conn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opens++
+	if t.refuse != nil {
+		if err := t.refuse(t.opens); err != nil {
+			return nil, err
+		}
+	}
+	c := &tickerConn{ticker: t, token: token, opened: time.Now(), next: 1, closed: make(chan struct{})}
+	if n, err := strconv.Atoi(token); err == nil {
+		c.next = n + 1
+	} else if t.live {
+		c.next = int(time.Since(t.start)/t.tick) + 1 + lateTicks
+	}
+	if t.life > 0 {
+		c.life = time.AfterFunc(t.life, func() { c.end(errors.New("cut off")) })
+	}
+	t.conns = append(t.conns, c)
+	return c, nil
+}
+
+// open returns how many connections are open.
+func (t *ticker) open() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.conns {
+		select {
+		case <-c.closed:
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+type tickerConn struct {
+	*ticker
+	token   string
+	opened  time.Time
+	next    int
+	life    *time.Timer
+	replace *time.Timer
+	once    sync.Once
+	closed  chan struct{}
+	err     error
+}
+
+func (c *tickerConn) end(err error) {
+	c.once.Do(func() {
+		c.err = err
+		close(c.closed)
+	})
+}
+
+func (c *tickerConn) Read() (transport.Message, error) {
+	due := c.start.Add(time.Duration(c.next) * c.tick)
+	select {
+	case <-time.After(time.Until(due)):
+	case <-c.closed:
+		return transport.Message{}, c.err
+	}
+	n := strconv.Itoa(c.next)
+	c.next++
+	m := transport.Message{Data: []byte(n), More: time.Until(due.Add(c.tick)) <= 0}
+	if !c.bare && !c.ticker.live {
+		m.ID = n
+	}
+	return m, nil
+}
+
+func (c *tickerConn) Close() error {
+	c.end(errors.New("closed"))
+	if c.life != nil {
+		c.life.Stop()
+	}
+	if c.replace != nil {
+		c.replace.Stop()
+	}
+	return nil
+}
+
+func (c *tickerConn) Patience() time.Duration { return c.patience }
+
+func (c *tickerConn) OnExpiring(replace func()) {
+	if c.warning > 0 {
+		c.replace = time.AfterFunc(c.ticker.life-c.warning, replace)
+	}
+}
+
+// tickOf is the number of an event of a ticker.
+func tickOf(t *testing.T, ev client.Event) int {
+	t.Helper()
+	n, err := strconv.Atoi(string(ev.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A connection that cannot wait is given up while the consumer has enough to do, and
+// resumed when the consumer has worked off half of it.
+func TestParkedConnectionLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &ticker{tick: time.Second, start: time.Now(), patience: 10 * time.Second}
+		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Buffer: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		time.Sleep(17 * time.Second) // full after 8, and waited for 9 more
+		if feed.open() != 1 {
+			t.Fatalf("%d connections are open before patience is at an end", feed.open())
+		}
+		time.Sleep(3 * time.Second)
+		if feed.open() != 0 {
+			t.Fatalf("%d connections are open after patience is at an end", feed.open())
+		}
+		if s := sub.Stats(); s.State != client.StateFull {
+			t.Errorf("the state is %v, want full", s.State)
+		}
+		want := 1
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := tickOf(t, ev); n != want || ev.Gap != nil {
+				t.Fatalf("event %d with gap %v, want %d without one", n, ev.Gap, want)
+			}
+			if want == 3 {
+				synctest.Wait()
+				if feed.open() != 0 {
+					t.Error("reconnected to a buffer that is nearly full")
+				}
+			}
+			if want++; want > 100 {
+				break
+			}
+		}
+		if feed.opens != 2 || feed.conns[1].token != "8" {
+			t.Errorf("%d connections, the last from %q; want 2, the second from 8", feed.opens, feed.conns[len(feed.conns)-1].token)
+		}
+	})
+}
+
+// A parked connection of a feed without positions costs events, and says so.
+func TestParkedWithoutPositionIsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &ticker{tick: time.Second, start: time.Now(), patience: 10 * time.Second, live: true}
+		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Buffer: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		time.Sleep(time.Minute)
+		last := lateTicks
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := tickOf(t, ev)
+			if n > last+1 && ev.Gap == nil {
+				t.Fatalf("%d follows on %d without a gap", n, last)
+			}
+			if last = n; n > 70 {
+				break
+			}
+		}
+	})
+}
+
+func TestHandoverLeavesNoHole(t *testing.T) {
+	cases := map[string]struct {
+		live bool
+		opts client.Options
+	}{
+		"by position": {},
+		"by number, without positions": {live: true, opts: client.Options{
+			Sequence: func(ev client.Event) (string, uint64, bool) {
+				n, err := strconv.ParseUint(string(ev.Data), 10, 64)
+				return "", n, err == nil
+			},
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				feed := &ticker{
+					tick: 100 * time.Millisecond, start: time.Now(), live: c.live,
+					life: time.Minute, warning: 5 * time.Second,
+				}
+				var ends []error
+				opts := c.opts
+				opts.Trace = &client.Trace{
+					Disconnected: func(d client.Disconnect) { ends = append(ends, d.Err) },
+					Gap:          func(g client.Gap) { t.Errorf("a gap: %v", g) },
+				}
+				sub, err := client.Subscribe(t.Context(), feed, &opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, latest := 1, time.Duration(0)
+				if c.live {
+					want += lateTicks
+				}
+				for ev, err := range sub.Events() {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if n := tickOf(t, ev); n != want {
+						t.Fatalf("event %d, want %d", n, want)
+					}
+					latest = max(latest, time.Since(feed.start.Add(time.Duration(want)*feed.tick)))
+					if want++; want > 10*60*10 {
+						break
+					}
+				}
+				if n := feed.open(); n > 2 {
+					t.Errorf("%d connections are open", n)
+				}
+				if err := sub.Close(); err != nil || feed.open() != 0 {
+					t.Errorf("%v; %d connections are open after Close", err, feed.open())
+				}
+				if feed.opens != 11 {
+					t.Errorf("%d connections, want 11", feed.opens)
+				}
+				if latest > 0 {
+					t.Errorf("an event was late by %v", latest)
+				}
+				for _, err := range ends[:len(ends)-1] {
+					if err.Error() != "client: the connection was replaced before its end" {
+						t.Errorf("a connection ended with %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// While no successor can be opened the old connection stays in use, and its end is an
+// ordinary one.
+func TestHandoverThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10*time.Minute - 10*time.Second}
+		feed.refuse = func(open int) error {
+			if open > 1 && time.Since(feed.start) < time.Hour {
+				return errors.New("one is enough")
+			}
+			return nil
+		}
+		var ends []string
+		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{
+			Disconnected: func(d client.Disconnect) { ends = append(ends, d.Err.Error()) },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := tickOf(t, ev); n != want || ev.Gap != nil {
+				t.Fatalf("event %d with gap %v, want %d without one", n, ev.Gap, want)
+			}
+			if want++; want > 3700 {
+				break
+			}
+		}
+		if len(ends) != 1 || ends[0] != "cut off" {
+			t.Errorf("connections ended with %q, want one that was cut off", ends)
+		}
+		if want := 1 + 10*2 + 1; feed.opens != want {
+			t.Errorf("%d attempts, want %d", feed.opens, want)
+		}
+		sub.Close()
+	})
+}
+
+// The end of the subscription while a successor is being opened leaves nothing behind.
+func TestCloseDuringHandover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10 * time.Minute}}
+		sub, err := client.Subscribe(t.Context(), feed, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for range sub.Events() {
+			}
+		}()
+		time.Sleep(50*time.Minute + time.Second)
+		if !feed.waiting.Load() {
+			t.Fatal("no successor is being opened")
+		}
+		start := time.Now()
+		if err := sub.Close(); err != nil || time.Since(start) > 0 {
+			t.Errorf("Close took %v: %v", time.Since(start), err)
+		}
+		if feed.open() != 0 {
+			t.Errorf("%d connections are open", feed.open())
+		}
+	})
+}
+
+// slowOpen never finishes to open a second connection.
+type slowOpen struct {
+	ticker
+	waiting atomic.Bool
+}
+
+func (s *slowOpen) Open(ctx context.Context, token string) (transport.Conn, error) {
+	if token == "" {
+		return s.ticker.Open(ctx, token)
+	}
+	s.waiting.Store(true)
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
