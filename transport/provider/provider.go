@@ -1,10 +1,8 @@
-// Package provider describes the senders of webhooks as data: how each of them signs its
-// deliveries, names them, groups events in one, checks that a receiver is there, and what
-// it makes of an answer. Package transport receives with it, package mock sends with it.
 package provider
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,7 +62,8 @@ type Answers struct {
 }
 
 // A Provider is one sender. Presets such as GitHub return one that is complete but for
-// what only the user knows; every field may be changed before it is in use.
+// what only the user knows; every field may be changed before it is in use. A Provider of
+// one's own gets its secrets with SetSecrets.
 type Provider struct {
 	// Name appears in errors, such as "github". Required.
 	Name string
@@ -74,27 +73,26 @@ type Provider struct {
 
 	// Answers are what this sender understands. Default: as Answers says.
 	Answers Answers
+
+	// Scheme is how the sender proves that a delivery is its own. Required; Unsigned{} is
+	// for a sender that proves nothing.
+	Scheme Scheme
+
+	// ID is where the name of a delivery is. Default: it has none.
+	ID Source
+
+	// Payload is how the events are found in the body. Default: the body is one event.
+	Payload Payload
+
+	// Greeting answers a request that asks whether a receiver is here, before anything of
+	// it is verified: the answer must not depend on it further than that. ok is false for
+	// a request that is none. It may be called concurrently. Default: none is answered.
+	Greeting func(r *Request) (a *Answer, ok bool)
+
+	// Challenge answers a verified request that asks for more than a 2xx, or returns nil.
+	// It may change d, whose Events a mere handshake has none of. It may be called
+	// concurrently. Default: none does.
+	Challenge func(r *Request, d *Delivery) *Answer
+
+	keys atomic.Pointer[keys]
 }
-
-// Validate reports everything about the provider that cannot work, an empty secret above
-// all, joined into one error.
-func (p *Provider) Validate() error { return nil }
-
-// Greet answers a request that has no delivery in it: GET, HEAD and OPTIONS of a
-// handshake. ok is false if this sender never sends such a request.
-func (p *Provider) Greet(r *Request) (a *Answer, ok bool) { return nil, false }
-
-// Precheck refuses, from the header alone, what cannot be verified whatever the body is.
-// It is called before the body is read.
-func (p *Provider) Precheck(r *Request) error { return nil }
-
-// Receive verifies the request and takes it apart. Nothing of the body is parsed before
-// the signature has matched, except where the signature is inside of it. The error of one
-// that does not match has a method Forged() bool that returns true; any other error is a
-// request that cannot be read. Receive may be called from several goroutines at once.
-func (p *Provider) Receive(r *Request) (*Delivery, error) { return nil, nil }
-
-// Sign makes r a delivery of this sender, with the given delivery id and at r.Time: it
-// sets header, and body where the signature is inside of it. It is for senders under
-// test. It returns an error for a scheme whose private key the provider does not have.
-func (p *Provider) Sign(r *Request, id string) error { return nil }

@@ -1,0 +1,234 @@
+package provider
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"hash"
+	"strings"
+)
+
+// Algorithm is how a signature is made. The receiver chooses it, never the request.
+type Algorithm uint8
+
+const (
+	HMACSHA256 Algorithm = iota // RFC 2104 with SHA-256
+	HMACSHA384                  // with SHA-384
+	HMACSHA512                  // with SHA-512
+	HMACSHA1                    // with SHA-1, for senders that have nothing better
+	Ed25519                     // RFC 8032; a secret is the public key of 32 bytes, or a private key in PEM
+	ECDSA                       // P-256 with SHA-256, signatures in DER; a secret is the public key in SPKI, or a private key in PEM
+)
+
+func (a Algorithm) public() bool { return a == Ed25519 || a == ECDSA }
+
+func (a Algorithm) check() error {
+	if a > ECDSA {
+		return errors.New("Signature.Algorithm is none of this package")
+	}
+	return nil
+}
+
+func (a Algorithm) hash() func() hash.Hash {
+	switch a {
+	case HMACSHA384:
+		return sha512.New384
+	case HMACSHA512:
+		return sha512.New
+	case HMACSHA1:
+		return sha1.New
+	}
+	return sha256.New
+}
+
+// size returns the length of a signature, or 0 if it varies.
+func (a Algorithm) size() int {
+	switch a {
+	case Ed25519:
+		return ed25519.SignatureSize
+	case ECDSA:
+		return 0
+	}
+	return a.hash()().Size()
+}
+
+// key is a secret that can be used. Its methods may be called concurrently, each with its
+// own work.
+type key interface {
+	// made tells whether one of w's signatures is this key's.
+	made(w *work, t *template) bool
+	sign(w *work, t *template) ([]byte, error)
+}
+
+// key makes a key of a secret, the i-th of its signer. Errors do not quote it.
+func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
+	if a.public() && strings.HasPrefix(text, "-----BEGIN ") {
+		return a.fromPEM(text)
+	}
+	raw, err := e.key(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(raw) == 0:
+		return nil, errors.New("is empty")
+	case a == Ed25519:
+		return newEd25519(raw)
+	case a == ECDSA:
+		return newECDSA(raw)
+	}
+	return &hmacKey{i: i, hash: a.hash(), secret: raw}, nil
+}
+
+type mac = hash.Hash
+
+// hmacKey keeps a hash for each work: to reset one costs half of making it.
+type hmacKey struct {
+	i      int
+	hash   func() hash.Hash
+	secret []byte
+}
+
+func (k *hmacKey) sum(w *work, t *template) []byte {
+	if w.macs[k.i] == nil {
+		w.macs[k.i] = hmac.New(k.hash, k.secret)
+	}
+	h := w.macs[k.i]
+	h.Reset()
+	w.buf = w.append(w.buf[:0], t.before)
+	h.Write(w.buf)
+	h.Write(w.body)
+	w.buf = w.append(w.buf[:0], t.after)
+	h.Write(w.buf)
+	return h.Sum(w.sum[:0])
+}
+
+func (k *hmacKey) made(w *work, t *template) bool {
+	sum := k.sum(w, t)
+	for i := range w.n {
+		if hmac.Equal(sum, w.signature(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *hmacKey) sign(w *work, t *template) ([]byte, error) { return k.sum(w, t), nil }
+
+// whole is the message in one piece.
+func (w *work) whole(t *template) []byte {
+	w.buf = w.append(w.buf[:0], t.before)
+	w.buf = append(w.buf, w.body...)
+	w.buf = w.append(w.buf, t.after)
+	return w.buf
+}
+
+var (
+	errPublicKey = errors.New("is not a public key of this algorithm")
+	errNotSigner = errors.New("the provider has a public key only, and cannot sign")
+)
+
+// fromPEM takes a private key in PKCS #8 (RFC 5958), or a public one in SPKI (RFC 5280).
+func (a Algorithm) fromPEM(text string) (key, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("is not in PEM")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		parsed, err = x509.ParsePKIXPublicKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, errPublicKey
+	}
+	switch k := parsed.(type) {
+	case ed25519.PrivateKey:
+		return a.only(Ed25519, &ed25519Key{public: k.Public().(ed25519.PublicKey), private: k})
+	case ed25519.PublicKey:
+		return a.only(Ed25519, &ed25519Key{public: k})
+	case *ecdsa.PrivateKey:
+		return a.only(ECDSA, &ecdsaKey{public: &k.PublicKey, private: k})
+	case *ecdsa.PublicKey:
+		return a.only(ECDSA, &ecdsaKey{public: k})
+	}
+	return nil, errPublicKey
+}
+
+func (a Algorithm) only(want Algorithm, k key) (key, error) {
+	if e, ok := k.(*ecdsaKey); a != want || ok && e.public.Curve != elliptic.P256() {
+		return nil, errPublicKey
+	}
+	return k, nil
+}
+
+type ed25519Key struct {
+	public  ed25519.PublicKey
+	private ed25519.PrivateKey // nil if it is not ours
+}
+
+func newEd25519(raw []byte) (key, error) {
+	if len(raw) != ed25519.PublicKeySize {
+		return nil, errPublicKey
+	}
+	return &ed25519Key{public: raw}, nil
+}
+
+func (k *ed25519Key) made(w *work, t *template) bool {
+	text := w.whole(t)
+	for i := range w.n {
+		if ed25519.Verify(k.public, text, w.signature(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *ed25519Key) sign(w *work, t *template) ([]byte, error) {
+	if k.private == nil {
+		return nil, errNotSigner
+	}
+	return ed25519.Sign(k.private, w.whole(t)), nil
+}
+
+type ecdsaKey struct {
+	public  *ecdsa.PublicKey
+	private *ecdsa.PrivateKey
+}
+
+func newECDSA(spki []byte) (key, error) {
+	parsed, err := x509.ParsePKIXPublicKey(spki)
+	if err != nil {
+		return nil, errPublicKey
+	}
+	public, ok := parsed.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, errPublicKey
+	}
+	return ECDSA.only(ECDSA, &ecdsaKey{public: public})
+}
+
+func (k *ecdsaKey) made(w *work, t *template) bool {
+	sum := sha256.Sum256(w.whole(t))
+	for i := range w.n {
+		if ecdsa.VerifyASN1(k.public, sum[:], w.signature(i)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *ecdsaKey) sign(w *work, t *template) ([]byte, error) {
+	if k.private == nil {
+		return nil, errNotSigner
+	}
+	sum := sha256.Sum256(w.whole(t))
+	return k.private.Sign(rand.Reader, sum[:], crypto.SHA256)
+}

@@ -1,0 +1,44 @@
+package provider
+
+import "fmt"
+
+// A refusal is a request that is not taken. Its text holds neither secrets nor anything
+// that an expected signature could be learnt from.
+type refusal struct {
+	provider, reason string
+	forged           bool
+}
+
+func (e *refusal) Error() string {
+	if e.provider == "" {
+		return "provider: " + e.reason
+	}
+	return "provider: " + e.provider + ": " + e.reason
+}
+
+// Forged tells whether the request was not sent, or not now, by who knows the secret.
+func (e *refusal) Forged() bool { return e.forged }
+
+// forged is every way in which a proof can fail, staleness included: whoever tries to
+// forge a request shall not learn how far he came.
+func forged() error { return &refusal{reason: "the proof of the sender does not match", forged: true} }
+
+func malformed(format string, args ...any) error {
+	return &refusal{reason: fmt.Sprintf(format, args...)}
+}
+
+func isForged(err error) bool {
+	r, ok := err.(*refusal)
+	return ok && r.forged
+}
+
+// named puts the provider's name into an error.
+func (p *Provider) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	if r, ok := err.(*refusal); ok {
+		return &refusal{provider: p.Name, reason: r.reason, forged: r.forged}
+	}
+	return fmt.Errorf("provider: %s: %w", p.Name, err)
+}

@@ -1,0 +1,68 @@
+package provider
+
+import (
+	"net/http"
+	"strings"
+)
+
+// maxSignatures bounds the work that one header can ask for; maxEntries what may be
+// around them.
+const (
+	maxSignatures = 16
+	maxEntries    = 32
+)
+
+// one returns the value of a header that decides about a request. It must be there, and
+// on one line: of two lines, even if they say the same, another program may take the other.
+// name is in canonical form.
+func one(h http.Header, name string) (string, error) {
+	lines := h[name]
+	if len(lines) > 1 {
+		return "", malformed("more than one %s", name)
+	}
+	if len(lines) == 0 || lines[0] == "" {
+		return "", malformed("no %s", name)
+	}
+	return lines[0], nil
+}
+
+// entries cuts the line of a signature header into w's signatures, and the timestamp if
+// it is among them. What begins with neither prefix is passed over in a list, for that is
+// how senders add to it, and refused if it is all there is.
+func (s *signer) entries(line string, w *work) (stamp string, err error) {
+	w.n = 0
+	for n := 0; ; n++ {
+		entry, rest, more := line, "", false
+		if s.Separator != "" {
+			entry, rest, more = strings.Cut(line, s.Separator)
+		}
+		if at, ok := s.cutStamp(entry); ok {
+			if stamp != "" || at == "" {
+				return "", malformed("not one timestamp in %s", s.Header)
+			}
+			stamp = at
+		} else if text, ok := strings.CutPrefix(entry, s.Prefix); ok {
+			if !w.add(text, s.Encoding, s.size) {
+				return "", malformed("%s is malformed", s.Header)
+			}
+		}
+		if !more {
+			break
+		}
+		if n == maxEntries {
+			return "", malformed("%s has too many entries", s.Header)
+		}
+		line = rest
+	}
+	if w.n == 0 {
+		return "", malformed("no signature in %s", s.Header)
+	}
+	return stamp, nil
+}
+
+func (s *signer) cutStamp(entry string) (string, bool) {
+	if s.Timestamp.Prefix == "" {
+		return "", false
+	}
+	return strings.CutPrefix(entry, s.Timestamp.Prefix)
+}

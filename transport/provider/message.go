@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// message is what a signature can be made of.
+type message struct {
+	id, stamp, method, url string
+	body                   []byte
+}
+
+// template is the order in which a message is signed.
+type template struct{ before, after []part } // the body
+
+// part is text, or the field that its name stands for.
+type part struct{ text, field string }
+
+func parseTemplate(s string) (t template, err error) {
+	parts := &t.before
+	bodies := 0
+	for s != "" {
+		text, rest, found := strings.Cut(s, "{")
+		if text != "" {
+			*parts = append(*parts, part{text: text})
+		}
+		if !found {
+			break
+		}
+		name, rest, closed := strings.Cut(rest, "}")
+		switch {
+		case !closed:
+			return t, errors.New("Signed: a brace is not closed")
+		case name == "body":
+			parts = &t.after
+			bodies++
+		case name == "id" || name == "ts" || name == "method" || name == "url":
+			*parts = append(*parts, part{field: name})
+		default:
+			return t, fmt.Errorf("Signed: no field is named {%s}", name)
+		}
+		s = rest
+	}
+	if bodies != 1 {
+		return t, errors.New("Signed must name {body} once")
+	}
+	return t, nil
+}
+
+func (t *template) names(field string) bool {
+	for _, parts := range [][]part{t.before, t.after} {
+		for _, p := range parts {
+			if p.field == field {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ambiguous tells whether an id could end elsewhere than where it does: "a" then ".b", or
+// "a." then "b", would be signed alike.
+func (t *template) ambiguous(id string) bool {
+	for _, parts := range [][]part{t.before, t.after} {
+		for i, p := range parts {
+			if p.field == "id" && i+1 < len(parts) && parts[i+1].text != "" {
+				return strings.Contains(id, parts[i+1].text)
+			}
+		}
+	}
+	return false
+}
+
+func (m *message) append(buf []byte, parts []part) []byte {
+	for _, p := range parts {
+		switch p.field {
+		case "id":
+			buf = append(buf, m.id...)
+		case "ts":
+			buf = append(buf, m.stamp...)
+		case "method":
+			buf = append(buf, m.method...)
+		case "url":
+			buf = append(buf, m.url...)
+		default:
+			buf = append(buf, p.text...)
+		}
+	}
+	return buf
+}

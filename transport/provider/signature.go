@@ -1,0 +1,268 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net/textproto"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+// Signature is the scheme of most senders: a header with one signature, or several, of
+// the body and of what is sent with it. The header may occur once only, and every
+// signature in it must be well-formed; at most 16 are tried.
+type Signature struct {
+	Algorithm Algorithm // default HMACSHA256
+
+	Header    string   // that has the signature. Required
+	Prefix    string   // before the signature, such as "sha256="
+	Separator string   // between the entries of a list, of which only those with Prefix count; default: it is no list
+	Encoding  Encoding // of the signature: Hex or Base64. Default Hex
+
+	Key       Encoding // of the secrets. Default Text for an HMAC, Base64 for public keys
+	KeyPrefix string   // what the sender writes before a secret, which is not part of it, such as "whsec_"
+
+	// Signed is what is signed: text, and the fields {body}, {id}, {ts}, {method} and
+	// {url}. Default "{body}".
+	Signed string
+
+	ID        string    // the header that {id} is in
+	Timestamp Timestamp // when it was signed, {ts}. Default: it has none, and does not expire
+
+	urls func(string) []string // the writings of the URL that are tried
+}
+
+// signer is a Signature with its keys.
+type signer struct {
+	Signature
+	template
+	keys  []key
+	size  int   // of a signature in bytes, 0 if it varies
+	index []int // of the keys, among the secrets of the provider
+	works sync.Pool
+	slots chan struct{} // for checks that cost more than the rest of the request; nil: they do not
+}
+
+// work is what one verification needs, kept for the next one.
+type work struct {
+	message
+	buf  []byte
+	macs []mac // by key
+	sum  [maxSignature]byte
+	sigs [maxSignatures][maxSignature]byte
+	lens [maxSignatures]int
+	n    int
+}
+
+func (s Signature) bind(secrets []string) (verifier, error) {
+	if len(secrets) == 0 {
+		return nil, errNoSecrets
+	}
+	index := make([]int, len(secrets))
+	for i := range index {
+		index[i] = i
+	}
+	return s.signer(secrets, index)
+}
+
+func (s Signature) signer(secrets []string, index []int) (*signer, error) {
+	b := &signer{Signature: s, index: index, size: s.Algorithm.size()}
+	if err := b.complete(); err != nil {
+		return nil, err
+	}
+	for i, text := range secrets {
+		k, err := b.Algorithm.key(i, strings.TrimPrefix(text, b.KeyPrefix), b.Key)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d %w", index[i], err)
+		}
+		b.keys = append(b.keys, k)
+	}
+	if b.Algorithm.public() {
+		b.slots = make(chan struct{}, runtime.GOMAXPROCS(0))
+	}
+	b.works.New = func() any { return &work{macs: make([]mac, len(b.keys))} }
+	return b, nil
+}
+
+// complete fills in the defaults, and reports what cannot work.
+func (s *signer) complete() (err error) {
+	var errs []error
+	if s.Header == "" {
+		errs = append(errs, errors.New("Signature.Header is empty"))
+	}
+	if s.Encoding == Text {
+		s.Encoding = Hex
+	}
+	if s.Algorithm.public() && s.Key == Text {
+		s.Key = Base64
+	}
+	if s.Signed == "" {
+		s.Signed = "{body}"
+	}
+	if s.template, err = parseTemplate(s.Signed); err != nil {
+		errs = append(errs, err)
+	}
+	if s.names("id") != (s.ID != "") {
+		errs = append(errs, errors.New("Signature.ID is the header that {id} is in: set both or neither"))
+	}
+	if signed := s.Timestamp.Header != "" || s.Timestamp.Prefix != ""; s.names("ts") != signed {
+		errs = append(errs, errors.New("Signature.Timestamp is where {ts} is: set both or neither"))
+	}
+	s.Header, s.ID = textproto.CanonicalMIMEHeaderKey(s.Header), textproto.CanonicalMIMEHeaderKey(s.ID)
+	return errors.Join(append(errs, s.Timestamp.complete(), s.Algorithm.check())...)
+}
+
+func (s *signer) proof() Proof { return ProofBody }
+
+func (s *signer) covers(at Source) bool {
+	return at.Header != "" && textproto.CanonicalMIMEHeaderKey(at.Header) == s.ID
+}
+
+func (s *signer) precheck(r *Request) error {
+	w := s.works.Get().(*work)
+	defer s.works.Put(w)
+	return s.read(w, r)
+}
+
+func (s *signer) verify(r *Request) (int, error) {
+	w := s.works.Get().(*work)
+	defer s.put(w)
+	if err := s.read(w, r); err != nil {
+		return -1, err
+	}
+	w.body = r.Body
+	i := s.match(w, r.URL)
+	if i < 0 {
+		return -1, forged()
+	}
+	if s.Timestamp.Path != "" {
+		if err := s.Timestamp.inBody(r.Body, r.now()); err != nil {
+			return -1, err
+		}
+	}
+	return s.index[i], nil
+}
+
+// put keeps w, but nothing of the request and no buffer that one long body has made.
+func (s *signer) put(w *work) {
+	w.message = message{}
+	if cap(w.buf) > 64<<10 {
+		w.buf = nil
+	}
+	s.works.Put(w)
+}
+
+// read takes from the header what the signature is made of.
+func (s *signer) read(w *work, r *Request) error {
+	line, err := one(r.Header, s.Header)
+	if err != nil {
+		return err
+	}
+	if w.stamp, err = s.entries(line, w); err != nil {
+		return err
+	}
+	if s.Timestamp.Header != "" {
+		if w.stamp, err = one(r.Header, s.Timestamp.Header); err != nil {
+			return err
+		}
+	}
+	if s.names("ts") {
+		if err = s.Timestamp.check(w.stamp, r.now()); err != nil {
+			return err
+		}
+	}
+	if s.ID != "" {
+		if w.id, err = one(r.Header, s.ID); err != nil {
+			return err
+		}
+		if s.ambiguous(w.id) {
+			return malformed("%s is malformed", s.ID)
+		}
+	}
+	w.method = r.Method
+	return nil
+}
+
+// match returns which key has made one of w's signatures, or -1.
+func (s *signer) match(w *work, url string) int {
+	if s.slots != nil {
+		s.slots <- struct{}{}
+		defer func() { <-s.slots }()
+	}
+	if s.urls == nil {
+		w.url = url
+		return s.tryKeys(w)
+	}
+	for _, w.url = range s.urls(url) {
+		if i := s.tryKeys(w); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *signer) tryKeys(w *work) int {
+	for i, k := range s.keys {
+		if k.made(w, &s.template) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *signer) sign(r *Request, id string) error {
+	w := s.works.Get().(*work)
+	defer s.put(w)
+	w.message = message{id: id, method: r.Method, url: r.URL}
+	if s.ID != "" {
+		r.Header.Set(s.ID, id)
+	}
+	if s.names("ts") {
+		w.stamp = s.Timestamp.format(r.now())
+	}
+	if s.Timestamp.Path != "" {
+		r.Body = setField(r.Body, s.Timestamp.Path, s.Timestamp.format(r.now()))
+	}
+	w.body = r.Body
+	raw, err := s.keys[0].sign(w, &s.template)
+	if err != nil {
+		return err
+	}
+	line := s.Prefix + s.Encoding.encode(raw)
+	switch {
+	case s.Timestamp.Header != "":
+		r.Header.Set(s.Timestamp.Header, w.stamp)
+	case s.Timestamp.Prefix != "":
+		line = s.Timestamp.Prefix + w.stamp + s.Separator + line
+	}
+	r.Header.Set(s.Header, line)
+	return nil
+}
+
+// setField writes a number into a JSON object, as its first field: of two with the same
+// name, the first counts.
+func setField(body []byte, name, number string) []byte {
+	text := strings.TrimLeft(string(body), " \t\r\n")
+	rest, ok := strings.CutPrefix(text, "{")
+	if !ok {
+		return body
+	}
+	if !strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), "}") {
+		rest = "," + rest
+	}
+	return []byte(`{"` + name + `":` + number + rest)
+}
+
+// add decodes a signature; size is what it must have, 0 if that varies.
+func (w *work) add(text string, e Encoding, size int) bool {
+	if w.n == maxSignatures {
+		return false
+	}
+	n, ok := e.decode(w.sigs[w.n][:], text)
+	w.lens[w.n] = n
+	w.n++
+	return ok && n > 0 && (size == 0 || n == size)
+}
+
+func (w *work) signature(i int) []byte { return w.sigs[i][:w.lens[i]] }

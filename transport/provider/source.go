@@ -1,0 +1,44 @@
+package provider
+
+import (
+	"net/url"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A Source is where a value of a delivery or of an event is found. At most one of its
+// fields is set; a value that is not there is empty.
+type Source struct {
+	Header string   // of the request; or
+	Path   []string // gjson paths in the payload, of which the first that leads to something counts; or
+	Form   []string // fields of a form body, likewise
+}
+
+// in returns the value of a request with the given payload, which was verified.
+func (s *Source) in(r *Request, payload []byte) string {
+	switch {
+	case s.Header != "":
+		return r.Header.Get(s.Header)
+	case len(s.Form) > 0:
+		return s.inForm(payload)
+	}
+	for _, path := range s.Path {
+		if v := decode.Field(path)(payload); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func (s *Source) inForm(payload []byte) string {
+	form, err := url.ParseQuery(string(payload))
+	if err != nil {
+		return ""
+	}
+	for _, name := range s.Form {
+		if v := form.Get(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,109 @@
+package provider
+
+import (
+	"errors"
+	"net/textproto"
+	"strconv"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A Timestamp says when a delivery was signed, and how old it may be. It is taken as it
+// is written: what another writing of the same time would be signed as, does not count.
+type Timestamp struct {
+	Header string // that carries it; or
+	Prefix string // what is before it in the list of the signature's header, such as "t="; or
+	Path   string // gjson path of it in the body
+
+	// Unit is what a number counts since 1970: time.Second or time.Millisecond.
+	// Default time.Second.
+	Unit time.Duration
+
+	// Layout is how it is written if it is no number, as in package time.
+	Layout string
+
+	// Tolerance is how much it may be in the past and in the future. Default 5 minutes;
+	// negative means any.
+	Tolerance time.Duration
+}
+
+func (t Timestamp) exists() bool { return t.Header != "" || t.Prefix != "" || t.Path != "" }
+
+func (t *Timestamp) complete() error {
+	if t.Unit == 0 {
+		t.Unit = time.Second
+	}
+	if t.Unit != time.Second && t.Unit != time.Millisecond {
+		return errors.New("Timestamp.Unit must be time.Second or time.Millisecond")
+	}
+	if t.Tolerance == 0 {
+		t.Tolerance = 5 * time.Minute
+	}
+	t.Header = textproto.CanonicalMIMEHeaderKey(t.Header)
+	return nil
+}
+
+// check refuses a text that is not a time, and a time that is too far from now.
+func (t *Timestamp) check(text string, now time.Time) error {
+	at, ok := t.parse(text)
+	if !ok {
+		return malformed("the timestamp is malformed")
+	}
+	if off := now.Sub(at).Abs(); t.Tolerance >= 0 && off > t.Tolerance {
+		return forged()
+	}
+	return nil
+}
+
+func (t *Timestamp) parse(text string) (time.Time, bool) {
+	if t.Layout != "" {
+		at, err := time.Parse(t.Layout, text)
+		return at, err == nil
+	}
+	most, least := 11, 1
+	if t.Unit == time.Millisecond {
+		most, least = 13, 13
+	}
+	if len(text) < least || len(text) > most || text[0] == '0' {
+		return time.Time{}, false
+	}
+	var n int64
+	for i := 0; i < len(text); i++ {
+		if text[i] < '0' || text[i] > '9' {
+			return time.Time{}, false
+		}
+		n = 10*n + int64(text[i]-'0')
+	}
+	if t.Unit == time.Millisecond {
+		return time.UnixMilli(n), true
+	}
+	return time.Unix(n, 0), true
+}
+
+func (t *Timestamp) format(at time.Time) string {
+	switch {
+	case t.Layout != "":
+		return at.UTC().Format(t.Layout)
+	case t.Unit == time.Millisecond:
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+	return strconv.FormatInt(at.Unix(), 10)
+}
+
+// inBody checks the time of a body that was verified.
+func (t *Timestamp) inBody(body []byte, now time.Time) error {
+	text := decode.Field(t.Path)(body)
+	if text == "" {
+		return malformed("no %s in the body", t.Path)
+	}
+	return t.check(text, now)
+}
+
+// now is when r was received.
+func (r *Request) now() time.Time {
+	if r.Time.IsZero() {
+		return time.Now()
+	}
+	return r.Time
+}

@@ -1,0 +1,119 @@
+package provider_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// A vector is a delivery with its signature, from the source that it names.
+type vector struct {
+	Name, Provider, Method, URL, Secret, Body, Timestamp string
+
+	TimestampUnit    string `json:"timestamp_unit"`
+	PublicKey        string `json:"public_key"`
+	DeliveryID       string `json:"delivery_id"`
+	ExpectedResponse string `json:"expected_response"`
+	Headers          map[string]string
+}
+
+// request is the delivery, received when it was sent.
+func (v *vector) request() *provider.Request {
+	r := &provider.Request{
+		Method: v.Method, URL: v.URL, Header: http.Header{}, Body: []byte(v.Body), Time: time.Unix(1, 0),
+	}
+	if r.Method == "" {
+		r.Method = http.MethodPost
+	}
+	for name, value := range v.Headers {
+		r.Header.Set(name, value)
+	}
+	n, _ := strconv.ParseInt(v.Timestamp, 10, 64)
+	if v.TimestampUnit == "ms" {
+		r.Time = time.UnixMilli(n)
+	} else if n > 0 {
+		r.Time = time.Unix(n, 0)
+	}
+	return r
+}
+
+func (v *vector) key() string { return v.Secret + v.PublicKey }
+
+func vectors(t testing.TB) map[string]vector {
+	t.Helper()
+	data, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []vector
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]vector{}
+	for _, v := range list {
+		byName[v.Name] = v
+	}
+	return byName
+}
+
+// generic is a sender of nothing but a signature in hex.
+func generic(s provider.Signature) func(...string) *provider.Provider {
+	return func(secrets ...string) *provider.Provider {
+		p := &provider.Provider{Name: "generic", Scheme: s}
+		if err := p.SetSecrets(secrets...); err != nil {
+			panic(err)
+		}
+		return p
+	}
+}
+
+// receivers are what takes each vector.
+var receivers = map[string]func(...string) *provider.Provider{
+	"github-sha256-docs":  provider.GitHub,
+	"standardwebhooks-v1": provider.StandardWebhooks, "standardwebhooks-v1a": provider.StandardWebhooks,
+	"slack-slash-command": provider.Slack,
+	"stripe-v1":           provider.Stripe,
+	"github-form-sha1": generic(provider.Signature{
+		Algorithm: provider.HMACSHA1, Header: "X-Hub-Signature", Prefix: "sha1=",
+	}),
+	"generic-hex-sha512": generic(provider.Signature{Algorithm: provider.HMACSHA512, Header: "X-Convoy-Signature"}),
+	"generic-hex-sha1":   generic(provider.Signature{Algorithm: provider.HMACSHA1, Header: "X-Signature"}),
+	"generic-hex-sha256": generic(provider.Signature{Header: "X-Signature"}),
+}
+
+func TestVectors(t *testing.T) {
+	all := vectors(t)
+	for name, v := range all {
+		newProvider, ok := receivers[name]
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			p, r := newProvider("c0ffee00c0ffee00", v.key()), v.request()
+			if v.PublicKey != "" {
+				p = newProvider(v.key())
+			}
+			if err := p.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Precheck(r); err != nil {
+				t.Errorf("precheck: %v", err)
+			}
+			d, err := p.Receive(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := len(v.key()) - len(v.PublicKey); d.Key != min(want, 1) {
+				t.Errorf("key %d", d.Key)
+			}
+			if v.DeliveryID != "" && (d.ID != v.DeliveryID || !d.Signed) {
+				t.Errorf("id %q, signed %t", d.ID, d.Signed)
+			}
+		})
+	}
+}
