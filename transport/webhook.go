@@ -1,0 +1,274 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+const (
+	defaultMaxBody   = 1 << 20
+	defaultBuffer    = 256
+	defaultDedupe    = 1 << 16
+	defaultDedupeFor = 72 * time.Hour
+	defaultDeadline  = 10 * time.Second
+)
+
+// Webhook is a feed that others push: signed POSTs become events, and each POST is
+// answered once its events are acknowledged. Mount it as a http.Handler in any mux, or set
+// Addr to give it a listener of its own; either way it is the transport of one
+// subscription. Use it as *Webhook and do not change it once it is in use. ServeHTTP may
+// be called from any goroutine; only one Conn is open at a time.
+//
+// # Delivery
+//
+// A sender gets a 2xx only for what was acknowledged ([AckHandled]), or taken into the
+// consumer's buffer ([AckQueued]). A refusal (Nack), a full buffer, a Conn that is being
+// closed, and no Conn at all are 503 with a Retry-After of a few seconds at random, the
+// last three before the body is read. What is not acknowledged within the provider's
+// Deadline is answered as that sender needs it, Answers.Late, and the event stays with the
+// consumer: when the sender repeats it, that request waits for the same acknowledgement.
+//
+// A delivery of several events becomes as many messages, acknowledged one by one and
+// answered when all are: one refusal makes the answer a refusal. When the sender repeats
+// it, those that were acknowledged are passed over.
+//
+// A delivery that was acknowledged is answered with a 2xx when it comes again, and brings
+// no event. It is known by its id, and by its body too where the signature does not cover
+// the id; without an id it is known by its body, for five minutes. This memory is bounded,
+// see Dedupe, and gone after a restart.
+//
+// # Security
+//
+// Nothing is parsed before the signature has matched, and the bytes that were verified are
+// the bytes that are delivered. The body is limited before anything is computed, and so is
+// the time that it may take. What is refused leaves nothing behind. A panic of the provider's
+// is answered with 500. [Message].Header is a copy of the request's header, without what
+// authenticates the sender, cookies, and what belongs to the connection; of the query
+// nothing becomes an event. It names in Steadfeed-Provider the Name of the provider, in
+// Steadfeed-Proof what was proven ("body", "metadata", "bearer" or "none"), and in
+// Steadfeed-Key which of several secrets has matched, from 0; whatever the sender has
+// put there is replaced.
+//
+// The server that Addr starts is bounded in the time and size of headers, in idle time and
+// in connections. In a mux that is the mux's server's part; set its ReadHeaderTimeout.
+type Webhook struct {
+	// Provider is the one sender, on whatever path. Required, unless Providers is set.
+	Provider *provider.Provider
+
+	// Providers are the senders by the path of the request, such as "/hooks/github",
+	// which must match exactly. Any other path is 404. Instead of Provider.
+	Providers map[string]*provider.Provider
+
+	// URL is where the senders believe they send to, without query: scheme, host and
+	// path; with Providers, only what comes before their paths. Senders that sign it need
+	// it. Default: requests are verified by their path alone.
+	URL string
+
+	// Ack says what a 2xx means. Default AckHandled.
+	Ack AckMode
+
+	// MaxBody is the most bytes of a body, as they are sent. A larger one is 413. GitHub,
+	// for one, sends up to 25 MiB. Default 1 MiB.
+	MaxBody int
+
+	// Buffer is how many deliveries may wait for Conn.Read at most, of at most 8 MiB or
+	// one alone. Default 256.
+	Buffer int
+
+	// Dedupe is how many acknowledged deliveries of each provider are remembered, and
+	// DedupeFor for how long; the oldest go first. Negative: none; each delivery is then
+	// delivered, also while its first one is in hand. Switch it off for a sender that
+	// gives no ids and says different things with equal bodies. Default 65,536 and 72 h.
+	Dedupe    int
+	DedupeFor time.Duration
+
+	// OnRefused is told of each request that did not get a 2xx, once that is sent. It is
+	// called from ServeHTTP, and a forger may make it be called often. Default none.
+	OnRefused func(*RefusedError)
+
+	// Addr makes Open listen on "host:port", and Close end it: new requests are 503 then,
+	// and those in hand are waited for, less than a second. Default: no listener;
+	// ServeHTTP is called by a server of the user's.
+	Addr string
+
+	// Listener is used instead of Addr, for one Conn, which closes it. Default none.
+	Listener net.Listener
+
+	// TLS is the configuration of the own listener, with a certificate in it, and
+	// ClientAuth for mutual TLS. Default: no TLS.
+	TLS *tls.Config
+
+	conn atomic.Pointer[webhookConn] // the one that is open
+
+	mu      sync.Mutex         // held for a few instructions, never across a wait
+	ledgers map[string]*ledger // by path; they outlive a Conn
+	slab    slab
+	free    sync.Pool // of *exchange
+}
+
+// AckMode says when a sender is told that its delivery was received.
+type AckMode uint8
+
+const (
+	// AckHandled answers when the events are acknowledged. A crash before that makes
+	// the sender repeat them.
+	AckHandled AckMode = iota
+
+	// AckQueued answers when the events are in the consumer's buffer: sooner, but a crash
+	// loses what was answered and not yet worked off. The sender no longer hears of
+	// a refusal; the consumer's own redelivery takes its place.
+	AckQueued
+)
+
+// Validate reports every option that cannot work, joined into one error.
+// Open refuses to start with the same error.
+func (w *Webhook) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("Webhook."+field+": "+format, args...))
+	}
+	w.validateProviders(bad)
+	if err := checkPublicURL(w.URL); err != nil {
+		bad("URL", "%w", err)
+	}
+	if w.Ack > AckQueued {
+		bad("Ack", "no such value: %d", w.Ack)
+	}
+	if w.MaxBody < 0 {
+		bad("MaxBody", "%d is negative", w.MaxBody)
+	}
+	if w.Buffer < 0 {
+		bad("Buffer", "%d is negative", w.Buffer)
+	}
+	w.validateListener(bad)
+	return errors.Join(errs...)
+}
+
+func (w *Webhook) validateProviders(bad func(field, format string, args ...any)) {
+	if w.Provider == nil && len(w.Providers) == 0 {
+		bad("Provider", "is required, or Providers")
+	}
+	if w.Provider != nil {
+		if len(w.Providers) > 0 {
+			bad("Providers", "cannot be set together with Provider")
+		}
+		for _, err := range parts(w.Provider.Validate()) {
+			bad("Provider", "%w", err)
+		}
+	}
+	for path, p := range w.Providers {
+		field := fmt.Sprintf("Providers[%q]", path)
+		if path == "" || path[0] != '/' {
+			bad(field, "a path starts with a slash")
+		}
+		if p == nil {
+			bad(field, "is nil")
+			continue
+		}
+		for _, err := range parts(p.Validate()) {
+			bad(field, "%w", err)
+		}
+	}
+}
+
+func (w *Webhook) validateListener(bad func(field, format string, args ...any)) {
+	if w.Addr != "" {
+		if _, _, err := net.SplitHostPort(w.Addr); err != nil {
+			bad("Addr", "want host:port")
+		}
+		if w.Listener != nil {
+			bad("Listener", "cannot be set together with Addr")
+		}
+	}
+	switch {
+	case w.TLS == nil:
+	case w.Addr == "" && w.Listener == nil:
+		bad("TLS", "is for Addr or Listener; without them the TLS is that of the server around")
+	case len(w.TLS.Certificates) == 0 && w.TLS.GetCertificate == nil && w.TLS.GetConfigForClient == nil:
+		bad("TLS", "has no certificate")
+	}
+}
+
+// checkPublicURL does not return the error of url.Parse, which would show the URL.
+func checkPublicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("want scheme://host/path, without user, query and fragment")
+	}
+	return nil
+}
+
+// parts turns what errors.Join joined back into a list.
+func parts(err error) []error {
+	var joined interface{ Unwrap() []error }
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &joined):
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// provider returns who sends to a path, or nil.
+func (w *Webhook) provider(path string) *provider.Provider {
+	if w.Provider != nil {
+		return w.Provider
+	}
+	return w.Providers[path]
+}
+
+func deadlineOf(p *provider.Provider) time.Duration {
+	return orDefault(max(p.Deadline, 0), defaultDeadline)
+}
+
+// A RefusedError is a request that did not get a 2xx. Its text has nothing of the request.
+type RefusedError struct {
+	Provider string // Name of the provider
+	Status   int    // what was answered
+	Err      error  // why
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("transport: a delivery of %s was answered %s: %v", e.Provider, status(e.Status), e.Err)
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// StatusCode returns Status.
+func (e *RefusedError) StatusCode() int { return e.Status }
+
+// Why a request is refused, where the provider does not say.
+var (
+	errNoConn   = errors.New("nobody is subscribed")
+	errDraining = errors.New("the connection is being closed")
+	errFull     = errors.New("the buffer is full")
+	errNacked   = errors.New("the consumer has refused it")
+	errLate     = errors.New("not acknowledged in time")
+	errGone     = errors.New("the sender has gone before the acknowledgement")
+	errTooLarge = errors.New("the body is larger than MaxBody")
+	errSlow     = errors.New("the body did not come in time")
+	errBody     = errors.New("the body broke off")
+	errCoding   = errors.New("the body has a content coding")
+	errMethod   = errors.New("the method is not POST")
+	errPanic    = errors.New("the provider has panicked")
+)
+
+// ensure that a Webhook is both.
+var (
+	_ http.Handler = (*Webhook)(nil)
+	_ Transport    = (*Webhook)(nil)
+)

@@ -1,0 +1,126 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// The Retry-After of a refusal is between these, at random, so that those who are refused
+// together do not come back together.
+const (
+	minRetryAfter = 5 * time.Second
+	maxRetryAfter = 15 * time.Second
+)
+
+// drainTime is how long the server may take to read what is left of a request that is
+// refused before its body.
+const drainTime = 5 * time.Second
+
+// accept answers a delivery that is safe.
+func (x *exchange) accept(d *provider.Delivery) {
+	if d.Answer != nil {
+		x.answer(d.Answer, http.StatusOK)
+		return
+	}
+	x.answer(&x.from.Answers.Accepted, http.StatusNoContent)
+}
+
+// acceptAgain answers a delivery that was safe before.
+func (x *exchange) acceptAgain(d *provider.Delivery) {
+	if a := &x.from.Answers.Duplicate; !isZero(a) {
+		x.answer(a, http.StatusOK)
+		return
+	}
+	x.accept(d)
+}
+
+func isZero(a *provider.Answer) bool { return a.Status == 0 && a.Header == nil && a.Body == nil }
+
+// verdict is the answer to a request that the provider does not take.
+func (x *exchange) verdict(err error) (*provider.Answer, int, error) {
+	var forged interface{ Forged() bool }
+	if errors.As(err, &forged) && forged.Forged() {
+		return &x.from.Answers.Forged, http.StatusUnauthorized, err
+	}
+	if err == errCoding {
+		return &provider.Answer{}, http.StatusUnsupportedMediaType, err
+	}
+	return &x.from.Answers.Malformed, http.StatusBadRequest, err
+}
+
+// refuseUnread is refuse for a request whose body is still to come.
+func (x *exchange) refuseUnread(a *provider.Answer, status int, err error) {
+	if x.r.ContentLength != 0 {
+		http.NewResponseController(x.rw).SetReadDeadline(time.Now().Add(drainTime))
+	}
+	x.refuse(a, status, err)
+}
+
+// refuseBody is refuse for a request whose body cannot be had. What is left of it is not
+// read.
+func (x *exchange) refuseBody(err error) {
+	status := http.StatusBadRequest
+	switch {
+	case errors.Is(err, errTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, errSlow):
+		status = http.StatusRequestTimeout
+	}
+	x.rw.Header().Set("Connection", "close")
+	x.refuse(&provider.Answer{}, status, err)
+}
+
+// refuse answers with a, or with status if a does not say, and tells the user why.
+func (x *exchange) refuse(a *provider.Answer, status int, err error) {
+	status = x.answer(a, status)
+	if f := x.hook.OnRefused; f != nil && status/100 != 2 {
+		f(&RefusedError{Provider: x.from.Name, Status: status, Err: err})
+	}
+}
+
+// answer returns the status that it sent.
+func (x *exchange) answer(a *provider.Answer, status int) int {
+	x.answered = true
+	if a.Status != 0 {
+		status = a.Status
+	}
+	h := x.rw.Header()
+	for name, values := range a.Header {
+		h[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+	}
+	if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) && h["Retry-After"] == nil {
+		h.Set("Retry-After", comeBack())
+	}
+	if len(a.Body) > 0 {
+		if h["Content-Type"] == nil {
+			h.Set("Content-Type", "text/plain; charset=utf-8")
+		}
+		h.Set("X-Content-Type-Options", "nosniff")
+	}
+	x.rw.WriteHeader(status)
+	if len(a.Body) > 0 {
+		x.rw.Write(a.Body)
+	}
+	return status
+}
+
+// comeBack is a Retry-After, in whole seconds (RFC 9110, section 10.2.3).
+func comeBack() string {
+	least, most := int(minRetryAfter/time.Second), int(maxRetryAfter/time.Second)
+	return strconv.Itoa(least + rand.IntN(most-least+1))
+}
+
+// panicked says of a panic only what cannot be of the request.
+func panicked(v any) error {
+	if err, ok := v.(runtime.Error); ok {
+		return fmt.Errorf("%w: %v", errPanic, err)
+	}
+	return errPanic
+}

@@ -1,0 +1,187 @@
+package transport
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// A delivery is what one request brought, from its verification until it is settled. It
+// outlives the request when that is answered too late. Webhook.mu guards it.
+type delivery struct {
+	conn   *webhookConn
+	ledger *ledger
+	key    deliveryKey
+	id     string
+	events []provider.Event
+	header http.Header
+	size   int // of the body
+
+	taken   int    // events that Read has brought, or passed over
+	pending int    // events that are not settled
+	fates   []fate // of each event of a batch; nil for a single one
+	refused bool   // at least one was
+	over    bool   // it is off the books: those who wait were told
+
+	waiting       *exchange // those who are to be told, linked by exchange.next
+	before, after *delivery // in deliveryList
+}
+
+// fate is what became of an event.
+type fate uint8
+
+const (
+	open fate = iota
+	acknowledged
+	refused
+)
+
+// newDelivery makes what was verified a delivery that can be enqueued.
+func newDelivery(l *ledger, k deliveryKey, r *provider.Delivery, size int) *delivery {
+	d := &delivery{ledger: l, key: k, id: r.ID, events: r.Events, size: size, pending: len(r.Events)}
+	if d.pending > 1 {
+		d.fates = make([]fate, d.pending)
+	}
+	return d
+}
+
+// passOver skips the events of a batch that were acknowledged when it came before. It
+// reports whether any is left.
+func (d *delivery) passOver(now time.Time) bool {
+	for i := range d.fates {
+		if d.ledger.has(d.ledger.item(d.key, i, d.events[i].ID), now) {
+			d.fates[i] = acknowledged
+			d.pending--
+		}
+	}
+	d.skip()
+	return d.pending > 0
+}
+
+func (d *delivery) skip() {
+	for d.fates != nil && d.taken < len(d.fates) && d.fates[d.taken] == acknowledged {
+		d.taken++
+	}
+}
+
+func (d *delivery) hasMore() bool { return d.taken < len(d.events) }
+
+// take returns the next event as a message.
+func (d *delivery) take() Message {
+	i := d.taken
+	d.taken++
+	d.skip()
+	e := &d.events[i]
+	m := Message{Kind: decode.Data, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header}
+	if d.hasMore() {
+		d.header = d.header.Clone()
+	} else {
+		d.header = nil
+	}
+	if m.ID == "" && d.id != "" {
+		m.ID = d.id
+		if len(d.events) > 1 {
+			m.ID += "." + strconv.Itoa(i)
+		}
+	}
+	e.Data = nil // the receiver's own
+	if d.conn.hook.Ack == AckHandled {
+		m.Settle = func(err error) { d.settle(i, err) }
+	}
+	return m
+}
+
+// settle is Message.Settle of event i.
+func (d *delivery) settle(i int, err error) {
+	d.conn.hook.mu.Lock()
+	defer d.conn.hook.mu.Unlock()
+	if d.pending == 0 || d.fates != nil && d.fates[i] != open {
+		return
+	}
+	fate := acknowledged
+	if err != nil {
+		fate, d.refused = refused, true
+	}
+	if d.fates != nil {
+		d.fates[i] = fate
+	}
+	if d.over && fate == acknowledged {
+		d.rememberEvent(i, time.Now())
+	}
+	if d.pending--; d.pending == 0 {
+		d.finish()
+	}
+}
+
+// finish is called when the consumer is done with every event. A delivery that was given
+// up before is remembered all the same: the sender is going to repeat it.
+func (d *delivery) finish() {
+	d.pending = 0
+	if d.refused {
+		d.leave(errNacked)
+		return
+	}
+	d.ledger.remember(d.key, time.Now())
+	d.leave(nil)
+}
+
+// release gives the delivery up because the Conn ends.
+func (d *delivery) release() { d.leave(errDraining) }
+
+// leave takes the delivery off the books and tells who waits for it. err is nil when it is
+// acknowledged; otherwise its id is free again, and what is acknowledged of a batch is
+// remembered.
+func (d *delivery) leave(err error) {
+	if d.over {
+		return
+	}
+	d.over = true
+	d.conn.live.remove(d)
+	d.ledger.free(d)
+	if err != nil {
+		now := time.Now()
+		for i, fate := range d.fates {
+			if fate == acknowledged {
+				d.rememberEvent(i, now)
+			}
+		}
+	}
+	d.tell(err)
+	d.conn.checkIdle()
+}
+
+func (d *delivery) rememberEvent(i int, now time.Time) {
+	if d.fates != nil {
+		d.ledger.remember(d.ledger.item(d.key, i, d.events[i].ID), now)
+	}
+}
+
+// tell wakes everyone who waits for the delivery.
+func (d *delivery) tell(err error) {
+	for x := d.waiting; x != nil; {
+		next := x.next
+		x.next, x.waits = nil, nil
+		x.tell(err)
+		x = next
+	}
+	d.waiting = nil
+}
+
+// await makes x one of those who are told.
+func (d *delivery) await(x *exchange) {
+	x.waits, x.next = d, d.waiting
+	d.waiting = x
+}
+
+// desert makes x no longer one of them.
+func (d *delivery) desert(x *exchange) {
+	for p := &d.waiting; *p != nil; p = &(*p).next {
+		if *p == x {
+			*p, x.next, x.waits = x.next, nil, nil
+			return
+		}
+	}
+}

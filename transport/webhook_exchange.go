@@ -1,0 +1,262 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// An exchange is one request, from its header to its answer. It is used again for another
+// one afterwards.
+type exchange struct {
+	hook  *Webhook
+	rw    http.ResponseWriter
+	r     *http.Request
+	from  *provider.Provider
+	req   provider.Request // the provider's view of r
+	timer *time.Timer      // calls expire at the provider's deadline
+
+	// Guarded by Webhook.mu.
+	waits *delivery // which will tell
+	next  *exchange // that waits for the same
+	err   error     // why it was not acknowledged, once waits has told
+
+	woken    chan struct{} // one token: waits has told, or the deadline is over
+	answered bool
+
+	mu      sync.Mutex // held for a few instructions
+	phase   phase
+	expired bool
+}
+
+// phase is what the deadline interrupts.
+type phase uint8
+
+const (
+	working phase = iota
+	reading
+	waiting
+)
+
+// ServeHTTP answers a sender. A request with another method than POST is a handshake, or
+// 405. It returns once the request is answered, at the provider's Deadline at the latest.
+func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	p := w.provider(r.URL.Path)
+	if p == nil {
+		http.Error(rw, "not found", http.StatusNotFound)
+		return
+	}
+	x, _ := w.free.Get().(*exchange)
+	if x == nil {
+		x = &exchange{hook: w, woken: make(chan struct{}, 1)}
+	}
+	x.rw, x.r, x.from = rw, r, p
+	defer x.end()
+	x.serve()
+}
+
+// serve takes the request as far as it goes. What is cheap to refuse comes first.
+func (x *exchange) serve() {
+	conn := x.hook.conn.Load()
+	if err := conn.refuses(); err != nil {
+		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
+		return
+	}
+	route := conn.route(x.r)
+	x.req = provider.Request{Method: x.r.Method, URL: route.publicURL(x.r), Header: x.r.Header, Time: time.Now()}
+	if x.r.Method != http.MethodPost {
+		x.greet()
+		return
+	}
+	if err := x.precheck(); err != nil {
+		x.refuseUnread(x.verdict(err))
+		return
+	}
+	x.start(deadlineOf(x.from))
+	if err := x.read(); err != nil {
+		x.refuseBody(err)
+		return
+	}
+	d, err := x.from.Receive(&x.req)
+	if err != nil {
+		x.hook.giveBack(x.req.Body)
+		x.refuse(x.verdict(err))
+		return
+	}
+	x.deliver(conn, route, d)
+}
+
+// precheck refuses by the header alone. A content coding is not undone: what it hides
+// would have to be unpacked before anyone knows whether it is worth it.
+func (x *exchange) precheck() error {
+	if coding := x.r.Header["Content-Encoding"]; len(coding) > 0 && (len(coding) > 1 || !strings.EqualFold(coding[0], "identity")) {
+		x.rw.Header().Set("Accept-Encoding", "identity")
+		return errCoding
+	}
+	return x.from.Precheck(&x.req)
+}
+
+// greet answers what is no delivery.
+func (x *exchange) greet() {
+	a, ok := x.from.Greet(&x.req)
+	if ok && a != nil {
+		x.answer(a, http.StatusNoContent)
+		return
+	}
+	x.rw.Header().Set("Allow", http.MethodPost)
+	x.refuseUnread(&provider.Answer{}, http.StatusMethodNotAllowed, errMethod)
+}
+
+// deliver brings what was verified to the consumer and answers when that is done.
+func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery) {
+	if len(r.Events) == 0 {
+		x.accept(r)
+		return
+	}
+	d := newDelivery(route.ledger, route.ledger.key(r.ID, r.Signed, x.req.Body), r, len(x.req.Body))
+	d.header = metadata(x.r.Header, x.from, r)
+	isNew, err := x.hand(conn, d)
+	if !isNew {
+		x.hook.giveBack(x.req.Body)
+	}
+	if err == nil {
+		err = x.wait()
+	}
+	late := errors.Is(err, errLate) || errors.Is(err, errGone)
+	switch {
+	case err == nil && isNew:
+		x.accept(r)
+	case err == nil:
+		x.acceptAgain(r)
+	case late:
+		x.refuse(&x.from.Answers.Late, http.StatusServiceUnavailable, err)
+	default:
+		x.refuse(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
+	}
+}
+
+// hand enqueues a delivery, or joins those who wait for the same one. It reports whether
+// the delivery is on its way.
+func (x *exchange) hand(conn *webhookConn, d *delivery) (isNew bool, err error) {
+	x.hook.mu.Lock()
+	defer x.hook.mu.Unlock()
+	x.err = nil
+	if d.ledger.has(d.key, x.req.Time) || !d.passOver(x.req.Time) {
+		return false, nil
+	}
+	if first := d.ledger.claim(d); first != nil {
+		first.await(x)
+		return false, nil
+	}
+	if err := conn.enqueue(d); err != nil {
+		d.ledger.free(d)
+		return false, err
+	}
+	d.await(x)
+	return true, nil
+}
+
+// wait returns nil once what x waits for, if anything, is acknowledged.
+func (x *exchange) wait() error {
+	x.enter(waiting)
+	for {
+		var err error
+		x.hook.mu.Lock()
+		told := x.waits == nil
+		if told {
+			err = x.err
+		} else if err = x.over(); err != nil {
+			x.waits.desert(x)
+		}
+		x.hook.mu.Unlock()
+		if told || err != nil {
+			x.enter(working)
+			return err
+		}
+		select {
+		case <-x.woken:
+		case <-x.r.Context().Done():
+		}
+	}
+}
+
+// over returns why there is no use in waiting any longer.
+func (x *exchange) over() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.expired:
+		return errLate
+	case x.r.Context().Err() != nil:
+		return errGone
+	}
+	return nil
+}
+
+// tell ends the waiting. Its caller holds Webhook.mu.
+func (x *exchange) tell(err error) {
+	x.err = err
+	x.wake()
+}
+
+func (x *exchange) wake() {
+	select {
+	case x.woken <- struct{}{}:
+	default:
+	}
+}
+
+// start sets the deadline.
+func (x *exchange) start(d time.Duration) {
+	if x.timer == nil {
+		x.timer = time.AfterFunc(d, x.expire)
+	} else {
+		x.timer.Reset(d)
+	}
+}
+
+// expire is called at the deadline.
+func (x *exchange) expire() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.expired = true
+	switch x.phase {
+	case reading:
+		http.NewResponseController(x.rw).SetReadDeadline(time.Now())
+	case waiting:
+		x.wake()
+	}
+}
+
+// enter changes what the deadline interrupts, and reports whether it is over.
+func (x *exchange) enter(p phase) (expired bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.phase = p
+	return x.expired
+}
+
+// end contains a panic and lets x be used again.
+func (x *exchange) end() {
+	v := recover()
+	if v != nil && (x.answered || v == http.ErrAbortHandler) {
+		panic(v) // the server's, or the user's own
+	}
+	if v != nil {
+		x.refuse(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
+	}
+	if v != nil || x.timer != nil && !x.timer.Stop() {
+		return // expire may still be called
+	}
+	select {
+	case <-x.woken:
+	default:
+	}
+	x.rw, x.r, x.from, x.req = nil, nil, nil, provider.Request{}
+	x.answered, x.expired, x.phase = false, false, working
+	x.hook.free.Put(x)
+}

@@ -1,0 +1,128 @@
+package transport
+
+import (
+	"hash/maphash"
+	"time"
+)
+
+// A ledger knows the deliveries of one provider that are in hand, and those that were
+// acknowledged. Its caller holds Webhook.mu.
+type ledger struct {
+	most  int           // acknowledged deliveries to remember; 0: it knows nothing
+	life  time.Duration // for how long
+	seeds [2]maphash.Seed
+	inUse map[deliveryKey]*delivery
+	done  map[deliveryKey]time.Time // until when
+	order []doneEntry               // as they were added, from first
+	first int
+}
+
+type doneEntry struct {
+	key   deliveryKey
+	until time.Time
+}
+
+// deliveryKey tells deliveries apart: by two hashes each, of seeds that nobody outside
+// knows, so that no two can be made to collide.
+type deliveryKey struct {
+	id   [2]uint64 // zero: it has none
+	body [2]uint64 // zero: the id is signed
+}
+
+// bodyLife is how long a delivery without an id is known by its body: as long as a
+// signature is usually good for. A body that comes again later may be news.
+const bodyLife = 5 * time.Minute
+
+func newLedger(most int, life time.Duration) *ledger {
+	return &ledger{
+		most: max(most, 0), life: life,
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		inUse: make(map[deliveryKey]*delivery),
+		done:  make(map[deliveryKey]time.Time),
+	}
+}
+
+// key needs no lock.
+func (l *ledger) key(id string, signed bool, body []byte) (k deliveryKey) {
+	if l.most == 0 {
+		return k
+	}
+	for i, seed := range l.seeds {
+		if id != "" {
+			k.id[i] = maphash.String(seed, id)
+		}
+		if id == "" || !signed {
+			k.body[i] = maphash.Bytes(seed, body)
+		}
+	}
+	return k
+}
+
+// item is the key of one event of a delivery.
+func (l *ledger) item(k deliveryKey, index int, id string) deliveryKey {
+	if id != "" {
+		index = -1 // wherever it is next time
+	}
+	type part struct {
+		of    deliveryKey
+		index int
+		id    string
+	}
+	for i, seed := range l.seeds {
+		k.id[i] = maphash.Comparable(seed, part{k, index, id})
+	}
+	return k
+}
+
+// claim puts a delivery in use, unless one of the same key is already: that one is
+// returned then.
+func (l *ledger) claim(d *delivery) *delivery {
+	if l.most == 0 {
+		return nil
+	}
+	if first := l.inUse[d.key]; first != nil {
+		return first
+	}
+	l.inUse[d.key] = d
+	return nil
+}
+
+// free is the opposite of claim.
+func (l *ledger) free(d *delivery) {
+	if l.inUse[d.key] == d {
+		delete(l.inUse, d.key)
+	}
+}
+
+// has tells whether a delivery was acknowledged.
+func (l *ledger) has(k deliveryKey, now time.Time) bool {
+	until, ok := l.done[k]
+	return ok && now.Before(until)
+}
+
+// remember takes note that a delivery was acknowledged.
+func (l *ledger) remember(k deliveryKey, now time.Time) {
+	if l.most == 0 {
+		return
+	}
+	until := now.Add(l.life)
+	if k.id == [2]uint64{} {
+		until = now.Add(min(l.life, bodyLife))
+	}
+	l.done[k] = until
+	l.order = append(l.order, doneEntry{k, until})
+	for len(l.order)-l.first > l.most || !now.Before(l.order[l.first].until) {
+		l.forgetFirst()
+	}
+}
+
+func (l *ledger) forgetFirst() {
+	e := &l.order[l.first]
+	if l.done[e.key].Equal(e.until) { // else it was added again since
+		delete(l.done, e.key)
+	}
+	if l.first++; l.first > len(l.order)/2 {
+		l.order = l.order[:copy(l.order, l.order[l.first:])]
+		l.first = 0
+	}
+}

@@ -1,0 +1,86 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The limits of the own listener.
+const (
+	serverHeaderTimeout = 10 * time.Second
+	serverIdleTimeout   = 2 * time.Minute
+	serverMaxHeader     = 64 << 10
+	serverMaxConns      = 16384
+)
+
+// webhookServer is the own listener of a Webhook. One that is nil has nothing to do.
+type webhookServer struct {
+	http   http.Server
+	served chan struct{} // closed when Serve has returned
+}
+
+// listen starts the server, if there is to be one.
+func (c *webhookConn) listen(ctx context.Context) error {
+	w := c.hook
+	l := w.Listener
+	if l == nil {
+		if w.Addr == "" {
+			return nil
+		}
+		var err error
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", w.Addr); err != nil {
+			return &failed{"listen", err}
+		}
+	}
+	s := &webhookServer{served: make(chan struct{})}
+	s.http = http.Server{
+		Handler: w, TLSConfig: w.TLS,
+		ReadHeaderTimeout: serverHeaderTimeout,
+		IdleTimeout:       serverIdleTimeout,
+		WriteTimeout:      w.longestDeadline() + serverHeaderTimeout,
+		MaxHeaderBytes:    serverMaxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	c.server = s
+	go func() {
+		defer close(s.served)
+		c.end(&failed{"serve", s.serve(newLimitedListener(l, serverMaxConns))})
+	}()
+	return nil
+}
+
+func (s *webhookServer) serve(l net.Listener) error {
+	defer l.Close()
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(l, "", "")
+	}
+	return s.http.Serve(l)
+}
+
+// shut brings answers out that are on their way, as far as that is quick, and ends the
+// listener and all connections.
+func (s *webhookServer) shut() {
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+	<-s.served
+}
+
+func (w *Webhook) longestDeadline() (d time.Duration) {
+	if w.Provider != nil {
+		return deadlineOf(w.Provider)
+	}
+	for _, p := range w.Providers {
+		d = max(d, deadlineOf(p))
+	}
+	return d
+}

@@ -1,0 +1,232 @@
+package transport_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
+
+// newHook returns a Webhook for Standard Webhooks.
+func newHook() *transport.Webhook {
+	return &transport.Webhook{Provider: provider.StandardWebhooks(secret)}
+}
+
+// openHook opens w until the end of the test.
+func openHook(t testing.TB, w *transport.Webhook) transport.Conn {
+	t.Helper()
+	conn, err := w.Open(t.Context(), "")
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// sign returns a delivery of p as it comes in at a server.
+func sign(t testing.TB, p *provider.Provider, id, body string) *http.Request {
+	t.Helper()
+	d := provider.Request{Method: http.MethodPost, URL: "/", Header: http.Header{}, Body: []byte(body), Time: time.Now()}
+	if err := p.Sign(&d, id); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Body))
+	maps.Copy(r.Header, d.Header)
+	return r
+}
+
+// post has w answer r on a goroutine of its own.
+func post(w *transport.Webhook, r *http.Request) <-chan *http.Response {
+	answers := make(chan *http.Response, 1)
+	go func() {
+		rec := httptest.NewRecorder()
+		w.ServeHTTP(rec, r)
+		answers <- rec.Result()
+	}()
+	return answers
+}
+
+// take reads the next event.
+func take(t testing.TB, conn transport.Conn, data string) transport.Message {
+	t.Helper()
+	m := read(t, conn)
+	if string(m.Data) != data {
+		t.Fatalf("Data is %q, want %q", m.Data, data)
+	}
+	return m
+}
+
+func wantStatus(t testing.TB, answers <-chan *http.Response, status int) *http.Response {
+	t.Helper()
+	a := <-answers
+	if a.StatusCode != status {
+		t.Fatalf("answered %s, want %d", a.Status, status)
+	}
+	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); status == 503 && (err != nil || s < 1 || s > 60) {
+		t.Errorf("503 with Retry-After %q", a.Header.Get("Retry-After"))
+	}
+	return a
+}
+
+// unanswered checks that nothing was answered yet.
+func unanswered(t testing.TB, answers <-chan *http.Response) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case a := <-answers:
+		t.Fatalf("answered %s too early", a.Status)
+	default:
+	}
+}
+
+func TestWebhookAnswersOnceHandled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", `{"type":"user.created"}`))
+		m := take(t, conn, `{"type":"user.created"}`)
+		if m.ID != "msg_1" || m.Type != "user.created" || m.More {
+			t.Errorf("ID %q, Type %q, More %v", m.ID, m.Type, m.More)
+		}
+		unanswered(t, a)
+		m.Settle(nil)
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookRefusesWhatTheConsumerRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		take(t, conn, `{}`).Settle(errors.New("no"))
+		wantStatus(t, a, 503)
+
+		// The id is free again.
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		take(t, conn, `{}`).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookDuplicates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		first := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		second := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		unanswered(t, second)
+		m.Settle(nil)
+		wantStatus(t, first, 204)
+		wantStatus(t, second, 204)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
+
+		third := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		if m := take(t, conn, `{}`); m.ID != "msg_2" {
+			t.Errorf("the duplicate was delivered, or not the next one: %q", m.ID)
+		} else {
+			m.Settle(nil)
+		}
+		wantStatus(t, third, 204)
+	})
+}
+
+func TestWebhookLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Provider.Deadline = 3 * time.Second
+		conn := openHook(t, w)
+		start := time.Now()
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		wantStatus(t, a, 503)
+		if d := time.Since(start); d != 3*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+		again := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		unanswered(t, again)
+		m.Settle(nil)
+		wantStatus(t, again, 204)
+	})
+}
+
+func TestWebhookWithoutConn(t *testing.T) {
+	w := newHook()
+	body := &untouched{}
+	r := httptest.NewRequest(http.MethodPost, "/", body)
+	wantStatus(t, post(w, r), 503)
+	if body.touched {
+		t.Error("the body was read although nobody is subscribed")
+	}
+}
+
+// untouched notes whether it is read.
+type untouched struct{ touched bool }
+
+func (u *untouched) Read([]byte) (int, error) { u.touched = true; return 0, io.EOF }
+
+func TestWebhookClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		taken := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		queued := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		synctest.Wait()
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		wantStatus(t, taken, 503)
+		wantStatus(t, queued, 503)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_3", `{}`)), 503)
+		readError(t, conn)
+		m.Settle(nil) // too late for the answer, but it is done
+
+		conn = openHook(t, w)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
+		a := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		take(t, conn, `{}`).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookValidate(t *testing.T) {
+	w := &transport.Webhook{
+		Providers: map[string]*provider.Provider{"hooks": nil},
+		Provider:  provider.GitHub(""),
+		URL:       "http://host/?query", Ack: 9, MaxBody: -1, Buffer: -1, Addr: "nonsense",
+	}
+	err := w.Validate()
+	if err == nil {
+		t.Fatal("Validate found nothing")
+	}
+	for _, field := range []string{"Provider", "Providers", `Providers["hooks"]`, "URL", "Ack", "MaxBody", "Buffer", "Addr"} {
+		if !strings.Contains(err.Error(), "Webhook."+field+": ") {
+			t.Errorf("%s is not named in:\n%v", field, err)
+		}
+	}
+	if strings.Contains(err.Error(), "query") && strings.Contains(err.Error(), "?query") {
+		t.Error("the query is in the text")
+	}
+	if _, err := w.Open(context.Background(), ""); retryable(err) != "false" {
+		t.Errorf("Open: %v", err)
+	}
+}
+
