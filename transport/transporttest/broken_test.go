@@ -1,0 +1,440 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A recorder is a testing.TB that keeps to itself what a check finds.
+type recorder struct {
+	testing.TB
+	mu       sync.Mutex
+	found    []string
+	skipped  bool
+	cleanups []func()
+}
+
+func (r *recorder) Helper() {}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.found = append(r.found, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (r *recorder) Skip(...any) {
+	r.skipped = true
+	runtime.Goexit()
+}
+
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+
+// do runs f, which may end its goroutine.
+func do(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// findings is what the check finds in the Transport.
+func (c check) findings(t testing.TB, start Start) []string {
+	r := &recorder{TB: t}
+	do(func() { c.verify(r, start) })
+	for _, f := range slices.Backward(r.cleanups) {
+		do(f)
+	}
+	return r.found
+}
+
+// bent is a Transport that does something in its own way.
+type bent func(ctx context.Context, token string) (transport.Conn, error)
+
+func (b bent) Open(ctx context.Context, token string) (transport.Conn, error) { return b(ctx, token) }
+
+type bentConn struct {
+	transport.Conn
+	read  func() (transport.Message, error)
+	close func() error
+}
+
+func (c *bentConn) Read() (transport.Message, error) {
+	if c.read != nil {
+		return c.read()
+	}
+	return c.Conn.Read()
+}
+
+func (c *bentConn) Close() error {
+	if c.close != nil {
+		return c.close()
+	}
+	return c.Conn.Close()
+}
+
+// bend changes each connection of a memory.
+func bend(change func(m *memory, c *bentConn, gone <-chan struct{})) func(*memory, <-chan struct{}) transport.Transport {
+	return func(m *memory, gone <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			inner, err := m.Open(ctx, token)
+			if err != nil {
+				return nil, err
+			}
+			c := &bentConn{Conn: inner}
+			change(m, c, gone)
+			return c, nil
+		})
+	}
+}
+
+// bendRead changes what Read returns. It is told how many Reads there were before.
+func bendRead(change func(c *memoryConn, n int, msg transport.Message, err error) (transport.Message, error)) func(*memory, <-chan struct{}) transport.Transport {
+	return bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		n := 0
+		c.read = func() (transport.Message, error) {
+			msg, err := c.Conn.Read()
+			n++
+			return change(c.Conn.(*memoryConn), n-1, msg, err)
+		}
+	})
+}
+
+// instead returns got where Read fails with want.
+func instead(want, got error) func(*memory, <-chan struct{}) transport.Transport {
+	return bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
+		if err == want {
+			err = got
+		}
+		return msg, err
+	})
+}
+
+// Each broken Transport is caught by the check that is there for it. What it does may go
+// on until gone is closed.
+var broken = []struct {
+	name, check string
+	bend        func(m *memory, gone <-chan struct{}) transport.Transport
+}{
+	{"swaps two events", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
+		m.script.Events = slices.Clone(m.script.Events)
+		m.script.Events[3], m.script.Events[4] = m.script.Events[4], m.script.Events[3]
+		return m
+	}},
+	{"loses an event", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
+		m.script.Events = slices.Delete(slices.Clone(m.script.Events), 3, 4)
+		return m
+	}},
+	{"repeats an event", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
+		m.script.Events = slices.Insert(slices.Clone(m.script.Events), 3, m.script.Events[3])
+		return m
+	}},
+	{"names another id", "events come in order", bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
+		msg.ID += "0"
+		return msg, err
+	})},
+	{"reports a gap that is none", "events come in order", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
+		if n == 1 {
+			msg.Gap = &transport.Gap{Reason: transport.Notice}
+		}
+		return msg, err
+	})},
+	{"takes a long time to connect", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			time.Sleep(time.Minute)
+			return m.Open(ctx, token)
+		})
+	}},
+	{"returns neither a Conn nor an error", "events come in order", func(*memory, <-chan struct{}) transport.Transport {
+		return bent(func(context.Context, string) (transport.Conn, error) { return nil, nil })
+	}},
+	{"panics", "events come in order", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		c.read = func() (transport.Message, error) { panic("nobody expected that") }
+	})},
+	{"reads into the same memory", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		memory := make([]byte, 1<<20)
+		c.read = func() (transport.Message, error) {
+			msg, err := c.Conn.Read()
+			msg.Data = memory[:copy(memory, msg.Data)]
+			return msg, err
+		}
+	})},
+	{"lends memory that goes on", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		slab, ahead := make([]byte, 0, 1<<20), []transport.Message(nil)
+		c.read = func() (transport.Message, error) {
+			for msg, err := c.Conn.Read(); len(ahead) < 3; msg, err = c.Conn.Read() {
+				slab = append(slab, msg.Data...)
+				msg.Data = slab[len(slab)-len(msg.Data):] // up to the end of the slab
+				if ahead = append(ahead, msg); err != nil || !msg.More {
+					break
+				}
+			}
+			msg := ahead[0]
+			ahead = ahead[1:]
+			return msg, nil
+		}
+	})},
+	{"promises too much", "More is true", bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
+		msg.More = true
+		return msg, err
+	})},
+	{"promises too much only at the end", "More is true", bendRead(func(c *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
+		msg.More = msg.More || len(c.events) == 0
+		return msg, err
+	})},
+	{"ignores the token", "Open resumes behind the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, _ string) (transport.Conn, error) { return m.Open(ctx, "") })
+	}},
+	{"resumes with the event of the token", "Open resumes behind the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			before := ""
+			if token == "" {
+				return m.Open(ctx, token)
+			}
+			for _, e := range m.script.Events {
+				if e.Token == token {
+					break
+				}
+				before = e.Token
+			}
+			return m.Open(ctx, before)
+		})
+	}},
+	{"resumes where the last connection was", "Open resumes behind the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+		last := ""
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			last = max(last, token)
+			return m.Open(ctx, last)
+		})
+	}},
+	{"connects only once", "Open works again after Close", func(m *memory, _ <-chan struct{}) transport.Transport {
+		var once sync.Once
+		return bent(func(ctx context.Context, token string) (c transport.Conn, err error) {
+			err = errors.New("in use")
+			once.Do(func() { c, err = m.Open(ctx, token) })
+			return c, err
+		})
+	}},
+	{"tries again by itself", "a closed door is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			time.Sleep(time.Minute)
+			return m.Open(ctx, token)
+		})
+	}},
+	{"takes a refusal for the end", "a closed door is an error", func(*memory, <-chan struct{}) transport.Transport {
+		return bent(func(context.Context, string) (transport.Conn, error) { return nil, transport.ErrEnd })
+	}},
+	{"shows the token in the error of Open", "a closed door is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			return nil, fmt.Errorf("GET http://feed.test/?since=%s: refused", token)
+		})
+	}},
+	{"shows the data in the error of Read", "a break is an error", bend(func(m *memory, c *bentConn, _ <-chan struct{}) {
+		c.read = func() (transport.Message, error) {
+			msg, err := c.Conn.Read()
+			if err != nil {
+				err = fmt.Errorf("behind %s: %w", m.script.Events[0].Data, err)
+			}
+			return msg, err
+		}
+	})},
+	{"takes a good end for a break", "a good end is io.EOF", instead(io.EOF, io.ErrUnexpectedEOF)},
+	{"takes a good end for the last", "a good end is io.EOF", instead(io.EOF, transport.ErrEnd)},
+	{"takes a break for a good end", "a break is an error", instead(io.ErrUnexpectedEOF, io.EOF)},
+	{"takes a break for the last", "a break is an error", instead(io.ErrUnexpectedEOF, transport.ErrEnd)},
+	{"takes a partial message for a good end", "a partial message is io.ErrUnexpectedEOF", instead(io.ErrUnexpectedEOF, io.EOF)},
+	{"delivers a partial message", "a partial message is io.ErrUnexpectedEOF", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
+		if err == io.ErrUnexpectedEOF && n == 3 {
+			return transport.Message{Data: []byte(`{"id"`)}, nil
+		}
+		return msg, err
+	})},
+	{"never ends", "a complete feed is ErrEnd", func(m *memory, gone <-chan struct{}) transport.Transport {
+		tr := instead(transport.ErrEnd, io.EOF)(m, gone)
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			c, err := tr.Open(ctx, token)
+			if err == transport.ErrEnd {
+				err = errors.New("status 204")
+			}
+			return c, err
+		})
+	}},
+	{"forgets its error", "Read after an error is an error", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
+		if n > 3 {
+			return transport.Message{}, nil
+		}
+		return msg, err
+	})},
+	{"waits for ever after a break", "Read after a break is an error", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
+		failed := false
+		c.read = func() (transport.Message, error) {
+			if failed {
+				<-gone
+			}
+			msg, err := c.Conn.Read()
+			failed = err != nil
+			return msg, err
+		}
+	})},
+	{"does not wake Read", "Close unblocks Read", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
+		c.close = func() error {
+			go func() { // not before the check is over
+				<-gone
+				c.Conn.Close()
+			}()
+			return nil
+		}
+	})},
+	{"does not wait in Read", "Close unblocks Read", bendRead(func(c *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
+		if n == 1 {
+			c.Close()
+		}
+		return msg, err
+	})},
+	{"takes Close for a good end", "Close unblocks Read", instead(errMemory, io.EOF)},
+	{"takes Close for the last end", "Close leaves events unread", instead(errMemory, transport.ErrEnd)},
+	{"reads on after Close", "Close leaves events unread", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		c.read = func() (transport.Message, error) { return transport.Message{}, nil }
+		first := c.Conn.Read
+		c.read = func() (transport.Message, error) {
+			if msg, err := first(); err == nil {
+				return msg, nil
+			}
+			return transport.Message{}, nil
+		}
+	})},
+	{"waits for a silent peer in Close", "Close unblocks Read", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		c.close = func() error {
+			time.Sleep(5 * time.Second)
+			return c.Conn.Close()
+		}
+	})},
+	{"panics in a second Close", "Close may be called often", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		closed := make(chan struct{})
+		c.close = func() error {
+			defer c.Conn.Close()
+			close(closed)
+			return nil
+		}
+	})},
+	{"lets the others wait in Close", "Close may be called often", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
+		var once sync.Once
+		c.close = func() error {
+			err := io.EOF
+			once.Do(func() { err = nil })
+			if err != nil {
+				<-gone
+			}
+			return c.Conn.Close()
+		}
+	})},
+	{"does not heed the context in Read", "the context's end ends Read", func(m *memory, gone <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			return m.Open(context.WithoutCancel(ctx), token)
+		})
+	}},
+	{"does not say the cause in Read", "the context's end ends Read", instead(errOver, context.Canceled)},
+	{"reads on after the end of the context", "the context's end ends Read", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+		failed := false
+		c.read = func() (transport.Message, error) {
+			if failed {
+				return transport.Message{}, nil
+			}
+			msg, err := c.Conn.Read()
+			failed = err != nil
+			return msg, err
+		}
+	})},
+	{"reads on in spite of the context", "the context's end ends Read with events unread", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			return m.Open(context.WithoutCancel(ctx), token)
+		})
+	}},
+	{"does not heed the context in Open", "the context's end ends Open", func(m *memory, gone <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			<-gone
+			return nil, context.Cause(ctx)
+		})
+	}},
+	{"does not say the cause in Open", "the context's end ends Open", func(*memory, <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+	}},
+	{"connects without a context", "a context that is over opens nothing", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			return m.Open(context.WithoutCancel(ctx), token)
+		})
+	}},
+	{"leaves a goroutine behind", "events come in order", bend(func(_ *memory, _ *bentConn, gone <-chan struct{}) {
+		go func() { <-gone }()
+	})},
+}
+
+func TestBrokenTransportsAreCaught(t *testing.T) {
+	caught := make(map[string]bool)
+	for _, b := range broken {
+		caught[b.check] = true
+		i := slices.IndexFunc(checks, func(c check) bool { return c.name == b.check })
+		if i < 0 {
+			t.Errorf("%s: there is no check %q", b.name, b.check)
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			gone := make(chan struct{})
+			defer time.Sleep(time.Hour)
+			defer close(gone)
+			found := checks[i].findings(t, func(_ testing.TB, s Script) transport.Transport {
+				return b.bend(&memory{script: s}, gone)
+			})
+			if len(found) == 0 {
+				t.Errorf("%s: %q does not catch it", b.name, b.check)
+			}
+			t.Logf("%s: %s", b.name, strings.Join(found, "; "))
+		})
+	}
+	for _, c := range checks {
+		if !caught[c.name] {
+			t.Errorf("no broken Transport shows that %q can fail", c.name)
+		}
+	}
+}
+
+// What the table bends is sound before.
+func TestMemory(t *testing.T) {
+	start := func(_ testing.TB, s Script) transport.Transport { return &memory{script: s} }
+	RunInBubble(t, start)
+	for _, c := range checks {
+		synctest.Test(t, func(t *testing.T) {
+			if found := c.findings(t, start); found != nil {
+				t.Errorf("%s: the recorder sees %q", c.name, found)
+			}
+		})
+	}
+}
+
+func TestNoPeerSkips(t *testing.T) {
+	r := &recorder{TB: t}
+	do(func() { checks[0].verify(r, func(testing.TB, Script) transport.Transport { return nil }) })
+	if !r.skipped || len(r.found) > 0 {
+		t.Errorf("skipped: %t, found %q", r.skipped, r.found)
+	}
+}

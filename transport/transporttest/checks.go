@@ -1,0 +1,267 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+var checks = []check{
+	{"events come in order", Script{Events: events(50, 0, 10, 3000, 1)}, order},
+	{"data is the receiver's own", Script{Events: events(40, 1, 20, 500, 40_000)}, owned},
+	{"More is true", Script{Events: bursts(3, 4)}, more},
+	{"Open resumes behind the token", Script{Events: events(6)}, resume},
+	{"Open works again after Close", Script{Events: events(20)}, reopen},
+	{"a closed door is an error", Script{Door: Closed, Events: events(1)}, closedDoor},
+	{"a good end is io.EOF", Script{Events: events(3), Ending: End}, goodEnd},
+	{"a break is an error", Script{Events: events(3), Ending: Cut}, cut},
+	{"a partial message is io.ErrUnexpectedEOF", Script{Events: events(3), Ending: Partial}, partial},
+	{"a complete feed is ErrEnd", Script{Events: events(3), Ending: Complete}, complete},
+	{"Read after an error is an error", Script{Events: events(3), Ending: End}, failsOn},
+	{"Read after a break is an error", Script{Events: events(3), Ending: Cut}, failsOn},
+	{"Close unblocks Read", Script{Events: events(2)}, closeUnblocks},
+	{"Close may be called often", Script{Events: events(2)}, closeOften},
+	{"Close leaves events unread", Script{Events: events(64, 60_000)}, closeUnread},
+	{"the context's end ends Read", Script{Events: events(2)}, contextEndsRead},
+	{"the context's end ends Read with events unread", Script{Events: events(100)}, contextEndsReading},
+	{"the context's end ends Open", Script{Door: Mute}, contextEndsOpen},
+	{"a context that is over opens nothing", Script{Events: events(1)}, contextOver},
+}
+
+// bursts makes n times m events, a second apart.
+func bursts(n, m int) []Event {
+	all := events(n * m)
+	for i := m; i < len(all); i += m {
+		all[i].Pause = time.Second
+	}
+	return all
+}
+
+func order(p *probe) { p.open(0).rest() }
+
+// owned keeps all data, appends to it, and overwrites it, and no other event may notice.
+func owned(p *probe) {
+	c := p.open(0)
+	kept := make([][]byte, len(p.script.Events))
+	for i := range kept {
+		m := c.event() // compares
+		kept[i] = m.Data
+		if room := m.Data[:cap(m.Data)]; len(room) > len(m.Data) {
+			clear(room[len(m.Data):]) // what append would write to
+		}
+	}
+	for i, data := range kept {
+		if string(data) != p.script.Events[i].Data {
+			p.t.Fatalf("the data of event %d was overwritten later", i+1)
+		}
+		clear(data)
+	}
+}
+
+// more reads what More promises, which has to be there: the next burst is a second away.
+func more(p *probe) {
+	c := p.open(0)
+	for promised := false; c.seen < len(p.script.Events) || promised; {
+		what, limit := "Read", patient
+		if promised {
+			what, limit = "Read, behind a message with More,", half
+		}
+		m, err := c.readAs(what, limit)
+		if err != nil {
+			p.t.Fatalf("Read: %v", err)
+		}
+		if m.Kind == decode.Data {
+			c.compare(m)
+		}
+		promised = m.More
+	}
+}
+
+// resume asks for earlier and earlier positions, which no memory of the last one survives.
+func resume(p *probe) {
+	c := p.open(0)
+	c.rest()
+	c.close()
+	for n := len(p.script.Events) - 1; n > 0; n-- {
+		c := p.open(n)
+		c.rest()
+		c.close()
+	}
+}
+
+// reopen reads one event from each connection.
+func reopen(p *probe) {
+	for n := range p.script.Events {
+		c := p.open(n)
+		c.event()
+		c.close()
+	}
+}
+
+func closedDoor(p *probe) {
+	for _, token := range []string{"", p.script.Events[0].Token} {
+		if _, err := p.attempt(context.Background(), token, patient); err == nil || isEnd(err) || err == io.EOF {
+			p.t.Errorf("Open returned %v; want a failure", err)
+		}
+	}
+}
+
+func goodEnd(p *probe) {
+	c := p.open(0)
+	c.rest()
+	if err := c.failure(patient); !errors.Is(err, io.EOF) {
+		p.t.Errorf("Read returned %v; want io.EOF", err)
+	}
+}
+
+func cut(p *probe) {
+	c := p.open(0)
+	c.rest()
+	if err := c.failure(patient); errors.Is(err, io.EOF) || isEnd(err) {
+		p.t.Errorf("Read returned %v; want an error that says that the connection broke", err)
+	}
+}
+
+func partial(p *probe) {
+	c := p.open(0)
+	c.rest()
+	if err := c.failure(patient); !errors.Is(err, io.ErrUnexpectedEOF) {
+		p.t.Errorf("Read returned %v; want io.ErrUnexpectedEOF", err)
+	}
+}
+
+// complete accepts a feed whose end only shows when one connects again.
+func complete(p *probe) {
+	c := p.open(0)
+	c.rest()
+	err := c.failure(patient)
+	c.close()
+	if errors.Is(err, io.EOF) {
+		_, err = p.attempt(context.Background(), p.script.Events[len(p.script.Events)-1].Token, patient)
+	}
+	if !isEnd(err) {
+		p.t.Errorf("the end is %v; want ErrEnd from Read, or io.EOF and then ErrEnd from Open", err)
+	}
+}
+
+func failsOn(p *probe) {
+	c := p.open(0)
+	c.rest()
+	c.failure(patient)
+	for range 3 {
+		if m, err := c.read(prompt); err == nil {
+			p.t.Fatalf("Read after an error returned %s", brief(m.Data))
+		}
+	}
+	c.close()
+	if m, err := c.read(prompt); err == nil {
+		p.t.Fatalf("Read after Close returned %s", brief(m.Data))
+	}
+}
+
+func closeUnblocks(p *probe) {
+	c := p.open(0)
+	c.rest()
+	reading := p.begin("Read, after Close,", c.fail)
+	time.Sleep(settle)
+	select {
+	case <-reading.done:
+		p.t.Fatalf("Read of a silent connection returned %v", reading.err)
+	default:
+	}
+	c.close()
+	if err := p.wait(reading, prompt); errors.Is(err, io.EOF) || isEnd(err) {
+		p.t.Errorf("Read returned %v because of Close; want an error that does not blame the server", err)
+	}
+	if m, err := c.read(prompt); err == nil {
+		p.t.Errorf("Read after Close returned %s", brief(m.Data))
+	}
+}
+
+func closeOften(p *probe) {
+	c := p.open(0)
+	c.rest()
+	var calls []*pending
+	var ready sync.WaitGroup
+	ready.Add(8)
+	for range 8 {
+		calls = append(calls, p.begin("Close, with others at once,", func() error {
+			ready.Done()
+			ready.Wait()
+			return c.conn.Close()
+		}))
+	}
+	for _, call := range calls {
+		p.wait(call, prompt)
+	}
+	c.close()
+	c.close()
+}
+
+// closeUnread closes while the peer is stuck in writing what nobody reads.
+func closeUnread(p *probe) {
+	c := p.open(0)
+	c.event()
+	time.Sleep(settle)
+	c.close()
+	if err := c.drained(); errors.Is(err, io.EOF) || isEnd(err) {
+		p.t.Errorf("Read returned %v because of Close; want an error that does not blame the server", err)
+	}
+}
+
+// errOver is the cause with which the checks end a context.
+var errOver = errors.New("transporttest: the context is over")
+
+func contextEndsRead(p *probe) {
+	c := p.open(0)
+	c.rest()
+	reading := p.begin("Read, after the end of the context,", c.fail)
+	time.Sleep(settle)
+	c.end(errOver)
+	if err := p.wait(reading, prompt); !errors.Is(err, errOver) {
+		p.t.Errorf("Read returned %v; want the cause of the context", err)
+	}
+	if _, err := c.read(prompt); err == nil {
+		p.t.Errorf("Read after the end of the context returned a message")
+	}
+}
+
+func contextEndsReading(p *probe) {
+	c := p.open(0)
+	c.event()
+	time.Sleep(settle)
+	c.end(errOver)
+	if err := c.drained(); !errors.Is(err, errOver) {
+		p.t.Errorf("Read returned %v; want the cause of the context", err)
+	}
+}
+
+func contextEndsOpen(p *probe) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	opening := p.begin("Open, after the end of the context,", func() error {
+		c, err := p.transport.Open(ctx, "")
+		if err == nil {
+			defer c.Close()
+			_, err = c.Read() // some learn only here that nobody answers
+		}
+		return err
+	})
+	time.Sleep(settle)
+	cancel(errOver)
+	if err := p.wait(opening, prompt); !errors.Is(err, errOver) {
+		p.t.Errorf("Open returned %v; want the cause of the context", err)
+	}
+}
+
+func contextOver(p *probe) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errOver)
+	if _, err := p.attempt(ctx, p.script.Events[0].Token, prompt); !errors.Is(err, errOver) {
+		p.t.Errorf("Open returned %v; want the cause of the context", err)
+	}
+}

@@ -1,0 +1,112 @@
+package transporttest_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/transporttest"
+)
+
+// A wire is how the feed comes to the HTTP transport.
+type wire struct {
+	handler func(*mock.Feed) http.Handler
+	partial string // the beginning of an event
+	resume  transport.Resume
+}
+
+var wires = map[string]wire{
+	"SSE":    {(*mock.Feed).SSE, "id: secret-x\ndata: {\"id\"", nil},
+	"NDJSON": {(*mock.Feed).NDJSON, `{"id":"secr`, transport.ResumeQuery("since")},
+}
+
+// script is s as a mock feed plays it.
+func script(s transporttest.Script, partial string) (steps []mock.Step) {
+	for _, e := range s.Events {
+		if e.Pause > 0 {
+			steps = append(steps, mock.Pause(e.Pause))
+		}
+		steps = append(steps, mock.Event(e.Token, e.Data))
+	}
+	switch s.Ending {
+	case transporttest.End:
+		steps = append(steps, mock.End())
+	case transporttest.Cut:
+		steps = append(steps, mock.Drop())
+	case transporttest.Partial:
+		steps = append(steps, mock.Malformed([]byte(partial)), mock.End())
+	case transporttest.Complete:
+		steps = append(steps, mock.Complete())
+	}
+	return steps
+}
+
+func (w wire) peer(s transporttest.Script) http.Handler {
+	if s.Door == transporttest.Mute {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	}
+	return w.handler(mock.NewFeed(script(s, w.partial)...))
+}
+
+func TestHTTPInMemory(t *testing.T) {
+	for name, wire := range wires {
+		for _, scheme := range []string{"http", "https"} {
+			t.Run(name+" "+scheme, func(t *testing.T) {
+				transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+					srv := mock.NewServer(wire.peer(s))
+					t.Cleanup(func() {
+						if err := srv.Close(); err != nil {
+							t.Error(err)
+						}
+					})
+					h := &transport.HTTP{URL: scheme + "://feed.test/stream?key=secret-0", Client: srv.Client(), Resume: wire.resume}
+					if s.Door == transporttest.Closed {
+						h.URL = scheme + "://feed.test:9/stream?key=secret-0"
+					}
+					return h
+				})
+			})
+		}
+	}
+}
+
+// On a real network, with the client that the transport makes for itself.
+func TestHTTPOnLoopback(t *testing.T) {
+	for name, wire := range wires {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+				h := &transport.HTTP{Resume: wire.resume}
+				if s.Door == transporttest.Closed {
+					l, err := net.Listen("tcp", "127.0.0.1:0")
+					if err != nil {
+						t.Fatal(err)
+					}
+					l.Close()
+					h.URL = "http://" + l.Addr().String() + "/?key=secret-0"
+					return h
+				}
+				srv := httptest.NewServer(wire.peer(s))
+				t.Cleanup(srv.Close)
+				h.URL = srv.URL + "/?key=secret-0"
+				return h
+			})
+		})
+	}
+}
+
+// A feed that needs no wire is a Transport too.
+func TestFeed(t *testing.T) {
+	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+		switch {
+		case s.Door == transporttest.Mute || s.Ending == transporttest.Partial:
+			return nil
+		case s.Door == transporttest.Closed:
+			return mock.NewFeed(mock.Refuse(), mock.Refuse())
+		}
+		return mock.NewFeed(script(s, "")...)
+	})
+}

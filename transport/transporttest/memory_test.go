@@ -1,0 +1,99 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// memory is a Transport that plays a script by itself, and keeps every promise.
+type memory struct {
+	script Script
+
+	mu     sync.Mutex
+	joined bool
+	over   bool
+}
+
+type memoryConn struct {
+	feed   *memory
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	events []Event
+	ending Ending
+	err    error
+}
+
+var errMemory = errors.New("memory: closed")
+
+func (m *memory) Open(ctx context.Context, token string) (transport.Conn, error) {
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case m.script.Door == Closed:
+		return nil, errors.New("memory: refused")
+	case m.script.Door == Mute:
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
+		return nil, transport.ErrEnd
+	}
+	c := &memoryConn{feed: m, events: m.script.Events}
+	if !m.joined {
+		c.ending = m.script.Ending
+	}
+	m.joined = true
+	for i, e := range m.script.Events {
+		if e.Token == token {
+			c.events = m.script.Events[i+1:]
+		}
+	}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	return c, nil
+}
+
+func (c *memoryConn) Read() (transport.Message, error) {
+	if c.err == nil && c.ctx.Err() != nil {
+		c.err = context.Cause(c.ctx)
+	}
+	if c.err != nil {
+		return transport.Message{}, c.err
+	}
+	if len(c.events) == 0 {
+		c.err = c.end()
+		return transport.Message{}, c.err
+	}
+	e := c.events[0]
+	c.events = c.events[1:]
+	time.Sleep(e.Pause)
+	more := len(c.events) > 0 && c.events[0].Pause == 0
+	return transport.Message{ID: e.Token, Data: []byte(e.Data), More: more}, nil
+}
+
+func (c *memoryConn) end() error {
+	switch c.ending {
+	case End:
+		return io.EOF
+	case Cut, Partial:
+		return io.ErrUnexpectedEOF
+	case Complete:
+		c.feed.mu.Lock()
+		defer c.feed.mu.Unlock()
+		c.feed.over = true
+		return transport.ErrEnd
+	}
+	<-c.ctx.Done()
+	return context.Cause(c.ctx)
+}
+
+func (c *memoryConn) Close() error {
+	c.cancel(errMemory)
+	return nil
+}

@@ -1,0 +1,251 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+const (
+	prompt  = time.Second            // what the contract allows Close, and we everything that ends
+	patient = 10 * time.Second       // for what has no limit of its own
+	settle  = 20 * time.Millisecond  // for a call to begin to wait
+	half    = 500 * time.Millisecond // of a second of silence, in which nothing that waits for the network can come
+)
+
+// A probe is one Transport under test. Its methods end the test when the Transport
+// does something else than they expect.
+type probe struct {
+	t         testing.TB
+	transport transport.Transport
+	script    Script
+	conns     []*conn
+
+	mu    sync.Mutex
+	texts []string // of every error
+}
+
+// conn is a connection of the Transport's.
+type conn struct {
+	*probe
+	conn   transport.Conn
+	end    context.CancelCauseFunc
+	opened bool
+	seen   int // events that were read
+}
+
+func newProbe(t testing.TB, s Script) *probe { return &probe{t: t, script: s} }
+
+// release closes all connections and looks at what the Transport has said.
+func (p *probe) release() {
+	defer unmark()
+	for _, c := range p.conns {
+		defer c.end(nil)
+		if c.opened {
+			c.close()
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, text := range p.texts {
+		if strings.Contains(text, "secret-") {
+			p.t.Errorf("the text of an error shows a token or a payload: %s", text)
+		}
+	}
+}
+
+// A pending call is one under way.
+type pending struct {
+	what  string
+	begun time.Time
+	done  chan struct{}
+	took  time.Duration
+	err   error
+	panic any
+}
+
+// begin calls f on a goroutine of its own.
+func (p *probe) begin(what string, f func() error) *pending {
+	c := &pending{what: what, begun: time.Now(), done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		defer func() {
+			c.took, c.panic = time.Since(c.begun), recover()
+		}()
+		if c.err = f(); c.err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.texts = append(p.texts, c.err.Error())
+		}
+	}()
+	return c
+}
+
+// wait returns the result of the call, which must not take longer than limit from now on.
+func (p *probe) wait(c *pending, limit time.Duration) error {
+	p.t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
+		p.t.Fatalf("%s has not returned after %v", c.what, time.Since(c.begun).Round(time.Millisecond))
+	}
+	if c.panic != nil {
+		p.t.Fatalf("%s panics: %v", c.what, c.panic)
+	}
+	return c.err
+}
+
+// attempt calls Open and returns its result, whatever that is.
+func (p *probe) attempt(ctx context.Context, token string, limit time.Duration) (*conn, error) {
+	p.t.Helper()
+	ctx, end := context.WithCancelCause(ctx)
+	c := &conn{probe: p, end: end}
+	p.conns = append(p.conns, c)
+	err := p.wait(p.begin("Open", func() (err error) {
+		c.conn, err = p.transport.Open(ctx, token)
+		return err
+	}), limit)
+	if err != nil {
+		return nil, err
+	}
+	if c.conn == nil {
+		p.t.Fatalf("Open returned neither a Conn nor an error")
+	}
+	c.opened = true
+	return c, nil
+}
+
+// open connects. The first connection has no token; others resume behind the n-th event.
+func (p *probe) open(n int) *conn {
+	p.t.Helper()
+	token := ""
+	if n > 0 {
+		token = p.script.Events[n-1].Token
+	}
+	c, err := p.attempt(context.Background(), token, patient)
+	if err != nil {
+		p.t.Fatalf("Open, behind event %d: %v", n, err)
+	}
+	c.seen = n
+	return c
+}
+
+// read calls Read and returns its result, whatever that is.
+func (c *conn) read(limit time.Duration) (transport.Message, error) {
+	c.t.Helper()
+	return c.readAs("Read", limit)
+}
+
+func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, err error) {
+	c.t.Helper()
+	err = c.wait(c.begin(what, func() (err error) {
+		m, err = c.conn.Read()
+		return err
+	}), limit)
+	if err == nil && m.Settle != nil {
+		m.Settle(nil)
+	}
+	return m, err
+}
+
+// event reads the next event, passing over what is said between events.
+func (c *conn) event() transport.Message {
+	c.t.Helper()
+	for {
+		m, err := c.read(patient)
+		if err != nil {
+			c.t.Fatalf("Read returned %v; want event %d of %d", err, c.seen+1, len(c.script.Events))
+		}
+		if m.Kind == decode.Data {
+			c.compare(m)
+			return m
+		}
+	}
+}
+
+// compare checks that m is the event that is due.
+func (c *conn) compare(m transport.Message) {
+	c.t.Helper()
+	if c.seen == len(c.script.Events) {
+		c.t.Fatalf("Read returned %s behind the last event", brief(m.Data))
+	}
+	want := c.script.Events[c.seen]
+	c.seen++
+	switch {
+	case string(m.Data) != want.Data:
+		c.t.Fatalf("event %d is %s; want %s", c.seen, brief(m.Data), brief([]byte(want.Data)))
+	case m.ID != "" && m.ID != want.Token:
+		c.t.Fatalf("event %d has the ID %q; want %q, or none", c.seen, m.ID, want.Token)
+	case m.Gap != nil:
+		c.t.Fatalf("event %d has a Gap (%s), but nothing is missing", c.seen, m.Gap.Reason)
+	}
+}
+
+// rest reads all events that are still to come.
+func (c *conn) rest() {
+	c.t.Helper()
+	for c.seen < len(c.script.Events) {
+		c.event()
+	}
+}
+
+// failure reads on until Read returns an error. There must be no event before it.
+func (c *conn) failure(limit time.Duration) error {
+	c.t.Helper()
+	for range 100 {
+		m, err := c.read(limit)
+		if err != nil {
+			return err
+		}
+		if m.Kind == decode.Data {
+			c.t.Fatalf("Read returned %s; want an error", brief(m.Data))
+		}
+	}
+	c.t.Fatalf("Read returns messages without end; want an error")
+	return nil
+}
+
+// drained reads to the error that must come in the end, whatever there is before it.
+func (c *conn) drained() error {
+	c.t.Helper()
+	for range len(c.script.Events) + 100 {
+		if _, err := c.read(prompt); err != nil {
+			return err
+		}
+	}
+	c.t.Fatalf("Read returns messages without end; want an error")
+	return nil
+}
+
+// fail reads to the error that must come in the end, for a goroutine of its own.
+func (c *conn) fail() error {
+	for {
+		if _, err := c.conn.Read(); err != nil {
+			return err
+		}
+	}
+}
+
+// close calls Close, which must be prompt.
+func (c *conn) close() {
+	c.t.Helper()
+	c.wait(c.begin("Close", c.conn.Close), prompt)
+}
+
+func isEnd(err error) bool { return errors.Is(err, transport.ErrEnd) }
+
+func brief(data []byte) string {
+	if len(data) > 40 {
+		return fmt.Sprintf("%.40q... (%d bytes)", data, len(data))
+	}
+	return fmt.Sprintf("%q", data)
+}
