@@ -43,8 +43,8 @@ func (x *exchange) acceptAgain(d *provider.Delivery) {
 
 func isZero(a *provider.Answer) bool { return a.Status == 0 && a.Header == nil && a.Body == nil }
 
-// verdict is the answer to a request that the provider does not take.
-func (x *exchange) verdict(err error) (*provider.Answer, int, error) {
+// judge returns the answer to a request that the provider does not take.
+func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 	var forged interface{ Forged() bool }
 	if errors.As(err, &forged) && forged.Forged() {
 		return &x.from.Answers.Forged, http.StatusUnauthorized, err

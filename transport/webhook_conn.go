@@ -17,6 +17,7 @@ type webhookConn struct {
 	server *webhookServer    // nil in a mux
 	stop   func() bool       // of the watch on the context
 
+	places  []delivery // for those to come
 	queue   ring
 	current *delivery // whose events Read is bringing
 	handed  *delivery // whose last event Read has brought and whose keeping is to be confirmed (AckQueued)
@@ -134,7 +135,6 @@ func (c *webhookConn) enqueue(d *delivery) error {
 		return errFull
 	}
 	c.full.Store(!c.queue.fits(1))
-	d.conn = c
 	c.live.add(d)
 	if c.reader {
 		c.reader = false

@@ -39,14 +39,23 @@ const (
 	refused
 )
 
-// newDelivery makes what was verified a delivery that can be enqueued.
-func newDelivery(l *ledger, k deliveryKey, r *provider.Delivery, size int) *delivery {
-	d := &delivery{ledger: l, key: k, id: r.ID, events: r.Events, size: size, pending: len(r.Events)}
+// place gives a delivery its place in memory: several share one allocation.
+func (c *webhookConn) place(made delivery) *delivery {
+	if len(c.places) == 0 {
+		c.places = make([]delivery, placesAtOnce)
+	}
+	d := &c.places[0]
+	c.places = c.places[1:]
+	*d = made
+	d.conn = c
 	if d.pending > 1 {
 		d.fates = make([]fate, d.pending)
 	}
 	return d
 }
+
+// placesAtOnce is few enough that one delivery which is held for long does not keep much.
+const placesAtOnce = 16
 
 // passOver skips the events of a batch that were acknowledged when it came before. It
 // reports whether any is left.

@@ -25,12 +25,18 @@ type exchange struct {
 	next  *exchange // that waits for the same
 	err   error     // why it was not acknowledged, once waits has told
 
-	woken    chan struct{} // one token: waits has told, or the deadline is over
+	woken    chan verdict // room for one: waits has told, or the deadline is over
 	answered bool
 
 	mu      sync.Mutex // held for a few instructions
 	phase   phase
 	expired bool
+}
+
+// verdict is what waking is for.
+type verdict struct {
+	told bool // err says what became of the delivery; else it is time to look
+	err  error
 }
 
 // phase is what the deadline interrupts.
@@ -52,7 +58,7 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	x, _ := w.free.Get().(*exchange)
 	if x == nil {
-		x = &exchange{hook: w, woken: make(chan struct{}, 1)}
+		x = &exchange{hook: w, woken: make(chan verdict, 1)}
 	}
 	x.rw, x.r, x.from = rw, r, p
 	defer x.end()
@@ -73,7 +79,7 @@ func (x *exchange) serve() {
 		return
 	}
 	if err := x.precheck(); err != nil {
-		x.refuseUnread(x.verdict(err))
+		x.refuseUnread(x.judge(err))
 		return
 	}
 	x.start(deadlineOf(x.from))
@@ -84,7 +90,7 @@ func (x *exchange) serve() {
 	d, err := x.from.Receive(&x.req)
 	if err != nil {
 		x.hook.giveBack(x.req.Body)
-		x.refuse(x.verdict(err))
+		x.refuse(x.judge(err))
 		return
 	}
 	x.deliver(conn, route, d)
@@ -117,71 +123,86 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 		x.accept(r)
 		return
 	}
-	d := newDelivery(route.ledger, route.ledger.key(r.ID, r.Signed, x.req.Body), r, len(x.req.Body))
-	d.header = metadata(x.r.Header, x.from, r)
-	isNew, err := x.hand(conn, d)
-	if !isNew {
+	known, err := x.hand(conn, delivery{
+		ledger: route.ledger, key: route.ledger.key(r.ID, r.Signed, x.req.Body),
+		id: r.ID, events: r.Events, pending: len(r.Events), size: len(x.req.Body),
+		header: x.hook.metadata(x.r.Header, x.from, r),
+	})
+	if known != unknown || err != nil {
 		x.hook.giveBack(x.req.Body)
 	}
-	if err == nil {
+	if err == nil && known != settled {
 		err = x.wait()
 	}
-	late := errors.Is(err, errLate) || errors.Is(err, errGone)
 	switch {
-	case err == nil && isNew:
+	case err == nil && known == unknown:
 		x.accept(r)
 	case err == nil:
 		x.acceptAgain(r)
-	case late:
+	case errors.Is(err, errLate) || errors.Is(err, errGone):
 		x.refuse(&x.from.Answers.Late, http.StatusServiceUnavailable, err)
 	default:
 		x.refuse(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
 	}
 }
 
-// hand enqueues a delivery, or joins those who wait for the same one. It reports whether
-// the delivery is on its way.
-func (x *exchange) hand(conn *webhookConn, d *delivery) (isNew bool, err error) {
+// known is what is known of a delivery that comes in.
+type known uint8
+
+const (
+	unknown known = iota
+	inHand
+	settled
+)
+
+// hand enqueues a delivery that is unknown, and joins those who wait for one that is in
+// hand. Unless it is settled, or an error returned, wait follows.
+func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 	x.hook.mu.Lock()
 	defer x.hook.mu.Unlock()
 	x.err = nil
+	d := conn.place(made)
 	if d.ledger.has(d.key, x.req.Time) || !d.passOver(x.req.Time) {
-		return false, nil
+		return settled, nil
 	}
 	if first := d.ledger.claim(d); first != nil {
 		first.await(x)
-		return false, nil
+		return inHand, nil
 	}
 	if err := conn.enqueue(d); err != nil {
 		d.ledger.free(d)
-		return false, err
+		return unknown, err
 	}
 	d.await(x)
-	return true, nil
+	return unknown, nil
 }
 
-// wait returns nil once what x waits for, if anything, is acknowledged.
+// wait returns nil once what x waits for is acknowledged.
 func (x *exchange) wait() error {
 	x.enter(waiting)
 	for {
-		var err error
-		x.hook.mu.Lock()
-		told := x.waits == nil
-		if told {
-			err = x.err
-		} else if err = x.over(); err != nil {
-			x.waits.desert(x)
-		}
-		x.hook.mu.Unlock()
-		if told || err != nil {
-			x.enter(working)
-			return err
-		}
 		select {
-		case <-x.woken:
+		case v := <-x.woken:
+			if v.told {
+				return v.err
+			}
 		case <-x.r.Context().Done():
 		}
+		if err := x.over(); err != nil {
+			return x.giveUp(err)
+		}
 	}
+}
+
+// giveUp ends the waiting with err, unless it was for something in the meantime.
+func (x *exchange) giveUp(err error) error {
+	x.hook.mu.Lock()
+	defer x.hook.mu.Unlock()
+	if x.waits == nil {
+		return x.err
+	}
+	x.waits.desert(x)
+	return err
 }
 
 // over returns why there is no use in waiting any longer.
@@ -200,12 +221,12 @@ func (x *exchange) over() error {
 // tell ends the waiting. Its caller holds Webhook.mu.
 func (x *exchange) tell(err error) {
 	x.err = err
-	x.wake()
+	x.wake(verdict{told: true, err: err})
 }
 
-func (x *exchange) wake() {
+func (x *exchange) wake(v verdict) {
 	select {
-	case x.woken <- struct{}{}:
+	case x.woken <- v:
 	default:
 	}
 }
@@ -228,7 +249,7 @@ func (x *exchange) expire() {
 	case reading:
 		http.NewResponseController(x.rw).SetReadDeadline(time.Now())
 	case waiting:
-		x.wake()
+		x.wake(verdict{})
 	}
 }
 

@@ -17,19 +17,21 @@ const (
 
 // metadata is the header of a request as it goes with its events: a copy, without what is
 // private, and with what was found out about it.
-func metadata(h http.Header, p *provider.Provider, d *provider.Delivery) http.Header {
-	n := 3
-	for _, values := range h {
-		n += len(values)
-	}
-	all := make([]string, 0, n) // the values of every name
-	m := make(http.Header, len(h)+3)
+func (w *Webhook) metadata(h http.Header, p *provider.Provider, d *provider.Delivery) http.Header {
+	names, n := 2, 2
 	for name, values := range h {
-		if isPrivate(name) {
-			continue
+		if !isPrivate(name) {
+			names++
+			n += len(values)
 		}
-		all = append(all, values...)
-		m[name] = all[len(all)-len(values) : len(all) : len(all)]
+	}
+	all := w.values(n + 1)
+	m := make(http.Header, names)
+	for name, values := range h {
+		if !isPrivate(name) {
+			all = append(all, values...)
+			m[name] = all[len(all)-len(values) : len(all) : len(all)]
+		}
 	}
 	add := func(name, value string) {
 		all = append(all, value)
@@ -37,11 +39,28 @@ func metadata(h http.Header, p *provider.Provider, d *provider.Delivery) http.He
 	}
 	add(headerProvider, p.Name)
 	add(headerProof, proofName(d.Proof))
-	if d.Key >= 0 {
+	if d.Key > 0 {
 		add(headerKey, strconv.Itoa(d.Key))
 	}
 	return m
 }
+
+// values returns room for n values, which many headers have in one allocation.
+func (w *Webhook) values(n int) []string {
+	if n > valuesAtOnce/4 {
+		return make([]string, 0, n)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lines) < n {
+		w.lines = make([]string, valuesAtOnce)
+	}
+	v := w.lines[:0:n]
+	w.lines = w.lines[n:]
+	return v
+}
+
+const valuesAtOnce = 128
 
 func proofName(p provider.Proof) string {
 	switch p {
@@ -56,20 +75,40 @@ func proofName(p provider.Proof) string {
 }
 
 // isPrivate tells whether a header authenticates the sender, belongs to the connection
-// (RFC 9110, section 7.6.1), or is ours. name is in canonical form.
+// (RFC 9110, section 7.6.1) or the transfer, or is ours. name is in canonical form, in
+// which every word begins with a capital.
 func isPrivate(name string) bool {
 	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-		return true
-	case headerProvider, headerProof, headerKey:
-		return true
-	case "I-Twilio-Idempotency-Token":
+	case "Content-Type", "User-Agent", "I-Twilio-Idempotency-Token":
 		return false
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Accept-Encoding", "Content-Length", "Expect",
+		headerProvider, headerProof, headerKey:
+		return true
 	}
-	for _, part := range []string{"Authorization", "Cookie", "Signature", "Hmac", "Token", "Secret", "Verification"} {
-		if strings.Contains(name, part) {
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; c >= 'A' && c <= 'Z' && isSecretWord(name[i:]) {
 			return true
 		}
 	}
-	return strings.HasSuffix(name, "-Sig")
+	return false
+}
+
+// isSecretWord tells whether s begins with a word that names something secret.
+func isSecretWord(s string) bool {
+	switch s[0] {
+	case 'A':
+		return strings.HasPrefix(s, "Authorization")
+	case 'C':
+		return strings.HasPrefix(s, "Cookie")
+	case 'H':
+		return strings.HasPrefix(s, "Hmac")
+	case 'S':
+		return strings.HasPrefix(s, "Signature") || strings.HasPrefix(s, "Secret") || s == "Sig"
+	case 'T':
+		return strings.HasPrefix(s, "Token")
+	case 'V':
+		return strings.HasPrefix(s, "Verification")
+	}
+	return false
 }

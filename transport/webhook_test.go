@@ -229,4 +229,3 @@ func TestWebhookValidate(t *testing.T) {
 		t.Errorf("Open: %v", err)
 	}
 }
-
