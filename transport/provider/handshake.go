@@ -57,11 +57,63 @@ func contains(s string, c byte) bool {
 	return false
 }
 
+// kind is the type of the event, if there is one and no more.
+func (d *Delivery) kind() string {
+	if len(d.Events) != 1 {
+		return ""
+	}
+	return d.Events[0].Type
+}
+
 func slackChallenge(_ *Request, d *Delivery) *Answer {
+	if d.kind() != "url_verification" {
+		return nil
+	}
 	data := d.Events[0].Data
-	if d.Events[0].Type != "url_verification" || decode.Field("type")(data) != "url_verification" {
+	d.Events = nil
+	return plain(decode.Field("challenge")(data), "")
+}
+
+// discordChallenge answers pings, and defers interactions. A webhook event has its own
+// object, an interaction has not.
+func discordChallenge(r *Request, d *Delivery) *Answer {
+	field := func(path string) string { return decode.Field(path)(r.Body) }
+	if field("event") != "" {
+		return nil
+	}
+	switch kind := field("type"); {
+	case kind == "0": // of webhook events
+		d.Events = nil
+		return &Answer{Status: http.StatusNoContent}
+	case kind == "1": // of interactions
+		d.Events = nil
+		return jsonAnswer(`{"type":1}`)
+	case field("token") == "":
+		return nil
+	case kind == "3": // of a component, whose message stays as it is
+		return jsonAnswer(`{"type":6}`)
+	case kind == "4": // which asks for suggestions
+		return jsonAnswer(`{"type":8,"data":{"choices":[]}}`)
+	}
+	return jsonAnswer(`{"type":5}`)
+}
+
+func (p *Provider) zoomChallenge(r *Request, d *Delivery) *Answer {
+	if d.kind() != "endpoint.url_validation" {
 		return nil
 	}
 	d.Events = nil
-	return plain(decode.Field("challenge")(data), "")
+	token, secret := decode.Field("payload.plainToken")(r.Body), p.secret(d.Key)
+	if !harmless(token, "") || secret == "" {
+		return &Answer{Status: http.StatusBadRequest}
+	}
+	return jsonAnswer(`{"plainToken":"` + token + `","encryptedToken":"` + Hex.encode(macOf(secret, token)) + `"}`)
+}
+
+// bitbucketGreeting answers the test of a connection, which is not signed.
+func bitbucketGreeting(r *Request) (*Answer, bool) {
+	if r.Header.Get("X-Event-Key") != "diagnostics:ping" || r.Header.Get("X-Hub-Signature") != "" {
+		return nil, false
+	}
+	return &Answer{Status: http.StatusOK}, true
 }

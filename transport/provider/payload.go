@@ -32,15 +32,15 @@ type opened struct {
 }
 
 // open takes a verified request apart.
-func (p *Provider) open(r *Request, v verifier) (*Delivery, error) {
+func (p *Provider) open(r *Request, m match) *Delivery {
 	payload := p.Payload.of(r)
-	o := &opened{}
-	d := &o.Delivery
-	d.Proof = v.proof()
-	d.ID = p.ID.in(r, payload)
-	d.Signed = v.covers(p.ID) || d.Proof == ProofBody && p.ID.Header == ""
-	d.Events = p.Payload.events(r, payload, o.one[:0])
-	return d, nil
+	o := &opened{Delivery: Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}}
+	if o.ID == "" {
+		o.ID = p.ID.in(r, payload)
+		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
+	}
+	o.Events = p.Payload.events(r, payload, o.one[:0])
+	return &o.Delivery
 }
 
 // of returns the payload of a body.

@@ -1,7 +1,7 @@
 package provider
 
 import (
-	"net/http"
+	"strings"
 	"time"
 )
 
@@ -13,8 +13,7 @@ func StandardWebhooks(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "standardwebhooks", Deadline: 13 * time.Second,
 		Scheme:  standard{names: []string{"Webhook"}},
-		ID:      Source{Header: "Webhook-Id"},
-		Payload: Payload{Type: Source{Path: []string{"type"}}},
+		Payload: Payload{Type: path("type")},
 	}
 	return p.with(secrets)
 }
@@ -33,37 +32,139 @@ func GitHub(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Stripe takes events of Stripe; a secret is the whole of whsec_...
-// (https://docs.stripe.com/webhooks#verify-manually)
-func Stripe(secrets ...string) *Provider {
-	id := Source{Path: []string{"id"}}
+// Svix takes what is sent with Svix, under either name of its headers. Secrets are as
+// those of StandardWebhooks. (https://docs.svix.com/receiving/verifying-payloads/how-manual)
+func Svix(secrets ...string) *Provider {
+	p := StandardWebhooks(secrets...)
+	p.Name, p.Scheme = "svix", standard{names: []string{"Svix", "Webhook"}}
+	return p
+}
+
+// GitLab takes both of its modes: a secret that begins with whsec_ is a signing token, as
+// of StandardWebhooks, and any other a secret token, which leaves the body unprotected. A
+// request with a signature needs one that matches, whatever its token is.
+// (https://docs.gitlab.com/user/project/integrations/webhooks/)
+func GitLab(secrets ...string) *Provider {
 	p := &Provider{
-		Name: "stripe", Deadline: 15 * time.Second,
-		Scheme: Signature{
-			Header: "Stripe-Signature", Prefix: "v1=", Separator: ",",
-			Timestamp: Timestamp{Prefix: "t="}, Signed: "{ts}.{body}",
+		Name: "gitlab", Deadline: 9 * time.Second,
+		Scheme: choice{
+			schemes: []Scheme{standard{names: []string{"Webhook"}}, Token{Header: "X-Gitlab-Token"}},
+			of:      gitLabSecret,
+			strict:  true,
 		},
-		ID:      id,
-		Payload: Payload{ID: id, Type: Source{Path: []string{"type"}}},
+		ID:      Source{Header: "Idempotency-Key"},
+		Payload: Payload{Type: Source{Header: "X-Gitlab-Event"}},
 	}
 	return p.with(secrets)
 }
 
-// Slack takes the Events API, and slash commands and interactions as forms. The URL
-// verification is answered once its signature has matched.
-// (https://docs.slack.dev/authentication/verifying-requests-from-slack)
-func Slack(secrets ...string) *Provider {
-	id := Source{Path: []string{"event_id"}}
+func gitLabSecret(text string) (int, string, error) {
+	if strings.HasPrefix(text, "whsec_") {
+		return 0, text, nil
+	}
+	return 1, text, nil
+}
+
+// Bitbucket takes Bitbucket Cloud. Bitbucket Data Center signs alike, and its unsigned
+// ping is answered; it has the id in X-Request-Id.
+// (https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/)
+func Bitbucket(secrets ...string) *Provider {
 	p := &Provider{
-		Name: "slack", Deadline: 2500 * time.Millisecond,
-		Answers: Answers{Accepted: Answer{Status: http.StatusOK}},
-		Scheme: Signature{
-			Header: "X-Slack-Signature", Prefix: "v0=",
-			Timestamp: Timestamp{Header: "X-Slack-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
-		},
-		ID:        id,
-		Payload:   Payload{Form: "payload", ID: id, Type: Source{Path: []string{"event.type", "type"}}},
-		Challenge: slackChallenge,
+		Name: "bitbucket", Deadline: 9 * time.Second,
+		Scheme:   Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
+		ID:       Source{Header: "X-Request-Uuid"},
+		Payload:  Payload{Type: Source{Header: "X-Event-Key"}},
+		Greeting: bitbucketGreeting,
 	}
 	return p.with(secrets)
 }
+
+// Gitea takes Gitea and Forgejo. (https://docs.gitea.com/usage/webhooks)
+func Gitea(secrets ...string) *Provider {
+	p := &Provider{
+		Name:    "gitea",
+		Scheme:  Signature{Header: "X-Gitea-Signature"},
+		ID:      Source{Header: "X-Gitea-Delivery"},
+		Payload: Payload{Form: "payload", Type: Source{Header: "X-Gitea-Event"}},
+	}
+	return p.with(secrets)
+}
+
+// Linear takes deliveries whose own time, which is in the body, is at most a minute off.
+// (https://linear.app/developers/webhooks)
+func Linear(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "linear", Deadline: 4500 * time.Millisecond,
+		Scheme: Signature{
+			Header:    "Linear-Signature",
+			Timestamp: Timestamp{Path: "webhookTimestamp", Unit: time.Millisecond, Tolerance: time.Minute},
+		},
+		ID:      Source{Header: "Linear-Delivery"},
+		Payload: Payload{Type: path("type")},
+	}
+	return p.with(secrets)
+}
+
+// PagerDuty takes webhooks of version 3.
+// (https://developer.pagerduty.com/docs/verifying-webhook-signatures)
+func PagerDuty(secrets ...string) *Provider {
+	p := &Provider{
+		Name:    "pagerduty",
+		Scheme:  Signature{Header: "X-Pagerduty-Signature", Prefix: "v1=", Separator: ","},
+		ID:      path("event.id"),
+		Payload: Payload{ID: path("event.id"), Type: path("event.event_type")},
+	}
+	return p.with(secrets)
+}
+
+// Zendesk takes its webhooks; a secret is the signing secret as it is shown.
+// (https://developer.zendesk.com/documentation/webhooks/verifying/)
+func Zendesk(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "zendesk",
+		Scheme: Signature{
+			Header: "X-Zendesk-Webhook-Signature", Encoding: Base64,
+			Timestamp: Timestamp{Header: "X-Zendesk-Webhook-Signature-Timestamp", Layout: time.RFC3339},
+			Signed:    "{ts}{body}",
+		},
+		ID:      Source{Header: "X-Zendesk-Webhook-Invocation-Id"},
+		Payload: Payload{ID: path("id"), Type: path("type")},
+	}
+	return p.with(secrets)
+}
+
+// Typeform takes form responses. (https://www.typeform.com/developers/webhooks/secure-your-webhooks/)
+func Typeform(secrets ...string) *Provider {
+	p := &Provider{
+		Name:    "typeform",
+		Scheme:  Signature{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: Base64},
+		ID:      path("event_id"),
+		Payload: Payload{ID: path("event_id"), Type: path("event_type")},
+	}
+	return p.with(secrets)
+}
+
+// Alertmanager takes what Prometheus Alertmanager posts with http_config: a secret
+// "name:password" is basic_auth, any other a bearer token. The body is not protected.
+// (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config)
+func Alertmanager(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "alertmanager",
+		Scheme: choice{
+			schemes: []Scheme{Basic{}, Token{Header: "Authorization", Prefix: "Bearer "}},
+			of:      alertmanagerSecret,
+		},
+		Payload: Payload{Type: path("status")},
+	}
+	return p.with(secrets)
+}
+
+// alertmanagerSecret tells a login from a token, in which RFC 6750 allows no colon.
+func alertmanagerSecret(text string) (int, string, error) {
+	if strings.Contains(text, ":") {
+		return 0, text, nil
+	}
+	return 1, text, nil
+}
+
+func path(paths ...string) Source { return Source{Path: paths} }

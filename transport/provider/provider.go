@@ -78,7 +78,8 @@ type Provider struct {
 	// for a sender that proves nothing.
 	Scheme Scheme
 
-	// ID is where the name of a delivery is. Default: it has none.
+	// ID is where the name of a delivery is, if Scheme does not sign one. Default: it has
+	// none.
 	ID Source
 
 	// Payload is how the events are found in the body. Default: the body is one event.

@@ -65,15 +65,14 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 	if a, ok := p.Greet(r); ok {
 		return &Delivery{Key: -1, Answer: a}, nil
 	}
-	key, err := v.verify(r)
+	m, err := v.verify(r)
+	if errors.Is(err, errFetch) {
+		return &Delivery{Key: -1, Answer: later()}, nil
+	}
 	if err != nil {
 		return nil, p.named(err)
 	}
-	d, err := p.open(r, v)
-	if err != nil {
-		return nil, p.named(err)
-	}
-	d.Key = key
+	d := p.open(r, m)
 	if p.Challenge != nil {
 		d.Answer = p.Challenge(r, d)
 	}

@@ -10,19 +10,28 @@ import (
 // A Scheme is how a sender proves that a delivery is its own: Signature, Token, Basic,
 // Unsigned, or Custom for any other.
 type Scheme interface {
-	bind(secrets []string) (verifier, error)
+	bind(secrets []secret) (verifier, error)
+}
+
+// secret is one of a provider's, at its place among them.
+type secret struct {
+	text string
+	at   int
 }
 
 // A verifier is a scheme with its secrets. Its methods may be called concurrently.
 type verifier interface {
 	// precheck looks at everything but the body.
 	precheck(r *Request) error
-	// verify returns which secret matched, or -1.
-	verify(r *Request) (key int, err error)
+	verify(r *Request) (match, error)
 	sign(r *Request, id string) error
-	proof() Proof
-	// covers tells whether what is at s in the header is signed.
-	covers(s Source) bool
+}
+
+// match is what a verification proves.
+type match struct {
+	key   int // place of the secret, or -1
+	proof Proof
+	id    string // of the delivery, if it is signed outside of the body
 }
 
 // minSecret is the least length of a secret, in bytes: less is a mistake, not a secret.
@@ -44,7 +53,7 @@ func (k *keys) verifier(s Scheme) (verifier, error) {
 			return
 		}
 		if k.err = checkSecrets(k.secrets); k.err == nil {
-			k.made, k.err = s.bind(k.secrets)
+			k.made, k.err = s.bind(numbered(k.secrets))
 		}
 	})
 	return k.made, k.err
@@ -86,11 +95,31 @@ func checkSecrets(secrets []string) error {
 			errs = append(errs, fmt.Errorf("secret %d is empty", i))
 		case len(s) < minSecret:
 			errs = append(errs, fmt.Errorf("secret %d is shorter than %d bytes", i, minSecret))
-		case strings.TrimSpace(s) != s:
+		case strings.TrimSpace(s) != s && !isPEM(s):
 			errs = append(errs, fmt.Errorf("secret %d begins or ends with white space", i))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+func isPEM(secret string) bool { return strings.HasPrefix(secret, "-----BEGIN ") }
+
+func numbered(secrets []string) (list []secret) {
+	for i, text := range secrets {
+		list = append(list, secret{text, i})
+	}
+	return list
+}
+
+// about puts the place of a secret into an error.
+func (s secret) about(err error) error { return fmt.Errorf("secret %d %w", s.at, err) }
+
 var errNoSecrets = errors.New("no secret: use SetSecrets, or Unsigned if nothing is to be verified")
+
+// secret returns one of the secrets that are in force, "" if there are fewer.
+func (p *Provider) secret(i int) string {
+	if k := p.keys.Load(); k != nil && i >= 0 && i < len(k.secrets) {
+		return k.secrets[i]
+	}
+	return ""
+}

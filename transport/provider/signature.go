@@ -2,9 +2,8 @@ package provider
 
 import (
 	"errors"
-	"fmt"
 	"net/textproto"
-	"runtime"
+
 	"strings"
 	"sync"
 )
@@ -30,7 +29,8 @@ type Signature struct {
 	ID        string    // the header that {id} is in
 	Timestamp Timestamp // when it was signed, {ts}. Default: it has none, and does not expire
 
-	urls func(string) []string // the writings of the URL that are tried
+	urls func(string) []string            // the writings of the URL that are tried
+	body func(r *Request) ([]byte, error) // what is signed for {body}
 }
 
 // signer is a Signature with its keys.
@@ -39,7 +39,7 @@ type signer struct {
 	template
 	keys  []key
 	size  int   // of a signature in bytes, 0 if it varies
-	index []int // of the keys, among the secrets of the provider
+	at    []int // of the keys, among the secrets of the provider
 	works sync.Pool
 	slots chan struct{} // for checks that cost more than the rest of the request; nil: they do not
 }
@@ -55,31 +55,26 @@ type work struct {
 	n    int
 }
 
-func (s Signature) bind(secrets []string) (verifier, error) {
+func (s Signature) bind(secrets []secret) (verifier, error) { return s.signer(secrets) }
+
+func (s Signature) signer(secrets []secret) (*signer, error) {
 	if len(secrets) == 0 {
 		return nil, errNoSecrets
 	}
-	index := make([]int, len(secrets))
-	for i := range index {
-		index[i] = i
-	}
-	return s.signer(secrets, index)
-}
-
-func (s Signature) signer(secrets []string, index []int) (*signer, error) {
-	b := &signer{Signature: s, index: index, size: s.Algorithm.size()}
+	b := &signer{Signature: s}
 	if err := b.complete(); err != nil {
 		return nil, err
 	}
-	for i, text := range secrets {
-		k, err := b.Algorithm.key(i, strings.TrimPrefix(text, b.KeyPrefix), b.Key)
+	b.size = s.Algorithm.size()
+	for i, secret := range secrets {
+		k, err := b.Algorithm.key(i, strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
 		if err != nil {
-			return nil, fmt.Errorf("secret %d %w", index[i], err)
+			return nil, secret.about(err)
 		}
-		b.keys = append(b.keys, k)
+		b.keys, b.at = append(b.keys, k), append(b.at, secret.at)
 	}
 	if b.Algorithm.public() {
-		b.slots = make(chan struct{}, runtime.GOMAXPROCS(0))
+		b.slots = newSlots()
 	}
 	b.works.New = func() any { return &work{macs: make([]mac, len(b.keys))} }
 	return b, nil
@@ -113,35 +108,39 @@ func (s *signer) complete() (err error) {
 	return errors.Join(append(errs, s.Timestamp.complete(), s.Algorithm.check())...)
 }
 
-func (s *signer) proof() Proof { return ProofBody }
-
-func (s *signer) covers(at Source) bool {
-	return at.Header != "" && textproto.CanonicalMIMEHeaderKey(at.Header) == s.ID
-}
-
 func (s *signer) precheck(r *Request) error {
 	w := s.works.Get().(*work)
-	defer s.works.Put(w)
+	defer s.put(w)
 	return s.read(w, r)
 }
 
-func (s *signer) verify(r *Request) (int, error) {
+func (s *signer) verify(r *Request) (m match, err error) {
 	w := s.works.Get().(*work)
 	defer s.put(w)
-	if err := s.read(w, r); err != nil {
-		return -1, err
+	if err = s.read(w, r); err != nil {
+		return m, err
 	}
-	w.body = r.Body
+	if w.body, err = s.content(r); err != nil {
+		return m, err
+	}
 	i := s.match(w, r.URL)
 	if i < 0 {
-		return -1, forged()
+		return m, forged()
 	}
 	if s.Timestamp.Path != "" {
-		if err := s.Timestamp.inBody(r.Body, r.now()); err != nil {
-			return -1, err
+		if err = s.Timestamp.inBody(r.Body, r.now()); err != nil {
+			return m, err
 		}
 	}
-	return s.index[i], nil
+	return match{key: s.at[i], proof: ProofBody, id: w.id}, nil
+}
+
+// content returns what {body} stands for.
+func (s *signer) content(r *Request) ([]byte, error) {
+	if s.body == nil {
+		return r.Body, nil
+	}
+	return s.body(r)
 }
 
 // put keeps w, but nothing of the request and no buffer that one long body has made.
@@ -224,7 +223,10 @@ func (s *signer) sign(r *Request, id string) error {
 	if s.Timestamp.Path != "" {
 		r.Body = setField(r.Body, s.Timestamp.Path, s.Timestamp.format(r.now()))
 	}
-	w.body = r.Body
+	var err error
+	if w.body, err = s.content(r); err != nil {
+		return err
+	}
 	raw, err := s.keys[0].sign(w, &s.template)
 	if err != nil {
 		return err

@@ -1,0 +1,138 @@
+package provider
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// Adyen takes the standard webhooks of payments, one event for each item. Each item has
+// its own signature, and only of who paid what: the rest of the body is not protected. A
+// secret is the key in hex, as the Customer Area shows it.
+// (https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures)
+func Adyen(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "adyen", Deadline: 9 * time.Second,
+		Answers: Answers{Accepted: Answer{
+			Status: http.StatusOK, Header: safeHeader("text/plain; charset=utf-8"), Body: []byte("[accepted]"),
+		}},
+		Scheme:  adyen{},
+		Payload: Payload{split: adyenEvents},
+	}
+	return p.with(secrets)
+}
+
+const adyenSignature = "additionalData.hmacSignature"
+
+// adyenFields are signed in this order.
+func adyenFields() [8]string {
+	return [...]string{
+		"pspReference", "originalReference", "merchantAccountCode", "merchantReference",
+		"amount.value", "amount.currency", "eventCode", "success",
+	}
+}
+
+type adyen struct{}
+
+type adyenVerifier struct{ *signer }
+
+func (adyen) bind(secrets []secret) (verifier, error) {
+	s, err := inner(Signature{Key: Hex, Encoding: Base64}, secrets)
+	return adyenVerifier{s}, err
+}
+
+func (v adyenVerifier) precheck(*Request) error { return nil }
+
+func (v adyenVerifier) verify(r *Request) (match, error) {
+	if err := unambiguous(r.Body); err != nil {
+		return match{}, err
+	}
+	items := adyenItems(r.Body)
+	if len(items) == 0 {
+		return match{}, malformed("no item in the body")
+	}
+	m := match{proof: ProofMetadata}
+	for i, item := range items {
+		signature := decode.Field(adyenSignature)(item)
+		if signature == "" {
+			return match{}, malformed("no %s in an item", adyenSignature)
+		}
+		key, err := v.made(adyenText(item), signature)
+		if err != nil {
+			return match{}, err
+		}
+		if i == 0 {
+			m.key = key
+		}
+	}
+	return m, nil
+}
+
+// adyenItems returns the items of a body, nil if it is not what Adyen sends.
+func adyenItems(body []byte) [][]byte {
+	y := Payload{Items: "notificationItems"}
+	wrapped, _ := y.items(&Request{}, body)
+	var items [][]byte
+	for _, w := range wrapped {
+		item := decode.Field("NotificationRequestItem")(w)
+		if !strings.HasPrefix(item, "{") {
+			return nil
+		}
+		items = append(items, within(w, item))
+	}
+	return items
+}
+
+func adyenText(item []byte) string {
+	var fields []string
+	for _, path := range adyenFields() {
+		fields = append(fields, decode.Field(path)(item))
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+	for i := range fields {
+		fields[i] = escape.Replace(fields[i])
+	}
+	return strings.Join(fields, ":")
+}
+
+// adyenEvents names each event by what makes it the same when it is repeated.
+func adyenEvents(_ *Request, payload []byte) (events []Event, ok bool) {
+	for _, item := range adyenItems(payload) {
+		kind := decode.Field("eventCode")(item)
+		id := decode.Field("pspReference")(item) + ":" + kind + ":" + decode.Field("success")(item)
+		events = append(events, Event{ID: id, Type: kind, Data: item})
+	}
+	return events, true
+}
+
+func (v adyenVerifier) sign(r *Request, _ string) error {
+	body, err := object(r.Body)
+	if err != nil {
+		return err
+	}
+	list, _ := body["notificationItems"].([]any)
+	for _, wrapped := range list {
+		outer, _ := wrapped.(map[string]any)
+		item, ok := outer["NotificationRequestItem"].(map[string]any)
+		if !ok {
+			return malformed("the body to be signed has no NotificationRequestItem")
+		}
+		raw, err := json.Marshal(item)
+		if err != nil {
+			return err
+		}
+		more, ok := item["additionalData"].(map[string]any)
+		if !ok {
+			more = map[string]any{}
+			item["additionalData"] = more
+		}
+		if more["hmacSignature"], err = v.make(adyenText(raw)); err != nil {
+			return err
+		}
+	}
+	r.Body, err = json.Marshal(body)
+	return err
+}

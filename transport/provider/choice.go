@@ -1,0 +1,80 @@
+package provider
+
+// choice is a sender with several schemes, each with secrets of its own form. It takes a
+// match of any of them.
+type choice struct {
+	schemes []Scheme
+	of      func(text string) (scheme int, key string, err error)
+	strict  bool // one that does not match ends it; otherwise the next may
+}
+
+func (c choice) bind(secrets []secret) (verifier, error) {
+	if len(secrets) == 0 {
+		return nil, errNoSecrets
+	}
+	groups := make([][]secret, len(c.schemes))
+	for _, s := range secrets {
+		i, key, err := c.of(s.text)
+		if err != nil {
+			return nil, s.about(err)
+		}
+		groups[i] = append(groups[i], secret{key, s.at})
+	}
+	v := &chosen{strict: c.strict}
+	for i, scheme := range c.schemes {
+		if len(groups[i]) == 0 {
+			continue
+		}
+		made, err := scheme.bind(groups[i])
+		if err != nil {
+			return nil, err
+		}
+		if groups[i][0].at == 0 {
+			v.first = len(v.schemes)
+		}
+		v.schemes = append(v.schemes, made)
+	}
+	return v, nil
+}
+
+// chosen are the schemes that there are secrets for.
+type chosen struct {
+	schemes []verifier
+	first   int // the scheme of the first secret, which signs
+	strict  bool
+}
+
+func (v *chosen) precheck(r *Request) (err error) {
+	for _, one := range v.schemes {
+		err = worse(err, one.precheck(r))
+		if err == nil || v.strict && isForged(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (v *chosen) verify(r *Request) (m match, err error) {
+	for _, one := range v.schemes {
+		var failure error
+		if m, failure = one.verify(r); failure == nil {
+			return m, nil
+		}
+		err = worse(err, failure)
+		if v.strict && isForged(err) {
+			break
+		}
+	}
+	return match{}, err
+}
+
+// worse returns the error that says more: that a proof does not match, rather than that
+// another is not there.
+func worse(a, b error) error {
+	if b == nil || a == nil || isForged(b) {
+		return b
+	}
+	return a
+}
+
+func (v *chosen) sign(r *Request, id string) error { return v.schemes[v.first].sign(r, id) }

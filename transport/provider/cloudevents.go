@@ -1,0 +1,122 @@
+package provider
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// CloudEvents takes events in binary, structured and batch mode, with a bearer token, since
+// they have no signature of their own; Scheme may be any other. Of origins, those that may
+// send are told so when they ask; "*" is all of them.
+// (https://github.com/cloudevents/spec, HTTP protocol binding and HTTP 1.1 web hooks)
+func CloudEvents(origins []string, secrets ...string) *Provider {
+	p := &Provider{
+		Name:     "cloudevents",
+		Scheme:   Token{Header: "Authorization", Prefix: "Bearer "},
+		Payload:  Payload{split: cloudEvents},
+		Greeting: func(r *Request) (*Answer, bool) { return originGreeting(r, origins) },
+	}
+	return p.with(secrets)
+}
+
+// originGreeting answers the validation of section 4 of the web hook specification. The
+// callback that it may name is not called.
+func originGreeting(r *Request, origins []string) (*Answer, bool) {
+	if r.Method != http.MethodOptions {
+		return nil, false
+	}
+	asked := r.Header["Webhook-Request-Origin"]
+	if len(asked) == 0 {
+		return nil, false
+	}
+	a := &Answer{Status: http.StatusOK, Header: http.Header{"Allow": {http.MethodPost}}}
+	switch {
+	case slices.Contains(origins, "*"):
+		a.Header.Set("WebHook-Allowed-Origin", "*")
+	case len(asked) == 1 && asked[0] != "*" && slices.Contains(origins, asked[0]):
+		a.Header.Set("WebHook-Allowed-Origin", asked[0])
+	default:
+		return &Answer{Status: http.StatusForbidden}, true
+	}
+	if r.Header.Get("WebHook-Request-Rate") != "" {
+		a.Header.Set("WebHook-Allowed-Rate", "*")
+	}
+	return a, true
+}
+
+func cloudEvents(r *Request, payload []byte) (events []Event, ok bool) {
+	switch mediaType(r) {
+	case "application/cloudevents+json":
+		return []Event{cloudEvent(payload)}, true
+	case "application/cloudevents-batch+json":
+		y := Payload{Items: "@this"}
+		items, ok := y.items(&Request{}, payload)
+		for _, item := range items {
+			events = append(events, cloudEvent(item))
+		}
+		return events, ok
+	}
+	id, source := ceHeader(r, "Ce-Id"), ceHeader(r, "Ce-Source")
+	if id == "" {
+		return nil, false
+	}
+	return []Event{{ID: ceID(source, id), Type: ceHeader(r, "Ce-Type"), Data: payload}}, true
+}
+
+func cloudEvent(data []byte) Event {
+	field := func(name string) string { return decode.Field(name)(data) }
+	return Event{ID: ceID(field("source"), field("id")), Type: field("type"), Data: data}
+}
+
+// ceID is unique among all sources: an id alone is among those of its source. A source is
+// a URI, and has no space.
+func ceID(source, id string) string {
+	if id == "" {
+		return ""
+	}
+	return source + " " + id
+}
+
+// ceHeader undoes the percent-encoding of section 3.1.3.2 of the HTTP binding.
+func ceHeader(r *Request, name string) string {
+	value := r.Header.Get(name)
+	if plain, err := url.PathUnescape(value); err == nil {
+		return plain
+	}
+	return value
+}
+
+// AzureEventGrid takes the schema of Event Grid and, where a subscription is set so, that
+// of CloudEvents from the given origins as well. A secret is the value of the parameter
+// "code" in the URL of the subscription; for a header instead, Scheme is to be changed.
+// The validation is answered, and its URL not called.
+// (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema)
+func AzureEventGrid(origins []string, secrets ...string) *Provider {
+	p := &Provider{
+		Name: "eventgrid", Deadline: 25 * time.Second,
+		Scheme: Token{Query: "code"},
+		Payload: Payload{
+			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: cloudEvents,
+		},
+		Greeting:  func(r *Request) (*Answer, bool) { return originGreeting(r, origins) },
+		Challenge: eventGridChallenge,
+	}
+	return p.with(secrets)
+}
+
+func eventGridChallenge(r *Request, d *Delivery) *Answer {
+	if r.Header.Get("Aeg-Event-Type") != "SubscriptionValidation" || !bytes.Contains(r.Body, []byte("validationCode")) {
+		return nil
+	}
+	d.Events = nil
+	code := decode.Field("0.data.validationCode")(r.Body)
+	if !harmless(code, "") {
+		return &Answer{Status: http.StatusBadRequest}
+	}
+	return jsonAnswer(`{"validationResponse":"` + code + `"}`)
+}

@@ -1,0 +1,75 @@
+package provider
+
+import "time"
+
+// Stripe takes events of Stripe; a secret is the whole of whsec_...
+// (https://docs.stripe.com/webhooks#verify-manually)
+func Stripe(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "stripe", Deadline: 15 * time.Second,
+		Scheme: Signature{
+			Header: "Stripe-Signature", Prefix: "v1=", Separator: ",",
+			Timestamp: Timestamp{Prefix: "t="}, Signed: "{ts}.{body}",
+		},
+		ID:      path("id"),
+		Payload: Payload{ID: path("id"), Type: path("type")},
+	}
+	return p.with(secrets)
+}
+
+// Paddle takes notifications of Paddle Billing.
+// (https://developer.paddle.com/webhooks/signature-verification)
+func Paddle(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "paddle", Deadline: 4500 * time.Millisecond,
+		Scheme: Signature{
+			Header: "Paddle-Signature", Prefix: "h1=", Separator: ";",
+			Timestamp: Timestamp{Prefix: "ts="}, Signed: "{ts}:{body}",
+		},
+		ID:      path("event_id"),
+		Payload: Payload{ID: path("event_id"), Type: path("event_type")},
+	}
+	return p.with(secrets)
+}
+
+// Shopify takes webhooks of an app; a secret is the app's client secret. After that was
+// changed, the old one signs for up to an hour.
+// (https://shopify.dev/docs/apps/build/webhooks/subscribe/https)
+func Shopify(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "shopify", Deadline: 4 * time.Second,
+		Scheme:  Signature{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64},
+		ID:      Source{Header: "X-Shopify-Webhook-Id"},
+		Payload: Payload{ID: Source{Header: "X-Shopify-Event-Id"}, Type: Source{Header: "X-Shopify-Topic"}},
+	}
+	return p.with(secrets)
+}
+
+// Square takes its webhooks. The URL of a request must be the notification URL as Square
+// has it. (https://developer.squareup.com/docs/webhooks/step3validate)
+func Square(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "square", Deadline: 9 * time.Second,
+		Scheme:  Signature{Header: "X-Square-Hmacsha256-Signature", Encoding: Base64, Signed: "{url}{body}"},
+		ID:      path("event_id"),
+		Payload: Payload{ID: path("event_id"), Type: path("type")},
+	}
+	return p.with(secrets)
+}
+
+// HubSpot takes requests with a signature of version 3, up to 100 events in each; a secret
+// is the app's client secret. The URL of a request must be the public one.
+// (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation)
+func HubSpot(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "hubspot", Deadline: 4500 * time.Millisecond,
+		Scheme: Signature{
+			Header: "X-Hubspot-Signature-V3", Encoding: Base64,
+			Timestamp: Timestamp{Header: "X-Hubspot-Request-Timestamp", Unit: time.Millisecond},
+			Signed:    "{method}{url}{body}{ts}",
+			urls:      hubSpotURLs,
+		},
+		Payload: Payload{Items: "@this", ID: path("eventId"), Type: path("subscriptionType")},
+	}
+	return p.with(secrets)
+}

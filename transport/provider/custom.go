@@ -1,0 +1,79 @@
+package provider
+
+import "errors"
+
+// Custom is a scheme of one's own.
+type Custom struct {
+	// Verify returns which of the secrets has made the request, a negative number if none
+	// has, and an error if the request cannot be read; that text may be logged. It must
+	// compare in constant time, and may be called concurrently. Required.
+	Verify func(r *Request, secrets []string) (key int, err error)
+
+	// Precheck refuses from the header alone what Verify would. Default: nothing.
+	Precheck func(r *Request) error
+
+	// Sign makes r a delivery of the sender. Default: Sign of the provider is an error.
+	Sign func(r *Request, id, secret string) error
+
+	// Proof is what a match proves. Default ProofNone.
+	Proof Proof
+}
+
+type customVerifier struct {
+	Custom
+	secrets []string
+}
+
+func (c Custom) bind(secrets []secret) (verifier, error) {
+	if c.Verify == nil {
+		return nil, errors.New("Custom.Verify is nil")
+	}
+	if len(secrets) == 0 {
+		return nil, errNoSecrets
+	}
+	v := &customVerifier{Custom: c}
+	for _, s := range secrets {
+		v.secrets = append(v.secrets, s.text)
+	}
+	return v, nil
+}
+
+func (v *customVerifier) precheck(r *Request) error {
+	if v.Precheck == nil {
+		return nil
+	}
+	return v.Precheck(r)
+}
+
+func (v *customVerifier) verify(r *Request) (match, error) {
+	key, err := v.Verify(r, v.secrets)
+	switch {
+	case err != nil:
+		return match{}, err
+	case key < 0 || key >= len(v.secrets):
+		return match{}, forged()
+	}
+	return match{key: key, proof: v.Proof}, nil
+}
+
+func (v *customVerifier) sign(r *Request, id string) error {
+	if v.Sign == nil {
+		return errors.New("Custom.Sign is nil")
+	}
+	return v.Sign(r, id, v.secrets[0])
+}
+
+// Unsigned is the scheme of a sender that proves nothing, or whose proof something in
+// front of the receiver has checked. Its events may come from anybody.
+type Unsigned struct{}
+
+func (Unsigned) bind(secrets []secret) (verifier, error) {
+	if len(secrets) > 0 {
+		return nil, errors.New("Unsigned has no secrets")
+	}
+	return Unsigned{}, nil
+}
+
+func (Unsigned) precheck(*Request) error        { return nil }
+func (Unsigned) verify(*Request) (match, error) { return match{key: -1}, nil }
+func (Unsigned) sign(*Request, string) error    { return nil }

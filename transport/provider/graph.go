@@ -1,0 +1,82 @@
+package provider
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// MicrosoftGraph takes change notifications. A secret is the clientState of the
+// subscription, which is in each of them: the body is not protected, and the tokens of rich
+// notifications are not verified. The request that validates a subscription is answered.
+// (https://learn.microsoft.com/graph/change-notifications-delivery-webhooks)
+func MicrosoftGraph(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "microsoftgraph", Deadline: 9 * time.Second,
+		Scheme: clientState{},
+		Payload: Payload{
+			Items: "value",
+			ID:    Source{Path: []string{"id"}},
+			Type:  Source{Path: []string{"changeType", "lifecycleEvent"}},
+		},
+		Greeting: graphGreeting,
+	}
+	return p.with(secrets)
+}
+
+// printable are the characters of a validation token that no browser takes for markup.
+const printable = " !#$%()*+,/:;=?@[]^`{|}"
+
+func graphGreeting(r *Request) (*Answer, bool) {
+	tokens, ok := query(r)["validationToken"]
+	if !ok || r.Method != http.MethodPost || len(tokens) != 1 {
+		return nil, false
+	}
+	return plain(tokens[0], printable), true
+}
+
+// clientState is a secret in each element of "value".
+type clientState struct{}
+
+type clientStateVerifier struct{ hashed }
+
+func (clientState) bind(secrets []secret) (verifier, error) {
+	h, err := newHashed(secrets)
+	return &clientStateVerifier{h}, err
+}
+
+func (v *clientStateVerifier) precheck(*Request) error { return nil }
+
+func (v *clientStateVerifier) verify(r *Request) (m match, err error) {
+	if err := unambiguous(r.Body); err != nil {
+		return m, err
+	}
+	y := Payload{Items: "value"}
+	items, _ := y.items(&Request{}, r.Body)
+	if len(items) == 0 {
+		return m, malformed("no notification in the body")
+	}
+	for _, item := range items {
+		if m, err = v.match(decode.Field("clientState")(item)); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+func (v *clientStateVerifier) sign(r *Request, _ string) error {
+	body, err := object(r.Body)
+	if err != nil {
+		return err
+	}
+	list, _ := body["value"].([]any)
+	for _, item := range list {
+		if o, ok := item.(map[string]any); ok {
+			o["clientState"] = v.texts[0]
+		}
+	}
+	r.Body, err = json.Marshal(body)
+	return err
+}

@@ -1,0 +1,104 @@
+package provider
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// Some senders put the signature into the body, which then is parsed before it is known
+// to be theirs. It is searched for names that occur twice first: of two, the verification
+// would take one, and the consumer's decoder the other.
+
+// inner is the Signature of a text that is put together from a body.
+func inner(s Signature, secrets []secret) (*signer, error) {
+	s.Header = "-"
+	return s.signer(secrets)
+}
+
+// made returns the place of the secret that has signed text.
+func (s *signer) made(text, signature string) (int, error) {
+	w := s.works.Get().(*work)
+	defer s.put(w)
+	w.n = 0
+	if !w.add(signature, s.Encoding, s.size) {
+		return -1, malformed("the signature is malformed")
+	}
+	w.body = []byte(text)
+	i := s.match(w, "")
+	if i < 0 {
+		return -1, forged()
+	}
+	return s.at[i], nil
+}
+
+// make signs text with the first key.
+func (s *signer) make(text string) (string, error) {
+	w := s.works.Get().(*work)
+	defer s.put(w)
+	w.body = []byte(text)
+	raw, err := s.keys[0].sign(w, &s.template)
+	return s.Encoding.encode(raw), err
+}
+
+// unambiguous refuses a body that is not one JSON value, or in which an object names
+// something twice, in whatever case: encoding/json takes one for the other.
+func unambiguous(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if err := distinct(d); err != nil {
+		return err
+	}
+	if d.More() || len(bytes.TrimSpace(body[d.InputOffset():])) > 0 {
+		return malformed("the body is not one JSON value")
+	}
+	return nil
+}
+
+// distinct reads one value. Objects are those that are open, innermost last; an array is
+// a nil.
+func distinct(d *json.Decoder) error {
+	var open []map[string]bool
+	name := false // a name is next
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return malformed("the body is not JSON")
+		}
+		switch t {
+		case json.Delim('{'):
+			open, name = append(open, map[string]bool{}), true
+			continue
+		case json.Delim('['):
+			open, name = append(open, nil), false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		default:
+			if text, ok := t.(string); ok && name {
+				folded := strings.ToLower(strings.ToUpper(text))
+				if open[len(open)-1][folded] {
+					return malformed("the body names something twice")
+				}
+				open[len(open)-1][folded] = true
+				name = false
+				continue
+			}
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		name = open[len(open)-1] != nil
+	}
+}
+
+// object decodes a JSON object for Sign, whose fields are written back in order of name.
+func object(body []byte) (map[string]any, error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var o map[string]any
+	if d.Decode(&o) != nil || o == nil {
+		return nil, malformed("the body to be signed is not a JSON object")
+	}
+	return o, nil
+}

@@ -1,0 +1,70 @@
+package provider
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// Mailgun takes its webhooks. Only a time and a token are signed, and the event is not:
+// anyone who sees a delivery can put another event into it, once. So the token names the
+// delivery, and TLS must end where it is trusted to. A secret is the HTTP webhook signing
+// key. (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks)
+func Mailgun(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "mailgun", Deadline: 9 * time.Second,
+		Scheme: mailgun{},
+		Payload: Payload{
+			ID:   Source{Path: []string{"event-data.id"}},
+			Type: Source{Path: []string{"event-data.event"}},
+		},
+	}
+	return p.with(secrets)
+}
+
+type mailgun struct{}
+
+type mailgunVerifier struct{ *signer }
+
+func (mailgun) bind(secrets []secret) (verifier, error) {
+	s, err := inner(Signature{}, secrets)
+	return mailgunVerifier{s}, err
+}
+
+func (v mailgunVerifier) precheck(*Request) error { return nil }
+
+func (v mailgunVerifier) verify(r *Request) (match, error) {
+	if err := unambiguous(r.Body); err != nil {
+		return match{}, err
+	}
+	stamp := decode.Field("signature.timestamp")(r.Body)
+	token := decode.Field("signature.token")(r.Body)
+	signature := decode.Field("signature.signature")(r.Body)
+	if stamp == "" || token == "" || signature == "" {
+		return match{}, malformed("no signature in the body")
+	}
+	if !harmless(token, "") {
+		return match{}, malformed("the token is malformed")
+	}
+	if err := v.Timestamp.check(stamp, r.now()); err != nil {
+		return match{}, err
+	}
+	key, err := v.made(stamp+token, signature)
+	return match{key: key, proof: ProofMetadata, id: token}, err
+}
+
+func (v mailgunVerifier) sign(r *Request, id string) error {
+	body, err := object(r.Body)
+	if err != nil {
+		return err
+	}
+	stamp := v.Timestamp.format(r.now())
+	signature, err := v.make(stamp + id)
+	if err != nil {
+		return err
+	}
+	body["signature"] = map[string]string{"timestamp": stamp, "token": id, "signature": signature}
+	r.Body, err = json.Marshal(body)
+	return err
+}

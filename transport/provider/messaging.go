@@ -1,0 +1,94 @@
+package provider
+
+import (
+	"net/http"
+	"time"
+)
+
+// Slack takes the Events API, and slash commands and interactions as forms. The URL
+// verification is answered once its signature has matched.
+// (https://docs.slack.dev/authentication/verifying-requests-from-slack)
+func Slack(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "slack", Deadline: 2500 * time.Millisecond,
+		Answers: Answers{Accepted: Answer{Status: http.StatusOK}},
+		Scheme: Signature{
+			Header: "X-Slack-Signature", Prefix: "v0=",
+			Timestamp: Timestamp{Header: "X-Slack-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
+		},
+		ID:        path("event_id"),
+		Payload:   Payload{Form: "payload", ID: path("event_id"), Type: path("event.type", "type")},
+		Challenge: slackChallenge,
+	}
+	return p.with(secrets)
+}
+
+// Discord takes interactions and webhook events; a secret is the public key of the app in
+// hex, or its private key in PEM, with which Sign works. An interaction is answered as
+// deferred: what is to be shown is sent to its webhook within 15 minutes. Discord sends
+// wrong signatures to see them refused with 401.
+// (https://docs.discord.com/developers/interactions/overview)
+func Discord(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "discord", Deadline: 2500 * time.Millisecond,
+		Answers: Answers{Malformed: Answer{Status: http.StatusUnauthorized}},
+		Scheme: Signature{
+			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: Hex,
+			Timestamp: Timestamp{Header: "X-Signature-Timestamp"}, Signed: "{ts}{body}",
+		},
+		ID:        path("id"),
+		Payload:   Payload{ID: path("id"), Type: path("event.type", "type")},
+		Challenge: discordChallenge,
+	}
+	return p.with(secrets)
+}
+
+// Zoom takes event notifications; a secret is the secret token of the app. The validation
+// of the endpoint, which is repeated every three days, is answered.
+// (https://developers.zoom.us/docs/api/webhooks/)
+func Zoom(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "zoom", Deadline: 2500 * time.Millisecond,
+		Scheme: Signature{
+			Header: "X-Zm-Signature", Prefix: "v0=",
+			Timestamp: Timestamp{Header: "X-Zm-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
+		},
+		Payload: Payload{Type: path("event")},
+	}
+	p.Challenge = p.zoomChallenge
+	return p.with(secrets)
+}
+
+// Twilio takes its callbacks; a secret is an auth token. The URL of a request must be the
+// public one. The signature of a form does not say where a value ends and the next name
+// begins, which is Twilio's own. (https://www.twilio.com/docs/usage/security)
+func Twilio(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "twilio", Deadline: 13 * time.Second,
+		Answers: Answers{Accepted: Answer{
+			Status: http.StatusOK, Header: safeHeader("application/xml"), Body: []byte("<Response/>"),
+		}},
+		Scheme: Signature{
+			Algorithm: HMACSHA1, Header: "X-Twilio-Signature", Encoding: Base64, Signed: "{url}{body}",
+			urls: withPort, body: twilioBody,
+		},
+		ID:      Source{Header: "I-Twilio-Idempotency-Token"},
+		Payload: Payload{Type: Source{Form: []string{"EventType", "MessageStatus", "CallStatus", "SmsStatus"}}},
+	}
+	return p.with(secrets)
+}
+
+// SendGrid takes the Event Webhook, many events in each; a secret is the public key as it
+// is shown, or its private key in PEM, with which Sign works.
+// (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features)
+func SendGrid(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "sendgrid",
+		Scheme: Signature{
+			Algorithm: ECDSA, Header: "X-Twilio-Email-Event-Webhook-Signature", Encoding: Base64,
+			Timestamp: Timestamp{Header: "X-Twilio-Email-Event-Webhook-Timestamp"}, Signed: "{ts}{body}",
+		},
+		Payload: Payload{Items: "@this", ID: path("sg_event_id"), Type: path("event")},
+	}
+	return p.with(secrets)
+}

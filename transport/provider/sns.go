@@ -1,0 +1,232 @@
+package provider
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// AmazonSNS takes what the topics of the given ARNs publish, and confirms subscriptions to
+// them; whatever names another topic is refused. An event is the whole envelope, of type
+// Notification or UnsubscribeConfirmation. A topic must have signature version 2, for
+// version 1 is SHA-1. Nothing is older than an hour: repeated deliveries keep their time.
+//
+// Certificates are fetched, and subscriptions confirmed, with client, at the host of SNS
+// in the region of the topic and never at an address that a request names. nil means a
+// client that goes only there: no redirects, no proxy, public addresses, 5 s. With
+// SetSecrets no certificate is fetched: a secret then is a certificate in PEM, or a
+// private key in PEM, with which Sign works too.
+// (https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html)
+func AmazonSNS(client *http.Client, topics ...string) *Provider {
+	if client == nil {
+		client = guardedClient()
+	}
+	s := sns{topics: topics, certificates: newCertificates(client)}
+	return &Provider{
+		Name: "sns", Deadline: 13 * time.Second,
+		Scheme:    s,
+		Payload:   Payload{ID: Source{Path: []string{"MessageId"}}, Type: Source{Path: []string{"Type"}}},
+		Challenge: s.confirm,
+	}
+}
+
+const (
+	snsTypeHeader = "X-Amz-Sns-Message-Type"
+	snsTolerance  = time.Hour
+)
+
+type sns struct {
+	topics       []string
+	certificates *certificates
+}
+
+type snsVerifier struct {
+	sns
+	pinned []*rsa.PublicKey
+	at     []int
+	signer *rsa.PrivateKey // nil if there is none
+	slots  chan struct{}
+}
+
+func (s sns) bind(secrets []secret) (verifier, error) {
+	if len(s.topics) == 0 {
+		return nil, errors.New("no topic: name those that are subscribed to")
+	}
+	for _, arn := range s.topics {
+		if snsHost(arn) == "" {
+			return nil, errors.New("a topic is not arn:aws:sns:REGION:ACCOUNT:NAME")
+		}
+	}
+	v := &snsVerifier{sns: s, slots: newSlots()}
+	for i, text := range secrets {
+		public, private, err := rsaKey(text.text)
+		if err != nil {
+			return nil, text.about(err)
+		}
+		if i == 0 {
+			v.signer = private
+		}
+		v.pinned, v.at = append(v.pinned, public), append(v.at, text.at)
+	}
+	return v, nil
+}
+
+func (v *snsVerifier) precheck(r *Request) error {
+	_, err := one(r.Header, snsTypeHeader)
+	return err
+}
+
+func (v *snsVerifier) verify(r *Request) (m match, err error) {
+	kind, err := one(r.Header, snsTypeHeader)
+	if err != nil {
+		return m, err
+	}
+	if err = unambiguous(r.Body); err != nil {
+		return m, err
+	}
+	field := func(name string) string { return decode.Field(name)(r.Body) }
+	names := snsFields(kind)
+	if names == nil || field("Type") != kind {
+		return m, malformed("not a message of SNS")
+	}
+	if field("SignatureVersion") != "2" {
+		return m, malformed("SignatureVersion is not 2")
+	}
+	if !v.subscribed(field("TopicArn")) {
+		return m, forged()
+	}
+	stamp := Timestamp{Layout: time.RFC3339, Tolerance: snsTolerance}
+	if err = stamp.check(field("Timestamp"), r.now()); err != nil {
+		return m, err
+	}
+	signature, err := base64.StdEncoding.Strict().DecodeString(field("Signature"))
+	if err != nil {
+		return m, malformed("the signature is malformed")
+	}
+	key, err := v.check(snsText(field, names), signature, field)
+	return match{key: key, proof: ProofBody, id: field("MessageId")}, err
+}
+
+// check returns the place of the secret that has made a signature, -1 if it is that of the
+// certificate.
+func (v *snsVerifier) check(text string, signature []byte, field func(string) string) (int, error) {
+	keys, at := v.pinned, v.at
+	if len(keys) == 0 {
+		key, err := v.certificates.key(snsHost(field("TopicArn")), field("SigningCertURL"))
+		if err != nil {
+			return -1, err
+		}
+		keys, at = []*rsa.PublicKey{key}, []int{-1}
+	}
+	v.slots <- struct{}{}
+	defer func() { <-v.slots }()
+	sum := sha256.Sum256([]byte(text))
+	for i, key := range keys {
+		if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil {
+			return at[i], nil
+		}
+	}
+	return -1, forged()
+}
+
+func (s sns) subscribed(topic string) bool {
+	for _, t := range s.topics {
+		if t == topic {
+			return true
+		}
+	}
+	return false
+}
+
+// snsFields are those that are signed, in this order; nil for a type that SNS has not.
+func snsFields(kind string) []string {
+	switch kind {
+	case "Notification":
+		return []string{"Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"}
+	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
+		return []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
+	}
+	return nil
+}
+
+func snsText(field func(string) string, names []string) string {
+	var b strings.Builder
+	for _, name := range names {
+		if value := field(name); value != "" || name != "Subject" {
+			b.WriteString(name + "\n" + value + "\n")
+		}
+	}
+	return b.String()
+}
+
+// snsHost is the host of SNS in the region of a topic, "" if arn is not one's.
+func snsHost(arn string) string {
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" || !harmless(parts[3], "") || strings.Contains(parts[3], ".") {
+		return ""
+	}
+	switch parts[1] {
+	case "aws", "aws-us-gov":
+		return "sns." + parts[3] + ".amazonaws.com"
+	case "aws-cn":
+		return "sns." + parts[3] + ".amazonaws.com.cn"
+	}
+	return ""
+}
+
+// confirm asks SNS for the subscription that a verified message offers. Where that fails,
+// SNS is to send the message again.
+func (s sns) confirm(r *Request, d *Delivery) *Answer {
+	if d.kind() != "SubscriptionConfirmation" {
+		return nil
+	}
+	field := func(name string) string { return decode.Field(name)(r.Body) }
+	d.Events = nil
+	confirm := url.URL{Scheme: "https", Host: snsHost(field("TopicArn")), Path: "/", RawQuery: url.Values{
+		"Action": {"ConfirmSubscription"}, "TopicArn": {field("TopicArn")}, "Token": {field("Token")},
+		"Version": {"2010-03-31"},
+	}.Encode()}
+	if _, err := s.certificates.get(confirm.String()); err != nil {
+		return later()
+	}
+	return &Answer{Status: http.StatusOK}
+}
+
+func (v *snsVerifier) sign(r *Request, id string) error {
+	if v.signer == nil {
+		return errNotSigner
+	}
+	body, err := object(r.Body)
+	if err != nil {
+		return err
+	}
+	kind, _ := body["Type"].(string)
+	if kind == "" {
+		kind = "Notification"
+	}
+	body["Type"], body["MessageId"], body["SignatureVersion"] = kind, id, "2"
+	body["Timestamp"] = r.now().UTC().Format("2006-01-02T15:04:05.000Z")
+	if body["TopicArn"] == nil {
+		body["TopicArn"] = v.topics[0]
+	}
+	field := func(name string) string { text, _ := body[name].(string); return text }
+	sum := sha256.Sum256([]byte(snsText(field, snsFields(kind))))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, v.signer, crypto.SHA256, sum[:])
+	if err != nil {
+		return err
+	}
+	body["Signature"] = base64.StdEncoding.EncodeToString(signature)
+	r.Header.Set(snsTypeHeader, kind)
+	r.Body, err = json.Marshal(body)
+	return err
+}

@@ -1,0 +1,161 @@
+package provider
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each entry; a
+// secret is the app secret. verifyToken is what the app's settings say, for the challenge
+// of a subscription. (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
+func Meta(verifyToken string, secrets ...string) *Provider {
+	p := &Provider{
+		Name:    "meta",
+		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
+		Payload: Payload{Items: "entry", Type: path("changes.0.field")},
+	}
+	p.Greeting = func(r *Request) (*Answer, bool) { return metaGreeting(r, verifyToken) }
+	return p.with(secrets)
+}
+
+func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
+	q := query(r)
+	if r.Method != http.MethodGet || q.Get("hub.mode") != "subscribe" {
+		return nil, false
+	}
+	got, want := sha256.Sum256([]byte(q.Get("hub.verify_token"))), sha256.Sum256([]byte(verifyToken))
+	if verifyToken == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return &Answer{Status: http.StatusForbidden}, true
+	}
+	return plain(q.Get("hub.challenge"), ""), true
+}
+
+// X takes the Account Activity API; a secret is the consumer secret. The challenge that
+// comes every hour is answered with the first of them.
+// (https://docs.x.com/x-api/webhooks/quickstart)
+func X(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "x",
+		Scheme: Signature{
+			Header: "X-Twitter-Webhooks-Signature", Prefix: "sha256=", Encoding: Base64, body: onlyObject,
+		},
+		Payload: Payload{Type: path(`@keys.#(%"*_event*")`)},
+	}
+	p.Greeting = p.xGreeting
+	return p.with(secrets)
+}
+
+// onlyObject refuses a body that is no JSON object. Anybody can have X's challenge sign a
+// token for him, so what a token can be must never be taken for a body.
+func onlyObject(r *Request) ([]byte, error) {
+	if len(r.Body) == 0 || r.Body[0] != '{' {
+		return nil, forged()
+	}
+	return r.Body, nil
+}
+
+func (p *Provider) xGreeting(r *Request) (*Answer, bool) {
+	token := query(r).Get("crc_token")
+	if r.Method != http.MethodGet || token == "" {
+		return nil, false
+	}
+	secret := p.secret(0)
+	if !harmless(token, "") || secret == "" {
+		return &Answer{Status: http.StatusBadRequest}, true
+	}
+	return jsonAnswer(`{"response_token":"sha256=` + Base64.encode(macOf(secret, token)) + `"}`), true
+}
+
+func macOf(secret, text string) []byte {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
+
+// Dropbox takes notices that something has changed. The challenge is answered.
+// (https://www.dropbox.com/developers/reference/webhooks)
+func Dropbox(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "dropbox", Deadline: 9 * time.Second,
+		Scheme: Signature{Header: "X-Dropbox-Signature"},
+		Greeting: func(r *Request) (*Answer, bool) {
+			token := query(r).Get("challenge")
+			if r.Method != http.MethodGet || token == "" {
+				return nil, false
+			}
+			return plain(token, ""), true
+		},
+	}
+	return p.with(secrets)
+}
+
+// WebSub takes what a hub distributes (https://www.w3.org/TR/websub/). An event is of the
+// type that is its topic. The signature is that of SHA-256: for a hub that has another,
+// Scheme is to be changed, and for a subscription without a secret it is Unsigned{}.
+//
+// confirm tells whether a hub is to start ("subscribe") or to end ("unsubscribe") to send
+// a topic, for the given time; an intent that nobody has is refused. With "denied", the hub
+// says that it does not; what confirm returns is then ignored. It may be called by anybody
+// who knows the URL, and concurrently. nil confirms nothing.
+func WebSub(confirm func(mode, topic string, lease time.Duration) bool, secrets ...string) *Provider {
+	p := &Provider{
+		Name:    "websub",
+		Scheme:  Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
+		Payload: Payload{split: webSubEvent},
+		Greeting: func(r *Request) (*Answer, bool) {
+			if r.Method != http.MethodGet || confirm == nil {
+				return nil, false
+			}
+			return webSubGreeting(r, confirm)
+		},
+	}
+	return p.with(secrets)
+}
+
+func webSubGreeting(r *Request, confirm func(string, string, time.Duration) bool) (*Answer, bool) {
+	q := query(r)
+	mode, topic := q.Get("hub.mode"), q.Get("hub.topic")
+	if topic == "" {
+		return nil, false
+	}
+	seconds, _ := strconv.ParseUint(q.Get("hub.lease_seconds"), 10, 31)
+	switch mode {
+	case "denied":
+		confirm(mode, topic, 0)
+		return &Answer{Status: http.StatusOK}, true
+	case "subscribe", "unsubscribe":
+		if confirm(mode, topic, time.Duration(seconds)*time.Second) {
+			return plain(q.Get("hub.challenge"), "+/="), true
+		}
+		return &Answer{Status: http.StatusNotFound}, true
+	}
+	return nil, false
+}
+
+func webSubEvent(r *Request, payload []byte) ([]Event, bool) {
+	return []Event{{Type: selfLink(r.Header.Values("Link")), Data: payload}}, true
+}
+
+// selfLink returns the target of the link with the relation self (RFC 8288), or "".
+func selfLink(lines []string) string {
+	for _, line := range lines {
+		for _, link := range strings.Split(line, ",") {
+			target, params, ok := strings.Cut(strings.TrimSpace(link), ">")
+			if !ok || !strings.HasPrefix(target, "<") {
+				continue
+			}
+			for _, param := range strings.Split(params, ";") {
+				name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+				if strings.EqualFold(name, "rel") && strings.EqualFold(strings.Trim(value, `"`), "self") {
+					return target[1:]
+				}
+			}
+		}
+	}
+	return ""
+}

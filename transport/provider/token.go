@@ -1,0 +1,170 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/textproto"
+	"net/url"
+	"strings"
+)
+
+// Token is the scheme of a sender that sends a secret as it is. Whoever sees one request
+// can make others, and the body is not protected.
+type Token struct {
+	Header string // that has the token; or
+	Query  string // the parameter of the URL that is the token
+
+	// Prefix is before the token in the header, in any case, such as "Bearer ".
+	Prefix string
+}
+
+// Basic is the scheme of a sender that logs in with a name and a password (RFC 7617). A
+// secret is "name:password". As with Token, the body is not protected.
+type Basic struct{}
+
+// hashed are secrets of which only hashes are compared: they have one length, and what is
+// known of one says nothing about the secret.
+type hashed struct {
+	texts []string
+	sums  [][sha256.Size]byte
+	at    []int
+}
+
+func newHashed(secrets []secret) (h hashed, err error) {
+	if len(secrets) == 0 {
+		return h, errNoSecrets
+	}
+	for _, s := range secrets {
+		h.texts = append(h.texts, s.text)
+		h.sums = append(h.sums, sha256.Sum256([]byte(s.text)))
+		h.at = append(h.at, s.at)
+	}
+	return h, nil
+}
+
+// match compares with every secret, and returns that which is the same.
+func (h *hashed) match(text string) (match, error) {
+	sum := sha256.Sum256([]byte(text))
+	found := -1
+	for i := range h.sums {
+		if subtle.ConstantTimeCompare(sum[:], h.sums[i][:]) == 1 {
+			found = i
+		}
+	}
+	if found < 0 {
+		return match{}, forged()
+	}
+	return match{key: h.at[found], proof: ProofBearer}, nil
+}
+
+type tokenVerifier struct {
+	Token
+	hashed
+}
+
+func (t Token) bind(secrets []secret) (verifier, error) {
+	if (t.Header == "") == (t.Query == "") {
+		return nil, errors.New("Token needs either Header or Query")
+	}
+	t.Header = textproto.CanonicalMIMEHeaderKey(t.Header)
+	h, err := newHashed(secrets)
+	return &tokenVerifier{t, h}, err
+}
+
+func (t *tokenVerifier) precheck(r *Request) error {
+	_, err := t.verify(r)
+	return err
+}
+
+func (t *tokenVerifier) verify(r *Request) (match, error) {
+	if t.Query != "" {
+		values := query(r)[t.Query]
+		if len(values) != 1 || values[0] == "" {
+			return match{}, malformed("not one token in the URL")
+		}
+		return t.match(values[0])
+	}
+	line, err := one(r.Header, t.Header)
+	if err != nil {
+		return match{}, err
+	}
+	text, ok := cutFold(line, t.Prefix)
+	if !ok {
+		return match{}, malformed("%s has no token", t.Header)
+	}
+	return t.match(text)
+}
+
+func (t *tokenVerifier) sign(r *Request, _ string) error {
+	if t.Query == "" {
+		r.Header.Set(t.Header, t.Prefix+t.texts[0])
+		return nil
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return errors.New("the URL cannot be parsed")
+	}
+	q := u.Query()
+	q.Set(t.Query, t.texts[0])
+	u.RawQuery = q.Encode()
+	r.URL = u.String()
+	return nil
+}
+
+type basicVerifier struct{ hashed }
+
+func (Basic) bind(secrets []secret) (verifier, error) {
+	for _, s := range secrets {
+		if name, password, ok := strings.Cut(s.text, ":"); !ok || name == "" || password == "" {
+			return nil, s.about(errors.New("is not name:password"))
+		}
+	}
+	h, err := newHashed(secrets)
+	return &basicVerifier{h}, err
+}
+
+func (b *basicVerifier) precheck(r *Request) error {
+	_, err := b.verify(r)
+	return err
+}
+
+func (b *basicVerifier) verify(r *Request) (match, error) {
+	line, err := one(r.Header, "Authorization")
+	if err != nil {
+		return match{}, err
+	}
+	encoded, ok := cutFold(line, "Basic ")
+	if !ok {
+		return match{}, malformed("Authorization is not Basic")
+	}
+	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return match{}, malformed("Authorization is malformed")
+	}
+	return b.match(string(text))
+}
+
+func (b *basicVerifier) sign(r *Request, _ string) error {
+	r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(b.texts[0])))
+	return nil
+}
+
+func cutFold(s, prefix string) (after string, ok bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return "", false
+	}
+	return s[len(prefix):], true
+}
+
+// query returns the parameters of the request's URL; none if they cannot be parsed.
+func query(r *Request) url.Values {
+	_, raw, _ := strings.Cut(r.URL, "?")
+	raw, _, _ = strings.Cut(raw, "#")
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil
+	}
+	return values
+}
