@@ -55,8 +55,8 @@ const (
 // authenticates the sender, cookies, and what belongs to the connection; of the query
 // nothing becomes an event. It names in Steadfeed-Provider the Name of the provider, in
 // Steadfeed-Proof what was proven ("body", "metadata", "bearer" or "none"), and in
-// Steadfeed-Key which of several secrets has matched, from 0; whatever the sender has
-// put there is replaced.
+// Steadfeed-Key which of several secrets has matched if it was not the first: 1 is the
+// second. Whatever the sender has put there is replaced.
 //
 // The server that Addr starts is bounded in the time and size of headers, in idle time and
 // in connections. In a mux that is the mux's server's part; set its ReadHeaderTimeout.

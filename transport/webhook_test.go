@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -21,9 +22,11 @@ import (
 
 var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
 
-// newHook returns a Webhook for Standard Webhooks.
+// newHook returns a Webhook for Standard Webhooks with a deadline of 10 s.
 func newHook() *transport.Webhook {
-	return &transport.Webhook{Provider: provider.StandardWebhooks(secret)}
+	p := provider.StandardWebhooks(secret)
+	p.Deadline = 10 * time.Second
+	return &transport.Webhook{Provider: p}
 }
 
 // openHook opens w until the end of the test.
@@ -204,6 +207,232 @@ func TestWebhookClose(t *testing.T) {
 		a := post(w, sign(t, w.Provider, "msg_2", `{}`))
 		take(t, conn, `{}`).Settle(nil)
 		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookAnswersOnceQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Ack = transport.AckQueued
+		conn := openHook(t, w)
+		first := post(w, sign(t, w.Provider, "msg_1", `{"n":1}`))
+		if m := take(t, conn, `{"n":1}`); m.Settle != nil {
+			t.Error("nobody waits for Settle, and yet it is there")
+		}
+		unanswered(t, first) // the consumer may not have it yet
+		second := post(w, sign(t, w.Provider, "msg_2", `{"n":2}`))
+		take(t, conn, `{"n":2}`)
+		wantStatus(t, first, 204)
+		unanswered(t, second)
+		conn.Close()
+		wantStatus(t, second, 503)
+
+		conn = openHook(t, w)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"n":1}`)), 204)
+		again := post(w, sign(t, w.Provider, "msg_2", `{"n":2}`))
+		take(t, conn, `{"n":2}`)
+		go conn.Read()
+		wantStatus(t, again, 204)
+	})
+}
+
+func TestWebhookSaysThatThereIsMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		var answers []<-chan *http.Response
+		for i := range 3 {
+			answers = append(answers, post(w, sign(t, w.Provider, fmt.Sprint("msg_", i), `{}`)))
+		}
+		synctest.Wait()
+		for i := range 3 {
+			m := take(t, conn, `{}`)
+			if m.More != (i < 2) {
+				t.Errorf("event %d: More is %v", i, m.More)
+			}
+			m.Settle(nil)
+		}
+		for _, a := range answers {
+			wantStatus(t, a, 204)
+		}
+	})
+}
+
+func TestWebhookGivesTheProvidersAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		p := w.Provider
+		p.Answers = provider.Answers{
+			Accepted:  provider.Answer{Status: 202, Body: []byte("[accepted]")},
+			Duplicate: provider.Answer{Status: 208},
+			Late:      provider.Answer{Status: 504},
+			Busy:      provider.Answer{Status: 429},
+			Forged:    provider.Answer{Status: 403},
+			Malformed: provider.Answer{Status: 422},
+		}
+		wantStatus(t, post(w, sign(t, p, "msg_0", `{}`)), 429)
+		conn := openHook(t, w)
+
+		a := post(w, sign(t, p, "msg_1", `{}`))
+		take(t, conn, `{}`).Settle(nil)
+		if body, _ := io.ReadAll(wantStatus(t, a, 202).Body); string(body) != "[accepted]" {
+			t.Errorf("body %q", body)
+		}
+		wantStatus(t, post(w, sign(t, p, "msg_1", `{}`)), 208)
+
+		a = post(w, sign(t, p, "msg_2", `{}`))
+		take(t, conn, `{}`)
+		wantStatus(t, a, 504)
+
+		a = post(w, sign(t, p, "msg_3", `{}`))
+		take(t, conn, `{}`).Settle(errors.New("no"))
+		if r := wantStatus(t, a, 429); r.Header.Get("Retry-After") == "" {
+			t.Error("429 without Retry-After")
+		}
+		forged := sign(t, p, "msg_4", `{}`)
+		forged.Body = io.NopCloser(strings.NewReader(`[]`))
+		wantStatus(t, post(w, forged), 403)
+		malformed := sign(t, p, "msg_5", `{}`)
+		malformed.Header.Del("Webhook-Signature")
+		wantStatus(t, post(w, malformed), 422)
+	})
+}
+
+func TestWebhookRetryAfterIsJittered(t *testing.T) {
+	w := newHook()
+	seen := make(map[string]bool)
+	for range 100 {
+		seen[wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 503).Header.Get("Retry-After")] = true
+	}
+	if len(seen) < 5 {
+		t.Errorf("Retry-After has only these values: %v", seen)
+	}
+}
+
+func TestWebhookRefusesBeforeTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Buffer = 2
+		var why []error
+		w.OnRefused = func(e *transport.RefusedError) { why = append(why, e) }
+		unread := func(status int, reason string) {
+			t.Helper()
+			body := &untouched{}
+			r := sign(t, w.Provider, "msg_x", `{}`)
+			r.Body = io.NopCloser(body)
+			wantStatus(t, post(w, r), status)
+			if body.touched {
+				t.Error("the body was read")
+			}
+			if text := why[len(why)-1].Error(); !strings.Contains(text, reason) {
+				t.Errorf("OnRefused was told %q, want %q", text, reason)
+			}
+		}
+		unread(503, "nobody is subscribed")
+
+		conn := openHook(t, w)
+		var answers []<-chan *http.Response
+		for i := range w.Buffer {
+			answers = append(answers, post(w, sign(t, w.Provider, fmt.Sprint("msg_", i), `{}`)))
+		}
+		synctest.Wait()
+		unread(503, "the buffer is full")
+		take(t, conn, `{}`).Settle(nil)
+		answers = append(answers, post(w, sign(t, w.Provider, "msg_y", `{}`)))
+		synctest.Wait()
+		m := take(t, conn, `{}`) // in the consumer's hand while the Conn is closed
+		m2 := take(t, conn, `{}`)
+
+		go conn.Close()
+		synctest.Wait()
+		unread(503, "being closed")
+		m.Settle(nil)
+		m2.Settle(nil)
+		for _, a := range answers {
+			wantStatus(t, a, 204)
+		}
+	})
+}
+
+func TestWebhookBufferIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.MaxBody = 16 << 20
+		conn := openHook(t, w)
+		large := `"` + strings.Repeat("x", 9<<20) + `"`
+		first := post(w, sign(t, w.Provider, "msg_1", large)) // one alone fits always
+		synctest.Wait()
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_2", `{}`)), 503)
+		take(t, conn, large).Settle(nil)
+		wantStatus(t, first, 204)
+	})
+}
+
+func TestWebhookWaitsForTheConsumerDuringClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		go conn.Close()
+		time.Sleep(100 * time.Millisecond)
+		m.Settle(nil)
+		wantStatus(t, a, 204)
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close waited %v although everything was settled", d)
+		}
+	})
+}
+
+func TestWebhookContextEndsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		conn, err := w.Open(ctx, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		take(t, conn, `{}`)
+		cancel(errStop)
+		if err := readError(t, conn); !errors.Is(err, errStop) {
+			t.Errorf("Read: %v", err)
+		}
+		wantStatus(t, a, 503)
+		conn.Close()
+		if _, err := w.Open(ctx, ""); !errors.Is(err, errStop) {
+			t.Errorf("Open: %v", err)
+		}
+	})
+}
+
+func TestWebhookHasOneConn(t *testing.T) {
+	w := newHook()
+	conn := openHook(t, w)
+	if _, err := w.Open(t.Context(), ""); retryable(err) != "false" {
+		t.Errorf("a second Open: %v", err)
+	}
+	conn.Close()
+	conn.Close()
+	openHook(t, w)
+}
+
+func TestWebhookSettleCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		first := take(t, conn, `{}`)
+		first.Settle(errors.New("no"))
+		wantStatus(t, a, 503)
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		take(t, conn, `{}`)
+		first.Settle(nil) // of the attempt before
+		unanswered(t, a)
+		conn.Close()
+		wantStatus(t, a, 503)
 	})
 }
 

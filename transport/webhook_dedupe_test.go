@@ -1,0 +1,311 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// noID is a sender whose deliveries have no id.
+func noID() *provider.Provider {
+	p := provider.GitHub("a secret")
+	p.ID = provider.Source{}
+	return p
+}
+
+// deliver posts a delivery that must reach the consumer, who acknowledges it.
+func deliver(t testing.TB, w *transport.Webhook, conn transport.Conn, id, body string) {
+	t.Helper()
+	a := post(w, sign(t, w.Provider, id, body))
+	take(t, conn, body).Settle(nil)
+	wantStatus(t, a, 204)
+}
+
+// repeat posts a delivery that must not reach the consumer.
+func repeat(t testing.TB, w *transport.Webhook, id, body string) {
+	t.Helper()
+	wantStatus(t, post(w, sign(t, w.Provider, id, body)), 204)
+}
+
+func TestWebhookIdentity(t *testing.T) {
+	tests := map[string]func(t *testing.T){
+		"a signed id is enough": func(t *testing.T) {
+			w := newHook()
+			conn := openHook(t, w)
+			deliver(t, w, conn, "msg_1", `{"pending":2}`)
+			repeat(t, w, "msg_1", `{"pending":1}`)
+		},
+		"an id that is not signed goes with its body": func(t *testing.T) {
+			w := &transport.Webhook{Provider: provider.GitHub("a secret")}
+			conn := openHook(t, w)
+			deliver(t, w, conn, "1", `{"n":1}`)
+			repeat(t, w, "1", `{"n":1}`)
+			deliver(t, w, conn, "1", `{"n":2}`)
+			deliver(t, w, conn, "2", `{"n":1}`)
+		},
+		"without an id the body counts, for a while": func(t *testing.T) {
+			w := &transport.Webhook{Provider: noID()}
+			conn := openHook(t, w)
+			deliver(t, w, conn, "", `{"n":1}`)
+			time.Sleep(5*time.Minute - 1)
+			repeat(t, w, "", `{"n":1}`)
+			deliver(t, w, conn, "", `{"n":2}`)
+			time.Sleep(1)
+			deliver(t, w, conn, "", `{"n":1}`)
+		},
+		"memory ends after DedupeFor": func(t *testing.T) {
+			w := newHook()
+			w.DedupeFor = time.Hour
+			conn := openHook(t, w)
+			deliver(t, w, conn, "msg_1", `{}`)
+			time.Sleep(time.Hour - 1)
+			repeat(t, w, "msg_1", `{}`)
+			time.Sleep(1)
+			deliver(t, w, conn, "msg_1", `{}`)
+		},
+		"memory is Dedupe deliveries, the newest": func(t *testing.T) {
+			w := newHook()
+			w.Dedupe = 10
+			conn := openHook(t, w)
+			for i := range 100 {
+				deliver(t, w, conn, fmt.Sprint("msg_", i), `{}`)
+			}
+			for i := 90; i < 100; i++ {
+				repeat(t, w, fmt.Sprint("msg_", i), `{}`)
+			}
+			deliver(t, w, conn, "msg_89", `{}`)
+		},
+		"no memory": func(t *testing.T) {
+			w := newHook()
+			w.Dedupe = -1
+			conn := openHook(t, w)
+			deliver(t, w, conn, "msg_1", `{}`)
+			first, second := post(w, sign(t, w.Provider, "msg_1", `{}`)), post(w, sign(t, w.Provider, "msg_1", `{}`))
+			take(t, conn, `{}`).Settle(nil)
+			take(t, conn, `{}`).Settle(nil)
+			wantStatus(t, first, 204)
+			wantStatus(t, second, 204)
+		},
+		"memory outlives a Conn": func(t *testing.T) {
+			w := newHook()
+			conn := openHook(t, w)
+			deliver(t, w, conn, "msg_1", `{}`)
+			conn.Close()
+			openHook(t, w)
+			repeat(t, w, "msg_1", `{}`)
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+	}
+}
+
+func TestWebhookDuplicatesAllAtOnce(t *testing.T) {
+	for name, err := range map[string]error{"acknowledged": nil, "refused": errors.New("no")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				conn := openHook(t, w)
+				var answers []<-chan *http.Response
+				for range 100 {
+					answers = append(answers, post(w, sign(t, w.Provider, "msg_1", `{}`)))
+				}
+				m := take(t, conn, `{}`)
+				synctest.Wait()
+				m.Settle(err)
+				status := map[bool]int{true: 204, false: 503}[err == nil]
+				for _, a := range answers {
+					wantStatus(t, a, status)
+				}
+				deliver(t, w, conn, "msg_2", `{}`) // and not the same one again
+			})
+		})
+	}
+}
+
+func TestWebhookSenderGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := post(w, sign(t, w.Provider, "msg_1", `{}`).WithContext(ctx))
+		m := take(t, conn, `{}`)
+		cancel()
+		if a := <-gone; a.StatusCode < 300 {
+			t.Errorf("answered %s", a.Status)
+		}
+		again := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		unanswered(t, again)
+		m.Settle(nil)
+		wantStatus(t, again, 204)
+	})
+}
+
+// batches is a sender of several events at a time.
+func batches() *provider.Provider {
+	p := provider.StandardWebhooks(secret)
+	p.Payload = provider.Payload{Items: "@this", ID: provider.Source{Path: []string{"id"}}}
+	return p
+}
+
+const (
+	batch = `[{"id":"a"}, {"n":2}, {"id":"c"}]`
+	itemA = `{"id":"a"}`
+	item2 = `{"n":2}`
+	itemC = `{"id":"c"}`
+)
+
+func TestWebhookBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Provider: batches()}
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", batch))
+		var ms []transport.Message
+		for _, data := range []string{itemA, item2, itemC} {
+			ms = append(ms, take(t, conn, data))
+		}
+		if ids := []string{ms[0].ID, ms[1].ID, ms[2].ID}; !slices.Equal(ids, []string{"a", "msg_1.1", "c"}) {
+			t.Errorf("ids are %q", ids)
+		}
+		if !ms[0].More || !ms[1].More || ms[2].More {
+			t.Error("More does not say how the batch goes on")
+		}
+		_ = append(ms[0].Data, "overwritten"...)
+		ms[0].Header.Set("X-Changed", "yes")
+		if string(ms[1].Data) != item2 || ms[1].Header.Get("X-Changed") != "" {
+			t.Error("the events of a batch share memory")
+		}
+		ms[2].Settle(nil)
+		ms[0].Settle(nil)
+		ms[0].Settle(nil)
+		unanswered(t, a)
+		ms[1].Settle(nil)
+		wantStatus(t, a, 204)
+		repeat(t, w, "msg_1", batch)
+	})
+}
+
+func TestWebhookBatchGoesOnWhereItFailed(t *testing.T) {
+	fail := map[string]func(conn transport.Conn, m transport.Message){
+		"refused":       func(_ transport.Conn, m transport.Message) { m.Settle(errors.New("no")) },
+		"closed":        func(conn transport.Conn, _ transport.Message) { conn.Close() },
+		"never settled": func(transport.Conn, transport.Message) { time.Sleep(time.Hour) },
+	}
+	for name, fail := range fail {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &transport.Webhook{Provider: batches()}
+				conn := openHook(t, w)
+				a := post(w, sign(t, w.Provider, "msg_1", batch))
+				take(t, conn, itemA).Settle(nil)
+				m2 := take(t, conn, item2)
+				take(t, conn, itemC).Settle(nil)
+				fail(conn, m2)
+				wantStatus(t, a, 503)
+
+				conn.Close()
+				conn = openHook(t, w)
+				a = post(w, sign(t, w.Provider, "msg_1", batch))
+				m := take(t, conn, item2)
+				if m.ID != "msg_1.1" || m.More {
+					t.Errorf("ID %q, More %v", m.ID, m.More)
+				}
+				m.Settle(nil)
+				wantStatus(t, a, 204)
+				repeat(t, w, "msg_1", batch)
+			})
+		})
+	}
+}
+
+func TestWebhookBatchClosedHalfRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Provider: batches()}
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", batch))
+		m := take(t, conn, itemA)
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close waited %v for a batch that cannot be settled any more", d)
+		}
+		wantStatus(t, a, 503)
+		m.Settle(nil) // when all is over
+
+		conn = openHook(t, w)
+		a = post(w, sign(t, w.Provider, "msg_1", batch))
+		take(t, conn, item2).Settle(nil)
+		take(t, conn, itemC).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookBatchOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Provider: batches()}
+		openHook(t, w)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `[]`)), 204)
+	})
+}
+
+func TestWebhookProvidersByPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Providers: map[string]*provider.Provider{
+			"/a": provider.StandardWebhooks(secret),
+			"/b": provider.GitHub("another secret"),
+		}}
+		conn := openHook(t, w)
+		to := func(path, signer string) *http.Request {
+			r := sign(t, w.Providers[signer], "msg_1", `{}`)
+			r.URL.Path = path
+			return r
+		}
+		for _, path := range []string{"/a", "/b"} { // the same id is another one
+			a := post(w, to(path, path))
+			m := take(t, conn, `{}`)
+			if name := m.Header.Get("Steadfeed-Provider"); name != w.Providers[path].Name {
+				t.Errorf("%s: the provider is %q", path, name)
+			}
+			m.Settle(nil)
+			wantStatus(t, a, 204)
+		}
+		wantStatus(t, post(w, to("/a", "/b")), 400) // the headers of another
+		wantStatus(t, post(w, to("/c", "/a")), 404)
+		wantStatus(t, post(w, to("/a/", "/a")), 404)
+	})
+}
+
+func TestWebhookURLIsConfiguration(t *testing.T) {
+	p := provider.GitHub("a secret")
+	var seen []string
+	p.Challenge = func(r *provider.Request, d *provider.Delivery) *provider.Answer {
+		seen = append(seen, r.URL)
+		d.Events = nil
+		return nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, w := range []*transport.Webhook{
+			{Provider: p},
+			{Provider: p, URL: "https://public.example/in"},
+			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example"},
+		} {
+			openHook(t, w)
+			r := sign(t, p, "1", `{}`)
+			r.URL.Path, r.URL.RawQuery, r.Host, r.RequestURI = "/hooks/p", "x=1", "attacker.example", "/hooks/p?x=1"
+			wantStatus(t, post(w, r), 204)
+		}
+	})
+	want := []string{"/hooks/p?x=1", "https://public.example/in?x=1", "https://public.example/hooks/p?x=1"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("the URLs are\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -1,0 +1,482 @@
+package transport_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// counted is a body without end that counts what is read of it.
+type counted struct{ n int }
+
+func (c *counted) Read(b []byte) (int, error) {
+	c.n += len(b)
+	return len(b), nil
+}
+
+// pieces is a body that comes a byte at a time.
+type pieces struct{ io.Reader }
+
+func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:1]) }
+
+func TestWebhookMaxBody(t *testing.T) {
+	const most = 100
+	at := func(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
+	tests := map[string]struct {
+		body    string
+		chunked bool
+		status  int
+	}{
+		"exact":             {at(most), false, 204},
+		"one over":          {at(most + 1), false, 413},
+		"exact, chunked":    {at(most), true, 204},
+		"one over, chunked": {at(most + 1), true, 413},
+		"empty":             {"", false, 204},
+		"empty, chunked":    {"", true, 204},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				w.MaxBody = most
+				conn := openHook(t, w)
+				r := sign(t, w.Provider, "msg_1", test.body)
+				if test.chunked {
+					r.ContentLength = -1
+					r.Body = io.NopCloser(pieces{r.Body})
+				}
+				a := post(w, r)
+				if test.status == 204 {
+					take(t, conn, test.body).Settle(nil)
+				}
+				got := wantStatus(t, a, test.status)
+				if test.status == 413 && got.Header.Get("Connection") != "close" {
+					t.Error("the connection stays open with the rest of the body in it")
+				}
+			})
+		})
+	}
+}
+
+func TestWebhookDefaultMaxBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		openHook(t, w)
+		r := sign(t, w.Provider, "msg_1", `{}`)
+		body := &counted{}
+		r.ContentLength, r.Body = -1, io.NopCloser(body)
+		wantStatus(t, post(w, r), 413)
+		if body.n > 3<<20 {
+			t.Errorf("%d bytes were read to find out that it is more than 1 MiB", body.n)
+		}
+	})
+}
+
+func TestWebhookTakesNoMemoryForWhatIsAnnounced(t *testing.T) {
+	w := newHook()
+	w.MaxBody = 1 << 30
+	openHook(t, w)
+	r := sign(t, w.Provider, "msg_1", `{}`)
+	r.ContentLength, r.Body = 1<<30, io.NopCloser(strings.NewReader(`{}x`))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	wantStatus(t, post(w, r), 401)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes were allocated for a body of three", n)
+	}
+}
+
+func TestWebhookUnpacksNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		openHook(t, w)
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		z.Write(make([]byte, 1<<20))
+		z.Close()
+		r := sign(t, w.Provider, "msg_1", packed.String())
+		body := &untouched{}
+		r.Header.Set("Content-Encoding", "gzip")
+		r.Body = io.NopCloser(body)
+		if a := wantStatus(t, post(w, r), 415); a.Header.Get("Accept-Encoding") != "identity" || body.touched {
+			t.Errorf("Accept-Encoding %q, body read: %v", a.Header.Get("Accept-Encoding"), body.touched)
+		}
+	})
+}
+
+func TestWebhookForged(t *testing.T) {
+	tests := map[string]struct {
+		change func(r *http.Request)
+		status int
+	}{
+		"body changed":          {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`{ }`)) }, 401},
+		"id changed":            {func(r *http.Request) { r.Header.Set("Webhook-Id", "msg_2") }, 401},
+		"signature changed":     {func(r *http.Request) { r.Header.Set("Webhook-Signature", "v1,"+strings.Repeat("A", 43)+"=") }, 401},
+		"no signature":          {func(r *http.Request) { r.Header.Del("Webhook-Signature") }, 400},
+		"two signature headers": {func(r *http.Request) { r.Header.Add("Webhook-Signature", "v1,x") }, 400},
+		"old":                   {func(r *http.Request) { time.Sleep(5*time.Minute + time.Second) }, 401},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				conn := openHook(t, w)
+				var told *transport.RefusedError
+				w.OnRefused = func(e *transport.RefusedError) { told = e }
+				r := sign(t, w.Provider, "msg_1", `{}`)
+				test.change(r)
+				a := wantStatus(t, post(w, r), test.status)
+				if body, _ := io.ReadAll(a.Body); len(body) > 0 {
+					t.Errorf("the answer says %q", body)
+				}
+				if told == nil || told.Status != test.status || told.Provider != w.Provider.Name {
+					t.Errorf("OnRefused was told %v", told)
+				}
+				deliver(t, w, conn, "msg_1", `{}`) // nothing of it is left
+			})
+		})
+	}
+}
+
+func TestWebhookPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		boom := true
+		w.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer {
+			if boom {
+				panic("the secret is 1234")
+			}
+			return nil
+		}
+		var told error
+		w.OnRefused = func(e *transport.RefusedError) { told = e }
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 500)
+		if told == nil || !strings.Contains(told.Error(), "panic") || strings.Contains(told.Error(), "1234") {
+			t.Errorf("OnRefused was told %v", told)
+		}
+		boom = false
+		deliver(t, w, conn, "msg_1", `{}`)
+	})
+}
+
+func TestWebhookServerPanicsStayTheServers(t *testing.T) {
+	w := newHook()
+	openHook(t, w)
+	r := sign(t, w.Provider, "msg_1", `{}`)
+	r.Body = io.NopCloser(aborting{})
+	defer func() {
+		if v := recover(); v != http.ErrAbortHandler {
+			t.Errorf("recovered %v", v)
+		}
+	}()
+	w.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+type aborting struct{}
+
+func (aborting) Read([]byte) (int, error) { panic(http.ErrAbortHandler) }
+
+func TestWebhookHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		r := sign(t, w.Provider, "msg_1", `{}`)
+		r.URL.RawQuery = "X-Injected=1&Webhook-Id=other"
+		for name, value := range map[string]string{
+			"Cookie": "X-Injected=2", "Authorization": "Bearer marker", "Proxy-Authorization": "marker",
+			"X-Hub-Signature-256": "marker", "X-Shopify-Hmac-Sha256": "marker", "X-Gitlab-Token": "marker",
+			"Plaid-Verification": "marker", "Paypal-Transmission-Sig": "marker", "X-Hook-Secret": "marker",
+			"Connection": "keep-alive", "Transfer-Encoding": "chunked",
+			"Steadfeed-Proof": "marker", "Steadfeed-Provider": "marker", "Steadfeed-Key": "marker",
+			"X-Kept": "kept", "Content-Type": "application/json", "X-Signal": "kept", "I-Twilio-Idempotency-Token": "kept",
+		} {
+			r.Header.Set(name, value)
+		}
+		r.Header.Add("X-Kept", "twice")
+		before := r.Header.Clone()
+		a := post(w, r)
+		m := take(t, conn, `{}`)
+		m.Settle(nil)
+		wantStatus(t, a, 204)
+
+		var names []string
+		for name, values := range m.Header {
+			names = append(names, name)
+			if strings.Contains(fmt.Sprint(values), "marker") {
+				t.Errorf("%s: %q", name, values)
+			}
+			m.Header[name][0] = "changed"
+			m.Header[name] = append(m.Header[name], "appended")
+		}
+		slices.Sort(names)
+		want := []string{
+			"Content-Type", "I-Twilio-Idempotency-Token", "Steadfeed-Proof", "Steadfeed-Provider",
+			"Webhook-Id", "Webhook-Timestamp", "X-Kept", "X-Signal",
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("the header has %q\nwant %q", names, want)
+		}
+		for name := range before {
+			if !slices.Equal(r.Header[name], before[name]) {
+				t.Errorf("the request's own header has changed: %s: %q", name, r.Header[name])
+			}
+		}
+	})
+}
+
+func TestWebhookSaysWhichKeyMatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, both := provider.GitHub("the old secret"), provider.GitHub("the new secret", "the old secret")
+		w := &transport.Webhook{Provider: both}
+		conn := openHook(t, w)
+		for key, signer := range []*provider.Provider{both, old} {
+			a := post(w, sign(t, signer, fmt.Sprint(key), `{}`))
+			m := take(t, conn, `{}`)
+			if got := m.Header.Get("Steadfeed-Key"); got != []string{"", "1"}[key] {
+				t.Errorf("key %d is said to be %q", key, got)
+			}
+			if got := m.Header.Get("Steadfeed-Proof"); got != "body" {
+				t.Errorf("proof %q", got)
+			}
+			m.Settle(nil)
+			wantStatus(t, a, 204)
+		}
+	})
+}
+
+func TestWebhookDataIsTheReceiversOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Dedupe = -1
+		conn := openHook(t, w)
+		var held []transport.Message
+		for i := range 500 {
+			body := fmt.Sprintf(`{"n":%d,"x":"%s"}`, i, strings.Repeat("x", i*7%900))
+			forged := sign(t, w.Provider, "msg_1", body)
+			forged.Body = io.NopCloser(strings.NewReader(strings.Repeat("#", len(body))))
+			a, b := post(w, sign(t, w.Provider, "msg_1", body)), post(w, forged)
+			m := take(t, conn, body)
+			m.Settle(nil)
+			wantStatus(t, a, 204)
+			wantStatus(t, b, 401)
+			if cap(m.Data) > len(m.Data) {
+				t.Fatal("Data has room that is somebody else's")
+			}
+			held = append(held, m)
+		}
+		for i, m := range held {
+			if !strings.HasPrefix(string(m.Data), fmt.Sprintf(`{"n":%d,`, i)) || strings.Contains(string(m.Data), "#") {
+				t.Fatalf("event %d was overwritten: %q", i, m.Data)
+			}
+		}
+	})
+}
+
+func TestWebhookOtherMethods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		openHook(t, w)
+		for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS", "DELETE"} {
+			if a := wantStatus(t, post(w, httptest.NewRequest(method, "/", nil)), 405); a.Header.Get("Allow") != "POST" {
+				t.Errorf("%s: Allow is %q", method, a.Header.Get("Allow"))
+			}
+		}
+		w.Provider.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+			return &provider.Answer{Status: 200, Body: []byte(r.URL)}, r.Method == http.MethodGet
+		}
+		a := wantStatus(t, post(w, httptest.NewRequest("GET", "/?challenge=x", nil)), 200)
+		if body, _ := io.ReadAll(a.Body); string(body) != "/?challenge=x" || a.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("greeted with %q and %v", body, a.Header)
+		}
+	})
+}
+
+// rawConn is a connection to a server in memory whose requests are written byte by byte.
+func rawConn(t *testing.T, srv *mock.Server) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := srv.Dial(context.Background(), "tcp", "feed.test:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, bufio.NewReader(conn)
+}
+
+// rawRequest is a signed request as it is on the wire, its body cut off after n bytes.
+func rawRequest(t *testing.T, p *provider.Provider, id, body string, n int) string {
+	r := sign(t, p, id, body)
+	var b strings.Builder
+	fmt.Fprintf(&b, "POST / HTTP/1.1\r\nHost: feed.test\r\nContent-Length: %d\r\n", len(body))
+	r.Header.Write(&b)
+	return b.String() + "\r\n" + body[:n]
+}
+
+func TestWebhookSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		openHook(t, w)
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		conn, answers := rawConn(t, srv)
+		start := time.Now()
+		io.WriteString(conn, rawRequest(t, w.Provider, "msg_1", `{"n":1}`, 3))
+		a, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); a.StatusCode != 408 || !a.Close || d != 10*time.Second {
+			t.Errorf("answered %s after %v, and close %v", a.Status, d, a.Close)
+		}
+	})
+}
+
+func TestWebhookBodyBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		var told error
+		w.OnRefused = func(e *transport.RefusedError) { told = e }
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		raw, _ := rawConn(t, srv)
+		io.WriteString(raw, rawRequest(t, w.Provider, "msg_1", `{"n":1}`, 3))
+		synctest.Wait()
+		raw.Close()
+		synctest.Wait()
+		if told == nil || !strings.Contains(told.Error(), "broke off") {
+			t.Errorf("OnRefused was told %v", told)
+		}
+		deliver(t, w, conn, "msg_1", `{"n":1}`)
+	})
+}
+
+// The deadline of one request must not be that of the next one on the same connection.
+func TestWebhookConnectionIsGoodForMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		raw, answers := rawConn(t, srv)
+		for i, wait := range []time.Duration{0, 11 * time.Second, 0, 9 * time.Second} {
+			io.WriteString(raw, rawRequest(t, w.Provider, fmt.Sprint("msg_", i), `{}`, 2))
+			m := take(t, conn, `{}`)
+			time.Sleep(wait)
+			m.Settle(nil)
+			a, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if late := wait > 10*time.Second; late != (a.StatusCode == 503) || a.Close {
+				t.Errorf("request %d was answered %s, close %v", i, a.Status, a.Close)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// A server's own timeouts are for slow peers, not for the consumer.
+func TestWebhookOutlastsTheServersTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		network := mock.NewNetwork()
+		l, err := network.Listen("feed.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: w, ReadTimeout: time.Second, WriteTimeout: 2 * time.Second}
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		defer func() { srv.Close(); <-done }()
+		raw, err := network.Dial(context.Background(), "tcp", "feed.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		io.WriteString(raw, rawRequest(t, w.Provider, "msg_1", `{}`, 2))
+		m := take(t, conn, `{}`)
+		time.Sleep(9 * time.Second)
+		m.Settle(nil)
+		a, err := http.ReadResponse(bufio.NewReader(raw), nil)
+		if err != nil || a.StatusCode != 204 {
+			t.Errorf("%v, %v", a, err)
+		}
+	})
+}
+
+// What is not read of a body that is too large is not waited for.
+func TestWebhookUploadWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.MaxBody = 1 << 10
+		openHook(t, w)
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		body := &counted{}
+		req, _ := http.NewRequest(http.MethodPost, srv.URL, io.NopCloser(body))
+		signed := sign(t, w.Provider, "msg_1", `{}`)
+		req.Header = signed.Header
+		a, err := srv.Client().Do(req)
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Logf("the sender sees %v", err)
+		} else if a.Body.Close(); a.StatusCode != 413 {
+			t.Errorf("answered %s", a.Status)
+		}
+		if body.n > 1<<20 {
+			t.Errorf("%d bytes were taken", body.n)
+		}
+		srv.Client().CloseIdleConnections()
+	})
+}
+
+// FuzzWebhook sends requests by someone who does not have the secret.
+func FuzzWebhook(f *testing.F) {
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"))
+	f.Add([]byte("POST /?q=1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nWebhook-Id: a\r\n" +
+		"Webhook-Timestamp: 1\r\nWebhook-Signature: v1,AAAA v1a,BBBB\r\n\r\n2\r\n{}\r\n0\r\n\r\n"))
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: h\r\nX-Hub-Signature-256: sha256=00\r\nContent-Length: 1\r\n\r\n{"))
+	f.Add([]byte("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"))
+	f.Add([]byte("GET /x HTTP/1.0\r\nContent-Encoding: gzip\r\n\r\n"))
+	hooks := []*transport.Webhook{newHook(), {Provider: provider.GitHub("a secret"), MaxBody: 64}}
+	for _, w := range hooks {
+		conn := openHook(f, w)
+		go func() {
+			if m, err := conn.Read(); err == nil {
+				panic(fmt.Sprintf("a forged request was delivered: %q", m.Data))
+			}
+		}()
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, w := range hooks {
+			r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+			if err != nil {
+				return
+			}
+			rec := httptest.NewRecorder()
+			w.ServeHTTP(rec, r)
+			if rec.Code < 400 {
+				t.Errorf("answered %d", rec.Code)
+			}
+		}
+	})
+}
