@@ -33,6 +33,11 @@
 //
 // The handlers of a feed work just as well with net/http/httptest on a real network.
 //
+// # Recordings
+//
+// A [Recorder] writes what a real feed brings to a text file, without secrets, and [Replay]
+// makes a script of it: at the speed of the recording, faster, or without any silence.
+//
 // # Stores
 //
 // A [Store] keeps checkpoints in memory. A [Fault] makes its calls fail, take long, read

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // A Step is one thing that a [Feed] does. The functions that return a Step make them;
@@ -17,6 +18,8 @@ type Step struct {
 	rest   time.Duration // pauses
 	code   int           // refuses with a status
 	header http.Header   // of that refusal
+
+	gap *transport.Gap // before the frame, for who has no wire
 }
 
 // act says what a Step does.

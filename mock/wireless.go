@@ -48,7 +48,7 @@ func (c *wireless) Read() (transport.Message, error) {
 	case step.act == sends:
 		f := step.frame
 		return transport.Message{
-			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, More: more,
+			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: step.said(), More: more,
 		}, nil
 	case step.act == stalls:
 		<-c.ctx.Done()
@@ -58,6 +58,15 @@ func (c *wireless) Read() (transport.Message, error) {
 		c.session.over(c.err)
 	}
 	return transport.Message{}, c.err
+}
+
+// said is the step's Gap, for one consumer.
+func (s Step) said() *transport.Gap {
+	if s.gap == nil {
+		return nil
+	}
+	gap := *s.gap
+	return &gap
 }
 
 func (c *wireless) Close() error {

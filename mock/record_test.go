@@ -1,0 +1,395 @@
+package mock_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/transporttest"
+)
+
+var update = flag.Bool("update", false, "write the golden files of recordings anew")
+
+const goldenRecording = "testdata/record/story.txt"
+
+// story is a script with something of everything that a recording can show.
+func story() []mock.Step {
+	return []mock.Step{
+		mock.Pause(1500 * time.Millisecond), mock.Event("7", `{"fruit":"apple"}`), mock.Event("", "two\nlines"),
+		mock.Pause(20*time.Second + 400*time.Microsecond), mock.Keepalive(), mock.Retry(2500 * time.Millisecond),
+		mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("a comment")}), mock.Position("page 2"),
+		mock.Pause(time.Minute), mock.Drop(),
+		mock.Status(503, http.Header{"Retry-After": {"30"}, "X-Secret": {"secret"}}), mock.Refuse(), mock.Status(200),
+		mock.Frame(decode.Frame{Type: "update", ID: `"8"`, Data: []byte("ends in a space ")}), mock.Event("9", "\x00\xff"), mock.Event("10", "\n"),
+		mock.End(), mock.Event("11", ""), mock.Stall(),
+		mock.Event("12", "tab\tinside"), mock.Event("13", "# no comment"), mock.Pause(time.Hour), mock.Complete(),
+	}
+}
+
+// reader reads a feed to its end, as slowly as a person: it reconnects after a second,
+// and gives up an hour of silence.
+type reader struct {
+	token string
+	seen  []string // kind, type, id, data and delay of each message
+	at    []time.Duration
+	errs  []string
+
+	forgets bool // its token
+}
+
+func (c *reader) run(t *testing.T, tr transport.Transport) {
+	t.Helper()
+	start := time.Now()
+	for range 1000 {
+		err := c.connect(t.Context(), tr, start)
+		if errors.Is(err, transport.ErrEnd) {
+			return
+		}
+		c.errs = append(c.errs, err.Error())
+		time.Sleep(time.Second)
+	}
+	t.Error("no end")
+}
+
+// silence is what the reader gives a connection up for.
+type silence struct{}
+
+func (silence) Error() string { return "silence" }
+func (silence) Timeout() bool { return true }
+
+// impatient is a Transport whose connections time out after an hour and a minute.
+type impatient struct{ transport.Transport }
+
+type impatientConn struct{ transport.Conn }
+
+func (i impatient) Open(ctx context.Context, token string) (transport.Conn, error) {
+	c, err := i.Transport.Open(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	return impatientConn{c}, nil
+}
+
+func (c impatientConn) Read() (transport.Message, error) {
+	var late sync.Once
+	idle := false
+	timer := time.AfterFunc(61*time.Minute, func() { late.Do(func() { idle = true; c.Close() }) })
+	defer timer.Stop()
+	m, err := c.Conn.Read()
+	late.Do(func() {})
+	if err != nil && idle {
+		err = silence{}
+	}
+	return m, err
+}
+
+func (c *reader) connect(ctx context.Context, tr transport.Transport, start time.Time) error {
+	conn, err := tr.Open(ctx, c.token)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for {
+		m, err := conn.Read()
+		if err != nil {
+			return err
+		}
+		gap := ""
+		if m.Gap != nil {
+			gap = fmt.Sprint(m.Gap.Reason, m.Gap.Missed)
+		}
+		c.seen = append(c.seen, fmt.Sprintf("%d %s %q %q %v %s", m.Kind, m.Type, m.ID, m.Data, m.Delay, gap))
+		c.at = append(c.at, time.Since(start))
+		if m.ID != "" && !c.forgets {
+			c.token = m.ID
+		}
+	}
+}
+
+// record returns the recording of what the reader reads from tr.
+func record(t *testing.T, tr transport.Transport) (c reader, recording string) {
+	t.Helper()
+	var out bytes.Buffer
+	c.run(t, &mock.Recorder{Transport: impatient{tr}, Out: &out})
+	return c, out.String()
+}
+
+func TestRecordingGolden(t *testing.T) {
+	var got string
+	synctest.Test(t, func(t *testing.T) { _, got = record(t, mock.NewFeed(story()...)) })
+	if *update {
+		if err := os.WriteFile(goldenRecording, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(goldenRecording)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("recorded:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// A recording shows none of what a request and an error may give away.
+func TestRecordingHasNoSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(
+			mock.Status(401, http.Header{"Www-Authenticate": {"secret"}}), mock.Status(410), mock.Refuse(), mock.Status(302),
+			mock.Event("1", "a"), mock.Drop(), mock.Status(500), mock.Complete(),
+		)
+		srv := mock.NewServer(feed.NDJSON())
+		defer srv.Close()
+		var out bytes.Buffer
+		rec := &mock.Recorder{Out: &out, Transport: &transport.HTTP{
+			URL: "http://user:secret@feed.test/secret?key=secret", Client: srv.Client(), Resume: transport.ResumeQuery("secret"),
+			Header: http.Header{"Authorization": {"secret"}, "Cookie": {"secret"}},
+		}}
+		for _, token := range []string{"secret", "secret", "secret", "secret", "", "secret\n", "secret"} {
+			if c, err := rec.Open(t.Context(), token); err == nil {
+				for err == nil {
+					_, err = c.Read()
+				}
+				c.Close()
+			}
+		}
+		if got := out.String(); strings.Contains(got, "secret") || !strings.Contains(got, "status code=401 after=?\n") {
+			t.Errorf("recorded:\n%s", got)
+		}
+	})
+}
+
+// The name of a token in a recording is that of the event, however it was changed.
+func TestRecorderTokenAndRedact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("s1", `{"seq":"s1","mail":"a@example.com"}`), mock.Event("s2", `{"seq":"s2"}`), mock.End())
+		srv := mock.NewServer(feed.NDJSON())
+		defer srv.Close()
+		var out bytes.Buffer
+		var data []byte
+		rec := &mock.Recorder{
+			Out:       &out,
+			Transport: &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")},
+			Token:     func(m transport.Message) string { return decode.Field("seq")(m.Data) },
+			Redact: func(m transport.Message) transport.Message {
+				copy(m.Data[min(12, len(m.Data)):], bytes.Repeat([]byte("*"), 100))
+				m.ID = strings.ToUpper(m.ID)
+				return m
+			},
+		}
+		c := open(t, rec, "")
+		m, err := c.Read()
+		if err != nil || m.ID != "" {
+			t.Fatalf("Read: %+v, %v", m, err)
+		}
+		data = m.Data
+		c.Read()
+		c.Read()
+		open(t, rec, "s1").Close()
+		want := "steadfeed recording 1\n1 0s open\n1 0s event id=S1\n\t{\"seq\":\"s1\",***********************\n1 0s event id=S2\n\t{\"seq\":\"s2\"}\n1 0s eof\n2 0s open after=S1\n2 0s closed\n"
+		if out.String() != want {
+			t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
+		}
+		if want := `{"seq":"s1","mail":"a@example.com"}`; string(data) != want {
+			t.Errorf("the consumer's data became %s", data)
+		}
+	})
+}
+
+// disk is a Writer that is full after some calls.
+type disk struct{ left int }
+
+var errFull = errors.New("no space left")
+
+func (d *disk) Write(b []byte) (int, error) {
+	if d.left--; d.left < 0 {
+		return 0, errFull
+	}
+	return len(b), nil
+}
+
+func TestRecorderThatCannotWrite(t *testing.T) {
+	final := func(err error) bool {
+		var r interface{ Retryable() bool }
+		return errors.Is(err, errFull) && errors.As(err, &r) && !r.Retryable()
+	}
+	for n := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			rec := &mock.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: &disk{n}}
+			c, err := rec.Open(t.Context(), "")
+			for range n {
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = c.Read()
+			}
+			if !final(err) {
+				t.Errorf("with room for %d lines: %v", n, err)
+			}
+			if n > 0 {
+				if _, err := c.Read(); !final(err) {
+					t.Errorf("the next Read: %v", err)
+				}
+				c.Close()
+			}
+			if _, err := rec.Open(t.Context(), ""); !final(err) {
+				t.Errorf("the next Open: %v", err)
+			}
+		})
+	}
+	if _, err := new(mock.Recorder).Open(t.Context(), ""); err == nil {
+		t.Error("an empty Recorder opens")
+	}
+}
+
+// A Recorder keeps the promises of the Transport that it records.
+func TestRecorderConforms(t *testing.T) {
+	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+		var script []mock.Step
+		for _, e := range s.Events {
+			script = append(script, mock.Pause(e.Pause), mock.Event(e.Token, e.Data))
+		}
+		switch s.Ending {
+		case transporttest.End:
+			script = append(script, mock.End())
+		case transporttest.Cut:
+			script = append(script, mock.Drop())
+		case transporttest.Partial:
+			script = append(script, mock.Malformed([]byte("data: ")), mock.End())
+		case transporttest.Complete:
+			script = append(script, mock.Complete())
+		}
+		srv := mock.NewServer(mock.NewFeed(script...).SSE())
+		t.Cleanup(func() { srv.Close() })
+		h := &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}
+		switch s.Door {
+		case transporttest.Mute:
+			return nil
+		case transporttest.Closed:
+			h.URL += ":9"
+		}
+		var out bytes.Buffer
+		t.Cleanup(func() {
+			if out.Len() == 0 {
+				return // nobody has connected
+			}
+			if _, err := mock.Replay(&out, 0); err != nil {
+				t.Errorf("%v in:\n%s", err, &out)
+			}
+		})
+		return &mock.Recorder{Transport: h, Out: &out}
+	})
+}
+
+// What a Conn may have more, it has as a recorded one.
+func TestRecorderPassesOnWhatAConnMayHave(t *testing.T) {
+	rich := opener(func() (transport.Conn, error) { return new(richConn), nil })
+	c := open(t, &mock.Recorder{Transport: rich, Out: new(bytes.Buffer)}, "")
+	called := false
+	c.(interface{ OnExpiring(func()) }).OnExpiring(func() { called = true })
+	if d := c.(interface{ Patience() time.Duration }).Patience(); d != time.Second || !called {
+		t.Errorf("patience %v, told of the end: %t", d, called)
+	}
+	c = open(t, &mock.Recorder{Transport: mock.NewFeed(), Out: new(bytes.Buffer)}, "")
+	c.(interface{ OnExpiring(func()) }).OnExpiring(func() { t.Error("it does not know its end") })
+	if d := c.(interface{ Patience() time.Duration }).Patience(); d != 0 {
+		t.Errorf("patience %v", d)
+	}
+}
+
+// A message that is not written down goes back, and so does its connection.
+func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
+	for n := range 2 {
+		inner := new(richConn)
+		rec := &mock.Recorder{Transport: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
+		c, err := rec.Open(t.Context(), "")
+		if err == nil {
+			c.Read()
+			if !errors.Is(inner.settled, errFull) {
+				t.Errorf("settled with %v", inner.settled)
+			}
+			c.Close()
+		}
+		if inner.closed != 1 {
+			t.Errorf("with room for %d lines: closed %d times", n, inner.closed)
+		}
+	}
+}
+
+// A message that comes in spite of Close has no place behind the end of its connection.
+func TestRecorderReadBesideClose(t *testing.T) {
+	var out bytes.Buffer
+	c := open(t, &mock.Recorder{Transport: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
+	c.Close()
+	if m, err := c.Read(); err != nil || m.ID != "1" {
+		t.Errorf("Read: %+v, %v", m, err)
+	}
+	if _, err := mock.Replay(&out, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// An attempt that its consumer gives up says nothing about the feed.
+func TestRecorderAttemptGivenUp(t *testing.T) {
+	var out bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	rec := &mock.Recorder{Out: &out, Transport: opener(func() (transport.Conn, error) {
+		cancel()
+		return nil, ctx.Err()
+	})}
+	if _, err := rec.Open(ctx, ""); err != context.Canceled || out.Len() > 0 {
+		t.Errorf("error %v, recorded %q", err, &out)
+	}
+}
+
+// What a line's time loses by rounding, the next one has.
+func TestRecordedTimesAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var script []mock.Step
+		for range 10 {
+			script = append(script, mock.Pause(600*time.Microsecond), mock.Event("", "a"))
+		}
+		_, recording := record(t, mock.NewFeed(append(script, mock.Complete())...))
+		again, err := mock.Replay(strings.NewReader(recording), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, _ := record(t, mock.NewFeed(again...)); c.at[9] != 6*time.Millisecond {
+			t.Errorf("the last event came after %v, want 6ms:\n%s", c.at[9], recording)
+		}
+	})
+}
+
+type opener func() (transport.Conn, error)
+
+func (o opener) Open(context.Context, string) (transport.Conn, error) { return o() }
+
+// richConn has all that a Conn may have, and brings a message, also when it is closed.
+type richConn struct {
+	settled error
+	closed  int
+}
+
+func (c *richConn) Read() (transport.Message, error) {
+	return transport.Message{ID: "1", Settle: func(err error) { c.settled = err }}, nil
+}
+
+func (c *richConn) Close() error {
+	c.closed++
+	return nil
+}
+
+func (*richConn) Patience() time.Duration   { return time.Second }
+func (*richConn) OnExpiring(replace func()) { replace() }

@@ -1,0 +1,276 @@
+package mock_test
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// replayed is the script of the golden recording.
+func replayed(t *testing.T, speed float64) []mock.Step {
+	t.Helper()
+	f, err := os.Open(goldenRecording)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	script, err := mock.Replay(f, speed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return script
+}
+
+// What a consumer sees of a replay is what the recorded one saw, at the same times.
+func TestReplayIsTheRecordedStory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, recording := record(t, mock.NewFeed(story()...))
+		for _, tt := range []struct {
+			speed float64
+			scale time.Duration
+		}{{1, 1}, {0, 0}, {10, 10}, {math.Inf(1), 0}} {
+			script, err := mock.Replay(strings.NewReader(recording), tt.speed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, twice := record(t, mock.NewFeed(script...))
+			equal(t, again.seen, first.seen)
+			equal(t, again.errs, first.errs)
+			if tt.speed == 1 && twice != recording {
+				t.Errorf("the recording of the replay:\n%s\nwant:\n%s", twice, recording)
+			}
+			// The first event comes after 1.5 s of the feed's time.
+			want := 1500 * time.Millisecond
+			if tt.scale != 1 {
+				want = want / max(tt.scale, 1) * min(tt.scale, 1)
+			}
+			if again.at[0] != want {
+				t.Errorf("at speed %v the first event came after %v, want %v", tt.speed, again.at[0], want)
+			}
+		}
+	})
+}
+
+// A recording that was made on one wire is replayed on each.
+func TestReplayOnEveryWire(t *testing.T) {
+	for from, wire := range wires {
+		var out bytes.Buffer
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(
+				object(1), mock.Pause(time.Minute), mock.Keepalive(), object(2), mock.Drop(), mock.Status(503), mock.Refuse(),
+				object(3), mock.End(), object(4), mock.Pause(time.Hour), object(5), mock.Complete(),
+			)
+			rec := &mock.Recorder{
+				Transport: wire(t, feed), Out: &out,
+				Token: func(m transport.Message) string { return decode.Field("id")(m.Data) },
+			}
+			var c consumer
+			if err := c.run(t.Context(), rec); err != transport.ErrEnd {
+				t.Error(err)
+			}
+		})
+		for to, wire := range wires {
+			synctest.Test(t, func(t *testing.T) {
+				script, err := mock.Replay(bytes.NewReader(out.Bytes()), 2)
+				if err != nil {
+					t.Fatalf("%v in:\n%s", err, &out)
+				}
+				feed := mock.NewFeed(script...)
+				start := time.Now()
+				var c consumer
+				if err := c.run(t.Context(), wire(t, feed)); err != transport.ErrEnd {
+					t.Errorf("%s to %s: %v", from, to, err)
+				}
+				equal(t, c.seen, ids(1, 5))
+				if d := time.Since(start).Round(time.Minute); d != 31*time.Minute {
+					t.Errorf("%s to %s: took %v, want half of an hour and a minute", from, to, d)
+				}
+				var tokens []string
+				for _, a := range feed.Attempts()[:5] {
+					tokens = append(tokens, a.Token)
+				}
+				equal(t, tokens, []string{"", "2", "2", "2", "3"})
+			})
+		}
+	}
+}
+
+func TestReplayGap(t *testing.T) {
+	const recording = "steadfeed recording 1\n1 0s open\n1 0s keepalive gap=\"bad frame\" missed=3\n1 0s event id=1 gap=notice\n\ta\n1 0s end\n"
+	script, err := mock.Replay(strings.NewReader(recording), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a consumer may change what it is given
+		m, err := open(t, mock.NewFeed(script...), "").Read()
+		if err != nil || m.Gap.From != "" {
+			t.Errorf("Read: %+v, %v", m, err)
+		}
+		m.Gap.From = "1"
+	}
+	c, again := record(t, mock.NewFeed(script...))
+	if again != recording {
+		t.Errorf("recorded again:\n%s", again)
+	}
+	if len(c.seen) != 2 || !strings.HasSuffix(c.seen[0], "bad frame3") || !strings.HasSuffix(c.seen[1], "notice0") {
+		t.Errorf("seen: %q", c.seen)
+	}
+}
+
+// The slowest replay is slow, and nothing else.
+func TestReplaySpeedNearZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		read(t, open(t, mock.NewFeed(replayed(t, 1e-300)...), ""), 1)
+		if d := time.Since(start); d < 50*365*24*time.Hour {
+			t.Errorf("the first event came after %v", d)
+		}
+	})
+}
+
+func TestReplayEditedByHand(t *testing.T) {
+	const recording = "steadfeed recording 1\r\n\n# a fixture\n1 0s open\n\n1 1h30m event type=\"a\" id=1\r\n\tone\r\n\ttwo\r\n# done\n1 0s end"
+	if _, err := mock.Replay(strings.NewReader(recording), 0); err == nil || !strings.Contains(err.Error(), "line 10: the line has no end") {
+		t.Errorf("error %v", err)
+	}
+	script, err := mock.Replay(strings.NewReader(recording+"\n"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := record(t, mock.NewFeed(script...))
+	equal(t, c.seen, []string{`0 a "1" "one\ntwo" 0s `})
+}
+
+func TestReplayErrors(t *testing.T) {
+	const open = "1 0s open\n"
+	for _, tt := range []struct{ body, want string }{
+		{"1 0s", "line 2: want a connection, a time and what happened"},
+		{"x 0s open", `line 2: "x" is not the number of a connection`},
+		{"0 0s open", `line 2: "0" is not the number of a connection`},
+		{"1 0 open\n1 1 eof", `line 3: "1" is not a time`},
+		{"1 -1s open", `line 2: "-1s" is not a time`},
+		{"1 0s opens", `line 2: nothing is called "opens"`},
+		{"1  0s open", `line 2: "" is not a time`},
+		{"2 0s open", "line 2: the next connection is 1, not 2"},
+		{open + "1 0s open", "line 3: the next connection is 2, not 1"},
+		{"1 0s eof", "line 2: connection 1 is not open"},
+		{open + "1 0s eof\n1 0s cut", "line 4: connection 1 is not open"},
+		{open + "2 0s keepalive", "line 3: connection 2 is not open"},
+		{"2 0s end", "line 2: the next connection is 1, not 2"},
+		{"1 0s open id=1", `line 2: open has no field "id"`},
+		{"1 0s open ", `line 2: open has no field ""`},
+		{open + "1 0s event id=1 id=2", "line 3: id is there twice"},
+		{open + "1 0s event id", "line 3: id has no value"},
+		{open + "1 0s event id=", "line 3: id: the value is missing or has to be quoted"},
+		{open + `1 0s event id=""`, `line 3: "" is no value for id`},
+		{open + `1 0s event id="1`, "line 3: id: the quotes are not closed"},
+		{open + `1 0s event id="1"type=x`, "line 3: id: want a space behind the value"},
+		{open + "1 0s event missed=1", "line 3: missed needs gap"},
+		{open + "1 0s event gap=notice missed=-1", `line 3: "-1" is no value for missed`},
+		{open + "1 0s retry", "line 3: retry needs wait"},
+		{open + "1 0s retry wait=soon", `line 3: "soon" is no value for wait`},
+		{open + "1 0s retry wait=-1s", `line 3: "-1s" is no value for wait`},
+		{"1 0s status", "line 2: status needs code"},
+		{"1 0s status code=200", `line 2: "200" is no value for code`},
+		{"1 0s status code=4040", `line 2: "4040" is no value for code`},
+		{open + "\ttext", "line 3: open has no payload"},
+		{"# comment\n\ttext", `line 3: want a connection, a time and what happened`},
+		{open + "1 0s event\n\ta\n\n\tb", "line 6: want a connection, a time and what happened"},
+		{open + "1 0s event\n\ta \n1 0s eof", "line 4: the payload has to be quoted"},
+		{open + "1 0s event\n\t", "line 4: the payload has to be quoted"},
+		{open + "1 0s event quoted\n1 0s eof", "line 3: want one line with a string in double quotes"},
+		{open + "1 0s event quoted\n\t`a`", "line 4: want one line with a string in double quotes"},
+		{open + "1 0s event quoted\n\t\"a\n\t\"", "line 5: want one line with a string in double quotes"},
+		{open + "1 0s event quoted\n\t\"a", "line 4: the payload is no string in double quotes"},
+		{open + "1 0s event quoted=x\n\t\"a\"", `line 3: "x" is no value for quoted`},
+	} {
+		_, err := mock.Replay(strings.NewReader("steadfeed recording 1\n"+tt.body+"\n"), 1)
+		if err == nil || err.Error() != "mock: recording, "+tt.want {
+			t.Errorf("%q: error %v, want %s", tt.body, err, tt.want)
+		}
+	}
+	for _, text := range []string{"", "\n", "steadfeed recording 2\n", "steadfeed recording 1"} {
+		if _, err := mock.Replay(strings.NewReader(text), 1); err == nil || !strings.HasPrefix(err.Error(), "mock: recording, line 1: ") {
+			t.Errorf("%q: error %v", text, err)
+		}
+	}
+	for _, speed := range []float64{-1, math.NaN()} {
+		if _, err := mock.Replay(strings.NewReader("steadfeed recording 1\n"), speed); err == nil {
+			t.Errorf("speed %v: no error", speed)
+		}
+	}
+}
+
+// FuzzReplay: what can be read at all says the same when it is recorded again.
+func FuzzReplay(f *testing.F) {
+	golden, err := os.ReadFile(goldenRecording)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(golden)
+	f.Add([]byte("steadfeed recording 1\n1 0s open after=?\n1 1ms event id=\"a\\nb\" gap=notice quoted\n\t\"\\x00\"\n1 0s silent\n2 0s end\n"))
+	f.Fuzz(func(t *testing.T, recording []byte) {
+		script, err := mock.Replay(bytes.NewReader(recording), 0)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "mock: recording, line ") {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if len(script) > 200 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			// Without a token nothing comes again that the script does not say.
+			first, second := reader{forgets: true}, reader{forgets: true}
+			var once bytes.Buffer
+			first.run(t, &mock.Recorder{
+				Transport: impatient{mock.NewFeed(append(slices.Clone(script), mock.Complete())...)}, Out: &once,
+			})
+			again, err := mock.Replay(bytes.NewReader(once.Bytes()), 0)
+			if err != nil {
+				t.Fatalf("%v in:\n%s", err, &once)
+			}
+			second.run(t, impatient{mock.NewFeed(again...)})
+			equal(t, second.seen, first.seen)
+		})
+	})
+}
+
+// FuzzRecorder: what is recorded is replayed to the byte.
+func FuzzRecorder(f *testing.F) {
+	f.Add("1", "update", []byte("{}"), int64(1000))
+	f.Add("", "", []byte("a\n\nb "), int64(1))
+	f.Add(`"`, "\\", []byte("\r\n\x00\xff"), int64(1<<40))
+	f.Fuzz(func(t *testing.T, id, kind string, data []byte, ns int64) {
+		if ns < 0 || ns > int64(24*time.Hour) {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			first, recording := record(t, mock.NewFeed(
+				mock.Pause(time.Duration(ns)%time.Hour),
+				mock.Frame(decode.Frame{ID: id, Type: kind, Data: data}),
+				mock.Frame(decode.Frame{Kind: decode.Comment, Data: data}),
+				mock.Retry(time.Duration(ns)), mock.Position(id), mock.Complete(),
+			))
+			script, err := mock.Replay(strings.NewReader(recording), 1)
+			if err != nil {
+				t.Fatalf("%v in:\n%s", err, recording)
+			}
+			second, again := record(t, mock.NewFeed(script...))
+			equal(t, second.seen, first.seen)
+			if again != recording {
+				t.Errorf("recorded again:\n%s\nwant:\n%s", again, recording)
+			}
+		})
+	})
+}
