@@ -47,43 +47,29 @@ func (adyen) bind(secrets []secret) (verifier, error) {
 func (v adyenVerifier) precheck(*Request) error { return nil }
 
 func (v adyenVerifier) verify(r *Request) (match, error) {
-	if err := unambiguous(r.Body); err != nil {
-		return match{}, err
-	}
-	items := adyenItems(r.Body)
-	if len(items) == 0 {
-		return match{}, malformed("no item in the body")
-	}
 	m := match{proof: ProofMetadata}
-	for i, item := range items {
+	err := malformed("no item in the body")
+	adyenItems(r.Body, func(item []byte) bool {
 		signature := decode.Field(adyenSignature)(item)
 		if signature == "" {
-			return match{}, malformed("no %s in an item", adyenSignature)
+			err = malformed("no %s in an item", adyenSignature)
+			return false
 		}
-		key, err := v.made(adyenText(item), signature)
-		if err != nil {
-			return match{}, err
-		}
-		if i == 0 {
-			m.key = key
-		}
+		m.key, err = v.made(adyenText(item), signature)
+		return err == nil
+	})
+	if err != nil {
+		return match{}, err
 	}
-	return m, nil
+	return m, unambiguous(r.Body)
 }
 
-// adyenItems returns the items of a body, nil if it is not what Adyen sends.
-func adyenItems(body []byte) [][]byte {
-	y := Payload{Items: "notificationItems"}
-	wrapped, _ := y.items(&Request{}, body)
-	var items [][]byte
-	for _, w := range wrapped {
-		item := decode.Field("NotificationRequestItem")(w)
-		if !strings.HasPrefix(item, "{") {
-			return nil
-		}
-		items = append(items, within(w, item))
-	}
-	return items
+// adyenItems calls yield with each item of a body, nil for what is none, until it returns
+// false.
+func adyenItems(body []byte, yield func(item []byte) bool) {
+	elements(body, "notificationItems", func(wrapped []byte) bool {
+		return yield(within(wrapped, decode.Field("NotificationRequestItem")(wrapped)))
+	})
 }
 
 func adyenText(item []byte) string {
@@ -100,11 +86,12 @@ func adyenText(item []byte) string {
 
 // adyenEvents names each event by what makes it the same when it is repeated.
 func adyenEvents(_ *Request, payload []byte) (events []Event, ok bool) {
-	for _, item := range adyenItems(payload) {
+	adyenItems(payload, func(item []byte) bool {
 		kind := decode.Field("eventCode")(item)
 		id := decode.Field("pspReference")(item) + ":" + kind + ":" + decode.Field("success")(item)
 		events = append(events, Event{ID: id, Type: kind, Data: item})
-	}
+		return true
+	})
 	return events, true
 }
 

@@ -54,11 +54,10 @@ func cloudEvents(r *Request, payload []byte) (events []Event, ok bool) {
 	case "application/cloudevents+json":
 		return []Event{cloudEvent(payload)}, true
 	case "application/cloudevents-batch+json":
-		y := Payload{Items: "@this"}
-		items, ok := y.items(&Request{}, payload)
-		for _, item := range items {
+		ok = elements(payload, "@this", func(item []byte) bool {
 			events = append(events, cloudEvent(item))
-		}
+			return true
+		})
 		return events, ok
 	}
 	id, source := ceHeader(r, "Ce-Id"), ceHeader(r, "Ce-Source")

@@ -50,20 +50,15 @@ func (clientState) bind(secrets []secret) (verifier, error) {
 func (v *clientStateVerifier) precheck(*Request) error { return nil }
 
 func (v *clientStateVerifier) verify(r *Request) (m match, err error) {
-	if err := unambiguous(r.Body); err != nil {
-		return m, err
+	err = malformed("no notification in the body")
+	elements(r.Body, "value", func(item []byte) bool {
+		m, err = v.match(decode.Field("clientState")(item))
+		return err == nil
+	})
+	if err != nil {
+		return match{}, err
 	}
-	y := Payload{Items: "value"}
-	items, _ := y.items(&Request{}, r.Body)
-	if len(items) == 0 {
-		return m, malformed("no notification in the body")
-	}
-	for _, item := range items {
-		if m, err = v.match(decode.Field("clientState")(item)); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
+	return m, unambiguous(r.Body)
 }
 
 func (v *clientStateVerifier) sign(r *Request, _ string) error {

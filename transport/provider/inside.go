@@ -7,8 +7,8 @@ import (
 )
 
 // Some senders put the signature into the body, which then is parsed before it is known
-// to be theirs. It is searched for names that occur twice first: of two, the verification
-// would take one, and the consumer's decoder the other.
+// to be theirs. A name that occurs twice there is refused: of two, the verification takes
+// one, and the consumer's decoder may take the other.
 
 // inner is the Signature of a text that is put together from a body.
 func inner(s Signature, secrets []secret) (*signer, error) {
@@ -55,42 +55,43 @@ func unambiguous(body []byte) error {
 	return nil
 }
 
-// distinct reads one value. Objects are those that are open, innermost last; an array is
-// a nil.
+// maxNesting is far more than any of these senders needs.
+const maxNesting = 64
+
+// distinct reads one value. open are the names in the objects around, innermost last; an
+// array is a nil.
 func distinct(d *json.Decoder) error {
 	var open []map[string]bool
-	name := false // a name is next
+	named := true // a value is next, and not a name
 	for {
 		t, err := d.Token()
-		if err != nil {
-			return malformed("the body is not JSON")
+		if err != nil || len(open) > maxNesting {
+			return malformed("the body is not JSON that can be taken")
 		}
-		switch t {
-		case json.Delim('{'):
-			open, name = append(open, map[string]bool{}), true
-			continue
-		case json.Delim('['):
-			open, name = append(open, nil), false
-			continue
-		case json.Delim('}'), json.Delim(']'):
+		switch {
+		case t == json.Delim('{'):
+			open = append(open, map[string]bool{})
+		case t == json.Delim('['):
+			open = append(open, nil)
+		case t == json.Delim('}') || t == json.Delim(']'):
 			open = open[:len(open)-1]
-		default:
-			if text, ok := t.(string); ok && name {
-				folded := strings.ToLower(strings.ToUpper(text))
-				if open[len(open)-1][folded] {
-					return malformed("the body names something twice")
-				}
-				open[len(open)-1][folded] = true
-				name = false
-				continue
+		case !named:
+			names, name := open[len(open)-1], fold(t.(string))
+			if names[name] {
+				return malformed("the body names something twice")
 			}
+			names[name], named = true, true
+			continue
 		}
 		if len(open) == 0 {
 			return nil
 		}
-		name = open[len(open)-1] != nil
+		named = open[len(open)-1] == nil
 	}
 }
+
+// fold makes names alike that encoding/json takes for each other.
+func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 // object decodes a JSON object for Sign, whose fields are written back in order of name.
 func object(body []byte) (map[string]any, error) {

@@ -35,9 +35,6 @@ func (mailgun) bind(secrets []secret) (verifier, error) {
 func (v mailgunVerifier) precheck(*Request) error { return nil }
 
 func (v mailgunVerifier) verify(r *Request) (match, error) {
-	if err := unambiguous(r.Body); err != nil {
-		return match{}, err
-	}
 	stamp := decode.Field("signature.timestamp")(r.Body)
 	token := decode.Field("signature.token")(r.Body)
 	signature := decode.Field("signature.signature")(r.Body)
@@ -51,7 +48,10 @@ func (v mailgunVerifier) verify(r *Request) (match, error) {
 		return match{}, err
 	}
 	key, err := v.made(stamp+token, signature)
-	return match{key: key, proof: ProofMetadata, id: token}, err
+	if err != nil {
+		return match{}, err
+	}
+	return match{key: key, proof: ProofMetadata, id: token}, unambiguous(r.Body)
 }
 
 func (v mailgunVerifier) sign(r *Request, id string) error {

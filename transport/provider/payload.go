@@ -33,13 +33,23 @@ type opened struct {
 
 // open takes a verified request apart.
 func (p *Provider) open(r *Request, m match) *Delivery {
-	payload := p.Payload.of(r)
+	y := &p.Payload
+	payload := y.of(r)
 	o := &opened{Delivery: Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}}
 	if o.ID == "" {
 		o.ID = p.ID.in(r, payload)
 		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
 	}
-	o.Events = p.Payload.events(r, payload, o.one[:0])
+	switch {
+	case y.split != nil || y.Items != "":
+		o.Events = y.events(r, payload)
+	case m.id == "" && y.ID.same(&p.ID):
+		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, payload), Data: payload}
+		o.Events = o.one[:]
+	default:
+		o.one[0] = y.event(r, payload)
+		o.Events = o.one[:]
+	}
 	return &o.Delivery
 }
 
@@ -67,46 +77,50 @@ func mediaType(r *Request) string {
 	return media
 }
 
-func (y *Payload) events(r *Request, payload []byte, one []Event) []Event {
+func (y *Payload) events(r *Request, payload []byte) []Event {
 	if y.split != nil {
 		if events, ok := y.split(r, payload); ok {
 			return events
 		}
 	}
 	if y.Items != "" {
-		if items, ok := y.items(r, payload); ok {
-			events := make([]Event, 0, len(items))
-			for _, data := range items {
-				events = append(events, y.event(r, data))
-			}
+		if events, ok := y.items(r, payload); ok {
 			return events
 		}
 	}
-	return append(one, y.event(r, payload))
+	return []Event{y.event(r, payload)}
 }
 
 func (y *Payload) event(r *Request, data []byte) Event {
 	return Event{ID: y.ID.in(r, data), Type: y.Type.in(r, data), Data: data}
 }
 
-// items cuts a payload, if it is what Items says.
-func (y *Payload) items(r *Request, payload []byte) (items [][]byte, ok bool) {
+// items returns an event for each item of a payload, if it is what Items says.
+func (y *Payload) items(r *Request, payload []byte) (events []Event, ok bool) {
+	add := func(data []byte) bool {
+		events = append(events, y.event(r, data))
+		return true
+	}
 	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON{}) {
-		return cut(decode.NDJSON{}, payload)
+		return events, each(f, payload, add)
 	}
-	array := payload
-	if y.Items != "@this" {
-		text := decode.Field(y.Items)(payload)
-		array = within(payload, text)
-	}
-	if trimmed := bytes.TrimLeft(array, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '[' || !isJSON(array) {
-		return nil, false
-	}
-	return cut(decode.JSONArray{}, array)
+	return events, elements(payload, y.Items, add)
 }
 
-// isJSON tells whether data is one JSON value.
-func isJSON(data []byte) bool { return decode.Field("@this")(data) != "" }
+// elements calls yield with each element of the array at path, until it returns false. It
+// is not ok if there is no array.
+func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
+	array := payload
+	if path != "@this" {
+		array = within(payload, decode.Field(path)(payload))
+	} else if decode.Field("#")(payload) == "" { // the number of elements
+		return false
+	}
+	if array = bytes.TrimLeft(array, " \t\r\n"); len(array) == 0 || array[0] != '[' {
+		return false
+	}
+	return each(decode.JSONArray{}, array, yield)
+}
 
 // within returns text as a part of payload, where it can be found there.
 func within(payload []byte, text string) []byte {
@@ -116,20 +130,20 @@ func within(payload []byte, text string) []byte {
 	return []byte(text)
 }
 
-// cut returns the frames of data, which is whole.
-func cut(f decode.Format, data []byte) (items [][]byte, ok bool) {
+// each calls yield with the frames of data, which is whole, until it returns false.
+func each(f decode.Format, data []byte, yield func([]byte) bool) (ok bool) {
 	s := f.NewSplitter(math.MaxInt)
 	for {
 		n, frame, ok, err := s.Split(data, true)
 		if err != nil {
-			return nil, false
+			return false
 		}
-		if ok && frame.Kind == decode.Data {
-			items = append(items, frame.Data)
+		if ok && frame.Kind == decode.Data && !yield(frame.Data) {
+			return true
 		}
 		data = data[n:]
 		if !ok && len(data) == 0 {
-			return items, true
+			return true
 		}
 	}
 }

@@ -91,9 +91,6 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	if err != nil {
 		return m, err
 	}
-	if err = unambiguous(r.Body); err != nil {
-		return m, err
-	}
 	field := func(name string) string { return decode.Field(name)(r.Body) }
 	names := snsFields(kind)
 	if names == nil || field("Type") != kind {
@@ -114,7 +111,10 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 		return m, malformed("the signature is malformed")
 	}
 	key, err := v.check(snsText(field, names), signature, field)
-	return match{key: key, proof: ProofBody, id: field("MessageId")}, err
+	if err != nil {
+		return m, err
+	}
+	return match{key: key, proof: ProofBody, id: field("MessageId")}, unambiguous(r.Body)
 }
 
 // check returns the place of the secret that has made a signature, -1 if it is that of the

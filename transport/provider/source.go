@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net/url"
+	"slices"
 
 	"github.com/steadfeed/steadfeed/decode"
 )
@@ -28,6 +29,11 @@ func (s *Source) in(r *Request, payload []byte) string {
 		}
 	}
 	return ""
+}
+
+// same tells whether two sources are, so that one look is enough.
+func (s *Source) same(t *Source) bool {
+	return s.Header == t.Header && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
 func (s *Source) inForm(payload []byte) string {

@@ -1,0 +1,52 @@
+package provider_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// signed is a delivery of 1 KiB.
+func signed(t testing.TB, p *provider.Provider) *provider.Request {
+	r := &provider.Request{
+		Method: "POST", URL: "https://example.com/", Header: http.Header{"Content-Type": {"application/json"}},
+		Body: []byte(`{"type":"a","id":"evt_1","more":"` + strings.Repeat("x", 990) + `"}`), Time: at,
+	}
+	if err := p.Sign(r, "d1"); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func BenchmarkReceive(b *testing.B) {
+	providers := map[string]*provider.Provider{
+		"github": provider.GitHub(key), "standardwebhooks": provider.StandardWebhooks("whsec_" + key),
+		"stripe": provider.Stripe(key), "slack": provider.Slack(key), "discord": provider.Discord(privatePEM(edKey)),
+	}
+	for name, p := range providers {
+		b.Run(name, func(b *testing.B) {
+			r := signed(b, p)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.Receive(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("bare HMAC", func(b *testing.B) {
+		r := signed(b, provider.GitHub(key))
+		h := hmac.New(sha256.New, []byte(key))
+		var sum [32]byte
+		b.ReportAllocs()
+		for b.Loop() {
+			h.Reset()
+			h.Write(r.Body)
+			h.Sum(sum[:0])
+		}
+	})
+}
