@@ -33,11 +33,12 @@ type webhookConn struct {
 	closing atomic.Bool   // Close was called
 }
 
-// The bounds of Close, together below a second: for what the consumer has in hand, and
-// then for answers on their way.
+// The bounds of Close, together below a second: for what the consumer has in hand, for
+// answers on their way, and for connections that are about to be closed.
 const (
-	settleGrace = 250 * time.Millisecond
-	answerGrace = 250 * time.Millisecond
+	settleGrace = 200 * time.Millisecond
+	answerGrace = 200 * time.Millisecond
+	lingerGrace = 500 * time.Millisecond
 )
 
 // bufferBytes is how many bytes of bodies may wait for Read, unless there is only one.
@@ -146,9 +147,9 @@ func (c *webhookConn) enqueue(d *delivery) error {
 	return nil
 }
 
-// Close ends the Conn. Deliveries that the consumer has in hand have a quarter of a second
-// left to be acknowledged; the rest is answered 503 at once, and so is what comes after.
-// A listener of its own then has as long to bring the answers out.
+// Close ends the Conn. Deliveries that the consumer has in hand have 200 ms left to be
+// acknowledged; the rest is answered 503 at once, and so is what comes after. A listener of
+// its own then has as long to bring the answers out.
 func (c *webhookConn) Close() error {
 	c.shut(errClosed)
 	return nil

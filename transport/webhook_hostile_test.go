@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,10 +25,10 @@ import (
 )
 
 // counted is a body without end that counts what is read of it.
-type counted struct{ n int }
+type counted struct{ n atomic.Int64 }
 
 func (c *counted) Read(b []byte) (int, error) {
-	c.n += len(b)
+	c.n.Add(int64(len(b)))
 	return len(b), nil
 }
 
@@ -83,8 +84,8 @@ func TestWebhookDefaultMaxBody(t *testing.T) {
 		body := &counted{}
 		r.ContentLength, r.Body = -1, io.NopCloser(body)
 		wantStatus(t, post(w, r), 413)
-		if body.n > 3<<20 {
-			t.Errorf("%d bytes were read to find out that it is more than 1 MiB", body.n)
+		if n := body.n.Load(); n > 3<<20 {
+			t.Errorf("%d bytes were read to find out that it is more than 1 MiB", n)
 		}
 	})
 }
@@ -442,8 +443,8 @@ func TestWebhookUploadWithoutEnd(t *testing.T) {
 		} else if a.Body.Close(); a.StatusCode != 413 {
 			t.Errorf("answered %s", a.Status)
 		}
-		if body.n > 1<<20 {
-			t.Errorf("%d bytes were taken", body.n)
+		if n := body.n.Load(); n > 1<<20 {
+			t.Errorf("%d bytes were taken", n)
 		}
 		srv.Client().CloseIdleConnections()
 	})

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -21,6 +22,11 @@ const (
 type webhookServer struct {
 	http   http.Server
 	served chan struct{} // closed when Serve has returned
+
+	mu    sync.Mutex // held for a few instructions
+	conns int        // whose goroutine runs
+	ended bool       // no more of them will come
+	empty chan struct{}
 }
 
 // listen starts the server, if there is to be one.
@@ -36,13 +42,14 @@ func (c *webhookConn) listen(ctx context.Context) error {
 			return &failed{"listen", err}
 		}
 	}
-	s := &webhookServer{served: make(chan struct{})}
+	s := &webhookServer{served: make(chan struct{}), empty: make(chan struct{})}
 	s.http = http.Server{
 		Handler: w, TLSConfig: w.TLS,
 		ReadHeaderTimeout: serverHeaderTimeout,
 		IdleTimeout:       serverIdleTimeout,
 		WriteTimeout:      w.longestDeadline() + serverHeaderTimeout,
 		MaxHeaderBytes:    serverMaxHeader,
+		ConnState:         s.count,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	c.server = s
@@ -62,7 +69,8 @@ func (s *webhookServer) serve(l net.Listener) error {
 }
 
 // shut brings answers out that are on their way, as far as that is quick, and ends the
-// listener and all connections.
+// listener and all connections. A connection that the server closes on its own stays for
+// half a second, so that the last answer is not lost; that is waited for as well.
 func (s *webhookServer) shut() {
 	if s == nil {
 		return
@@ -73,6 +81,35 @@ func (s *webhookServer) shut() {
 		s.http.Close()
 	}
 	<-s.served
+	s.mu.Lock()
+	s.ended = true
+	s.checkEmpty()
+	s.mu.Unlock()
+	linger := time.NewTimer(lingerGrace)
+	defer linger.Stop()
+	select {
+	case <-s.empty:
+	case <-linger.C:
+	}
+}
+
+// count is the server's ConnState.
+func (s *webhookServer) count(_ net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		s.conns++
+	case http.StateClosed, http.StateHijacked:
+		s.conns--
+		s.checkEmpty()
+	}
+}
+
+func (s *webhookServer) checkEmpty() {
+	if s.ended && s.conns == 0 {
+		close(s.empty)
+	}
 }
 
 func (w *Webhook) longestDeadline() (d time.Duration) {

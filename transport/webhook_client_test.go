@@ -1,0 +1,211 @@
+package transport_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+func subscribe(t *testing.T, w *transport.Webhook, opts *client.Options) *client.Subscription {
+	t.Helper()
+	sub, err := client.Subscribe(t.Context(), w, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sub.Close() })
+	synctest.Wait()
+	return sub
+}
+
+func TestWebhookSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		a := post(w, sign(t, w.Provider, "msg_1", `{"type":"ping"}`))
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.ID != "msg_1" || ev.Type != "ping" || ev.Header.Get("Webhook-Id") != "msg_1" || ev.Gap != nil {
+				t.Errorf("event %+v", ev)
+			}
+			unanswered(t, a) // the body is not finished
+			go sub.Close()
+			synctest.Wait()
+		}
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookSubscriptionNacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		for _, err := range []error{errors.New("no"), nil} {
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			ev, nextErr := sub.Next(t.Context())
+			if nextErr != nil {
+				t.Fatal(nextErr)
+			}
+			if err != nil {
+				ev.Nack(err)
+				wantStatus(t, a, 503)
+			} else {
+				ev.Ack()
+				wantStatus(t, a, 204)
+			}
+		}
+	})
+}
+
+// A consumer that panics and is caught leaves the event where it was.
+func TestWebhookSubscriptionPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		func() {
+			defer func() { recover() }()
+			for range sub.Events() {
+				panic("the consumer's")
+			}
+		}()
+		unanswered(t, a)
+		ev, err := sub.Next(t.Context())
+		if err != nil || ev.ID != "msg_1" {
+			t.Fatalf("%+v, %v", ev, err)
+		}
+		ev.Ack()
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestWebhookSubscriptionSkips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		subscribe(t, w, &client.Options{Skip: func(ev client.Event) bool { return ev.Type == "ping" }})
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"type":"ping"}`)), 204)
+	})
+}
+
+func TestWebhookSubscriptionIsFull(t *testing.T) {
+	for _, ack := range []transport.AckMode{transport.AckHandled, transport.AckQueued} {
+		t.Run(fmt.Sprint(ack), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				w.Buffer, w.Ack = 2, ack
+				sub := subscribe(t, w, &client.Options{Buffer: 3})
+				var answers []<-chan *http.Response
+				for i := range 7 {
+					answers = append(answers, post(w, sign(t, w.Provider, fmt.Sprint("msg_", i), `{}`)))
+					synctest.Wait()
+				}
+				// 3 in the window, 1 in the way to it, 2 in the buffer
+				wantStatus(t, answers[6], 503)
+				for range 6 {
+					ev, err := sub.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					ev.Ack()
+				}
+				for _, a := range answers[:6] {
+					wantStatus(t, a, 204)
+				}
+				again := post(w, sign(t, w.Provider, "msg_6", `{}`))
+				ev, _ := sub.Next(t.Context())
+				ev.Ack()
+				wantStatus(t, again, 204)
+			})
+		})
+	}
+}
+
+// An event that is in the window survives a reconnect, and its acknowledgement counts.
+func TestWebhookSubscriptionReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		ev, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.Reconnect()
+		wantStatus(t, a, 503)
+		ev.Ack()
+		time.Sleep(time.Second)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
+		a = post(w, sign(t, w.Provider, "msg_2", `{}`))
+		if ev, err = sub.Next(t.Context()); err != nil || ev.ID != "msg_2" || ev.Gap != nil {
+			t.Errorf("%+v, %v", ev, err)
+		}
+		ev.Ack()
+		wantStatus(t, a, 204)
+	})
+}
+
+// Each delivery gets through exactly once to a consumer that never fails, whatever its
+// sender makes of the answers.
+func TestWebhookBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Provider: provider.StandardWebhooks(secret), Buffer: 10}
+		w.Provider.Deadline = time.Second
+		srv := mock.NewServer(w)
+		sub := subscribe(t, w, &client.Options{Buffer: 5})
+		const senders, each = 40, 10
+		var sending sync.WaitGroup
+		for s := range senders {
+			sending.Go(func() {
+				for i := range each {
+					id := fmt.Sprintf("msg_%d_%d", s, i)
+					for (<-send(t, w, srv.Client(), srv.URL, id, `{}`)).StatusCode != 204 {
+						time.Sleep(3 * time.Second)
+					}
+				}
+			})
+		}
+		go func() { sending.Wait(); sub.Close() }()
+		seen := make(map[string]int)
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[ev.ID]++
+			time.Sleep(100 * time.Millisecond)
+		}
+		for id, n := range seen {
+			if n != 1 {
+				t.Errorf("%s came %d times", id, n)
+			}
+		}
+		if len(seen) != senders*each {
+			t.Errorf("%d of %d events came", len(seen), senders*each)
+		}
+		srv.Client().CloseIdleConnections()
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWebhookConfigErrorNamesEveryField(t *testing.T) {
+	_, err := client.Subscribe(t.Context(), &transport.Webhook{MaxBody: -1}, nil)
+	var config *client.ConfigError
+	if !errors.As(err, &config) || len(config.Problems) != 2 {
+		t.Fatalf("Subscribe: %v", err)
+	}
+	if !slices.ContainsFunc(config.Problems, func(e error) bool { return e.Error() == "Webhook.MaxBody: -1 is negative" }) {
+		t.Errorf("problems: %v", config.Problems)
+	}
+}
