@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,7 +168,8 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 			bad("Provider", "%w", err)
 		}
 	}
-	for path, p := range w.Providers {
+	for _, path := range slices.Sorted(maps.Keys(w.Providers)) {
+		p := w.Providers[path]
 		field := fmt.Sprintf("Providers[%q]", path)
 		if path == "" || path[0] != '/' {
 			bad(field, "a path starts with a slash")
@@ -264,6 +267,7 @@ var (
 	errSlow     = errors.New("the body did not come in time")
 	errBody     = errors.New("the body broke off")
 	errCoding   = errors.New("the body has a content coding")
+	errAnswer   = errors.New("the provider's own answer")
 	errMethod   = errors.New("the method is not POST")
 	errPanic    = errors.New("the provider has panicked")
 )

@@ -26,7 +26,7 @@ const drainTime = 5 * time.Second
 // accept answers a delivery that is safe.
 func (x *exchange) accept(d *provider.Delivery) {
 	if d.Answer != nil {
-		x.answer(d.Answer, http.StatusOK)
+		x.refuse(d.Answer, http.StatusOK, errAnswer)
 		return
 	}
 	x.answer(&x.from.Answers.Accepted, http.StatusNoContent)
@@ -77,7 +77,8 @@ func (x *exchange) refuseBody(err error) {
 	x.refuse(&provider.Answer{}, status, err)
 }
 
-// refuse answers with a, or with status if a does not say, and tells the user why.
+// refuse answers with a, or with status if a does not say, and tells the user why unless
+// that is a 2xx.
 func (x *exchange) refuse(a *provider.Answer, status int, err error) {
 	status = x.answer(a, status)
 	if f := x.hook.OnRefused; f != nil && status/100 != 2 {

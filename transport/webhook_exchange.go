@@ -110,7 +110,7 @@ func (x *exchange) precheck() error {
 func (x *exchange) greet() {
 	a, ok := x.from.Greet(&x.req)
 	if ok && a != nil {
-		x.answer(a, http.StatusNoContent)
+		x.refuse(a, http.StatusNoContent, errAnswer)
 		return
 	}
 	x.rw.Header().Set("Allow", http.MethodPost)
@@ -126,7 +126,7 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 	known, err := x.hand(conn, delivery{
 		ledger: route.ledger, key: route.ledger.key(r.ID, r.Signed, x.req.Body),
 		id: r.ID, events: r.Events, pending: len(r.Events), size: len(x.req.Body),
-		header: x.hook.metadata(x.r.Header, x.from, r),
+		header: x.metadata(route.private, r),
 	})
 	if known != unknown || err != nil {
 		x.hook.giveBack(x.req.Body)

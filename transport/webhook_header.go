@@ -17,18 +17,18 @@ const (
 
 // metadata is the header of a request as it goes with its events: a copy, without what is
 // private, and with what was found out about it.
-func (w *Webhook) metadata(h http.Header, p *provider.Provider, d *provider.Delivery) http.Header {
+func (x *exchange) metadata(private string, d *provider.Delivery) http.Header {
 	names, n := 2, 2
-	for name, values := range h {
-		if !isPrivate(name) {
+	for name, values := range x.r.Header {
+		if name != private && !isPrivate(name) {
 			names++
 			n += len(values)
 		}
 	}
-	all := w.values(n + 1)
+	all := x.hook.values(n + 1)
 	m := make(http.Header, names)
-	for name, values := range h {
-		if !isPrivate(name) {
+	for name, values := range x.r.Header {
+		if name != private && !isPrivate(name) {
 			all = append(all, values...)
 			m[name] = all[len(all)-len(values) : len(all) : len(all)]
 		}
@@ -37,7 +37,7 @@ func (w *Webhook) metadata(h http.Header, p *provider.Provider, d *provider.Deli
 		all = append(all, value)
 		m[name] = all[len(all)-1 : len(all) : len(all)]
 	}
-	add(headerProvider, p.Name)
+	add(headerProvider, x.from.Name)
 	add(headerProof, proofName(d.Proof))
 	if d.Key > 0 {
 		add(headerKey, strconv.Itoa(d.Key))

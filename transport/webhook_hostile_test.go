@@ -244,6 +244,34 @@ func TestWebhookHeader(t *testing.T) {
 	})
 }
 
+func TestWebhookKeepsTheProvidersOwnSecrets(t *testing.T) {
+	for name, scheme := range map[string]provider.Scheme{
+		"signature": provider.Signature{Header: "x-plain-name"},
+		"token":     provider.Token{Header: "x-plain-name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &transport.Webhook{Provider: &provider.Provider{Name: "mine", Scheme: scheme}}
+				if err := w.Provider.SetSecrets("a secret"); err != nil {
+					t.Fatal(err)
+				}
+				conn := openHook(t, w)
+				a := post(w, sign(t, w.Provider, "", `{}`))
+				m := take(t, conn, `{}`)
+				if m.Header.Get("X-Plain-Name") != "" {
+					t.Errorf("the header is %v", m.Header)
+				}
+				want := map[string]string{"signature": "body", "token": "bearer"}[name]
+				if got := m.Header.Get("Steadfeed-Proof"); got != want {
+					t.Errorf("proof %q, want %q", got, want)
+				}
+				m.Settle(nil)
+				wantStatus(t, a, 204)
+			})
+		})
+	}
+}
+
 func TestWebhookSaysWhichKeyMatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, both := provider.GitHub("the old secret"), provider.GitHub("the new secret", "the old secret")
