@@ -38,6 +38,11 @@
 // A [Recorder] writes what a real feed brings to a text file, without secrets, and [Replay]
 // makes a script of it: at the speed of the recording, faster, or without any silence.
 //
+// # Verification
+//
+// [Seen] collects what the consumer was given, and [Feed.Verify] says what of it is
+// missing, repeated, out of order or made up, in a report that shows the places.
+//
 // # Stores
 //
 // A [Store] keeps checkpoints in memory. A [Fault] makes its calls fail, take long, read

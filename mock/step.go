@@ -37,6 +37,10 @@ const (
 	answers // gives a status instead of a feed
 )
 
+var actNames = [...]string{"event", "malformed", "pause", "drop", "stall", "end", "complete", "refuse", "status"}
+
+func (a act) String() string { return actNames[a] }
+
 // isEvent tells whether the step brings an event, which is what the log keeps.
 func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.Data }
 

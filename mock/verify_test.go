@@ -1,0 +1,205 @@
+package mock_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// reports is a mock.TB that keeps what it is told.
+type reports []string
+
+func (r *reports) Helper()                           {}
+func (r *reports) Errorf(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
+
+// letters is a feed that has sent events 1 to n, with the letters as data, and a drop
+// behind the third.
+func letters(t *testing.T, n int) *mock.Feed {
+	feed := mock.NewFeed()
+	for i := 1; i <= n; i++ {
+		feed.Publish(mock.Event(fmt.Sprint(i), string(rune('a'+i-1))))
+		if i == 3 {
+			feed.Publish(mock.Drop())
+		}
+	}
+	feed.Publish(mock.Complete())
+	playOut(t, feed)
+	return feed
+}
+
+// playOut has the feed play its script.
+func playOut(t *testing.T, feed *mock.Feed) {
+	for {
+		c, err := feed.Open(t.Context(), "")
+		for err == nil {
+			_, err = c.Read()
+		}
+		if err == transport.ErrEnd {
+			return
+		}
+	}
+}
+
+// see notes events as in "1 2 ~5": an id each, with a tilde before one that has a Gap. A
+// lone tilde is a Gap at the end. What has no number is data without an id.
+func see(events string) *mock.Seen {
+	seen := new(mock.Seen)
+	for _, id := range strings.Fields(events) {
+		var gap *transport.Gap
+		id, told := strings.CutPrefix(id, "~")
+		if told {
+			gap = &transport.Gap{Reason: transport.TokenRejected}
+		}
+		data := []byte(nil)
+		if id >= "a" {
+			id, data = "", []byte(id)
+		}
+		seen.Add(id, data, gap)
+	}
+	return seen
+}
+
+func TestVerify(t *testing.T) {
+	const once = mock.AtLeastOnce | mock.AtMostOnce
+	for _, tt := range []struct {
+		seen    string
+		promise mock.Promise
+		want    string // beginning of the report; empty if there is none
+	}{
+		{"1 2 3 4 5", once | mock.InOrder, ""},
+		{"a b c d e", once | mock.InOrder, ""},
+		{"1 2 3 4 5 4 5", mock.AtLeastOnce | mock.InOrder, ""},
+		{"1 2 3 2 3 4 5", mock.AtLeastOnce | mock.InOrder, ""},
+		{"5 4 3 2 1", once, ""},
+		{"1 5", mock.AtMostOnce | mock.InOrder, ""},
+		{"1 2 ~5", once | mock.InOrder, ""},
+		{"1 2 3 4 ~", once, ""},
+		{"~ 1 2 3 4 5", once, ""},
+		{"~2 3 4 5", once, ""},
+		{"1 2 4 5", mock.AtLeastOnce, "1 missing"},
+		{"", mock.AtLeastOnce, "5 missing"},
+		{"1 2 4 ~5", mock.AtLeastOnce, "1 missing"},
+		{"1 ~3 5", mock.AtLeastOnce, "1 missing"},
+		{"1 ~2 3 4", mock.AtLeastOnce, "1 missing"},
+		{"1 2 3 3 4 5", once, "1 seen again"},
+		{"a a b c d e", once, "1 seen again"},
+		{"1 3 2 4 5", mock.InOrder, "1 out of order"},
+		{"1 3 2 3 2 4 5", mock.InOrder, "1 out of order"},
+		{"1 4 1 3", mock.InOrder, "1 out of order"},
+		{"1 2 3 4 5 6", once, "1 never sent"},
+		{"1 2 3 4 5 x", 0, "1 never sent"},
+		{"1 5 4 4 9", once | mock.InOrder, "2 missing, 1 seen again, 1 out of order, 1 never sent"},
+	} {
+		var r reports
+		letters(t, 5).Verify(&r, see(tt.seen), tt.promise)
+		switch {
+		case tt.want == "" && r != nil:
+			t.Errorf("%q, %b: %s", tt.seen, tt.promise, r[0])
+		case tt.want != "" && (len(r) != 1 || !strings.HasPrefix(r[0], "mock: what the consumer has seen is not what the feed has sent: "+tt.want+"\n")):
+			t.Errorf("%q, %b: %q; want %q", tt.seen, tt.promise, r, tt.want)
+		}
+	}
+}
+
+func TestVerifyShowsTheDifference(t *testing.T) {
+	feed := letters(t, 26)
+	seen := see("1 2 3 6 7 8 9 10 11 12 7 13 zz 14 15 16 18 17 19 20 21 22 23 24 25")
+	seen.Add("26", []byte("other"), nil)
+	var r reports
+	feed.Verify(&r, seen, mock.AtLeastOnce|mock.AtMostOnce|mock.InOrder)
+	const want = `mock: what the consumer has seen is not what the feed has sent: 2 missing, 1 seen again, 1 out of order, 1 never sent, 1 with other data
+  ...
+  3 "c"
+  (drop)
+- 4 "d"                          missing
+- 5 "e"                          missing
+  6 "f"
+  7 "g"
+  ...
+  11 "k"
+  12 "l"
++ 7 "g"                          again
+  13 "m"
++ "zz"                           never sent
+  14 "n"
+  15 "o"
+  ...
+  17 "q"
+  18 "r"
++ 17 "q"                         out of order
+  19 "s"
+  20 "t"
+  ...
+  25 "y"
+  26 "z"
++ 26 "other"                     not the data that was sent
+  (complete)
+`
+	if len(r) != 1 || r[0] != want {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(r, "\n"), want)
+	}
+}
+
+func TestSeenKeepsItsOwnData(t *testing.T) {
+	feed := letters(t, 1)
+	var seen mock.Seen
+	data := []byte("a")
+	seen.Add("1", data, nil)
+	data[0] = 'b'
+	feed.Verify(t, &seen, mock.AtLeastOnce)
+}
+
+func TestVerifyIsShort(t *testing.T) {
+	feed := mock.NewFeed()
+	for i := range 1000 {
+		feed.Publish(mock.Event(fmt.Sprint(i), strings.Repeat("x", 1000)))
+	}
+	feed.Publish(mock.Complete())
+	playOut(t, feed)
+	var r reports
+	feed.Verify(&r, new(mock.Seen), mock.AtLeastOnce)
+	if len(r) != 1 || len(r[0]) > 8000 || !strings.Contains(r[0], "1000 missing") || !strings.HasSuffix(r[0], "... and more\n") {
+		t.Errorf("%d bytes: %.300s", len(r[0]), r[0])
+	}
+}
+
+// What a wire does to data makes no difference, and what the feed repeats is one event.
+func TestVerifyOnEveryWire(t *testing.T) {
+	for name, wire := range wires {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(
+				mock.Event("1", "two\r\nlines"), mock.Event("2", "{\n\"id\":\"2\"}"), mock.Event("2", "again"), mock.Event("", ""),
+				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
+			)
+			var seen mock.Seen
+			c := open(t, wire(t, feed), "")
+			for m, err := c.Read(); err == nil; m, err = c.Read() {
+				if m.Kind == decode.Data && string(m.Data) != "again" && !strings.Contains(string(m.Data), `"again"`) {
+					seen.Add(m.ID, m.Data, m.Gap)
+				}
+			}
+			feed.Verify(t, &seen, mock.AtLeastOnce|mock.AtMostOnce|mock.InOrder)
+			if t.Failed() {
+				t.Log(name)
+			}
+			c.Close()
+		})
+	}
+}
+
+func TestSeenFromManyGoroutines(t *testing.T) {
+	feed := letters(t, 26)
+	var seen mock.Seen
+	var all sync.WaitGroup
+	for i := 1; i <= 26; i++ {
+		all.Go(func() { seen.Add(fmt.Sprint(i), nil, nil) })
+	}
+	all.Wait()
+	feed.Verify(t, &seen, mock.AtLeastOnce|mock.AtMostOnce)
+}
