@@ -1,0 +1,123 @@
+// Command webhook-github takes GitHub's webhooks in a worker that has a mux already, and
+// answers each delivery once its work is done.
+//
+// It plays GitHub itself, so that there is something to see: a push, the same push
+// again, a forged one, and one whose work fails the first time.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+const secret = "the secret of the webhook" // from the settings of the repository
+
+func main() {
+	log.SetFlags(0)
+	if err := run(context.Background(), os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer) error {
+	hook := &transport.Webhook{Provider: provider.GitHub(secret)}
+	sub, err := client.Subscribe(ctx, hook, nil)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("/hooks/github", hook)
+	srv := httptest.NewServer(mux) // yours is a http.Server with a ReadHeaderTimeout
+	defer srv.Close()
+
+	sent := make(chan error, 1)
+	go func() {
+		sent <- playGitHub(out, srv.URL+"/hooks/github")
+		sub.Close() // ends the loop below
+	}()
+	for attempts := make(map[string]int); ; {
+		ev, err := sub.Next(ctx)
+		if errors.Is(err, client.ErrClosed) {
+			return <-sent
+		}
+		if err != nil {
+			return err
+		}
+		attempts[ev.ID]++
+		if err := work(out, ev, attempts[ev.ID]); err != nil {
+			ev.Nack(err) // GitHub is answered 503, and its page shows that
+			continue
+		}
+		ev.Ack() // and only now 204
+	}
+}
+
+// work stands for what takes a while and may fail.
+func work(out io.Writer, ev client.Event, attempt int) error {
+	fmt.Fprintf(out, "   %s %s: %s\n", ev.Type, ev.ID, ev.Data)
+	if ev.ID == "delivery-3" && attempt == 1 {
+		return errors.New("the database is away")
+	}
+	time.Sleep(50 * time.Millisecond)
+	return nil
+}
+
+// playGitHub sends what GitHub would.
+func playGitHub(out io.Writer, url string) error {
+	github, forger := provider.GitHub(secret), provider.GitHub("a guess")
+	for _, d := range []struct {
+		what   string
+		sender *provider.Provider
+		id     string
+	}{
+		{"a push", github, "delivery-1"},
+		{"the same push again", github, "delivery-1"},
+		{"a push that is forged", forger, "delivery-2"},
+		{"a push whose work fails", github, "delivery-3"},
+		{"which somebody redelivers", github, "delivery-3"},
+	} {
+		r := provider.Request{
+			Method: http.MethodPost, URL: url, Time: time.Now(),
+			Header: http.Header{"Content-Type": {"application/json"}, "X-Github-Event": {"push"}},
+			Body:   []byte(`{"ref":"refs/heads/main"}`),
+		}
+		if err := d.sender.Sign(&r, d.id); err != nil {
+			return err
+		}
+		status, err := send(&r)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s: %s\n", d.what, status)
+	}
+	return nil
+}
+
+func send(d *provider.Request) (status string, err error) {
+	req, err := http.NewRequest(d.Method, d.URL, bytes.NewReader(d.Body))
+	if err != nil {
+		return "", err
+	}
+	req.Header = d.Header
+	a, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer a.Body.Close()
+	return a.Status, nil
+}
