@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -29,6 +30,9 @@ type attempt struct {
 	url    *url.URL
 	method string
 	body   []byte
+
+	upgrade http.Header // of a WebSocket handshake; nil for an HTTP feed
+	fresh   bool        // Prepare is to bring fresh credentials at once
 
 	home      string // origin of the first request
 	strange   bool   // a redirect has left for an origin that is not trusted
@@ -82,13 +86,23 @@ func (a *attempt) failure(err error) error {
 // exchange sends the next request, and once more when it is refused for its
 // credentials and Prepare can bring better ones.
 func (a *attempt) exchange() (*http.Response, error) {
-	resp, err := a.send(a.ctx)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || a.Prepare == nil || a.strange || a.refreshed {
+	ctx := a.ctx
+	if a.fresh {
+		ctx, a.refreshed = withRefresh(ctx), true
+	}
+	resp, err := a.send(ctx)
+	if err != nil || !a.refuses(resp.StatusCode) || a.Prepare == nil || a.strange || a.refreshed {
 		return resp, err
 	}
 	a.discard(resp)
 	a.refreshed = true
-	return a.send(context.WithValue(a.ctx, refreshKey{}, true))
+	return a.send(withRefresh(a.ctx))
+}
+
+// refuses tells whether a status says that the credentials are not accepted. Of a server of
+// WebSockets 403 is often all that it says.
+func (a *attempt) refuses(code int) bool {
+	return code == http.StatusUnauthorized || code == http.StatusForbidden && a.upgrade != nil
 }
 
 type refreshKey struct{}
@@ -100,6 +114,10 @@ func Refresh(ctx context.Context) bool {
 	return ctx.Value(refreshKey{}) != nil
 }
 
+func withRefresh(ctx context.Context) context.Context {
+	return context.WithValue(ctx, refreshKey{}, true)
+}
+
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	req, err := a.request(ctx)
 	if err != nil {
@@ -107,6 +125,9 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	}
 	if a.home == "" {
 		a.home = originOf(req.URL)
+	}
+	if a.upgrade != nil {
+		req = req.WithContext(throughTunnel(req.Context(), req.URL))
 	}
 	resp, err := a.rt.RoundTrip(req)
 	if err == nil && resp == nil {
@@ -165,6 +186,12 @@ func (a *attempt) personalize(req *http.Request) error {
 	if err := checkHeader(req.Header); err != nil {
 		return &final{fmt.Errorf("transport: prepare: %w", err)}
 	}
+	if a.upgrade != nil {
+		if u, err := parseURL(overHTTP(req.URL.String())); err == nil {
+			req.URL = u
+		}
+		maps.Copy(req.Header, a.upgrade)
+	}
 	if user := req.URL.User; user != nil && req.Header.Get("Authorization") == "" {
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
@@ -187,8 +214,13 @@ func (a *attempt) describeBody(req *http.Request) {
 	}
 }
 
-// addDefaults adds what the caller's header does not say.
+// addDefaults adds what the caller's header does not say, and the handshake of a
+// WebSocket, which is not the caller's to change.
 func (a *attempt) addDefaults(req *http.Request) {
+	if a.upgrade != nil {
+		maps.Copy(req.Header, a.upgrade)
+		return
+	}
 	for name, value := range map[string]string{
 		"Accept":          a.accept(),
 		"Accept-Encoding": a.acceptEncoding(),

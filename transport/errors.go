@@ -61,6 +61,8 @@ type ProtocolError struct {
 	Origin string      // scheme and host that answered
 	Header http.Header // of the response
 	Body   []byte      // its beginning, at most 4 KiB
+
+	retryable bool // somebody in between may have answered
 }
 
 func (e *ProtocolError) Error() string {
@@ -70,18 +72,34 @@ func (e *ProtocolError) Error() string {
 // Protocol returns true.
 func (e *ProtocolError) Protocol() bool { return true }
 
-// Retryable returns false.
-func (e *ProtocolError) Retryable() bool { return false }
+// Retryable tells whether the next attempt may find another peer: after a WebSocket's
+// handshake or frames against the rules, which somebody in between may have garbled.
+func (e *ProtocolError) Retryable() bool { return e.retryable }
 
 // A TimeoutError is a peer that kept silent for too long.
 type TimeoutError struct {
-	Op    string // "header": no response; "idle": not a byte on an open connection
+	// Op is what did not come in time: "header", a response; "idle", a byte on an open
+	// connection; and of a WebSocket "hello", the end of Hello; "pong", any sign of life
+	// after a ping; "heartbeat", the answer to one; "message", a message; "write", space
+	// for what is sent.
+	Op    string
 	After time.Duration
 }
 
 func (e *TimeoutError) Error() string {
-	if e.Op == "header" {
+	switch e.Op {
+	case "header":
 		return fmt.Sprintf("transport: no response header within %v", e.After)
+	case "hello":
+		return fmt.Sprintf("transport: Hello has not returned within %v", e.After)
+	case "pong":
+		return fmt.Sprintf("transport: no byte within %v of a ping", e.After)
+	case "heartbeat":
+		return fmt.Sprintf("transport: a heartbeat was not answered within %v", e.After)
+	case "message":
+		return fmt.Sprintf("transport: no message for %v", e.After)
+	case "write":
+		return fmt.Sprintf("transport: the peer has not taken what was sent within %v", e.After)
 	}
 	return fmt.Sprintf("transport: no byte for %v", e.After)
 }

@@ -169,7 +169,7 @@ func (h *HTTP) Validate() error {
 		}
 	}
 	for i, o := range h.TrustedOrigins {
-		if u, err := parseURL(o); err != nil || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		if !isOrigin(o) {
 			bad("TrustedOrigins", "entry %d: want scheme://host or scheme://host:port", i)
 		}
 	}
@@ -246,6 +246,11 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("not an absolute http or https URL")
 	}
 	return u, nil
+}
+
+func isOrigin(s string) bool {
+	u, err := parseURL(s)
+	return err == nil && u.User == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
 // originOf returns scheme://host[:port] in a form that can be compared: lower case,

@@ -31,7 +31,11 @@ func (a *attempt) follow() (*http.Response, error) {
 // redirect makes the request that resp asks for the next one (RFC 9110, section 15.4).
 func (a *attempt) redirect(resp *http.Response) error {
 	from := resp.Request.URL
-	to, err := target(from, resp.Header.Get("Location"))
+	location := resp.Header.Get("Location")
+	if a.upgrade != nil {
+		location = overHTTP(location)
+	}
+	to, err := target(from, location)
 	if err != nil {
 		return a.protocolError(resp, "redirect without a usable Location")
 	}

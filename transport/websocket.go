@@ -1,0 +1,296 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+const (
+	defaultHandshake = 10 * time.Second
+	defaultHello     = 10 * time.Second
+	defaultPing      = 20 * time.Second
+	defaultPong      = 10 * time.Second
+	defaultPatience  = 10 * time.Second
+)
+
+// WebSocket is a feed that arrives over a WebSocket (RFC 6455). Only URL must be set. Use
+// it as *WebSocket and do not change or copy it once it is in use.
+//
+// Each message is an event, or with Format several. A binary one has the Type "binary".
+// Where the events carry a position, let client.Options.Token find it, or set Message.ID
+// in Control, and put it to use with Resume or in Hello.
+//
+// The handshake is made like the request of an HTTP feed, with the same rules for
+// redirects, credentials and tokens. It is followed by Hello; then the connection is ready.
+type WebSocket struct {
+	// URL is the address of the feed: ws, wss, http or https. Required.
+	URL string
+
+	// Header is sent with every handshake. "Host" in it replaces the host of URL.
+	// Default none.
+	Header http.Header
+
+	// Client gives its Transport and its Jar. Default: a fresh http.Transport for each
+	// connection, which dials within 10 s and takes proxies from the environment; ws goes
+	// through them with CONNECT (RFC 6455, section 4.1).
+	Client *http.Client
+
+	// Subprotocols are offered (RFC 6455, section 1.9). A server that chooses none of
+	// them is refused, as browsers do. Default none.
+	Subprotocols []string
+
+	// Resume puts the token on the handshake, such as ResumeQuery("cursor"). It is not
+	// called for an empty token. Default: the token is left to Hello.
+	Resume Resume
+
+	// Prepare changes a handshake just before it is sent: fresh credentials, a ticket,
+	// another URL. After 401 and 403 it is asked once more, see Refresh; likewise on the
+	// next attempt when the server has closed with a code that says so. Default none.
+	Prepare func(*http.Request) error
+
+	// TrustedOrigins may receive header, cookies, credentials and token after a redirect,
+	// as with HTTP. Default none beside that of URL.
+	TrustedOrigins []string
+
+	// HandshakeTimeout is the time from the start of an attempt to the answer: dial, TLS,
+	// Prepare and redirects included. Negative: no limit. Default 10 s.
+	HandshakeTimeout time.Duration
+
+	// Hello opens the session after each handshake: it may log in, subscribe, resume from
+	// token, and wait for what the server says to that. Only when it has returned nil is
+	// the connection ready. It decides by its error like any other failure; the error of
+	// a connection that has broken comes before it. ctx ends with the connection, or after
+	// HelloTimeout; see also Refresh. Messages that are events already can be handed on
+	// with Socket.Unread. Default none.
+	Hello func(ctx context.Context, s *Socket, token string) error
+
+	// HelloTimeout is how long Hello may take. Negative: no limit. Default 10 s.
+	HelloTimeout time.Duration
+
+	// Control sees each message after Hello, before it becomes an event, and may change
+	// it: cut the payload out of Data, set ID and Type, add a Gap, or turn it with Kind
+	// into a decode.Keepalive (a heartbeat, an answer, which is no event) or a
+	// decode.Position. It may answer through the Socket, and should not block. An error
+	// ends the connection and decides what follows: one with a method Retryable that
+	// returns false, RejectsToken, RetryAfter (see package retry), io.EOF to reconnect, or
+	// ErrEnd. So a notice before a close can say more than the close code. Default none.
+	Control func(s *Socket, m *Message) error
+
+	// Format splits each message into events, such as decode.JSONArray or decode.NDJSON.
+	// A message without any is a sign of life. Default: the message is the event.
+	Format decode.Format
+
+	// OnBadFrame is told of each frame of Format that is malformed, where the rest of the
+	// message can be read, as with HTTP. Default: a bad frame ends the connection.
+	OnBadFrame func(*decode.FrameError)
+
+	// PingInterval is how long nothing was received, not even a ping, before the server
+	// is pinged. Negative: no pings. Default 20 s.
+	PingInterval time.Duration
+
+	// PongTimeout is how long after a ping any byte may take. A second ping is sent
+	// before the connection is given up with a *TimeoutError. Default 10 s.
+	PongTimeout time.Duration
+
+	// IdleTimeout is how long a Read waits without a message while the connection itself
+	// lives, before it is given up with a *TimeoutError. For a feed that is never quiet, or
+	// has heartbeats. Negative or zero: no limit. Default no limit.
+	IdleTimeout time.Duration
+
+	// Patience is how long the connection is kept while nobody reads because the consumer
+	// has enough to do. Pings of the server are not answered in that time, so it is to be
+	// shorter than what the server allows for a pong. Then, if there is a position to
+	// resume from, the connection is closed, and resumed once there is space. Negative:
+	// for ever. Default 10 s.
+	Patience time.Duration
+
+	// MaxMessage is the most bytes of one message, after decompression. A larger one is a
+	// *MessageError. Negative: no limit. Default 16 MiB.
+	MaxMessage int
+
+	// AnyText lets text pass that is not UTF-8. Default: it ends the connection with close
+	// code 1007 (RFC 6455, section 8.1).
+	AnyText bool
+
+	// Compression offers permessage-deflate (RFC 7692), for what is received; what is sent
+	// is not compressed. It costs some 40 KiB a connection. Default off.
+	Compression bool
+
+	// Unpack is called once for each connection, for a function that makes of each binary
+	// message what it was before the feed's own compression (zlib, zstd). What that
+	// returns is delivered and not to be used again; nil without an error says that the
+	// message goes on in the next one. It bounds its own memory. Default none.
+	Unpack func() func(binary []byte) ([]byte, error)
+
+	// SendLimit and SendPer are how many messages the server takes in which time, such as
+	// 120 in time.Minute. Who sends more waits. Pings and pongs count; some of the room is
+	// kept for them and for heartbeats. Default: no limit.
+	SendLimit int
+	SendPer   time.Duration
+
+	// Closes says what to do after the server has closed with a code. The first rule that
+	// fits counts, then the default ones, see CloseError. Default none.
+	Closes []CloseRule
+
+	// Classify is asked before Closes about each *CloseError, and about each *StatusError
+	// of a handshake. With ActionDefault it leaves the decision to them. Default none.
+	Classify func(error) Action
+
+	// EOF says what close code 1000 means. Default EOFReconnects.
+	EOF EOF
+
+	// CloseCode is sent when the connection is closed from here. Some servers end the
+	// session on 1000 and 1001 and keep it on another code, such as 4000. Negative: the
+	// connection is cut without. Default 1000.
+	CloseCode int
+
+	// MaxAge is how long a connection is used before it is replaced, less up to a fiftieth
+	// at random. It should be below the time after which the server cuts it. Negative or
+	// zero: no limit. Default no limit.
+	MaxAge time.Duration
+
+	// Handover opens the next connection first, and closes this one once the other is
+	// ready, when MaxAge is reached or Control has called Socket.Expire. What comes
+	// twice is removed by ID or number. Some servers allow one connection at a time.
+	// Default: this one is closed first.
+	Handover bool
+
+	live    atomic.Pointer[socketConn] // the latest that is ready
+	known   atomic.Bool                // a handshake with URL has succeeded
+	refresh atomic.Bool                // the next attempt needs fresh credentials
+	buffers sync.Pool                  // of connections with much to read, *[wireBuffer]byte
+}
+
+// ErrNotConnected says that there is no connection to send on.
+var ErrNotConnected = errors.New("transport: not connected")
+
+// Validate reports every option that cannot work, joined into one error.
+// Open refuses to start with the same error.
+func (w *WebSocket) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("WebSocket."+field+": "+format, args...))
+	}
+	if _, err := parseURL(overHTTP(w.URL)); err != nil {
+		bad("URL", "not an absolute ws or wss URL")
+	}
+	if err := checkHeader(w.Header); err != nil {
+		bad("Header", "%w", err)
+	}
+	for i, p := range w.Subprotocols {
+		if !isToken(p) {
+			bad("Subprotocols", "entry %d: %q is not the name of a subprotocol", i, p)
+		}
+	}
+	for i, o := range w.TrustedOrigins {
+		if !isOrigin(overHTTP(o)) {
+			bad("TrustedOrigins", "entry %d: want scheme://host or scheme://host:port", i)
+		}
+	}
+	if w.EOF > EOFEnds {
+		bad("EOF", "no such value: %d", w.EOF)
+	}
+	if w.CloseCode > 0 && !sendable(w.CloseCode) {
+		bad("CloseCode", "%d cannot be sent by a client (RFC 6455, section 7.4)", w.CloseCode)
+	}
+	if w.SendLimit < 0 || w.SendPer < 0 || (w.SendLimit > 0) != (w.SendPer > 0) {
+		bad("SendLimit", "want both SendLimit and SendPer above zero, or neither")
+	}
+	for i, r := range w.Closes {
+		if err := r.validate(); err != nil {
+			bad("Closes", "entry %d: %w", i, err)
+		}
+	}
+	if w.OnBadFrame != nil && w.Format == nil {
+		bad("OnBadFrame", "has no effect without Format")
+	}
+	return errors.Join(errs...)
+}
+
+// Open makes the handshake, calls Hello, and returns once that has. ctx is the life of the
+// connection; when it ends, Open and Read return its cause.
+//
+// Errors: ErrEnd, *StatusError, *ProtocolError, *CloseError, *TokenError, *TimeoutError,
+// *MessageError, what Prepare, Hello or Control returned, or a failure of the network. Their
+// texts name the origin at most: no path, query, header, token, message or close reason.
+func (w *WebSocket) Open(ctx context.Context, token string) (Conn, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := w.Validate(); err != nil {
+		return nil, &final{fmt.Errorf("transport: %w", err)}
+	}
+	c, err := w.dial(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.greet(token); err != nil {
+		c.Close()
+		return nil, err
+	}
+	w.live.Store(c)
+	if w.Handover {
+		return &expiringConn{c}, nil
+	}
+	return c, nil
+}
+
+// Send sends a text message on the connection that is open, once SendLimit allows it. It
+// may be called from any goroutine. That it returns nil does not say that the message
+// has arrived. Without a connection it is ErrNotConnected; a server that takes nothing for
+// four seconds ends the connection. ctx bounds the wait for SendLimit.
+func (w *WebSocket) Send(ctx context.Context, text []byte) error {
+	return w.send(ctx, websocket.MessageText, text)
+}
+
+// SendBinary is Send for a binary message.
+func (w *WebSocket) SendBinary(ctx context.Context, data []byte) error {
+	return w.send(ctx, websocket.MessageBinary, data)
+}
+
+func (w *WebSocket) send(ctx context.Context, kind websocket.MessageType, data []byte) error {
+	c := w.live.Load()
+	if c == nil {
+		return ErrNotConnected
+	}
+	return c.send(ctx, kind, data, false)
+}
+
+func (w *WebSocket) maxMessage() int {
+	if w.MaxMessage == 0 {
+		return decode.DefaultMaxFrame
+	}
+	return w.MaxMessage
+}
+
+func (w *WebSocket) closeCode() int {
+	if w.CloseCode == 0 {
+		return int(websocket.StatusNormalClosure)
+	}
+	return w.CloseCode
+}
+
+// overHTTP is the URL of the handshake for that of a WebSocket, or u itself.
+func overHTTP(u string) string {
+	scheme, rest, ok := strings.Cut(u, ":")
+	switch strings.ToLower(scheme) {
+	case "ws":
+		scheme = "http"
+	case "wss":
+		scheme = "https"
+	}
+	if !ok {
+		return u
+	}
+	return scheme + ":" + rest
+}

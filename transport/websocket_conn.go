@@ -1,0 +1,443 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A socketConn is an open WebSocket.
+type socketConn struct {
+	*WebSocket
+	ws     *websocket.Conn
+	wire   *wire
+	ctx    context.Context // ends when the connection is cut
+	origin string
+
+	socket  Socket
+	limiter limiter
+	unpack  func([]byte) ([]byte, error)
+
+	// Of the goroutine that reads.
+	slab      slab
+	taken     uint64    // messages read
+	handedOn  []Message // by Hello, to be read first
+	current   Message   // given to Control
+	split     decode.Splitter
+	rest      []byte  // of the message that is being split
+	ahead     Message // its next frame
+	hasAhead  bool
+	delivered uint64
+	gap       *Gap  // for the next message
+	err       error // of the Read that failed
+	fresh     bool  // opened with fresh credentials
+
+	// The end.
+	unlink func() bool // from the context given to Open
+	cut    context.CancelCauseFunc
+	once   sync.Once
+
+	mu        sync.Mutex
+	cause     error // why it was ended from here
+	code      int   // with which close code
+	closed    bool  // no timer is to start
+	timers    map[*time.Timer]struct{}
+	running   sync.WaitGroup // timers, and what they have started
+	replace   func()         // opens a successor
+	expired   bool           // is due to be replaced
+	beat      *heartbeat
+	idle      atomic.Int64 // IdleTimeout, or what the server says
+	idleTimer *time.Timer
+}
+
+func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *socketConn {
+	c := &socketConn{
+		WebSocket: h.socket, ws: ws, wire: h.wire, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
+		fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
+	}
+	c.socket = Socket{conn: c, Subprotocol: ws.Subprotocol()}
+	c.limiter = newLimiter(c.SendLimit, c.SendPer)
+	if c.Unpack != nil {
+		c.unpack = c.Unpack()
+	}
+	c.unlink = context.AfterFunc(parent, func() {
+		c.fail(context.Cause(parent))
+		c.Close()
+	})
+	c.keepAlive()
+	return c
+}
+
+// greet calls Hello, for as long as HelloTimeout allows.
+func (c *socketConn) greet(token string) error {
+	if c.Hello == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	if c.fresh {
+		ctx = withRefresh(ctx)
+	}
+	timeout := &TimeoutError{Op: "hello", After: orDefault(c.HelloTimeout, defaultHello)}
+	stop := after(timeout.After, func() {
+		c.abort(timeout)
+		cancel(timeout)
+	})
+	defer stop()
+	c.socket.greeting = true
+	err := c.Hello(ctx, &c.socket, token)
+	c.socket.greeting = false
+	if !stop() {
+		err = timeout
+	}
+	switch {
+	case c.err != nil:
+		return c.err
+	case err == nil, errors.Is(err, ErrEnd):
+		return err
+	}
+	if cause := c.endedBy(); cause != nil {
+		return cause
+	}
+	return &failed{"hello", err}
+}
+
+func (c *socketConn) Read() (Message, error) {
+	for c.err == nil && !c.hasAhead {
+		m, err := c.message()
+		switch {
+		case err != nil:
+			c.err = err
+		case m.Kind == decode.Data && c.Format != nil:
+			c.begin(m)
+		default:
+			c.lose(m.Gap)
+			m.Gap, c.gap = c.gap, nil
+			return c.deliver(m), nil
+		}
+	}
+	if c.hasAhead {
+		m := c.ahead
+		c.advance()
+		return c.deliver(m), nil
+	}
+	if c.gap != nil { // the loss is said, though nothing came behind it
+		m := Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
+		c.gap = nil
+		return m, nil
+	}
+	return Message{}, c.err
+}
+
+// message returns the next message that Hello has put back or the server has sent, as
+// Control leaves it.
+func (c *socketConn) message() (Message, error) {
+	var m Message
+	var err error
+	if len(c.handedOn) > 0 {
+		m, c.handedOn = c.handedOn[0], c.handedOn[1:]
+	} else if m, err = c.receive(); err != nil {
+		return m, err
+	}
+	if c.Control == nil {
+		return m, nil
+	}
+	c.current = m
+	if err := c.Control(&c.socket, &c.current); err != nil {
+		return Message{}, c.refused(err)
+	}
+	m, c.current = c.current, Message{}
+	return m, nil
+}
+
+// refused is what follows on an error of Control's.
+func (c *socketConn) refused(err error) error {
+	if err != io.EOF && !errors.Is(err, ErrEnd) {
+		err = &failed{"control", err}
+	}
+	c.fail(err)
+	return err
+}
+
+// deliver counts m and looks whether more is there.
+func (c *socketConn) deliver(m Message) Message {
+	c.delivered++
+	m.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 ||
+		c.wire.complete.Load() > c.taken || c.wire.behind.Load()
+	return m
+}
+
+// receive reads the next message.
+func (c *socketConn) receive() (Message, error) {
+	if c.err != nil {
+		return Message{}, c.err
+	}
+	kind, r, err := c.ws.Reader(context.Background())
+	if err != nil {
+		return Message{}, c.failure(err, false)
+	}
+	data, err := c.payload(r)
+	if err != nil {
+		return Message{}, c.failure(err, true)
+	}
+	c.taken++
+	if kind == websocket.MessageText {
+		if !c.AnyText && !utf8.Valid(data) {
+			return Message{}, c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: errNotUTF8})
+		}
+		return Message{Data: data}, nil
+	}
+	return c.binary(data)
+}
+
+func (c *socketConn) binary(data []byte) (Message, error) {
+	m := Message{Data: data, Type: "binary"}
+	if c.unpack == nil {
+		return m, nil
+	}
+	var err error
+	if m.Data, err = c.unpack(data); err != nil {
+		return Message{}, c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
+	}
+	if limit := c.maxMessage(); limit >= 0 && len(m.Data) > limit {
+		return Message{}, c.tooLarge()
+	}
+	if m.Data == nil {
+		m.Kind = decode.Keepalive
+	}
+	return m, nil
+}
+
+// payload reads a message into the slab. As far as the wire knows how long the message
+// is, and that it is one frame, the library need not be asked where it ends.
+func (c *socketConn) payload(r io.Reader) ([]byte, error) {
+	number, limit := c.taken+1, c.maxMessage()
+	plain := number > c.wire.intricate.Load()
+	size := 0 // unknown: the library has it all, which is 4 KiB at most
+	if plain && c.wire.complete.Load() < number {
+		length := c.wire.length.Load()
+		if limit >= 0 && length > uint64(limit) {
+			return nil, errTooLarge
+		}
+		size = int(min(length, firstPiece))
+	}
+	buf, n := c.slab.room(size), 0
+	for {
+		m, err := r.Read(buf[n:])
+		n += m
+		switch {
+		case limit >= 0 && n > limit:
+			return nil, errTooLarge
+		case err == io.EOF:
+			return c.slab.take(buf, n), nil
+		case err != nil:
+			return nil, err
+		case plain && n == size && size < firstPiece, plain && size == 0 && n < len(buf):
+			return c.slab.take(buf, n), nil
+		case n == len(buf):
+			buf = c.slab.grow(buf)
+		}
+	}
+}
+
+// begin splits m by Format. A message without a frame is a sign of life, so that a Read
+// which was promised to return does.
+func (c *socketConn) begin(m Message) {
+	limit := c.maxMessage()
+	if limit <= 0 {
+		limit = len(m.Data) + 1
+	}
+	c.split, c.rest = c.Format.NewSplitter(limit), m.Data
+	c.lose(m.Gap)
+	c.advance()
+	if !c.hasAhead && c.err == nil {
+		c.ahead, c.hasAhead = Message{Kind: decode.Keepalive, Gap: c.gap}, true
+		c.gap = nil
+	}
+}
+
+// advance brings the next frame of the message that is being split to c.ahead.
+func (c *socketConn) advance() {
+	c.ahead, c.hasAhead = Message{}, false
+	for c.split != nil {
+		n, f, ok, err := c.split.Split(c.rest, true)
+		c.rest = c.rest[n:]
+		var bad *decode.FrameError
+		switch {
+		case errors.As(err, &bad) && bad.Resync && c.OnBadFrame != nil:
+			c.OnBadFrame(bad)
+			c.lose(&Gap{Reason: BadFrame, Missed: 1, Err: bad})
+		case err != nil:
+			c.split = nil
+			c.err = c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
+		case ok:
+			c.ahead = Message{Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: c.gap}
+			c.hasAhead, c.gap = true, nil
+			return
+		case n == 0:
+			c.split, c.rest = nil, nil
+		}
+	}
+}
+
+// lose keeps a gap for the next event.
+func (c *socketConn) lose(g *Gap) {
+	switch {
+	case g == nil:
+	case c.gap == nil:
+		c.gap = g
+	default:
+		c.gap.Missed += g.Missed
+	}
+}
+
+// fail notes why the connection is ended from here, unless that is known already.
+func (c *socketConn) fail(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+}
+
+func (c *socketConn) endedBy() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// abort cuts the connection because of cause. It does not wait.
+func (c *socketConn) abort(cause error) {
+	c.fail(cause)
+	c.cut(cause)
+}
+
+// unacceptable ends the connection because of what the server has sent. Close says so.
+func (c *socketConn) unacceptable(code websocket.StatusCode, err error) error {
+	c.fail(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.code > 0 {
+		c.code = int(code)
+	}
+	return err
+}
+
+func (c *socketConn) tooLarge() error {
+	return c.unacceptable(websocket.StatusMessageTooBig, &MessageError{Limit: c.maxMessage(), Err: decode.ErrTooLarge})
+}
+
+var errTooLarge = errors.New("too large")
+
+// failure is what Read says about an error of the library.
+func (c *socketConn) failure(err error, inside bool) error {
+	closing, broken := c.wire.closing.Load(), c.wire.broken.Load()
+	cause := c.endedBy()
+	switch {
+	case err == errTooLarge || errors.Is(err, websocket.ErrMessageTooBig):
+		return c.tooLarge()
+	case errors.Is(err, errMasked):
+		return c.unacceptable(websocket.StatusProtocolError, c.violation(errMasked))
+	case cause != nil:
+		return cause
+	case closing != nil:
+		return c.closedBy(*closing)
+	case broken != nil && inside:
+		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: io.ErrUnexpectedEOF}
+	case broken != nil:
+		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: *broken}
+	case errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded):
+		return &TimeoutError{Op: "write", After: writeTimeout} // of a pong or a ping
+	}
+	return c.unacceptable(websocket.StatusProtocolError, c.violation(err))
+}
+
+func (c *socketConn) violation(err error) error {
+	return &ProtocolError{Reason: "the WebSocket breaks its rules: " + err.Error(), Origin: c.origin, retryable: true}
+}
+
+// closedBy is the end that the server has announced with a close frame.
+func (c *socketConn) closedBy(payload []byte) error {
+	e := newCloseError(c.origin, payload)
+	err := c.judge(e)
+	var v *judged
+	if !errors.As(err, &v) || v.action != ActionRefresh {
+		return err
+	}
+	if c.fresh && c.delivered == 0 || c.Prepare == nil && c.Hello == nil {
+		return &judged{error: e, action: actionUnauthorized}
+	}
+	c.refresh.Store(true)
+	return err
+}
+
+// Close says good-bye with CloseCode and waits for the answer, for half a second.
+func (c *socketConn) Close() error {
+	c.once.Do(func() {
+		c.fail(errClosed)
+		c.unlink()
+		c.live.CompareAndSwap(c, nil)
+		c.stopTimers()
+		c.shake()
+		c.cut(errClosed)
+		c.running.Wait()
+	})
+	return nil
+}
+
+// shake closes the library's connection, with a handshake where there is somebody to
+// answer.
+func (c *socketConn) shake() {
+	c.mu.Lock()
+	code := c.code
+	c.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if code > 0 && c.ctx.Err() == nil && c.wire.broken.Load() == nil {
+			c.ws.Close(websocket.StatusCode(code), "")
+		}
+		c.ws.CloseNow()
+	}()
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return
+	case <-timer.C:
+	}
+	c.cut(errClosed)
+	timer.Reset(closeWait / 2)
+	select { // longer only for a network of the caller's own making that does not close
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// An expiringConn lets its reader open a successor.
+type expiringConn struct{ *socketConn }
+
+// OnExpiring is described at Conn.
+func (c *expiringConn) OnExpiring(replace func()) {
+	c.mu.Lock()
+	c.replace = replace
+	due := c.expired
+	c.mu.Unlock()
+	if due {
+		replace()
+	}
+}
+
+// Patience is described at Conn.
+func (c *socketConn) Patience() time.Duration {
+	return orDefault(c.WebSocket.Patience, defaultPatience)
+}

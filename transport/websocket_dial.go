@@ -1,0 +1,156 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// A handshake is one way from the URL to an open WebSocket. It is what coder/websocket
+// sends its handshake through, so that redirects, credentials and tokens are treated as
+// those of an HTTP feed are.
+type handshake struct {
+	*attempt
+	socket *WebSocket
+	wire   *wire
+	err    error // why there is no answer for the library
+}
+
+func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, error) {
+	h := w.newHandshake(context.WithoutCancel(parent), token)
+	stop := context.AfterFunc(parent, func() { h.cancel(context.Cause(parent)) })
+	ws, err := h.dial()
+	if !stop() && err == nil {
+		ws.CloseNow()
+		err = context.Cause(parent)
+	}
+	if err != nil {
+		if context.Cause(h.ctx) != errClosed { // by the library, because of err
+			err = h.failure(err)
+		}
+		h.cancel(err)
+		return nil, err
+	}
+	w.known.Store(true)
+	return newSocketConn(parent, h, ws), nil
+}
+
+func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
+	feed := &HTTP{
+		URL: overHTTP(w.URL), Header: w.Header, Client: w.Client, Resume: w.Resume, Prepare: w.Prepare,
+		HeaderTimeout: w.HandshakeTimeout,
+	}
+	if feed.HeaderTimeout == 0 {
+		feed.HeaderTimeout = defaultHandshake
+	}
+	if feed.Resume == nil {
+		feed.Resume = func(*http.Request, string) error { return nil }
+	}
+	for _, o := range w.TrustedOrigins {
+		feed.TrustedOrigins = append(feed.TrustedOrigins, overHTTP(o))
+	}
+	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w}
+	if w.Client == nil || w.Client.Transport == nil {
+		h.rt = dialTunnelled(h.ctx)
+	}
+	h.fresh = w.refresh.Swap(false)
+	return h
+}
+
+// dial makes the handshake. Its error is one of this package, whatever the library says.
+func (h *handshake) dial() (*websocket.Conn, error) {
+	stop := after(h.timeout.After, func() { h.cancel(h.timeout) })
+	defer stop()
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: h}, Subprotocols: h.socket.Subprotocols}
+	if h.socket.Compression {
+		options.CompressionMode = websocket.CompressionContextTakeover
+		options.CompressionThreshold = 1 << 30 // nothing that is sent: a compressor takes a megabyte
+	}
+	ws, resp, err := websocket.Dial(h.ctx, h.url.String(), options)
+	switch {
+	case h.err != nil:
+		return nil, h.err
+	case err != nil && resp != nil:
+		return nil, h.violation(resp, "the answer to the handshake of the WebSocket breaks its rules")
+	case err != nil:
+		return nil, &failed{originOf(h.url), err}
+	case len(h.socket.Subprotocols) > 0 && ws.Subprotocol() == "":
+		ws.CloseNow()
+		return nil, h.violation(resp, "the server chooses none of the subprotocols")
+	}
+	if !stop() {
+		h.cancel(h.timeout) // unless it is about to do so itself
+		ws.CloseNow()
+		return nil, h.timeout
+	}
+	ws.SetReadLimit(int64(max(h.socket.maxMessage(), -1)))
+	return ws, nil
+}
+
+func (h *handshake) violation(resp *http.Response, reason string) error {
+	return &ProtocolError{Reason: reason, Origin: originOf(h.url), Header: resp.Header, retryable: true}
+}
+
+// RoundTrip sends the library's handshake the way of an attempt.
+func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
+	h.upgrade = make(http.Header)
+	for name, values := range req.Header {
+		if name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
+			h.upgrade[name] = values
+		}
+	}
+	resp, err := h.follow()
+	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+		err = h.refused(resp)
+		h.discard(resp)
+	}
+	if err == nil {
+		h.wire, err = newWire(h, resp)
+	}
+	if err != nil {
+		h.err = err
+		return nil, err
+	}
+	resp.Body = h.wire
+	return resp, nil
+}
+
+// refused is what an answer means that does not switch protocols.
+func (h *handshake) refused(resp *http.Response) error {
+	if resp.StatusCode < 400 {
+		err := h.protocolError(resp, "status "+status(resp.StatusCode)+" opens no WebSocket")
+		err.retryable = h.socket.known.Load() // something else answers for the time being
+		return err
+	}
+	return h.socket.judge(&StatusError{
+		Code: resp.StatusCode, Header: resp.Header, Body: h.excerpt(resp),
+		Origin: originOf(resp.Request.URL), Resuming: h.token != "" && !h.strange, withheld: h.strange,
+	})
+}
+
+// dialTunnelled is a fresh http.Transport whose sockets are closed when ctx ends. A
+// connection that is not kept alive leaves no goroutines behind when it is refused.
+func dialTunnelled(ctx context.Context) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout:         dialTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9},
+	}
+	return &http.Transport{
+		Proxy:               proxyExceptHTTP,
+		DialContext:         tunnelled(dialWithin(ctx, dialer)),
+		TLSHandshakeTimeout: dialTimeout,
+		DisableKeepAlives:   true,
+		DisableCompression:  true,
+	}
+}
+
+// sendable tells whether a client may send a close code.
+func sendable(code int) bool {
+	return code >= 3000 && code <= 4999 ||
+		slices.Contains([]int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011}, code)
+}

@@ -1,0 +1,141 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// pings before a connection is given up: one may be lost in a server that is busy.
+const pings = 2
+
+// after calls f in d on a goroutine that Close waits for, unless the connection is closed
+// by then. f must not wait for Close.
+func (c *socketConn) after(d time.Duration, f func()) *time.Timer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	var t *time.Timer
+	c.running.Add(1)
+	t = time.AfterFunc(d, func() {
+		defer c.running.Done()
+		c.mu.Lock()
+		_, valid := c.timers[t]
+		delete(c.timers, t)
+		c.mu.Unlock()
+		if valid {
+			f()
+		}
+	})
+	c.timers[t] = struct{}{}
+	return t
+}
+
+// stopTimers makes sure that nothing is started any more.
+func (c *socketConn) stopTimers() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for t := range c.timers {
+		c.stop(t)
+	}
+}
+
+// stop keeps t from going off. mu is held.
+func (c *socketConn) stop(t *time.Timer) {
+	if _, armed := c.timers[t]; armed && t.Stop() {
+		c.running.Done()
+	}
+	delete(c.timers, t)
+}
+
+// keepAlive starts what watches over the connection.
+func (c *socketConn) keepAlive() {
+	if interval := orDefault(c.PingInterval, defaultPing); interval > 0 {
+		c.after(interval, func() { c.probe(interval) })
+	}
+	c.idle.Store(int64(max(c.IdleTimeout, 0)))
+	c.armIdle()
+	if c.MaxAge > 0 {
+		c.after(c.MaxAge-rand.N(c.MaxAge/50+1), c.expire)
+	}
+}
+
+// probe pings when nothing has come for interval, and gives up a peer that is silent on
+// that.
+func (c *socketConn) probe(interval time.Duration) {
+	quiet, _ := c.wire.silence()
+	if quiet >= interval {
+		if !c.ping() {
+			return
+		}
+		quiet = 0
+	}
+	c.after(interval-quiet, func() { c.probe(interval) })
+}
+
+func (c *socketConn) ping() bool {
+	limit := c.PongTimeout
+	if limit <= 0 {
+		limit = defaultPong
+	}
+	last := c.wire.at.Load()
+	for range pings {
+		c.limiter.count()
+		ctx, cancel := context.WithTimeout(c.ctx, limit)
+		err := c.ws.Ping(ctx)
+		timedOut := ctx.Err() == context.DeadlineExceeded
+		cancel()
+		switch {
+		case err == nil, c.wire.at.Load() != last:
+			return true // any byte is life
+		case !timedOut:
+			return false // the connection has ended
+		}
+	}
+	c.abort(&TimeoutError{Op: "pong", After: pings * limit})
+	return false
+}
+
+// armIdle watches for messages, as long as idle is set.
+func (c *socketConn) armIdle() {
+	c.mu.Lock()
+	if c.idleTimer != nil {
+		c.stop(c.idleTimer)
+	}
+	c.mu.Unlock()
+	limit := time.Duration(c.idle.Load())
+	if limit <= 0 {
+		return
+	}
+	_, quiet := c.wire.silence()
+	if quiet >= limit {
+		c.abort(&TimeoutError{Op: "message", After: limit})
+		return
+	}
+	t := c.after(limit-quiet, c.armIdle)
+	c.mu.Lock()
+	c.idleTimer = t
+	c.mu.Unlock()
+}
+
+// expire is for a connection that is to be replaced. Where its reader cannot open the next
+// one first, it is closed: the reader gets what is under way until the server answers that.
+func (c *socketConn) expire() {
+	c.mu.Lock()
+	c.expired = true
+	replace := c.replace
+	c.mu.Unlock()
+	switch {
+	case c.Handover && replace != nil:
+		replace()
+	case !c.Handover:
+		c.fail(io.EOF)
+		c.after(0, func() { c.ws.Close(websocket.StatusCode(max(c.closeCode(), 1000)), "") })
+	}
+}

@@ -1,0 +1,84 @@
+package transport
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// reservedShare is the part of a send limit that is kept for heartbeats, pings and pongs.
+const reservedShare = 8
+
+// A limiter lets so many messages go in any stretch of time. The zero value lets all go.
+type limiter struct {
+	per     time.Duration
+	mu      *sync.Mutex
+	sent    []time.Time // the latest, as a ring
+	next    int
+	reserve int
+}
+
+func newLimiter(limit int, per time.Duration) limiter {
+	if limit <= 0 {
+		return limiter{}
+	}
+	reserve := (limit + reservedShare - 1) / reservedShare
+	if limit == 1 {
+		reserve = 0
+	}
+	return limiter{per: per, mu: new(sync.Mutex), sent: make([]time.Time, limit), reserve: reserve}
+}
+
+// wait returns once a message may go, and counts it.
+func (l *limiter) wait(ctx, life context.Context, urgent bool) error {
+	for {
+		d := l.take(urgent)
+		if d <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(d)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		case <-life.Done():
+			timer.Stop()
+			return context.Cause(life)
+		}
+	}
+}
+
+// take counts a message if it may go now, and returns how long to wait otherwise.
+func (l *limiter) take(urgent bool) time.Duration {
+	if l.mu == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	back := 0 // with the reserve, one that was sent later than the oldest has to be past
+	if !urgent {
+		back = l.reserve
+	}
+	first := l.sent[(l.next+back)%len(l.sent)]
+	if d := l.per - time.Since(first); !first.IsZero() && d > 0 {
+		return d
+	}
+	l.note()
+	return 0
+}
+
+// count notes a message that does not wait.
+func (l *limiter) count() {
+	if l.mu == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note()
+}
+
+func (l *limiter) note() {
+	l.sent[l.next] = time.Now()
+	l.next = (l.next + 1) % len(l.sent)
+}

@@ -1,0 +1,161 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+)
+
+// writeTimeout is how long the peer may take nothing. The library allows a pong five
+// seconds, its wait for other writers included.
+const writeTimeout = 4 * time.Second
+
+// A Socket is an open connection as Hello and Control see it. All its methods but Receive
+// and Unread may be called from any goroutine, and later than from Hello and Control too; on
+// a connection that has ended they have no effect, or return its error.
+type Socket struct {
+	// Subprotocol is what the server has chosen, empty if none were offered.
+	Subprotocol string
+
+	conn     *socketConn
+	greeting bool // Hello is at work
+}
+
+// Send sends a text message, as WebSocket.Send does.
+func (s *Socket) Send(ctx context.Context, text []byte) error {
+	return s.conn.send(ctx, websocket.MessageText, text, false)
+}
+
+// SendBinary is Send for a binary message.
+func (s *Socket) SendBinary(ctx context.Context, data []byte) error {
+	return s.conn.send(ctx, websocket.MessageBinary, data, false)
+}
+
+var errNotGreeting = errors.New("transport: Socket: Receive and Unread are for Hello only")
+
+// Receive waits for the next message, which is then not seen by Control. It is for Hello
+// only and ends with its ctx. Its error is final for the connection.
+func (s *Socket) Receive() (Message, error) {
+	if !s.greeting {
+		return Message{}, errNotGreeting
+	}
+	m, err := s.conn.receive()
+	if err != nil {
+		s.conn.err = err
+	}
+	return m, err
+}
+
+// Unread hands m on to the reader of the connection, behind what was handed on before and
+// before what is received later: an event that came before the answer Hello has waited
+// for. It goes the way of any other message, through Control and Format. It is for Hello only.
+func (s *Socket) Unread(m Message) {
+	if s.greeting {
+		s.conn.handedOn = append(s.conn.handedOn, m)
+	}
+}
+
+// Expire says that the connection is about to end, because the server has said so. It is
+// replaced: with WebSocket.Handover the next one is opened first.
+func (s *Socket) Expire() { s.conn.expire() }
+
+// SetIdleTimeout replaces WebSocket.IdleTimeout on this connection, where the server tells
+// how often it speaks. Negative or zero: no limit.
+func (s *Socket) SetIdleTimeout(d time.Duration) {
+	s.conn.idle.Store(int64(max(d, 0)))
+	s.conn.armIdle()
+}
+
+// Heartbeat sends what message returns, as text and each interval, until the connection
+// ends. The first one follows after a part of interval at random, so that not all clients
+// of a server beat at once; a nil message is left out. If answered is set, Answered is to
+// be called between two of them, or the connection is given up with a *TimeoutError.
+// A further call replaces the one before; with an interval that is not above zero it
+// ends the heartbeat.
+func (s *Socket) Heartbeat(interval time.Duration, answered bool, message func() []byte) {
+	s.conn.startHeartbeat(&heartbeat{interval: interval, answered: answered, message: message})
+}
+
+// Answered says that the server has answered the last heartbeat.
+func (s *Socket) Answered() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if b := s.conn.beat; b != nil {
+		b.open = false
+	}
+}
+
+type heartbeat struct {
+	interval time.Duration
+	answered bool // the server answers each
+	message  func() []byte
+	open     bool // the last one is not answered
+}
+
+func (c *socketConn) startHeartbeat(b *heartbeat) {
+	if b.interval <= 0 {
+		b = nil
+	}
+	c.mu.Lock()
+	c.beat = b
+	c.mu.Unlock()
+	if b != nil {
+		c.after(rand.N(b.interval), func() { c.heartbeat(b) })
+	}
+}
+
+// heartbeat sends one, unless another has taken its place or the last is not answered
+// although somebody reads.
+func (c *socketConn) heartbeat(b *heartbeat) {
+	c.mu.Lock()
+	current, dead := c.beat == b, b.open && c.wire.waiting.Load()
+	b.open = b.answered
+	c.mu.Unlock()
+	switch {
+	case !current:
+		return
+	case dead:
+		c.abort(&TimeoutError{Op: "heartbeat", After: b.interval})
+		return
+	}
+	c.after(b.interval, func() { c.heartbeat(b) })
+	if text := b.message(); text != nil {
+		c.send(c.ctx, websocket.MessageText, text, true)
+	}
+}
+
+// send writes a message. The end of ctx does not end the write, because that would end
+// the connection.
+func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data []byte, urgent bool) error {
+	if kind == websocket.MessageText && !utf8.Valid(data) {
+		return &MessageError{Err: errNotUTF8}
+	}
+	if err := c.limiter.wait(ctx, c.ctx, urgent); err != nil {
+		return c.sendError(err)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	limit, cancel := context.WithTimeout(c.ctx, writeTimeout)
+	defer cancel()
+	err := c.ws.Write(limit, kind, data)
+	if err != nil && limit.Err() == context.DeadlineExceeded && c.ctx.Err() == nil {
+		c.abort(&TimeoutError{Op: "write", After: writeTimeout})
+	}
+	return c.sendError(err)
+}
+
+func (c *socketConn) sendError(err error) error {
+	if err == nil || c.ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return err
+	}
+	if cause := c.endedBy(); cause != nil {
+		return fmt.Errorf("%w: %w", ErrNotConnected, cause)
+	}
+	return ErrNotConnected
+}

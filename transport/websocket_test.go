@@ -1,0 +1,674 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A peer is the server's end of a WebSocket.
+type peer struct {
+	*websocket.Conn
+	t   testing.TB
+	req *http.Request
+}
+
+func (p *peer) say(texts ...string) {
+	for _, s := range texts {
+		if err := p.Write(p.req.Context(), websocket.MessageText, []byte(s)); err != nil {
+			p.t.Logf("server: %v", err)
+			return
+		}
+	}
+}
+
+func (p *peer) hear() string {
+	_, b, err := p.Read(p.req.Context())
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(b)
+}
+
+// wait reads until the connection ends, and returns the code with which it did.
+func (p *peer) wait() websocket.StatusCode {
+	for {
+		if _, _, err := p.Read(p.req.Context()); err != nil {
+			return websocket.CloseStatus(err)
+		}
+	}
+}
+
+// sockets serves WebSockets with a server that nobody here wrote, on a network in memory.
+func sockets(t testing.TB, serve func(*peer)) *transport.WebSocket {
+	return socketsWith(t, &websocket.AcceptOptions{}, serve)
+}
+
+func socketsWith(t testing.TB, o *websocket.AcceptOptions, serve func(*peer)) *transport.WebSocket {
+	client := inMemory(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, o)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		conn.SetReadLimit(1 << 20)
+		serve(&peer{conn, t, r})
+	})
+	return &transport.WebSocket{URL: "ws://feed.test/live?key=secret", Client: client}
+}
+
+func openSocket(t testing.TB, w *transport.WebSocket, token string) transport.Conn {
+	t.Helper()
+	conn, err := w.Open(t.Context(), token)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func openSocketError(t testing.TB, w *transport.WebSocket, token string) error {
+	t.Helper()
+	conn, err := w.Open(t.Context(), token)
+	if err == nil {
+		conn.Close()
+		t.Fatal("Open succeeded")
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error shows a secret: %v", err)
+	}
+	return err
+}
+
+// bubble runs f in a synctest bubble.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+func TestWebSocketMessages(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sizes := []int{0, 1, 125, 126, 127, 4000, 4095, 4096, 4097, 5000, 16 << 10, 65535, 65536, 70000, 1 << 20, 3<<20 + 7}
+		w := sockets(t, func(p *peer) {
+			for range 3 {
+				for i, n := range sizes {
+					p.say(strings.Repeat(string(rune('a'+i)), n))
+				}
+			}
+			p.Close(websocket.StatusGoingAway, "bye")
+		})
+		conn := openSocket(t, w, "")
+		var kept []transport.Message
+		for range 3 * len(sizes) {
+			kept = append(kept, read(t, conn))
+		}
+		for i, m := range kept {
+			n := sizes[i%len(sizes)]
+			if want := strings.Repeat(string(rune('a'+i%len(sizes))), n); string(m.Data) != want {
+				t.Errorf("message %d: %d bytes, %.20q..., want %d of %.1q", i, len(m.Data), m.Data, n, want)
+			}
+			if cap(m.Data) != len(m.Data) {
+				t.Errorf("message %d can be appended to over the next one", i)
+			}
+		}
+		closed := want[*transport.CloseError](t, readError(t, conn))
+		if closed.Code != 1001 || closed.Reason != "bye" || strings.Contains(closed.Error(), "bye") {
+			t.Errorf("closed by %+v: %v", closed, closed)
+		}
+	})
+}
+
+func TestWebSocketBinary(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.Write(p.req.Context(), websocket.MessageBinary, []byte{0xff, 0xfe})
+			p.say("text")
+			p.wait()
+		})
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); m.Type != "binary" || string(m.Data) != "\xff\xfe" {
+			t.Errorf("got %q %q", m.Type, m.Data)
+		}
+		if m := read(t, conn); m.Type != "" || string(m.Data) != "text" {
+			t.Errorf("got %q %q", m.Type, m.Data)
+		}
+	})
+}
+
+// More is what a reader trusts when it waits for the rest of a batch: it must not be set when
+// nothing more is there, and not be missing when there is.
+func TestWebSocketMore(t *testing.T) {
+	for _, size := range []int{0, 10, 1000, 4096, 9000, 70000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				const burst = 50
+				w := sockets(t, func(p *peer) {
+					for range 3 {
+						for range burst {
+							p.say(strings.Repeat("x", size))
+						}
+						p.hear()
+					}
+					p.wait()
+				})
+				conn := openSocket(t, w, "")
+				more := 0
+				for range 3 {
+					synctest.Wait() // all is sent that the network takes
+					for i := range burst {
+						m := read(t, conn)
+						if m.More && i == burst-1 {
+							t.Errorf("More is set although nothing was sent behind message %d", i)
+						}
+						if m.More {
+							more++
+						}
+					}
+					if err := w.Send(t.Context(), []byte("go on")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if least := 3 * burst / 3; size <= 1000 && more < least {
+					t.Errorf("More was set %d times, want %d at least", more, least)
+				}
+			})
+		})
+	}
+}
+
+func TestWebSocketHandshake(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var got *http.Request
+		w := socketsWith(t, &websocket.AcceptOptions{Subprotocols: []string{"two"}}, func(p *peer) {
+			got = p.req
+			p.wait()
+		})
+		w.Header = http.Header{"X-Key": {"k"}, "Sec-WebSocket-Key": {"mine"}}
+		w.Subprotocols = []string{"one", "two"}
+		w.Resume = transport.ResumeQuery("since")
+		w.Prepare = func(r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer t")
+			return nil
+		}
+		var chosen string
+		w.Hello = func(_ context.Context, s *transport.Socket, token string) error {
+			chosen = s.Subprotocol + " " + token
+			return nil
+		}
+		openSocket(t, w, "42").Close()
+		synctest.Wait()
+		if got.URL.RawQuery != "key=secret&since=42" || got.Header.Get("X-Key") != "k" || got.Header.Get("Authorization") != "Bearer t" {
+			t.Errorf("the handshake was %v %v", got.URL, got.Header)
+		}
+		if got.Header.Get("Accept") != "" || got.Header.Get("Cache-Control") != "" {
+			t.Errorf("the handshake says more than is needed: %v", got.Header)
+		}
+		if chosen != "two 42" {
+			t.Errorf("Hello has seen %q", chosen)
+		}
+	})
+}
+
+func TestWebSocketRefused(t *testing.T) {
+	answer := func(code int, header ...string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			for i := 0; i < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(code)
+			io.WriteString(w, "<html>secret")
+		}
+	}
+	for name, c := range map[string]struct {
+		serve     http.HandlerFunc
+		check     func(t *testing.T, err error)
+		retryable string
+	}{
+		"401":       {answer(401), isStatus(401), "false"},
+		"403":       {answer(403), isStatus(403), "false"},
+		"404":       {answer(404), isStatus(404), "false"},
+		"410":       {answer(410), isStatus(410), "false"},
+		"429":       {answer(429, "Retry-After", "7"), isStatus(429), "true"},
+		"503":       {answer(503), isStatus(503), "true"},
+		"HTML":      {answer(200, "Content-Type", "text/html"), isProtocol, "false"},
+		"loop":      {answer(302, "Location", "ws://feed.test/"), isProtocol, "false"},
+		"nowhere":   {answer(302, "Location", "ftp://feed.test/"), isProtocol, "false"},
+		"accept":    {hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"), isProtocol, "true"},
+		"upgrade":   {hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), isProtocol, "true"},
+		"cut":       {hijacked(""), func(*testing.T, error) {}, "unset"},
+		"endless":   {endless, isStatus(502), "true"},
+		"forbidden": {func(w http.ResponseWriter, r *http.Request) { websocket.Accept(w, r, nil) }, nil, ""},
+	} {
+		if c.check == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := &transport.WebSocket{URL: "ws://feed.test/live?key=secret", Client: inMemory(t, c.serve)}
+				err := openSocketError(t, w, "secret-token")
+				c.check(t, err)
+				if got := retryable(err); got != c.retryable {
+					t.Errorf("Retryable of %v is %s, want %s", err, got, c.retryable)
+				}
+			})
+		})
+	}
+}
+
+func isStatus(code int) func(t *testing.T, err error) {
+	return func(t *testing.T, err error) {
+		e := want[*transport.StatusError](t, err)
+		if e.Code != code || code == 429 && e.RetryAfter() != 7*time.Second || code == 410 && !e.RejectsToken() {
+			t.Errorf("got %+v", e)
+		}
+	}
+}
+
+func isProtocol(t *testing.T, err error) { want[*transport.ProtocolError](t, err) }
+
+// hijacked answers with bytes, and closes.
+func hijacked(answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		io.WriteString(conn, answer)
+		conn.Close()
+	}
+}
+
+func endless(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(502)
+	for r.Context().Err() == nil {
+		io.WriteString(w, strings.Repeat("secret", 1000))
+		w.(http.Flusher).Flush()
+	}
+}
+
+func TestWebSocketSubprotocolMissing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) { p.wait() })
+		w.Subprotocols = []string{"graphql-transport-ws"}
+		isProtocol(t, openSocketError(t, w, ""))
+	})
+}
+
+// A second page at an address that was a WebSocket before is somebody in between.
+func TestWebSocketPageForAWhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		first := true
+		w := &transport.WebSocket{URL: "ws://feed.test", Client: inMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			if !first {
+				return
+			}
+			first = false
+			if c, err := websocket.Accept(w, r, nil); err == nil {
+				c.CloseNow()
+			}
+		})}
+		conn := openSocket(t, w, "")
+		readError(t, conn)
+		conn.Close()
+		if err := openSocketError(t, w, ""); retryable(err) != "true" {
+			t.Errorf("%v is taken for final", err)
+		}
+	})
+}
+
+func TestWebSocketCredentials(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var asked []string
+		accept := false
+		w := &transport.WebSocket{URL: "ws://feed.test", Client: inMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "fresh" || !accept {
+				w.WriteHeader(403)
+				return
+			}
+			c, _ := websocket.Accept(w, r, nil)
+			c.Close(4401, "")
+		})}
+		w.Prepare = func(r *http.Request) error {
+			asked = append(asked, fmt.Sprint(transport.Refresh(r.Context())))
+			if transport.Refresh(r.Context()) {
+				r.Header.Set("Authorization", "fresh")
+			}
+			return nil
+		}
+		openSocketError(t, w, "")
+		if fmt.Sprint(asked) != "[false true]" {
+			t.Errorf("Prepare was asked %v", asked)
+		}
+		accept, asked = true, nil
+		first := readError(t, openSocket(t, w, ""))
+		if fmt.Sprint(asked) != "[false true]" || statusOf(first) != 401 {
+			// The handshake was made with fresh credentials already, so that there are no others.
+			t.Errorf("Prepare was asked %v, then: %v (status %d)", asked, first, statusOf(first))
+		}
+	})
+}
+
+// A close code that asks for credentials leads to one attempt with fresh ones.
+func TestWebSocketRefreshByCode(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) { p.Close(4401, "") })
+		var fresh []bool
+		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+			fresh = append(fresh, transport.Refresh(ctx))
+			return nil
+		}
+		first := readError(t, openSocket(t, w, ""))
+		second := readError(t, openSocket(t, w, ""))
+		third := readError(t, openSocket(t, w, ""))
+		if fmt.Sprint(fresh) != "[false true false]" {
+			t.Errorf("Hello was told %v", fresh)
+		}
+		if statusOf(first) != 0 || statusOf(second) != 401 || statusOf(third) != 0 {
+			t.Errorf("status %d, %d, %d", statusOf(first), statusOf(second), statusOf(third))
+		}
+	})
+}
+
+func statusOf(err error) int {
+	var s interface{ StatusCode() int }
+	if errors.As(err, &s) {
+		return s.StatusCode()
+	}
+	return -1
+}
+
+func TestWebSocketHello(t *testing.T) {
+	serve := func(p *peer) {
+		if got := p.hear(); got != "login" {
+			p.Close(4004, "no login but "+got)
+			return
+		}
+		p.say("early event", "welcome", "event")
+		p.wait()
+	}
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, serve)
+		w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+			if err := w.Send(ctx, []byte("too soon")); !errors.Is(err, transport.ErrNotConnected) {
+				t.Errorf("Send before the connection is ready: %v", err)
+			}
+			if err := s.Send(ctx, []byte("login")); err != nil {
+				return err
+			}
+			for {
+				m, err := s.Receive()
+				if err != nil || string(m.Data) == "welcome" {
+					return err
+				}
+				s.Unread(m)
+			}
+		}
+		w.Control = func(s *transport.Socket, m *transport.Message) error {
+			m.ID = strings.ToUpper(string(m.Data))
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		for _, want := range []string{"EARLY EVENT", "EVENT"} {
+			if m := read(t, conn); m.ID != want {
+				t.Errorf("got %q, want %q", m.ID, want)
+			}
+		}
+	})
+	for name, c := range map[string]struct {
+		serve func(*peer)
+		hello func(context.Context, *transport.Socket, string) error
+		check func(t *testing.T, err error)
+	}{
+		"closed": {func(p *peer) { p.Close(4004, "") }, receiveOnce, func(t *testing.T, err error) {
+			if e := want[*transport.CloseError](t, err); e.Code != 4004 || retryable(err) != "false" {
+				t.Errorf("got %v", err)
+			}
+		}},
+		"kicked": {func(p *peer) {}, func(ctx context.Context, s *transport.Socket, _ string) error {
+			s.Receive()
+			return errors.New("no welcome")
+		}, func(t *testing.T, err error) {
+			if e := want[*transport.CloseError](t, err); e.Code != 1006 {
+				t.Errorf("got %v", err)
+			}
+		}},
+		"silent": {func(p *peer) { p.wait() }, receiveOnce, func(t *testing.T, err error) {
+			if e := want[*transport.TimeoutError](t, err); e.Op != "hello" || e.After != 10*time.Second {
+				t.Errorf("got %v", err)
+			}
+		}},
+		"stuck": {func(p *peer) { p.wait() }, func(ctx context.Context, s *transport.Socket, _ string) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, func(t *testing.T, err error) {
+			if e := want[*transport.TimeoutError](t, err); e.Op != "hello" {
+				t.Errorf("got %v", err)
+			}
+		}},
+		"refused": {func(p *peer) { p.wait() }, func(ctx context.Context, s *transport.Socket, _ string) error {
+			return rejected{}
+		}, func(t *testing.T, err error) { want[rejected](t, err) }},
+		"complete": {func(p *peer) { p.wait() }, func(ctx context.Context, s *transport.Socket, _ string) error {
+			return transport.ErrEnd
+		}, func(t *testing.T, err error) {
+			if !errors.Is(err, transport.ErrEnd) {
+				t.Errorf("got %v", err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := sockets(t, c.serve)
+				w.Hello = c.hello
+				c.check(t, openSocketError(t, w, ""))
+				if err := w.Send(t.Context(), nil); !errors.Is(err, transport.ErrNotConnected) {
+					t.Errorf("Send: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func receiveOnce(ctx context.Context, s *transport.Socket, _ string) error {
+	_, err := s.Receive()
+	return err
+}
+
+type rejected struct{}
+
+func (rejected) Error() string      { return "rejected" }
+func (rejected) RejectsToken() bool { return true }
+
+func TestWebSocketControl(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		heard := make(chan string, 1)
+		w := sockets(t, func(p *peer) {
+			p.say("ping", `event`, "gap", "fatal", "never seen")
+			heard <- p.hear()
+			p.wait()
+		})
+		w.Control = func(s *transport.Socket, m *transport.Message) error {
+			switch string(m.Data) {
+			case "ping":
+				m.Kind = decode.Keepalive
+				return s.Send(t.Context(), []byte("pong"))
+			case "gap":
+				m.Gap = &transport.Gap{Reason: transport.Notice}
+			case "fatal":
+				return rejected{}
+			}
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); m.Kind != decode.Keepalive {
+			t.Errorf("ping is %v", m.Kind)
+		}
+		if m := read(t, conn); string(m.Data) != "event" {
+			t.Errorf("got %q", m.Data)
+		}
+		if m := read(t, conn); m.Gap == nil || m.Gap.Reason != transport.Notice {
+			t.Errorf("got %+v", m.Gap)
+		}
+		want[rejected](t, readError(t, conn))
+		if got := <-heard; got != "pong" {
+			t.Errorf("the server has heard %q", got)
+		}
+	})
+}
+
+func TestWebSocketFormat(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("{\"a\":1}\n{\"a\":2}\n", "", "\n", "{\"a\":3}", "{\"a\":4")
+			p.wait()
+		})
+		w.Format = decode.NDJSON{}
+		conn := openSocket(t, w, "")
+		var got []string
+		for range 5 {
+			m := read(t, conn)
+			got = append(got, fmt.Sprintf("%d%s", m.Kind, m.Data))
+		}
+		if want := `0{"a":1} 0{"a":2} 2 2 0{"a":3}`; strings.Join(got, " ") != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if e := want[*transport.MessageError](t, readError(t, conn)); !errors.Is(e, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", e)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say(`[{"a":1},{"a":2}]`, `[]`, `[{"a":3}`)
+			p.wait()
+		})
+		w.Format = decode.JSONArray{}
+		conn := openSocket(t, w, "")
+		for i, want := range []string{`{"a":1}`, `{"a":2}`, "", `{"a":3}`} {
+			m := read(t, conn)
+			if string(m.Data) != want || want == "" && m.Kind != decode.Keepalive {
+				t.Errorf("message %d is %q, kind %d", i, m.Data, m.Kind)
+			}
+			if i == 0 && !m.More {
+				t.Error("More is not set on the first of two")
+			}
+		}
+		if e := want[*transport.MessageError](t, readError(t, conn)); !errors.Is(e, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", e)
+		}
+	})
+}
+
+func TestWebSocketUnpack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			for _, s := range []string{"a", "part", "bad", "large"} {
+				p.Write(p.req.Context(), websocket.MessageBinary, []byte(s))
+			}
+			p.wait()
+		})
+		w.MaxMessage = 10
+		w.Unpack = func() func([]byte) ([]byte, error) {
+			n := 0
+			return func(b []byte) ([]byte, error) {
+				n++
+				switch string(b) {
+				case "part":
+					return nil, nil
+				case "bad":
+					return nil, errors.New("corrupt")
+				}
+				return fmt.Appendf(nil, "%d%s", n, b), nil
+			}
+		}
+		for range 2 {
+			conn := openSocket(t, w, "")
+			if m := read(t, conn); string(m.Data) != "1a" {
+				t.Errorf("got %q", m.Data)
+			}
+			if m := read(t, conn); m.Kind != decode.Keepalive {
+				t.Errorf("got kind %v", m.Kind)
+			}
+			want[*transport.MessageError](t, readError(t, conn))
+			conn.Close()
+		}
+	})
+}
+
+func TestWebSocketValidate(t *testing.T) {
+	w := &transport.WebSocket{
+		URL: "ftp://x", Header: http.Header{"a b": {"c"}}, Subprotocols: []string{"a,b"}, CloseCode: 1005,
+		TrustedOrigins: []string{"wss://ok.test", "x"}, EOF: 9, SendLimit: 3, OnBadFrame: func(*decode.FrameError) {},
+		Closes: []transport.CloseRule{{From: 4000, To: 3000}, {From: 4000, Action: 99}, {From: 4000, MinWait: 2, MaxWait: 1}},
+	}
+	err := w.Validate()
+	for _, field := range []string{"URL", "Header", "Subprotocols", "CloseCode", "TrustedOrigins: entry 1", "EOF", "SendLimit", "OnBadFrame", "Closes: entry 0", "Closes: entry 1", "Closes: entry 2"} {
+		if !strings.Contains(err.Error(), "WebSocket."+field) {
+			t.Errorf("%s is not named in: %v", field, err)
+		}
+	}
+	if _, openErr := w.Open(t.Context(), ""); openErr == nil || retryable(openErr) != "false" {
+		t.Errorf("Open: %v", openErr)
+	}
+	ok := &transport.WebSocket{URL: "wss://x", TrustedOrigins: []string{"wss://y:8443"}, CloseCode: -1}
+	if err := ok.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWebSocketRedirect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var got []*http.Request
+		srv := mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = append(got, r)
+			if r.Host == "feed.test" {
+				w.Header().Set("Location", "ws://other.test/x")
+				w.WriteHeader(307)
+				return
+			}
+			c, err := websocket.Accept(w, r, nil)
+			if err != nil {
+				t.Errorf("Accept: %v", err)
+				return
+			}
+			defer c.CloseNow()
+			c.Read(r.Context())
+		}))
+		defer srv.Close()
+		w := &transport.WebSocket{URL: "ws://feed.test", Client: srv.Client(), Header: http.Header{"X-Key": {"k"}}}
+		openSocket(t, w, "").Close()
+		if len(got) != 2 || got[0].Header.Get("X-Key") != "k" || got[1].Header.Get("X-Key") != "" {
+			t.Errorf("%d requests", len(got))
+		}
+		w.TrustedOrigins = []string{"ws://other.test"}
+		openSocket(t, w, "").Close()
+		if got[3].Header.Get("X-Key") != "k" {
+			t.Error("a trusted origin does not get the header")
+		}
+	})
+}
+
+func TestWebSocketTLS(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("secure")
+			p.wait()
+		})
+		w.URL = "wss://feed.test"
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); string(m.Data) != "secure" {
+			t.Errorf("got %q", m.Data)
+		}
+	})
+}
