@@ -42,9 +42,10 @@ type socketConn struct {
 	fresh     bool  // opened with fresh credentials
 
 	// The end.
-	unlink func() bool // from the context given to Open
-	cut    context.CancelCauseFunc
-	once   sync.Once
+	unlink  func() bool // from the context given to Open
+	cut     context.CancelCauseFunc
+	closing atomic.Bool
+	done    chan struct{} // Close is through
 
 	mu        sync.Mutex
 	cause     error // why it was ended from here
@@ -63,6 +64,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	c := &socketConn{
 		WebSocket: h.socket, ws: ws, wire: h.wire, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
 		fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
+		done: make(chan struct{}),
 	}
 	c.socket = Socket{conn: c, Subprotocol: ws.Subprotocol()}
 	c.limiter = newLimiter(c.SendLimit, c.SendPer)
@@ -237,6 +239,8 @@ func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 		switch {
 		case limit >= 0 && n > limit:
 			return nil, errTooLarge
+		case err == io.EOF && c.wire.complete.Load() < number:
+			return nil, io.ErrUnexpectedEOF // the library takes it for the end of the message
 		case err == io.EOF:
 			return c.slab.take(buf, n), nil
 		case err != nil:
@@ -382,15 +386,18 @@ func (c *socketConn) closedBy(payload []byte) error {
 
 // Close says good-bye with CloseCode and waits for the answer, for half a second.
 func (c *socketConn) Close() error {
-	c.once.Do(func() {
-		c.fail(errClosed)
-		c.unlink()
-		c.live.CompareAndSwap(c, nil)
-		c.stopTimers()
-		c.shake()
-		c.cut(errClosed)
-		c.running.Wait()
-	})
+	if c.closing.Swap(true) {
+		<-c.done // not a mutex: whoever waits here lets the time of a synctest bubble go on
+		return nil
+	}
+	defer close(c.done)
+	c.fail(errClosed)
+	c.unlink()
+	c.live.CompareAndSwap(c, nil)
+	c.stopTimers()
+	c.shake()
+	c.cut(errClosed)
+	c.running.Wait()
 	return nil
 }
 
