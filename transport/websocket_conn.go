@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +23,7 @@ type socketConn struct {
 	origin string
 
 	socket  Socket
-	limiter limiter
+	limiter *limiter
 	unpack  func([]byte) ([]byte, error)
 
 	// Of the goroutine that reads.
@@ -62,12 +61,11 @@ type socketConn struct {
 
 func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *socketConn {
 	c := &socketConn{
-		WebSocket: h.socket, ws: ws, wire: h.wire, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
+		WebSocket: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
 		fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
 		done: make(chan struct{}),
 	}
 	c.socket = Socket{conn: c, Subprotocol: ws.Subprotocol()}
-	c.limiter = newLimiter(c.SendLimit, c.SendPer)
 	if c.Unpack != nil {
 		c.unpack = c.Unpack()
 	}
@@ -355,12 +353,12 @@ func (c *socketConn) failure(err error, inside bool) error {
 		return cause
 	case closing != nil:
 		return c.closedBy(*closing)
+	case c.wire.dropped.Load(), errors.Is(err, context.DeadlineExceeded):
+		return &TimeoutError{Op: "write", After: writeTimeout} // of a message, a ping or a pong
 	case broken != nil && inside:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: io.ErrUnexpectedEOF}
 	case broken != nil:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: *broken}
-	case errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded):
-		return &TimeoutError{Op: "write", After: writeTimeout} // of a pong or a ping
 	}
 	return c.unacceptable(websocket.StatusProtocolError, c.violation(err))
 }

@@ -16,9 +16,10 @@ import (
 // those of an HTTP feed are.
 type handshake struct {
 	*attempt
-	socket *WebSocket
-	wire   *wire
-	err    error // why there is no answer for the library
+	socket  *WebSocket
+	wire    *wire
+	limiter *limiter
+	err     error // why there is no answer for the library
 }
 
 func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, error) {
@@ -54,7 +55,7 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 	for _, o := range w.TrustedOrigins {
 		feed.TrustedOrigins = append(feed.TrustedOrigins, overHTTP(o))
 	}
-	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w}
+	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w, limiter: newLimiter(w.SendLimit, w.SendPer)}
 	if w.Client == nil || w.Client.Transport == nil {
 		h.rt = dialTunnelled(h.ctx)
 	}
@@ -67,6 +68,12 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	stop := after(h.timeout.After, func() { h.cancel(h.timeout) })
 	defer stop()
 	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: h}, Subprotocols: h.socket.Subprotocols}
+	if h.limiter != nil {
+		options.OnPingReceived = func(context.Context, []byte) bool {
+			h.limiter.count() // for the pong
+			return true
+		}
+	}
 	if h.socket.Compression {
 		options.CompressionMode = websocket.CompressionContextTakeover
 		options.CompressionThreshold = 1 << 30 // nothing that is sent: a compressor takes a megabyte

@@ -9,24 +9,24 @@ import (
 // reservedShare is the part of a send limit that is kept for heartbeats, pings and pongs.
 const reservedShare = 8
 
-// A limiter lets so many messages go in any stretch of time. The zero value lets all go.
+// A limiter lets so many messages go in any stretch of time. A nil one lets all go.
 type limiter struct {
 	per     time.Duration
-	mu      *sync.Mutex
+	mu      sync.Mutex
 	sent    []time.Time // the latest, as a ring
 	next    int
 	reserve int
 }
 
-func newLimiter(limit int, per time.Duration) limiter {
+func newLimiter(limit int, per time.Duration) *limiter {
 	if limit <= 0 {
-		return limiter{}
+		return nil
 	}
 	reserve := (limit + reservedShare - 1) / reservedShare
 	if limit == 1 {
 		reserve = 0
 	}
-	return limiter{per: per, mu: new(sync.Mutex), sent: make([]time.Time, limit), reserve: reserve}
+	return &limiter{per: per, sent: make([]time.Time, limit), reserve: reserve}
 }
 
 // wait returns once a message may go, and counts it.
@@ -51,7 +51,7 @@ func (l *limiter) wait(ctx, life context.Context, urgent bool) error {
 
 // take counts a message if it may go now, and returns how long to wait otherwise.
 func (l *limiter) take(urgent bool) time.Duration {
-	if l.mu == nil {
+	if l == nil {
 		return 0
 	}
 	l.mu.Lock()
@@ -70,7 +70,7 @@ func (l *limiter) take(urgent bool) time.Duration {
 
 // count notes a message that does not wait.
 func (l *limiter) count() {
-	if l.mu == nil {
+	if l == nil {
 		return
 	}
 	l.mu.Lock()

@@ -42,6 +42,7 @@ type wire struct {
 	length    atomic.Uint64 // of the frame that it has in part
 	behind    atomic.Bool   // unread holds another message in full
 	closing   atomic.Pointer[[]byte]
+	dropped   atomic.Bool           // the library has closed it
 	broken    atomic.Pointer[error] // what the network said
 }
 
@@ -64,9 +65,11 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 
 func (w *wire) Write(p []byte) (int, error) { return w.body.Write(p) }
 
-// Close closes the socket underneath a TLS connection too, whose own Close waits for a peer
+// Close is called by the library, when it is closed or has waited too long for a write. It
+// closes the socket underneath a TLS connection too, whose own Close waits for a peer
 // that takes nothing.
 func (w *wire) Close() error {
+	w.dropped.Store(true)
 	w.release()
 	<-w.released
 	return nil

@@ -1,0 +1,422 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// dies reads until conn fails, and returns the error and how long that took.
+func dies(conn transport.Conn) (error, time.Duration) {
+	start := time.Now()
+	for {
+		if _, err := conn.Read(); err != nil {
+			return err, time.Since(start)
+		}
+	}
+}
+
+func isTimeout(t *testing.T, err error, op string) {
+	t.Helper()
+	if e := want[*transport.TimeoutError](t, err); e.Op != op {
+		t.Errorf("got %q: %v", e.Op, e)
+	}
+}
+
+func TestWebSocketHalfOpen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) { time.Sleep(time.Hour) })
+		conn := openSocket(t, w, "")
+		err, after := dies(conn)
+		isTimeout(t, err, "pong")
+		if after != 20*time.Second+2*10*time.Second {
+			t.Errorf("given up after %v", after)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// Any byte is life: a pong that is late, one with the wrong payload, a byte of a message.
+func TestWebSocketSignsOfLife(t *testing.T) {
+	for name, serve := range map[string]func(conn net.Conn){
+		"wrong pong": func(conn net.Conn) {
+			for buf := make([]byte, 100); ; {
+				if _, err := conn.Read(buf); err != nil {
+					return
+				}
+				conn.Write(wsFrame(fin|opPong, "wrong"))
+			}
+		},
+		"late pong": func(conn net.Conn) {
+			for buf := make([]byte, 100); ; {
+				if _, err := conn.Read(buf); err != nil {
+					return
+				}
+				time.Sleep(15 * time.Second)
+				conn.Write(wsFrame(fin|opPong, ""))
+			}
+		},
+		"one message in an hour": func(conn net.Conn) {
+			for _, b := range wsFrame(fin|opText, strings.Repeat("x", 100)) {
+				time.Sleep(35 * time.Second)
+				conn.Write([]byte{b})
+			}
+			hangUp(conn)
+		},
+		"pings": func(conn net.Conn) {
+			for range 110 {
+				time.Sleep(35 * time.Second)
+				if _, err := conn.Write(wsFrame(fin|opPing, "")); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				conn := openSocket(t, raw(t, serve), "")
+				time.AfterFunc(time.Hour, func() { conn.Close() })
+				if err, after := dies(conn); !errors.Is(err, net.ErrClosed) || after < time.Hour {
+					t.Errorf("%v after %v", err, after)
+				}
+				time.Sleep(time.Minute) // for the server to notice
+			})
+		})
+	}
+}
+
+// A server that answers pings keeps the connection for days, and gets no more of them than
+// PingInterval says; while it talks it gets none.
+func TestWebSocketPings(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var pings atomic.Int64
+		w := socketsWith(t, &websocket.AcceptOptions{OnPingReceived: func(context.Context, []byte) bool {
+			pings.Add(1)
+			return true
+		}}, func(p *peer) {
+			go func() {
+				for range 1000 {
+					time.Sleep(10 * time.Second)
+					p.say("x")
+				}
+			}()
+			p.wait()
+		})
+		conn := openSocket(t, w, "")
+		go dies(conn)
+		time.Sleep(10000 * time.Second)
+		if n := pings.Load(); n != 0 {
+			t.Errorf("%d pings although there were messages", n)
+		}
+		time.Sleep(3 * 24 * time.Hour)
+		if n, most := pings.Load(), int64(3*24*3600/20); n > most || n < most-2 {
+			t.Errorf("%d pings, want about %d", n, most)
+		}
+	})
+}
+
+func TestWebSocketNoPings(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) { time.Sleep(48 * time.Hour) })
+		w.PingInterval = -1
+		conn := openSocket(t, w, "")
+		time.AfterFunc(24*time.Hour, func() { conn.Close() })
+		if err, _ := dies(conn); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		time.Sleep(48 * time.Hour)
+	})
+}
+
+// While nobody reads, pongs cannot be seen; that is no reason to give up.
+func TestWebSocketUnread(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("one")
+			time.AfterFunc(time.Hour, func() { p.say("two") })
+			p.wait()
+		})
+		w.IdleTimeout = 2 * time.Minute
+		conn := openSocket(t, w, "")
+		read(t, conn)
+		time.Sleep(time.Hour - 100*time.Second)
+		if m := read(t, conn); string(m.Data) != "two" {
+			t.Errorf("got %q", m.Data)
+		}
+		if p, ok := conn.(interface{ Patience() time.Duration }); !ok || p.Patience() != 10*time.Second {
+			t.Error("the connection does not say how long it can do without a reader")
+		}
+	})
+}
+
+func TestWebSocketIdle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			for i := range 5 {
+				time.AfterFunc(time.Duration(i+1)*50*time.Second, func() { p.say("x") })
+			}
+			p.wait()
+		})
+		w.IdleTimeout = time.Minute
+		err, after := dies(openSocket(t, w, ""))
+		isTimeout(t, err, "message")
+		if after != 310*time.Second {
+			t.Errorf("given up after %v", after)
+		}
+	})
+	bubble(t, func(t *testing.T) { // the server has said how often it speaks
+		w := sockets(t, func(p *peer) {
+			p.say("hello")
+			p.wait()
+		})
+		w.Control = func(s *transport.Socket, m *transport.Message) error {
+			s.SetIdleTimeout(33 * time.Second)
+			return nil
+		}
+		err, after := dies(openSocket(t, w, ""))
+		isTimeout(t, err, "message")
+		if after != 33*time.Second {
+			t.Errorf("given up after %v", after)
+		}
+	})
+}
+
+// Three days of a gateway's heartbeat, then an answer is missing.
+func TestWebSocketHeartbeat(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const beats = 3 * 24 * 60
+		var at []time.Duration
+		start := time.Now()
+		w := sockets(t, func(p *peer) {
+			for i := range beats {
+				if got := p.hear(); got != "beat" {
+					t.Errorf("heard %q", got)
+					return
+				}
+				at = append(at, time.Since(start))
+				if i < beats-1 {
+					p.say("ack")
+				}
+			}
+			p.wait()
+		})
+		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(time.Minute, true, func() []byte { return []byte("beat") })
+			return nil
+		}
+		w.Control = func(s *transport.Socket, m *transport.Message) error {
+			m.Kind = decode.Keepalive
+			s.Answered()
+			return nil
+		}
+		err, after := dies(openSocket(t, w, ""))
+		isTimeout(t, err, "heartbeat")
+		if len(at) != beats || at[0] >= time.Minute || after != at[beats-1]+time.Minute {
+			t.Errorf("%d beats, the first at %v, end at %v", len(at), at[0], after)
+		}
+		for i := 1; i < len(at); i++ {
+			if at[i]-at[i-1] != time.Minute {
+				t.Fatalf("beat %d follows after %v", i, at[i]-at[i-1])
+			}
+		}
+	})
+}
+
+func TestWebSocketHeartbeatReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var got []string
+		over := make(chan bool)
+		w := sockets(t, func(p *peer) {
+			defer close(over)
+			for {
+				m := p.hear()
+				if strings.HasPrefix(m, "error") {
+					return
+				}
+				got = append(got, m)
+			}
+		})
+		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(time.Second, true, func() []byte { return []byte("first") })
+			s.Heartbeat(time.Minute, false, func() []byte { return []byte("second") })
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		go dies(conn)
+		time.Sleep(150 * time.Second)
+		conn.Close()
+		<-over
+		if len(got) < 2 || len(got) > 3 || got[0] != "second" {
+			t.Errorf("heard %q", got)
+		}
+	})
+}
+
+// A peer that takes nothing more ends the connection, rather than blocking its reader.
+func TestWebSocketStuckWriter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) { time.Sleep(time.Hour) })
+		conn := openSocket(t, w, "")
+		failed := make(chan error, 1)
+		go func() {
+			for {
+				if err := w.Send(t.Context(), make([]byte, 10000)); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}()
+		err, after := dies(conn)
+		isTimeout(t, err, "write")
+		if after != 4*time.Second {
+			t.Errorf("given up after %v", after)
+		}
+		if err := <-failed; !errors.Is(err, transport.ErrNotConnected) {
+			t.Errorf("Send: %v", err)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestWebSocketSend(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		heard := make(chan string, 2)
+		w := sockets(t, func(p *peer) {
+			for range 2 {
+				kind, b, _ := p.Read(p.req.Context())
+				heard <- kind.String() + " " + string(b)
+			}
+			p.wait()
+		})
+		conn := openSocket(t, w, "")
+		go dies(conn)
+		if err := w.Send(t.Context(), []byte("text")); err != nil {
+			t.Error(err)
+		}
+		if err := w.SendBinary(t.Context(), []byte{0xff}); err != nil {
+			t.Error(err)
+		}
+		if a, b := <-heard, <-heard; a != "MessageText text" || b != "MessageBinary \xff" {
+			t.Errorf("heard %q, %q", a, b)
+		}
+		want[*transport.MessageError](t, w.Send(t.Context(), []byte{0xff}))
+		done, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := w.Send(done, []byte("late")); !errors.Is(err, context.Canceled) {
+			t.Errorf("Send: %v", err)
+		}
+		conn.Close()
+		if err := w.Send(t.Context(), []byte("down")); !errors.Is(err, transport.ErrNotConnected) {
+			t.Errorf("Send: %v", err)
+		}
+	})
+}
+
+func TestWebSocketSendLimit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var at []time.Duration
+		start := time.Now()
+		over := make(chan bool)
+		w := sockets(t, func(p *peer) {
+			defer close(over)
+			for !strings.HasPrefix(p.hear(), "error") {
+				at = append(at, time.Since(start))
+			}
+		})
+		w.SendLimit, w.SendPer = 16, time.Minute
+		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(20*time.Second, false, func() []byte { return []byte("beat") })
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		go dies(conn)
+		for range 100 {
+			if err := w.Send(t.Context(), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.Send(short, []byte("x")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Send: %v", err)
+		}
+		conn.Close()
+		<-over
+		if at[13] != 0 || at[15] == 0 {
+			t.Errorf("the first messages came at %v", at[:16])
+		}
+		for i := 16; i < len(at); i++ {
+			if at[i]-at[i-16] < time.Minute {
+				t.Fatalf("17 messages within %v", at[i]-at[i-16])
+			}
+		}
+		if err := w.Send(t.Context(), nil); !errors.Is(err, transport.ErrNotConnected) {
+			t.Errorf("Send: %v", err)
+		}
+	})
+}
+
+func TestWebSocketMaxAge(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			for {
+				p.say("x")
+				if _, _, err := p.Read(p.req.Context()); err != nil {
+					if websocket.CloseStatus(err) != 4000 {
+						t.Errorf("closed with %v", err)
+					}
+					return
+				}
+			}
+		})
+		w.MaxAge, w.CloseCode = 100*time.Hour, 4000
+		if err, after := dies(openSocket(t, w, "")); err != io.EOF || after < 98*time.Hour || after > 100*time.Hour {
+			t.Errorf("%v after %v", err, after)
+		}
+	})
+}
+
+func TestWebSocketExpire(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("going away", "x")
+			p.wait()
+		})
+		w.Control = func(s *transport.Socket, m *transport.Message) error {
+			if string(m.Data) == "going away" {
+				s.Expire()
+				m.Kind = decode.Keepalive
+			}
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		read(t, conn)
+		if m := read(t, conn); string(m.Data) != "x" {
+			t.Errorf("got %q", m.Data)
+		}
+		if err, _ := dies(conn); err != io.EOF {
+			t.Error(err)
+		}
+		conn.Close()
+
+		w.Handover = true
+		conn = openSocket(t, w, "")
+		called := make(chan bool, 1)
+		read(t, conn)
+		conn.(interface{ OnExpiring(func()) }).OnExpiring(func() { called <- true })
+		<-called
+		if m := read(t, conn); string(m.Data) != "x" {
+			t.Errorf("got %q", m.Data)
+		}
+	})
+}
