@@ -220,7 +220,7 @@ func (c *connection) waitForSpace(size int) error {
 	c.stats.set(StateFull)
 	defer c.stats.set(StateLive)
 	var impatient <-chan time.Time
-	if c.patience > 0 {
+	if c.patience > 0 && c.token != "" { // without a position, to close it is to lose events
 		timer := time.NewTimer(c.patience)
 		defer timer.Stop()
 		impatient = timer.C

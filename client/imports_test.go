@@ -12,11 +12,12 @@ const module = "github.com/steadfeed/steadfeed"
 // TestImports holds the direction of imports, and what each package may use.
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
-		"decode":    {},
-		"transport": {"decode"},
-		"retry":     {},
-		"client":    {"decode", "transport", "retry"},
-		"mock":      {"decode", "transport"},
+		"decode":             {},
+		"transport":          {"decode", "transport/provider"},
+		"transport/provider": {"decode"},
+		"retry":              {},
+		"client":             {"decode", "transport", "retry"},
+		"mock":               {"decode", "transport", "transport/provider"},
 	}
 	// Which packages may import a library, directly. goleak is for tests only.
 	libraries := map[string][]string{

@@ -58,8 +58,9 @@ type Transport interface {
 //	Patience() time.Duration
 //
 // for one whose peer takes it for dead when nobody reads: when Read was not called for
-// that long because the consumer has enough to do, the connection is closed and, once
-// there is space again, resumed. Zero or less means that it can wait for ever. And
+// that long because the consumer has enough to do, and there is a position to resume from,
+// the connection is closed, and resumed once there is space again. Zero or less means that
+// it can wait for ever. And
 //
 //	OnExpiring(replace func())
 //

@@ -27,7 +27,7 @@ type socketConn struct {
 	unpack  func([]byte) ([]byte, error)
 
 	// Of the goroutine that reads.
-	slab      slab
+	arena      arena
 	taken     uint64    // messages read
 	handedOn  []Message // by Hello, to be read first
 	current   Message   // given to Control
@@ -43,6 +43,7 @@ type socketConn struct {
 	// The end.
 	unlink  func() bool // from the context given to Open
 	cut     context.CancelCauseFunc
+	ending  atomic.Bool // expired, with nobody to open a successor
 	closing atomic.Bool
 	done    chan struct{} // Close is through
 
@@ -171,15 +172,22 @@ func (c *socketConn) refused(err error) error {
 // deliver counts m and looks whether more is there.
 func (c *socketConn) deliver(m Message) Message {
 	c.delivered++
-	m.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 ||
-		c.wire.complete.Load() > c.taken || c.wire.behind.Load()
+	m.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 || c.buffered()
 	return m
+}
+
+// buffered tells whether a message is there in full.
+func (c *socketConn) buffered() bool {
+	return c.wire.complete.Load() > c.taken || c.wire.behind.Load()
 }
 
 // receive reads the next message.
 func (c *socketConn) receive() (Message, error) {
 	if c.err != nil {
 		return Message{}, c.err
+	}
+	if c.ending.Load() && !c.buffered() {
+		return Message{}, c.failure(io.EOF, false)
 	}
 	kind, r, err := c.ws.Reader(context.Background())
 	if err != nil {
@@ -217,7 +225,7 @@ func (c *socketConn) binary(data []byte) (Message, error) {
 	return m, nil
 }
 
-// payload reads a message into the slab. As far as the wire knows how long the message
+// payload reads a message into the arena. As far as the wire knows how long the message
 // is, and that it is one frame, the library need not be asked where it ends.
 func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 	number, limit := c.taken+1, c.maxMessage()
@@ -226,27 +234,27 @@ func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 	if plain && c.wire.complete.Load() < number {
 		length := c.wire.length.Load()
 		if limit >= 0 && length > uint64(limit) {
-			return nil, errTooLarge
+			return nil, errOverLimit
 		}
 		size = int(min(length, firstPiece))
 	}
-	buf, n := c.slab.room(size), 0
+	buf, n := c.arena.room(size), 0
 	for {
 		m, err := r.Read(buf[n:])
 		n += m
 		switch {
 		case limit >= 0 && n > limit:
-			return nil, errTooLarge
+			return nil, errOverLimit
 		case err == io.EOF && c.wire.complete.Load() < number:
 			return nil, io.ErrUnexpectedEOF // the library takes it for the end of the message
 		case err == io.EOF:
-			return c.slab.take(buf, n), nil
+			return c.arena.take(buf, n), nil
 		case err != nil:
 			return nil, err
 		case plain && n == size && size < firstPiece, plain && size == 0 && n < len(buf):
-			return c.slab.take(buf, n), nil
+			return c.arena.take(buf, n), nil
 		case n == len(buf):
-			buf = c.slab.grow(buf)
+			buf = c.arena.grow(buf)
 		}
 	}
 }
@@ -338,14 +346,14 @@ func (c *socketConn) tooLarge() error {
 	return c.unacceptable(websocket.StatusMessageTooBig, &MessageError{Limit: c.maxMessage(), Err: decode.ErrTooLarge})
 }
 
-var errTooLarge = errors.New("too large")
+var errOverLimit = errors.New("too large")
 
 // failure is what Read says about an error of the library.
 func (c *socketConn) failure(err error, inside bool) error {
 	closing, broken := c.wire.closing.Load(), c.wire.broken.Load()
 	cause := c.endedBy()
 	switch {
-	case err == errTooLarge || errors.Is(err, websocket.ErrMessageTooBig):
+	case err == errOverLimit || errors.Is(err, websocket.ErrMessageTooBig):
 		return c.tooLarge()
 	case errors.Is(err, errMasked):
 		return c.unacceptable(websocket.StatusProtocolError, c.violation(errMasked))

@@ -308,32 +308,32 @@ func TestWebSocketBomb(t *testing.T) {
 func TestWebSocketCloseCodes(t *testing.T) {
 	for _, c := range []struct {
 		code int
-		rest transport.WebSocket
+		rest *transport.WebSocket
 		want string
 	}{
-		{1000, transport.WebSocket{}, "network"},
-		{1000, transport.WebSocket{EOF: transport.EOFEnds}, "end"},
-		{1001, transport.WebSocket{}, "network"},
-		{1008, transport.WebSocket{}, "auth"},
-		{1008, transport.WebSocket{Prepare: func(*http.Request) error { return nil }}, "network"},
-		{1011, transport.WebSocket{}, "network"},
-		{1012, transport.WebSocket{}, "wait 5s-30s"},
-		{1013, transport.WebSocket{}, "wait 30s-1m0s"},
-		{3000, transport.WebSocket{}, "auth"},
-		{3000, transport.WebSocket{Closes: transport.CentrifugoCloses()}, "network"},
-		{3500, transport.WebSocket{}, "stop"},
-		{3014, transport.WebSocket{Closes: transport.CentrifugoCloses()}, "token"},
-		{4503, transport.WebSocket{Closes: transport.CentrifugoCloses()}, "stop"},
-		{4004, transport.WebSocket{}, "stop"},
-		{4007, transport.WebSocket{}, "token"},
-		{4003, transport.WebSocket{Closes: transport.DiscordCloses()}, "network"},
-		{4403, transport.WebSocket{}, "auth"},
-		{4429, transport.WebSocket{}, "wait 30s-1m0s"},
-		{4429, transport.WebSocket{Closes: transport.GraphQLCloses()}, "stop"},
-		{4321, transport.WebSocket{}, "network"},
-		{4321, transport.WebSocket{Closes: []transport.CloseRule{{From: 4300, To: 4399, Action: transport.ActionWait, MinWait: 2 * time.Second, MaxWait: 2 * time.Second}}}, "wait 2s-2s"},
-		{4321, transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionStop }}, "stop"},
-		{4321, transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionEnd }}, "end"},
+		{1000, &transport.WebSocket{}, "network"},
+		{1000, &transport.WebSocket{EOF: transport.EOFEnds}, "end"},
+		{1001, &transport.WebSocket{}, "network"},
+		{1008, &transport.WebSocket{}, "auth"},
+		{1008, &transport.WebSocket{Prepare: func(*http.Request) error { return nil }}, "network"},
+		{1011, &transport.WebSocket{}, "network"},
+		{1012, &transport.WebSocket{}, "wait 5s-30s"},
+		{1013, &transport.WebSocket{}, "wait 30s-1m0s"},
+		{3000, &transport.WebSocket{}, "auth"},
+		{3000, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "network"},
+		{3500, &transport.WebSocket{}, "stop"},
+		{3014, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "token"},
+		{4503, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "stop"},
+		{4004, &transport.WebSocket{}, "stop"},
+		{4007, &transport.WebSocket{}, "token"},
+		{4003, &transport.WebSocket{Closes: transport.DiscordCloses()}, "network"},
+		{4403, &transport.WebSocket{}, "auth"},
+		{4429, &transport.WebSocket{}, "wait 30s-1m0s"},
+		{4429, &transport.WebSocket{Closes: transport.GraphQLCloses()}, "stop"},
+		{4321, &transport.WebSocket{}, "network"},
+		{4321, &transport.WebSocket{Closes: []transport.CloseRule{{From: 4300, To: 4399, Action: transport.ActionWait, MinWait: 2 * time.Second, MaxWait: 2 * time.Second}}}, "wait 2s-2s"},
+		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionStop }}, "stop"},
+		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionEnd }}, "end"},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.code, c.want), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

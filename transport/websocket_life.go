@@ -125,7 +125,8 @@ func (c *socketConn) armIdle() {
 }
 
 // expire is for a connection that is to be replaced. Where its reader cannot open the next
-// one first, it is closed: the reader gets what is under way until the server answers that.
+// one first, it ends as soon as what has come is read; who waits for more is woken by the
+// server's answer to the close.
 func (c *socketConn) expire() {
 	c.mu.Lock()
 	c.expired = true
@@ -136,6 +137,9 @@ func (c *socketConn) expire() {
 		replace()
 	case !c.Handover:
 		c.fail(io.EOF)
-		c.after(0, func() { c.ws.Close(websocket.StatusCode(max(c.closeCode(), 1000)), "") })
+		c.ending.Store(true)
+		if c.wire.waiting.Load() {
+			c.after(0, func() { c.ws.Close(websocket.StatusCode(max(c.closeCode(), 1000)), "") })
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -16,12 +17,12 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// dies reads until conn fails, and returns the error and how long that took.
-func dies(conn transport.Conn) (error, time.Duration) {
+// dies reads until conn fails, and returns how long that took and the error.
+func dies(conn transport.Conn) (time.Duration, error) {
 	start := time.Now()
 	for {
 		if _, err := conn.Read(); err != nil {
-			return err, time.Since(start)
+			return time.Since(start), err
 		}
 	}
 }
@@ -37,7 +38,7 @@ func TestWebSocketHalfOpen(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { time.Sleep(time.Hour) })
 		conn := openSocket(t, w, "")
-		err, after := dies(conn)
+		after, err := dies(conn)
 		isTimeout(t, err, "pong")
 		if after != 20*time.Second+2*10*time.Second {
 			t.Errorf("given up after %v", after)
@@ -86,7 +87,7 @@ func TestWebSocketSignsOfLife(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				conn := openSocket(t, raw(t, serve), "")
 				time.AfterFunc(time.Hour, func() { conn.Close() })
-				if err, after := dies(conn); !errors.Is(err, net.ErrClosed) || after < time.Hour {
+				if after, err := dies(conn); !errors.Is(err, net.ErrClosed) || after < time.Hour {
 					t.Errorf("%v after %v", err, after)
 				}
 				time.Sleep(time.Minute) // for the server to notice
@@ -131,7 +132,7 @@ func TestWebSocketNoPings(t *testing.T) {
 		w.PingInterval = -1
 		conn := openSocket(t, w, "")
 		time.AfterFunc(24*time.Hour, func() { conn.Close() })
-		if err, _ := dies(conn); !errors.Is(err, net.ErrClosed) {
+		if _, err := dies(conn); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 		time.Sleep(48 * time.Hour)
@@ -168,7 +169,7 @@ func TestWebSocketIdle(t *testing.T) {
 			p.wait()
 		})
 		w.IdleTimeout = time.Minute
-		err, after := dies(openSocket(t, w, ""))
+		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "message")
 		if after != 310*time.Second {
 			t.Errorf("given up after %v", after)
@@ -183,7 +184,7 @@ func TestWebSocketIdle(t *testing.T) {
 			s.SetIdleTimeout(33 * time.Second)
 			return nil
 		}
-		err, after := dies(openSocket(t, w, ""))
+		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "message")
 		if after != 33*time.Second {
 			t.Errorf("given up after %v", after)
@@ -219,7 +220,7 @@ func TestWebSocketHeartbeat(t *testing.T) {
 			s.Answered()
 			return nil
 		}
-		err, after := dies(openSocket(t, w, ""))
+		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "heartbeat")
 		if len(at) != beats || at[0] >= time.Minute || after != at[beats-1]+time.Minute {
 			t.Errorf("%d beats, the first at %v, end at %v", len(at), at[0], after)
@@ -276,7 +277,7 @@ func TestWebSocketStuckWriter(t *testing.T) {
 				}
 			}
 		}()
-		err, after := dies(conn)
+		after, err := dies(conn)
 		isTimeout(t, err, "write")
 		if after != 4*time.Second {
 			t.Errorf("given up after %v", after)
@@ -380,7 +381,7 @@ func TestWebSocketMaxAge(t *testing.T) {
 			}
 		})
 		w.MaxAge, w.CloseCode = 100*time.Hour, 4000
-		if err, after := dies(openSocket(t, w, "")); err != io.EOF || after < 98*time.Hour || after > 100*time.Hour {
+		if after, err := dies(openSocket(t, w, "")); err != io.EOF || after < 98*time.Hour || after > 100*time.Hour {
 			t.Errorf("%v after %v", err, after)
 		}
 	})
@@ -400,11 +401,12 @@ func TestWebSocketExpire(t *testing.T) {
 			return nil
 		}
 		conn := openSocket(t, w, "")
+		synctest.Wait()
 		read(t, conn)
 		if m := read(t, conn); string(m.Data) != "x" {
 			t.Errorf("got %q", m.Data)
 		}
-		if err, _ := dies(conn); err != io.EOF {
+		if _, err := dies(conn); err != io.EOF {
 			t.Error(err)
 		}
 		conn.Close()

@@ -1,23 +1,23 @@
 package transport
 
-// A slab is memory for messages that are given away: pieces are carved from it and never
+// An arena is memory for messages that are given away: pieces are carved from it and never
 // used again.
-type slab struct {
+type arena struct {
 	free []byte
-	size int // of the slab that free is the rest of
+	size int // of the arena that free is the rest of
 }
 
 const (
-	firstSlab  = 4 << 10
-	largeSlab  = 64 << 10
+	firstArena  = 4 << 10
+	largeArena  = 64 << 10
 	usefulRoom = 512
-	ownSlab    = 16 << 10 // a message from this size on has memory of its own
+	ownMemory    = 16 << 10 // a message from this size on has memory of its own
 	firstPiece = 1 << 20  // what is believed of a length before the bytes are there
 )
 
 // room returns memory for a message of size bytes, or of an unknown size for zero.
-func (s *slab) room(size int) []byte {
-	if size >= ownSlab {
+func (s *arena) room(size int) []byte {
+	if size >= ownMemory {
 		return make([]byte, size)
 	}
 	if len(s.free) < max(size, usefulRoom) {
@@ -29,14 +29,14 @@ func (s *slab) room(size int) []byte {
 	return s.free
 }
 
-func (s *slab) renew(size int) {
-	s.size = min(max(2*s.size, firstSlab), largeSlab)
+func (s *arena) renew(size int) {
+	s.size = min(max(2*s.size, firstArena), largeArena)
 	s.free = make([]byte, max(s.size, size))
 }
 
 // grow returns more room than buf, which is full, with what is in it. What is left of the
-// slab behind it is given up.
-func (s *slab) grow(buf []byte) []byte {
+// arena behind it is given up.
+func (s *arena) grow(buf []byte) []byte {
 	var larger []byte
 	if s.holds(buf) {
 		s.renew(2 * len(buf))
@@ -49,11 +49,11 @@ func (s *slab) grow(buf []byte) []byte {
 }
 
 // take gives away the first n bytes of buf.
-func (s *slab) take(buf []byte, n int) []byte {
+func (s *arena) take(buf []byte, n int) []byte {
 	if n > 0 && s.holds(buf) {
 		s.free = s.free[n:]
 	}
 	return buf[:n:n]
 }
 
-func (s *slab) holds(buf []byte) bool { return len(s.free) > 0 && &buf[0] == &s.free[0] }
+func (s *arena) holds(buf []byte) bool { return len(s.free) > 0 && &buf[0] == &s.free[0] }
