@@ -141,9 +141,8 @@ func each(f decode.Format, data []byte, yield func([]byte) bool) (ok bool) {
 		if ok && frame.Kind == decode.Data && !yield(frame.Data) {
 			return true
 		}
-		data = data[n:]
-		if !ok && len(data) == 0 {
-			return true
+		if data = data[n:]; !ok && n == 0 {
+			return len(data) == 0
 		}
 	}
 }

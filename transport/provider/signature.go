@@ -86,6 +86,9 @@ func (s *signer) complete() (err error) {
 	if s.Header == "" {
 		errs = append(errs, errors.New("Signature.Header is empty"))
 	}
+	if s.Encoding > Base64 || s.Key > Base64 {
+		errs = append(errs, errors.New("Encoding is none of this package"))
+	}
 	if s.Encoding == Text {
 		s.Encoding = Hex
 	}

@@ -28,9 +28,17 @@ type Timestamp struct {
 	Tolerance time.Duration
 }
 
-func (t Timestamp) exists() bool { return t.Header != "" || t.Prefix != "" || t.Path != "" }
-
+// complete fills in the defaults, and reports what cannot work.
 func (t *Timestamp) complete() error {
+	places := 0
+	for _, at := range []string{t.Header, t.Prefix, t.Path} {
+		if at != "" {
+			places++
+		}
+	}
+	if places != 1 && *t != (Timestamp{}) {
+		return errors.New("Timestamp needs one of Header, Prefix and Path")
+	}
 	if t.Unit == 0 {
 		t.Unit = time.Second
 	}

@@ -1,0 +1,100 @@
+package provider_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// TestPayload takes verified bodies apart. What is not as expected is one event.
+func TestPayload(t *testing.T) {
+	id, kind := provider.Source{Path: []string{"id"}}, provider.Source{Path: []string{"kind", "type"}}
+	array := provider.Payload{Items: "@this", ID: id, Type: kind}
+	inside := provider.Payload{Items: "data.items", ID: id, Type: kind}
+	nested := provider.Payload{Items: "entry.#.changes|@flatten", ID: id}
+	form := provider.Payload{Form: "payload", ID: id}
+	for _, c := range []struct {
+		name, contentType string
+		payload           provider.Payload
+		body              string
+		want              []string // id, type and data
+	}{
+		{"one", "application/json", provider.Payload{ID: id, Type: kind}, `{"id":1,"type":"t"}`, []string{`1 t {"id":1,"type":"t"}`}},
+		{"nothing of it", "", provider.Payload{ID: id}, `{"id":null}`, []string{`  {"id":null}`}},
+		{"no JSON", "text/plain", provider.Payload{ID: id}, `id`, []string{`  id`}},
+		{"empty", "text/plain", provider.Payload{ID: id}, ``, []string{`  `}},
+		{"the first of two", "", provider.Payload{ID: id}, `{"id":1,"id":2}`, []string{`1  {"id":1,"id":2}`}},
+		{"array", "application/json", array, ` [ {"id":"a","kind":"k"} , {"id":"b"},3,[] ] `, []string{`a k {"id":"a","kind":"k"}`, `b  {"id":"b"}`, `  3`, `  []`}},
+		{"empty array", "application/json", array, `[]`, nil},
+		{"no array", "application/json", array, `{"id":"a"}`, []string{`a  {"id":"a"}`}},
+		{"no array, but its number", "application/json", array, `{"#":"a"}`, []string{`  {"#":"a"}`}},
+		{"broken array", "application/json", array, `[{"id":"a"},`, []string{`  [{"id":"a"},`}},
+		{"array and more", "application/json", array, `[1][2]`, []string{`  [1][2]`}},
+		{"broken element", "application/json", array, `[{"id":x}]`, []string{`  [{"id":x}]`}},
+		{"inside", "", inside, `{"data":{"items":[{"id":"a"},{"id":"b"}]}}`, []string{`a  {"id":"a"}`, `b  {"id":"b"}`}},
+		{"a string inside", "", inside, `{"data":{"items":"[1]"}}`, []string{`  1`}},
+		{"nested", "", nested, `{"entry":[{"changes":[{"id":1},{"id":2}]},{"changes":[{"id":3}]}]}`, []string{`1  {"id":1}`, `2  {"id":2}`, `3  {"id":3}`}},
+		{"lines", "application/x-ndjson; charset=utf-8", array, "{\"id\":1}\r\n\n{\"id\":2}", []string{`1  {"id":1}`, `2  {"id":2}`}},
+		{"a broken line", "application/x-ndjson", array, "{\"id\":1}\n{\"id\":", []string{"  {\"id\":1}\n{\"id\":"}},
+		{"a form", "application/x-www-form-urlencoded; charset=utf-8", form, "payload=%7B%22id%22%3A1%7D&a=b", []string{`1  {"id":1}`}},
+		{"another form", "application/x-www-form-urlencoded", form, "a=b", []string{`  a=b`}},
+		{"a broken form", "application/x-www-form-urlencoded", form, "payload=%", []string{`  payload=%`}},
+		{"no form", "text/plain", form, "payload=1", []string{`  payload=1`}},
+		{"a type that is none", "application/x-www-form-urlencoded;=", form, "payload=1", []string{`  payload=1`}},
+		{"fields of a form", "", provider.Payload{ID: provider.Source{Form: []string{"a", "b"}}}, "b=1&a=", []string{`1  b=1&a=`}},
+		{"fields of a broken form", "", provider.Payload{ID: provider.Source{Form: []string{"a"}}}, "a=1;", []string{`  a=1;`}},
+	} {
+		p := &provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Payload: c.payload}
+		r := &provider.Request{Header: header(), Body: []byte(c.body)}
+		r.Header.Set("Content-Type", c.contentType)
+		d, err := p.Receive(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range d.Events {
+			got = append(got, fmt.Sprintf("%s %s %s", e.ID, e.Type, e.Data))
+		}
+		if strings.Join(got, "|") != strings.Join(c.want, "|") || len(got) != len(c.want) {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+}
+
+// TestCut holds that events are cut from the body, and cannot grow into each other.
+func TestCut(t *testing.T) {
+	body := []byte(`{"a":[{"id":1},{"id":2}]}`)
+	p := &provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Payload: provider.Payload{Items: "a"}}
+	d, err := p.Receive(&provider.Request{Header: header(), Body: body})
+	if err != nil || len(d.Events) != 2 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if &d.Events[1].Data[0] != &body[15] {
+		t.Error("the second event is a copy")
+	}
+	_ = append(d.Events[0].Data, "xxx"...)
+	if string(d.Events[1].Data) != `{"id":2}` {
+		t.Errorf("the second event is %s", d.Events[1].Data)
+	}
+}
+
+// TestCloudEvents takes the modes in which an event can be sent.
+func TestCloudEvents(t *testing.T) {
+	p := provider.CloudEvents(nil)
+	p.Scheme = provider.Unsigned{}
+	for _, c := range []struct{ contentType, body, want string }{
+		{"application/cloudevents+json; charset=utf-8", `{"id":"1","source":"/a","type":"T"}`, "/a 1 T"},
+		{"application/cloudevents-batch+json", `[]`, ""},
+		{"application/cloudevents-batch+json", `{`, " "},
+		{"application/cloudevents+avro", `x`, " "},
+	} {
+		r := &provider.Request{Header: header(), Body: []byte(c.body)}
+		r.Header.Set("Content-Type", c.contentType)
+		d, err := p.Receive(r)
+		if err != nil || describe(d.Events) != c.want {
+			t.Errorf("%s: %+v, %v", c.contentType, d, err)
+		}
+	}
+}

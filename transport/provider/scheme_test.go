@@ -1,0 +1,260 @@
+package provider_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// TestValidate reports what cannot work, and never a secret.
+func TestValidate(t *testing.T) {
+	p521 := privatePEM(must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)))
+	with := func(s provider.Scheme) *provider.Provider {
+		p := provider.GitHub("hush-hush")
+		p.Scheme = s
+		return p
+	}
+	signature := func(change func(*provider.Signature)) *provider.Provider {
+		s := provider.Signature{Header: "S"}
+		change(&s)
+		return with(s)
+	}
+	for _, c := range []struct {
+		p    *provider.Provider
+		want string // "" if nothing is wrong
+	}{
+		{with(provider.Signature{Header: "S"}), ""},
+		{&provider.Provider{}, "provider: Name is empty\nprovider: : Scheme is nil"},
+		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}}, ""},
+		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: Deadline is negative"},
+		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Answers: provider.Answers{Accepted: provider.Answer{Status: 302}}}, "provider: x: Answers: Accepted and Duplicate need a 2xx status"},
+		{provider.GitHub(), "provider: github: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
+		{provider.GitHub("hush-hush", ""), "provider: github: secret 1 is empty"},
+		{provider.GitHub("abc", "hush-hush\n"), "provider: github: secret 0 is shorter than 4 bytes\nsecret 1 begins or ends with white space"},
+		{provider.StandardWebhooks("hush-hush"), "provider: standardwebhooks: secret 0 is not in the encoding that the scheme asks for"},
+		{provider.StandardWebhooks("whsec_"), "provider: standardwebhooks: secret 0 is empty"},
+		{provider.StandardWebhooks("whsec_"+key, "whpk_aGVsbG8="), "provider: standardwebhooks: secret 1 is not a public key of this algorithm"},
+		{provider.StandardWebhooks("whsk_aGVsbG8="), "provider: standardwebhooks: secret 0 is not a private key of Ed25519"},
+		{provider.Discord("hush-hush"), "provider: discord: secret 0 is not in the encoding that the scheme asks for"},
+		{provider.Discord(privatePEM(ecKey())), "provider: discord: secret 0 is not a public key of this algorithm"},
+		{provider.SendGrid(privatePEM(ecKey())), ""},
+		{provider.SendGrid(p521), "provider: sendgrid: secret 0 is not a public key of this algorithm"},
+		{provider.SendGrid("-----BEGIN HUSH-----"), "provider: sendgrid: secret 0 is not in PEM"},
+		{provider.SendGrid("aHVzaA=="), "provider: sendgrid: secret 0 is not a public key of this algorithm"},
+		{provider.Adyen("hush-hush"), "provider: adyen: secret 0 is not in the encoding that the scheme asks for"},
+		{provider.AmazonSNS(nil), "provider: sns: no topic: name those that are subscribed to"},
+		{provider.AmazonSNS(nil, topic), ""},
+		{provider.AmazonSNS(nil, "arn:aws:sns:evil.example/:1:a"), "provider: sns: a topic is not arn:aws:sns:REGION:ACCOUNT:NAME"},
+		{with(provider.Basic{}), "provider: github: secret 0 is not name:password"},
+		{with(provider.Token{}), "provider: github: Token needs either Header or Query"},
+		{with(provider.Token{Header: "A", Query: "b"}), "provider: github: Token needs either Header or Query"},
+		{with(provider.Unsigned{}), "provider: github: Unsigned has no secrets"},
+		{with(provider.Custom{}), "provider: github: Custom.Verify is nil"},
+		{with(nil), "provider: github: Scheme is nil"},
+		{with(provider.Signature{}), "provider: github: Signature.Header is empty"},
+		{signature(func(s *provider.Signature) { s.Algorithm = 99 }), "provider: github: Signature.Algorithm is none of this package"},
+		{signature(func(s *provider.Signature) { s.Encoding = 9 }), "provider: github: Encoding is none of this package"},
+		{signature(func(s *provider.Signature) { s.Signed = "{ts}.{body}" }), "provider: github: Signature.Timestamp is where {ts} is: set both or neither"},
+		{signature(func(s *provider.Signature) { s.Timestamp.Header = "T" }), "provider: github: Signature.Timestamp is where {ts} is: set both or neither"},
+		{signature(func(s *provider.Signature) { s.Signed = "{id}.{body}" }), "provider: github: Signature.ID is the header that {id} is in: set both or neither"},
+		{signature(func(s *provider.Signature) { s.ID = "I" }), "provider: github: Signature.ID is the header that {id} is in: set both or neither"},
+		{signature(func(s *provider.Signature) { s.Signed = "{body" }), "provider: github: Signed: a brace is not closed"},
+		{signature(func(s *provider.Signature) { s.Signed = "{Body}" }), "provider: github: Signed: no field is named {Body}"},
+		{signature(func(s *provider.Signature) { s.Signed = "v0" }), "provider: github: Signed must name {body} once"},
+		{signature(func(s *provider.Signature) { s.Signed = "{body}{body}" }), "provider: github: Signed must name {body} once"},
+		{signature(func(s *provider.Signature) { s.Timestamp = provider.Timestamp{Path: "t", Unit: time.Hour} }), "provider: github: Timestamp.Unit must be time.Second or time.Millisecond"},
+		{signature(func(s *provider.Signature) {
+			s.Signed, s.Timestamp = "{ts}{body}", provider.Timestamp{Header: "T", Prefix: "t="}
+		}), "provider: github: Timestamp needs one of Header, Prefix and Path"},
+	} {
+		err := c.p.Validate()
+		if got := errors.Join(err); (got == nil) != (c.want == "") || got != nil && got.Error() != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+		if err == nil || c.p.Name == "x" {
+			continue
+		}
+		r := &provider.Request{Header: header()}
+		if c.p.Precheck(r) == nil || c.p.Sign(r, "") == nil {
+			t.Errorf("%q: it is in use all the same", c.want)
+		}
+		if _, err := c.p.Receive(r); err == nil {
+			t.Errorf("%q: it receives all the same", c.want)
+		}
+	}
+}
+
+// TestRotation receives from a sender that goes over to another secret, and from one that
+// no longer may.
+func TestRotation(t *testing.T) {
+	const older, newer = "whsec_b2xkZXI=", "whsec_bmV3ZXI="
+	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
+	public := "whpk_" + base64.StdEncoding.EncodeToString(edKey[32:])
+	p := provider.StandardWebhooks(older)
+	key := func(by string) int {
+		t.Helper()
+		r := signed(t, provider.StandardWebhooks(by))
+		d, err := p.Receive(r)
+		if err != nil {
+			return -1
+		}
+		return d.Key
+	}
+	expect := func(secrets ...int) {
+		t.Helper()
+		for i, by := range []string{older, newer, private} {
+			if got := key(by); got != secrets[i] {
+				t.Errorf("%s matches %d", by, got)
+			}
+		}
+	}
+	expect(0, -1, -1)
+	set := func(ok bool, secrets ...string) {
+		t.Helper()
+		if err := p.SetSecrets(secrets...); (err == nil) != ok {
+			t.Error(err)
+		}
+	}
+	set(true, newer, public, older)
+	expect(2, 0, 1)
+	set(false, older, "")
+	set(false)
+	expect(2, 0, 1)
+	set(true, newer)
+	expect(-1, 0, -1)
+	set(true, public)
+	expect(-1, -1, 0)
+	if err := p.Sign(&provider.Request{}, "m1"); err == nil {
+		t.Error("signed with a public key")
+	}
+}
+
+// TestSetSecretsWhileReceiving has deliveries verified by the old secrets or by the new.
+func TestSetSecretsWhileReceiving(t *testing.T) {
+	p := provider.Stripe("older", "newer")
+	older, newer := signed(t, provider.Stripe("older")), signed(t, provider.Stripe("newer"))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				for _, r := range []*provider.Request{older, newer} {
+					if _, err := p.Receive(r); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for range 200 {
+		if p.SetSecrets("newer", "older") != nil || p.SetSecrets("older", "newer") != nil {
+			t.Error("the secrets are refused")
+		}
+	}
+	wg.Wait()
+}
+
+// TestPublicKeysAtOnce verifies more at once than there are processors.
+func TestPublicKeysAtOnce(t *testing.T) {
+	for _, s := range []sample{discordSample(), sendGridSample(), snsSample()} {
+		p := s.provider()
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				r := s.request(nil)
+				if err := p.Sign(r, "m-1"); err != nil {
+					t.Error(err)
+				}
+				if _, err := p.Receive(r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+func TestCustom(t *testing.T) {
+	p := &provider.Provider{Name: "own", Scheme: provider.Custom{
+		Precheck: func(r *provider.Request) error {
+			if r.Header.Get("S") == "" {
+				return errors.New("no S")
+			}
+			return nil
+		},
+		Verify: func(r *provider.Request, secrets []string) (int, error) {
+			for i, s := range secrets {
+				if r.Header.Get("S") == s {
+					return i, nil
+				}
+			}
+			return -1, nil
+		},
+		Sign: func(r *provider.Request, id, secret string) error {
+			r.Header.Set("S", secret)
+			return nil
+		},
+		Proof: provider.ProofBearer,
+	}}
+	if err := p.SetSecrets("another", key); err != nil {
+		t.Fatal(err)
+	}
+	r := &provider.Request{Header: header()}
+	if err := p.Precheck(r); err == nil || err.Error() != "provider: own: no S" {
+		t.Error(err)
+	}
+	if _, err := p.Receive(r); !forged(err) {
+		t.Error(err)
+	}
+	r.Header.Set("S", key)
+	if d, err := p.Receive(r); err != nil || d.Key != 1 || d.Proof != provider.ProofBearer {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if err := p.Sign(r, ""); err != nil || r.Header.Get("S") != "another" {
+		t.Error(err)
+	}
+	p.Scheme = provider.Custom{Verify: func(*provider.Request, []string) (int, error) { return 7, nil }}
+	if err := p.SetSecrets(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Receive(r); !forged(err) {
+		t.Error(err)
+	}
+	if p.Precheck(r) != nil || p.Sign(r, "") == nil {
+		t.Error("there is a Sign")
+	}
+}
+
+func TestUnsigned(t *testing.T) {
+	p := provider.Dropbox()
+	p.Scheme = provider.Unsigned{}
+	r := &provider.Request{Header: header(), Body: []byte("anything")}
+	if err := errors.Join(p.Validate(), p.Sign(r, "d1"), p.Precheck(r)); err != nil {
+		t.Error(err)
+	}
+	d, err := p.Receive(r)
+	if err != nil || d.Proof != provider.ProofNone || d.Key != -1 || d.Signed || len(d.Events) != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestPrinted holds that a provider can be printed without its secrets.
+func TestPrinted(t *testing.T) {
+	p := provider.StandardWebhooks("whsec_" + key)
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v"} {
+		if text := fmt.Sprintf(format, p); strings.Contains(text, key) {
+			t.Errorf("%s: %s", format, text)
+		}
+	}
+}

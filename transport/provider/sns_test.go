@@ -1,0 +1,184 @@
+package provider_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// aws is the service behind sns.us-east-1.amazonaws.com, without a network.
+type aws struct {
+	t       *testing.T
+	pages   map[string]string // by URL
+	fetched []string
+}
+
+func (a *aws) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.fetched = append(a.fetched, r.URL.String())
+	page, ok := a.pages[r.URL.String()]
+	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(page)), Request: r}
+	switch {
+	case !ok:
+		return nil, errors.New("no such page: " + r.URL.String())
+	case strings.HasPrefix(page, "http"):
+		resp.StatusCode = http.StatusFound
+		resp.Header.Set("Location", page)
+	}
+	return resp, nil
+}
+
+const (
+	certificateURL = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123abcd.pem"
+	confirmURL     = "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&Token=t0ken&" +
+		"TopicArn=arn%3Aaws%3Asns%3Aus-east-1%3A123456789012%3Aorders&Version=2010-03-31"
+)
+
+func certificate(until time.Time) string {
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: until}
+	der := must(x509.CreateCertificate(rand.Reader, c, c, &rsaKey().PublicKey, rsaKey()))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// message is signed by SNS, with the address of a certificate, and changed afterwards.
+func message(t *testing.T, change func(map[string]any), fields map[string]any) *provider.Request {
+	t.Helper()
+	body := map[string]any{"Message": "hello"}
+	for name, value := range fields {
+		body[name] = value
+	}
+	r := &provider.Request{Method: "POST", Header: header(), Time: at, Body: must(json.Marshal(body))}
+	by := provider.AmazonSNS(nil, topic)
+	if err := errors.Join(by.SetSecrets(privatePEM(rsaKey())), by.Sign(r, "m-1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	body["SigningCertURL"] = certificateURL
+	if change != nil {
+		change(body)
+	}
+	r.Body = must(json.Marshal(body))
+	return r
+}
+
+func set(name string, value any) func(map[string]any) {
+	return func(body map[string]any) { body[name] = value }
+}
+
+// TestSNS verifies with certificates that are fetched, and fetches nothing else.
+func TestSNS(t *testing.T) {
+	good := map[string]string{certificateURL: certificate(time.Now().Add(time.Hour))}
+	for _, c := range []struct {
+		name    string
+		pages   map[string]string
+		change  func(map[string]any)
+		fields  map[string]any
+		status  int // of an own answer
+		fetched int
+		ok      bool
+	}{
+		{"a notification", good, nil, nil, 0, 1, true},
+		{"with a subject", good, nil, map[string]any{"Subject": "s"}, 0, 1, true},
+		{"an end", good, nil, map[string]any{"Type": "UnsubscribeConfirmation", "Token": "t0ken"}, 0, 1, true},
+		{"another message", good, set("Message", "hallo"), nil, 0, 1, false},
+		{"a subject put in", good, set("Subject", "hallo"), nil, 0, 1, false},
+		{"another type", good, set("Type", "UnsubscribeConfirmation"), nil, 0, 0, false},
+		{"an unknown type", good, set("Type", "Other"), nil, 0, 0, false},
+		{"another topic", good, set("TopicArn", topic+"2"), nil, 0, 0, false},
+		{"SHA-1", good, set("SignatureVersion", "1"), nil, 0, 0, false},
+		{"no Base64", good, set("Signature", "%"), nil, 0, 0, false},
+		{"another host", good, set("SigningCertURL", "https://evil.example/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
+		{"a bucket", good, set("SigningCertURL", "https://sns.s3.amazonaws.com/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
+		{"another region", good, set("SigningCertURL", "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
+		{"no TLS", good, set("SigningCertURL", "http"+certificateURL[5:]), nil, 0, 0, false},
+		{"a port", good, set("SigningCertURL", strings.Replace(certificateURL, ".com", ".com:8443", 1)), nil, 0, 0, false},
+		{"a user", good, set("SigningCertURL", strings.Replace(certificateURL, "sns", "evil@sns", 1)), nil, 0, 0, false},
+		{"another path", good, set("SigningCertURL", strings.Replace(certificateURL, "/Simple", "/a/../Simple", 1)), nil, 0, 0, false},
+		{"a query", good, set("SigningCertURL", certificateURL+"?a"), nil, 0, 0, false},
+		{"no certificate", map[string]string{certificateURL: "<html>"}, nil, nil, 503, 1, true},
+		{"too much", map[string]string{certificateURL: good[certificateURL] + strings.Repeat("\n", 64<<10)}, nil, nil, 503, 1, true},
+		{"over", map[string]string{certificateURL: certificate(time.Now().Add(-time.Hour))}, nil, nil, 503, 1, true},
+		{"a redirect", map[string]string{certificateURL: "https://evil.example/"}, nil, nil, 503, 1, true},
+		{"nobody there", nil, nil, nil, 503, 1, true},
+	} {
+		service := &aws{t: t, pages: c.pages}
+		p := provider.AmazonSNS(&http.Client{Transport: service}, topic)
+		d, err := p.Receive(message(t, c.change, c.fields))
+		if (err == nil) != c.ok || len(service.fetched) != c.fetched {
+			t.Errorf("%s: %v, fetched %q", c.name, err, service.fetched)
+			continue
+		}
+		if err == nil && (c.status == 0) != (len(d.Events) == 1) {
+			t.Errorf("%s: %+v", c.name, d)
+		}
+		if c.status != 0 && d != nil && (d.Answer == nil || d.Answer.Status != c.status) {
+			t.Errorf("%s: %+v", c.name, d.Answer)
+		}
+	}
+}
+
+// TestSNSConfirm confirms the subscription to a known topic, and not at the address that
+// the message names.
+func TestSNSConfirm(t *testing.T) {
+	pages := map[string]string{certificateURL: certificate(time.Now().Add(time.Hour)), confirmURL: "<xml/>"}
+	fields := map[string]any{"Type": "SubscriptionConfirmation", "Token": "t0ken", "SubscribeURL": "https://evil.example/"}
+	service := &aws{t: t, pages: pages}
+	p := provider.AmazonSNS(&http.Client{Transport: service}, topic)
+	for range 2 {
+		d, err := p.Receive(message(t, nil, fields))
+		if err != nil || len(d.Events) != 0 || d.Answer == nil || d.Answer.Status != 200 {
+			t.Fatalf("%+v, %v", d, err)
+		}
+	}
+	want := certificateURL + "\n" + confirmURL + "\n" + confirmURL
+	if got := strings.Join(service.fetched, "\n"); got != want {
+		t.Errorf("fetched %s", got)
+	}
+	delete(pages, confirmURL)
+	if d, err := p.Receive(message(t, nil, fields)); err != nil || d.Answer.Status != 503 {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestSNSHeader refuses from the header what is no message.
+func TestSNSHeader(t *testing.T) {
+	p := provider.AmazonSNS(&http.Client{Transport: &aws{t: t}}, topic)
+	r := message(t, nil, nil)
+	if err := p.Precheck(r); err != nil {
+		t.Error(err)
+	}
+	r.Header.Add("X-Amz-Sns-Message-Type", "Notification")
+	if p.Precheck(r) == nil {
+		t.Error("two types")
+	}
+	if _, err := p.Receive(r); err == nil {
+		t.Error("two types")
+	}
+	r = message(t, nil, nil)
+	r.Body = bytes.Replace(r.Body, []byte(`{`), []byte(`{"message":"other",`), 1)
+	pinned := provider.AmazonSNS(nil, topic)
+	if err := pinned.SetSecrets(certificate(at)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pinned.Receive(r); err == nil {
+		t.Error("a name in two cases")
+	}
+	if d, err := pinned.Receive(message(t, nil, nil)); err != nil || d.Key != 0 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if pinned.Sign(r, "m-1") == nil {
+		t.Error("signed with a certificate")
+	}
+}
