@@ -27,17 +27,18 @@ func (x *exchange) read() error {
 		return nil
 	}
 	x.enter(reading)
-	body, err := x.hook.readBody(x.r.Body, x.r.ContentLength, most)
+	var err error
+	x.buf, err = x.hook.readBody(x.r.Body, x.r.ContentLength, most)
 	expired := x.enter(working)
 	if err != nil {
-		x.hook.giveBack(body)
+		x.hook.giveBack(x.buf)
 		if expired {
 			return errSlow
 		}
 		return err
 	}
 	x.relax()
-	x.req.Body = body
+	x.req.Body = x.buf[:len(x.buf):len(x.buf)]
 	return nil
 }
 
@@ -51,13 +52,14 @@ func (x *exchange) relax() {
 	if srv.ReadTimeout > 0 {
 		http.NewResponseController(x.rw).SetReadDeadline(time.Time{})
 	}
-	if srv.WriteTimeout > 0 {
-		http.NewResponseController(x.rw).SetWriteDeadline(time.Now().Add(deadlineOf(x.from) + srv.WriteTimeout))
+	if limit := deadlineOf(x.from); srv.WriteTimeout > 0 && srv.WriteTimeout < limit+time.Second {
+		http.NewResponseController(x.rw).SetWriteDeadline(time.Now().Add(limit + srv.WriteTimeout))
 	}
 }
 
-// readBody reads body to its end. A buffer is as large as what is announced and one byte,
-// in which the end shows; a large one grows with what really comes.
+// readBody reads body to its end, and returns the buffer that it is in, which has room for
+// one byte more: there the end shows. It is as large as what is announced, but a large one
+// grows with what really comes.
 func (w *Webhook) readBody(body io.Reader, announced int64, most int) ([]byte, error) {
 	size := firstChunk
 	if announced >= 0 {
@@ -71,14 +73,22 @@ func (w *Webhook) readBody(body io.Reader, announced int64, most int) ([]byte, e
 		case len(buf) > most:
 			return buf, errTooLarge
 		case err == io.EOF:
-			return buf[:len(buf):len(buf)], nil
+			return buf, nil
 		case err != nil:
 			return buf, bodyError(err)
 		}
 		if len(buf) == cap(buf) {
-			buf = append(make([]byte, 0, min(2*cap(buf), most+1)), buf...)
+			buf = append(make([]byte, 0, grown(cap(buf), announced, most)), buf...)
 		}
 	}
+}
+
+// grown is the size of the buffer that follows on one which is full.
+func grown(size int, announced int64, most int) int {
+	if announced >= int64(size) {
+		return int(min(4*int64(size), announced+1))
+	}
+	return min(2*size, most+1)
 }
 
 // bodyError does not show the error, which may be of whoever wraps the body.

@@ -40,7 +40,7 @@ type refusing struct{}
 
 func (refusing) Open(ctx context.Context, token string) (transport.Conn, error) {
 	w := newHook()
-	w.Addr = "256.256.256.256:0"
+	w.Addr = "192.0.2.1:80" // which nobody has (RFC 5737)
 	return w.Open(ctx, token)
 }
 

@@ -137,6 +137,7 @@ func (c *webhookConn) enqueue(d *delivery) error {
 		c.full.Store(true)
 		return errFull
 	}
+	c.places = c.places[1:]
 	c.full.Store(!c.queue.fits(1))
 	c.live.add(d)
 	if c.reader {

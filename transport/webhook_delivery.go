@@ -15,6 +15,7 @@ type delivery struct {
 	conn   *webhookConn
 	ledger *ledger
 	key    deliveryKey
+	items  []deliveryKey // of the events of a batch; nil if they are not remembered
 	id     string
 	events []provider.Event
 	header http.Header
@@ -39,14 +40,14 @@ const (
 	refused
 )
 
-// place gives a delivery its place in memory: several share one allocation.
-func (c *webhookConn) place(made delivery) *delivery {
+// place gives a delivery the next place in memory, which is free until it is enqueued:
+// several share one allocation.
+func (c *webhookConn) place(made *delivery) *delivery {
 	if len(c.places) == 0 {
 		c.places = make([]delivery, placesAtOnce)
 	}
 	d := &c.places[0]
-	c.places = c.places[1:]
-	*d = made
+	*d = *made
 	d.conn = c
 	if d.pending > 1 {
 		d.fates = make([]fate, d.pending)
@@ -60,8 +61,8 @@ const placesAtOnce = 16
 // passOver skips the events of a batch that were acknowledged when it came before. It
 // reports whether any is left.
 func (d *delivery) passOver(now time.Time) bool {
-	for i := range d.fates {
-		if d.ledger.has(d.ledger.item(d.key, i, d.events[i].ID), now) {
+	for i, item := range d.items {
+		if d.ledger.has(item, now) {
 			d.fates[i] = acknowledged
 			d.pending--
 		}
@@ -163,8 +164,8 @@ func (d *delivery) leave(err error) {
 }
 
 func (d *delivery) rememberEvent(i int, now time.Time) {
-	if d.fates != nil {
-		d.ledger.remember(d.ledger.item(d.key, i, d.events[i].ID), now)
+	if d.items != nil {
+		d.ledger.remember(d.items[i], now)
 	}
 }
 

@@ -18,7 +18,9 @@ type exchange struct {
 	r     *http.Request
 	from  *provider.Provider
 	req   provider.Request // the provider's view of r
+	buf   []byte           // that the body is in
 	timer *time.Timer      // calls expire at the provider's deadline
+	timed bool             // timer runs
 
 	// Guarded by Webhook.mu.
 	waits *delivery // which will tell
@@ -89,7 +91,7 @@ func (x *exchange) serve() {
 	}
 	d, err := x.from.Receive(&x.req)
 	if err != nil {
-		x.hook.giveBack(x.req.Body)
+		x.hook.giveBack(x.buf)
 		x.refuse(x.judge(err))
 		return
 	}
@@ -123,13 +125,14 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 		x.accept(r)
 		return
 	}
+	key := route.ledger.key(r.ID, r.Signed, x.req.Body)
 	known, err := x.hand(conn, delivery{
-		ledger: route.ledger, key: route.ledger.key(r.ID, r.Signed, x.req.Body),
+		ledger: route.ledger, key: key, items: route.ledger.items(key, r.Events),
 		id: r.ID, events: r.Events, pending: len(r.Events), size: len(x.req.Body),
 		header: x.metadata(route.private, r),
 	})
-	if known != unknown || err != nil {
-		x.hook.giveBack(x.req.Body)
+	if (known != unknown || err != nil) && r.Answer == nil { // which may have parts of the body
+		x.hook.giveBack(x.buf)
 	}
 	if err == nil && known != settled {
 		err = x.wait()
@@ -161,7 +164,7 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 	x.hook.mu.Lock()
 	defer x.hook.mu.Unlock()
 	x.err = nil
-	d := conn.place(made)
+	d := conn.place(&made)
 	if d.ledger.has(d.key, x.req.Time) || !d.passOver(x.req.Time) {
 		return settled, nil
 	}
@@ -179,7 +182,9 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 
 // wait returns nil once what x waits for is acknowledged.
 func (x *exchange) wait() error {
-	x.enter(waiting)
+	if x.enter(waiting) {
+		return x.giveUp(errLate)
+	}
 	for {
 		select {
 		case v := <-x.woken:
@@ -233,6 +238,7 @@ func (x *exchange) wake(v verdict) {
 
 // start sets the deadline.
 func (x *exchange) start(d time.Duration) {
+	x.timed = true
 	if x.timer == nil {
 		x.timer = time.AfterFunc(d, x.expire)
 	} else {
@@ -270,14 +276,14 @@ func (x *exchange) end() {
 	if v != nil {
 		x.refuse(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
 	}
-	if v != nil || x.timer != nil && !x.timer.Stop() {
+	if v != nil || x.timed && !x.timer.Stop() {
 		return // expire may still be called
 	}
 	select {
 	case <-x.woken:
 	default:
 	}
-	x.rw, x.r, x.from, x.req = nil, nil, nil, provider.Request{}
-	x.answered, x.expired, x.phase = false, false, working
+	x.rw, x.r, x.from, x.req, x.buf = nil, nil, nil, provider.Request{}, nil
+	x.answered, x.timed, x.expired, x.phase = false, false, false, working
 	x.hook.free.Put(x)
 }

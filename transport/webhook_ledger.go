@@ -3,6 +3,8 @@ package transport
 import (
 	"hash/maphash"
 	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
 // A ledger knows the deliveries of one provider that are in hand, and those that were
@@ -58,20 +60,28 @@ func (l *ledger) key(id string, signed bool, body []byte) (k deliveryKey) {
 	return k
 }
 
-// item is the key of one event of a delivery.
-func (l *ledger) item(k deliveryKey, index int, id string) deliveryKey {
-	if id != "" {
-		index = -1 // wherever it is next time
+// items returns the keys of the events of a batch, nil for a single one. An event that is at
+// another place when its delivery is repeated, or has other data, is another event. items
+// needs no lock.
+func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
+	if l.most == 0 || len(events) < 2 {
+		return nil
 	}
 	type part struct {
-		of    deliveryKey
+		of    uint64
 		index int
 		id    string
+		data  uint64
 	}
-	for i, seed := range l.seeds {
-		k.id[i] = maphash.Comparable(seed, part{k, index, id})
+	keys := make([]deliveryKey, len(events))
+	for i := range events {
+		keys[i].id = k.id
+		for s, seed := range l.seeds {
+			data := maphash.Bytes(seed, events[i].Data)
+			keys[i].body[s] = maphash.Comparable(seed, part{k.body[s], i, events[i].ID, data})
+		}
 	}
-	return k
+	return keys
 }
 
 // claim puts a delivery in use, unless one of the same key is already: that one is
