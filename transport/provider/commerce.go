@@ -22,6 +22,7 @@ func Stripe(secrets ...string) *Provider {
 func Paddle(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "paddle", Deadline: 4500 * time.Millisecond,
+		Answers: answer200(),
 		Scheme: Signature{
 			Header: "Paddle-Signature", Prefix: "h1=", Separator: ";",
 			Timestamp: Timestamp{Prefix: "ts="}, Signed: "{ts}:{body}",

@@ -74,6 +74,12 @@ func slackChallenge(_ *Request, d *Delivery) *Answer {
 	return plain(decode.Field("challenge")(data), "")
 }
 
+// discordAck is 204, and yet Discord wants a Content-Type.
+// (https://docs.discord.com/developers/events/webhook-events)
+func discordAck() *Answer {
+	return &Answer{Status: http.StatusNoContent, Header: safeHeader("application/json")}
+}
+
 // discordChallenge answers pings, and defers interactions. A webhook event has its own
 // object, an interaction has not.
 func discordChallenge(r *Request, d *Delivery) *Answer {
@@ -84,7 +90,7 @@ func discordChallenge(r *Request, d *Delivery) *Answer {
 	switch kind := field("type"); {
 	case kind == "0": // of webhook events
 		d.Events = nil
-		return &Answer{Status: http.StatusNoContent}
+		return discordAck()
 	case kind == "1": // of interactions
 		d.Events = nil
 		return jsonAnswer(`{"type":1}`)

@@ -14,7 +14,8 @@ import (
 func Mailgun(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "mailgun", Deadline: 9 * time.Second,
-		Scheme: mailgun{},
+		Answers: answer200(), // any other 2xx makes it send again
+		Scheme:  mailgun{},
 		Payload: Payload{
 			ID:   Source{Path: []string{"event-data.id"}},
 			Type: Source{Path: []string{"event-data.event"}},

@@ -11,7 +11,7 @@ import (
 func Slack(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "slack", Deadline: 2500 * time.Millisecond,
-		Answers: Answers{Accepted: Answer{Status: http.StatusOK}},
+		Answers: answer200(),
 		Scheme: Signature{
 			Header: "X-Slack-Signature", Prefix: "v0=",
 			Timestamp: Timestamp{Header: "X-Slack-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
@@ -31,7 +31,7 @@ func Slack(secrets ...string) *Provider {
 func Discord(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "discord", Deadline: 2500 * time.Millisecond,
-		Answers: Answers{Malformed: Answer{Status: http.StatusUnauthorized}},
+		Answers: Answers{Accepted: *discordAck(), Malformed: Answer{Status: http.StatusUnauthorized}},
 		Scheme: Signature{
 			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: Hex,
 			Timestamp: Timestamp{Header: "X-Signature-Timestamp"}, Signed: "{ts}{body}",

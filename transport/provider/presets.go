@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"net/http"
 	"strings"
 	"time"
 )
@@ -95,6 +96,7 @@ func Gitea(secrets ...string) *Provider {
 func Linear(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "linear", Deadline: 4500 * time.Millisecond,
+		Answers: answer200(),
 		Scheme: Signature{
 			Header:    "Linear-Signature",
 			Timestamp: Timestamp{Path: "webhookTimestamp", Unit: time.Millisecond, Tolerance: time.Minute},
@@ -166,5 +168,8 @@ func alertmanagerSecret(text string) (int, string, error) {
 	}
 	return 1, text, nil
 }
+
+// answer200 is for senders whose documentation asks for 200, and not for any 2xx.
+func answer200() Answers { return Answers{Accepted: Answer{Status: http.StatusOK}} }
 
 func path(paths ...string) Source { return Source{Path: paths} }

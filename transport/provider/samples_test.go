@@ -330,6 +330,17 @@ func samples() []sample {
 			},
 		},
 		{
+			name: "twitch", make: provider.Twitch, id: "tw", wantID: "tw", signed: true, events: " stream.online",
+			header: map[string]string{"Twitch-Eventsub-Message-Type": "notification"},
+			body:   `{"subscription":{"type":"stream.online"},"event":{}}`,
+			sign: func(body string) map[string]string {
+				return map[string]string{
+					"Twitch-Eventsub-Message-Id": "tw", "Twitch-Eventsub-Message-Timestamp": rfc3339,
+					"Twitch-Eventsub-Message-Signature": "sha256=" + hexMAC("tw"+rfc3339+body),
+				}
+			},
+		},
+		{
 			name: "typeform", make: provider.Typeform, body: `{"event_id":"f1","event_type":"form_response"}`,
 			wantID: "f1", signed: true, events: "f1 form_response", sign: onHeader("Typeform-Signature", "sha256=", b64MAC),
 		},

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
 )
 
 // Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each entry; a
@@ -16,6 +18,7 @@ import (
 func Meta(verifyToken string, secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "meta",
+		Answers: answer200(),
 		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
 		Payload: Payload{Items: "entry", Type: path("changes.0.field")},
 	}
@@ -40,7 +43,8 @@ func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
 // (https://docs.x.com/x-api/webhooks/quickstart)
 func X(secrets ...string) *Provider {
 	p := &Provider{
-		Name: "x",
+		Name:    "x",
+		Answers: answer200(),
 		Scheme: Signature{
 			Header: "X-Twitter-Webhooks-Signature", Prefix: "sha256=", Encoding: Base64, body: onlyObject,
 		},
@@ -77,12 +81,45 @@ func macOf(secret, text string) []byte {
 	return h.Sum(nil)
 }
 
+// Twitch takes EventSub. The verification of a callback is answered. That a subscription
+// was revoked is an event of the type "revocation".
+// (https://dev.twitch.tv/docs/eventsub/handling-webhook-events)
+func Twitch(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "twitch", Deadline: 4 * time.Second,
+		Scheme: Signature{
+			Header: "Twitch-Eventsub-Message-Signature", Prefix: "sha256=", ID: "Twitch-Eventsub-Message-Id",
+			Timestamp: Timestamp{
+				Header: "Twitch-Eventsub-Message-Timestamp", Layout: time.RFC3339Nano, Tolerance: 10 * time.Minute,
+			},
+			Signed: "{id}{ts}{body}",
+		},
+		Payload:   Payload{Type: path("subscription.type")},
+		Challenge: twitchChallenge,
+	}
+	return p.with(secrets)
+}
+
+func twitchChallenge(r *Request, d *Delivery) *Answer {
+	switch r.Header.Get("Twitch-Eventsub-Message-Type") { // which is not signed, but the body is
+	case "webhook_callback_verification":
+		d.Events = nil
+		return plain(decode.Field("challenge")(r.Body), "")
+	case "revocation":
+		if decode.Field("event")(r.Body) == "" {
+			d.Events[0].Type = "revocation"
+		}
+	}
+	return nil
+}
+
 // Dropbox takes notices that something has changed. The challenge is answered.
 // (https://www.dropbox.com/developers/reference/webhooks)
 func Dropbox(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "dropbox", Deadline: 9 * time.Second,
-		Scheme: Signature{Header: "X-Dropbox-Signature"},
+		Answers: answer200(),
+		Scheme:  Signature{Header: "X-Dropbox-Signature"},
 		Greeting: func(r *Request) (*Answer, bool) {
 			token := query(r).Get("challenge")
 			if r.Method != http.MethodGet || token == "" {
