@@ -23,8 +23,11 @@ func signed(t testing.TB, p *provider.Provider) *provider.Request {
 }
 
 func BenchmarkReceive(b *testing.B) {
+	bare := provider.StandardWebhooks("whsec_" + key)
+	bare.Payload = provider.Payload{}
 	providers := map[string]*provider.Provider{
-		"github": provider.GitHub(key), "standardwebhooks": provider.StandardWebhooks("whsec_" + key),
+		"standardwebhooks without type": bare,
+		"github":                        provider.GitHub(key), "standardwebhooks": provider.StandardWebhooks("whsec_" + key),
 		"stripe": provider.Stripe(key), "slack": provider.Slack(key), "discord": provider.Discord(privatePEM(edKey)),
 	}
 	for name, p := range providers {

@@ -1,4 +1,76 @@
 // Package provider describes the senders of webhooks as data: how each of them signs its
 // deliveries, names them, groups events in one, checks that a receiver is there, and what
 // it makes of an answer. Package transport receives with it, package mock sends with it.
+//
+// # Presets
+//
+// A preset is a function that takes the secrets and returns a [Provider]. Of several
+// secrets each is tried, which is what a rotation needs; [Provider.SetSecrets] replaces
+// them while the provider is in use. The deadline is the sender's less a margin.
+//
+//	preset            proof                          delivery id                   deadline
+//	Adyen             HMAC of some fields of each    of each item                       9 s
+//	Alertmanager      Basic or bearer                -                                 10 s
+//	AmazonSNS         RSA, certificate               MessageId, signed                 13 s
+//	AzureEventGrid    token in the URL               of each event                     25 s
+//	Bitbucket         HMAC of the body               X-Request-UUID                     9 s
+//	CloudEvents       bearer                         source and id of each event       10 s
+//	Discord           Ed25519, time                  id, signed                       2.5 s
+//	Dropbox           HMAC of the body               -                                  9 s
+//	GitHub            HMAC of the body               X-GitHub-Delivery                  9 s
+//	GitLab            Standard Webhooks, or token    webhook-id, or Idempotency-Key     9 s
+//	Gitea             HMAC of the body               X-Gitea-Delivery                  10 s
+//	HubSpot           HMAC of body and URL, time     eventId of each event            4.5 s
+//	Linear            HMAC of the body, time in it   Linear-Delivery                  4.5 s
+//	Mailgun           HMAC of time and token only    the token, signed                  9 s
+//	Meta              HMAC of the body               -                                 10 s
+//	MicrosoftGraph    token in the body              -                                  9 s
+//	Paddle            HMAC, time                     event_id, signed                 4.5 s
+//	PagerDuty         HMAC of the body               event.id, signed                  10 s
+//	SendGrid          ECDSA, time                    sg_event_id of each event         10 s
+//	Shopify           HMAC of the body               X-Shopify-Webhook-Id               4 s
+//	Slack             HMAC, time                     event_id, signed                 2.5 s
+//	Square            HMAC of body and URL           event_id, signed                   9 s
+//	StandardWebhooks  HMAC or Ed25519, id, time      webhook-id, signed                13 s
+//	Stripe            HMAC, time                     id, signed                        15 s
+//	Svix              as StandardWebhooks            svix-id, signed                   13 s
+//	Twilio            HMAC-SHA1 of form and URL      I-Twilio-Idempotency-Token        13 s
+//	Twitch            HMAC, id, time                 Twitch-Eventsub-Message-Id, signed 4 s
+//	Typeform          HMAC of the body               event_id, signed                  10 s
+//	WebSub            HMAC of the body               -                                 10 s
+//	X                 HMAC of the body               -                                 10 s
+//	Zendesk           HMAC, time                     X-Zendesk-Webhook-Invocation-Id   10 s
+//	Zoom              HMAC, time                     -                                2.5 s
+//
+// HMAC is that of SHA-256 unless another is named. A time, where there is one, may be off
+// by five minutes; for Linear by one, for Twitch by ten, for SNS by an hour. Without a time
+// a signature is good for ever, and without an id that is signed a delivery can be sent
+// again under another: what a receiver remembers of deliveries then has to include the
+// body, as transport.Webhook's does.
+//
+// Any other sender is a Provider with a [Signature], which says in a few fields what is
+// signed and how, or with a [Custom] scheme.
+//
+// # Verification
+//
+// What is verified are the bytes that came, before anything is parsed; the exceptions are
+// senders whose signature is inside of the body. A header that decides occurs exactly once,
+// and what is in it has one way of being written. Nothing that a request says chooses the
+// key, the algorithm or an address to fetch something from. Secrets are compared in
+// constant time. A check with a public key is done by as many goroutines as there are
+// processors, and others wait.
+//
+// # Handshakes
+//
+// Meta, WebSub, X, Dropbox and CloudEvents ask before they send, see [Provider.Greet];
+// Slack, Zoom, Discord, Twitch, Microsoft Graph, Event Grid and SNS do so with a delivery
+// that has no event and an Answer of its own. What is sent back of a request is short, of
+// harmless characters, and text/plain.
+//
+// # Errors
+//
+// Errors of a request say what is wrong with it and never what would have been right. The
+// methods of a request's error are those of the interface{ Forged() bool }: true for a
+// proof that does not match, a time that is too far off included, so that whoever tries
+// does not learn which it was.
 package provider

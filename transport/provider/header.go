@@ -12,6 +12,14 @@ const (
 	maxEntries    = 32
 )
 
+// first is Header.Get, without the search for the canonical form of what is in it already.
+func first(h http.Header, name string) string {
+	if lines := h[name]; len(lines) > 0 {
+		return lines[0]
+	}
+	return h.Get(name)
+}
+
 // one returns the value of a header that decides about a request. It must be there, and
 // on one line: of two lines, even if they say the same, another program may take the other.
 // name is in canonical form.

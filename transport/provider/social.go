@@ -106,7 +106,7 @@ func twitchChallenge(r *Request, d *Delivery) *Answer {
 		d.Events = nil
 		return plain(decode.Field("challenge")(r.Body), "")
 	case "revocation":
-		if decode.Field("event")(r.Body) == "" {
+		if d.kind() != "" && decode.Field("event")(r.Body) == "" {
 			d.Events[0].Type = "revocation"
 		}
 	}

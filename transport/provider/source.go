@@ -19,7 +19,7 @@ type Source struct {
 func (s *Source) in(r *Request, payload []byte) string {
 	switch {
 	case s.Header != "":
-		return r.Header.Get(s.Header)
+		return first(r.Header, s.Header)
 	case len(s.Form) > 0:
 		return s.inForm(payload)
 	}

@@ -78,6 +78,9 @@ func seedPEM(encoded string) (string, error) {
 // them may be for another program.
 func (v standardVerifier) family(r *Request) (*family, error) {
 	found := &v[0]
+	if len(v) == 1 {
+		return found, nil
+	}
 	for i := range v {
 		if _, ok := r.Header[v[i].headers[2]]; ok {
 			found = &v[i]
@@ -86,7 +89,7 @@ func (v standardVerifier) family(r *Request) (*family, error) {
 	}
 	for i := range v {
 		for n, name := range v[i].headers {
-			if value := r.Header.Get(name); value != "" && value != r.Header.Get(found.headers[n]) {
+			if value := first(r.Header, name); value != "" && value != first(r.Header, found.headers[n]) {
 				return nil, malformed("%s and %s differ", name, found.headers[n])
 			}
 		}
