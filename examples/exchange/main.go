@@ -1,0 +1,42 @@
+// Command exchange keeps the order books of an exchange from its feed: over a WebSocket
+// that remembers nothing, so that whatever is missed has to be fetched as a snapshot.
+//
+// It plays the exchange itself. That one drops updates, repeats some, cuts the connection,
+// is in maintenance, and falls silent; the books are right in the end all the same.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+)
+
+func main() {
+	log.SetFlags(0)
+	x := newExchange()
+	srv := httptest.NewServer(x)
+	err := run(context.Background(), os.Stdout, x, srv.URL, http.DefaultClient)
+	srv.Close()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, x *exchange, url string, c *http.Client) error {
+	f := &follower{out: log.New(out, "", 0), url: url, client: c, books: make(map[string]*book)}
+	stats, err := f.follow(ctx)
+	if err != nil {
+		return err
+	}
+	if err := x.verify(f.books); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n%d updates over %d connections, %d gaps mended with %d snapshots, %d duplicates dropped\n",
+		stats.Acked, stats.Connections, stats.Gaps, f.snapshots, stats.Duplicates)
+	fmt.Fprintln(out, "The books are those of the exchange.")
+	return nil
+}
