@@ -66,12 +66,19 @@ func (c *connection) play() error {
 	return c.reason(err)
 }
 
-// open connects.
+// open connects. That takes a deeper stack than reading does, which a goroutine then has for
+// the rest of its life: so it is one of its own.
 func (c *connection) open(token string) (err error) {
 	c.resuming = token != ""
 	c.dialing()
 	start := time.Now()
-	if c.conn, err = c.transport.Open(c.ctx, token); err == nil {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.conn, err = c.transport.Open(c.ctx, token)
+	}()
+	<-done
+	if err == nil {
 		c.took = time.Since(start)
 	}
 	return err

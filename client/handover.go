@@ -61,7 +61,8 @@ func (h *handover) passed(token string) {
 		return
 	}
 	if last := h.token.Load(); last == nil || *last != token {
-		h.token.Store(&token)
+		position := token // a copy, so that only what is kept is on the heap
+		h.token.Store(&position)
 	}
 }
 

@@ -1,17 +1,18 @@
 package client
 
-// recent remembers the last ids in a ring.
+// recent remembers the last ids in a ring, which takes no memory before there are any.
 type recent struct {
-	ring []string
-	next int
-	set  map[string]struct{}
+	ring  []string
+	limit int
+	next  int // to be forgotten, once the ring is full
+	set   map[string]struct{}
 }
 
 func newRecent(n int) *recent {
 	if n == 0 {
 		return nil
 	}
-	return &recent{ring: make([]string, n), set: make(map[string]struct{}, n)}
+	return &recent{limit: n, set: make(map[string]struct{})}
 }
 
 // add reports whether id is new. A nil *recent finds every id new.
@@ -22,11 +23,13 @@ func (r *recent) add(id string) bool {
 	if _, seen := r.set[id]; seen {
 		return false
 	}
-	if old := r.ring[r.next]; old != "" {
-		delete(r.set, old)
-	}
-	r.ring[r.next] = id
 	r.set[id] = struct{}{}
-	r.next = (r.next + 1) % len(r.ring)
+	if len(r.ring) < r.limit {
+		r.ring = append(r.ring, id)
+		return true
+	}
+	delete(r.set, r.ring[r.next])
+	r.ring[r.next] = id
+	r.next = (r.next + 1) % r.limit
 	return true
 }

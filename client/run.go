@@ -21,6 +21,7 @@ type run struct {
 	delay        time.Duration // the last reconnection time that the server asked for
 	now          time.Time     // when the last read returned that had to wait
 	received     uint64        // events read
+	backoff      *retry.Backoff
 
 	ids        *recent   // of Options.Dedupe
 	seen       *recent   // for a handover; nil before a connection that may need one
@@ -46,14 +47,12 @@ func (r *run) restore(stored record) {
 
 // loop connects until the subscription is over, and says why it is.
 func (r *run) loop() {
-	r.ids = newRecent(r.opts.Dedupe)
-	backoff := r.opts.Retry.Start()
 	for c := r.newConnection(r.ctx, 1); c != nil; {
 		c.err = c.play()
 		if next := r.follow(c); next != nil {
 			r.disconnected(c, retry.Decision{})
 			c = next
-		} else if attempt := r.judge(c, backoff); attempt > 0 {
+		} else if attempt := r.judge(c); attempt > 0 {
 			c = r.newConnection(r.ctx, attempt)
 		} else {
 			c = nil
@@ -73,7 +72,7 @@ func (r *run) loop() {
 
 // judge decides what follows on a connection that has ended. It returns the number of
 // the next attempt once that is due, or 0 with r.end set.
-func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
+func (r *run) judge(c *connection) (attempt int) {
 	switch {
 	case r.ctx.Err() != nil:
 		r.end = context.Cause(r.ctx)
@@ -91,7 +90,7 @@ func (r *run) judge(c *connection, backoff *retry.Backoff) (attempt int) {
 		r.park()
 		return 1
 	}
-	d := backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
+	d := r.backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
 	if d.Class == retry.TokenRejected && r.token != "" {
 		r.lose(Gap{Reason: transport.TokenRejected, From: r.token, Err: c.err})
 		r.token = ""

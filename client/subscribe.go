@@ -66,6 +66,8 @@ func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subs
 		}
 		r.restore(stored)
 	}
+	r.ids = newRecent(s.opts.Dedupe)
+	r.backoff = s.opts.Retry.Start()
 	s.joined.Go(r.loop)
 	return s, nil
 }

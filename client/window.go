@@ -68,7 +68,7 @@ type mark struct {
 }
 
 const (
-	segmentSize = 32
+	segmentSize = 16
 	spareLife   = 16 // publishes; one spare segment is given up in so many
 )
 

@@ -8,10 +8,10 @@ type arena struct {
 }
 
 const (
-	firstArena  = 4 << 10
-	largeArena  = 64 << 10
+	firstArena = 512
+	largeArena = 64 << 10
 	usefulRoom = 512
-	ownMemory    = 16 << 10 // a message from this size on has memory of its own
+	ownMemory  = 16 << 10 // a message from this size on has memory of its own
 	firstPiece = 1 << 20  // what is believed of a length before the bytes are there
 )
 

@@ -27,10 +27,10 @@ type socketConn struct {
 	unpack  func([]byte) ([]byte, error)
 
 	// Of the goroutine that reads.
-	arena      arena
+	arena     arena
 	taken     uint64    // messages read
 	handedOn  []Message // by Hello, to be read first
-	current   Message   // given to Control
+	current   Message
 	split     decode.Splitter
 	rest      []byte  // of the message that is being split
 	ahead     Message // its next frame
@@ -114,50 +114,45 @@ func (c *socketConn) greet(token string) error {
 
 func (c *socketConn) Read() (Message, error) {
 	for c.err == nil && !c.hasAhead {
-		m, err := c.message()
-		switch {
+		switch err := c.message(); {
 		case err != nil:
 			c.err = err
-		case m.Kind == decode.Data && c.Format != nil:
-			c.begin(m)
+		case c.current.Kind == decode.Data && c.Format != nil:
+			c.begin()
 		default:
-			c.lose(m.Gap)
-			m.Gap, c.gap = c.gap, nil
-			return c.deliver(m), nil
+			c.lose(c.current.Gap)
+			c.current.Gap, c.gap = c.gap, nil
+			return c.deliver(), nil
 		}
 	}
 	if c.hasAhead {
-		m := c.ahead
+		c.current = c.ahead
 		c.advance()
-		return c.deliver(m), nil
+		return c.deliver(), nil
 	}
 	if c.gap != nil { // the loss is said, though nothing came behind it
-		m := Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
+		c.current = Message{Kind: decode.Keepalive, Gap: c.gap}
 		c.gap = nil
-		return m, nil
+		return c.deliver(), nil
 	}
 	return Message{}, c.err
 }
 
-// message returns the next message that Hello has put back or the server has sent, as
-// Control leaves it.
-func (c *socketConn) message() (Message, error) {
-	var m Message
-	var err error
+// message brings the next message that Hello has put back or the server has sent to
+// c.current, as Control leaves it.
+func (c *socketConn) message() error {
 	if len(c.handedOn) > 0 {
-		m, c.handedOn = c.handedOn[0], c.handedOn[1:]
-	} else if m, err = c.receive(); err != nil {
-		return m, err
+		c.current, c.handedOn = c.handedOn[0], c.handedOn[1:]
+	} else if err := c.receive(); err != nil {
+		return err
 	}
 	if c.Control == nil {
-		return m, nil
+		return nil
 	}
-	c.current = m
 	if err := c.Control(&c.socket, &c.current); err != nil {
-		return Message{}, c.refused(err)
+		return c.refused(err)
 	}
-	m, c.current = c.current, Message{}
-	return m, nil
+	return nil
 }
 
 // refused is what follows on an error of Control's.
@@ -169,11 +164,11 @@ func (c *socketConn) refused(err error) error {
 	return err
 }
 
-// deliver counts m and looks whether more is there.
-func (c *socketConn) deliver(m Message) Message {
+// deliver gives c.current away and looks whether more is there.
+func (c *socketConn) deliver() Message {
 	c.delivered++
-	m.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 || c.buffered()
-	return m
+	c.current.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 || c.buffered()
+	return c.current
 }
 
 // buffered tells whether a message is there in full.
@@ -181,48 +176,49 @@ func (c *socketConn) buffered() bool {
 	return c.wire.complete.Load() > c.taken || c.wire.behind.Load()
 }
 
-// receive reads the next message.
-func (c *socketConn) receive() (Message, error) {
+// receive reads the next message to c.current.
+func (c *socketConn) receive() error {
 	if c.err != nil {
-		return Message{}, c.err
+		return c.err
 	}
 	if c.ending.Load() && !c.buffered() {
-		return Message{}, c.failure(io.EOF, false)
+		return c.failure(io.EOF, false)
 	}
 	kind, r, err := c.ws.Reader(context.Background())
 	if err != nil {
-		return Message{}, c.failure(err, false)
+		return c.failure(err, false)
 	}
 	data, err := c.payload(r)
 	if err != nil {
-		return Message{}, c.failure(err, true)
+		return c.failure(err, true)
 	}
 	c.taken++
-	if kind == websocket.MessageText {
-		if !c.AnyText && !utf8.Valid(data) {
-			return Message{}, c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: errNotUTF8})
-		}
-		return Message{Data: data}, nil
+	c.current = Message{Data: data}
+	if kind == websocket.MessageBinary {
+		return c.binary()
 	}
-	return c.binary(data)
+	if !c.AnyText && !utf8.Valid(data) {
+		return c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: errNotUTF8})
+	}
+	return nil
 }
 
-func (c *socketConn) binary(data []byte) (Message, error) {
-	m := Message{Data: data, Type: "binary"}
+func (c *socketConn) binary() (err error) {
+	m := &c.current
+	m.Type = "binary"
 	if c.unpack == nil {
-		return m, nil
+		return nil
 	}
-	var err error
-	if m.Data, err = c.unpack(data); err != nil {
-		return Message{}, c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
+	if m.Data, err = c.unpack(m.Data); err != nil {
+		return c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
 	}
 	if limit := c.maxMessage(); limit >= 0 && len(m.Data) > limit {
-		return Message{}, c.tooLarge()
+		return c.tooLarge()
 	}
 	if m.Data == nil {
 		m.Kind = decode.Keepalive
 	}
-	return m, nil
+	return nil
 }
 
 // payload reads a message into the arena. As far as the wire knows how long the message
@@ -259,9 +255,10 @@ func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 	}
 }
 
-// begin splits m by Format. A message without a frame is a sign of life, so that a Read
+// begin splits c.current by Format. A message without a frame is a sign of life, so that a Read
 // which was promised to return does.
-func (c *socketConn) begin(m Message) {
+func (c *socketConn) begin() {
+	m := &c.current
 	limit := c.maxMessage()
 	if limit <= 0 {
 		limit = len(m.Data) + 1

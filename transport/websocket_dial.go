@@ -68,9 +68,9 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	stop := after(h.timeout.After, func() { h.cancel(h.timeout) })
 	defer stop()
 	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: h}, Subprotocols: h.socket.Subprotocols}
-	if h.limiter != nil {
+	if limiter := h.limiter; limiter != nil {
 		options.OnPingReceived = func(context.Context, []byte) bool {
-			h.limiter.count() // for the pong
+			limiter.count() // for the pong
 			return true
 		}
 	}

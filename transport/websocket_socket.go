@@ -44,11 +44,12 @@ func (s *Socket) Receive() (Message, error) {
 	if !s.greeting {
 		return Message{}, errNotGreeting
 	}
-	m, err := s.conn.receive()
-	if err != nil {
-		s.conn.err = err
+	c := s.conn
+	if err := c.receive(); err != nil {
+		c.err = err
+		return Message{}, err
 	}
-	return m, err
+	return c.current, nil
 }
 
 // Unread hands m on to the reader of the connection, behind what was handed on before and

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// wireBuffer is what is read at once from a connection that has much to read. The library
-// reads 4 KiB at a time.
-const wireBuffer = 64 << 10
+const (
+	libraryBuffer = 4 << 10  // what the library reads at once, but for large messages
+	wireBuffer    = 64 << 10 // what is read at once from a connection that has much to read
+)
 
 var errMasked = errors.New("a frame from the server is masked, contrary to RFC 6455, section 5.1")
 
@@ -52,9 +53,10 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 		resp.Body.Close()
 		return nil, &final{errors.New("transport: WebSocket.Client: its Transport cannot switch protocols")}
 	}
+	cancel := h.cancel // and no more of h, which holds all that the handshake needed
 	w := &wire{
 		body: body, socket: h.socket, start: time.Now(),
-		release: func() { h.cancel(errClosed) }, released: make(chan struct{}),
+		release: func() { cancel(errClosed) }, released: make(chan struct{}),
 	}
 	context.AfterFunc(h.ctx, func() {
 		body.Close()
@@ -94,11 +96,11 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill waits for bytes and puts them into p, or into a buffer of its own when there was
-// more to read the last time than there was space for. A large message is not worth it.
+// fill waits for bytes and puts them into p, or into a larger buffer when the library's
+// own was full the last time. What the library reads into a message is left alone.
 func (w *wire) fill(p []byte) (int, error) {
-	w.burst = w.burst && len(p) <= wireBuffer/4
-	big := w.burst
+	buffered := len(p) == libraryBuffer
+	big := w.burst && buffered
 	switch {
 	case big && w.buffer == nil:
 		if w.buffer, _ = w.socket.buffers.Get().(*[wireBuffer]byte); w.buffer == nil {
@@ -112,7 +114,7 @@ func (w *wire) fill(p []byte) (int, error) {
 		p = w.buffer[:]
 	}
 	n, err := w.wait(p)
-	w.burst = n == len(p) && (big || n <= wireBuffer/4)
+	w.burst = buffered && n == len(p)
 	if w.buffer != nil {
 		w.unread = w.buffer[:n]
 	}
@@ -130,8 +132,9 @@ func (w *wire) wait(p []byte) (int, error) {
 	n, err := w.body.Read(p)
 	w.waiting.Store(false)
 	w.at.Store(int64(time.Since(w.start)))
-	if err != nil && n == 0 {
-		w.broken.CompareAndSwap(nil, &err)
+	if err != nil && n == 0 && w.broken.Load() == nil {
+		broken := err
+		w.broken.Store(&broken)
 	}
 	return n, err
 }

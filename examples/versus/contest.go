@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -91,4 +92,9 @@ func sizeName(size int) string {
 		return fmt.Sprintf("%dB", size)
 	}
 	return fmt.Sprintf("%gKB", float64(size)/1000)
+}
+
+// contests are all of them.
+func contests(server string) []contest {
+	return slices.Concat(decoding(), subscribing(server), sockets(server))
 }

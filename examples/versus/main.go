@@ -27,7 +27,6 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 )
@@ -41,10 +40,11 @@ func main() {
 	span := flag.Duration("time", 200*time.Millisecond, "how long a measurement takes, about")
 	count := flag.Int("count", 5, "how often each is repeated")
 	heap := flag.Int("heap", 32, "MiB that the program holds beside what is measured")
+	connections := flag.Int("idle", 0, "only show the memory of so many idle WebSockets")
 	match := flag.String("run", "", "only the contests whose name matches this regular expression")
 	flag.Parse()
 	held := make([]byte, max(*heap, 0)<<20)
-	exit(run(os.Stdout, *span, *count, *match))
+	exit(run(os.Stdout, *span, *count, *match, *connections))
 	runtime.KeepAlive(held)
 }
 
@@ -55,7 +55,7 @@ func exit(err error) {
 	}
 }
 
-func run(w io.Writer, span time.Duration, count int, match string) (err error) {
+func run(w io.Writer, span time.Duration, count int, match string, connections int) (err error) {
 	wanted, err := regexp.Compile(match)
 	if err != nil {
 		return err
@@ -68,8 +68,11 @@ func run(w io.Writer, span time.Duration, count int, match string) (err error) {
 		return err
 	}
 	defer func() { err = cmp.Or(err, stop()) }()
+	if connections > 0 {
+		return idle(w, server, connections)
+	}
 	out := newTable(w)
-	for _, c := range slices.Concat(decoding(), subscribing(server)) {
+	for _, c := range contests(server) {
 		if !wanted.MatchString(c.name()) {
 			continue
 		}

@@ -61,6 +61,10 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 		mux.Handle("/sse/"+strconv.Itoa(size), stream{sseFeed(size), "text/event-stream"})
 		mux.Handle("/ndjson/"+strconv.Itoa(size), stream{ndjsonFeed(size), "application/x-ndjson"})
 	}
+	mux.HandleFunc("/hold", holdSocket)
+	for _, size := range socketSizes {
+		mux.Handle("/ws/"+strconv.Itoa(size), socket{socketFeed(size)})
+	}
 	if err := http.Serve(l, mux); !errors.Is(err, net.ErrClosed) {
 		return err
 	}

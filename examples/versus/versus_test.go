@@ -35,7 +35,7 @@ func server(tb testing.TB) string {
 // TestSameEvents holds every entry to deliver the events that the feed was made of: a
 // library that is not used properly would only seem fast.
 func TestSameEvents(t *testing.T) {
-	for _, c := range slices.Concat(decoding(), subscribing(server(t))) {
+	for _, c := range contests(server(t)) {
 		for _, e := range c.entries {
 			t.Run(c.name()+"/"+e.library, func(t *testing.T) {
 				all := ndjsonFeed(c.size).payloads // every feed of a size has the same
@@ -71,7 +71,7 @@ func TestTable(t *testing.T) {
 	benchtime := flag.Lookup("test.benchtime").Value.String()
 	t.Cleanup(func() { flag.Set("test.benchtime", benchtime) })
 	var out strings.Builder
-	if err := run(&out, time.Millisecond, 3, "^NDJSON/100B$"); err != nil {
+	if err := run(&out, time.Millisecond, 3, "^NDJSON/100B$", 0); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
