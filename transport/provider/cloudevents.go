@@ -38,7 +38,7 @@ func originGreeting(r *Request, origins []string) (*Answer, bool) {
 	switch {
 	case slices.Contains(origins, "*"):
 		a.Header.Set("WebHook-Allowed-Origin", "*")
-	case len(asked) == 1 && asked[0] != "*" && slices.Contains(origins, asked[0]):
+	case len(asked) == 1 && slices.Contains(origins, asked[0]):
 		a.Header.Set("WebHook-Allowed-Origin", asked[0])
 	default:
 		return &Answer{Status: http.StatusForbidden}, true

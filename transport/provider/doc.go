@@ -19,11 +19,11 @@
 //	Dropbox           HMAC of the body               -                                  9 s
 //	GitHub            HMAC of the body               X-GitHub-Delivery                  9 s
 //	GitLab            Standard Webhooks, or token    webhook-id, or Idempotency-Key     9 s
-//	Gitea             HMAC of the body               X-Gitea-Delivery                  10 s
+//	Gitea             HMAC of the body               X-Gitea-Delivery                 4.5 s
 //	HubSpot           HMAC of body and URL, time     eventId of each event            4.5 s
 //	Linear            HMAC of the body, time in it   Linear-Delivery                  4.5 s
 //	Mailgun           HMAC of time and token only    the token, signed                  9 s
-//	Meta              HMAC of the body               -                                 10 s
+//	Meta              HMAC of the body               -                                4.5 s
 //	MicrosoftGraph    token in the body              -                                  9 s
 //	Paddle            HMAC, time                     event_id, signed                 4.5 s
 //	PagerDuty         HMAC of the body               event.id, signed                  10 s
@@ -35,10 +35,10 @@
 //	Stripe            HMAC, time                     id, signed                        15 s
 //	Svix              as StandardWebhooks            svix-id, signed                   13 s
 //	Twilio            HMAC-SHA1 of form and URL      I-Twilio-Idempotency-Token        13 s
-//	Twitch            HMAC, id, time                 Twitch-Eventsub-Message-Id, signed 4 s
+//	Twitch            HMAC, id, time                 the message's id, signed           4 s
 //	Typeform          HMAC of the body               event_id, signed                  10 s
 //	WebSub            HMAC of the body               -                                 10 s
-//	X                 HMAC of the body               -                                 10 s
+//	X                 HMAC of the body               -                                2.5 s
 //	Zendesk           HMAC, time                     X-Zendesk-Webhook-Invocation-Id   10 s
 //	Zoom              HMAC, time                     -                                2.5 s
 //
@@ -55,7 +55,7 @@
 //
 // What is verified are the bytes that came, before anything is parsed; the exceptions are
 // senders whose signature is inside of the body. A header that decides occurs exactly once,
-// and what is in it has one way of being written. Nothing that a request says chooses the
+// and what is in it has one way of being written, or is refused. Nothing that a request says chooses the
 // key, the algorithm or an address to fetch something from. Secrets are compared in
 // constant time. A check with a public key is done by as many goroutines as there are
 // processors, and others wait.
@@ -69,8 +69,7 @@
 //
 // # Errors
 //
-// Errors of a request say what is wrong with it and never what would have been right. The
-// methods of a request's error are those of the interface{ Forged() bool }: true for a
-// proof that does not match, a time that is too far off included, so that whoever tries
-// does not learn which it was.
+// Errors say what is wrong with a request, and never what would have been right. One that
+// has a method Forged() bool, which returns true, is a proof that does not match. A time
+// that is too far off is the same error: whoever tries shall not learn which it was.
 package provider

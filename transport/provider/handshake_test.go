@@ -223,3 +223,18 @@ func TestUnsignedHandshakes(t *testing.T) {
 		}
 	}
 }
+
+// TestChallengeIsNoSignature sends as a delivery what X's challenge has signed for anybody
+// who asked.
+func TestChallengeIsNoSignature(t *testing.T) {
+	p := provider.X(key)
+	a, _ := p.Greet(get("crc_token=123"))
+	signature := strings.TrimSuffix(strings.TrimPrefix(string(a.Body), `{"response_token":"`), `"}`)
+	r := &provider.Request{Method: "POST", Header: header("X-Twitter-Webhooks-Signature", signature), Body: []byte("123"), Time: at}
+	if signature != "sha256="+b64MAC("123") {
+		t.Fatalf("the challenge is answered with %s", a.Body)
+	}
+	if _, err := p.Receive(r); !forged(err) {
+		t.Error(err)
+	}
+}

@@ -127,6 +127,11 @@ func TestSignatureHeaders(t *testing.T) {
 				h.Set("X-Gitlab-Token", "the token")
 				return h
 			}(), late},
+			{"an old signature and a token", func() http.Header {
+				h := standard("m1", "1741000000", good)
+				h.Set("X-Gitlab-Token", "the token")
+				return h
+			}(), earlyForged},
 			{"a wrong token", header("X-Gitlab-Token", "the"), earlyForged},
 		},
 	}
@@ -189,10 +194,24 @@ func TestTwice(t *testing.T) {
 	}
 }
 
+// TestTokenInURL takes a token that is there once.
+func TestTokenInURL(t *testing.T) {
+	p := provider.AzureEventGrid(nil, key)
+	for query, ok := range map[string]bool{
+		"?code=" + key: true, "?a=b&code=" + key + "#code=x": true, "": false, "?code=": false, "?code=" + key + "0": false,
+		"?code=" + key + "&code=" + key: false, "?code=%zz&code=" + key: false, "#?code=" + key + "0": false,
+	} {
+		_, err := p.Receive(&provider.Request{Method: "POST", URL: "https://example.com/" + query, Header: header(), Body: []byte("[]"), Time: at})
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", query, err)
+		}
+	}
+}
+
 // TestMilliseconds holds that neither unit is taken for the other.
 func TestMilliseconds(t *testing.T) {
 	p := &provider.Provider{Name: "x", Scheme: provider.Signature{
-		Header: "S", Signed: "{ts}{body}", Timestamp: provider.Timestamp{Header: "T", Unit: time.Millisecond},
+		Header: "S", Signed: "{ts}{body}", Timestamp: provider.Timestamp{Header: "T", Unit: time.Millisecond, Tolerance: -1},
 	}}
 	if err := p.SetSecrets(key); err != nil {
 		t.Fatal(err)

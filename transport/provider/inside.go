@@ -41,28 +41,16 @@ func (s *signer) make(text string) (string, error) {
 	return s.Encoding.encode(raw), err
 }
 
-// unambiguous refuses a body that is not one JSON value, or in which an object names
-// something twice, in whatever case: encoding/json takes one for the other.
-func unambiguous(body []byte) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if err := distinct(d); err != nil {
-		return err
-	}
-	if d.More() || len(bytes.TrimSpace(body[d.InputOffset():])) > 0 {
-		return malformed("the body is not one JSON value")
-	}
-	return nil
-}
-
 // maxNesting is far more than any of these senders needs.
 const maxNesting = 64
 
-// distinct reads one value. open are the names in the objects around, innermost last; an
-// array is a nil.
-func distinct(d *json.Decoder) error {
-	var open []map[string]bool
-	named := true // a value is next, and not a name
+// unambiguous refuses a body, which is one JSON value, if an object in it names something
+// twice, in whatever case: encoding/json takes one for the other.
+func unambiguous(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var open []map[string]bool // names of the objects around, innermost last; nil is an array
+	named := true              // a value is next, and not a name
 	for {
 		t, err := d.Token()
 		if err != nil || len(open) > maxNesting {

@@ -80,10 +80,11 @@ func Bitbucket(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Gitea takes Gitea and Forgejo. (https://docs.gitea.com/usage/webhooks)
+// Gitea takes Gitea and Forgejo, which wait for five seconds unless they are set otherwise.
+// (https://docs.gitea.com/usage/webhooks)
 func Gitea(secrets ...string) *Provider {
 	p := &Provider{
-		Name:    "gitea",
+		Name: "gitea", Deadline: 4500 * time.Millisecond,
 		Scheme:  Signature{Header: "X-Gitea-Signature"},
 		ID:      Source{Header: "X-Gitea-Delivery"},
 		Payload: Payload{Form: "payload", Type: Source{Header: "X-Gitea-Event"}},

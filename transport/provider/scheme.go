@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -64,7 +65,7 @@ func (k *keys) verifier(s Scheme) (verifier, error) {
 // signs, so during a rotation both are given. Their form is the scheme's. After an error
 // the old ones are still in force. It may be called concurrently.
 func (p *Provider) SetSecrets(secrets ...string) error {
-	k := &keys{secrets: append([]string(nil), secrets...)}
+	k := &keys{secrets: slices.Clone(secrets)}
 	if _, err := k.verifier(p.Scheme); err != nil {
 		return p.named(err)
 	}
@@ -74,7 +75,7 @@ func (p *Provider) SetSecrets(secrets ...string) error {
 
 // with gives a preset its secrets. What is wrong with them, Validate tells.
 func (p *Provider) with(secrets []string) *Provider {
-	p.keys.Store(&keys{secrets: append([]string(nil), secrets...)})
+	p.keys.Store(&keys{secrets: slices.Clone(secrets)})
 	return p
 }
 

@@ -136,6 +136,10 @@ func TestRotation(t *testing.T) {
 	if err := p.Sign(&provider.Request{}, "m1"); err == nil {
 		t.Error("signed with a public key")
 	}
+	secrets := []string{newer, older}
+	set(true, secrets...)
+	secrets[0] = "something else"
+	expect(1, 0, -1)
 }
 
 // TestSetSecretsWhileReceiving has deliveries verified by the old secrets or by the new.
@@ -243,6 +247,30 @@ func TestUnsigned(t *testing.T) {
 	d, err := p.Receive(r)
 	if err != nil || d.Proof != provider.ProofNone || d.Key != -1 || d.Signed || len(d.Events) != 1 {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestFirstSigns holds that the first secret signs, of whichever scheme it is.
+func TestFirstSigns(t *testing.T) {
+	r := &provider.Request{}
+	if err := provider.GitLab("the token", "whsec_"+key).Sign(r, "d1"); err != nil {
+		t.Fatal(err)
+	}
+	if r.Header.Get("X-Gitlab-Token") != "the token" || r.Header.Get("Webhook-Signature") != "" {
+		t.Errorf("%v", r.Header)
+	}
+}
+
+// TestSecretsAreKept has the challenge of X answered with a secret as it was given.
+func TestSecretsAreKept(t *testing.T) {
+	p, secrets := provider.X(key), []string{key}
+	before, _ := p.Greet(get("crc_token=a"))
+	if err := p.SetSecrets(secrets...); err != nil {
+		t.Fatal(err)
+	}
+	secrets[0] = "something else"
+	if after, _ := p.Greet(get("crc_token=a")); string(after.Body) != string(before.Body) {
+		t.Errorf("%s", after.Body)
 	}
 }
 

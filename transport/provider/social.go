@@ -17,7 +17,7 @@ import (
 // of a subscription. (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
 func Meta(verifyToken string, secrets ...string) *Provider {
 	p := &Provider{
-		Name:    "meta",
+		Name: "meta", Deadline: 4500 * time.Millisecond,
 		Answers: answer200(),
 		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
 		Payload: Payload{Items: "entry", Type: path("changes.0.field")},
@@ -43,7 +43,7 @@ func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
 // (https://docs.x.com/x-api/webhooks/quickstart)
 func X(secrets ...string) *Provider {
 	p := &Provider{
-		Name:    "x",
+		Name: "x", Deadline: 2500 * time.Millisecond,
 		Answers: answer200(),
 		Scheme: Signature{
 			Header: "X-Twitter-Webhooks-Signature", Prefix: "sha256=", Encoding: Base64, body: onlyObject,
