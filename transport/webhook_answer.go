@@ -86,30 +86,35 @@ func (x *exchange) refuse(a *provider.Answer, status int, err error) {
 	}
 }
 
-// answer returns the status that it sent.
+// answer returns the status that it sent. It asks for the header of the answer only if
+// there is something to put into it, because net/http then has to copy it.
 func (x *exchange) answer(a *provider.Answer, status int) int {
 	x.answered = true
 	if a.Status != 0 {
 		status = a.Status
 	}
-	h := x.rw.Header()
 	for name, values := range a.Header {
-		h[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
+		x.rw.Header()[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
 	}
-	if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) && h["Retry-After"] == nil {
-		h.Set("Retry-After", comeBack())
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		x.setDefault("Retry-After", comeBack())
 	}
 	if len(a.Body) > 0 {
-		if h["Content-Type"] == nil {
-			h.Set("Content-Type", "text/plain; charset=utf-8")
-		}
-		h.Set("X-Content-Type-Options", "nosniff")
+		x.setDefault("Content-Type", "text/plain; charset=utf-8")
+		x.setDefault("X-Content-Type-Options", "nosniff")
 	}
 	x.rw.WriteHeader(status)
 	if len(a.Body) > 0 {
 		x.rw.Write(a.Body)
 	}
 	return status
+}
+
+// setDefault sets a header of the answer that is not there.
+func (x *exchange) setDefault(name, value string) {
+	if h := x.rw.Header(); h[name] == nil {
+		h.Set(name, value)
+	}
 }
 
 // comeBack is a Retry-After, in whole seconds (RFC 9110, section 10.2.3).

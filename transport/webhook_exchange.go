@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -185,16 +186,31 @@ func (x *exchange) wait() error {
 	if x.enter(waiting) {
 		return x.giveUp(errLate)
 	}
+	// A quick consumer is through by the time that this goroutine has its turn again. A
+	// context makes its channel when it is first asked for it, which is saved then.
+	runtime.Gosched()
+	select {
+	case v := <-x.woken:
+		if v.told {
+			return v.err
+		}
+	default:
+	}
+	return x.waitOn()
+}
+
+// waitOn is wait for a consumer that takes its time.
+func (x *exchange) waitOn() error {
 	for {
+		if err := x.over(); err != nil {
+			return x.giveUp(err)
+		}
 		select {
 		case v := <-x.woken:
 			if v.told {
 				return v.err
 			}
 		case <-x.r.Context().Done():
-		}
-		if err := x.over(); err != nil {
-			return x.giveUp(err)
 		}
 	}
 }

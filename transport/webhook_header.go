@@ -18,20 +18,20 @@ const (
 // metadata is the header of a request as it goes with its events: a copy, without what is
 // private, and with what was found out about it.
 func (x *exchange) metadata(private string, d *provider.Delivery) http.Header {
-	names, n := 2, 2
+	var room [24]string
+	names, n := room[:0], 0
 	for name, values := range x.r.Header {
 		if name != private && !isPrivate(name) {
-			names++
+			names = append(names, name)
 			n += len(values)
 		}
 	}
-	all := x.hook.values(n + 1)
-	m := make(http.Header, names)
-	for name, values := range x.r.Header {
-		if name != private && !isPrivate(name) {
-			all = append(all, values...)
-			m[name] = all[len(all)-len(values) : len(all) : len(all)]
-		}
+	all := x.hook.values(n + 3)
+	m := make(http.Header, len(names)+2)
+	for _, name := range names {
+		values := x.r.Header[name]
+		all = append(all, values...)
+		m[name] = all[len(all)-len(values) : len(all) : len(all)]
 	}
 	add := func(name, value string) {
 		all = append(all, value)
