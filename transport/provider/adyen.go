@@ -11,7 +11,8 @@ import (
 
 // Adyen takes the standard webhooks of payments, one event for each item. Each item has
 // its own signature, and only of who paid what: the rest of the body is not protected. A
-// secret is the key in hex, as the Customer Area shows it.
+// secret is the key in hex, as the Customer Area shows it. Adyen's other webhooks sign the
+// body: a Signature with the header HmacSignature, Key Hex and Encoding Base64.
 // (https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures)
 func Adyen(secrets ...string) *Provider {
 	p := &Provider{

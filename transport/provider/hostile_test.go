@@ -1,6 +1,8 @@
 package provider_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,7 +39,8 @@ func TestSignatureHeaders(t *testing.T) {
 		taken = iota
 		early // refused by Precheck
 		earlyForged
-		late // refused by Receive, forged
+		late     // refused by Receive, forged
+		onlyLate // refused by Receive
 	)
 	all := map[*provider.Provider][]struct {
 		name   string
@@ -75,6 +78,14 @@ func TestSignatureHeaders(t *testing.T) {
 			{"no time", standard("m1", "", good), early},
 			{"an old time", standard("m1", "1741000000", "v1,"+standardMAC("m1.1741000000."+body)), earlyForged},
 			{"a time to come", standard("m1", "1749999999", "v1,"+standardMAC("m1.1749999999."+body)), earlyForged},
+		},
+		provider.StandardWebhooks("whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())): {
+			{"4 of a public key", standard("m1", seconds, times(3, "v1a,"+strings.Repeat("A", 86)+"==", " ")+" "+publicSignature()), taken},
+			{"5 of a public key", standard("m1", seconds, times(4, "v1a,"+strings.Repeat("A", 86)+"==", " ")+" "+publicSignature()), early},
+			{"of another kind", standard("m1", seconds, good), early},
+		},
+		provider.Linear(key): {
+			{"no time in the body", header("Linear-Signature", hexMAC(body)), onlyLate},
 		},
 		provider.Svix("whsec_" + key): {
 			{"either name", standard("m1", seconds, good), taken},
@@ -149,7 +160,7 @@ func TestSignatureHeaders(t *testing.T) {
 			case failure != nil && forged(failure):
 				got = late
 			case failure != nil:
-				t.Errorf("%s: %s: only Receive says %v", p.Name, c.name, failure)
+				got = onlyLate
 			}
 			if got != c.want {
 				t.Errorf("%s: %s: %v, %v", p.Name, c.name, err, failure)
@@ -159,6 +170,10 @@ func TestSignatureHeaders(t *testing.T) {
 			}
 		}
 	}
+}
+
+func publicSignature() string {
+	return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(edKey, []byte("m1."+seconds+"."+body)))
 }
 
 // TestTwice refuses bodies that two programs would read differently, where the body as a

@@ -21,7 +21,7 @@ func (s *signer) made(text, signature string) (int, error) {
 	w := s.works.Get().(*work)
 	defer s.put(w)
 	w.n = 0
-	if !w.add(signature, s.Encoding, s.size) {
+	if !s.add(w, signature) {
 		return -1, malformed("the signature is malformed")
 	}
 	w.body = []byte(text)

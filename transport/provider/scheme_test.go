@@ -250,6 +250,15 @@ func TestUnsigned(t *testing.T) {
 	}
 }
 
+// TestSignID holds that Sign makes nothing that Receive would refuse.
+func TestSignID(t *testing.T) {
+	for _, id := range []string{"", "a.b"} {
+		if provider.StandardWebhooks("whsec_"+key).Sign(&provider.Request{}, id) == nil {
+			t.Errorf("signed with the id %q", id)
+		}
+	}
+}
+
 // TestFirstSigns holds that the first secret signs, of whichever scheme it is.
 func TestFirstSigns(t *testing.T) {
 	r := &provider.Request{}

@@ -3,14 +3,14 @@ package provider
 import (
 	"errors"
 	"net/textproto"
-
 	"strings"
 	"sync"
 )
 
 // Signature is the scheme of most senders: a header with one signature, or several, of
 // the body and of what is sent with it. The header may occur once only, and every
-// signature in it must be well-formed; at most 16 are tried.
+// signature in it must be well-formed. A list of more than 16 is refused, or of more than
+// 4 for public keys.
 type Signature struct {
 	Algorithm Algorithm // default HMACSHA256
 
@@ -39,6 +39,7 @@ type signer struct {
 	template
 	keys  []key
 	size  int   // of a signature in bytes, 0 if it varies
+	most  int   // signatures in a header
 	at    []int // of the keys, among the secrets of the provider
 	works sync.Pool
 	slots chan struct{} // for checks that cost more than the rest of the request; nil: they do not
@@ -65,7 +66,7 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 	if err := b.complete(); err != nil {
 		return nil, err
 	}
-	b.size = s.Algorithm.size()
+	b.size, b.most = s.Algorithm.size(), maxSignatures
 	for i, secret := range secrets {
 		k, err := b.Algorithm.key(i, strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
 		if err != nil {
@@ -74,7 +75,7 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 		b.keys, b.at = append(b.keys, k), append(b.at, secret.at)
 	}
 	if b.Algorithm.public() {
-		b.slots = newSlots()
+		b.slots, b.most = newSlots(), maxPublic
 	}
 	b.works.New = func() any { return &work{macs: make([]mac, len(b.keys))} }
 	return b, nil
@@ -218,6 +219,9 @@ func (s *signer) sign(r *Request, id string) error {
 	defer s.put(w)
 	w.message = message{id: id, method: r.Method, url: r.URL}
 	if s.ID != "" {
+		if id == "" || s.ambiguous(id) {
+			return malformed("the id of the delivery is empty or not one that can be signed")
+		}
 		r.Header.Set(s.ID, id)
 	}
 	if s.names("ts") {
@@ -259,15 +263,15 @@ func setField(body []byte, name, number string) []byte {
 	return []byte(`{"` + name + `":` + number + rest)
 }
 
-// add decodes a signature; size is what it must have, 0 if that varies.
-func (w *work) add(text string, e Encoding, size int) bool {
-	if w.n == maxSignatures {
+// add decodes a signature into w.
+func (s *signer) add(w *work, text string) bool {
+	if w.n == s.most {
 		return false
 	}
-	n, ok := e.decode(w.sigs[w.n][:], text)
+	n, ok := s.Encoding.decode(w.sigs[w.n][:], text)
 	w.lens[w.n] = n
 	w.n++
-	return ok && n > 0 && (size == 0 || n == size)
+	return ok && n > 0 && (s.size == 0 || n == s.size)
 }
 
 func (w *work) signature(i int) []byte { return w.sigs[i][:w.lens[i]] }
