@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -57,7 +58,8 @@ const (
 type CloseError struct {
 	// Code is what the server sent, 1005 when it sent none, and 1006 when the connection
 	// ended without a close frame: it then wraps what the network said, and
-	// io.ErrUnexpectedEOF when that was inside a message.
+	// io.ErrUnexpectedEOF when that was inside a message. An end in good order, 1000, 1001
+	// and 1012, wraps io.EOF.
 	Code   int
 	Reason string // the server's text, which the error does not show
 	Origin string // scheme and host
@@ -72,7 +74,7 @@ func (e *CloseError) Error() string {
 	case closeAbnormal:
 		text := "transport: " + e.Origin + ": the connection ended without a close frame"
 		if e.err != nil {
-			text += ": " + e.err.Error()
+			text += ": " + redact(e.err)
 		}
 		return text
 	}
@@ -85,6 +87,10 @@ func newCloseError(origin string, payload []byte) *CloseError {
 	e := &CloseError{Code: closeNoStatus, Origin: origin}
 	if len(payload) >= 2 {
 		e.Code, e.Reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
+	}
+	switch e.Code {
+	case 1000, 1001, 1012:
+		e.err = io.EOF
 	}
 	return e
 }

@@ -362,6 +362,8 @@ func (c *socketConn) failure(err error, inside bool) error {
 		return &TimeoutError{Op: "write", After: writeTimeout} // of a message, a ping or a pong
 	case broken != nil && inside:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: io.ErrUnexpectedEOF}
+	case broken != nil && *broken == io.EOF:
+		return &CloseError{Code: closeAbnormal, Origin: c.origin} // not in good order
 	case broken != nil:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: *broken}
 	}
