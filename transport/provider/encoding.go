@@ -24,7 +24,7 @@ const maxSignature = 128
 func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 	switch {
 	case e == Base64:
-		if base64.StdEncoding.DecodedLen(len(text)) > len(dst)+2 || strings.ContainsAny(text, "\r\n") {
+		if base64.StdEncoding.DecodedLen(len(text)) > len(dst) || strings.ContainsAny(text, "\r\n") {
 			return 0, false
 		}
 		n, err := base64.StdEncoding.Strict().Decode(dst, []byte(text))

@@ -65,6 +65,7 @@ func TestSignatureHeaders(t *testing.T) {
 			{"no padding", standard("m1", seconds, strings.TrimRight(good, "=")), early},
 			{"stray bits", standard("m1", seconds, "v1,"+strings.Repeat("A", 42)+"B="), early},
 			{"another length", standard("m1", seconds, "v1,AAAA"), early},
+			{"too long", standard("m1", seconds, "v1,"+strings.Repeat("AAAA", 43)), early},
 			{"much too long", standard("m1", seconds, "v1,"+strings.Repeat("AAAA", 1000)), early},
 			{"no id", standard("", seconds, good), early},
 			{"two ids", func() http.Header { h := standard("m1", seconds, good); h.Add("webhook-id", "m1"); return h }(), early},
