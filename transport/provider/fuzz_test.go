@@ -20,6 +20,10 @@ func FuzzSignatureHeader(f *testing.F) {
 			f.Add(value+","+value, "", rfc3339)
 		}
 	}
+	for _, n := range []int{43, 86, 88, 171, 172, 173, 256, 257} {
+		f.Add("v1a,"+strings.Repeat("A", n), "m1", seconds)
+		f.Add(strings.Repeat("A", n), "m1", seconds)
+	}
 	type receiver struct {
 		*provider.Provider
 		right func(id, stamp string) string

@@ -9,6 +9,9 @@ import (
 // maxToken is the length of a token that is sent back.
 const maxToken = 512
 
+// base64Chars are what Base64 adds to letters and digits.
+const base64Chars = "+/="
+
 // plain answers with a token that a request brought, if it can do no harm: it is short,
 // of letters, digits and ._~- and the characters in more, and no browser takes the answer
 // for a page.
@@ -110,7 +113,7 @@ func (p *Provider) zoomChallenge(r *Request, d *Delivery) *Answer {
 	}
 	d.Events = nil
 	token, secret := decode.Field("payload.plainToken")(r.Body), p.secret(d.Key)
-	if !harmless(token, "") || secret == "" {
+	if !harmless(token, base64Chars) || secret == "" {
 		return &Answer{Status: http.StatusBadRequest}
 	}
 	return jsonAnswer(`{"plainToken":"` + token + `","encryptedToken":"` + Hex.encode(macOf(secret, token)) + `"}`)

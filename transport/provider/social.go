@@ -69,7 +69,7 @@ func (p *Provider) xGreeting(r *Request) (*Answer, bool) {
 		return nil, false
 	}
 	secret := p.secret(0)
-	if !harmless(token, "") || secret == "" {
+	if !harmless(token, base64Chars) || secret == "" {
 		return &Answer{Status: http.StatusBadRequest}, true
 	}
 	return jsonAnswer(`{"response_token":"sha256=` + Base64.encode(macOf(secret, token)) + `"}`), true
@@ -167,7 +167,7 @@ func webSubGreeting(r *Request, confirm func(string, string, time.Duration) bool
 		return &Answer{Status: http.StatusOK}, true
 	case "subscribe", "unsubscribe":
 		if confirm(mode, topic, time.Duration(seconds)*time.Second) {
-			return plain(q.Get("hub.challenge"), "+/="), true
+			return plain(q.Get("hub.challenge"), base64Chars), true
 		}
 		return &Answer{Status: http.StatusNotFound}, true
 	}
