@@ -94,10 +94,13 @@ func ceHeader(r *Request, name string) string {
 // of CloudEvents from the given origins as well. A secret is the value of the parameter
 // "code" in the URL of the subscription; for a header instead, Scheme is to be changed.
 // The validation is answered, and its URL not called.
-// (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema)
+// (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema,
+// https://learn.microsoft.com/azure/event-grid/delivery-and-retry)
 func AzureEventGrid(origins []string, secrets ...string) *Provider {
+	later := Answer{Status: http.StatusForbidden} // after 400 and 401 it drops events at once
 	p := &Provider{
 		Name: "eventgrid", Deadline: 25 * time.Second,
+		Answers: Answers{Forged: later, Malformed: later},
 		Scheme: Token{Query: "code"},
 		Payload: Payload{
 			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: cloudEvents,
