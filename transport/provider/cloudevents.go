@@ -101,7 +101,7 @@ func AzureEventGrid(origins []string, secrets ...string) *Provider {
 	p := &Provider{
 		Name: "eventgrid", Deadline: 25 * time.Second,
 		Answers: Answers{Forged: later, Malformed: later},
-		Scheme: Token{Query: "code"},
+		Scheme:  Token{Query: "code"},
 		Payload: Payload{
 			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: cloudEvents,
 		},

@@ -74,7 +74,7 @@ func TestValidate(t *testing.T) {
 		{signature(func(s *provider.Signature) { s.Timestamp = provider.Timestamp{Path: "t", Unit: time.Hour} }), "provider: github: Timestamp.Unit must be time.Second or time.Millisecond"},
 		{signature(func(s *provider.Signature) {
 			s.Signed, s.Timestamp = "{ts}{body}", provider.Timestamp{Header: "T", Prefix: "t="}
-		}), "provider: github: Timestamp needs one of Header, Prefix and Path"},
+		}), "provider: github: Signature.Timestamp.Prefix needs a Separator\nTimestamp needs one of Header, Prefix and Path"},
 	} {
 		err := c.p.Validate()
 		if got := errors.Join(err); (got == nil) != (c.want == "") || got != nil && got.Error() != c.want {
@@ -255,6 +255,20 @@ func TestSignID(t *testing.T) {
 	for _, id := range []string{"", "a.b"} {
 		if provider.StandardWebhooks("whsec_"+key).Sign(&provider.Request{}, id) == nil {
 			t.Errorf("signed with the id %q", id)
+		}
+	}
+}
+
+// TestSignTime writes the time into a body.
+func TestSignTime(t *testing.T) {
+	for body, want := range map[string]string{
+		"{}":          `{"webhookTimestamp":` + millis + `}`,
+		" { \"a\":1}": `{"webhookTimestamp":` + millis + `, "a":1}`,
+		"[]":          "", "": "",
+	} {
+		p, r := provider.Linear(key), &provider.Request{Body: []byte(body), Time: at}
+		if err := p.Sign(r, "d1"); (err == nil) != (want != "") || err == nil && string(r.Body) != want {
+			t.Errorf("%q: %s, %v", body, r.Body, err)
 		}
 	}
 }

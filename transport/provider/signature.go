@@ -108,6 +108,9 @@ func (s *signer) complete() (err error) {
 	if signed := s.Timestamp.Header != "" || s.Timestamp.Prefix != ""; s.names("ts") != signed {
 		errs = append(errs, errors.New("Signature.Timestamp is where {ts} is: set both or neither"))
 	}
+	if s.Timestamp.Prefix != "" && s.Separator == "" {
+		errs = append(errs, errors.New("Signature.Timestamp.Prefix needs a Separator"))
+	}
 	s.Header, s.ID = textproto.CanonicalMIMEHeaderKey(s.Header), textproto.CanonicalMIMEHeaderKey(s.ID)
 	return errors.Join(append(errs, s.Timestamp.complete(), s.Algorithm.check())...)
 }
@@ -227,10 +230,12 @@ func (s *signer) sign(r *Request, id string) error {
 	if s.names("ts") {
 		w.stamp = s.Timestamp.format(r.now())
 	}
-	if s.Timestamp.Path != "" {
-		r.Body = setField(r.Body, s.Timestamp.Path, s.Timestamp.format(r.now()))
-	}
 	var err error
+	if s.Timestamp.Path != "" {
+		if r.Body, err = s.Timestamp.write(r.Body, r.now()); err != nil {
+			return err
+		}
+	}
 	if w.body, err = s.content(r); err != nil {
 		return err
 	}
@@ -247,20 +252,6 @@ func (s *signer) sign(r *Request, id string) error {
 	}
 	r.Header.Set(s.Header, line)
 	return nil
-}
-
-// setField writes a number into a JSON object, as its first field: of two with the same
-// name, the first counts.
-func setField(body []byte, name, number string) []byte {
-	text := strings.TrimLeft(string(body), " \t\r\n")
-	rest, ok := strings.CutPrefix(text, "{")
-	if !ok {
-		return body
-	}
-	if !strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), "}") {
-		rest = "," + rest
-	}
-	return []byte(`{"` + name + `":` + number + rest)
 }
 
 // add decodes a signature into w.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -106,6 +107,20 @@ func (t *Timestamp) inBody(body []byte, now time.Time) error {
 		return malformed("no %s in the body", t.Path)
 	}
 	return t.check(text, now)
+}
+
+// write puts the time into a JSON object, as its first field: of two with the same name,
+// the first counts.
+func (t *Timestamp) write(body []byte, now time.Time) ([]byte, error) {
+	text := strings.TrimLeft(string(body), " \t\r\n")
+	rest, ok := strings.CutPrefix(text, "{")
+	if !ok || t.Layout != "" || !harmless(t.Path, "") || strings.Contains(t.Path, ".") {
+		return nil, malformed("the time can only be written as a number into a JSON object")
+	}
+	if !strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), "}") {
+		rest = "," + rest
+	}
+	return []byte(`{"` + t.Path + `":` + t.format(now) + rest), nil
 }
 
 // now is when r was received.
