@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A bot reads what is written.
+type bot struct {
+	url         string
+	credentials string
+	client      *http.Client
+	diary       *diary
+
+	mu sync.Mutex
+	at position // of the connection there is; heartbeats carry it
+}
+
+// feed is Discord's gateway as a transport. One connection at a time is all a session
+// can have, so Handover is not for it.
+func (b *bot) feed() *transport.WebSocket {
+	return &transport.WebSocket{
+		URL:       b.url + "/?v=10&encoding=json",
+		Client:    b.client,
+		Resume:    resumeURL,
+		Hello:     b.hello,
+		Control:   b.control,
+		Closes:    transport.DiscordCloses(),
+		CloseCode: 4000, // on 1000 and 1001 the gateway forgets the session
+		SendLimit: 120,
+		SendPer:   time.Minute,
+	}
+}
+
+func (b *bot) options(dir string) *client.Options {
+	soon := retry.Schedule{Max: 50 * time.Millisecond} // for an example. Leave it out.
+	return &client.Options{
+		Name:  "bot",
+		Store: client.FileStore(dir),
+		Retry: retry.Policy{Reconnect: soon, Network: soon, TokenRejected: soon},
+		Trace: b.diary.trace(),
+	}
+}
+
+// work notes messages until one has the text until.
+func (b *bot) work(ctx context.Context, dir, until string) error {
+	sub, err := client.Subscribe(ctx, b.feed(), b.options(dir))
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			return err
+		}
+		m, err := decode.JSON[message](ev.Data)
+		if err != nil {
+			return err
+		}
+		if err := b.diary.note(m, ev.Gap); err != nil {
+			return err
+		}
+		if m.Content == until {
+			ev.Ack() // to leave the loop does not
+			return sub.Close()
+		}
+	}
+	return nil
+}
+
+// A diary knows which messages there were. It outlives the bot.
+type diary struct {
+	out      *log.Logger
+	last     int
+	messages int
+	missing  int
+}
+
+func newDiary(out io.Writer) *diary { return &diary{out: log.New(out, "", 0)} }
+
+// note takes a message. The ids of this gateway have no holes, so that a loss of which
+// nobody has said anything does not go unnoticed.
+func (d *diary) note(m message, gap *client.Gap) error {
+	id, err := strconv.Atoi(m.ID)
+	if err != nil {
+		return err
+	}
+	skipped := id - d.last - 1
+	switch {
+	case skipped < 0:
+		return fmt.Errorf("message %d comes again after %d", id, d.last)
+	case skipped > 0 && gap == nil:
+		return fmt.Errorf("message %d comes after %d, without a gap", id, d.last)
+	case gap != nil:
+		d.out.Printf("gap before message %d: %s", id, gap.Reason)
+	}
+	d.last = id
+	d.messages++
+	d.missing += skipped
+	return nil
+}
+
+func (d *diary) trace() *client.Trace {
+	return &client.Trace{
+		Connected: func(a client.Attempt) {
+			how := "a new session"
+			if a.Resuming {
+				how = "the session is resumed"
+			}
+			d.out.Printf("connected: %s", how)
+		},
+		Disconnected: func(e client.Disconnect) {
+			switch {
+			case e.Final:
+			case e.Err == io.EOF:
+				d.out.Printf("%d messages, then the gateway asks for another connection", e.Events)
+			default:
+				d.out.Printf("%d messages, then: %v", e.Events, e.Err)
+			}
+		},
+	}
+}

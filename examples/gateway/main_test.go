@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStory(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		srv := mock.NewServer(newGateway())
+		defer func() {
+			if err := srv.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		var out strings.Builder
+		start := time.Now()
+		if err := run(t.Context(), &out, srv.URL, dir, srv.Client()); err != nil {
+			t.Fatalf("%v, after\n%s", err, &out)
+		}
+		want := `the bot starts
+connected: a new session
+10 messages, then the gateway asks for another connection
+connected: the session is resumed
+12 messages, then: transport: a heartbeat was not answered within 100ms
+connected: the session is resumed
+17 messages, then: transport: http://feed.test: the connection ended without a close frame: EOF
+connected: the session is resumed
+7 messages, then: transport: control: the gateway has forgotten the session
+connected: a new session
+gap before message 51: token rejected
+"restart yourself": the bot stops
+the bot starts
+connected: the session is resumed
+"good night": the bot stops
+
+70 messages, 4 missing, and said to be
+`
+		if out.String() != want {
+			t.Errorf("got\n%swant\n%s", &out, want)
+		}
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("it took %v, so some silence was noticed late", d)
+		}
+	})
+}
+
+// A loss of which nobody has said anything is noticed, or the example would prove nothing.
+func TestDiary(t *testing.T) {
+	for _, tt := range []struct {
+		id   string
+		gap  *client.Gap
+		want bool
+	}{
+		{"5", nil, true},
+		{"4", nil, false},
+		{"4", &client.Gap{}, false},
+		{"6", nil, false},
+		{"6", &client.Gap{}, true},
+		{"five", nil, false},
+	} {
+		d := newDiary(io.Discard)
+		d.last = 4
+		if err := d.note(message{ID: tt.id}, tt.gap); (err == nil) != tt.want {
+			t.Errorf("%s after 4, gap %v: %v", tt.id, tt.gap, err)
+		}
+	}
+}
+
+func TestPosition(t *testing.T) {
+	p := position{"a1b2", 17, "wss://gateway-us-east1-b.example"}
+	if got, ok := parsePosition(p.token()); !ok || got != p {
+		t.Errorf("%+v became %+v, %t", p, got, ok)
+	}
+	for _, token := range []string{"", "a", "a:1", "a:b:c", ":::"} {
+		if p, ok := parsePosition(token); ok {
+			t.Errorf("%q is %+v", token, p)
+		}
+	}
+	req := httptest.NewRequest(http.MethodGet, "http://gateway.example/?v=10", nil)
+	if err := resumeURL(req, p.token()); err != nil || req.URL.String() != p.url+"?v=10" {
+		t.Errorf("resumed at %v, %v", req.URL, err)
+	}
+	if err := resumeURL(req, "garbage"); err != nil || req.URL.Host != "gateway-us-east1-b.example" {
+		t.Errorf("resumed at %v, %v", req.URL, err)
+	}
+}
+
+func TestControl(t *testing.T) {
+	ready := `{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"wss://r"}}`
+	for _, tt := range []struct {
+		text string
+		kind decode.Kind
+		id   string
+		err  error
+	}{
+		{ready, decode.Position, "abc:1:wss://r", nil},
+		{`{"op":0,"s":2,"t":"MESSAGE_CREATE","d":{"id":"1"}}`, decode.Data, "abc:2:wss://r", nil},
+		{`{"op":0,"s":3,"t":"RESUMED","d":{}}`, decode.Position, "abc:3:wss://r", nil},
+		{`{"op":77}`, decode.Keepalive, "", nil},
+		{`{"op":9,"d":true}`, decode.Keepalive, "", io.EOF},
+		{`{"op":9,"d":false}`, decode.Keepalive, "", invalidSession{}},
+	} {
+		b := &bot{at: position{"abc", 0, "wss://r"}}
+		m := transport.Message{Data: []byte(tt.text)}
+		if err := b.control(nil, &m); !errors.Is(err, tt.err) || m.Kind != tt.kind || m.ID != tt.id {
+			t.Errorf("%s: %v, %q, %v", tt.text, m.Kind, m.ID, err)
+		}
+	}
+	b := new(bot)
+	for _, text := range []string{"{", `{"op":0,"t":"READY","d":{}}`, `{"op":0,"t":"READY","d":{"session_id":"a:b"}}`} {
+		if b.control(nil, &transport.Message{Data: []byte(text)}) == nil {
+			t.Errorf("%s passes", text)
+		}
+	}
+}
+
+func TestHeartbeatCarriesTheNumber(t *testing.T) {
+	b := new(bot)
+	for n, want := range map[int]string{0: "null", 12: "12"} {
+		b.set(position{sequence: n})
+		var p payload
+		if err := json.Unmarshal(b.heartbeat(), &p); err != nil || p.Op != opHeartbeat || string(p.Data) != want {
+			t.Errorf("after %d: op %d with %s, %v", n, p.Op, p.Data, err)
+		}
+	}
+}
