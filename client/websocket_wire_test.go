@@ -1,0 +1,411 @@
+//go:build integration
+
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A node is a server of testdata/sockets, in a process of its own. It says on its first
+// line where it listens, and then a line about each thing that happens to it.
+type node struct {
+	cmd  *exec.Cmd
+	addr string
+
+	mu      sync.Mutex
+	said    bytes.Buffer
+	changed chan struct{} // closed when it says more
+}
+
+// startNode runs a script until the end of the test.
+func startNode(t *testing.T, script string) *node {
+	t.Helper()
+	dir := filepath.Join("testdata", "sockets")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatalf("the servers are not installed: run npm ci in client/%s", dir)
+	}
+	n := &node{cmd: exec.Command("node", script), changed: make(chan struct{})}
+	n.cmd.Dir = dir
+	n.cmd.Stdout, n.cmd.Stderr = n, n
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		n.cmd.Process.Kill() // also when it is stopped
+		n.cmd.Wait()
+		if t.Failed() {
+			t.Logf("node %s:\n%s", script, n.said.String())
+		}
+	})
+	line := n.await(t, "listening on ")
+	n.addr = strings.TrimPrefix(line, "listening on ")
+	return n
+}
+
+func (n *node) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.said.Write(p)
+	close(n.changed)
+	n.changed = make(chan struct{})
+	return len(p), nil
+}
+
+// lines returns what it has said so far, as far as it begins with prefix.
+func (n *node) lines(prefix string) (lines []string, changed chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for line := range strings.Lines(n.said.String()) {
+		if whole, ok := strings.CutSuffix(line, "\n"); ok && strings.HasPrefix(line, prefix) {
+			lines = append(lines, whole)
+		}
+	}
+	return lines, n.changed
+}
+
+// await returns the first line that begins with prefix, once there is one.
+func (n *node) await(t *testing.T, prefix string) string {
+	t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		lines, changed := n.lines(prefix)
+		if len(lines) > 0 {
+			return lines[0]
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("the server has not said %q", prefix)
+		}
+	}
+}
+
+// quick tries again soon, so that the tests end.
+var quick = retry.Policy{
+	Reconnect: retry.Schedule{Initial: 20 * time.Millisecond, Max: 20 * time.Millisecond},
+	Network:   retry.Schedule{Initial: 20 * time.Millisecond, Max: 100 * time.Millisecond},
+	Server:    retry.Schedule{Initial: 50 * time.Millisecond, Max: 100 * time.Millisecond},
+	Protocol:  retry.Schedule{Initial: 20 * time.Millisecond, Max: 20 * time.Millisecond},
+}
+
+// promptly shortens the wait that 1012 asks for.
+var promptly = []transport.CloseRule{
+	{From: 1012, Action: transport.ActionWait, MinWait: 150 * time.Millisecond, MaxWait: 200 * time.Millisecond},
+}
+
+// A diary notes why connections ended. The zero diary is empty.
+type diary struct {
+	mu      sync.Mutex
+	ends    []client.Disconnect
+	changed chan struct{} // closed when there is one more; nil while nobody waits
+}
+
+func (d *diary) options() *client.Options {
+	return &client.Options{Retry: quick, Trace: &client.Trace{Disconnected: func(e client.Disconnect) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ends = append(d.ends, e)
+		if d.changed != nil {
+			close(d.changed)
+			d.changed = nil
+		}
+	}}}
+}
+
+// await returns what is noted once there are n.
+func (d *diary) await(t *testing.T, n int) []client.Disconnect {
+	t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		d.mu.Lock()
+		ends := slices.Clone(d.ends)
+		if d.changed == nil {
+			d.changed = make(chan struct{})
+		}
+		changed := d.changed
+		d.mu.Unlock()
+		if len(ends) >= n {
+			return ends
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("%d connections have ended, want %d: %s", len(ends), n, d)
+		}
+	}
+}
+
+func (d *diary) all() []client.Disconnect {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.ends)
+}
+
+// String counts the ends of each kind, in the order in which they came first.
+func (d *diary) String() string {
+	var kinds []string
+	count := make(map[string]int)
+	for _, e := range d.all() {
+		kind := endName(e.Err)
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
+	}
+	for i, kind := range kinds {
+		kinds[i] = fmt.Sprintf("%d× %s", count[kind], kind)
+	}
+	return strings.Join(kinds, ", ")
+}
+
+func endName(err error) string {
+	var closed *transport.CloseError
+	var status *transport.StatusError
+	var timeout *transport.TimeoutError
+	switch {
+	case errors.As(err, &closed):
+		return fmt.Sprint(closed.Code)
+	case errors.As(err, &status):
+		return fmt.Sprintf("HTTP %d", status.Code)
+	case errors.As(err, &timeout):
+		return "no " + timeout.Op
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	}
+	return err.Error()
+}
+
+// subscribeWire bounds the subscription in time, and closes it at the end of the test.
+func subscribeWire(t *testing.T, feed *transport.WebSocket, opts *client.Options) *client.Subscription {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	sub, err := client.Subscribe(ctx, feed, opts)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sub.Close()
+		cancel()
+	})
+	return sub
+}
+
+// feed is that of feed.js, whose scene is played to connections counted under name.
+func (n *node) feed(name, query string) *transport.WebSocket {
+	return &transport.WebSocket{
+		URL:     "ws://" + n.addr + "/?name=" + name + "&" + query,
+		Resume:  transport.ResumeQuery("since"),
+		Control: numbered,
+		Closes:  promptly,
+	}
+}
+
+// A wireMessage is a message of feed.js.
+type wireMessage struct {
+	Seq    int
+	Sha256 string
+	Pad    string
+}
+
+func numbered(_ *transport.Socket, m *transport.Message) error {
+	var v wireMessage
+	if err := json.Unmarshal(m.Data, &v); err != nil {
+		return err
+	}
+	if v.Pad != "" && fmt.Sprintf("%x", sha256.Sum256([]byte(v.Pad))) != v.Sha256 {
+		return errors.New("a message is damaged")
+	}
+	m.ID = strconv.Itoa(v.Seq)
+	return nil
+}
+
+// count reads the messages from..to and wants every one of them once, without a gap.
+func count(t *testing.T, sub *client.Subscription, from, to int) {
+	t.Helper()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			t.Fatalf("before message %d: %v", from, err)
+		}
+		if ev.ID != strconv.Itoa(from) || ev.Gap != nil {
+			t.Fatalf("message %s with gap %v, want %d without one", ev.ID, ev.Gap, from)
+		}
+		if from++; from > to {
+			ev.Ack()
+			return
+		}
+	}
+}
+
+// The ends of feed.js in their order, as the client is to see them.
+var wireEnds = []string{"1006", "1000", "1006", "1001", "1006", "1012", "4000", "1005", "4999", "1011"}
+
+// TestWireEnds loses the connection in each way that ws knows, twice.
+func TestWireEnds(t *testing.T) {
+	n := startNode(t, "feed.js")
+	for _, name := range []string{"plain", "deflate"} {
+		t.Run(name, func(t *testing.T) {
+			feed := n.feed(name, "scene=ends&"+name)
+			feed.Compression = name == "deflate"
+			var d diary
+			total := 20*len(wireEnds) + 1
+			count(t, subscribeWire(t, feed, d.options()), 1, total)
+			var got []string
+			for i, end := range d.all()[:2*len(wireEnds)] {
+				got = append(got, endName(end.Err))
+				if inside := i%10 == 2 || i%10 == 4; errors.Is(end.Err, io.ErrUnexpectedEOF) != inside {
+					t.Errorf("end %d: %v; inside a message: %t", i, end.Err, inside)
+				}
+				if asked := endName(end.Err) == "1012"; asked != (end.Delay >= 150*time.Millisecond) {
+					t.Errorf("end %d, %v: comes back after %v", i, end.Err, end.Delay)
+				}
+			}
+			if !slices.Equal(got, slices.Concat(wireEnds, wireEnds)) {
+				t.Errorf("the connections ended with %v", got)
+			}
+			t.Logf("%d messages over connections that ended with %s", total, &d)
+		})
+	}
+}
+
+// TestWireSizes reads what is large, fragmented with pings between, binary and compressed.
+func TestWireSizes(t *testing.T) {
+	n := startNode(t, "feed.js")
+	for _, name := range []string{"plain", "deflate"} {
+		t.Run(name, func(t *testing.T) {
+			feed := n.feed(name, "scene=sizes&"+name)
+			feed.Compression = name == "deflate"
+			var d diary
+			sub := subscribeWire(t, feed, d.options())
+			count(t, sub, 1, 8)
+			opened := n.await(t, "opened "+name)
+			if len(d.all()) > 0 || strings.Contains(opened, "permessage-deflate") != feed.Compression {
+				t.Errorf("%s, then %s", opened, &d)
+			}
+			t.Logf("8 messages, the largest of %d bytes, on one connection", 5<<20)
+		})
+	}
+	t.Run("too large", func(t *testing.T) {
+		feed := n.feed("limited", "scene=sizes")
+		feed.MaxMessage = 1 << 20
+		sub := subscribeWire(t, feed, &client.Options{Retry: quick})
+		count(t, sub, 1, 1)
+		_, err := sub.Next(t.Context())
+		var large *transport.MessageError
+		if !errors.As(err, &large) || large.Limit != 1<<20 {
+			t.Errorf("a message above the limit: %v", err)
+		}
+		t.Logf("%v; the server says %q", err, n.await(t, "closed limited 1 1009"))
+	})
+}
+
+// TestWirePings answers the pings of a server, and pings one that is quiet.
+func TestWirePings(t *testing.T) {
+	n := startNode(t, "feed.js")
+	t.Run("of the server", func(t *testing.T) {
+		feed := n.feed("answers", "scene=pings")
+		feed.PingInterval = 400 * time.Millisecond
+		var d diary
+		count(t, subscribeWire(t, feed, d.options()), 1, 2)
+		stray, _ := n.lines("stray")
+		own, _ := n.lines("ping answers")
+		if len(stray) > 0 || len(own) > 0 || len(d.all()) > 0 {
+			t.Errorf("%q, %q, %s", stray, own, &d)
+		}
+		t.Log("40 pings, each answered with its payload; none sent")
+	})
+	t.Run("of the client", func(t *testing.T) {
+		feed := n.feed("asks", "scene=quiet")
+		feed.PingInterval, feed.PongTimeout = 100*time.Millisecond, 5*time.Second
+		var d diary
+		count(t, subscribeWire(t, feed, d.options()), 1, 2)
+		if len(d.all()) > 0 {
+			t.Errorf("the connection ended: %s", &d)
+		}
+		t.Log("5 pings kept a quiet connection")
+	})
+	t.Run("without pongs", func(t *testing.T) {
+		feed := n.feed("deaf", "scene=quiet&deaf")
+		feed.PingInterval, feed.PongTimeout = 100*time.Millisecond, 100*time.Millisecond
+		var d diary
+		count(t, subscribeWire(t, feed, d.options()), 1, 3) // one on each connection
+		var pong *transport.TimeoutError
+		for _, end := range d.all() {
+			if !errors.As(end.Err, &pong) || pong.Op != "pong" || pong.After != 200*time.Millisecond {
+				t.Errorf("the connection ended with %v", end.Err)
+			}
+		}
+		pings, _ := n.lines("ping deaf 1")
+		if len(pings) != 2 {
+			t.Errorf("%d pings before the connection was given up", len(pings))
+		}
+		t.Logf("gave up %s", &d)
+	})
+}
+
+// TestWireStrict meets a server that cuts off who answers no pings, with a consumer that
+// takes nothing for longer than that.
+func TestWireStrict(t *testing.T) {
+	n := startNode(t, "feed.js")
+	for name, patience := range map[string]time.Duration{"kept": -1, "parked": 50 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			feed := n.feed(name, "scene=strict")
+			feed.Patience, feed.CloseCode = patience, 4000
+			var d diary
+			opts := d.options()
+			opts.Buffer = 5
+			sub := subscribeWire(t, feed, opts)
+			end := n.await(t, "closed "+name+" 1 ")
+			if want := map[string]string{"kept": "1006", "parked": "4000"}[name]; !strings.HasSuffix(end, want) {
+				t.Errorf("%s, want %s", end, want)
+			}
+			count(t, sub, 1, 5000)
+			t.Logf("%s while nobody read; 5000 messages; ends: %s", end, &d)
+		})
+	}
+}
+
+// TestWireStopped stops the process of the server, which leaves its connections open and
+// still lets the kernel accept new ones, and lets it go on.
+func TestWireStopped(t *testing.T) {
+	n := startNode(t, "feed.js")
+	feed := n.feed("half-open", "scene=steady")
+	feed.PingInterval, feed.PongTimeout, feed.HandshakeTimeout = 200*time.Millisecond, 150*time.Millisecond, 300*time.Millisecond
+	var d diary
+	sub := subscribeWire(t, feed, d.options())
+	for round := range 3 {
+		count(t, sub, 100*round+1, 100*round+100)
+		before := len(d.all())
+		n.cmd.Process.Signal(syscall.SIGSTOP)
+		start := time.Now()
+		d.await(t, before+1)
+		gaveUp := time.Since(start).Round(time.Millisecond)
+		ends := d.await(t, before+2)[before:]
+		n.cmd.Process.Signal(syscall.SIGCONT)
+		if endName(ends[0].Err) != "no pong" || endName(ends[1].Err) != "no header" {
+			t.Errorf("%v, then %v", ends[0].Err, ends[1].Err)
+		}
+		t.Logf("gave up %v after the stop, and then a handshake", gaveUp)
+	}
+	count(t, sub, 301, 400)
+	t.Logf("400 messages; ends: %s", &d)
+}
