@@ -108,10 +108,18 @@ func (f *follower) trace() *client.Trace {
 		Connected: func(client.Attempt) { f.out.Print("connected and subscribed") },
 		Disconnected: func(d client.Disconnect) {
 			if !d.Final {
-				f.out.Printf("%v; again in %v", d.Err, d.Delay.Round(time.Millisecond))
+				f.out.Printf("lost: %s; again in %v", why(d.Err), d.Delay.Round(time.Millisecond))
 			}
 		},
 	}
+}
+
+func why(err error) string {
+	var silent *transport.TimeoutError
+	if errors.As(err, &silent) {
+		return "no " + silent.Op
+	}
+	return err.Error()
 }
 
 // A follower keeps a copy of the books.

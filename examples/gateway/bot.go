@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -121,13 +122,26 @@ func (d *diary) trace() *client.Trace {
 			d.out.Printf("connected: %s", how)
 		},
 		Disconnected: func(e client.Disconnect) {
-			switch {
-			case e.Final:
-			case e.Err == io.EOF:
-				d.out.Printf("%d messages, then the gateway asks for another connection", e.Events)
-			default:
-				d.out.Printf("%d messages, then: %v", e.Events, e.Err)
+			if !e.Final {
+				d.out.Printf("%d messages, then %s", e.Events, reason(e.Err))
 			}
 		},
 	}
+}
+
+// reason says in a few words why a connection has ended.
+func reason(err error) string {
+	var closed *transport.CloseError
+	var silent *transport.TimeoutError
+	switch {
+	case err == io.EOF:
+		return "the gateway asks for another connection"
+	case errors.As(err, &silent):
+		return "no answer to a " + silent.Op
+	case errors.As(err, &closed):
+		return fmt.Sprintf("it is closed with code %d", closed.Code)
+	case errors.Is(err, invalidSession{}):
+		return "the gateway has forgotten the session"
+	}
+	return err.Error()
 }

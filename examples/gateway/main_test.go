@@ -39,11 +39,11 @@ func TestStory(t *testing.T) {
 connected: a new session
 10 messages, then the gateway asks for another connection
 connected: the session is resumed
-12 messages, then: transport: a heartbeat was not answered within 100ms
+12 messages, then no answer to a heartbeat
 connected: the session is resumed
-17 messages, then: transport: http://feed.test: the connection ended without a close frame: EOF
+17 messages, then it is closed with code 1006
 connected: the session is resumed
-7 messages, then: transport: control: the gateway has forgotten the session
+7 messages, then the gateway has forgotten the session
 connected: a new session
 gap before message 51: token rejected
 "restart yourself": the bot stops
