@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+const subprotocol = "graphql-transport-ws"
+
+// An envelope is a message of the subprotocol
+// (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md).
+type envelope struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// encode makes a message. What it is called with can be marshalled.
+func encode(id, kind string, payload any) []byte {
+	e := envelope{ID: id, Type: kind}
+	if payload != nil {
+		e.Payload, _ = json.Marshal(payload)
+	}
+	text, _ := json.Marshal(e)
+	return text
+}
+
+// An operation is one subscription of GraphQL, on a connection of its own.
+type operation struct {
+	url    string
+	client *http.Client
+	query  string
+	secret func(fresh bool) string
+}
+
+const operationID = "1"
+
+// typeErrors is the Type of an event that is not the data of a result but the whole of it,
+// because it has errors in it.
+const typeErrors = "errors"
+
+func (o *operation) feed() *transport.WebSocket {
+	return &transport.WebSocket{
+		URL:          o.url,
+		Client:       o.client,
+		Subprotocols: []string{subprotocol},
+		Hello:        o.hello,
+		Control:      control,
+		Closes:       transport.GraphQLCloses(),
+	}
+}
+
+// hello asks for the results behind token. There is no answer to subscribe but the results.
+func (o *operation) hello(ctx context.Context, s *transport.Socket, token string) error {
+	secret := o.secret(transport.Refresh(ctx))
+	if err := s.Send(ctx, encode("", "connection_init", map[string]string{"secret": secret})); err != nil {
+		return err
+	}
+	if err := awaitAck(ctx, s); err != nil {
+		return err
+	}
+	variables := make(map[string]string)
+	if token != "" {
+		variables["after"] = token
+	}
+	return s.Send(ctx, encode(operationID, "subscribe", map[string]any{"query": o.query, "variables": variables}))
+}
+
+func awaitAck(ctx context.Context, s *transport.Socket) error {
+	for {
+		m, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		e, err := decode.JSON[envelope](m.Data)
+		if err != nil {
+			return err
+		}
+		switch e.Type {
+		case "connection_ack":
+			return nil
+		case "ping":
+			if err := pong(ctx, s, e); err != nil {
+				return err
+			}
+		case "pong":
+		default:
+			return fmt.Errorf("%q instead of an answer to connection_init", e.Type)
+		}
+	}
+}
+
+func pong(ctx context.Context, s *transport.Socket, ping envelope) error {
+	ping.Type = "pong"
+	text, err := json.Marshal(ping)
+	if err != nil {
+		return err
+	}
+	return s.Send(ctx, text)
+}
+
+// control makes an event of a result, and answers what is none.
+func control(s *transport.Socket, m *transport.Message) error {
+	e, err := decode.JSON[envelope](m.Data)
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.Type == "ping":
+		m.Kind = decode.Keepalive
+		return pong(context.Background(), s, e)
+	case e.ID != operationID: // of none, or one that is over
+		m.Kind = decode.Keepalive
+		return nil
+	}
+	switch e.Type {
+	case "next":
+		return cut(e.Payload, m)
+	case "complete":
+		return transport.ErrEnd
+	case "error":
+		return newOperationError(e.Payload)
+	}
+	m.Kind = decode.Keepalive
+	return nil
+}
+
+// cut makes m the event of a result.
+func cut(payload []byte, m *transport.Message) error {
+	r, err := decode.JSON[struct{ Data, Errors json.RawMessage }](payload)
+	if err != nil {
+		return err
+	}
+	m.Data = r.Data
+	if len(r.Errors) > 0 {
+		m.Type, m.Data = typeErrors, payload
+	}
+	return nil
+}
+
+// An operationError is a subscription that the server does not execute, or no longer.
+type operationError struct{ messages []string }
+
+func newOperationError(payload []byte) error {
+	all, err := decode.JSON[[]struct{ Message string }](payload)
+	if err != nil {
+		return err
+	}
+	e := new(operationError)
+	for _, one := range all {
+		e.messages = append(e.messages, one.Message)
+	}
+	return e
+}
+
+func (e *operationError) Error() string { return "refused: " + strings.Join(e.messages, "; ") }
+
+// Retryable returns false: the same query has the same answer.
+func (e *operationError) Retryable() bool { return false }
