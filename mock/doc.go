@@ -43,6 +43,23 @@
 // [Seen] collects what the consumer was given, and [Feed.Verify] says what of it is
 // missing, repeated, out of order or made up, in a report that shows the places.
 //
+// # Exploration
+//
+// [Explore] plays random schedules of faults against a scenario, and reports the first one
+// with which it fails, brought down to the faults that it needs:
+//
+//	func TestMyConsumerLosesNothing(t *testing.T) {
+//		bubble := func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
+//		mock.Explore(t, mock.Exploration{Bubble: bubble}, func(trial *mock.Trial) {
+//			for ctx := range trial.Lives() { // each is a process; the schedule kills some
+//				if done := myConsumer(ctx, trial.Feed, trial.Store, trial.Seen); done {
+//					break
+//				}
+//			}
+//			trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+//		})
+//	}
+//
 // # Stores
 //
 // A [Store] keeps checkpoints in memory. A [Fault] makes its calls fail, take long, read

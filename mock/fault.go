@@ -34,6 +34,8 @@ type Fault struct {
 	// Default false.
 	Stale bool
 
+	harmless bool // the call goes on as if there were no fault
+
 	mu      sync.Mutex
 	hits    int
 	removed bool
@@ -88,6 +90,9 @@ func (f *Fault) meet() bool {
 // befall is what happens to a call that meets the fault: it takes its time and fails. A
 // nil Fault does nothing.
 func (f *Fault) befall(ctx context.Context) error {
+	if f != nil && f.harmless {
+		f = nil
+	}
 	if f != nil && f.Delay > 0 {
 		pause(ctx, nil, time.Now().Add(f.Delay))
 	}

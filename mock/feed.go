@@ -37,9 +37,14 @@ type Feed struct {
 	tape     []Step         // what was, pauses and refusals aside
 	places   map[string]int // where on the tape a token resumes
 	resting  time.Time      // a Pause: the script goes on then
+	down     time.Time      // attempts are refused until then
 	complete bool
 	attempts []Attempt
 	changed  signal
+
+	// Of a Trial, nil elsewhere. Note is called with the mutex held, meet without.
+	note func(format string, args ...any)
+	meet func()
 }
 
 // An Attempt is one try to connect, and what became of it.
@@ -141,6 +146,7 @@ func (f *Feed) play(now time.Time) bool {
 		if s.act == pauses {
 			f.resting = now.Add(s.rest)
 			f.changed.fire()
+			f.tell("feed: silence for %v", s.rest)
 			continue
 		}
 		f.record(s)
@@ -149,12 +155,32 @@ func (f *Feed) play(now time.Time) bool {
 	return false
 }
 
+// pass plays the next n events at once, with the silences before them, for those who
+// come later.
+func (f *Feed) pass(n int) {
+	for n > 0 && len(f.script) > 0 && (f.script[0].isEvent() || f.script[0].act == pauses) {
+		s := f.script[0]
+		f.script = f.script[1:]
+		if s.isEvent() {
+			f.record(s)
+			n--
+		}
+	}
+}
+
 // record puts a step on the tape, for every open connection to come upon.
 func (f *Feed) record(s Step) {
 	f.tape = append(f.tape, s)
 	f.complete = f.complete || s.act == completes
+	f.tell("feed: %s", s.text())
 	f.mark(s.frame.ID)
 	f.changed.fire()
+}
+
+func (f *Feed) tell(format string, args ...any) {
+	if f.note != nil {
+		f.note(format, args...)
+	}
 }
 
 // mark lets token resume from the end of the tape, unless it is known already.

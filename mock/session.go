@@ -13,18 +13,23 @@ import (
 // feed's mutex.
 type session struct {
 	feed   *Feed
-	n      int // of its attempt
-	pos    int // on the tape
-	joined int // what lies before it on the tape is repeated: events only
+	n      int  // of its attempt
+	pos    int  // on the tape
+	joined int  // what lies before it on the tape is repeated: events only
+	placed bool // the consumer has a token to come back with
 }
 
 // open judges an attempt: it begins a session or returns the step that turns it away.
 func (f *Feed) open(token string, header http.Header) (*session, *Step) {
+	if f.meet != nil {
+		f.meet()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.attempts = append(f.attempts, Attempt{Token: token, Header: header, At: time.Now()})
 	f.changed.fire()
 	s := &session{feed: f, n: len(f.attempts) - 1}
+	f.tell("attempt %d, token %q", s.n+1, token)
 	if away := f.admit(s, token); away != nil {
 		s.end(away.failure(token))
 		return nil, away
@@ -34,18 +39,30 @@ func (f *Feed) open(token string, header http.Header) (*session, *Step) {
 
 // admit puts the session in its place on the tape, or returns why it has none.
 func (f *Feed) admit(s *session, token string) *Step {
-	if len(f.script) > 0 && !f.complete && !time.Now().Before(f.resting) {
+	now := time.Now()
+	if now.Before(f.down) {
+		refused := Refuse()
+		return &refused
+	}
+	if len(f.script) > 0 && !f.complete && !now.Before(f.resting) {
 		switch next := f.script[0]; {
 		case next.turnsAway():
 			f.script = f.script[1:]
 			f.changed.fire()
+			if next.resuming && token == "" {
+				break
+			}
+			if token != "" {
+				f.pass(next.away)
+			}
+			f.down = now.Add(next.rest)
 			return &next
 		case next.act == completes:
 			f.script = f.script[1:]
 			f.record(next)
 		}
 	}
-	s.joined = len(f.tape)
+	s.joined, s.placed = len(f.tape), token != ""
 	s.pos = s.joined
 	if token != "" {
 		place, known := f.places[token]
@@ -120,7 +137,12 @@ func (s *session) take(now time.Time) (Step, bool) {
 		}
 	}
 	s.pos++
-	return f.tape[s.pos-1], true
+	step := f.tape[s.pos-1]
+	if s.placed = s.placed || step.frame.ID != ""; s.placed {
+		f.pass(step.away)
+		f.tape[s.pos-1].away = 0
+	}
+	return step, true
 }
 
 // ready tells whether the next step is there and brings a frame.
@@ -135,7 +157,7 @@ func (s *session) ready(now time.Time) bool {
 
 // skip passes over what is not repeated.
 func (s *session) skip() {
-	for s.pos < s.joined && !s.feed.tape[s.pos].isEvent() {
+	for s.pos < s.joined && (s.feed.tape[s.pos].again || !s.feed.tape[s.pos].isEvent()) {
 		s.pos++
 	}
 }
@@ -144,6 +166,10 @@ func (s *session) skip() {
 func (s *session) end(err error) {
 	if a := &s.feed.attempts[s.n]; a.Ended.IsZero() {
 		a.Ended, a.Err = time.Now(), err
+		if err == nil {
+			err = errClosed
+		}
+		s.feed.tell("attempt %d is over: %v", s.n+1, err)
 		s.feed.changed.fire()
 	}
 }

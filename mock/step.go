@@ -2,6 +2,7 @@ package mock
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -15,11 +16,16 @@ type Step struct {
 	act    act
 	frame  decode.Frame  // sends
 	raw    []byte        // garbles
-	rest   time.Duration // pauses
+	rest   time.Duration // pauses; refuses (every attempt for so long)
 	code   int           // refuses with a status
 	header http.Header   // of that refusal
 
 	gap *transport.Gap // before the frame, for who has no wire
+
+	// Of the faults of an Exploration.
+	away     int  // that many events are played while nobody is connected
+	resuming bool // an attempt without a token is not refused
+	again    bool // the event is repeated, and not once more for those who come later
 }
 
 // act says what a Step does.
@@ -40,6 +46,19 @@ const (
 var actNames = [...]string{"event", "malformed", "pause", "drop", "stall", "end", "complete", "refuse", "status"}
 
 func (a act) String() string { return actNames[a] }
+
+// text is for people to read.
+func (s Step) text() string {
+	switch {
+	case s.isEvent():
+		return "event " + label(s.frame.ID, s.frame.Data)
+	case s.act == sends && s.frame.Kind == decode.Position:
+		return fmt.Sprintf("position %q", s.frame.ID)
+	case s.act == sends:
+		return "keepalive"
+	}
+	return s.act.String()
+}
 
 // isEvent tells whether the step brings an event, which is what the log keeps.
 func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.Data }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -21,6 +22,8 @@ type Store struct {
 	saves  int
 	onLoad []*Fault
 	onSave []*Fault
+
+	note func(format string, args ...any) // of a Trial, nil elsewhere
 }
 
 // A cell is all that was ever stored under one key.
@@ -54,6 +57,7 @@ func (s *Store) OnSave(f *Fault) {
 
 // Load returns a copy of the record and its version; nil, "" if there is none.
 func (s *Store) Load(ctx context.Context, key string) (data []byte, version string, err error) {
+	defer func() { s.tell("load", version, err) }()
 	fault := s.meet(&s.onLoad)
 	if err := fault.befall(ctx); err != nil {
 		return nil, "", err
@@ -71,6 +75,7 @@ func (s *Store) Load(ctx context.Context, key string) (data []byte, version stri
 // Save replaces the record if prev is its version ("" when there is none), and returns
 // the new version. If it is not, errors.Is(err, client.ErrConflict) holds.
 func (s *Store) Save(ctx context.Context, key string, data []byte, prev string) (version string, err error) {
+	defer func() { s.tell("save", version, err) }()
 	s.mu.Lock()
 	s.saves++
 	s.mu.Unlock()
@@ -84,6 +89,36 @@ func (s *Store) Save(ctx context.Context, key string, data []byte, prev string) 
 		return "", err
 	}
 	return s.swap(key, data, prev)
+}
+
+func (s *Store) tell(call, version string, err error) {
+	switch {
+	case s.note == nil:
+	case err != nil:
+		s.note("store: %s fails: %v", call, err)
+	default:
+		s.note("store: %s, version %q", call, version)
+	}
+}
+
+// used tells whether there was ever a record that says something.
+func (s *Store) used() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.cells {
+		if slices.ContainsFunc(c.past, func(r record) bool { return len(r.data) > 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
+// cutOff sets a fault that calls meet before all others.
+func (s *Store) cutOff(f *Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onLoad = append([]*Fault{f}, s.onLoad...)
+	s.onSave = append([]*Fault{f}, s.onSave...)
 }
 
 func (s *Store) swap(key string, data []byte, prev string) (string, error) {

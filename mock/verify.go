@@ -26,16 +26,17 @@ const (
 	AtLeastOnce Promise = 1 << iota
 	// AtMostOnce: no event was given twice.
 	AtMostOnce
-	// InOrder: no event came for the first time behind a later one. Repeating earlier
-	// events is allowed.
+	// InOrder: no event came for the first time behind a later one, unless a Gap had told
+	// of it. Repeating earlier events is allowed.
 	InOrder
 )
 
 // Seen collects what a consumer was given, in the order in which it was. The zero value
 // is ready for use, from any goroutine.
 type Seen struct {
-	mu  sync.Mutex
-	all []sighting
+	mu   sync.Mutex
+	all  []sighting
+	note func(format string, args ...any) // of a Trial, nil elsewhere
 }
 
 type sighting struct {
@@ -53,6 +54,13 @@ func (s *Seen) Add(id string, data []byte, gap *transport.Gap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, sighting{id, bytes.Clone(data), gap != nil})
+	if s.note == nil {
+		return
+	}
+	s.note("seen: %s", label(id, data))
+	if gap != nil {
+		s.note("seen: the gap before it (%s)", gap.Reason)
+	}
 }
 
 // Verify compares what a consumer has seen with what the feed has sent, which is its
@@ -97,7 +105,7 @@ type sent struct {
 	after  []extra  // what was seen just behind it and should not
 
 	seen   int
-	told   bool // it is missing, and a Gap says so
+	told   bool // a Gap says that it is missing
 	mark   byte
 	remark string
 }
@@ -193,7 +201,7 @@ func (c *comparison) see(s sighting, p Promise) {
 	case e.seen > 1 && p&AtMostOnce != 0:
 		c.again++
 		c.extra(label(e.frame.ID, e.frame.Data), "again")
-	case e.seen == 1 && i < c.latest && p&InOrder != 0:
+	case e.seen == 1 && i < c.latest && !e.told && p&InOrder != 0:
 		c.late++
 		c.extra(label(e.frame.ID, e.frame.Data), "out of order")
 	}

@@ -76,9 +76,9 @@ func remark(event, remark string) string {
 
 // label names an event by its id and the beginning of its data.
 func label(id string, data []byte) string {
-	text := fmt.Sprintf("%q", data)
+	text := fmt.Sprintf("%#q", data)
 	if runes := []rune(string(data)); len(runes) > labelWidth {
-		text = fmt.Sprintf("%q...", string(runes[:labelWidth]))
+		text = fmt.Sprintf("%#q...", string(runes[:labelWidth]))
 	}
 	if id == "" {
 		return text

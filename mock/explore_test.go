@@ -1,0 +1,454 @@
+package mock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// in is the Bubble of an Exploration.
+func in(t *testing.T) func(func()) {
+	return func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
+}
+
+// A worker is a consumer as somebody might write it by hand: it saves the id of each
+// event behind it. Each of its bugs can be switched on.
+type worker struct {
+	bug    string
+	trial  *mock.Trial
+	token  string
+	opened int
+}
+
+func (w *worker) live(ctx context.Context) (done bool) {
+	data, version, err := w.trial.Store.Load(ctx, "position")
+	if err != nil {
+		return false
+	}
+	w.token = string(data)
+	if w.save(ctx, w.token, &version) != nil {
+		return false // what was loaded is out of date
+	}
+	for ctx.Err() == nil {
+		switch err := w.connect(ctx, &version); {
+		case errors.Is(err, transport.ErrEnd):
+			return true
+		case errors.Is(err, errSave):
+			return false // the next process reads it back
+		case w.bug == "forgets its token after a 503" && status(err) == 503:
+			w.token = ""
+		case w.bug == "gives up after a refusal" && errors.As(err, new(interface{ Temporary() bool })):
+			return true
+		case w.bug == "waits for ever after a 503" && status(err) == 503:
+			<-make(chan int)
+		case w.bug == "leaves a goroutine after a 503" && status(err) == 503:
+			go func() { <-make(chan int) }()
+		case w.bug == "panics at a 503" && status(err) == 503:
+			panic("no such status")
+		}
+		if w.bug != "never waits" {
+			wait(ctx, time.Second)
+		}
+	}
+	return false
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func status(err error) int {
+	var s *transport.StatusError
+	if errors.As(err, &s) {
+		return s.Code
+	}
+	return 0
+}
+
+var errSave = errors.New("not saved")
+
+func (w *worker) connect(ctx context.Context, version *string) error {
+	c, err := w.trial.Feed.Open(ctx, w.token)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	w.opened++
+	for {
+		m, err := c.Read()
+		if err != nil {
+			return err
+		}
+		if m.Kind != decode.Data {
+			continue
+		}
+		if w.bug == "saves before it works" {
+			if err := w.save(ctx, m.ID, version); err != nil {
+				return err
+			}
+			wait(ctx, 100*time.Millisecond)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if w.bug == "loses the first event of its third connection" && w.opened == 3 {
+			w.opened++
+			w.token = m.ID
+			continue
+		}
+		w.trial.Seen.Add(m.ID, m.Data, m.Gap)
+		w.token = m.ID
+		if err := w.save(ctx, m.ID, version); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) save(ctx context.Context, token string, version *string) (err error) {
+	if *version, err = w.trial.Store.Save(ctx, "position", []byte(token), *version); err != nil {
+		return errSave
+	}
+	return nil
+}
+
+// work is the scenario of a worker.
+func work(bug string) func(*mock.Trial) {
+	return func(trial *mock.Trial) {
+		w := worker{bug: bug, trial: trial}
+		for ctx := range trial.Lives() {
+			if w.live(ctx) {
+				break
+			}
+		}
+		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+	}
+}
+
+func TestExploreFindsNothingInASoundConsumer(t *testing.T) {
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 300}, work(""))
+}
+
+// The client keeps its promises in whatever Explore comes up with.
+func TestExploreClient(t *testing.T) {
+	for _, lossy := range []bool{false, true} {
+		mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 300, Lossy: lossy, Faults: 20}, subscribe(func(feed *mock.Feed) (transport.Transport, func()) {
+			return feed, func() {}
+		}))
+	}
+}
+
+// On a wire, connections may fall silent as well.
+func TestExploreClientOnAWire(t *testing.T) {
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 60, Stalls: true}, subscribe(func(feed *mock.Feed) (transport.Transport, func()) {
+		srv := mock.NewServer(feed.SSE())
+		return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }
+	}))
+}
+
+func subscribe(wire func(*mock.Feed) (transport.Transport, func())) func(*mock.Trial) {
+	return func(trial *mock.Trial) {
+		tr, stop := wire(trial.Feed)
+		defer stop()
+		for ctx := range trial.Lives() {
+			sub, err := client.Subscribe(ctx, tr, &client.Options{Name: "n", Store: trial.Store})
+			if err != nil {
+				continue
+			}
+			done := true
+			for ev, err := range sub.Events() {
+				var gap *client.Gap
+				switch {
+				case err == nil:
+					trial.Seen.Add(ev.ID, ev.Data, ev.Gap)
+				case errors.As(err, &gap):
+					trial.Seen.Add("", nil, gap)
+				default:
+					done = false
+				}
+			}
+			sub.Close()
+			if done {
+				break
+			}
+		}
+		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+	}
+}
+
+var again = regexp.MustCompile(`\nto repeat it: Seed: (\d+), Runs: 1, Only: \[\]int\{([\d, ]*)\}\n$`)
+
+// repeat is the Exploration that a report names.
+func repeat(t *testing.T, report string) mock.Exploration {
+	t.Helper()
+	m := again.FindStringSubmatch(report)
+	if m == nil {
+		t.Fatalf("the report does not say how to repeat it:\n%s", report)
+	}
+	seed, _ := strconv.ParseUint(m[1], 10, 64)
+	e := mock.Exploration{Bubble: in(t), Seed: seed, Runs: 1, Only: []int{}}
+	for n := range strings.SplitSeq(m[2], ", ") {
+		if n, err := strconv.Atoi(n); err == nil {
+			e.Only = append(e.Only, n)
+		}
+	}
+	return e
+}
+
+// Each bug is found, repeated, and brought down to the faults that it needs.
+func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
+	for _, tt := range []struct {
+		bug  string
+		most int    // faults that are enough
+		want string // in the report
+	}{
+		{"forgets its token after a 503", 2, "missing"},
+		{"saves before it works", 3, "missing"},
+		{"loses the first event of its third connection", 2, "1 missing"},
+		{"gives up after a refusal", 1, "events were still to come"},
+		{"panics at a 503", 1, "panic: no such status"},
+		{"never waits", 1, "100 attempts to connect without any delay"},
+	} {
+		var found reports
+		mock.Explore(&found, mock.Exploration{Bubble: in(t), Runs: 1000}, work(tt.bug))
+		if len(found) != 1 || !strings.Contains(found[0], tt.want) {
+			t.Errorf("%s: %d reports\n%s", tt.bug, len(found), strings.Join(found, "\n"))
+			continue
+		}
+		if strings.Count(found[0], "\n") > 110 || tt.most > 1 && !strings.Contains(found[0], "lines on which all is well") {
+			t.Errorf("%s: the report is long:\n%s", tt.bug, found[0])
+		}
+		e := repeat(t, found[0])
+		if len(e.Only) == 0 || len(e.Only) > tt.most {
+			t.Errorf("%s: %d faults are left, want %d at most", tt.bug, len(e.Only), tt.most)
+		}
+		if !strings.Contains(found[0], "repeated, it failed 5 times of 5") {
+			t.Errorf("%s: it does not repeat", tt.bug)
+		}
+		var second reports
+		mock.Explore(&second, e, work(tt.bug))
+		if len(second) != 1 || !strings.Contains(second[0], tt.want) {
+			t.Errorf("%s, repeated: %q", tt.bug, second)
+		}
+		for i := range e.Only {
+			less := e
+			less.Only = append(append([]int{}, e.Only[:i]...), e.Only[i+1:]...)
+			var none reports
+			if mock.Explore(&none, less, work(tt.bug)); none != nil {
+				t.Errorf("%s: it fails without fault %d as well", tt.bug, e.Only[i])
+			}
+		}
+	}
+}
+
+// Who waits for ever is found, too. It is left behind for good, and so this happens in a
+// process of its own.
+func TestExploreFindsWhatNeverEnds(t *testing.T) {
+	const env = "MOCK_EXPLORE_BUG"
+	if bug := os.Getenv(env); bug != "" {
+		mock.Explore(t, mock.Exploration{Bubble: in(t)}, work(bug))
+		return
+	}
+	for bug, want := range map[string]string{
+		"waits for ever after a 503":     "deadlock: all goroutines in bubble are blocked",
+		"leaves a goroutine after a 503": "deadlock: main bubble goroutine has exited but blocked goroutines remain",
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
+		cmd.Env = append(os.Environ(), env+"="+bug)
+		out, _ := cmd.CombinedOutput()
+		if !strings.Contains(string(out), want) || !strings.Contains(string(out), "to repeat it: Seed: ") {
+			t.Errorf("%s: %.3000s", bug, out)
+		}
+	}
+}
+
+// The same seed is the same schedule, and the report the same text.
+func TestExploreIsRepeatable(t *testing.T) {
+	var first, second reports
+	for _, r := range []*reports{&first, &second} {
+		mock.Explore(r, mock.Exploration{Bubble: in(t), Seed: 7, Runs: 1000}, work("forgets its token after a 503"))
+	}
+	if len(first) != 1 || len(second) != 1 || first[0] != second[0] {
+		t.Errorf("first:\n%s\nsecond:\n%s", first, second)
+	}
+}
+
+// Without a token a consumer loses what happens while it is not connected.
+func TestExploreFindsWhoDoesNotResume(t *testing.T) {
+	var found reports
+	mock.Explore(&found, mock.Exploration{Bubble: in(t)}, func(trial *mock.Trial) {
+		for trial.Context().Err() == nil {
+			c, err := trial.Feed.Open(trial.Context(), "")
+			for err == nil {
+				var m transport.Message
+				if m, err = c.Read(); err == nil && m.Kind == decode.Data {
+					trial.Seen.Add(m.ID, m.Data, m.Gap)
+				}
+			}
+			if err == transport.ErrEnd {
+				break
+			}
+			wait(trial.Context(), time.Second)
+		}
+		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce)
+	})
+	if len(found) != 1 || !strings.Contains(found[0], "missing") || !strings.Contains(found[0], "1 of ") {
+		t.Errorf("%q", found)
+	}
+}
+
+// The calls of the store that a schedule names are those that fail.
+func TestExploreStoreFaults(t *testing.T) {
+	for n := 1; n <= 8; n++ {
+		for _, call := range []string{"save", "load"} {
+			var found reports
+			mock.Explore(&found, mock.Exploration{Bubble: in(t), Runs: 3000, Script: []mock.Step{}}, func(trial *mock.Trial) {
+				version := ""
+				for i := 1; i <= 8; i++ {
+					_, _, loadErr := trial.Store.Load(trial.Context(), "n")
+					v, saveErr := trial.Store.Save(trial.Context(), "n", []byte("x"), version)
+					if saveErr == nil {
+						version = v
+					} else {
+						_, version = trial.Store.Record("n")
+					}
+					if i == n && (call == "save" && saveErr != nil || call == "load" && loadErr != nil) {
+						trial.Errorf("it fails")
+					}
+				}
+			})
+			if len(found) != 1 || !strings.Contains(found[0], "\n1 of ") || !strings.Contains(found[0], fmt.Sprintf(" %s %d fails", call, n)) {
+				t.Errorf("%s %d: %s", call, n, strings.Join(found, "\n"))
+			}
+		}
+	}
+}
+
+// A process that is stopped can still save, one that is killed cannot; and the feed goes
+// on while there is none.
+func TestTrialLives(t *testing.T) {
+	var saved, lost, played int
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200, Faults: 40}, func(trial *mock.Trial) {
+		if c, err := trial.Feed.Open(trial.Context(), ""); err == nil {
+			c.Read()
+			c.Close()
+		}
+		key, log := 0, 0
+		for ctx := range trial.Lives() {
+			if n := len(trial.Feed.Log()); log > 0 && n > log {
+				played++
+			}
+			for range 50 { // past the faults of the store
+				key++
+				trial.Store.Save(ctx, fmt.Sprint(key), []byte("x"), "")
+			}
+			wait(ctx, 2*time.Minute)
+			if ctx.Err() == nil {
+				break
+			}
+			if _, err := trial.Store.Save(context.Background(), fmt.Sprint("last", key), []byte("x"), ""); err == nil {
+				saved++
+			} else {
+				lost++
+			}
+			log = len(trial.Feed.Log())
+		}
+		read := true
+		for token := ""; read; { // for the rest of the script
+			c, err := trial.Feed.Open(trial.Context(), token)
+			for err == nil {
+				_, err = c.Read()
+			}
+			read = err != transport.ErrEnd
+			wait(trial.Context(), time.Second)
+		}
+	})
+	if saved < 50 || lost < 50 || played < 50 {
+		t.Errorf("behind their end %d processes could save and %d could not; the feed went on %d times", saved, lost, played)
+	}
+}
+
+// A token is rejected only from those who have one.
+func TestExploreLossy(t *testing.T) {
+	rejected := 0
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200, Faults: 20, Lossy: true}, func(trial *mock.Trial) {
+		w := worker{trial: trial}
+		for ctx := range trial.Lives() {
+			if w.live(ctx) {
+				break
+			}
+		}
+		for _, a := range trial.Feed.Attempts() {
+			switch code := status(a.Err); {
+			case code == 410 && a.Token == "":
+				trial.Errorf("an attempt without a token was rejected")
+			case code == 410:
+				rejected++
+			}
+		}
+	})
+	if rejected < 20 {
+		t.Errorf("%d tokens were rejected", rejected)
+	}
+}
+
+func TestExploreWithoutFaults(t *testing.T) {
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 10, Faults: -1, Limit: -1}, func(trial *mock.Trial) {
+		c, err := trial.Feed.Open(trial.Context(), "")
+		for err == nil {
+			_, err = c.Read()
+		}
+		if err != transport.ErrEnd || len(trial.Feed.Log()) != 20 || len(trial.Feed.Attempts()) != 1 {
+			trial.Errorf("%v after %d events", err, len(trial.Feed.Log()))
+		}
+	})
+}
+
+func TestExploreLimit(t *testing.T) {
+	var found reports
+	mock.Explore(&found, mock.Exploration{Bubble: in(t), Limit: time.Minute}, func(trial *mock.Trial) {
+		<-trial.Context().Done()
+		if err := context.Cause(trial.Context()); err == nil || err == context.Canceled {
+			trial.Errorf("the cause is %v", err)
+		}
+	})
+	if len(found) != 1 || !strings.Contains(found[0], "the scenario is not over after 1m0s") || !strings.Contains(found[0], "0 of ") || strings.Contains(found[0], "the cause is") {
+		t.Errorf("%q", found)
+	}
+}
+
+// What a scenario chooses by Rand is repeated with the seed.
+func TestTrialRand(t *testing.T) {
+	chosen := make(map[int]bool)
+	for range 3 {
+		mock.Explore(t, mock.Exploration{Bubble: in(t), Script: []mock.Step{}, Seed: 5, Runs: 1}, func(trial *mock.Trial) {
+			chosen[trial.Rand.Int()] = true
+		})
+	}
+	if len(chosen) != 1 {
+		t.Errorf("one seed has chosen %d numbers", len(chosen))
+	}
+}
+
+func TestExploreNeedsABubble(t *testing.T) {
+	var found reports
+	mock.Explore(&found, mock.Exploration{}, func(*mock.Trial) { t.Error("it was called") })
+	if fmt.Sprint(found) != "[mock: an Exploration needs a Bubble]" {
+		t.Errorf("%q", found)
+	}
+}
