@@ -89,6 +89,8 @@ func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encode
 		case stalls:
 			<-ctx.Done()
 			return nil
+		case closes:
+			return io.EOF
 		default:
 			return step.breakage()
 		}

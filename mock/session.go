@@ -37,6 +37,18 @@ func (f *Feed) open(token string, header http.Header) (*session, *Step) {
 	return s, nil
 }
 
+// turnedAway takes the step that turns an attempt away, if it is the next one.
+func (f *Feed) turnedAway(header http.Header) *Step {
+	f.mu.Lock()
+	next := len(f.script) > 0 && f.script[0].turnsAway() && !f.complete && !time.Now().Before(f.resting)
+	f.mu.Unlock()
+	if !next {
+		return nil
+	}
+	_, away := f.open("", header)
+	return away
+}
+
 // admit puts the session in its place on the tape, or returns why it has none.
 func (f *Feed) admit(s *session, token string) *Step {
 	now := time.Now()

@@ -17,8 +17,9 @@ type Step struct {
 	frame  decode.Frame  // sends
 	raw    []byte        // garbles
 	rest   time.Duration // pauses; refuses (every attempt for so long)
-	code   int           // refuses with a status
+	code   int           // refuses with a status, closes with a code
 	header http.Header   // of that refusal
+	reason string        // of that close
 
 	gap *transport.Gap // before the frame, for who has no wire
 
@@ -38,12 +39,13 @@ const (
 	drops
 	stalls
 	ends
+	closes
 	completes
 	refuses // fails the connect
 	answers // gives a status instead of a feed
 )
 
-var actNames = [...]string{"event", "malformed", "pause", "drop", "stall", "end", "complete", "refuse", "status"}
+var actNames = [...]string{"event", "malformed", "pause", "drop", "stall", "end", "close", "complete", "refuse", "status"}
 
 func (a act) String() string { return actNames[a] }
 

@@ -84,6 +84,8 @@ func (s Step) breakage() error {
 		return fmt.Errorf("mock: connection dropped: %w", io.ErrUnexpectedEOF)
 	case ends:
 		return io.EOF
+	case closes:
+		return &transport.CloseError{Code: s.code, Reason: s.reason, Origin: origin}
 	case completes:
 		return transport.ErrEnd
 	case garbles:

@@ -129,6 +129,9 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // refused is what an answer means that does not switch protocols.
 func (h *handshake) refused(resp *http.Response) error {
+	if resp.StatusCode == http.StatusNoContent {
+		return ErrEnd
+	}
 	if resp.StatusCode < 400 {
 		err := h.protocolError(resp, "status "+status(resp.StatusCode)+" opens no WebSocket")
 		err.retryable = h.socket.known.Load() // something else answers for the time being

@@ -1,0 +1,241 @@
+package mock
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A Peer is a WebSocket of a feed, as the server sees it. Its methods may be called from
+// any goroutine.
+type Peer struct {
+	conn *websocket.Conn
+	raw  net.Conn
+	ctx  context.Context
+
+	writing sync.Mutex // raw bytes do not get between those of a frame
+	running sync.WaitGroup
+}
+
+// Send sends a text message, which is not part of the feed: an acknowledgement, a ping of
+// the application's, a notice.
+func (p *Peer) Send(text string) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return p.conn.Write(p.ctx, websocket.MessageText, []byte(text))
+}
+
+// Receive returns the next message of the consumer's. It is for the opening of
+// [Feed.WebSocket]; later ones are given to the function that follows on it.
+func (p *Peer) Receive() (string, error) {
+	_, b, err := p.conn.Read(p.ctx)
+	return string(b), err
+}
+
+// WebSocket returns a handler that plays the feed over WebSockets (RFC 6455). An event is a
+// text message: a JSON object as it is, and anything else in the envelope of [Feed.NDJSON].
+// A keepalive is a ping, a comment is a text message as it is, a position the envelope with
+// an id. [End] closes with 1001 and [Complete] with 1000; for another code there is [Close].
+// Malformed bytes go on the wire as they are, between two frames.
+//
+// opening begins each connection before the feed goes on, and returns the token to
+// resume from: it may expect a login, a subscription, and answer them. An error of its own
+// closes the connection with 4000, unless it is a websocket.CloseError, which says with
+// what. nil: the token is that of the request, as with SSE.
+//
+// heard is told of each message of the consumer's after that, on the goroutine that reads
+// them, and may answer through the Peer. nil: they are ignored.
+func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard func(p *Peer, text string)) http.Handler {
+	if heard == nil {
+		heard = func(*Peer, string) {}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := r.Header.Clone()
+		var s *session
+		var away *Step
+		if opening == nil {
+			s, away = f.open(f.token(r), header)
+		} else {
+			away = f.turnedAway(header)
+		}
+		if away != nil {
+			w.Header().Set("Connection", "close") // as in handler
+			turnAway(w, *away)
+			return
+		}
+		p, err := accept(w, r)
+		if err != nil {
+			if s != nil {
+				s.over(err)
+			}
+			return
+		}
+		defer p.conn.CloseNow()
+		if s == nil {
+			token, err := opening(p)
+			if err != nil {
+				p.reject(err)
+				return
+			}
+			if s, away = f.open(token, header); away != nil {
+				p.conn.Close(closeOf(*away), "")
+				return
+			}
+		}
+		s.over(p.serve(s, heard))
+	})
+}
+
+func accept(w http.ResponseWriter, r *http.Request) (*Peer, error) {
+	taken := &takeover{ResponseWriter: w}
+	conn, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // a fake feed is for everybody
+		Subprotocols:       offered(r),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Peer{conn: conn, raw: taken.conn, ctx: r.Context()}, nil
+}
+
+// serve plays the feed while it reads what the consumer says.
+func (p *Peer) serve(s *session, heard func(*Peer, string)) error {
+	var cancel context.CancelFunc
+	p.ctx, cancel = context.WithCancel(p.ctx)
+	p.running.Go(func() {
+		defer cancel()
+		for {
+			text, err := p.Receive()
+			if err != nil {
+				return
+			}
+			heard(p, text)
+		}
+	})
+	defer p.running.Wait()
+	defer p.conn.CloseNow()
+	defer cancel()
+	return p.play(s)
+}
+
+// play sends what happens until the connection is over, and returns why the feed has
+// ended it: nil if the consumer did.
+func (p *Peer) play(s *session) error {
+	for {
+		step, _, err := s.next(p.ctx)
+		if err != nil {
+			return nil
+		}
+		switch step.act {
+		case sends, garbles:
+			if err := p.send(step); err != nil {
+				return nil
+			}
+		case stalls:
+			<-p.ctx.Done()
+			return nil
+		case drops, refuses, answers:
+			p.cut()
+			return step.breakage()
+		default:
+			p.conn.Close(closeOf(step), step.reason)
+			return step.breakage()
+		}
+	}
+}
+
+func (p *Peer) send(s Step) error {
+	switch {
+	case s.act == garbles:
+		p.writing.Lock()
+		defer p.writing.Unlock()
+		_, err := p.raw.Write(s.raw)
+		return err
+	case s.frame.Kind == decode.Comment:
+		return p.Send(string(s.frame.Data))
+	case s.frame.Kind == decode.Keepalive, s.frame.Kind == decode.Retry:
+		p.running.Go(func() { p.conn.Ping(p.ctx) }) // it waits for the pong
+		return nil
+	}
+	line, err := appendNDJSON(nil, s)
+	if err != nil {
+		return err
+	}
+	return p.Send(string(line[:len(line)-1]))
+}
+
+// reject closes a connection that has not come through its opening.
+func (p *Peer) reject(err error) {
+	var close websocket.CloseError
+	if !errors.As(err, &close) {
+		close = websocket.CloseError{Code: 4000, Reason: "the opening has failed"}
+	}
+	p.conn.Close(close.Code, close.Reason)
+}
+
+// cut breaks the connection without a close frame.
+func (p *Peer) cut() {
+	raw := p.raw
+	if t, ok := raw.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
+		raw = t.NetConn()
+	}
+	raw.Close()
+}
+
+// closeOf is the code with which a step ends a WebSocket.
+func closeOf(s Step) websocket.StatusCode {
+	switch s.act {
+	case completes:
+		return websocket.StatusNormalClosure
+	case closes:
+		return websocket.StatusCode(s.code)
+	case answers:
+		if s.code == http.StatusGone {
+			return closeTokenGone
+		}
+		return websocket.StatusTryAgainLater
+	}
+	return websocket.StatusGoingAway
+}
+
+// closeTokenGone says that a position is no longer known, in the way of several gateways.
+const closeTokenGone = 4009
+
+// Close closes a WebSocket with a code and a reason (RFC 6455, section 7.4). On other wires
+// it is [End]; without one the consumer reads a transport.CloseError.
+func Close(code int, reason string) Step { return Step{act: closes, code: code, reason: reason} }
+
+// A takeover remembers the connection that is taken over.
+type takeover struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("mock: %w", err)
+	}
+	t.conn = conn
+	return conn, rw, nil
+}
+
+// offered are the subprotocols of the request: the feed takes the first one.
+func offered(r *http.Request) []string {
+	var names []string
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	return names
+}

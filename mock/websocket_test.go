@@ -1,0 +1,164 @@
+package mock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// subscribe asks for a feed in the first message, and waits for the answer.
+func subscribe(ctx context.Context, s *transport.Socket, token string) error {
+	if err := s.Send(ctx, []byte("since "+token)); err != nil {
+		return err
+	}
+	m, err := s.Receive()
+	if err == nil && string(m.Data) != "ok" {
+		err = fmt.Errorf("the answer is %q", m.Data)
+	}
+	return err
+}
+
+// subscribed is the other side of subscribe.
+func subscribed(p *mock.Peer) (string, error) {
+	text, err := p.Receive()
+	if err != nil {
+		return "", err
+	}
+	token, ok := strings.CutPrefix(text, "since ")
+	if !ok {
+		return "", websocket.CloseError{Code: 4400, Reason: "no subscription"}
+	}
+	return token, p.Send("ok")
+}
+
+func TestWebSocketOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(
+			object(1), object(2), mock.Drop(), mock.Status(503), object(3), mock.Close(4321, "notice"),
+			object(4), mock.Close(1012, ""), object(5), mock.Complete(),
+		)
+		w := overSocket(t, feed.WebSocket(subscribed, nil), "ws")
+		w.Resume, w.Hello = nil, subscribe
+		var c consumer
+		if err := c.run(t.Context(), w); err != transport.ErrEnd {
+			t.Error(err)
+		}
+		equal(t, c.seen, ids(1, 5))
+		var tokens, errs []string
+		for _, a := range feed.Attempts() {
+			tokens = append(tokens, a.Token)
+		}
+		for _, err := range c.errs {
+			var closed *transport.CloseError
+			var status *transport.StatusError
+			switch {
+			case errors.As(err, &closed):
+				errs = append(errs, fmt.Sprint(closed.Code, closed.Reason))
+			case errors.As(err, &status):
+				errs = append(errs, fmt.Sprint(status.Code))
+			}
+		}
+		equal(t, tokens, []string{"", "", "2", "3", "4"}) // that of an attempt refused at the door is not known
+		equal(t, errs, []string{"1006", "503", "4321notice", "1012"})
+	})
+}
+
+func TestWebSocketOpeningFails(t *testing.T) {
+	for want, opening := range map[int]func(*mock.Peer) (string, error){
+		4400: subscribed,
+		4000: func(p *mock.Peer) (string, error) { return "", errors.New("no") },
+		4009: func(p *mock.Peer) (string, error) { return "of another feed", nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(object(1))
+			w := overSocket(t, feed.WebSocket(opening, nil), "ws")
+			w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+				s.Send(ctx, []byte("hello"))
+				_, err := s.Receive()
+				return err
+			}
+			_, err := w.Open(t.Context(), "")
+			var closed *transport.CloseError
+			if !errors.As(err, &closed) || closed.Code != want {
+				t.Errorf("Open: %v, want close code %d", err, want)
+			}
+		})
+	}
+}
+
+// What the consumer says is heard and answered while the feed goes on: here, a ping of
+// the application's.
+func TestWebSocketHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(object(1), mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("going away")}), mock.Stall())
+		w := overSocket(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text + " pong") }), "ws")
+		w.Subprotocols = []string{"a", "b"}
+		conn, err := w.Open(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for i, want := range []string{`{"id":"1"}`, "going away", "ping pong"} {
+			if i == 2 {
+				w.Send(t.Context(), []byte("ping"))
+			}
+			m, err := conn.Read()
+			if err != nil || string(m.Data) != want {
+				t.Errorf("got %q, %v; want %q", m.Data, err, want)
+			}
+		}
+	})
+}
+
+func TestWebSocketMalformed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		masked := []byte{0x81, 0x82, 1, 2, 3, 4, 'h', 'i'} // RFC 6455, section 5.1: a server must not
+		feed := mock.NewFeed(object(1), mock.Malformed(masked), object(2), mock.Complete())
+		var c consumer
+		if err := c.run(t.Context(), overSocket(t, feed.WebSocket(nil, nil), "ws")); err != transport.ErrEnd {
+			t.Error(err)
+		}
+		equal(t, c.seen, ids(1, 2))
+		var broken *transport.ProtocolError
+		if len(c.errs) != 1 || !errors.As(c.errs[0], &broken) {
+			t.Errorf("failed with %v", c.errs)
+		}
+	})
+}
+
+// Without a wire Close is a CloseError, and over HTTP the end of the response.
+func TestCloseElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Close(4321, "notice"))
+		conn, err := feed.Open(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = conn.Read()
+		var closed *transport.CloseError
+		if !errors.As(err, &closed) || closed.Code != 4321 || closed.Reason != "notice" {
+			t.Errorf("got %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(object(1), mock.Close(4321, "notice"), object(2), mock.Complete())
+		var c consumer
+		start := time.Now()
+		if err := c.run(t.Context(), over(t, http.Handler(feed.NDJSON()), "http")); err != transport.ErrEnd || time.Since(start) > 5*time.Second {
+			t.Error(err)
+		}
+		equal(t, c.seen, ids(1, 2))
+	})
+}
