@@ -1,0 +1,335 @@
+package mock
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// A Sender posts webhooks as one of their senders does: signed, and again after an answer
+// that is no 2xx. Its methods may be called from any goroutine; its fields are set before.
+type Sender struct {
+	// Header is sent with each delivery, such as the header of the event's type.
+	// Default: a Content-Type of application/json.
+	Header http.Header
+
+	// Retries are the waits before a delivery is sent again; a Retry-After that is longer
+	// counts instead. Default: those of the provider as far as they are known, such as
+	// none for GitHub, and otherwise 10 s, 1 min, 10 min and 1 h.
+	Retries []time.Duration
+
+	// Timeout is how long an answer may take: a later 2xx is a failure too. Default: the
+	// deadline of the provider and a tenth.
+	Timeout time.Duration
+
+	provider *provider.Provider
+	url      string
+	client   *http.Client
+
+	mu  sync.Mutex
+	log []Sent
+}
+
+// A Delivery is what a Sender sends.
+type Delivery struct {
+	ID   string // the sender's name for it, where it has one
+	Body []byte // for a batch, with all its events
+
+	Header http.Header   // in addition to the Sender's
+	Forged bool          // with a proof that does not match
+	Age    time.Duration // how long ago it was signed; negative: it will be
+	Gzip   bool          // the body is compressed, and signed as that
+	Pace   time.Duration // before each tenth of the body
+}
+
+// Sent is one attempt to deliver.
+type Sent struct {
+	ID      string
+	Attempt int // of the delivery, from 1
+	At      time.Time
+	Took    time.Duration
+	Status  int         // of the answer, 0 if there was none
+	Header  http.Header // of the answer
+	Body    []byte      // of the answer, at most 64 KiB
+	Err     error       // why there was none
+}
+
+// Accepted tells whether the answer was a 2xx.
+func (s Sent) Accepted() bool { return s.Status >= 200 && s.Status <= 299 }
+
+// NewSender returns a Sender that signs as p does, with its first secret, and posts to
+// url. client may be that of a [Server], with a receiver as its handler; nil is one of
+// http.DefaultTransport.
+func NewSender(p *provider.Provider, url string, client *http.Client) *Sender {
+	own := &http.Client{}
+	if client != nil {
+		*own = *client
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Sender{provider: p, url: url, client: own}
+}
+
+// Log returns all attempts that are over, in the order of their ends.
+func (s *Sender) Log() []Sent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.log)
+}
+
+// Send posts d until it is accepted, and returns the last attempt. The error says that the
+// sender has given up, or why d cannot be sent at all.
+func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
+	waits := s.Retries
+	if waits == nil {
+		waits = retriesOf(s.provider.Name)
+	}
+	for n := 1; ; n++ {
+		sent, err := s.post(ctx, d, n)
+		switch {
+		case err != nil || sent.Accepted():
+			return sent, err
+		case ctx.Err() != nil:
+			return sent, context.Cause(ctx)
+		case n > len(waits) || isFinal(s.provider.Name, sent):
+			return sent, fmt.Errorf("mock: delivery %s: given up after %d attempts, the last with status %d", d.ID, n, sent.Status)
+		}
+		pause(ctx, nil, time.Now().Add(max(waits[n-1], retryAfter(sent.Header))))
+	}
+}
+
+// Post posts d once.
+func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) { return s.post(ctx, d, 1) }
+
+// SendAll sends deliveries in an order that seed decides, with so many on their way at
+// once. It returns when each of them is accepted or given up; the error joins those of
+// Send.
+func (s *Sender) SendAll(ctx context.Context, deliveries []Delivery, atOnce int, seed uint64) error {
+	order := rand.New(rand.NewPCG(seed, 0)).Perm(len(deliveries))
+	var next, failed = make(chan int), make([]error, len(deliveries))
+	var senders sync.WaitGroup
+	for range max(atOnce, 1) {
+		senders.Go(func() {
+			for i := range next {
+				_, failed[i] = s.Send(ctx, deliveries[i])
+			}
+		})
+	}
+	for _, i := range order {
+		next <- i
+	}
+	close(next)
+	senders.Wait()
+	return errors.Join(failed...)
+}
+
+// post makes one attempt. The error is about d; what happens on the way is in Sent.
+func (s *Sender) post(ctx context.Context, d Delivery, attempt int) (Sent, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Timeout, s.provider.Deadline*11/10, 11*time.Second))
+	defer cancel()
+	req, err := s.request(ctx, d)
+	if err != nil {
+		return Sent{}, err
+	}
+	sent := Sent{ID: d.ID, Attempt: attempt, At: time.Now()}
+	resp, err := s.client.Do(req)
+	if err == nil {
+		sent.Status, sent.Header = resp.StatusCode, resp.Header
+		sent.Body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		resp.Body.Close()
+	}
+	sent.Err, sent.Took = err, time.Since(sent.At)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log = append(s.log, sent)
+	return sent, nil
+}
+
+// request is d as it goes over the wire.
+func (s *Sender) request(ctx context.Context, d Delivery) (*http.Request, error) {
+	r := provider.Request{
+		Method: http.MethodPost, URL: s.url, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
+		Header: http.Header{"Content-Type": {"application/json"}},
+	}
+	for _, h := range []http.Header{s.Header, d.Header} {
+		for name, values := range h {
+			r.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+		}
+	}
+	if d.Gzip {
+		compress(&r)
+	}
+	unsigned := provider.Request{URL: r.URL, Header: r.Header.Clone(), Body: bytes.Clone(r.Body)}
+	if err := s.provider.Sign(&r, d.ID); err != nil {
+		return nil, err
+	}
+	if d.Forged {
+		forge(&r, &unsigned)
+	}
+	var body io.Reader = bytes.NewReader(r.Body)
+	if d.Pace > 0 {
+		body = &slowly{body: r.Body, piece: max(len(r.Body)/10, 1), pace: d.Pace, ctx: ctx}
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header, req.ContentLength = r.Header, int64(len(r.Body))
+	return req, nil
+}
+
+// forge changes what signing has added: headers, the URL, or else the body.
+func forge(r, unsigned *provider.Request) {
+	changed := false
+	for name, values := range r.Header {
+		if len(values) > 0 && !slices.Equal(values, unsigned.Header[name]) {
+			values[0] = alter(values[0])
+			changed = true
+		}
+	}
+	if r.URL != unsigned.URL {
+		r.URL = alter(r.URL)
+		changed = true
+	}
+	if !changed {
+		r.Body = []byte(longWord.ReplaceAllStringFunc(string(r.Body), alter))
+	}
+}
+
+// longWord is what a signature within a body is made of.
+var longWord = regexp.MustCompile(`[0-9A-Za-z]{16,}`)
+
+// alter changes the last letter or digit of s but two: in Base64 the very last ones may
+// stand for nothing.
+func alter(s string) string {
+	b := []byte(s)
+	seen := 0
+	for i := len(b) - 1; i >= 0; i-- {
+		c := b[i] | 0x20
+		if (c < 'a' || c > 'z') && (b[i] < '0' || b[i] > '9') {
+			continue
+		}
+		if seen++; seen == 3 || i == 0 {
+			b[i] = map[bool]byte{true: '1', false: '0'}[b[i] == '0']
+			break
+		}
+	}
+	return string(b)
+}
+
+func compress(r *provider.Request) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(r.Body)
+	z.Close()
+	r.Body = b.Bytes()
+	r.Header.Set("Content-Encoding", "gzip")
+}
+
+// slowly is a body that takes its time.
+type slowly struct {
+	body  []byte
+	piece int
+	pace  time.Duration
+	ctx   context.Context
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	if len(s.body) == 0 {
+		return 0, io.EOF
+	}
+	pause(s.ctx, nil, time.Now().Add(s.pace))
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	n := copy(p[:min(len(p), s.piece)], s.body)
+	s.body = s.body[n:]
+	return n, nil
+}
+
+// retriesOf is the schedule of a sender, from its documentation.
+func retriesOf(name string) []time.Duration {
+	const s, m, h = time.Second, time.Minute, time.Hour
+	switch name {
+	case "github":
+		return nil
+	case "slack":
+		return []time.Duration{0, m, 5 * m}
+	case "standardwebhooks":
+		return []time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h}
+	case "shopify":
+		return slices.Repeat([]time.Duration{30 * m}, 8)
+	case "twilio":
+		return []time.Duration{0}
+	}
+	return []time.Duration{10 * s, m, 10 * m, h}
+}
+
+// isFinal tells whether the sender takes an answer for a refusal of its further attempts.
+func isFinal(name string, sent Sent) bool {
+	switch name {
+	case "slack":
+		return sent.Header.Get("X-Slack-No-Retry") == "1"
+	case "mailgun":
+		return sent.Status == http.StatusNotAcceptable
+	case "alertmanager":
+		return sent.Status >= 400 && sent.Status < 500
+	case "standardwebhooks", "cloudevents", "eventgrid", "websub":
+		return sent.Status == http.StatusGone
+	}
+	return false
+}
+
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// Ask makes the requests with which senders find out whether a receiver is there: a GET
+// with a query, as Meta, WebSub, X and Dropbox do, and OPTIONS, as CloudEvents does. It
+// returns the answer as an attempt that is not part of the Log.
+func (s *Sender) Ask(ctx context.Context, method string, query url.Values, header http.Header) (Sent, error) {
+	u, err := url.Parse(s.url)
+	if err != nil {
+		return Sent{}, err
+	}
+	q := u.Query()
+	for name, values := range query {
+		q[name] = values
+	}
+	u.RawQuery = q.Encode()
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Timeout, 10*time.Second))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return Sent{}, err
+	}
+	req.Header = header.Clone()
+	sent := Sent{Attempt: 1, At: time.Now()}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		sent.Err = err
+		return sent, nil
+	}
+	defer resp.Body.Close()
+	sent.Status, sent.Header = resp.StatusCode, resp.Header
+	sent.Body, sent.Err = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	sent.Took = time.Since(sent.At)
+	return sent, nil
+}
