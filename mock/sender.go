@@ -205,12 +205,10 @@ func forge(r, unsigned *provider.Request) {
 		changed = true
 	}
 	if !changed {
-		r.Body = []byte(longWord.ReplaceAllStringFunc(string(r.Body), alter))
+		signatures := regexp.MustCompile(`[0-9A-Za-z]{16,}`)
+		r.Body = []byte(signatures.ReplaceAllStringFunc(string(r.Body), alter))
 	}
 }
-
-// longWord is what a signature within a body is made of.
-var longWord = regexp.MustCompile(`[0-9A-Za-z]{16,}`)
 
 // alter changes the last letter or digit of s but two: in Base64 the very last ones may
 // stand for nothing.
