@@ -17,8 +17,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// subscribe asks for a feed in the first message, and waits for the answer.
-func subscribe(ctx context.Context, s *transport.Socket, token string) error {
+// askFor asks for a feed in the first message, and waits for the answer.
+func askFor(ctx context.Context, s *transport.Socket, token string) error {
 	if err := s.Send(ctx, []byte("since "+token)); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func subscribe(ctx context.Context, s *transport.Socket, token string) error {
 	return err
 }
 
-// subscribed is the other side of subscribe.
+// subscribed is the other side of askFor.
 func subscribed(p *mock.Peer) (string, error) {
 	text, err := p.Receive()
 	if err != nil {
@@ -49,7 +49,7 @@ func TestWebSocketOpening(t *testing.T) {
 			object(4), mock.Close(1012, ""), object(5), mock.Complete(),
 		)
 		w := overSocket(t, feed.WebSocket(subscribed, nil), "ws")
-		w.Resume, w.Hello = nil, subscribe
+		w.Resume, w.Hello = nil, askFor
 		var c consumer
 		if err := c.run(t.Context(), w); err != transport.ErrEnd {
 			t.Error(err)
