@@ -4,12 +4,14 @@ package client_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -190,6 +193,10 @@ func endName(err error) string {
 		return "no " + timeout.Op
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
+	case errors.Is(err, transport.ErrEnd):
+		return "complete"
+	case errors.Is(err, errRefused):
+		return "an error message"
 	}
 	return err.Error()
 }
@@ -256,16 +263,20 @@ func count(t *testing.T, sub *client.Subscription, from, to int) {
 	}
 }
 
+// deflates are the servers of feed.js: without compression, with it, and with small
+// windows that begin anew with each message.
+var deflates = []string{"plain", "deflate", "tight"}
+
 // The ends of feed.js in their order, as the client is to see them.
 var wireEnds = []string{"1006", "1000", "1006", "1001", "1006", "1012", "4000", "1005", "4999", "1011"}
 
 // TestWireEnds loses the connection in each way that ws knows, twice.
 func TestWireEnds(t *testing.T) {
 	n := startNode(t, "feed.js")
-	for _, name := range []string{"plain", "deflate"} {
+	for _, name := range deflates {
 		t.Run(name, func(t *testing.T) {
 			feed := n.feed(name, "scene=ends&"+name)
-			feed.Compression = name == "deflate"
+			feed.Compression = name != "plain"
 			var d diary
 			total := 20*len(wireEnds) + 1
 			count(t, subscribeWire(t, feed, d.options()), 1, total)
@@ -290,10 +301,10 @@ func TestWireEnds(t *testing.T) {
 // TestWireSizes reads what is large, fragmented with pings between, binary and compressed.
 func TestWireSizes(t *testing.T) {
 	n := startNode(t, "feed.js")
-	for _, name := range []string{"plain", "deflate"} {
+	for _, name := range deflates {
 		t.Run(name, func(t *testing.T) {
 			feed := n.feed(name, "scene=sizes&"+name)
-			feed.Compression = name == "deflate"
+			feed.Compression = name != "plain"
 			var d diary
 			sub := subscribeWire(t, feed, d.options())
 			count(t, sub, 1, 8)
@@ -408,4 +419,239 @@ func TestWireStopped(t *testing.T) {
 	}
 	count(t, sub, 301, 400)
 	t.Logf("400 messages; ends: %s", &d)
+}
+
+// graphTicks are the client's side of graphql.js: the subprotocol graphql-transport-ws
+// (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md).
+type graphTicks struct {
+	addr, name string
+	token      string
+	until      int
+	renewals   int
+
+	// For tests that break the rules: what is done before the session is opened, and
+	// after; and another query.
+	before, again func(ctx context.Context, s *transport.Socket) error
+	query         string
+}
+
+func (k *graphTicks) feed() *transport.WebSocket {
+	return &transport.WebSocket{
+		URL: "ws://" + k.addr + "/graphql?name=" + k.name, Subprotocols: []string{"graphql-transport-ws"},
+		Hello: k.hello, Control: k.control, Closes: transport.GraphQLCloses(),
+	}
+}
+
+const tickQuery = "subscription($since: Int!, $until: Int!) { ticks(since: $since, until: $until) { seq } }"
+
+func (k *graphTicks) hello(ctx context.Context, s *transport.Socket, since string) error {
+	if err := k.renew(ctx); err != nil {
+		return err
+	}
+	if k.before != nil {
+		if err := k.before(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := k.login(ctx, s); err != nil {
+		return err
+	}
+	s.Heartbeat(50*time.Millisecond, true, func() []byte { return []byte(`{"type":"ping"}`) })
+	if err := k.subscribe(ctx, s, since); err != nil || k.again == nil {
+		return err
+	}
+	return k.again(ctx, s)
+}
+
+// renew gets another token where the one there is has been refused.
+func (k *graphTicks) renew(ctx context.Context) error {
+	if !transport.Refresh(ctx) {
+		return nil
+	}
+	k.renewals++
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+k.addr+"/token?name="+k.name, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	token, err := io.ReadAll(resp.Body)
+	k.token = string(token)
+	return err
+}
+
+func (k *graphTicks) login(ctx context.Context, s *transport.Socket) error {
+	if err := s.Send(ctx, fmt.Appendf(nil, `{"type":"connection_init","payload":{"token":%q}}`, k.token)); err != nil {
+		return err
+	}
+	for {
+		m, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		if err := k.control(s, &m); err != nil {
+			return err
+		}
+		if m.Type == "connection_ack" {
+			return nil
+		}
+	}
+}
+
+func (k *graphTicks) subscribe(ctx context.Context, s *transport.Socket, since string) error {
+	from, _ := strconv.Atoi(since)
+	return s.Send(ctx, fmt.Appendf(nil,
+		`{"id":"1","type":"subscribe","payload":{"query":%q,"variables":{"since":%d,"until":%d}}}`, cmp.Or(k.query, tickQuery), from, k.until))
+}
+
+// errRefused is the answer to an operation that can never succeed.
+var errRefused = &refusal{"the operation was refused"}
+
+type refusal struct{ text string }
+
+func (r *refusal) Error() string   { return r.text }
+func (r *refusal) Retryable() bool { return false }
+
+func (k *graphTicks) control(s *transport.Socket, m *transport.Message) error {
+	var v struct {
+		Type    string
+		Payload json.RawMessage
+	}
+	if err := json.Unmarshal(m.Data, &v); err != nil {
+		return err
+	}
+	m.Type, m.Kind = v.Type, decode.Keepalive
+	switch v.Type {
+	case "next":
+		var next struct{ Data struct{ Ticks wireMessage } }
+		if err := json.Unmarshal(v.Payload, &next); err != nil {
+			return err
+		}
+		m.Kind, m.ID, m.Data = decode.Data, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
+	case "ping":
+		return s.Send(context.Background(), []byte(`{"type":"pong"}`))
+	case "pong":
+		s.Answered()
+	case "complete":
+		return transport.ErrEnd
+	case "error":
+		return errRefused
+	}
+	return nil
+}
+
+// TestGraphQLResumes follows a subscription through tokens that expire and connections
+// that break, until the server completes it.
+func TestGraphQLResumes(t *testing.T) {
+	defer http.DefaultClient.CloseIdleConnections()
+	n := startNode(t, "graphql.js")
+	k := &graphTicks{addr: n.addr, name: "ticks", token: "ticks-0", until: 310}
+	var d diary
+	sub := subscribeWire(t, k.feed(), d.options())
+	count(t, sub, 1, k.until)
+	if _, err := sub.Next(t.Context()); err != io.EOF {
+		t.Errorf("after complete: %v", err)
+	}
+	want := "3× 4403, 2× 1006, 2× 4401, 2× 4500, 2× 1001, 2× 4408, 1× complete"
+	if got := d.String(); got != want || k.renewals != 5 {
+		t.Errorf("%d new tokens; the connections ended with %s, want %s", k.renewals, got, want)
+	}
+	pings, _ := n.lines("ping ")
+	pongs, _ := n.lines("pong ")
+	if len(pings) == 0 || len(pongs) == 0 {
+		t.Errorf("%d pings and %d pongs of the client", len(pings), len(pongs))
+	}
+	t.Logf("%d ticks; %d new tokens; %d pings answered, %d asked; ends: %s", k.until, k.renewals, len(pongs), len(pings), &d)
+}
+
+// TestGraphQLLateInit is as late as 4408 says once, and in time on the next attempt.
+func TestGraphQLLateInit(t *testing.T) {
+	n := startNode(t, "graphql.js")
+	k := &graphTicks{addr: n.addr, name: "late", token: "late-1", until: 10}
+	attempts := 0
+	k.before = func(ctx context.Context, s *transport.Socket) error {
+		if attempts++; attempts > 1 {
+			return nil
+		}
+		for {
+			m, err := s.Receive()
+			if err != nil {
+				return err
+			}
+			k.control(s, &m) // which answers pings
+		}
+	}
+	var d diary
+	count(t, subscribeWire(t, k.feed(), d.options()), 1, k.until)
+	if got := endName(d.await(t, 1)[0].Err); got != "4408" {
+		t.Errorf("the first connection ended with %s", got)
+	}
+	t.Logf("10 ticks; ends: %s", &d)
+}
+
+// sends is a before that sends texts of its own.
+func sends(texts ...string) func(context.Context, *transport.Socket) error {
+	return func(ctx context.Context, s *transport.Socket) error {
+		for _, text := range texts {
+			if err := s.Send(ctx, []byte(text)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// twice subscribes once more under the same id when the first tick is there.
+func twice(ctx context.Context, s *transport.Socket) error {
+	for {
+		m, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		s.Unread(m)
+		if bytes.Contains(m.Data, []byte(`"next"`)) {
+			return s.Send(ctx, []byte(subscribe0))
+		}
+	}
+}
+
+const (
+	initRefused = `{"type":"connection_init","payload":{"token":"refused-1"}}`
+	subscribe0  = `{"id":"1","type":"subscribe","payload":{"query":"subscription { ticks(since: 0, until: 9) { seq } }"}}`
+)
+
+// TestGraphQLRefused breaks the rules of the subprotocol, and stops when it is told.
+func TestGraphQLRefused(t *testing.T) {
+	defer http.DefaultClient.CloseIdleConnections()
+	n := startNode(t, "graphql.js")
+	for _, tt := range []struct {
+		name     string
+		change   func(*graphTicks, *transport.WebSocket)
+		end      string
+		attempts int
+	}{
+		{"second init", func(k *graphTicks, _ *transport.WebSocket) { k.before = sends(initRefused) }, "4429", 1},
+		{"not JSON", func(k *graphTicks, _ *transport.WebSocket) { k.before = sends("{") }, "4400", 1},
+		{"subscribe first", func(k *graphTicks, _ *transport.WebSocket) { k.before = sends(subscribe0) }, "4401", 2},
+		{"wrong token", func(k *graphTicks, w *transport.WebSocket) { w.URL += "-other" }, "4403", 2},
+		{"no subprotocol", func(k *graphTicks, w *transport.WebSocket) { w.Subprotocols = nil }, "4406", 1},
+		{"same id", func(k *graphTicks, w *transport.WebSocket) { k.again = twice }, "4409", 0},
+		{"no such field", func(k *graphTicks, w *transport.WebSocket) { k.query = "subscription { tocks { seq } }" }, "an error message", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &graphTicks{addr: n.addr, name: "refused", token: "refused-1", until: 10}
+			feed := k.feed()
+			tt.change(k, feed)
+			var d diary
+			_, err := data(t, subscribeWire(t, feed, d.options()), 0)
+			var stop *client.StopError
+			if !errors.As(err, &stop) || endName(err) != tt.end || stop.Attempts != tt.attempts {
+				t.Errorf("%v; ends: %s", err, &d)
+			}
+			t.Logf("%v", err)
+		})
+	}
 }

@@ -1,7 +1,8 @@
 // A feed of numbered messages over WebSockets, served by the library ws.
 //
 // The URL says which: ?scene= what is to happen, ?since= the number after which to
-// begin, ?name= whose connections are counted together, ?deflate and ?deaf which server.
+// begin, ?name= whose connections are counted together, ?deflate, ?tight and ?deaf
+// which server.
 'use strict'
 
 const crypto = require('node:crypto')
@@ -10,6 +11,10 @@ const { WebSocketServer } = require('ws')
 
 const plain = new WebSocketServer({ noServer: true })
 const deflate = new WebSocketServer({ noServer: true, perMessageDeflate: { threshold: 0 } })
+const tight = new WebSocketServer({
+  noServer: true,
+  perMessageDeflate: { threshold: 0, serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: 9 }
+})
 const deaf = new WebSocketServer({ noServer: true, autoPong: false }) // to the client's pings
 
 const visits = new Map()
@@ -148,7 +153,8 @@ function serve (ws, url) {
 const server = http.createServer((req, res) => res.writeHead(404).end())
 server.on('upgrade', (req, socket, head) => {
   const url = new URL(req.url, 'http://feed')
-  const wss = url.searchParams.has('deflate') ? deflate : url.searchParams.has('deaf') ? deaf : plain
+  const has = (name) => url.searchParams.has(name)
+  const wss = has('deflate') ? deflate : has('tight') ? tight : has('deaf') ? deaf : plain
   wss.handleUpgrade(req, socket, head, (ws) => serve(ws, url))
 })
 server.listen(0, '127.0.0.1', () => say('listening on 127.0.0.1:' + server.address().port))
