@@ -1,0 +1,94 @@
+// Command fakefeed serves a feed on 127.0.0.1 that does what you tell it on its web page:
+// it publishes, drops connections, falls silent and refuses, while you watch how your
+// consumer takes it.
+//
+//	go run ./examples/fakefeed
+//	curl -N http://127.0.0.1:8080/sse
+//
+// Server-sent events are at /sse, lines of JSON at /ndjson. With -replay it plays what a
+// mock.Recorder has recorded.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+)
+
+// options are the flags.
+type options struct {
+	addr   string
+	every  time.Duration
+	replay string
+	speed  float64
+}
+
+func main() {
+	log.SetFlags(0)
+	var o options
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	flag.DurationVar(&o.every, "every", 0, "publish an event so often while somebody is connected; 0: only by hand")
+	flag.StringVar(&o.replay, "replay", "", "file with a recording to play")
+	flag.Float64Var(&o.speed, "speed", 1, "speed of the replay; 0: without silences")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o, os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, o options, out io.Writer) error {
+	var script []mock.Step
+	if o.replay != "" {
+		var err error
+		if script, err = readScript(o.replay, o.speed); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return err
+	}
+	f := newFakefeed(script)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := &http.Server{
+		Handler:     f.handler(),
+		BaseContext: func(net.Listener) context.Context { return ctx }, // connections end with it
+	}
+	fmt.Fprintf(out, "page: http://%s/\nfeed: http://%[1]s/sse and http://%[1]s/ndjson\n", l.Addr())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		f.tick(ctx, o.every)
+		srv.Close()
+	}()
+	err = srv.Serve(l)
+	cancel()
+	<-stopped
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func readScript(name string, speed float64) ([]mock.Step, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return mock.Replay(file, speed)
+}
