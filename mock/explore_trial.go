@@ -110,7 +110,7 @@ func (t *Trial) live(yield func(context.Context) bool) bool {
 // end of the process.
 func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (ended func()) {
 	var timer *time.Timer
-	timer = time.AfterFunc(death.life, func() {
+	timer = time.AfterFunc(time.Hour, func() {
 		if !t.Store.used() {
 			timer.Reset(time.Second)
 			return
@@ -121,6 +121,7 @@ func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (en
 		t.Logf("%s", death.text)
 		stop(errStopped)
 	})
+	timer.Reset(death.life) // not before its function can see the variable
 	return func() {
 		if !timer.Stop() {
 			t.Feed.meanwhile(death.away)
