@@ -42,15 +42,12 @@ func (x *exchange) read() error {
 	return nil
 }
 
-// relax keeps limits of the server's that are meant for slow peers from ending the wait
-// for the consumer.
+// relax keeps a limit of the server's that is meant for slow peers from ending the wait for
+// the consumer. Its ReadTimeout ends with the body.
 func (x *exchange) relax() {
 	srv, ok := x.r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
 		return
-	}
-	if srv.ReadTimeout > 0 {
-		http.NewResponseController(x.rw).SetReadDeadline(time.Time{})
 	}
 	if limit := deadlineOf(x.from); srv.WriteTimeout > 0 && srv.WriteTimeout < limit+time.Second {
 		http.NewResponseController(x.rw).SetWriteDeadline(time.Now().Add(limit + srv.WriteTimeout))

@@ -84,6 +84,21 @@ func TestWebhookIdentity(t *testing.T) {
 			}
 			deliver(t, w, conn, "msg_89", `{}`)
 		},
+		"what is acknowledged twice is remembered from the second time on": func(t *testing.T) {
+			w := newHook()
+			w.Dedupe = 2
+			conn := openHook(t, w)
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			m := take(t, conn, `{}`)
+			conn.Close()
+			wantStatus(t, a, 503)
+			conn = openHook(t, w)
+			deliver(t, w, conn, "msg_1", `{}`)
+			time.Sleep(time.Second)
+			m.Settle(nil)
+			deliver(t, w, conn, "msg_2", `{}`)
+			repeat(t, w, "msg_1", `{}`)
+		},
 		"no memory": func(t *testing.T) {
 			w := newHook()
 			w.Dedupe = -1
@@ -139,14 +154,36 @@ func TestWebhookSenderGoesAway(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := post(w, sign(t, w.Provider, "msg_1", `{}`).WithContext(ctx))
 		m := take(t, conn, `{}`)
+		start := time.Now()
 		cancel()
-		if a := <-gone; a.StatusCode < 300 {
-			t.Errorf("answered %s", a.Status)
+		if a := <-gone; a.StatusCode < 300 || time.Since(start) > 0 {
+			t.Errorf("answered %s after %v", a.Status, time.Since(start))
 		}
 		again := post(w, sign(t, w.Provider, "msg_1", `{}`))
 		unanswered(t, again)
 		m.Settle(nil)
 		wantStatus(t, again, 204)
+	})
+}
+
+// What is settled after its sender has gone is not mistaken for what another waits for.
+func TestWebhookAnswersTheRightOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		for i := range 50 {
+			ctx, cancel := context.WithCancel(t.Context())
+			gone := post(w, sign(t, w.Provider, fmt.Sprint("gone_", i), `{}`).WithContext(ctx))
+			m := take(t, conn, `{}`)
+			cancel()
+			<-gone
+			next := post(w, sign(t, w.Provider, fmt.Sprint("next_", i), `{}`))
+			n := take(t, conn, `{}`)
+			m.Settle(nil)
+			unanswered(t, next)
+			n.Settle(errors.New("no"))
+			wantStatus(t, next, 503)
+		}
 	})
 }
 
@@ -222,6 +259,40 @@ func TestWebhookBatchGoesOnWhereItFailed(t *testing.T) {
 				m.Settle(nil)
 				wantStatus(t, a, 204)
 				repeat(t, w, "msg_1", batch)
+			})
+		})
+	}
+}
+
+// Only what is the same in every respect is passed over.
+func TestWebhookBatchPassesOverNothingElse(t *testing.T) {
+	tests := map[string][2]string{ // a batch whose first event is acknowledged, and what comes for it
+		"ids that repeat":         {`[{"id":"a"}, {"id":"a"}]`, `[{"id":"a"}, {"id":"a"}]`},
+		"data that is another":    {`[{"n":1}, {"n":2}]`, `[{"n":0}, {"n":2}]`},
+		"ids at another position": {`[{"id":"a"}, {"id":"b"}]`, `[{"id":"b"}, {"id":"a"}]`},
+	}
+	for name, bodies := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &transport.Webhook{Provider: batches()}
+				conn := openHook(t, w)
+				a := post(w, sign(t, w.Provider, "msg_1", bodies[0]))
+				read(t, conn).Settle(nil)
+				refused := read(t, conn)
+				refused.Settle(errors.New("no"))
+				wantStatus(t, a, 503)
+
+				a = post(w, sign(t, w.Provider, "msg_1", bodies[1]))
+				found := false
+				for more := true; more; {
+					m := read(t, conn)
+					found = found || string(m.Data) == string(refused.Data)
+					m.Settle(nil)
+					more = m.More
+				}
+				if wantStatus(t, a, 204); !found {
+					t.Errorf("the event that was refused did not come again: %s", refused.Data)
+				}
 			})
 		})
 	}

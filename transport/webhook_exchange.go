@@ -183,9 +183,7 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 
 // wait returns nil once what x waits for is acknowledged.
 func (x *exchange) wait() error {
-	if x.enter(waiting) {
-		return x.giveUp(errLate)
-	}
+	x.enter(waiting)
 	// A quick consumer is through by the time that this goroutine has its turn again. A
 	// context makes its channel when it is first asked for it, which is saved then.
 	runtime.Gosched()
@@ -300,6 +298,6 @@ func (x *exchange) end() {
 	default:
 	}
 	x.rw, x.r, x.from, x.req, x.buf = nil, nil, nil, provider.Request{}, nil
-	x.answered, x.timed, x.expired, x.phase = false, false, false, working
+	x.answered, x.timed, x.phase = false, false, working
 	x.hook.free.Put(x)
 }

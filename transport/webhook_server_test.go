@@ -78,6 +78,52 @@ func TestWebhookListens(t *testing.T) {
 			take(t, conn, `{}`).Settle(nil)
 			wantStatus(t, a, 204)
 		}
+		synctest.Wait() // for the last connection to be idle
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close took %v although there was nothing to wait for", d)
+		}
+	})
+}
+
+func TestWebhookLimitsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := mock.NewNetwork()
+		inner, err := network.Listen("hooks.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := transport.LimitListener(inner, 2)
+		accepted := make(chan net.Conn, 10)
+		var accepting sync.WaitGroup
+		accepting.Go(func() {
+			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+				accepted <- c
+			}
+		})
+		for range 4 {
+			c, err := network.Dial(t.Context(), "tcp", "hooks.test:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		for want := range 3 {
+			synctest.Wait()
+			if n := len(accepted); n != min(2, 4-want) {
+				t.Fatalf("%d connections at a time, want 2", n)
+			}
+			c := <-accepted
+			c.Close()
+			c.Close()
+		}
+		synctest.Wait()
+		l.Close()
+		accepting.Wait()
+		for len(accepted) > 0 {
+			(<-accepted).Close()
+		}
 	})
 }
 

@@ -224,8 +224,13 @@ func TestWebhookAnswersOnceQueued(t *testing.T) {
 		take(t, conn, `{"n":2}`)
 		wantStatus(t, first, 204)
 		unanswered(t, second)
+		start := time.Now()
 		conn.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close waited %v for what nobody settles", d)
+		}
 		wantStatus(t, second, 503)
+		readError(t, conn) // and keeps nothing any more
 
 		conn = openHook(t, w)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"n":1}`)), 204)
