@@ -98,7 +98,9 @@ func TestReplayOnEveryWire(t *testing.T) {
 				for _, a := range feed.Attempts()[:5] {
 					tokens = append(tokens, a.Token)
 				}
-				equal(t, tokens, []string{"", "2", "2", "2", "3"})
+				if want := []string{"", "2", "2", "2", "3"}; !slices.Equal(tokens, want) {
+					t.Errorf("%s to %s: tokens %q, want %q", from, to, tokens, want)
+				}
 			})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -182,14 +183,21 @@ func (p *Peer) reject(err error) {
 	p.conn.Close(close.Code, close.Reason)
 }
 
-// cut breaks the connection without a close frame.
+// cut ends the connection without a close frame, behind what was sent: to close it while
+// something of the consumer's is unread would reset it, and what was sent be lost.
 func (p *Peer) cut() {
 	raw := p.raw
 	if t, ok := raw.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
 		raw = t.NetConn()
 	}
+	if t, ok := raw.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
+		pause(p.ctx, nil, time.Now().Add(cutWait))
+	}
 	raw.Close()
 }
+
+// cutWait is how long a consumer has to notice that its connection has ended.
+const cutWait = time.Second
 
 // closeOf is the code with which a step ends a WebSocket.
 func closeOf(s Step) websocket.StatusCode {
