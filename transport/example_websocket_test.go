@@ -1,0 +1,245 @@
+package transport_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/zlib"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// socket is a server that talks to each client as talk does.
+func socket(talk func(ctx context.Context, c *websocket.Conn)) *mock.Server {
+	return mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		talk(r.Context(), c)
+	}))
+}
+
+// Each message is an event. A connection that is lost is replaced, and so is one that the
+// server closes, unless EOF says that a feed ends so.
+func ExampleWebSocket() {
+	srv := socket(func(ctx context.Context, c *websocket.Conn) {
+		for _, text := range []string{`{"price":1.20}`, `{"price":1.25}`} {
+			c.Write(ctx, websocket.MessageText, []byte(text))
+		}
+		c.Close(websocket.StatusNormalClosure, "that is all")
+	})
+	defer srv.Close()
+
+	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{
+		URL:    "ws://feed.example/prices",
+		Client: srv.Client(),      // not needed for a real server
+		EOF:    transport.EOFEnds, // this feed ends with 1000
+	}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(string(ev.Data))
+	}
+	// Output:
+	// {"price":1.20}
+	// {"price":1.25}
+}
+
+// Hello subscribes and waits for the answer, and resumes from where the connection before
+// was lost. Control finds the position of an event, and what is none.
+func ExampleWebSocket_hello() {
+	srv := socket(func(ctx context.Context, c *websocket.Conn) {
+		_, asked, err := c.Read(ctx)
+		if err != nil {
+			return
+		}
+		n, _ := strconv.Atoi(strings.TrimPrefix(string(asked), "prices after "))
+		c.Write(ctx, websocket.MessageText, []byte("welcome"))
+		for range 2 { // and then the connection is lost
+			n++
+			c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"n":%d}`, n))
+			c.Write(ctx, websocket.MessageText, []byte("tick"))
+		}
+	})
+	defer srv.Close()
+
+	feed := &transport.WebSocket{
+		URL:    "ws://feed.example",
+		Client: srv.Client(),
+		Hello: func(ctx context.Context, s *transport.Socket, token string) error {
+			if err := s.Send(ctx, []byte("prices after "+token)); err != nil {
+				return err
+			}
+			answer, err := s.Receive()
+			if err == nil && string(answer.Data) != "welcome" {
+				err = errors.New("not welcome")
+			}
+			return err
+		},
+		Control: func(_ *transport.Socket, m *transport.Message) error {
+			if string(m.Data) == "tick" {
+				m.Kind = decode.Keepalive
+			}
+			return nil
+		},
+	}
+	sub, err := client.Subscribe(context.Background(), feed, &client.Options{StartAt: "40", Token: client.Field("n")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(string(ev.Data))
+		if ev.Token == "43" {
+			break
+		}
+	}
+	fmt.Println(sub.Stats().Connections, "connections")
+	// Output:
+	// {"n":41}
+	// {"n":42}
+	// {"n":43}
+	// 2 connections
+}
+
+// A feed that compresses all messages of a connection as one zlib stream, as Discord's
+// zlib-stream does: what ends with an empty block is a message, and what does not goes on in
+// the next one.
+func ExampleWebSocket_unpack() {
+	srv := socket(func(ctx context.Context, c *websocket.Conn) {
+		var packed bytes.Buffer
+		z := zlib.NewWriter(&packed)
+		for _, text := range []string{`{"fruit":"damson","price":1.20}`, `{"fruit":"damson","price":1.25}`, `{"fruit":"damson","price":1.30}`} {
+			io.WriteString(z, text)
+			z.Flush()
+			c.Write(ctx, websocket.MessageBinary, packed.Next(packed.Len()/2))
+			c.Write(ctx, websocket.MessageBinary, packed.Next(packed.Len()))
+		}
+		c.Close(websocket.StatusNormalClosure, "")
+	})
+	defer srv.Close()
+
+	unpack := func() func([]byte) ([]byte, error) {
+		const (
+			limit  = 16 << 20 // of a message, packed or not
+			window = 32 << 10 // what deflate refers back to (RFC 1951, section 2)
+			flush  = "\x00\x00\xff\xff"
+			end    = "\x01\x00\x00\xff\xff" // an empty block that is the last, for the reader
+		)
+		var packed, last []byte
+		header := 2 // of the stream, before its first message (RFC 1950, section 2.2)
+		inflate := flate.NewReader(nil)
+		return func(part []byte) ([]byte, error) {
+			if packed = append(packed, part...); len(packed) > limit {
+				return nil, decode.ErrTooLarge
+			}
+			if len(packed) < header || !bytes.HasSuffix(packed, []byte(flush)) {
+				return nil, nil
+			}
+			blocks := io.MultiReader(bytes.NewReader(packed[header:]), strings.NewReader(end))
+			if err := inflate.(flate.Resetter).Reset(blocks, last); err != nil {
+				return nil, err
+			}
+			message, err := io.ReadAll(io.LimitReader(inflate, limit+1))
+			if err == nil && len(message) > limit {
+				err = decode.ErrTooLarge
+			}
+			last = append(last, message...)
+			last = append([]byte(nil), last[max(len(last)-window, 0):]...)
+			packed, header = packed[:0], 0
+			return message, err
+		}
+	}
+	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{
+		URL:    "ws://feed.example/?compress=zlib-stream",
+		Client: srv.Client(),
+		Unpack: unpack,
+		EOF:    transport.EOFEnds,
+	}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(string(ev.Data))
+	}
+	// Output:
+	// {"fruit":"damson","price":1.20}
+	// {"fruit":"damson","price":1.25}
+	// {"fruit":"damson","price":1.30}
+}
+
+// Send reaches the connection that is open at the moment. What each connection has to begin
+// with belongs into Hello: the next one knows nothing of what was sent on this one.
+func ExampleWebSocket_Send() {
+	srv := socket(func(ctx context.Context, c *websocket.Conn) {
+		c.Write(ctx, websocket.MessageText, []byte("ready"))
+		for {
+			_, text, err := c.Read(ctx)
+			if err != nil {
+				return
+			}
+			c.Write(ctx, websocket.MessageText, append([]byte("you said "), text...))
+		}
+	})
+	defer srv.Close()
+
+	ctx := context.Background()
+	feed := &transport.WebSocket{URL: "ws://feed.example", Client: srv.Client()}
+	fmt.Println(feed.Send(ctx, []byte("too early")))
+
+	sub, err := client.Subscribe(ctx, feed, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(string(ev.Data))
+		if string(ev.Data) != "ready" {
+			break
+		}
+		if err := feed.Send(ctx, []byte("hello")); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	// Output:
+	// transport: not connected
+	// ready
+	// you said hello
+}
