@@ -27,6 +27,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -71,11 +72,20 @@ func run(w io.Writer, span time.Duration, count int, match string, connections i
 	if connections > 0 {
 		return idle(w, server, connections)
 	}
+	chosen := slices.DeleteFunc(contests(server), func(c contest) bool { return !wanted.MatchString(c.name()) })
+	if err := decided(w, chosen, count); err != nil {
+		return err
+	}
+	return webhooks(w, server, span, count, wanted)
+}
+
+// decided measures contests and shows who is how fast.
+func decided(w io.Writer, chosen []contest, count int) error {
+	if len(chosen) == 0 {
+		return nil
+	}
 	out := newTable(w)
-	for _, c := range contests(server) {
-		if !wanted.MatchString(c.name()) {
-			continue
-		}
+	for _, c := range chosen {
 		scores, err := c.measure(count)
 		if err != nil {
 			return err

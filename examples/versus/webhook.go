@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// hookSizes are those of the bodies, in bytes.
+var hookSizes = []int{1 << 10, 16 << 10}
+
+// A receiver is a hook at work: a server of its own on loopback.
+type receiver struct {
+	hook
+	addr   string
+	server *http.Server
+	stop   func() error
+
+	mu   sync.Mutex
+	got  tally
+	want int
+	all  chan struct{} // closed when got.events is want
+}
+
+func receive(h hook) (*receiver, error) {
+	r := &receiver{hook: h}
+	handler, stop, err := h.open(r.take)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	r.addr, r.stop, r.server = l.Addr().String(), stop, &http.Server{Handler: handler}
+	go r.server.Serve(l)
+	return r, nil
+}
+
+func (r *receiver) close() error { return errors.Join(r.server.Close(), r.stop()) }
+
+func (r *receiver) take(data []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count(&r.got, data)
+	if r.got.events == r.want {
+		close(r.all)
+	}
+}
+
+// run gets n webhooks and returns once the program has them all.
+func (r *receiver) run(server string, size, n int) error {
+	all := make(chan struct{})
+	r.mu.Lock()
+	r.got, r.want, r.all = tally{}, n, all
+	r.mu.Unlock()
+	if err := askFor(server, r.addr, r.scheme, size, n); err != nil {
+		return fmt.Errorf("%s: %s: %w", r.scheme, r.library, err)
+	}
+	select {
+	case <-all:
+		return nil
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%s: %s: not all webhooks were delivered", r.scheme, r.library)
+	}
+}
+
+// receivers lets hooks work. stop ends them all.
+func receivers(all []hook) (working []*receiver, stop func() error, err error) {
+	stop = func() (err error) {
+		for _, r := range working {
+			err = errors.Join(err, r.close())
+		}
+		return err
+	}
+	for _, h := range all {
+		r, err := receive(h)
+		if err != nil {
+			return nil, nil, errors.Join(err, stop())
+		}
+		working = append(working, r)
+	}
+	return working, stop, nil
+}
+
+// webhooks shows the contests whose name matches: what receiving a webhook costs, in
+// itself and beside what net/http takes that reads the same requests and no more.
+func webhooks(w io.Writer, server string, span time.Duration, turns int, wanted *regexp.Regexp) error {
+	for _, size := range hookSizes {
+		name := fmt.Sprintf("%dKiB", size>>10)
+		if !wanted.MatchString("Webhook/" + name) {
+			continue
+		}
+		if err := webhookTable(w, server, span, turns, name, size); err != nil {
+			return err
+		}
+	}
+	if wanted.MatchString("Techniques") {
+		return techniques(w, server, span, turns)
+	}
+	return nil
+}
+
+func webhookTable(w io.Writer, server string, span time.Duration, turns int, name string, size int) (err error) {
+	all, stop, err := receivers(hooks())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	runs := make([]func(int) error, len(all))
+	for i, r := range all {
+		runs[i] = func(n int) error { return r.run(server, size, n) }
+	}
+	costs, err := takeTurns(span, turns, runs)
+	if err != nil {
+		return err
+	}
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "webhooks of\tpayload\tlibrary\tCPU ns/request\tover the floor\ttimes the floor\tallocs over the floor")
+	base := 0
+	for i, r := range all {
+		if r.library == floor {
+			base = i
+		}
+		c, f := costs[i], costs[base]
+		fmt.Fprintf(out, "%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t%.1f\n", r.scheme, name, r.library,
+			median(turns, func(t int) float64 { return c[t].ns }),
+			median(turns, func(t int) float64 { return c[t].ns - f[t].ns }),
+			median(turns, func(t int) float64 { return c[t].ns / f[t].ns }),
+			median(turns, func(t int) float64 { return c[t].allocs - f[t].allocs }))
+	}
+	return out.Flush()
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	playground "github.com/go-playground/webhooks/v6/github"
+	"github.com/google/go-github/v89/github"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stripe/stripe-go/v85/webhook"
+	svix "github.com/svix/svix-webhooks/go"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// A hook is how one library receives webhooks of one scheme.
+type hook struct {
+	scheme, library string
+	// open returns what net/http calls. take gets the body of what was accepted.
+	open func(take func([]byte)) (h http.Handler, stop func() error, err error)
+}
+
+// floor is the library of a handler that accepts everything and looks at nothing.
+const floor = "net/http alone"
+
+// hooks are all of them; a scheme's floor comes first. "by hand" is the least that
+// a program does which verifies a signature.
+func hooks() []hook {
+	return []hook{
+		{gitHub, floor, each(discard)},
+		{gitHub, "steadfeed AckQueued", subscribed(transport.AckQueued, gitHubProvider)},
+		{gitHub, "steadfeed AckHandled", subscribed(transport.AckHandled, gitHubProvider)},
+		{gitHub, "io.ReadAll alone", each(readAll)},
+		{gitHub, "by hand", each(byHand)},
+		{gitHub, "go-github", each(goGitHub)},
+		{gitHub, "go-playground, to a struct", each(goPlayground())},
+		{standard, floor, each(discard)},
+		{standard, "steadfeed AckQueued", subscribed(transport.AckQueued, standardProvider)},
+		{standard, "steadfeed AckHandled", subscribed(transport.AckHandled, standardProvider)},
+		{standard, "standard-webhooks", standardLibrary},
+		{standard, "svix", svixLibrary},
+		{stripeV1, floor, each(discard)},
+		{stripeV1, "steadfeed AckQueued", subscribed(transport.AckQueued, stripeProvider)},
+		{stripeV1, "steadfeed AckHandled", subscribed(transport.AckHandled, stripeProvider)},
+		{stripeV1, "stripe-go, to a struct", each(stripeGo)},
+		{cloudEvents, floor, each(discard)},
+		{cloudEvents, "steadfeed AckQueued", subscribed(transport.AckQueued, cloudEventsProvider)},
+		{cloudEvents, "steadfeed AckHandled", subscribed(transport.AckHandled, cloudEventsProvider)},
+		{cloudEvents, "cloudevents, unverified", each(cloudEventsSDK)},
+	}
+}
+
+func gitHubProvider() *provider.Provider   { return provider.GitHub(hookSecret) }
+func standardProvider() *provider.Provider { return provider.StandardWebhooks(hookSecret64) }
+func stripeProvider() *provider.Provider   { return provider.Stripe(hookSecret) }
+func cloudEventsProvider() *provider.Provider {
+	return provider.CloudEvents(nil, url.QueryEscape(hookSecret))
+}
+
+// subscribed is a Webhook in the server's mux, and a loop that takes the events.
+func subscribed(ack transport.AckMode, of func() *provider.Provider) func(take func([]byte)) (http.Handler, func() error, error) {
+	return func(take func([]byte)) (http.Handler, func() error, error) {
+		h := &transport.Webhook{Provider: of(), Ack: ack}
+		open := make(chan struct{}, 1)
+		sub, err := client.Subscribe(context.Background(), h, &client.Options{
+			Trace: &client.Trace{Connected: func(client.Attempt) { open <- struct{}{} }},
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		failed := make(chan error, 1)
+		go func() {
+			for ev, err := range sub.Events() {
+				if err != nil {
+					failed <- err
+					break
+				}
+				take(ev.Data)
+			}
+			close(failed)
+		}()
+		select {
+		case <-open:
+		case err := <-failed:
+			return nil, nil, errors.Join(err, sub.Close())
+		}
+		return h, func() error { return errors.Join(sub.Close(), <-failed) }, nil
+	}
+}
+
+// each is a handler that has verify look at each request, and answers.
+func each(verify func(r *http.Request) ([]byte, error)) func(take func([]byte)) (http.Handler, func() error, error) {
+	return func(take func([]byte)) (http.Handler, func() error, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := verify(r)
+			if err != nil {
+				http.Error(w, "refused", http.StatusUnauthorized)
+				return
+			}
+			take(body)
+			w.WriteHeader(http.StatusNoContent)
+		}), func() error { return nil }, nil
+	}
+}
+
+func discard(r *http.Request) ([]byte, error) {
+	_, err := io.Copy(io.Discard, r.Body)
+	return nil, err
+}
+
+func readAll(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
+
+// byHand is what GitHub's documentation describes, and no more.
+func byHand(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	text, _ := strings.CutPrefix(r.Header.Get("X-Hub-Signature-256"), "sha256=")
+	signature, err := hex.DecodeString(text)
+	if err == nil && !hmac.Equal(signature, mac(body)) {
+		err = errors.New("forged")
+	}
+	return body, err
+}
+
+func goGitHub(r *http.Request) ([]byte, error) {
+	return github.ValidatePayload(r, []byte(hookSecret))
+}
+
+// goPlayground decodes into a type of its own, so there are no bytes to deliver.
+func goPlayground() func(*http.Request) ([]byte, error) {
+	h, err := playground.New(playground.Options.Secret(hookSecret))
+	return func(r *http.Request) ([]byte, error) {
+		if err != nil {
+			return nil, err
+		}
+		_, err := h.Parse(r, playground.PushEvent)
+		return nil, err
+	}
+}
+
+func stripeGo(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := webhook.ConstructEvent(body, r.Header.Get("Stripe-Signature"), hookSecret)
+	if err != nil {
+		return nil, err
+	}
+	return ev.Data.Raw, nil
+}
+
+func cloudEventsSDK(r *http.Request) ([]byte, error) {
+	ev, err := cehttp.NewEventFromHTTPRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	return ev.Data(), ev.Validate()
+}
+
+func standardLibrary(take func([]byte)) (http.Handler, func() error, error) {
+	w, err := standardwebhooks.NewWebhook(hookSecret64)
+	if err != nil {
+		return nil, nil, err
+	}
+	return each(bodyAndHeader(w.Verify))(take)
+}
+
+func svixLibrary(take func([]byte)) (http.Handler, func() error, error) {
+	w, err := svix.NewWebhook(hookSecret64)
+	if err != nil {
+		return nil, nil, err
+	}
+	return each(bodyAndHeader(w.Verify))(take)
+}
+
+func bodyAndHeader(verify func([]byte, http.Header) error) func(*http.Request) ([]byte, error) {
+	return func(r *http.Request) ([]byte, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		return body, verify(body, r.Header)
+	}
+}

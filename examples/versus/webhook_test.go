@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// proofs are the headers that a scheme's deliveries are verified by.
+var proofs = map[string]string{
+	gitHub: "X-Hub-Signature-256", stripeV1: "Stripe-Signature", standard: "Webhook-Signature", cloudEvents: "Authorization",
+}
+
+// trusting are the entries that verify nothing, by intent or for want of a signature.
+var trusting = []string{floor, "io.ReadAll alone", "cloudevents, unverified"}
+
+// TestHooks holds every entry to take what its sender has signed, and nothing else: a
+// library that is not used properly would only seem fast.
+func TestHooks(t *testing.T) {
+	for _, h := range hooks() {
+		for _, size := range hookSizes {
+			t.Run(h.scheme+"/"+h.library+"/"+strconv.Itoa(size), func(t *testing.T) {
+				if !slices.Contains(trusting, h.library) {
+					refused(t, h, size, "another signature", func(r []byte) []byte { return spoilHeader(r, proofs[h.scheme]) })
+					refused(t, h, size, "no signature", func(r []byte) []byte {
+						return bytes.Replace(r, []byte(proofs[h.scheme]), []byte("X-Nothing"), 1)
+					})
+				}
+				if !slices.Contains(trusting, h.library) && h.scheme != cloudEvents {
+					refused(t, h, size, "another body", func(r []byte) []byte {
+						return bytes.Replace(r, []byte("lorem"), []byte("merol"), 1)
+					})
+				}
+				if h.library == "cloudevents, unverified" {
+					refused(t, h, size, "no event", func(r []byte) []byte {
+						return bytes.Replace(r, []byte("Ce-Specversion"), []byte("X-Nothing"), 1)
+					})
+				}
+				accepts(t, h, size)
+			})
+		}
+	}
+}
+
+// spoilHeader changes a letter of a header's value, so that it is as well-formed as before.
+func spoilHeader(request []byte, name string) []byte {
+	start := bytes.Index(request, []byte(name+": "))
+	end := start + bytes.Index(request[start:], []byte("\r\n"))
+	at := &request[end-5]
+	if *at == 'a' {
+		*at = 'b'
+	} else {
+		*at = 'a'
+	}
+	return request
+}
+
+func working(t *testing.T, h hook) *receiver {
+	r, err := receive(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.got.keep = true
+	t.Cleanup(func() {
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// post sends a request to r.
+func post(t *testing.T, r *receiver, request []byte) error {
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write(request); err != nil {
+		t.Fatal(err)
+	}
+	return accepted(bufio.NewReader(conn))
+}
+
+func refused(t *testing.T, h hook, size int, why string, change func([]byte) []byte) {
+	t.Helper()
+	r := working(t, h)
+	d := &delivering{to: r.addr, sign: schemes[h.scheme], bodies: envelopes(size)}
+	sent := d.request(nil, 1)
+	changed := change(bytes.Clone(sent))
+	if bytes.Equal(sent, changed) {
+		t.Fatalf("%s: the request is the same", why)
+	}
+	err := post(t, r, changed)
+	if err == nil || !strings.Contains(err.Error(), "HTTP/1.1 40") {
+		t.Errorf("%s: %v, not refused", why, err)
+	}
+	if r.got.events != 0 {
+		t.Errorf("%s: it was delivered", why)
+	}
+}
+
+func accepts(t *testing.T, h hook, size int) {
+	t.Helper()
+	r := working(t, h)
+	d := &delivering{to: r.addr, sign: schemes[h.scheme], bodies: envelopes(size)}
+	var bodies []string
+	r.want, r.all = len(d.bodies)+1, make(chan struct{})
+	for i := range r.want {
+		request := d.request(nil, int64(i))
+		_, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
+		if len(body) != size {
+			t.Errorf("the body has %d bytes, not %d", len(body), size)
+		}
+		bodies = append(bodies, string(body))
+		if err := post(t, r, request); err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	select {
+	case <-r.all:
+	case <-time.After(10 * time.Second):
+		t.Fatal("not all webhooks were delivered")
+	}
+	for i, got := range r.got.kept {
+		if got == "" { // only looked at, or decoded into something else
+			continue
+		}
+		if !strings.Contains(bodies[i], got) || len(got) < size/2 {
+			t.Errorf("request %d brought %.100q", i, got)
+		}
+	}
+}
+
+// TestTechniques holds the streams to the same events as the webhooks.
+func TestTechniques(t *testing.T) {
+	url := server(t)
+	all := ndjsonFeed(techniqueSize).payloads
+	n := len(all) + 2
+	want := slices.Concat(all, all[:2])
+	for name, read := range map[string]func(t *tally) error{
+		"each": func(t *tally) error { return subscribe(url+"/each/430?n="+strconv.Itoa(n), t) },
+		"ws": func(t *tally) error {
+			return subscribeSocket("ws"+strings.TrimPrefix(url, "http")+"/ws/430?n="+strconv.Itoa(n), t)
+		},
+	} {
+		got := tally{keep: true}
+		if err := read(&got); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.kept, want) {
+			t.Errorf("%s: %s", name, difference(got.kept, want))
+		}
+	}
+	d := &delivering{sign: schemes[gitHub], bodies: all}
+	if request := string(d.request(nil, 3)); !strings.HasSuffix(request, "\r\n\r\n"+all[3]) {
+		t.Errorf("a webhook is %q", request)
+	}
+}
+
+// TestSender holds the server to say when a delivery is not taken.
+func TestSender(t *testing.T) {
+	r := working(t, hook{gitHub, "none", each(func(*http.Request) ([]byte, error) { return nil, io.ErrUnexpectedEOF })})
+	if err := r.run(server(t), 1<<10, 3); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("run says %v", err)
+	}
+}
+
+// TestWebhookTables runs the command for both tables, as short as can be.
+func TestWebhookTables(t *testing.T) {
+	var out strings.Builder
+	if err := run(&out, time.Millisecond, 1, "^Webhook/1KiB$|^Techniques$", 0); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if want := 1 + len(hooks()) + 1 + 6; len(lines) != want {
+		t.Fatalf("the tables are not of %d lines:\n%s", want, out.String())
+	}
+	for i, line := range lines {
+		numbers := strings.Fields(line)
+		if numbers = numbers[len(numbers)-3:]; i == 0 || i == 1+len(hooks()) {
+			continue
+		}
+		for _, text := range numbers {
+			if _, err := strconv.ParseFloat(text, 64); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+	}
+}
