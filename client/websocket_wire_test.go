@@ -204,7 +204,7 @@ func endName(err error) string {
 // subscribeWire bounds the subscription in time, and closes it at the end of the test.
 func subscribeWire(t *testing.T, feed *transport.WebSocket, opts *client.Options) *client.Subscription {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	sub, err := client.Subscribe(ctx, feed, opts)
 	if err != nil {
 		cancel()
@@ -315,17 +315,32 @@ func TestWireSizes(t *testing.T) {
 			t.Logf("8 messages, the largest of %d bytes, on one connection", 5<<20)
 		})
 	}
-	t.Run("too large", func(t *testing.T) {
-		feed := n.feed("limited", "scene=sizes")
-		feed.MaxMessage = 1 << 20
-		sub := subscribeWire(t, feed, &client.Options{Retry: quick})
-		count(t, sub, 1, 1)
-		_, err := sub.Next(t.Context())
-		var large *transport.MessageError
-		if !errors.As(err, &large) || large.Limit != 1<<20 {
-			t.Errorf("a message above the limit: %v", err)
+}
+
+// TestWireUnacceptable tells the server why it does not want a message.
+func TestWireUnacceptable(t *testing.T) {
+	n := startNode(t, "feed.js")
+	for _, server := range deflates {
+		t.Run("too large/"+server, func(t *testing.T) {
+			name := "large-" + server
+			feed := n.feed(name, "scene=sizes&"+server)
+			feed.Compression, feed.MaxMessage = server != "plain", 1<<20
+			got, err := data(t, subscribeWire(t, feed, &client.Options{Retry: quick}), 0)
+			var large *transport.MessageError
+			if len(got) != 1 || !errors.As(err, &large) || large.Limit != feed.MaxMessage {
+				t.Errorf("after %d messages: %v", len(got), err)
+			}
+			t.Logf("%v; the server says %q", err, n.await(t, "closed "+name+" 1 1009"))
+		})
+	}
+	t.Run("not UTF-8", func(t *testing.T) {
+		var d diary
+		count(t, subscribeWire(t, n.feed("latin1", "scene=latin1"), d.options()), 1, 2)
+		var bad *transport.MessageError
+		if err := d.all()[0].Err; !errors.As(err, &bad) {
+			t.Errorf("the connection ended with %v", err)
 		}
-		t.Logf("%v; the server says %q", err, n.await(t, "closed limited 1 1009"))
+		t.Logf("%s; the server says %q", &d, n.await(t, "closed latin1 1 1007"))
 	})
 }
 
@@ -419,6 +434,92 @@ func TestWireStopped(t *testing.T) {
 	}
 	count(t, sub, 301, 400)
 	t.Logf("400 messages; ends: %s", &d)
+	n.cmd.Process.Signal(syscall.SIGSTOP)
+	start := time.Now()
+	sub.Close()
+	if took := time.Since(start); took > 2*time.Second { // one is promised
+		t.Errorf("Close took %v", took)
+	}
+}
+
+// TestWireSend sends from several goroutines what the server tells to have received, and
+// gives up a server that takes nothing.
+func TestWireSend(t *testing.T) {
+	n := startNode(t, "feed.js")
+	feed := n.feed("echo", "scene=echo")
+	var d diary
+	opts := d.options()
+	ready := make(chan struct{}, 1000)
+	opts.Trace.Connected = func(client.Attempt) { ready <- struct{}{} }
+	sub := subscribeWire(t, feed, opts)
+	<-ready
+	sizes := []int{0, 1, 125, 126, 65535, 65536, 3 << 20}
+	want := make(map[string]int)
+	var group sync.WaitGroup
+	for i, size := range sizes {
+		message, send, binary := bytes.Repeat([]byte{'a' + byte(i)}, size), feed.Send, false
+		if i%2 == 1 {
+			send, binary = feed.SendBinary, true
+		}
+		want[fmt.Sprintf("%x %t", sha256.Sum256(message), binary)] = 10
+		group.Go(func() {
+			for range 10 {
+				if err := send(t.Context(), message); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for range 10 * len(sizes) {
+		ev, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var echo struct {
+			Of     string
+			Binary bool
+		}
+		json.Unmarshal(ev.Data, &echo)
+		want[fmt.Sprintf("%s %t", echo.Of, echo.Binary)]--
+		ev.Ack()
+	}
+	for message, missing := range want {
+		if missing != 0 {
+			t.Errorf("%d too few of %s", missing, message)
+		}
+	}
+	t.Logf("%d messages of up to 3 MB echoed", 10*len(sizes))
+
+	n.cmd.Process.Signal(syscall.SIGSTOP)
+	large := make([]byte, 32<<20)
+	err := feed.SendBinary(t.Context(), large)
+	end := d.await(t, 1)[0]
+	if !errors.Is(err, transport.ErrNotConnected) || endName(end.Err) != "no write" {
+		t.Errorf("to a server that is stopped: %v, and the connection ended with %v", err, end.Err)
+	}
+	t.Logf("to a server that is stopped: %v", err)
+}
+
+// TestWireHandover replaces connections of a certain age, the next one being open before
+// the one before is closed.
+func TestWireHandover(t *testing.T) {
+	n := startNode(t, "feed.js")
+	feed := n.feed("aged", "scene=steady")
+	feed.MaxAge, feed.Handover = 250*time.Millisecond, true
+	var d diary
+	sub := subscribeWire(t, feed, d.options())
+	count(t, sub, 1, 300)
+	opened, _ := n.lines("opened aged")
+	for _, end := range d.all() {
+		if end.Delay > 0 {
+			t.Errorf("a connection was waited for: %v", end.Err)
+		}
+	}
+	if len(opened) < 4 {
+		t.Errorf("only %d connections", len(opened))
+	}
+	t.Logf("300 messages over %d connections; ends: %s", len(opened), &d)
 }
 
 // graphTicks are the client's side of graphql.js: the subprotocol graphql-transport-ws

@@ -115,6 +115,20 @@ const scenes = {
     })
   },
 
+  // Each message that comes is answered with what it was.
+  echo (ws, next) {
+    ws.on('message', (data, binary) => {
+      const sha256 = crypto.createHash('sha256').update(data).digest('hex')
+      ws.send(JSON.stringify({ seq: next++, of: sha256, binary }))
+    })
+  },
+
+  // A message, and one that is not UTF-8 on the first connection.
+  latin1 (ws, next, visit) {
+    ws.send(text(next++))
+    if (visit === 1) ws.send(Buffer.from('{"seq":2,"pad":"é"}', 'latin1'), { binary: false })
+  },
+
   // A message, and then nothing until the client has sent five pings.
   quiet (ws, next) {
     let pings = 0
