@@ -62,6 +62,26 @@ connected: the session is resumed
 	})
 }
 
+// A position that the gateway does not know, or that is none, is given up with a gap.
+func TestForgotten(t *testing.T) {
+	for _, token := range []string{"unknown:7:http://feed.test/resume", "garbage"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := mock.NewServer(newGateway())
+			defer srv.Close()
+			b := &bot{url: srv.URL, credentials: credentials, client: srv.Client(), diary: newDiary(io.Discard)}
+			sub, err := client.Subscribe(t.Context(), b.feed(), &client.Options{StartAt: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close()
+			ev, err := sub.Next(t.Context())
+			if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.TokenRejected {
+				t.Errorf("after %q: gap %v, %v", token, ev.Gap, err)
+			}
+		})
+	}
+}
+
 // A loss of which nobody has said anything is noticed, or the example would prove nothing.
 func TestDiary(t *testing.T) {
 	for _, tt := range []struct {
