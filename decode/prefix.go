@@ -152,10 +152,11 @@ const maxDigits = 19
 func decimalPrefix(buf []byte) (n int, size uint64, err error) {
 	end := bytes.IndexByte(buf[:min(len(buf), maxDigits+len(crlf))], '\n')
 	if end < 0 {
-		if len(buf) < maxDigits+len(crlf) {
-			return 0, 0, nil
+		begun := trimCR(buf)
+		if _, ok := digits(begun); len(begun) > 0 && !ok || len(buf) >= maxDigits+len(crlf) {
+			return 0, 0, errLength
 		}
-		return 0, 0, errLength
+		return 0, 0, nil
 	}
 	line := trimCR(buf[:end])
 	size, ok := digits(line)

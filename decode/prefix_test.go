@@ -29,6 +29,7 @@ func TestLengthPrefixed(t *testing.T) {
 		{"negative", "-2\n{}", []string{"0 final: " + notLength}},
 		{"space", "2 \n{}", []string{"0 final: " + notLength}},
 		{"no digits", "{}\n", []string{"0 final: " + notLength}},
+		{"no length, before there is a line end", "oops", []string{"0 final: " + notLength}},
 		{"too many digits", "00000000000000000002\n{}", []string{"0 final: " + notLength}},
 		{"digits without end", strings.Repeat("1", 100), []string{"0 final: " + notLength}},
 		{"announced too short", "2\n{}3\n123", []string{`"{}"`, "4 final: " + tooShort}},

@@ -35,7 +35,7 @@ func TestValidate(t *testing.T) {
 		{with(provider.Signature{Header: "S"}), ""},
 		{&provider.Provider{}, "provider: Name is empty\nprovider: : Scheme is nil"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}}, ""},
-		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: Deadline is negative"},
+		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: the Deadline is negative"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Answers: provider.Answers{Accepted: provider.Answer{Status: 302}}}, "provider: x: Answers: Accepted and Duplicate need a 2xx status"},
 		{provider.GitHub(), "provider: github: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
 		{provider.GitHub("hush-hush", ""), "provider: github: secret 1 is empty"},
@@ -67,10 +67,10 @@ func TestValidate(t *testing.T) {
 		{signature(func(s *provider.Signature) { s.Timestamp.Header = "T" }), "provider: github: Signature.Timestamp is where {ts} is: set both or neither"},
 		{signature(func(s *provider.Signature) { s.Signed = "{id}.{body}" }), "provider: github: Signature.ID is the header that {id} is in: set both or neither"},
 		{signature(func(s *provider.Signature) { s.ID = "I" }), "provider: github: Signature.ID is the header that {id} is in: set both or neither"},
-		{signature(func(s *provider.Signature) { s.Signed = "{body" }), "provider: github: Signed: a brace is not closed"},
-		{signature(func(s *provider.Signature) { s.Signed = "{Body}" }), "provider: github: Signed: no field is named {Body}"},
-		{signature(func(s *provider.Signature) { s.Signed = "v0" }), "provider: github: Signed must name {body} once"},
-		{signature(func(s *provider.Signature) { s.Signed = "{body}{body}" }), "provider: github: Signed must name {body} once"},
+		{signature(func(s *provider.Signature) { s.Signed = "{body" }), "provider: github: in Signed a brace is not closed"},
+		{signature(func(s *provider.Signature) { s.Signed = "{Body}" }), "provider: github: in Signed no field is named {Body}"},
+		{signature(func(s *provider.Signature) { s.Signed = "v0" }), "provider: github: in Signed there must be {body} once"},
+		{signature(func(s *provider.Signature) { s.Signed = "{body}{body}" }), "provider: github: in Signed there must be {body} once"},
 		{signature(func(s *provider.Signature) { s.Timestamp = provider.Timestamp{Path: "t", Unit: time.Hour} }), "provider: github: Timestamp.Unit must be time.Second or time.Millisecond"},
 		{signature(func(s *provider.Signature) {
 			s.Signed, s.Timestamp = "{ts}{body}", provider.Timestamp{Header: "T", Prefix: "t="}
