@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,8 @@ const (
 // answered once its events are acknowledged. Mount it as a http.Handler in any mux, or set
 // Addr to give it a listener of its own; either way it is the transport of one
 // subscription. Use it as *Webhook and do not change it once it is in use. ServeHTTP may
-// be called from any goroutine; only one Conn is open at a time.
+// be called from any goroutine; only one Conn is open at a time. Handshakes, with which a
+// sender asks whether a receiver is there, are answered while one is.
 //
 // # Delivery
 //
@@ -52,8 +54,8 @@ const (
 //
 // Nothing is parsed before the signature has matched, and the bytes that were verified are
 // the bytes that are delivered. The body is limited before anything is computed, and so is
-// the time that it may take. What is refused leaves nothing behind. A panic of the provider's
-// is answered with 500. [Message].Header is a copy of the request's header, without what
+// the time that it may take. One with a content coding is 415: nothing is unpacked. What is
+// refused leaves nothing behind. A panic of the provider's is answered with 500. [Message].Header is a copy of the request's header, without what
 // authenticates the sender, cookies, and what belongs to the connection; of the query
 // nothing becomes an event. It names in Steadfeed-Provider the Name of the provider, in
 // Steadfeed-Proof what was proven ("body", "metadata", "bearer" or "none"), and in
@@ -89,12 +91,14 @@ type Webhook struct {
 	// Dedupe is how many acknowledged deliveries of each provider are remembered, and
 	// DedupeFor for how long; the oldest go first. Negative: none; each delivery is then
 	// delivered, also while its first one is in hand. Switch it off for a sender that
-	// gives no ids and says different things with equal bodies. Default 65,536 and 72 h.
+	// gives no ids and means different things by equal bodies, such as Dropbox, or the
+	// second one is lost. Default 65,536 and 72 h.
 	Dedupe    int
 	DedupeFor time.Duration
 
-	// OnRefused is told of each request that did not get a 2xx, once that is sent. It is
-	// called from ServeHTTP, and a forger may make it be called often. Default none.
+	// OnRefused is told of each request that did not get a 2xx. It is called from
+	// ServeHTTP, which holds the answer back until it returns, and a forger may make it be
+	// called often. Default none.
 	OnRefused func(*RefusedError)
 
 	// Addr makes Open listen on "host:port", and Close end it: new requests are 503 then,
@@ -142,6 +146,8 @@ func (w *Webhook) Validate() error {
 	w.validateProviders(bad)
 	if err := checkPublicURL(w.URL); err != nil {
 		bad("URL", "%w", err)
+	} else if name := w.signsURL(); w.URL == "" && name != "" {
+		bad("URL", "is required: %s signs it", name)
 	}
 	if w.Ack > AckQueued {
 		bad("Ack", "no such value: %d", w.Ack)
@@ -200,6 +206,24 @@ func (w *Webhook) validateListener(bad func(field, format string, args ...any)) 
 	case len(w.TLS.Certificates) == 0 && w.TLS.GetCertificate == nil && w.TLS.GetConfigForClient == nil:
 		bad("TLS", "has no certificate")
 	}
+}
+
+// signsURL returns the name of a provider whose signatures cover the URL, as far as that
+// can be told.
+func (w *Webhook) signsURL() string {
+	signs := func(p *provider.Provider) bool {
+		s, ok := p.Scheme.(provider.Signature)
+		return ok && strings.Contains(s.Signed, "{url}")
+	}
+	if w.Provider != nil && signs(w.Provider) {
+		return w.Provider.Name
+	}
+	for _, path := range slices.Sorted(maps.Keys(w.Providers)) {
+		if p := w.Providers[path]; p != nil && signs(p) {
+			return p.Name
+		}
+	}
+	return ""
 }
 
 // checkPublicURL does not return the error of url.Parse, which would show the URL.

@@ -441,6 +441,21 @@ func TestWebhookSettleCountsOnce(t *testing.T) {
 	})
 }
 
+func TestWebhookNeedsTheURLThatIsSigned(t *testing.T) {
+	for _, w := range []*transport.Webhook{
+		{Provider: provider.Square("a secret")},
+		{Providers: map[string]*provider.Provider{"/a": newHook().Provider, "/b": provider.Square("a secret")}},
+	} {
+		if err := w.Validate(); err == nil || err.Error() != "Webhook.URL: is required: square signs it" {
+			t.Errorf("without a URL: %v", err)
+		}
+		w.URL = "https://hooks.example"
+		if err := w.Validate(); err != nil {
+			t.Errorf("with one: %v", err)
+		}
+	}
+}
+
 func TestWebhookValidate(t *testing.T) {
 	w := &transport.Webhook{
 		Providers: map[string]*provider.Provider{"hooks": nil},
