@@ -141,13 +141,13 @@ func work(bug string) func(*mock.Trial) {
 }
 
 func TestExploreFindsNothingInASoundConsumer(t *testing.T) {
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 300}, work(""))
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200}, work(""))
 }
 
 // The client keeps its promises in whatever Explore comes up with.
 func TestExploreClient(t *testing.T) {
 	for _, lossy := range []bool{false, true} {
-		mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 300, Lossy: lossy, Faults: 20}, subscribe(func(feed *mock.Feed) (transport.Transport, func()) {
+		mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 150, Lossy: lossy, Faults: 20}, subscribe(func(feed *mock.Feed) (transport.Transport, func()) {
 			return feed, func() {}
 		}))
 	}

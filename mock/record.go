@@ -100,7 +100,29 @@ func (r *Recorder) opened(ctx context.Context, token string, err error) (n int, 
 	if token != "" && e.verb != verbEnd {
 		e.set("after", r.shown(token))
 	}
-	return r.conns, r.write(e)
+	failed = r.write(e)
+	if closed := closing(err); closed != nil {
+		closed.conn = r.conns
+		failed = r.write(closed)
+	}
+	return r.conns, failed
+}
+
+// closing is the line about a WebSocket that the server has closed with a code; nil about
+// anything else.
+func closing(err error) *entry {
+	var closed *transport.CloseError
+	if !errors.As(err, &closed) || !isCloseCode(closed.Code) {
+		return nil
+	}
+	e := &entry{verb: verbClose}
+	e.set("code", strconv.Itoa(closed.Code))
+	return e
+}
+
+// isCloseCode tells whether a code can be sent (RFC 6455, section 7.4).
+func isCloseCode(code int) bool {
+	return code >= 1000 && code < 5000 && code != 1005 && code != 1006 && code != 1015
 }
 
 // refusal is the line about an attempt that ended with err.
@@ -108,8 +130,8 @@ func refusal(err error) *entry {
 	var status *transport.StatusError
 	var behaves interface{ Protocol() bool }
 	switch {
-	case err == nil:
-		return &entry{verb: verbOpen}
+	case err == nil, closing(err) != nil:
+		return &entry{verb: verbOpen} // who closes with a code was there
 	case errors.Is(err, transport.ErrEnd):
 		return &entry{verb: verbEnd}
 	case errors.As(err, &status):
@@ -178,12 +200,12 @@ func (r *Recorder) message(c *recorded, m transport.Message) error {
 }
 
 // end writes how a connection ended. The first word stands.
-func (r *Recorder) end(c *recorded, verb string) {
+func (r *Recorder) end(c *recorded, e *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !c.over {
-		c.over = true
-		r.write(&entry{conn: c.n, verb: verb})
+		c.over, e.conn = true, c.n
+		r.write(e)
 	}
 }
 
@@ -215,24 +237,26 @@ func (c *recorded) Read() (transport.Message, error) {
 	return m, nil
 }
 
-// ending is the word for the end of a connection.
-func (c *recorded) ending(err error) string {
+// ending is the line about the end of a connection.
+func (c *recorded) ending(err error) *entry {
 	var silence interface{ Timeout() bool }
-	switch {
+	switch closed := closing(err); {
 	case c.ctx.Err() != nil:
-		return verbClosed
+		return &entry{verb: verbClosed}
 	case errors.Is(err, transport.ErrEnd):
-		return verbEnd
+		return &entry{verb: verbEnd}
 	case errors.Is(err, io.EOF):
-		return verbEOF
+		return &entry{verb: verbEOF}
+	case closed != nil:
+		return closed
 	case errors.As(err, &silence) && silence.Timeout():
-		return verbSilent
+		return &entry{verb: verbSilent}
 	}
-	return verbCut
+	return &entry{verb: verbCut}
 }
 
 func (c *recorded) Close() error {
-	c.recorder.end(c, verbClosed) // before Read fails because of it
+	c.recorder.end(c, &entry{verb: verbClosed}) // before Read fails because of it
 	return c.Conn.Close()
 }
 

@@ -33,6 +33,7 @@ const (
 	// The connection is over.
 	verbEOF    = "eof"
 	verbCut    = "cut"
+	verbClose  = "close"  // a WebSocket, with a code
 	verbSilent = "silent" // it was given up because nothing came
 	verbEnd    = "end"    // and so is the feed
 	verbClosed = "closed" // the consumer did not want it any more
@@ -51,6 +52,7 @@ var fieldsOf = map[string][]string{
 	verbRetry:     {"wait", "gap", "missed"},
 	verbEOF:       {},
 	verbCut:       {},
+	verbClose:     {"code"},
 	verbSilent:    {},
 	verbEnd:       {},
 	verbClosed:    {},

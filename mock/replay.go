@@ -20,7 +20,8 @@ import (
 // The script is the feed's side of the recording. Its silences are those on open
 // connections; when a connection is made is the consumer's affair, and so is the end of
 // one that the consumer closed. A connection that was given up because nothing came is
-// replayed as [Stall], and a failure that has no step of its own as [Drop]. What came again
+// replayed as [Stall], and a failure that has no step of its own as [Drop]. The reason of a
+// close code is not in a recording. What came again
 // after a reconnect is in the script as often as it came. A Gap reaches only a consumer
 // without a wire.
 //
@@ -78,6 +79,9 @@ func (e *entry) step() (step *Step, timed bool) {
 		s = End()
 	case verbCut:
 		s = Drop()
+	case verbClose:
+		code, _ := strconv.Atoi(e.get("code"))
+		s = Close(code, "")
 	case verbEnd:
 		s = Complete()
 	default:

@@ -100,7 +100,7 @@ func (p *recordingParser) follow(e *entry) error {
 	switch e.verb {
 	case verbOpen:
 		p.open[e.conn] = true
-	case verbEOF, verbCut, verbSilent, verbEnd, verbClosed:
+	case verbEOF, verbCut, verbClose, verbSilent, verbEnd, verbClosed:
 		delete(p.open, e.conn)
 	}
 	return nil
@@ -241,7 +241,7 @@ func (e *entry) check() error {
 		case "code":
 			var code int
 			code, err = strconv.Atoi(f.value)
-			ok = code >= 400 && code < 1000
+			ok = code >= 400 && code < 1000 && e.verb == verbStatus || isCloseCode(code) && e.verb == verbClose
 		case "missed":
 			_, err = strconv.ParseUint(f.value, 10, 64)
 		case "wait":
@@ -253,7 +253,7 @@ func (e *entry) check() error {
 			return fmt.Errorf("%q is no value for %s", f.value, f.name)
 		}
 	}
-	for name, verb := range map[string]string{"code": verbStatus, "wait": verbRetry} {
+	for verb, name := range map[string]string{verbStatus: "code", verbClose: "code", verbRetry: "wait"} {
 		if e.verb == verb && !e.has(name) {
 			return fmt.Errorf("%s needs %s", verb, name)
 		}

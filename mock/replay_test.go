@@ -2,6 +2,7 @@ package mock_test
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"os"
 	"slices"
@@ -106,6 +107,54 @@ func TestReplayOnEveryWire(t *testing.T) {
 	}
 }
 
+// A close code is in the recording, and on the wire again; its reason is not.
+func TestReplayCloseCodes(t *testing.T) {
+	var out, again bytes.Buffer
+	var codes []string
+	story := func(feed *mock.Feed, out *bytes.Buffer) {
+		synctest.Test(t, func(t *testing.T) {
+			source := overSocket(t, feed.WebSocket(nil, nil), "ws")
+			source.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+				m, err := s.Receive() // an event, or the close frame
+				if err == nil {
+					s.Unread(m)
+				}
+				return err
+			}
+			rec := &mock.Recorder{Transport: source, Out: out}
+			for range 4 {
+				c, err := rec.Open(t.Context(), "")
+				for err == nil {
+					_, err = c.Read()
+				}
+				codes = append(codes, err.Error())
+				if c != nil {
+					c.Close()
+				}
+			}
+		})
+	}
+	story(mock.NewFeed(
+		object(2), mock.Close(4001, "secret"), mock.Close(4002, "secret"), object(3), mock.Close(1001, ""), object(4), mock.Drop(),
+	), &out)
+	const want = "steadfeed recording 1\n1 0s open\n1 0s event\n\t{\"id\":\"2\"}\n1 0s close code=4001\n2 0s open\n2 0s close code=4002\n" +
+		"3 0s open\n3 0s event\n\t{\"id\":\"3\"}\n3 0s eof\n4 0s open\n4 0s event\n\t{\"id\":\"4\"}\n4 0s cut\n"
+	if out.String() != want {
+		t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
+	}
+	script, err := mock.Replay(strings.NewReader(want), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := codes
+	codes = nil
+	story(mock.NewFeed(script...), &again)
+	equal(t, codes, first)
+	if again.String() != want {
+		t.Errorf("recorded again:\n%s\nwant:\n%s", &again, want)
+	}
+}
+
 func TestReplayGap(t *testing.T) {
 	const recording = "steadfeed recording 1\n1 0s open\n1 0s keepalive gap=\"bad frame\" missed=3\n1 0s event id=1 gap=notice\n\ta\n1 0s end\n"
 	script, err := mock.Replay(strings.NewReader(recording), 1)
@@ -183,6 +232,10 @@ func TestReplayErrors(t *testing.T) {
 		{open + "1 0s retry wait=-1s", `line 3: "-1s" is no value for wait`},
 		{"1 0s status", "line 2: status needs code"},
 		{"1 0s status code=200", `line 2: "200" is no value for code`},
+		{open + "1 0s close", "line 3: close needs code"},
+		{open + "1 0s close code=404", `line 3: "404" is no value for code`},
+		{open + "1 0s close code=1006", `line 3: "1006" is no value for code`},
+		{open + "1 0s close code=4000\n1 0s eof", "line 4: connection 1 is not open"},
 		{"1 0s status code=4040", `line 2: "4040" is no value for code`},
 		{open + "\ttext", "line 3: open has no payload"},
 		{"# comment\n\ttext", `line 3: want a connection, a time and what happened`},
