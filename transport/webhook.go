@@ -97,8 +97,8 @@ type Webhook struct {
 	DedupeFor time.Duration
 
 	// OnRefused is told of each request that did not get a 2xx. It is called from
-	// ServeHTTP, which holds the answer back until it returns, and a forger may make it be
-	// called often. Default none.
+	// ServeHTTP, concurrently; the answer is held back until it returns, and a forger may
+	// make it be called often. Default none.
 	OnRefused func(*RefusedError)
 
 	// Addr makes Open listen on "host:port", and Close end it: new requests are 503 then,
@@ -170,7 +170,7 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 		if len(w.Providers) > 0 {
 			bad("Providers", "cannot be set together with Provider")
 		}
-		for _, err := range parts(w.Provider.Validate()) {
+		for _, err := range problems(w.Provider) {
 			bad("Provider", "%w", err)
 		}
 	}
@@ -184,10 +184,20 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 			bad(field, "is nil")
 			continue
 		}
-		for _, err := range parts(p.Validate()) {
+		for _, err := range problems(p) {
 			bad(field, "%w", err)
 		}
 	}
+}
+
+// problems returns what is wrong with a provider. One that says yes to what may be lost
+// would lose it.
+func problems(p *provider.Provider) []error {
+	errs := parts(p.Validate())
+	if p.Answers.Late.Status/100 == 2 || p.Answers.Busy.Status/100 == 2 {
+		errs = append(errs, errors.New("Answers: Late and Busy cannot have a 2xx status"))
+	}
+	return errs
 }
 
 func (w *Webhook) validateListener(bad func(field, format string, args ...any)) {

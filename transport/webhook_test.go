@@ -456,6 +456,19 @@ func TestWebhookNeedsTheURLThatIsSigned(t *testing.T) {
 	}
 }
 
+func TestWebhookPromisesNothingThatMayBeLost(t *testing.T) {
+	for name, answers := range map[string]provider.Answers{
+		"late": {Late: provider.Answer{Status: 202}},
+		"busy": {Busy: provider.Answer{Status: 200}},
+	} {
+		w := newHook()
+		w.Provider.Answers = answers
+		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Webhook.Provider: Answers: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestWebhookValidate(t *testing.T) {
 	w := &transport.Webhook{
 		Providers: map[string]*provider.Provider{"hooks": nil},
