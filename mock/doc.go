@@ -18,7 +18,8 @@
 //
 // A [Feed] plays a script of steps: events and what is said between them, silence,
 // breaks, refusals. It is a transport.Transport, for tests without a wire, and it serves
-// HTTP with [Feed.SSE] and [Feed.NDJSON] and WebSockets with [Feed.WebSocket], for tests with one. The script tells the same
+// HTTP ([Feed.SSE], [Feed.NDJSON], [Feed.ConcatJSON], [Feed.JSONSeq], [Feed.LengthPrefixed])
+// and WebSockets ([Feed.WebSocket]), for tests with one. The script tells the same
 // story on each. The feed remembers which events it has played and resumes from the
 // token of whoever comes back; it records every attempt to connect.
 //

@@ -12,8 +12,8 @@ import (
 )
 
 // A Feed plays a script to whoever connects: as a transport.Transport of its own,
-// without a wire, or over HTTP through the handlers of [Feed.SSE] and [Feed.NDJSON],
-// also both at once. The zero Feed has an empty script. All its methods may be called from
+// without a wire, or over HTTP and WebSockets through the handlers that it returns,
+// also all at once. The zero Feed has an empty script. All its methods may be called from
 // any goroutine. It starts none.
 //
 // The script is the server's time line, one for all connections. It moves on only while

@@ -26,6 +26,25 @@ func (f *Feed) SSE() http.Handler { return f.handler("text/event-stream", append
 // becomes {"id":"7"}.
 func (f *Feed) NDJSON() http.Handler { return f.handler("application/x-ndjson", appendNDJSON) }
 
+// ConcatJSON returns a handler that plays the feed as JSON values one after the other, with
+// a line end behind each, as the watches of Kubernetes do. The values are those of
+// [Feed.NDJSON]; what differs is the media type, application/json.
+func (f *Feed) ConcatJSON() http.Handler { return f.handler("application/json", appendNDJSON) }
+
+// JSONSeq returns a handler that plays the feed as a JSON text sequence (RFC 7464). The
+// values are those of [Feed.NDJSON], and proof of life is a line feed between two of them.
+func (f *Feed) JSONSeq() http.Handler { return f.handler("application/json-seq", appendJSONSeq) }
+
+// LengthPrefixed returns a handler that plays the feed in the framing of X's streams with
+// delimited=length: before each value its length in bytes, in decimal digits on a line of
+// its own, which counts the CRLF behind the value; proof of life is an empty line
+// (https://dev.twitter.com/docs/streaming-apis/parameters, "delimited").
+// The values are those of [Feed.NDJSON]. The media type, application/json, does not tell:
+// the consumer's transport needs the Format decode.LengthPrefixed.
+func (f *Feed) LengthPrefixed() http.Handler {
+	return f.handler("application/json", appendLengthPrefixed)
+}
+
 // An encoder appends what a step is on the wire.
 type encoder func(b []byte, s Step) ([]byte, error)
 

@@ -2,6 +2,7 @@ package mock_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -56,19 +57,32 @@ func TestWireFormats(t *testing.T) {
 		"no position": {mock.Position(""), "id: \n\n", "{}\n"},
 		"malformed":   {mock.Malformed([]byte("\xff{\n")), "\xff{\n", "\xff{\n"},
 	} {
-		for _, wire := range []struct{ media, want string }{{"text/event-stream", tt.sse}, {"application/x-ndjson", tt.ndjson}} {
+		value := strings.TrimSuffix(tt.ndjson, "\n")
+		seq, length := "\x1e"+tt.ndjson, fmt.Sprintf("%d\r\n%s\r\n", len(value)+2, value)
+		switch {
+		case name == "malformed":
+			seq, length = tt.ndjson, tt.ndjson
+		case value == "":
+			seq, length = "\n", "\r\n"
+		}
+		for _, wire := range []struct {
+			handler     func(*mock.Feed) http.Handler
+			media, want string
+		}{
+			{(*mock.Feed).SSE, "text/event-stream", tt.sse},
+			{(*mock.Feed).NDJSON, "application/x-ndjson", tt.ndjson},
+			{(*mock.Feed).ConcatJSON, "application/json", tt.ndjson},
+			{(*mock.Feed).JSONSeq, "application/json-seq", seq},
+			{(*mock.Feed).LengthPrefixed, "application/json", length},
+		} {
 			synctest.Test(t, func(t *testing.T) {
 				feed := mock.NewFeed(tt.step, mock.End())
-				h := feed.SSE()
-				if wire.media == "application/x-ndjson" {
-					h = feed.NDJSON()
-				}
-				srv := serve(t, h)
+				srv := serve(t, wire.handler(feed))
 				resp := get(t, srv, srv.URL)
 				body, err := io.ReadAll(resp.Body)
 				if string(body) != wire.want || err != nil || resp.Header.Get("Content-Type") != wire.media ||
 					resp.Header.Get("Cache-Control") != "no-cache" {
-					t.Errorf("%s as %s: got %q, %v", name, resp.Header.Get("Content-Type"), body, err)
+					t.Errorf("%s as %s: got %q, %v; want %q", name, resp.Header.Get("Content-Type"), body, err, wire.want)
 				}
 			})
 		}

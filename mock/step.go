@@ -82,10 +82,10 @@ func Frame(f decode.Frame) Step {
 }
 
 // Keepalive sends proof of life and nothing else: a comment (SSE), an empty line
-// (NDJSON).
+// (the other framings), a ping (WebSocket).
 func Keepalive() Step { return Frame(decode.Frame{Kind: decode.Keepalive}) }
 
-// Retry asks for d between connections. NDJSON cannot say that and sends a keepalive.
+// Retry asks for d between connections. Only SSE can say that; elsewhere it is a keepalive.
 func Retry(d time.Duration) Step {
 	return Frame(decode.Frame{Kind: decode.Retry, Delay: d})
 }

@@ -167,11 +167,11 @@ func (p *Peer) send(s Step) error {
 		p.running.Go(func() { p.conn.Ping(p.ctx) }) // it waits for the pong
 		return nil
 	}
-	line, err := appendNDJSON(nil, s)
+	text, err := jsonOf(s.frame)
 	if err != nil {
 		return err
 	}
-	return p.Send(string(line[:len(line)-1]))
+	return p.Send(string(text))
 }
 
 // reject closes a connection that has not come through its opening.

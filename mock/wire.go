@@ -54,7 +54,7 @@ func appendLines(b []byte, field string, text []byte) []byte {
 	return b
 }
 
-// envelope is the line of an event that is not itself a JSON object.
+// envelope is an event that is not itself a JSON object.
 type envelope struct {
 	ID   string  `json:"id,omitempty"`
 	Type string  `json:"type,omitempty"`
@@ -62,29 +62,67 @@ type envelope struct {
 }
 
 func appendNDJSON(b []byte, s Step) ([]byte, error) {
+	return appendJSON(b, s, func(b, text []byte) []byte {
+		return append(append(b, text...), '\n')
+	})
+}
+
+func appendLengthPrefixed(b []byte, s Step) ([]byte, error) {
+	return appendJSON(b, s, func(b, text []byte) []byte {
+		if len(text) > 0 {
+			b = strconv.AppendInt(b, int64(len(text)+len("\r\n")), 10)
+			b = append(b, "\r\n"...)
+		}
+		return append(append(b, text...), "\r\n"...)
+	})
+}
+
+func appendJSONSeq(b []byte, s Step) ([]byte, error) {
+	return appendJSON(b, s, func(b, text []byte) []byte {
+		if len(text) > 0 {
+			b = append(b, recordSeparator)
+		}
+		return append(append(b, text...), '\n')
+	})
+}
+
+// recordSeparator comes before each text of a JSON text sequence.
+const recordSeparator = 0x1e
+
+// appendJSON appends what frame makes of a step's JSON text, which is empty for proof of
+// life.
+func appendJSON(b []byte, s Step, frame func(b, text []byte) []byte) ([]byte, error) {
 	if s.act == garbles {
 		return append(b, s.raw...), nil
 	}
-	f := s.frame
+	text, err := jsonOf(s.frame)
+	if err != nil {
+		return nil, err
+	}
+	return frame(b, text), nil
+}
+
+// jsonOf returns f as a JSON object on one line, or nothing if there is no event in it.
+func jsonOf(f decode.Frame) ([]byte, error) {
 	e := envelope{ID: f.ID, Type: f.Type}
 	switch f.Kind {
 	case decode.Data:
 		if line, ok := object(f.Data); ok {
-			return append(append(b, line...), '\n'), nil
+			return line, nil
 		}
 		text := string(f.Data)
 		e.Data = &text
 	case decode.Position:
 	case decode.Comment, decode.Keepalive, decode.Retry:
-		return append(b, '\n'), nil
+		return nil, nil
 	default:
-		return nil, fmt.Errorf("mock: a frame of kind %d cannot be sent as a line of JSON", f.Kind)
+		return nil, fmt.Errorf("mock: a frame of kind %d cannot be sent as JSON", f.Kind)
 	}
-	line := bytes.NewBuffer(b)
-	enc := json.NewEncoder(line)
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false) // the text stays as readable as it was
 	err := enc.Encode(e)
-	return line.Bytes(), err
+	return bytes.TrimSuffix(line.Bytes(), []byte("\n")), err
 }
 
 // object returns data on one line if it is a JSON object.

@@ -18,19 +18,34 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
+// A wire is a way to a feed.
+type wire = func(t *testing.T, feed *mock.Feed) transport.Transport
+
 // wires are the ways to a feed.
-var wires = map[string]func(t *testing.T, feed *mock.Feed) transport.Transport{
-	"no wire":        func(_ *testing.T, feed *mock.Feed) transport.Transport { return feed },
-	"SSE, HTTP/1":    func(t *testing.T, feed *mock.Feed) transport.Transport { return over(t, feed.SSE(), "http") },
-	"SSE, HTTP/2":    func(t *testing.T, feed *mock.Feed) transport.Transport { return over(t, feed.SSE(), "https") },
-	"NDJSON, HTTP/1": func(t *testing.T, feed *mock.Feed) transport.Transport { return over(t, feed.NDJSON(), "http") },
-	"NDJSON, HTTP/2": func(t *testing.T, feed *mock.Feed) transport.Transport { return over(t, feed.NDJSON(), "https") },
+var wires = map[string]wire{
+	"no wire":                func(_ *testing.T, feed *mock.Feed) transport.Transport { return feed },
+	"SSE, HTTP/1":            wireOf((*mock.Feed).SSE, "http", nil),
+	"SSE, HTTP/2":            wireOf((*mock.Feed).SSE, "https", nil),
+	"NDJSON, HTTP/1":         wireOf((*mock.Feed).NDJSON, "http", nil),
+	"NDJSON, HTTP/2":         wireOf((*mock.Feed).NDJSON, "https", nil),
+	"ConcatJSON, HTTP/1":     wireOf((*mock.Feed).ConcatJSON, "http", nil),
+	"JSONSeq, HTTP/1":        wireOf((*mock.Feed).JSONSeq, "http", nil),
+	"LengthPrefixed, HTTP/1": wireOf((*mock.Feed).LengthPrefixed, "http", decode.LengthPrefixed{}),
+	"LengthPrefixed, HTTP/2": wireOf((*mock.Feed).LengthPrefixed, "https", decode.LengthPrefixed{}),
 	"WebSocket": func(t *testing.T, feed *mock.Feed) transport.Transport {
 		return overSocket(t, feed.WebSocket(nil, nil), "ws")
 	},
 	"WebSocket, TLS": func(t *testing.T, feed *mock.Feed) transport.Transport {
 		return overSocket(t, feed.WebSocket(nil, nil), "wss")
 	},
+}
+
+func wireOf(handler func(*mock.Feed) http.Handler, scheme string, format decode.Format) wire {
+	return func(t *testing.T, feed *mock.Feed) transport.Transport {
+		tr := over(t, handler(feed), scheme)
+		tr.Format = format
+		return tr
+	}
 }
 
 func overSocket(t *testing.T, h http.Handler, scheme string) *transport.WebSocket {
@@ -41,7 +56,7 @@ func overSocket(t *testing.T, h http.Handler, scheme string) *transport.WebSocke
 	}
 }
 
-func over(t *testing.T, h http.Handler, scheme string) transport.Transport {
+func over(t *testing.T, h http.Handler, scheme string) *transport.HTTP {
 	srv := serve(t, h)
 	return &transport.HTTP{
 		URL: scheme + "://feed.test/stream", Client: srv.Client(),
