@@ -133,8 +133,8 @@ type WebSocket struct {
 	Unpack func() func(binary []byte) ([]byte, error)
 
 	// SendLimit and SendPer are how many messages the server takes in which time, such as
-	// 120 in time.Minute. Who sends more waits. Pings and pongs count; some of the room is
-	// kept for them and for heartbeats. Default: no limit.
+	// 120 in time.Minute. Who sends more waits. Pings and pongs count; an eighth of the
+	// room is kept for them, for heartbeats and for answers of Control's. Default: no limit.
 	SendLimit int
 	SendPer   time.Duration
 

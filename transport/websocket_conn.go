@@ -66,7 +66,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 		fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
 		done: make(chan struct{}),
 	}
-	c.socket = Socket{conn: c, Subprotocol: ws.Subprotocol()}
+	c.socket.conn, c.socket.Subprotocol = c, ws.Subprotocol()
 	if c.Unpack != nil {
 		c.unpack = c.Unpack()
 	}
@@ -94,9 +94,9 @@ func (c *socketConn) greet(token string) error {
 		cancel(timeout)
 	})
 	defer stop()
-	c.socket.greeting = true
+	c.socket.greeting.Store(true)
 	err := c.Hello(ctx, &c.socket, token)
-	c.socket.greeting = false
+	c.socket.greeting.Store(false)
 	if !stop() {
 		err = timeout
 	}

@@ -424,3 +424,28 @@ func TestWebSocketExpire(t *testing.T) {
 		}
 	})
 }
+
+// A heartbeat that waits for SendLimit is late, which is not the server's fault.
+func TestWebSocketHeartbeatLimited(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			for !strings.HasPrefix(p.hear(), "error") {
+				p.say("ack")
+			}
+		})
+		w.SendLimit, w.SendPer = 4, 10*time.Second
+		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(time.Second, true, func() []byte { return []byte("beat") })
+			return nil
+		}
+		w.Control = func(s *transport.Socket, m *transport.Message) error {
+			s.Answered()
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		time.AfterFunc(time.Hour, func() { conn.Close() })
+		if _, err := dies(conn); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}

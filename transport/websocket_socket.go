@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -23,17 +24,18 @@ type Socket struct {
 	Subprotocol string
 
 	conn     *socketConn
-	greeting bool // Hello is at work
+	greeting atomic.Bool // Hello is at work
 }
 
-// Send sends a text message, as WebSocket.Send does.
+// Send sends a text message, as WebSocket.Send does. Once Hello has returned, it may use
+// what SendLimit keeps for answers and heartbeats, so that Control does not wait.
 func (s *Socket) Send(ctx context.Context, text []byte) error {
-	return s.conn.send(ctx, websocket.MessageText, text, false)
+	return s.conn.send(ctx, websocket.MessageText, text, !s.greeting.Load())
 }
 
 // SendBinary is Send for a binary message.
 func (s *Socket) SendBinary(ctx context.Context, data []byte) error {
-	return s.conn.send(ctx, websocket.MessageBinary, data, false)
+	return s.conn.send(ctx, websocket.MessageBinary, data, !s.greeting.Load())
 }
 
 var errNotGreeting = errors.New("transport: Socket: Receive and Unread are for Hello only")
@@ -41,7 +43,7 @@ var errNotGreeting = errors.New("transport: Socket: Receive and Unread are for H
 // Receive waits for the next message, which is then not seen by Control. It is for Hello
 // only and ends with its ctx. Its error is final for the connection.
 func (s *Socket) Receive() (Message, error) {
-	if !s.greeting {
+	if !s.greeting.Load() {
 		return Message{}, errNotGreeting
 	}
 	c := s.conn
@@ -56,7 +58,7 @@ func (s *Socket) Receive() (Message, error) {
 // before what is received later: an event that came before the answer Hello has waited
 // for. It goes the way of any other message, through Control and Format. It is for Hello only.
 func (s *Socket) Unread(m Message) {
-	if s.greeting {
+	if s.greeting.Load() {
 		s.conn.handedOn = append(s.conn.handedOn, m)
 	}
 }
@@ -115,7 +117,7 @@ func (c *socketConn) startHeartbeat(b *heartbeat) {
 func (c *socketConn) heartbeat(b *heartbeat) {
 	c.mu.Lock()
 	current, dead := c.beat == b, b.open && c.wire.waiting.Load()
-	b.open = b.answered
+	b.open = false
 	c.mu.Unlock()
 	switch {
 	case !current:
@@ -125,9 +127,14 @@ func (c *socketConn) heartbeat(b *heartbeat) {
 		return
 	}
 	c.after(b.interval, func() { c.heartbeat(b) })
-	if text := b.message(); text != nil {
-		c.send(c.ctx, websocket.MessageText, text, true)
+	text := b.message()
+	if text == nil || c.limiter.wait(c.ctx, c.ctx, true) != nil {
+		return
 	}
+	c.mu.Lock()
+	b.open = b.answered // not before: a wait for SendLimit is not the server's
+	c.mu.Unlock()
+	c.write(websocket.MessageText, text)
 }
 
 // send writes a message. The end of ctx does not end the write, because that would end
@@ -142,6 +149,10 @@ func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	return c.write(kind, data)
+}
+
+func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
 	limit, cancel := context.WithTimeout(c.ctx, writeTimeout)
 	defer cancel()
 	err := c.ws.Write(limit, kind, data)
