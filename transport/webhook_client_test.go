@@ -199,6 +199,53 @@ func TestWebhookBurst(t *testing.T) {
 	})
 }
 
+// A subscription that ends with a thousand requests in hand answers each of them, and says
+// yes only to what was acknowledged.
+func TestWebhookEndsWithManyInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Provider.Deadline = time.Minute
+		sub := subscribe(t, w, &client.Options{Buffer: 2000})
+		answers := make(map[string]<-chan *http.Response)
+		for i := range 1000 {
+			id := fmt.Sprint("msg_", i)
+			answers[id] = post(w, sign(t, w.Provider, id, `{}`))
+		}
+		synctest.Wait()
+		var acked sync.Map
+		go func() {
+			for ev, err := range sub.Events() {
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+				acked.Store(ev.ID, true)
+			}
+		}()
+		time.Sleep(5*time.Second + 5*time.Millisecond)
+		start := time.Now()
+		sub.Close()
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		n := 0
+		for id, a := range answers {
+			got := <-a
+			if _, ok := acked.Load(id); ok != (got.StatusCode == 204) || !ok && got.StatusCode != 503 {
+				t.Errorf("%s: acknowledged %v, answered %s", id, ok, got.Status)
+			} else if ok {
+				n++
+			}
+		}
+		if n < 500 || n > 510 {
+			t.Errorf("%d were acknowledged", n)
+		}
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("the last answer came after %v", d)
+		}
+	})
+}
+
 func TestWebhookConfigErrorNamesEveryField(t *testing.T) {
 	_, err := client.Subscribe(t.Context(), &transport.Webhook{MaxBody: -1}, nil)
 	var config *client.ConfigError

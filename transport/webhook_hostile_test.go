@@ -479,6 +479,33 @@ func TestWebhookSlowBody(t *testing.T) {
 	})
 }
 
+func TestWebhookSlowBodyOverHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		defer srv.Client().CloseIdleConnections()
+		body, feed := io.Pipe()
+		defer feed.Close()
+		req, _ := http.NewRequest(http.MethodPost, strings.Replace(srv.URL, "http:", "https:", 1), body)
+		req.Header = sign(t, w.Provider, "msg_1", `{"n":1}`).Header
+		req.ContentLength = 7
+		go io.WriteString(feed, `{"n`)
+		start := time.Now()
+		a, err := srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Body.Close()
+		if d := time.Since(start); a.ProtoMajor != 2 || a.StatusCode != 408 || d != 10*time.Second {
+			t.Errorf("%s answered %s after %v", a.Proto, a.Status, d)
+		}
+		deliver(t, w, conn, "msg_1", `{"n":1}`)
+		time.Sleep(2 * time.Second) // net/http closes the connection in its own time
+	})
+}
+
 func TestWebhookBodyBreaksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
