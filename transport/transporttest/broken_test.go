@@ -224,6 +224,15 @@ var broken = []struct {
 			return m.Open(ctx, last)
 		})
 	}},
+	{"resumes only once", "Open works again and again", func(m *memory, _ <-chan struct{}) transport.Transport {
+		n := 0
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			if n++; n > 2 {
+				return nil, errors.New("you were here before")
+			}
+			return m.Open(ctx, token)
+		})
+	}},
 	{"connects only once", "Open works again after Close", func(m *memory, _ <-chan struct{}) transport.Transport {
 		var once sync.Once
 		return bent(func(ctx context.Context, token string) (c transport.Conn, err error) {

@@ -14,8 +14,9 @@ var checks = []check{
 	{"events come in order", Script{Events: events(50, 0, 10, 3000, 1)}, order},
 	{"data is the receiver's own", Script{Events: events(40, 1, 20, 500, 40_000)}, owned},
 	{"More is true", Script{Events: bursts(3, 4)}, more},
-	{"Open resumes behind the token", Script{Events: events(6)}, resume},
-	{"Open works again after Close", Script{Events: events(20)}, reopen},
+	{"Open resumes behind the token", Script{Events: events(6), Resumes: true}, resume},
+	{"Open works again after Close", Script{}, reopen},
+	{"Open works again and again", Script{Events: events(20), Resumes: true}, readAndReopen},
 	{"a closed door is an error", Script{Door: Closed, Events: events(1)}, closedDoor},
 	{"a good end is io.EOF", Script{Events: events(3), Ending: End}, goodEnd},
 	{"a break is an error", Script{Events: events(3), Ending: Cut}, cut},
@@ -93,8 +94,14 @@ func resume(p *probe) {
 	}
 }
 
-// reopen reads one event from each connection.
 func reopen(p *probe) {
+	for range 10 {
+		p.open(0).close()
+	}
+}
+
+// readAndReopen reads one event from each connection.
+func readAndReopen(p *probe) {
 	for n := range p.script.Events {
 		c := p.open(n)
 		c.event()

@@ -21,6 +21,9 @@ type Script struct {
 	Door   Door
 	Events []Event
 	Ending Ending
+
+	// Resumes says that there will be connections that name a token.
+	Resumes bool
 }
 
 // An Event is one event as the peer sends it.
