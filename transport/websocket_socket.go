@@ -126,15 +126,13 @@ func (c *socketConn) heartbeat(b *heartbeat) {
 		c.abort(&TimeoutError{Op: "heartbeat", After: b.interval})
 		return
 	}
-	c.after(b.interval, func() { c.heartbeat(b) })
-	text := b.message()
-	if text == nil || c.limiter.wait(c.ctx, c.ctx, true) != nil {
-		return
+	if text := b.message(); text != nil && c.limiter.wait(c.ctx, c.ctx, true) == nil {
+		c.mu.Lock()
+		b.open = b.answered // not before: a wait for SendLimit is not the server's
+		c.mu.Unlock()
+		c.write(websocket.MessageText, text)
 	}
-	c.mu.Lock()
-	b.open = b.answered // not before: a wait for SendLimit is not the server's
-	c.mu.Unlock()
-	c.write(websocket.MessageText, text)
+	c.after(b.interval, func() { c.heartbeat(b) })
 }
 
 // send writes a message. The end of ctx does not end the write, because that would end
