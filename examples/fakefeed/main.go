@@ -5,7 +5,7 @@
 //	go run ./examples/fakefeed
 //	curl -N http://127.0.0.1:8080/sse
 //
-// Server-sent events are at /sse, lines of JSON at /ndjson. With -replay it plays what a
+// Server-sent events are at /sse, lines of JSON at /ndjson, WebSockets at /ws. With -replay it plays what a
 // mock.Recorder has recorded.
 package main
 
@@ -68,7 +68,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		Handler:     f.handler(),
 		BaseContext: func(net.Listener) context.Context { return ctx }, // connections end with it
 	}
-	fmt.Fprintf(out, "page: http://%s/\nfeed: http://%[1]s/sse and http://%[1]s/ndjson\n", l.Addr())
+	fmt.Fprintf(out, "page: http://%s/\nfeed: http://%[1]s/sse, http://%[1]s/ndjson and ws://%[1]s/ws\n", l.Addr())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

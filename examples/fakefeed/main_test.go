@@ -83,11 +83,17 @@ func in(t *testing.T, f func(t *testing.T, p person)) {
 
 // Whatever a person does to it, the consumer gets every event.
 func TestConsumerSurvivesThePerson(t *testing.T) {
-	for _, wire := range []string{"sse", "ndjson"} {
+	for _, wire := range []string{"sse", "ndjson", "ws"} {
 		in(t, func(t *testing.T, p person) {
-			source := &transport.HTTP{URL: p.url + "/" + wire, Client: p.client}
+			var source transport.Transport = &transport.HTTP{URL: p.url + "/" + wire, Client: p.client}
+			if wire == "ws" {
+				source = &transport.WebSocket{
+					URL: p.url + "/ws", Client: p.client, EOF: transport.EOFEnds, IdleTimeout: time.Minute,
+					Resume: transport.ResumeQuery("since"),
+				}
+			}
 			options := &client.Options{}
-			if wire == "ndjson" {
+			if wire != "sse" {
 				options.Token = client.Field("id")
 			}
 			sub, err := client.Subscribe(t.Context(), source, options)
