@@ -349,7 +349,7 @@ func TestWirePings(t *testing.T) {
 	n := startNode(t, "feed.js")
 	t.Run("of the server", func(t *testing.T) {
 		feed := n.feed("answers", "scene=pings")
-		feed.PingInterval = 400 * time.Millisecond
+		feed.PingInterval = 600 * time.Millisecond
 		var d diary
 		count(t, subscribeWire(t, feed, d.options()), 1, 2)
 		stray, _ := n.lines("stray")
@@ -528,6 +528,7 @@ type graphTicks struct {
 	addr, name string
 	token      string
 	until      int
+	beat       time.Duration // between pings
 	renewals   int
 
 	// For tests that break the rules: what is done before the session is opened, and
@@ -557,7 +558,7 @@ func (k *graphTicks) hello(ctx context.Context, s *transport.Socket, since strin
 	if err := k.login(ctx, s); err != nil {
 		return err
 	}
-	s.Heartbeat(50*time.Millisecond, true, func() []byte { return []byte(`{"type":"ping"}`) })
+	s.Heartbeat(k.beat, true, func() []byte { return []byte(`{"type":"ping"}`) })
 	if err := k.subscribe(ctx, s, since); err != nil || k.again == nil {
 		return err
 	}
@@ -660,12 +661,22 @@ func TestGraphQLResumes(t *testing.T) {
 	if got := d.String(); got != want || k.renewals != 5 {
 		t.Errorf("%d new tokens; the connections ended with %s, want %s", k.renewals, got, want)
 	}
-	pings, _ := n.lines("ping ")
-	pongs, _ := n.lines("pong ")
-	if len(pings) == 0 || len(pongs) == 0 {
-		t.Errorf("%d pings and %d pongs of the client", len(pings), len(pongs))
+	t.Logf("%d ticks; %d new tokens; ends: %s", k.until, k.renewals, &d)
+}
+
+// TestGraphQLPings answers the pings of the subprotocol and has its own answered.
+func TestGraphQLPings(t *testing.T) {
+	n := startNode(t, "graphql.js")
+	k := &graphTicks{addr: n.addr, name: "pings", token: "pings-1", until: 20, beat: 250 * time.Millisecond}
+	k.query = strings.ReplaceAll(tickQuery, "until: $until", "until: $until, every: 75")
+	var d diary
+	got, err := data(t, subscribeWire(t, k.feed(), d.options()), 0)
+	pings, _ := n.lines("ping pings")
+	pongs, _ := n.lines("pong pings")
+	if err != nil || len(got) != k.until || d.String() != "1× complete" || len(pings) < 3 || len(pongs) < 10 {
+		t.Errorf("%d ticks, %d pings, %d pongs, %v; ends: %s", len(got), len(pings), len(pongs), err, &d)
 	}
-	t.Logf("%d ticks; %d new tokens; %d pings answered, %d asked; ends: %s", k.until, k.renewals, len(pongs), len(pings), &d)
+	t.Logf("%d ticks on one connection, %d pings answered, %d asked", len(got), len(pongs), len(pings))
 }
 
 // TestGraphQLLateInit is as late as 4408 says once, and in time on the next attempt.

@@ -33,12 +33,12 @@ const ends = [
   (feed, ws) => ws.close(4408, 'Connection initialisation timeout')
 ]
 
-async function * ticks ({ since, until }, { extra }) {
+async function * ticks ({ since, until, every }, { extra }) {
   const feed = feedOf(extra.request)
   for (let seq = since + 1; seq <= until; seq++) {
     yield { ticks: { seq } }
     if (seq % 25 === 0 && seq < until) return ends[feed.interruptions++ % ends.length](feed, extra.socket)
-    await pause(5)
+    await pause(every)
   }
 }
 
@@ -48,16 +48,15 @@ const wss = new WebSocketServer({ server })
 // Pings of the subprotocol, which the library leaves to its user.
 wss.on('connection', (ws, req) => {
   const { name } = feedOf(req)
-  let open = false
+  let open = 0
   say('opened', name)
   const timer = setInterval(() => {
-    if (open) return ws.terminate()
-    open = true
+    if (++open > 40) return ws.terminate()
     ws.send('{"type":"ping","payload":{"from":"server"}}')
   }, 50)
   ws.on('message', (data) => {
     const [, type] = /^{"type":"(ping|pong)"/.exec(data) || []
-    if (type === 'pong') open = false
+    if (type === 'pong') open = 0
     if (type) say(type, name)
   })
   ws.on('close', (code) => {
@@ -70,11 +69,11 @@ useServer({
   schema: buildSchema(`
     type Tick { seq: Int! }
     type Query { now: Int }
-    type Subscription { ticks(since: Int!, until: Int!): Tick! }
+    type Subscription { ticks(since: Int!, until: Int!, every: Int = 5): Tick! }
   `),
   roots: { subscription: { ticks } },
   context: (ctx) => ctx,
-  connectionInitWaitTimeout: 300,
+  connectionInitWaitTimeout: 1000,
   onConnect: ({ connectionParams, extra }) => connectionParams?.token === tokenOf(feedOf(extra.request)),
   onSubscribe: ({ extra }, id, payload) => { say('since', feedOf(extra.request).name, payload.variables?.since) }
 }, wss)
