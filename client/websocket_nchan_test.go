@@ -84,7 +84,6 @@ func nchanMeta(_ *transport.Socket, m *transport.Message) error {
 // (nchan_subscriber_last_message_id).
 var nchanResumes = map[string]transport.Resume{
 	"header":        transport.ResumeHeader("Last-Event-ID"),
-	"query":         transport.ResumeQuery("last_event_id"),
 	"query deflate": transport.ResumeQuery("last_event_id"),
 }
 
