@@ -14,6 +14,16 @@
 // is no library but the least that owned lines can cost: memory that nobody has yet, and
 // a search for the line's end.
 //
+// Webhooks have tables of their own, because most of their time is net/http's and the
+// kernel's: they show the CPU time that this process has used for a request, by its own
+// account, and what of it goes beyond the floor, a handler that reads the same requests
+// and drops them. The sender is in the other process and has 16 connections, each for one
+// request after the other. Each library verifies the scheme that it is made for, over the
+// same bodies. Libraries do not all do the same: steadfeed also looks whether a
+// delivery is a repetition and hands it over to the program's loop, some decode, and
+// CloudEvents signs nothing, which leaves a token to steadfeed and nothing to its library.
+// "Techniques" brings the same events by webhooks, HTTP and WebSocket.
+//
 // The program holds -heap MiB, for the garbage collector's sake, as a program does that
 // is more than a loop: with none at all Go collects after every 4 MiB, and this is then a
 // good part of what is measured. -heap 0 shows it.

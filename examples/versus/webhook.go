@@ -20,6 +20,7 @@ type receiver struct {
 	hook
 	addr   string
 	server *http.Server
+	served sync.WaitGroup
 	stop   func() error
 
 	mu   sync.Mutex
@@ -39,11 +40,15 @@ func receive(h hook) (*receiver, error) {
 		return nil, errors.Join(err, stop())
 	}
 	r.addr, r.stop, r.server = l.Addr().String(), stop, &http.Server{Handler: handler}
-	go r.server.Serve(l)
+	r.served.Go(func() { r.server.Serve(l) })
 	return r, nil
 }
 
-func (r *receiver) close() error { return errors.Join(r.server.Close(), r.stop()) }
+func (r *receiver) close() error {
+	err := errors.Join(r.server.Close(), r.stop())
+	r.served.Wait()
+	return err
+}
 
 func (r *receiver) take(data []byte) {
 	r.mu.Lock()
@@ -121,19 +126,27 @@ func webhookTable(w io.Writer, server string, span time.Duration, turns int, nam
 	if err != nil {
 		return err
 	}
+	return showHooks(w, all, name, costs)
+}
+
+// showHooks compares each turn with that of the floor of the same scheme.
+func showHooks(w io.Writer, all []*receiver, name string, costs [][]cost) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "webhooks of\tpayload\tlibrary\tCPU ns/request\tover the floor\ttimes the floor\tallocs over the floor")
-	base := 0
+	var base []cost
 	for i, r := range all {
+		c := costs[i]
 		if r.library == floor {
-			base = i
+			base = c
 		}
-		c, f := costs[i], costs[base]
+		of := func(f func(c, base cost) float64) float64 {
+			return median(len(c), func(turn int) float64 { return f(c[turn], base[turn]) })
+		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t%.1f\n", r.scheme, name, r.library,
-			median(turns, func(t int) float64 { return c[t].ns }),
-			median(turns, func(t int) float64 { return c[t].ns - f[t].ns }),
-			median(turns, func(t int) float64 { return c[t].ns / f[t].ns }),
-			median(turns, func(t int) float64 { return c[t].allocs - f[t].allocs }))
+			of(func(c, _ cost) float64 { return c.ns }),
+			of(func(c, base cost) float64 { return c.ns - base.ns }),
+			of(func(c, base cost) float64 { return c.ns / base.ns }),
+			of(func(c, base cost) float64 { return c.allocs - base.allocs }))
 	}
 	return out.Flush()
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	playground "github.com/go-playground/webhooks/v6/github"
@@ -33,7 +34,8 @@ type hook struct {
 const floor = "net/http alone"
 
 // hooks are all of them; a scheme's floor comes first. "by hand" is the least that
-// a program does which verifies a signature.
+// a program does which verifies a signature, and "over a channel" the least that brings
+// the webhook to another goroutine and answers once that is done with it.
 func hooks() []hook {
 	return []hook{
 		{gitHub, floor, each(discard)},
@@ -41,6 +43,7 @@ func hooks() []hook {
 		{gitHub, "steadfeed AckHandled", subscribed(transport.AckHandled, gitHubProvider)},
 		{gitHub, "io.ReadAll alone", each(readAll)},
 		{gitHub, "by hand", each(byHand)},
+		{gitHub, "by hand, over a channel", overChannel},
 		{gitHub, "go-github", each(goGitHub)},
 		{gitHub, "go-playground, to a struct", each(goPlayground())},
 		{standard, floor, each(discard)},
@@ -110,6 +113,28 @@ func each(verify func(r *http.Request) ([]byte, error)) func(take func([]byte)) 
 			w.WriteHeader(http.StatusNoContent)
 		}), func() error { return nil }, nil
 	}
+}
+
+// overChannel is a loop over a channel, which gets what is verified by hand.
+func overChannel(take func([]byte)) (http.Handler, func() error, error) {
+	type handed struct {
+		body []byte
+		done chan struct{}
+	}
+	channel := make(chan handed)
+	var loop sync.WaitGroup
+	loop.Go(func() {
+		for h := range channel {
+			take(h.body)
+			close(h.done)
+		}
+	})
+	h, _, err := each(byHand)(func(body []byte) {
+		h := handed{body, make(chan struct{})}
+		channel <- h
+		<-h.done
+	})
+	return h, func() error { close(channel); loop.Wait(); return nil }, err
 }
 
 func discard(r *http.Request) ([]byte, error) {

@@ -80,12 +80,17 @@ func techniques(w io.Writer, server string, span time.Duration, turns int) (err 
 	if err != nil {
 		return err
 	}
+	return showTechniques(w, ways, costs)
+}
+
+func showTechniques(w io.Writer, ways []technique, costs [][]cost) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "technique\tpayload\tCPU ns/event\tevents/s and core\tallocs/event")
 	for i, way := range ways {
-		ns := median(turns, func(t int) float64 { return costs[i][t].ns })
-		fmt.Fprintf(out, "%s\t%s\t%.0f\t%.0f\t%.1f\n", way.name, sizeName(techniqueSize), ns, 1e9/ns,
-			median(turns, func(t int) float64 { return costs[i][t].allocs }))
+		c := costs[i]
+		ns := median(len(c), func(turn int) float64 { return c[turn].ns })
+		allocs := median(len(c), func(turn int) float64 { return c[turn].allocs })
+		fmt.Fprintf(out, "%s\t%s\t%.0f\t%.0f\t%.1f\n", way.name, sizeName(techniqueSize), ns, 1e9/ns, allocs)
 	}
 	return out.Flush()
 }

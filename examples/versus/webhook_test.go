@@ -196,3 +196,25 @@ func TestWebhookTables(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkWebhook is for profiles: of its times, only the CPU's mean anything.
+func BenchmarkWebhook(b *testing.B) {
+	url := server(b)
+	for _, size := range hookSizes {
+		for _, h := range hooks() {
+			b.Run(strconv.Itoa(size)+"/"+h.scheme+"/"+h.library, func(b *testing.B) {
+				r, err := receive(h)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer r.close()
+				b.ReportAllocs()
+				c, err := spend(b.N, func(n int) error { return r.run(url, size, n) })
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(c.ns, "cpu-ns/op")
+			})
+		}
+	}
+}
