@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -21,7 +23,9 @@ type connection struct {
 	follows  bool          // this one was opened while its predecessor was still read
 
 	resuming bool          // a token was presented
+	behind   atomic.Int64  // UNIX time in ns until which the consumer held it up
 	took     time.Duration // to connect
+	begun    time.Time     // when that was done
 	opened   bool
 	events   int           // new events received
 	moved    bool          // the position, without an event, since the last publish
@@ -57,7 +61,7 @@ func (c *connection) play() error {
 		opened = time.Now()
 	}
 	c.live()
-	if p, ok := c.conn.(interface{ Patience() time.Duration }); ok {
+	if p, ok := c.conn.(interface{ Patience() time.Duration }); ok && c.resumes() {
 		c.patience = p.Patience()
 	}
 	c.awaitExpiry()
@@ -79,9 +83,17 @@ func (c *connection) open(token string) (err error) {
 	}()
 	<-done
 	if err == nil {
-		c.took = time.Since(start)
+		c.begun = time.Now()
+		c.took = c.begun.Sub(start)
+		c.resuming = c.resuming && c.resumes()
 	}
 	return err
+}
+
+// resumes tells whether a position can be presented to the transport at all.
+func (c *connection) resumes() bool {
+	r, ok := c.conn.(interface{ Resumes() bool })
+	return !ok || r.Resumes()
 }
 
 // reason prefers the cause of an ended context to what the transport made of it.
@@ -226,6 +238,8 @@ func (c *connection) waitForSpace(size int) error {
 	defer w.release()
 	c.stats.set(StateFull)
 	defer c.stats.set(StateLive)
+	c.behind.Store(math.MaxInt64)
+	defer func() { c.behind.Store(time.Now().UnixNano()) }()
 	var impatient <-chan time.Time
 	if c.patience > 0 && c.token != "" { // without a position, to close it is to lose events
 		timer := time.NewTimer(c.patience)

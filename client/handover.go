@@ -3,18 +3,21 @@ package client
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
 // A connection that knows that it will end (see transport.Conn) is replaced without a
 // hole: its successor is opened while it is still read. Where the feed has positions, the
 // successor starts from the last one published, and takes over as soon as it is open.
-// Where it has none, both are open for a while. What comes twice is dropped by its ID, or
-// by its number in Options.Sequence; what has neither is delivered twice.
+// Where it has none, both are open until the old one is read, and a Gap says so if that
+// takes too long. What comes twice is dropped by its ID, or by its number in
+// Options.Sequence; what has neither is delivered twice.
 type handover struct {
 	from  *connection
 	ctx   context.Context        // of the successor
@@ -22,7 +25,9 @@ type handover struct {
 	token atomic.Pointer[string] // where it is to start
 	once  sync.Once
 	group sync.WaitGroup
+	begun time.Time   // when from was
 	next  *connection // to be read after group.Wait
+	cut   bool        // what was not read of from is lost
 }
 
 var (
@@ -31,10 +36,13 @@ var (
 )
 
 const (
-	bothOpen      = time.Second      // how long both are read when there is no position
-	handoverRetry = 30 * time.Second // between attempts to open a successor
-	overlapIDs    = 4096             // remembered
-	overlapTime   = 10 * time.Second // for which a successor's events are compared with them
+	bothOpen       = time.Second      // how long both are read when there is no position
+	longestOverlap = 10 * time.Second // of both, while the consumer is behind
+	handoverRest   = 10 * time.Second // between the beginnings of two connections
+	handoverRetry  = 30 * time.Second // between attempts to open a successor, at least
+	longestRest    = 15 * time.Minute // that a server may ask for
+	overlapIDs     = 4096             // remembered
+	overlapTime    = 10 * time.Second // for which a successor's events are compared with them
 )
 
 // awaitExpiry prepares the handover, if the connection will say when it is due.
@@ -46,7 +54,7 @@ func (c *connection) awaitExpiry() {
 	if c.seen == nil {
 		c.seen = newRecent(overlapIDs)
 	}
-	h := &handover{from: c}
+	h := &handover{from: c, begun: c.begun}
 	h.ctx, h.stop = context.WithCancel(c.run.ctx)
 	c.handover = h
 	h.passed(c.token)
@@ -70,21 +78,45 @@ func (h *handover) passed(token string) {
 // as long as that one lasts.
 func (h *handover) open() {
 	old := h.from
-	for old.ctx.Err() == nil {
-		next := old.newConnection(h.ctx, 1)
+	sleep(old.ctx, handoverRest-time.Since(h.begun))
+	for attempt := 1; old.ctx.Err() == nil; attempt++ {
+		next := old.newConnection(h.ctx, attempt)
 		next.follows = true
-		token := *h.token.Load()
-		if next.open(token) == nil {
+		err := next.open(*h.token.Load())
+		if err == nil {
 			h.next = next
-			if token == "" {
-				sleep(old.ctx, bothOpen)
+			if !next.resuming {
+				h.readOut()
 			}
 			old.cancel(errReplaced)
 			return
 		}
 		next.cancel(nil)
-		sleep(old.ctx, handoverRetry)
+		wait := handoverRetry
+		var asks interface{ RetryAfter() time.Duration }
+		if errors.As(err, &asks) {
+			wait = max(wait, min(asks.RetryAfter(), longestRest))
+		}
+		if old.ctx.Err() == nil {
+			next.err = err
+			old.disconnected(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
+		}
+		sleep(old.ctx, wait)
 	}
+}
+
+// readOut waits until the old connection, which has no position, has been read for as long
+// as both are open. Where the consumer does not get that far, what is not read is a loss.
+func (h *handover) readOut() {
+	old := h.from
+	for deadline := time.Now().Add(longestOverlap); old.ctx.Err() == nil && time.Now().Before(deadline); {
+		since := max(old.behind.Load(), h.next.begun.UnixNano())
+		if since != math.MaxInt64 && time.Since(time.Unix(0, since)) >= bothOpen {
+			return
+		}
+		sleep(old.ctx, bothOpen/4)
+	}
+	h.cut = true
 }
 
 // sleep waits for d, or until ctx ends.
@@ -104,8 +136,8 @@ func (r *run) follow(c *connection) *connection {
 		return nil
 	}
 	over := r.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
-	if over {
-		h.stop()
+	if over || c.err == errRedial {
+		h.stop() // a successor that is not there yet is not waited for
 	}
 	h.once.Do(func() {}) // from now on it is too late
 	h.group.Wait()
@@ -116,6 +148,9 @@ func (r *run) follow(c *connection) *connection {
 	case over:
 		h.next.conn.Close()
 		return nil
+	}
+	if !h.next.resuming && (h.cut || c.err != errReplaced) {
+		r.lose(Gap{Reason: transport.NoToken, From: r.token})
 	}
 	r.overlapEnd = time.Now().Add(overlapTime)
 	return h.next

@@ -287,9 +287,14 @@ func TestHandoverThatFails(t *testing.T) {
 			}
 			return nil
 		}
-		var ends []string
+		var mu sync.Mutex
+		ends := make(map[string]int)
 		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{
-			Disconnected: func(d client.Disconnect) { ends = append(ends, d.Err.Error()) },
+			Disconnected: func(d client.Disconnect) {
+				mu.Lock()
+				defer mu.Unlock()
+				ends[d.Err.Error()]++
+			},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -306,9 +311,11 @@ func TestHandoverThatFails(t *testing.T) {
 				break
 			}
 		}
-		if len(ends) != 1 || ends[0] != "cut off" {
-			t.Errorf("connections ended with %q, want one that was cut off", ends)
+		mu.Lock()
+		if len(ends) != 2 || ends["cut off"] != 1 || ends["one is enough"] != feed.opens-2 {
+			t.Errorf("connections ended with %v, want one that was cut off after %d that were refused", ends, feed.opens-2)
 		}
+		mu.Unlock()
 		if want := 1 + 10*2 + 1; feed.opens != want {
 			t.Errorf("%d attempts, want %d", feed.opens, want)
 		}

@@ -88,7 +88,7 @@ func (a *attempt) failure(err error) error {
 func (a *attempt) exchange() (*http.Response, error) {
 	ctx := a.ctx
 	if a.fresh {
-		ctx, a.refreshed = withRefresh(ctx), true
+		ctx, a.fresh, a.refreshed = withRefresh(ctx), false, true
 	}
 	resp, err := a.send(ctx)
 	if err != nil || !a.refuses(resp.StatusCode) || a.Prepare == nil || a.strange || a.refreshed {

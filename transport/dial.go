@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"net/url"
 )
 
 // roundTripper returns what sends the requests of one connection. Unless the caller
@@ -17,12 +19,22 @@ func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 	}
 	ping := orDefault(h.PingInterval, defaultPingInterval)
 	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+		Proxy:               proxyFromEnvironment,
 		DialContext:         dialWithin(ctx, &net.Dialer{Timeout: dialTimeout}),
 		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
 	}
+}
+
+// proxyFromEnvironment does not show the address of a proxy that cannot be read: a password
+// may be in it.
+func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
+	proxy, err := http.ProxyFromEnvironment(req)
+	if err != nil {
+		return nil, errors.New("the address of the proxy in the environment cannot be read")
+	}
+	return proxy, nil
 }
 
 // dialWithin ties what is dialled, and the dialling itself, to the life of ctx.

@@ -53,7 +53,7 @@ type Transport interface {
 	Open(ctx context.Context, token string) (Conn, error)
 }
 
-// A Conn is one connection to a feed. It may have either of two methods more:
+// A Conn is one connection to a feed. It may have any of three methods more:
 //
 //	Patience() time.Duration
 //
@@ -66,6 +66,12 @@ type Transport interface {
 //
 // for one that learns before its end that it will end: replace is called once, from any
 // goroutine, and does not block; a successor is then opened while this one is still read.
+// And
+//
+//	Resumes() bool
+//
+// for one of a transport that cannot present every token: false says that this connection
+// did not begin at the position that Open was given.
 type Conn interface {
 	// Read returns the next message. It is called from one goroutine. To call it again
 	// says that the message before it has been taken into keeping.

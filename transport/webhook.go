@@ -195,7 +195,7 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 func problems(p *provider.Provider) []error {
 	errs := parts(p.Validate())
 	if p.Answers.Late.Status/100 == 2 || p.Answers.Busy.Status/100 == 2 {
-		errs = append(errs, errors.New("Answers: Late and Busy cannot have a 2xx status"))
+		errs = append(errs, errors.New("in Answers, Late and Busy cannot have a 2xx status"))
 	}
 	return errs
 }

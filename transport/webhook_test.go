@@ -463,7 +463,7 @@ func TestWebhookPromisesNothingThatMayBeLost(t *testing.T) {
 	} {
 		w := newHook()
 		w.Provider.Answers = answers
-		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Webhook.Provider: Answers: ") {
+		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Webhook.Provider: in Answers") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

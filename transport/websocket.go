@@ -31,7 +31,8 @@ const (
 // in Control, and put it to use with Resume or in Hello.
 //
 // The handshake is made like the request of an HTTP feed, with the same rules for
-// redirects, credentials and tokens. It is followed by Hello; then the connection is ready.
+// credentials and tokens. It is followed by Hello; then the connection is ready. With neither
+// Resume nor Hello no position can be presented: each connection begins afresh.
 type WebSocket struct {
 	// URL is the address of the feed: ws, wss, http or https. Required.
 	URL string
@@ -58,8 +59,9 @@ type WebSocket struct {
 	// next attempt when the server has closed with a code that says so. Default none.
 	Prepare func(*http.Request) error
 
-	// TrustedOrigins may receive header, cookies, credentials and token after a redirect,
-	// as with HTTP. Default none beside that of URL.
+	// TrustedOrigins are those that a redirect may lead to, as with HTTP. Any other is a
+	// *ProtocolError: Hello would tell it what is meant for the feed. Default none beside
+	// that of URL.
 	TrustedOrigins []string
 
 	// HandshakeTimeout is the time from the start of an attempt to the answer: dial, TLS,
@@ -87,7 +89,9 @@ type WebSocket struct {
 	Control func(s *Socket, m *Message) error
 
 	// Format splits each message into events, such as decode.JSONArray or decode.NDJSON.
-	// A message without any is a sign of life. Default: the message is the event.
+	// A message without any is a sign of life. The Type that Control has set is that of
+	// each of its events, and the ID that of the last one, unless they have their own.
+	// Default: the message is the event.
 	Format decode.Format
 
 	// OnBadFrame is told of each frame of Format that is malformed, where the rest of the
@@ -189,7 +193,7 @@ func (w *WebSocket) Validate() error {
 	}
 	for i, p := range w.Subprotocols {
 		if !isToken(p) {
-			bad("Subprotocols", "entry %d: %q is not the name of a subprotocol", i, p)
+			bad("Subprotocols", "entry %d is not the name of a subprotocol", i) // it may be a credential
 		}
 	}
 	for i, o := range w.TrustedOrigins {
@@ -205,6 +209,9 @@ func (w *WebSocket) Validate() error {
 	}
 	if w.SendLimit < 0 || w.SendPer < 0 || (w.SendLimit > 0) != (w.SendPer > 0) {
 		bad("SendLimit", "want both SendLimit and SendPer above zero, or neither")
+	}
+	if w.SendLimit > maxSendLimit {
+		bad("SendLimit", "more than %d", maxSendLimit)
 	}
 	for i, r := range w.Closes {
 		if err := r.validate(); err != nil {

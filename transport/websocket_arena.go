@@ -38,7 +38,7 @@ func (s *arena) renew(size int) {
 // arena behind it is given up.
 func (s *arena) grow(buf []byte) []byte {
 	var larger []byte
-	if s.holds(buf) {
+	if s.holds(buf) && 2*len(buf) <= largeArena { // or a small message would keep a large one's memory
 		s.renew(2 * len(buf))
 		larger = s.free
 	} else {

@@ -139,7 +139,10 @@ func (r CloseRule) wait() time.Duration {
 	if lo == 0 && hi == 0 {
 		lo, hi = 30*time.Second, time.Minute
 	}
-	return lo + rand.N(max(hi-lo, 0)+1)
+	if hi <= lo {
+		return lo
+	}
+	return lo + rand.N(hi-lo)
 }
 
 // defaultCloses are the rules in the comment of CloseError. RFC 6455 and the IANA registry
@@ -222,6 +225,20 @@ func (w *WebSocket) judge(err error) error {
 		j.wait = rule.wait()
 	}
 	return j
+}
+
+// refreshed is what becomes of err if it asks for fresh credentials: the next attempt has
+// them, unless this one had, or there is nobody to bring them.
+func (w *WebSocket) refreshed(err error, fresh bool) error {
+	j, ok := err.(*judged)
+	switch {
+	case !ok || j.action != ActionRefresh:
+	case fresh || w.Prepare == nil && w.Hello == nil:
+		j.action = actionUnauthorized
+	default:
+		w.refresh.Store(true)
+	}
+	return err
 }
 
 func (w *WebSocket) closeRule(code int) CloseRule {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -27,18 +28,20 @@ type socketConn struct {
 	unpack  func([]byte) ([]byte, error)
 
 	// Of the goroutine that reads.
-	arena     arena
-	taken     uint64    // messages read
-	handedOn  []Message // by Hello, to be read first
-	current   Message
-	split     decode.Splitter
-	rest      []byte  // of the message that is being split
-	ahead     Message // its next frame
-	hasAhead  bool
-	delivered uint64
-	gap       *Gap  // for the next message
-	err       error // of the Read that failed
-	fresh     bool  // opened with fresh credentials
+	arena    arena
+	taken    uint64    // messages read
+	handedOn []Message // by Hello, to be read first
+	current  Message
+	split    decode.Splitter
+	rest     []byte  // of the message that is being split
+	batch    Message // which that is
+	ahead    Message // its next frame
+	hasAhead bool
+	received bool  // an event
+	held     int   // bytes that are handed on
+	gap      *Gap  // for the next message
+	err      error // of the Read that failed
+	fresh    bool  // opened with fresh credentials
 
 	// The end.
 	unlink  func() bool // from the context given to Open
@@ -46,6 +49,8 @@ type socketConn struct {
 	ending  atomic.Bool // expired, with nobody to open a successor
 	closing atomic.Bool
 	done    chan struct{} // Close is through
+
+	writers atomic.Int64 // that want to write
 
 	mu        sync.Mutex
 	cause     error // why it was ended from here
@@ -70,11 +75,14 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	if c.Unpack != nil {
 		c.unpack = c.Unpack()
 	}
+	c.keepAlive()
+	linked := make(chan struct{}) // parent may have ended
 	c.unlink = context.AfterFunc(parent, func() {
+		<-linked
 		c.fail(context.Cause(parent))
 		c.Close()
 	})
-	c.keepAlive()
+	close(linked)
 	return c
 }
 
@@ -127,7 +135,10 @@ func (c *socketConn) Read() (Message, error) {
 	}
 	if c.hasAhead {
 		c.current = c.ahead
-		c.advance()
+		if c.advance(); !c.hasAhead {
+			c.current.ID = cmp.Or(c.current.ID, c.batch.ID)
+		}
+		c.current.Type = cmp.Or(c.current.Type, c.batch.Type)
 		return c.deliver(), nil
 	}
 	if c.gap != nil { // the loss is said, though nothing came behind it
@@ -146,10 +157,11 @@ func (c *socketConn) message() error {
 	} else if err := c.receive(); err != nil {
 		return err
 	}
-	if c.Control == nil {
-		return nil
+	if c.Control == nil || c.current.Kind != decode.Data {
+		return nil // a part of a message is none of Control's
 	}
 	if err := c.Control(&c.socket, &c.current); err != nil {
+		c.lose(c.current.Gap)
 		return c.refused(err)
 	}
 	return nil
@@ -166,7 +178,7 @@ func (c *socketConn) refused(err error) error {
 
 // deliver gives c.current away and looks whether more is there.
 func (c *socketConn) deliver() Message {
-	c.delivered++
+	c.received = c.received || c.current.Kind == decode.Data
 	c.current.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 || c.buffered()
 	return c.current
 }
@@ -263,6 +275,7 @@ func (c *socketConn) begin() {
 	if limit <= 0 {
 		limit = len(m.Data) + 1
 	}
+	c.batch = *m
 	c.split, c.rest = c.Format.NewSplitter(limit), m.Data
 	c.lose(m.Gap)
 	c.advance()
@@ -356,7 +369,7 @@ func (c *socketConn) failure(err error, inside bool) error {
 		return c.unacceptable(websocket.StatusProtocolError, c.violation(errMasked))
 	case cause != nil:
 		return cause
-	case closing != nil:
+	case closing != nil && !c.buffered(): // else it is behind what has failed
 		return c.closedBy(*closing)
 	case c.wire.dropped.Load(), errors.Is(err, context.DeadlineExceeded):
 		return &TimeoutError{Op: "write", After: writeTimeout} // of a message, a ping or a pong
@@ -377,16 +390,7 @@ func (c *socketConn) violation(err error) error {
 // closedBy is the end that the server has announced with a close frame.
 func (c *socketConn) closedBy(payload []byte) error {
 	e := newCloseError(c.origin, payload)
-	err := c.judge(e)
-	var v *judged
-	if !errors.As(err, &v) || v.action != ActionRefresh {
-		return err
-	}
-	if c.fresh && c.delivered == 0 || c.Prepare == nil && c.Hello == nil {
-		return &judged{error: e, action: actionUnauthorized}
-	}
-	c.refresh.Store(true)
-	return err
+	return c.refreshed(c.judge(e), c.fresh && !c.received)
 }
 
 // Close says good-bye with CloseCode and waits for the answer, for half a second.
@@ -402,7 +406,17 @@ func (c *socketConn) Close() error {
 	c.stopTimers()
 	c.shake()
 	c.cut(errClosed)
-	c.running.Wait()
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		c.running.Wait()
+	}()
+	timer := time.NewTimer(closeWait / 4)
+	defer timer.Stop()
+	select { // longer only for a function of the user's that waits for this
+	case <-joined:
+	case <-timer.C:
+	}
 	return nil
 }
 
@@ -448,6 +462,9 @@ func (c *expiringConn) OnExpiring(replace func()) {
 		replace()
 	}
 }
+
+// Resumes is described at Conn: without Resume and Hello there is nobody to present a token.
+func (c *socketConn) Resumes() bool { return c.WebSocket.Resume != nil || c.Hello != nil }
 
 // Patience is described at Conn.
 func (c *socketConn) Patience() time.Duration {

@@ -19,7 +19,11 @@ type handshake struct {
 	socket  *WebSocket
 	wire    *wire
 	limiter *limiter
-	err     error // why there is no answer for the library
+
+	asked    bool // for fresh credentials, before the first request
+	answered bool // by the server
+
+	err error // why there is no answer for the library
 }
 
 func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, error) {
@@ -33,6 +37,9 @@ func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, err
 	if err != nil {
 		if context.Cause(h.ctx) != errClosed { // by the library, because of err
 			err = h.failure(err)
+		}
+		if h.asked && !h.answered {
+			w.refresh.Store(true) // it is still due
 		}
 		h.cancel(err)
 		return nil, err
@@ -60,6 +67,7 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 		h.rt = dialTunnelled(h.ctx)
 	}
 	h.fresh = w.refresh.Swap(false)
+	h.asked = h.fresh
 	return h
 }
 
@@ -112,7 +120,11 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	resp, err := h.follow()
-	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+	if err == nil && h.strange {
+		// Hello and Control would speak to it of what a redirect must not take along.
+		err = &ProtocolError{Reason: "redirected to an origin that is not trusted", Origin: originOf(resp.Request.URL)}
+		resp.Body.Close()
+	} else if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		err = h.refused(resp)
 		h.discard(resp)
 	}
@@ -132,15 +144,17 @@ func (h *handshake) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNoContent {
 		return ErrEnd
 	}
+	h.answered = resp.StatusCode < 500
 	if resp.StatusCode < 400 {
 		err := h.protocolError(resp, "status "+status(resp.StatusCode)+" opens no WebSocket")
 		err.retryable = h.socket.known.Load() // something else answers for the time being
 		return err
 	}
-	return h.socket.judge(&StatusError{
+	err := h.socket.judge(&StatusError{
 		Code: resp.StatusCode, Header: resp.Header, Body: h.excerpt(resp),
-		Origin: originOf(resp.Request.URL), Resuming: h.token != "" && !h.strange, withheld: h.strange,
+		Origin: originOf(resp.Request.URL), Resuming: h.token != "",
 	})
+	return h.socket.refreshed(err, h.refreshed)
 }
 
 // dialTunnelled is a fresh http.Transport whose sockets are closed when ctx ends. A
@@ -151,11 +165,10 @@ func dialTunnelled(ctx context.Context) *http.Transport {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9},
 	}
 	return &http.Transport{
-		Proxy:               proxyExceptHTTP,
-		DialContext:         tunnelled(dialWithin(ctx, dialer)),
-		TLSHandshakeTimeout: dialTimeout,
-		DisableKeepAlives:   true,
-		DisableCompression:  true,
+		Proxy:              proxyExceptHTTP,
+		DialContext:        tunnelled(dialWithin(ctx, dialer)),
+		DisableKeepAlives:  true,
+		DisableCompression: true,
 	}
 }
 

@@ -129,17 +129,30 @@ func (c *socketConn) armIdle() {
 // server's answer to the close.
 func (c *socketConn) expire() {
 	c.mu.Lock()
+	again := c.expired
 	c.expired = true
 	replace := c.replace
 	c.mu.Unlock()
 	switch {
-	case c.Handover && replace != nil:
-		replace()
+	case again:
 	case !c.Handover:
 		c.fail(io.EOF)
 		c.ending.Store(true)
-		if c.wire.waiting.Load() {
-			c.after(0, func() { c.ws.Close(websocket.StatusCode(max(c.closeCode(), 1000)), "") })
-		}
+		c.leave()
+	case replace != nil:
+		replace()
+	}
+}
+
+// leave wakes a reader that waits for more. One that does something else, such as to answer
+// a ping, is looked after again.
+func (c *socketConn) leave() {
+	switch {
+	case !c.wire.waiting.Load():
+		c.after(time.Second, c.leave)
+	case c.closeCode() < 0:
+		c.cut(io.EOF)
+	default:
+		c.after(0, func() { c.ws.Close(websocket.StatusCode(c.closeCode()), "") })
 	}
 }

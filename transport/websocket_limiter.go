@@ -9,6 +9,9 @@ import (
 // reservedShare is the part of a send limit that is kept for heartbeats, pings and pongs.
 const reservedShare = 8
 
+// maxSendLimit bounds the memory of a limiter.
+const maxSendLimit = 100_000
+
 // A limiter lets so many messages go in any stretch of time. A nil one lets all go.
 type limiter struct {
 	per     time.Duration

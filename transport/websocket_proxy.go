@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,12 +20,15 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 
 // proxyExceptHTTP is the proxy from the environment, unless tunnelled takes care of it.
 func proxyExceptHTTP(req *http.Request) (*url.URL, error) {
-	proxy, err := http.ProxyFromEnvironment(req)
+	proxy, err := proxyFromEnvironment(req)
 	if err != nil || proxy == nil || req.URL.Scheme == "http" && needsTunnel(proxy) {
 		return nil, err
 	}
 	return proxy, nil
 }
+
+// maxProxyAnswer bounds what a proxy may say before it lets the handshake through.
+const maxProxyAnswer = 64 << 10
 
 // needsTunnel tells a proxy that speaks HTTP from one that tunnels whatever it is given.
 func needsTunnel(proxy *url.URL) bool { return proxy.Scheme == "http" || proxy.Scheme == "https" }
@@ -36,7 +40,7 @@ func throughTunnel(ctx context.Context, u *url.URL) context.Context {
 	if u.Scheme != "http" {
 		return ctx
 	}
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	proxy, err := proxyFromEnvironment(&http.Request{URL: u})
 	if err != nil || proxy == nil || !needsTunnel(proxy) {
 		return ctx
 	}
@@ -85,7 +89,7 @@ func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, addr string) (_ 
 	if err := req.Write(conn); err != nil {
 		return nil, err
 	}
-	r := bufio.NewReader(conn)
+	r := bufio.NewReader(io.LimitReader(conn, maxProxyAnswer))
 	resp, err := http.ReadResponse(r, req)
 	switch {
 	case err != nil:

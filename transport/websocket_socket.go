@@ -54,13 +54,25 @@ func (s *Socket) Receive() (Message, error) {
 	return c.current, nil
 }
 
+const (
+	unreadCost = 256  // of a message that is handed on, beside its data
+	unreadFree = 1024 // messages, whatever MaxMessage is
+)
+
 // Unread hands m on to the reader of the connection, behind what was handed on before and
 // before what is received later: an event that came before the answer Hello has waited
-// for. It goes the way of any other message, through Control and Format. It is for Hello only.
+// for. It goes the way of any other message, through Control and Format. It is for Hello only, and for MaxMessage bytes in all: more
+// ends the connection.
 func (s *Socket) Unread(m Message) {
-	if s.greeting.Load() {
-		s.conn.handedOn = append(s.conn.handedOn, m)
+	c := s.conn
+	if !s.greeting.Load() {
+		return
 	}
+	if c.held += len(m.Data) + unreadCost; c.MaxMessage >= 0 && c.held > c.maxMessage()+unreadCost*unreadFree {
+		c.abort(c.tooLarge())
+		return
+	}
+	c.handedOn = append(c.handedOn, m)
 }
 
 // Expire says that the connection is about to end, because the server has said so. It is
@@ -78,8 +90,8 @@ func (s *Socket) SetIdleTimeout(d time.Duration) {
 // ends. The first one follows after a part of interval at random, so that not all clients
 // of a server beat at once; a nil message is left out. If answered is set, Answered is to
 // be called between two of them, or the connection is given up with a *TimeoutError.
-// A further call replaces the one before; with an interval that is not above zero it
-// ends the heartbeat.
+// A further call replaces the one before; with an interval that is not above zero, or
+// without message, it ends the heartbeat. message must not close the connection.
 func (s *Socket) Heartbeat(interval time.Duration, answered bool, message func() []byte) {
 	s.conn.startHeartbeat(&heartbeat{interval: interval, answered: answered, message: message})
 }
@@ -97,11 +109,12 @@ type heartbeat struct {
 	interval time.Duration
 	answered bool // the server answers each
 	message  func() []byte
-	open     bool // the last one is not answered
+	open     bool  // the last one is not answered
+	at       int64 // by the wire's clock: when it was sent
 }
 
 func (c *socketConn) startHeartbeat(b *heartbeat) {
-	if b.interval <= 0 {
+	if b.interval <= 0 || b.message == nil {
 		b = nil
 	}
 	c.mu.Lock()
@@ -113,10 +126,10 @@ func (c *socketConn) startHeartbeat(b *heartbeat) {
 }
 
 // heartbeat sends one, unless another has taken its place or the last is not answered
-// although somebody reads.
+// although all that came since was read.
 func (c *socketConn) heartbeat(b *heartbeat) {
 	c.mu.Lock()
-	current, dead := c.beat == b, b.open && c.wire.waiting.Load()
+	current, dead := c.beat == b, b.open && c.wire.caughtUpSince(b.at)
 	b.open = false
 	c.mu.Unlock()
 	switch {
@@ -128,7 +141,7 @@ func (c *socketConn) heartbeat(b *heartbeat) {
 	}
 	if text := b.message(); text != nil && c.limiter.wait(c.ctx, c.ctx, true) == nil {
 		c.mu.Lock()
-		b.open = b.answered // not before: a wait for SendLimit is not the server's
+		b.open, b.at = b.answered, c.wire.now() // not before: a wait for SendLimit is not the server's
 		c.mu.Unlock()
 		c.write(websocket.MessageText, text)
 	}
@@ -141,7 +154,7 @@ func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data 
 	if kind == websocket.MessageText && !utf8.Valid(data) {
 		return &MessageError{Err: errNotUTF8}
 	}
-	if err := c.limiter.wait(ctx, c.ctx, urgent); err != nil {
+	if err := c.limiter.wait(ctx, c.ctx, urgent); err != nil && c.ctx.Err() != nil {
 		return c.sendError(err)
 	}
 	if ctx.Err() != nil {
@@ -150,19 +163,49 @@ func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data 
 	return c.write(kind, data)
 }
 
+// write writes a message, a large one in several frames so that pongs get between them. It
+// takes as long as the peer takes something every now and then.
 func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
-	limit, cancel := context.WithTimeout(c.ctx, writeTimeout)
-	defer cancel()
-	err := c.ws.Write(limit, kind, data)
-	if err != nil && limit.Err() == context.DeadlineExceeded && c.ctx.Err() == nil {
-		c.abort(&TimeoutError{Op: "write", After: writeTimeout})
+	if c.writers.Add(1) == 1 {
+		start := c.wire.now()
+		c.after(writeTimeout, func() { c.watchWrites(start) })
+	}
+	defer c.writers.Add(-1)
+	if len(data) <= largestFrame {
+		return c.sendError(c.ws.Write(c.ctx, kind, data))
+	}
+	w, err := c.ws.Writer(c.ctx, kind)
+	for err == nil && len(data) > 0 {
+		n := min(len(data), largestFrame)
+		_, err = w.Write(data[:n])
+		data = data[n:]
+	}
+	if err == nil {
+		err = w.Close()
 	}
 	return c.sendError(err)
 }
 
+// largestFrame is what is sent in one frame.
+const largestFrame = 64 << 10
+
+// watchWrites gives up a peer that has taken nothing for writeTimeout, as long as there
+// is something to be taken.
+func (c *socketConn) watchWrites(since int64) {
+	if c.writers.Load() == 0 {
+		return
+	}
+	idle := time.Duration(c.wire.now() - max(since, c.wire.wroteAt.Load()))
+	if idle >= writeTimeout {
+		c.abort(&TimeoutError{Op: "write", After: writeTimeout})
+		return
+	}
+	c.after(writeTimeout-idle, func() { c.watchWrites(since) })
+}
+
 func (c *socketConn) sendError(err error) error {
-	if err == nil || c.ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		return err
+	if err == nil && !c.wire.unwritable.Load() {
+		return nil
 	}
 	if cause := c.endedBy(); cause != nil {
 		return fmt.Errorf("%w: %w", ErrNotConnected, cause)

@@ -647,9 +647,12 @@ func TestWebSocketRedirect(t *testing.T) {
 		}))
 		defer srv.Close()
 		w := &transport.WebSocket{URL: "ws://feed.test", Client: srv.Client(), Header: http.Header{"X-Key": {"k"}}}
-		openSocket(t, w, "").Close()
-		if len(got) != 2 || got[0].Header.Get("X-Key") != "k" || got[1].Header.Get("X-Key") != "" {
-			t.Errorf("%d requests", len(got))
+		w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+			return s.Send(ctx, []byte("secret "+token))
+		}
+		isProtocol(t, openSocketError(t, w, "token"))
+		if len(got) != 2 || got[1].Header.Get("X-Key") != "" {
+			t.Errorf("%d requests, the last with %v", len(got), got[len(got)-1].Header)
 		}
 		w.TrustedOrigins = []string{"ws://other.test"}
 		openSocket(t, w, "").Close()

@@ -12,6 +12,8 @@ import (
 const (
 	libraryBuffer = 4 << 10  // what the library reads at once, but for large messages
 	wireBuffer    = 64 << 10 // what is read at once from a connection that has much to read
+
+	caughtUp = time.Millisecond // who waits that long has read what was there
 )
 
 var errMasked = errors.New("a frame from the server is masked, contrary to RFC 6455, section 5.1")
@@ -36,15 +38,18 @@ type wire struct {
 
 	at        atomic.Int64 // since start: when bytes last came, or a reader came back
 	messageAt atomic.Int64 // since start: when a message last came, or a reader came back
+	idleAt    atomic.Int64 // since start: when the last wait ended that was one
+	wroteAt   atomic.Int64 // since start: when the peer last took something
 	waiting   atomic.Bool  // somebody reads
 
-	complete  atomic.Uint64 // messages that the library has in full
-	intricate atomic.Uint64 // the last of these that is fragmented or compressed
-	length    atomic.Uint64 // of the frame that it has in part
-	behind    atomic.Bool   // unread holds another message in full
-	closing   atomic.Pointer[[]byte]
-	dropped   atomic.Bool           // the library has closed it
-	broken    atomic.Pointer[error] // what the network said
+	complete   atomic.Uint64 // messages that the library has in full
+	intricate  atomic.Uint64 // the last of these that is fragmented or compressed
+	length     atomic.Uint64 // of the frame that it has in part
+	behind     atomic.Bool   // unread holds another message in full
+	closing    atomic.Pointer[[]byte]
+	dropped    atomic.Bool           // the library has closed it
+	unwritable atomic.Bool           // what is sent gets nowhere
+	broken     atomic.Pointer[error] // what the network said
 }
 
 func newWire(h *handshake, resp *http.Response) (*wire, error) {
@@ -65,7 +70,15 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 	return w, nil
 }
 
-func (w *wire) Write(p []byte) (int, error) { return w.body.Write(p) }
+// Write never fails: the library would give up reading because it cannot answer a ping, and
+// the last words of a server that has left be lost. What is read tells of the end.
+func (w *wire) Write(p []byte) (int, error) {
+	if _, err := w.body.Write(p); err != nil {
+		w.unwritable.Store(true)
+	}
+	w.wroteAt.Store(w.now())
+	return len(p), nil
+}
 
 // Close is called by the library, when it is closed or has waited too long for a write. It
 // closes the socket underneath a TLS connection too, whose own Close waits for a peer
@@ -123,20 +136,29 @@ func (w *wire) fill(p []byte) (int, error) {
 
 // wait reads from the network and takes note of the time.
 func (w *wire) wait(p []byte) (int, error) {
-	now := int64(time.Since(w.start))
-	if now-w.at.Load() > int64(longestDetour) {
-		w.messageAt.Store(now)
-	}
-	w.at.Store(now)
+	start := w.now()
+	w.messageAt.Add(start - w.at.Swap(start)) // time in which nobody reads does not count
 	w.waiting.Store(true)
 	n, err := w.body.Read(p)
 	w.waiting.Store(false)
-	w.at.Store(int64(time.Since(w.start)))
+	end := w.now()
+	w.at.Store(end)
+	if end-start >= int64(caughtUp) {
+		w.idleAt.Store(end)
+	}
 	if err != nil && n == 0 && w.broken.Load() == nil {
 		broken := err
 		w.broken.Store(&broken)
 	}
 	return n, err
+}
+
+func (w *wire) now() int64 { return int64(time.Since(w.start)) }
+
+// caughtUpSince tells whether the reader has come to the end of what there was to read after
+// a point in time.
+func (w *wire) caughtUpSince(at int64) bool {
+	return w.idleAt.Load() > at || w.waiting.Load() && w.now()-max(w.at.Load(), at) >= int64(caughtUp)
 }
 
 // watch follows the frames in p, which goes to the library, and returns how much of it
@@ -209,7 +231,7 @@ func (f *frames) message(p []byte) (n int, whole bool) {
 			}
 		}
 		skip := int(min(f.left, uint64(len(p)-n)))
-		if f.opcode() == opClose {
+		if f.opcode() == opClose && !f.closed {
 			f.closing = append(f.closing, p[n:n+skip]...)
 		}
 		n += skip
