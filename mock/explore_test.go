@@ -147,7 +147,7 @@ func TestExploreFindsNothingInASoundConsumer(t *testing.T) {
 // The client keeps its promises in whatever Explore comes up with.
 func TestExploreClient(t *testing.T) {
 	for _, lossy := range []bool{false, true} {
-		mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 150, Lossy: lossy, Faults: 20}, subscribe(func(feed *mock.Feed) (transport.Transport, func()) {
+		mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 150, Lossy: lossy, Faults: 20}, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 			return feed, func() {}
 		}))
 	}
@@ -155,40 +155,51 @@ func TestExploreClient(t *testing.T) {
 
 // On a wire, connections may fall silent as well.
 func TestExploreClientOnAWire(t *testing.T) {
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 60, Stalls: true}, subscribe(func(feed *mock.Feed) (transport.Transport, func()) {
+	e := mock.Exploration{Bubble: in(t), Runs: 60, Stalls: true}
+	mock.Explore(t, e, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 		srv := mock.NewServer(feed.SSE())
 		return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }
 	}))
+	mock.Explore(t, e, subscribe(client.Field("id"), func(feed *mock.Feed) (transport.Transport, func()) {
+		srv := mock.NewServer(feed.WebSocket(nil, nil))
+		return &transport.WebSocket{
+			URL: "ws://feed.test", Client: srv.Client(), EOF: transport.EOFEnds, IdleTimeout: time.Minute,
+			Resume: transport.ResumeQuery("since"),
+		}, func() { srv.Close() }
+	}))
 }
 
-func subscribe(wire func(*mock.Feed) (transport.Transport, func())) func(*mock.Trial) {
+// subscribe is the scenario of the client, as a worker that is started again and again.
+func subscribe(token func(client.Event) string, wire func(*mock.Feed) (transport.Transport, func())) func(*mock.Trial) {
 	return func(trial *mock.Trial) {
 		tr, stop := wire(trial.Feed)
 		defer stop()
 		for ctx := range trial.Lives() {
-			sub, err := client.Subscribe(ctx, tr, &client.Options{Name: "n", Store: trial.Store})
-			if err != nil {
-				continue
-			}
-			done := true
-			for ev, err := range sub.Events() {
-				var gap *client.Gap
-				switch {
-				case err == nil:
-					trial.Seen.Add(ev.ID, ev.Data, ev.Gap)
-				case errors.As(err, &gap):
-					trial.Seen.Add("", nil, gap)
-				default:
-					done = false
-				}
-			}
-			sub.Close()
-			if done {
+			sub, err := client.Subscribe(ctx, tr, &client.Options{Name: "n", Store: trial.Store, Token: token})
+			if err == nil && consume(sub, trial.Seen) {
 				break
 			}
 		}
 		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
 	}
+}
+
+// consume reports whether the feed is complete.
+func consume(sub *client.Subscription, seen *mock.Seen) bool {
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		var gap *client.Gap
+		switch {
+		case err == nil:
+			seen.Add(ev.ID, ev.Data, ev.Gap)
+		case errors.As(err, &gap):
+			seen.Add("", nil, gap) // behind the last event
+			return true
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 var again = regexp.MustCompile(`\nto repeat it: Seed: (\d+), Runs: 1, Only: \[\]int\{([\d, ]*)\}\n$`)

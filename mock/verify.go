@@ -70,7 +70,8 @@ func (s *Seen) Add(id string, data []byte, gap *transport.Gap) {
 //
 // Events are told apart by their ids, and those without one by their data, of which
 // line ends and the envelope of [Feed.NDJSON] make no difference. Where the feed used an
-// id twice, both are the same event.
+// id twice, both are the same event. A position that comes as an event, as on wires of
+// JSON, is passed over.
 func (f *Feed) Verify(t TB, seen *Seen, p Promise) {
 	t.Helper()
 	c := f.compare(seen, p)
@@ -82,10 +83,14 @@ func (f *Feed) Verify(t TB, seen *Seen, p Promise) {
 // compare finds for each sighting the event that it is of.
 func (f *Feed) compare(seen *Seen, p Promise) *comparison {
 	c := newComparison(f.sent())
+	c.positions = f.positions()
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	for _, s := range seen.all {
 		c.see(s, p)
+	}
+	if c.gap {
+		c.tell(sighting{})
 	}
 	if p&AtLeastOnce != 0 {
 		for _, e := range c.events {
@@ -134,15 +139,32 @@ func (f *Feed) sent() []*sent {
 	return append(all, &sent{before: before, mark: ' '})
 }
 
+// positions returns the positions that were sent as they look on a wire that has no other
+// words for them than for an event.
+func (f *Feed) positions() map[string]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make(map[string]bool)
+	for _, s := range f.tape {
+		if s.act == sends && s.frame.Kind == decode.Position {
+			line, _ := appendNDJSON(nil, s)
+			all[string(bytes.TrimSuffix(line, []byte("\n")))] = true
+		}
+	}
+	return all
+}
+
 // A comparison finds out event by event how two accounts differ.
 type comparison struct {
-	events []*sent
-	start  *sent // stands before the first event
-	end    *sent // stands behind the last one
-	byID   map[string]int
-	byData map[string][]int
-	last   *sent // that was seen
-	latest int   // of the events seen so far
+	events    []*sent
+	start     *sent // stands before the first event
+	end       *sent // stands behind the last one
+	byID      map[string]int
+	byData    map[string][]int
+	positions map[string]bool // that look like events
+	gap       bool            // that came with one of them
+	last      *sent           // that was seen
+	latest    int             // of the events seen so far
 
 	missing, again, late, unknown, changed int
 }
@@ -179,7 +201,12 @@ func normal(data []byte) string { return lineEnds.Replace(string(data)) }
 
 // see takes the next sighting into account.
 func (c *comparison) see(s sighting, p Promise) {
-	if s.gap {
+	if c.positions[string(s.data)] && c.byData[string(s.data)] == nil {
+		c.gap = c.gap || s.gap // it is for the next event
+		return
+	}
+	if s.gap || c.gap {
+		c.gap = false
 		defer c.tell(s)
 	}
 	if s.id == "" && s.data == nil {

@@ -147,6 +147,27 @@ func TestVerifyShowsTheDifference(t *testing.T) {
 	}
 }
 
+// A Gap that comes with what is no event is for the next one.
+func TestVerifyGapOnAPosition(t *testing.T) {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Position("p"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
+	playOut(t, feed)
+	for _, tt := range []struct {
+		last string
+		want int
+	}{{"3", 0}, {"", 0}, {"1", 2}} {
+		seen := see("1")
+		seen.Add("", []byte(`{"id":"p"}`), &transport.Gap{})
+		if tt.last != "" {
+			seen.Add(tt.last, nil, nil)
+		}
+		var r reports
+		feed.Verify(&r, seen, mock.AtLeastOnce)
+		if tt.want == 0 && r != nil || tt.want > 0 && (len(r) != 1 || !strings.Contains(r[0], fmt.Sprint(tt.want, " missing"))) {
+			t.Errorf("and then %q: %q", tt.last, r)
+		}
+	}
+}
+
 func TestSeenKeepsItsOwnData(t *testing.T) {
 	feed := letters(t, 1)
 	var seen mock.Seen
@@ -176,7 +197,7 @@ func TestVerifyOnEveryWire(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(
 				mock.Event("1", "two\r\nlines"), mock.Event("2", "{\n\"id\":\"2\"}"), mock.Event("2", "again"), mock.Event("", ""),
-				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
+				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), mock.Position("p"), mock.Position(""), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
 			)
 			var seen mock.Seen
 			c := open(t, wire(t, feed), "")
