@@ -323,7 +323,7 @@ func TestWireUnacceptable(t *testing.T) {
 	for _, server := range deflates {
 		t.Run("too large/"+server, func(t *testing.T) {
 			name := "large-" + server
-			feed := n.feed(name, "scene=sizes&"+server)
+			feed := n.feed(name, "scene=large&"+server)
 			feed.Compression, feed.MaxMessage = server != "plain", 1<<20
 			got, err := data(t, subscribeWire(t, feed, &client.Options{Retry: quick}), 0)
 			var large *transport.MessageError

@@ -123,6 +123,12 @@ const scenes = {
     })
   },
 
+  // A message, and a large one.
+  large (ws, next) {
+    ws.send(text(next++))
+    ws.send(large(next++, 3 << 20))
+  },
+
   // A message, and one that is not UTF-8 on the first connection.
   latin1 (ws, next, visit) {
     ws.send(text(next++))
