@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -132,3 +133,31 @@ func (m *messages) Read() (transport.Message, error) {
 }
 
 func (m *messages) Close() error { return nil }
+
+// A feed without a position breaks off, and is complete when the client comes back: what came
+// between is a loss, though no event is left to tell of it.
+func TestCompleteAfterABreakIsALoss(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  mock.Step
+		lost bool
+	}{"broken": {mock.Drop(), true}, "in good order": {mock.End(), false}} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(mock.Event("1", "a"), mock.Position(""), c.end, mock.Status(204))
+			sub, err := client.Subscribe(t.Context(), feed, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sub.Close()
+			for err = nil; err == nil; {
+				var ev client.Event
+				if ev, err = sub.Next(t.Context()); err == nil {
+					ev.Ack()
+				}
+			}
+			var gap *client.Gap
+			if lost := errors.As(err, &gap); lost != c.lost {
+				t.Errorf("%s: the feed ends with %v", name, err)
+			}
+		})
+	}
+}

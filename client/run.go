@@ -17,6 +17,7 @@ type run struct {
 
 	token        string        // where to resume: after the last event received
 	hasConnected bool          // before, so that to start afresh may lose events
+	broken       bool          // the last connection did not end in good order
 	gap          *Gap          // to travel on the next event
 	delay        time.Duration // the last reconnection time that the server asked for
 	now          time.Time     // when the last read returned that had to wait
@@ -79,6 +80,9 @@ func (r *run) judge(c *connection) (attempt int) {
 		r.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case errors.Is(c.err, transport.ErrEnd):
+		if !c.opened && r.broken && r.token == "" {
+			r.lose(Gap{Reason: transport.NoToken, Err: c.err}) // what came between has passed
+		}
 		r.end = r.complete()
 		r.disconnected(c, retry.Decision{Stop: true})
 		return 0
@@ -89,6 +93,9 @@ func (r *run) judge(c *connection) (attempt int) {
 		r.disconnected(c, retry.Decision{})
 		r.park()
 		return 1
+	}
+	if c.opened {
+		r.broken = !errors.Is(c.err, io.EOF)
 	}
 	d := r.backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
 	if d.Class == retry.TokenRejected && r.token != "" {

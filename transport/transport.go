@@ -1,6 +1,7 @@
 // Package transport opens connections to feeds and reads them message by message.
-// [HTTP] is a feed that arrives as the body of a long-lived response. Whatever keeps the
-// small contract of [Transport] and [Conn] can be subscribed to.
+// [HTTP] is a feed that arrives as the body of a long-lived response, [WebSocket] one that
+// arrives as messages, and [Webhook] one that others push. Whatever keeps the small contract
+// of [Transport] and [Conn] can be subscribed to; package transporttest proves that it does.
 //
 // # Delivery
 //
@@ -19,8 +20,8 @@
 //
 // # Goroutines
 //
-// No goroutine of this package stands while a connection is read; timers and the end of a
-// context start short ones. After Close nothing is left, with one exception that is
+// No goroutine of this package stands while a connection is read, but that of a Webhook's own
+// listener; timers and the end of a context start short ones. After Close nothing is left, with one exception that is
 // net/http's: when the caller's own http.Transport is still dialling, it goes on until
 // that Transport's limit for it.
 //

@@ -47,8 +47,9 @@ const (
 //
 // A delivery that was acknowledged is answered with a 2xx when it comes again, and brings
 // no event. It is known by its id, and by its body too where the signature does not cover
-// the id; without an id it is known by its body, for five minutes. This memory is bounded,
-// see Dedupe, and gone after a restart.
+// the id. A batch without an id is known by its body if each of its events has one. What has
+// none at all is delivered each time it comes: the same body may be news. This memory is
+// bounded, see Dedupe, and gone after a restart.
 //
 // # Security
 //

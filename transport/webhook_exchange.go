@@ -126,7 +126,7 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 		x.accept(r)
 		return
 	}
-	key := route.ledger.key(r.ID, r.Signed, x.req.Body)
+	key := route.ledger.key(r, x.req.Body)
 	known, err := x.hand(conn, delivery{
 		ledger: route.ledger, key: key, items: route.ledger.items(key, r.Events),
 		id: r.ID, events: r.Events, pending: len(r.Events), size: len(x.req.Body),

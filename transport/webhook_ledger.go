@@ -2,6 +2,7 @@ package transport
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport/provider"
@@ -31,9 +32,9 @@ type deliveryKey struct {
 	body [2]uint64 // zero: the id is signed
 }
 
-// bodyLife is how long a delivery without an id is known by its body: as long as a
-// signature is usually good for. A body that comes again later may be news.
-const bodyLife = 5 * time.Minute
+// isUnnamed tells the key of what nothing tells from another delivery with the same body,
+// which may be news: it is delivered each time.
+func (k deliveryKey) isUnnamed() bool { return k == deliveryKey{} }
 
 func newLedger(most int, life time.Duration) *ledger {
 	return &ledger{
@@ -45,26 +46,31 @@ func newLedger(most int, life time.Duration) *ledger {
 }
 
 // key needs no lock.
-func (l *ledger) key(id string, signed bool, body []byte) (k deliveryKey) {
-	if l.most == 0 {
+func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
+	if l.most == 0 || d.ID == "" && !named(d.Events) {
 		return k
 	}
 	for i, seed := range l.seeds {
-		if id != "" {
-			k.id[i] = maphash.String(seed, id)
+		if d.ID != "" {
+			k.id[i] = maphash.String(seed, d.ID)
 		}
-		if id == "" || !signed {
+		if d.ID == "" || !d.Signed {
 			k.body[i] = maphash.Bytes(seed, body)
 		}
 	}
 	return k
 }
 
+// named tells whether each event has an id of its own.
+func named(events []provider.Event) bool {
+	return !slices.ContainsFunc(events, func(e provider.Event) bool { return e.ID == "" })
+}
+
 // items returns the keys of the events of a batch, nil for a single one. An event that is at
 // another place when its delivery is repeated, or has other data, is another event. items
 // needs no lock.
 func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
-	if l.most == 0 || len(events) < 2 {
+	if k.isUnnamed() || len(events) < 2 {
 		return nil
 	}
 	type part struct {
@@ -87,7 +93,7 @@ func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 // claim puts a delivery in use, unless one of the same key is already: that one is
 // returned then.
 func (l *ledger) claim(d *delivery) *delivery {
-	if l.most == 0 {
+	if d.key.isUnnamed() {
 		return nil
 	}
 	if first := l.inUse[d.key]; first != nil {
@@ -112,13 +118,10 @@ func (l *ledger) has(k deliveryKey, now time.Time) bool {
 
 // remember takes note that a delivery was acknowledged.
 func (l *ledger) remember(k deliveryKey, now time.Time) {
-	if l.most == 0 {
+	if k.isUnnamed() {
 		return
 	}
 	until := now.Add(l.life)
-	if k.id == [2]uint64{} {
-		until = now.Add(min(l.life, bodyLife))
-	}
 	l.done[k] = until
 	l.order = append(l.order, doneEntry{k, until})
 	for len(l.order)-l.first > l.most || !now.Before(l.order[l.first].until) {
