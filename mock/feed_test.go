@@ -508,3 +508,50 @@ func TestFeedEndIsFinal(t *testing.T) {
 		}
 	}
 }
+
+// An event that comes slowly, and the break behind a part of one, take time of the reader's.
+func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(
+			mock.Event("1", "a"), mock.Slowly(time.Minute, mock.Event("2", "b")),
+			mock.Event("3", "c"), mock.Slowly(time.Minute, mock.Partial(mock.Event("4", "d"), 1)),
+		)
+		c := open(t, feed, "")
+		start := time.Now()
+		for _, want := range []struct {
+			data  string
+			more  bool
+			after time.Duration
+		}{{"a", false, 0}, {"b", true, time.Minute}, {"c", false, time.Minute}} {
+			m, err := c.Read()
+			if string(m.Data) != want.data || m.More != want.more || err != nil || time.Since(start) != want.after {
+				t.Errorf("got %+v, %v after %v; want %+v", m, err, time.Since(start), want)
+			}
+		}
+		wantErr(t, c, io.ErrUnexpectedEOF)
+		if a := feed.Attempts()[0]; time.Since(start) != 2*time.Minute || !errors.Is(a.Err, io.ErrUnexpectedEOF) {
+			t.Errorf("it broke after %v: %+v", time.Since(start), a)
+		}
+		// Who resumes gets all of it at once.
+		c = open(t, feed, "1")
+		for _, want := range []string{"b", "c", "d"} {
+			if m, err := c.Read(); string(m.Data) != want || err != nil || m.More != (want != "d") {
+				t.Errorf("again: %+v, %v", m, err)
+			}
+		}
+		if time.Since(start) != 2*time.Minute {
+			t.Errorf("what came again took %v", time.Since(start)-2*time.Minute)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, mock.NewFeed(mock.Slowly(time.Hour, mock.Event("1", "a"))), "")
+		go func() {
+			time.Sleep(time.Minute)
+			c.Close()
+		}()
+		start := time.Now()
+		if wantErr(t, c, net.ErrClosed); time.Since(start) != time.Minute {
+			t.Errorf("Close took effect after %v", time.Since(start))
+		}
+	})
+}

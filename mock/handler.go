@@ -102,8 +102,11 @@ func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encode
 			if buf, err = encode(buf[:0], step); err != nil {
 				return err
 			}
-			if !send(w, wire, buf) {
+			if step.transmit(ctx, buf, func(b []byte) error { return send(w, wire, b) }) != nil {
 				return nil
+			}
+			if step.part {
+				return Drop().breakage()
 			}
 		case stalls:
 			<-ctx.Done()
@@ -116,12 +119,12 @@ func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encode
 	}
 }
 
-// send reports false if the consumer is gone.
-func send(w io.Writer, wire *http.ResponseController, b []byte) bool {
+// send fails if the consumer is gone.
+func send(w io.Writer, wire *http.ResponseController, b []byte) error {
 	if _, err := w.Write(b); err != nil {
-		return false
+		return err
 	}
-	return wire.Flush() == nil
+	return wire.Flush()
 }
 
 // turnAway answers an attempt that gets no feed.

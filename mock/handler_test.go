@@ -339,3 +339,56 @@ func TestWireOnLoopback(t *testing.T) {
 		}
 	}
 }
+
+// What of a frame comes when, byte for byte.
+func TestWireSlowly(t *testing.T) {
+	const event = "id: 1\ndata: é\n\n"
+	long := strings.Repeat("x", 5000)
+	for name, tt := range map[string]struct {
+		step  mock.Step
+		after time.Duration
+		want  string
+		cut   bool
+	}{
+		"one byte":           {mock.Slowly(16*time.Second, mock.Event("1", "é")), time.Second, event[:1], false},
+		"half a character":   {mock.Slowly(16*time.Second, mock.Event("1", "é")), 13 * time.Second, event[:13], false},
+		"all but one":        {mock.Slowly(16*time.Second, mock.Event("1", "é")), 16*time.Second - 1, event[:15], false},
+		"all":                {mock.Slowly(16*time.Second, mock.Event("1", "é")), 16 * time.Second, event, false},
+		"some of much":       {mock.Slowly(256*time.Second, mock.Event("", long)), 128 * time.Second, ("data: " + long)[:2504], false},
+		"no time":            {mock.Slowly(-1, mock.Event("1", "é")), 0, event, false},
+		"malformed":          {mock.Slowly(4*time.Second, mock.Malformed([]byte("abcd"))), 2 * time.Second, "ab", false},
+		"part":               {mock.Partial(mock.Event("1", "é"), 13), 0, event[:13], true},
+		"all but":            {mock.Partial(mock.Event("1", "é"), -4), 0, event[:12], true},
+		"no more than that":  {mock.Partial(mock.Event("1", "é"), 999), 0, event[:13], true},
+		"nor less":           {mock.Partial(mock.Event("1", "é"), -999), 0, "", true},
+		"slowly a part":      {mock.Slowly(13*time.Second, mock.Partial(mock.Event("1", "é"), 13)), 13 * time.Second, event[:13], true},
+		"a part, slowly":     {mock.Partial(mock.Slowly(13*time.Second, mock.Event("1", "é")), 13), 12 * time.Second, event[:12], false},
+		"part of no event":   {mock.Partial(mock.End(), 1), 0, "", true},
+		"part of no frame":   {mock.Partial(mock.Malformed([]byte("abcd")), 2), 0, "ab", true},
+		"slowly, no event":   {mock.Slowly(time.Hour, mock.Drop()), 0, "", true},
+		"a slow stall waits": {mock.Slowly(time.Hour, mock.Stall()), time.Minute, "", false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(tt.step)
+			srv := serve(t, feed.SSE())
+			body := get(t, srv, srv.URL).Body
+			var got []byte
+			var failed error
+			go func() {
+				for buf := make([]byte, 1<<10); failed == nil; {
+					var n int
+					n, failed = body.Read(buf)
+					got = append(got, buf[:n]...)
+				}
+			}()
+			time.Sleep(tt.after)
+			synctest.Wait()
+			if string(got) != tt.want || (failed != nil) != tt.cut {
+				t.Errorf("%s: got %q, %v; want %q", name, got, failed, tt.want)
+			}
+			if a := feed.Attempts()[0]; tt.cut && !errors.Is(a.Err, io.ErrUnexpectedEOF) || a.Ended.IsZero() == tt.cut {
+				t.Errorf("%s: attempt %+v", name, a)
+			}
+		})
+	}
+}

@@ -150,6 +150,9 @@ func (s *session) take(now time.Time) (Step, bool) {
 	}
 	s.pos++
 	step := f.tape[s.pos-1]
+	if s.pos <= s.joined {
+		step.part, step.slow = false, 0 // that was another connection's misfortune
+	}
 	if s.placed = s.placed || step.frame.ID != ""; s.placed {
 		f.pass(step.away)
 		f.tape[s.pos-1].away = 0
@@ -162,9 +165,9 @@ func (s *session) ready(now time.Time) bool {
 	f := s.feed
 	s.skip()
 	if s.pos < len(f.tape) {
-		return f.tape[s.pos].act == sends
+		return s.pos < s.joined || f.tape[s.pos].atOnce()
 	}
-	return !f.complete && len(f.script) > 0 && f.script[0].act == sends && !now.Before(f.resting)
+	return !f.complete && len(f.script) > 0 && f.script[0].atOnce() && !now.Before(f.resting)
 }
 
 // skip passes over what is not repeated.

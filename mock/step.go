@@ -20,6 +20,9 @@ type Step struct {
 	code   int           // refuses with a status, closes with a code
 	header http.Header   // of that refusal
 	reason string        // of that close
+	slow   time.Duration // in which the bytes come
+	part   bool          // the connection breaks inside the frame,
+	kept   int           // after so many bytes
 
 	gap *transport.Gap // before the frame, for who has no wire
 
@@ -52,6 +55,8 @@ func (a act) String() string { return actNames[a] }
 // text is for people to read.
 func (s Step) text() string {
 	switch {
+	case s.isEvent() && s.part:
+		return "part of event " + label(s.frame.ID, s.frame.Data)
 	case s.isEvent():
 		return "event " + label(s.frame.ID, s.frame.Data)
 	case s.act == sends && s.frame.Kind == decode.Position:
@@ -67,6 +72,12 @@ func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.D
 
 // turnsAway tells whether the step acts on an attempt instead of a connection.
 func (s Step) turnsAway() bool { return s.act == refuses || s.act == answers }
+
+// hasBytes tells whether the step sends something.
+func (s Step) hasBytes() bool { return s.act == sends || s.act == garbles }
+
+// atOnce tells whether the step brings a frame without any delay.
+func (s Step) atOnce() bool { return s.act == sends && !s.part && s.slow <= 0 }
 
 // Event sends an event. Its id, if any, is the token from which a consumer resumes
 // behind it.
@@ -105,11 +116,36 @@ func Pause(d time.Duration) Step { return Step{act: pauses, rest: d} }
 // fails with a [decode.FrameError], and the connection is over.
 func Malformed(raw []byte) Step { return Step{act: garbles, raw: bytes.Clone(raw)} }
 
+// Slowly lets the bytes of an event come one at a time, those of a long one a few at a
+// time, the last of them after d. Without a wire the event comes after d. A step that sends
+// nothing stays as it is.
+func Slowly(d time.Duration, s Step) Step {
+	if s.hasBytes() {
+		s.slow = d
+	}
+	return s
+}
+
+// Partial sends the first n bytes of what the event is on the wire, and then breaks the
+// connection like [Drop]. A negative n leaves out that many of the last bytes. The last one
+// that counts never comes, so that the consumer has no event; without a wire it just finds
+// the connection dropped. The event is in the log nevertheless: who resumes gets all of it,
+// and who comes back without a token has lost it. With a step that sends nothing it is a Drop.
+func Partial(s Step, n int) Step {
+	if !s.hasBytes() {
+		return Drop()
+	}
+	s.part, s.kept = true, n
+	return s
+}
+
 // Drop breaks the connection. The consumer reads io.ErrUnexpectedEOF; on a wire the
 // response is cut off before its end.
 func Drop() Step { return Step{act: drops} }
 
-// Stall is silence on an open connection until the consumer gives it up.
+// Stall is silence on an open connection until the consumer gives it up. A WebSocket
+// answers neither pings nor a close either; HTTP/2's pings are net/http's to answer, and
+// [Network.Cut] is the silence that nothing gets through.
 func Stall() Step { return Step{act: stalls} }
 
 // End ends the connection in good order: io.EOF. The feed goes on with the next one.

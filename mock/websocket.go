@@ -1,10 +1,8 @@
 package mock
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -20,18 +18,18 @@ import (
 // any goroutine.
 type Peer struct {
 	conn *websocket.Conn
-	raw  net.Conn
+	line *line
 	ctx  context.Context
 
-	writing sync.Mutex // raw bytes do not get between those of a frame
+	writing chan struct{} // has one in it while somebody writes a message
 	running sync.WaitGroup
 }
 
 // Send sends a text message, which is not part of the feed: an acknowledgement, a ping of
 // the application's, a notice.
 func (p *Peer) Send(text string) error {
-	p.writing.Lock()
-	defer p.writing.Unlock()
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
 	return p.conn.Write(p.ctx, websocket.MessageText, []byte(text))
 }
 
@@ -105,7 +103,7 @@ func accept(w http.ResponseWriter, r *http.Request) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Peer{conn: conn, raw: taken.conn, ctx: r.Context()}, nil
+	return &Peer{conn: conn, line: taken.line, ctx: r.Context(), writing: make(chan struct{}, 1)}, nil
 }
 
 // serve plays the feed while it reads what the consumer says.
@@ -141,13 +139,17 @@ func (p *Peer) play(s *session) error {
 			if err := p.send(step); err != nil {
 				return nil
 			}
+			if step.part {
+				return p.cut(s, Drop())
+			}
 		case stalls:
+			p.line.mute()
 			<-p.ctx.Done()
 			return nil
 		case drops, refuses, answers:
-			p.cut()
-			return step.breakage()
+			return p.cut(s, step)
 		default:
+			s.over(step.breakage())
 			p.conn.Close(closeOf(step), step.reason)
 			return step.breakage()
 		}
@@ -156,11 +158,8 @@ func (p *Peer) play(s *session) error {
 
 func (p *Peer) send(s Step) error {
 	switch {
-	case s.act == garbles:
-		p.writing.Lock()
-		defer p.writing.Unlock()
-		_, err := p.raw.Write(s.raw)
-		return err
+	case s.act == garbles || s.part || s.slow > 0:
+		return p.sendRaw(s)
 	case s.frame.Kind == decode.Comment:
 		return p.Send(string(s.frame.Data))
 	case s.frame.Kind == decode.Keepalive, s.frame.Kind == decode.Retry:
@@ -174,6 +173,23 @@ func (p *Peer) send(s Step) error {
 	return p.Send(string(text))
 }
 
+// sendRaw writes a step past the library, which only knows whole frames.
+func (p *Peer) sendRaw(s Step) error {
+	b, err := appendFrame(nil, s)
+	if err != nil {
+		return err
+	}
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
+	return p.line.raw(func(write func([]byte) error) error {
+		err := s.transmit(p.ctx, b, write)
+		if s.part || err != nil {
+			p.line.mute() // what comes now would be taken for the rest of the frame
+		}
+		return err
+	})
+}
+
 // reject closes a connection that has not come through its opening.
 func (p *Peer) reject(err error) {
 	var close websocket.CloseError
@@ -185,8 +201,9 @@ func (p *Peer) reject(err error) {
 
 // cut ends the connection without a close frame, behind what was sent: to close it while
 // something of the consumer's is unread would reset it, and what was sent be lost.
-func (p *Peer) cut() {
-	raw := p.raw
+func (p *Peer) cut(s *session, because Step) error {
+	s.over(because.breakage()) // the consumer may be back before it has closed this one
+	raw := p.line.Conn
 	if t, ok := raw.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
 		raw = t.NetConn()
 	}
@@ -194,6 +211,7 @@ func (p *Peer) cut() {
 		pause(p.ctx, nil, time.Now().Add(cutWait))
 	}
 	raw.Close()
+	return because.breakage()
 }
 
 // cutWait is how long a consumer has to notice that its connection has ended.
@@ -221,21 +239,6 @@ const closeTokenGone = 4009
 // Close closes a WebSocket with a code and a reason (RFC 6455, section 7.4). On other wires
 // it is [End]; without one the consumer reads a transport.CloseError.
 func Close(code int, reason string) Step { return Step{act: closes, code: code, reason: reason} }
-
-// A takeover remembers the connection that is taken over.
-type takeover struct {
-	http.ResponseWriter
-	conn net.Conn
-}
-
-func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, fmt.Errorf("mock: %w", err)
-	}
-	t.conn = conn
-	return conn, rw, nil
-}
 
 // offered are the subprotocols of the request: the feed takes the first one.
 func offered(r *http.Request) []string {

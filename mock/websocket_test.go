@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -101,7 +102,7 @@ func TestWebSocketOpeningFails(t *testing.T) {
 // the application's.
 func TestWebSocketHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := mock.NewFeed(object(1), mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("going away")}), mock.Stall())
+		feed := mock.NewFeed(object(1), mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("going away")}))
 		w := overSocket(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text + " pong") }), "ws")
 		w.Subprotocols = []string{"a", "b"}
 		conn, err := w.Open(t.Context(), "")
@@ -160,5 +161,83 @@ func TestCloseElsewhere(t *testing.T) {
 			t.Error(err)
 		}
 		equal(t, c.seen, ids(1, 2))
+	})
+}
+
+// A stalled peer answers no ping: that is how the consumer finds out. Without one, silence
+// goes on for ever.
+func TestWebSocketStall(t *testing.T) {
+	for name, tt := range map[string]struct {
+		step mock.Step
+		want time.Duration // after which the consumer gives up; zero: never
+	}{
+		"stalled": {mock.Stall(), 50 * time.Second},
+		"silent":  {mock.Pause(9 * time.Hour), 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := overSocket(t, mock.NewFeed(object(1), tt.step).WebSocket(nil, nil), "ws")
+			w.PingInterval, w.PongTimeout = 30*time.Second, 10*time.Second
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			conn, err := w.Open(ctx, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.Read()
+			start := time.Now()
+			_, err = conn.Read()
+			var timeout *transport.TimeoutError
+			if errors.As(err, &timeout) != (tt.want > 0) || tt.want > 0 && time.Since(start) != tt.want {
+				t.Errorf("%s: %v after %v", name, err, time.Since(start))
+			}
+		})
+	}
+}
+
+// What the consumer hears of a peer that is busy with one message: no bytes but those of
+// the message, and behind them the answers to all that was asked meanwhile.
+func TestWebSocketPingsWhileSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long, huge := `{"a":"`+strings.Repeat("x", 200)+`"}`, `{"a":"`+strings.Repeat("x", 70_000)+`"}`
+		feed := mock.NewFeed(
+			mock.Slowly(time.Hour, object(1)), object(2), mock.Slowly(time.Second, mock.Event("", long)),
+			mock.Slowly(time.Second, mock.Event("", huge)), mock.Slowly(time.Second, mock.Keepalive()),
+			mock.Slowly(time.Second, mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("bye")})),
+			mock.Slowly(time.Hour, mock.Partial(object(3), -1)),
+		)
+		srv := serve(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text) }))
+		conn, _, err := websocket.Dial(t.Context(), "ws://feed.test", &websocket.DialOptions{HTTPClient: srv.Client()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseNow()
+		conn.SetReadLimit(-1)
+		start := time.Now()
+		pings := make(chan error, 3)
+		at := func(d time.Duration, ask func()) { time.AfterFunc(d, ask) }
+		ping := func() { pings <- conn.Ping(t.Context()) }
+		at(time.Minute, ping)
+		at(2*time.Minute, func() { conn.Write(t.Context(), websocket.MessageText, []byte("echo")) })
+		at(3*time.Minute, ping)
+		at(90*time.Minute, ping)
+		var got []string
+		for err == nil {
+			var b []byte
+			if _, b, err = conn.Read(t.Context()); err == nil {
+				got = append(got, string(b))
+			}
+		}
+		if i := slices.Index(got, "echo"); i > 0 {
+			got = slices.Delete(got, i, i+1) // it may come behind any message
+		}
+		equal(t, got, []string{`{"id":"1"}`, `{"id":"2"}`, long, huge, "bye"})
+		if d := time.Since(start); d != 2*time.Hour+4*time.Second {
+			t.Errorf("took %v", d)
+		}
+		conn.CloseNow()
+		if a, b, c := <-pings, <-pings, <-pings; a != nil || b != nil || c == nil {
+			t.Errorf("pings: %v, %v; and while a part of a message came: %v", a, b, c)
+		}
 	})
 }

@@ -42,9 +42,15 @@ func (c *wireless) Read() (transport.Message, error) {
 		return transport.Message{}, c.err
 	}
 	step, more, err := c.session.next(c.ctx)
+	if err == nil {
+		err = step.transmit(c.ctx, nil, func([]byte) error { return nil })
+	}
 	switch {
 	case err != nil:
 		c.err = err
+	case step.part:
+		c.err = Drop().breakage()
+		c.session.over(c.err)
 	case step.act == sends:
 		f := step.frame
 		return transport.Message{

@@ -52,7 +52,7 @@ func overSocket(t *testing.T, h http.Handler, scheme string) *transport.WebSocke
 	srv := serve(t, h)
 	return &transport.WebSocket{
 		URL: scheme + "://feed.test/stream", Client: srv.Client(), EOF: transport.EOFEnds,
-		Resume: transport.ResumeQuery("since"),
+		Resume: transport.ResumeQuery("since"), PingInterval: -1,
 	}
 }
 
@@ -138,7 +138,10 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 		mock.Status(503, http.Header{"Retry-After": {"9"}}), mock.Refuse(), mock.Drop(), mock.End(),
 		object(3), mock.Pause(time.Hour), object(4), mock.End(),
 		mock.Retry(time.Second), object(5), mock.Status(502), object(6), mock.Stall(),
-		object(7), mock.Pause(time.Minute), mock.Complete(),
+		object(7), mock.Pause(time.Minute), mock.Slowly(time.Hour, object(8)), object(9),
+		mock.Partial(object(10), 0), mock.Partial(object(11), 7), mock.Partial(object(12), -1), mock.Partial(object(13), 999),
+		mock.Slowly(time.Hour, mock.Partial(object(14), 8)), mock.Partial(mock.Keepalive(), 3), mock.Partial(mock.Pause(0), 9),
+		mock.Slowly(time.Hour, mock.Keepalive()), mock.Complete(),
 	}
 	type story struct {
 		tokens []string
@@ -157,16 +160,17 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 			}
 			cancel()
 			equal(t, c.seen, ids(1, 6))
+			time.Sleep(time.Until(start.Add(4 * time.Hour))) // closing takes time where nobody answers
 			if err := c.run(t.Context(), tr); err != transport.ErrEnd {
 				t.Errorf("%s: %v", name, err)
 			}
-			equal(t, c.seen, ids(1, 7))
+			equal(t, c.seen, ids(1, 14))
 			if _, err := tr.Open(t.Context(), c.token); err != transport.ErrEnd {
 				t.Errorf("%s: Open after the end: %v", name, err)
 			}
 
 			var s story
-			for _, a := range feed.Attempts()[:10] { // on a wire one more learns of the end
+			for _, a := range feed.Attempts()[:17] { // on a wire one more learns of the end
 				s.tokens = append(s.tokens, a.Token)
 				s.at = append(s.at, a.At.Sub(start))
 			}
@@ -226,7 +230,14 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 				})
 			}
 			for n := 1; n <= events; n++ {
-				feed.Publish(object(n))
+				switch {
+				case n%13 == 0:
+					feed.Publish(mock.Partial(object(n), n%9))
+				case n%17 == 0:
+					feed.Publish(mock.Slowly(time.Second, object(n)))
+				default:
+					feed.Publish(object(n))
+				}
 				switch {
 				case n%7 == 0:
 					feed.Publish(mock.Drop())

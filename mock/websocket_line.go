@@ -1,0 +1,144 @@
+package mock
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// A line is the connection under a WebSocket. The library answers pings and closes when it
+// likes, also while bytes are written past it.
+type line struct {
+	net.Conn
+	turn chan struct{} // has one in it while somebody writes
+
+	mu    sync.Mutex // not held while anybody writes
+	held  []byte     // what the library has written meanwhile
+	muted bool
+}
+
+// Write never waits for whoever writes raw bytes: the library would give the connection up.
+func (l *line) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	select {
+	case l.turn <- struct{}{}:
+	default:
+		l.held = append(l.held, b...)
+		l.mu.Unlock()
+		return len(b), nil
+	}
+	muted := l.muted
+	l.mu.Unlock()
+	defer l.leave()
+	if muted {
+		return len(b), nil
+	}
+	return l.Conn.Write(b)
+}
+
+// raw lets f write past the library.
+func (l *line) raw(f func(write func([]byte) error) error) error {
+	l.turn <- struct{}{}
+	defer l.leave()
+	return f(func(b []byte) error {
+		_, err := l.Conn.Write(b)
+		return err
+	})
+}
+
+// leave writes what the library has written meanwhile, and ends the turn.
+func (l *line) leave() {
+	for {
+		l.mu.Lock()
+		held := l.held
+		l.held = nil
+		if len(held) == 0 || l.muted {
+			<-l.turn
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		l.Conn.Write(held) // if that fails, so does what comes after it
+	}
+}
+
+// Read brings nothing from a line that is muted, but its end.
+func (l *line) Read(b []byte) (int, error) {
+	for {
+		n, err := l.Conn.Read(b)
+		l.mu.Lock()
+		muted := l.muted
+		l.mu.Unlock()
+		switch {
+		case !muted:
+			return n, err
+		case err != nil:
+			return 0, err
+		}
+	}
+}
+
+// mute makes the peer one that hears nothing and says nothing from now on.
+func (l *line) mute() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.muted = true
+}
+
+// A takeover puts a line under the connection that is taken over.
+type takeover struct {
+	http.ResponseWriter
+	line *line
+}
+
+func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("mock: %w", err)
+	}
+	t.line = &line{Conn: conn, turn: make(chan struct{}, 1)}
+	return t.line, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(t.line)), nil
+}
+
+// Opcodes of frames that are not masked and not continued (RFC 6455, section 5.2).
+const (
+	opText = 0x81
+	opPing = 0x89
+)
+
+// appendFrame appends what a step is on a WebSocket.
+func appendFrame(b []byte, s Step) ([]byte, error) {
+	switch {
+	case s.act == garbles:
+		return append(b, s.raw...), nil
+	case s.frame.Kind == decode.Comment:
+		return appendPayload(append(b, opText), s.frame.Data), nil
+	}
+	text, err := jsonOf(s.frame)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) == 0:
+		return appendPayload(append(b, opPing), nil), nil
+	}
+	return appendPayload(append(b, opText), text), nil
+}
+
+// appendPayload appends a payload and its length, which takes one byte, three or nine.
+func appendPayload(b, payload []byte) []byte {
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, byte(n))
+	case n <= math.MaxUint16:
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+	}
+	return append(b, payload...)
+}
