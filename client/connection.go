@@ -21,6 +21,7 @@ type connection struct {
 	patience time.Duration // how long conn can do without a Read; 0: for ever
 	handover *handover     // to the connection that follows, if conn says when it is due
 	follows  bool          // this one was opened while its predecessor was still read
+	release  func()        // what was needed for that
 
 	resuming bool          // a token was presented
 	behind   atomic.Int64  // UNIX time in ns until which the consumer held it up
@@ -47,6 +48,9 @@ func (r *run) newConnection(ctx context.Context, attempt int) *connection {
 // play opens the connection and reads until it ends. It returns why it did.
 func (c *connection) play() error {
 	defer c.cancel(nil)
+	if c.release != nil {
+		defer c.release()
+	}
 	select {
 	case <-c.redial: // it connects anyhow
 	default:
@@ -263,9 +267,13 @@ func (c *connection) waitForSpace(size int) error {
 func (c *connection) isDuplicate(ev *Event) bool {
 	overlapping := c.now.Before(c.overlapEnd)
 	if ev.ID != "" && ev.settle == nil {
-		if isNew := c.seen.add(ev.ID); !isNew && overlapping || !c.ids.add(ev.ID) {
+		c.seen.add(ev.ID)
+		if overlapping && c.before.take(ev.ID) || !c.ids.add(ev.ID) {
 			return true
 		}
+	}
+	if c.handover != nil {
+		c.handover.mark(c.sequences)
 	}
 	return c.isOld(ev, overlapping)
 }
@@ -281,7 +289,7 @@ func (c *connection) isOld(ev *Event, overlapping bool) bool {
 	}
 	last, known := c.sequences[key]
 	switch {
-	case known && overlapping && n <= last:
+	case known && overlapping && n <= last && n > c.low[key]:
 		return true
 	case known && n > last+1:
 		c.lose(Gap{Reason: transport.SequenceJump, From: c.token, Key: key, Missed: n - last - 1})

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,9 @@ type handover struct {
 	begun time.Time   // when from was
 	next  *connection // to be read after group.Wait
 	cut   bool        // what was not read of from is lost
+
+	opening atomic.Bool       // the successor is begun
+	low     map[string]uint64 // sequences then, of the goroutine that reads
 }
 
 var (
@@ -51,9 +55,7 @@ func (c *connection) awaitExpiry() {
 	if !ok {
 		return
 	}
-	if c.seen == nil {
-		c.seen = newRecent(overlapIDs)
-	}
+	c.seen = newRecent(overlapIDs)
 	h := &handover{from: c, begun: c.begun}
 	h.ctx, h.stop = context.WithCancel(c.run.ctx)
 	c.handover = h
@@ -74,6 +76,14 @@ func (h *handover) passed(token string) {
 	}
 }
 
+// mark keeps the numbers at which the successor was begun: what it brings twice is above
+// them. It is called before each event of the old connection.
+func (h *handover) mark(sequences map[string]uint64) {
+	if h.low == nil && h.opening.Load() {
+		h.low = maps.Clone(sequences)
+	}
+}
+
 // open opens the successor and ends the connection that it replaces. It tries again for
 // as long as that one lasts.
 func (h *handover) open() {
@@ -81,7 +91,8 @@ func (h *handover) open() {
 	sleep(old.ctx, handoverRest-time.Since(h.begun))
 	for attempt := 1; old.ctx.Err() == nil; attempt++ {
 		next := old.newConnection(h.ctx, attempt)
-		next.follows = true
+		next.follows, next.release = true, h.stop
+		h.opening.Store(true)
 		err := next.open(*h.token.Load())
 		if err == nil {
 			h.next = next
@@ -152,6 +163,7 @@ func (r *run) follow(c *connection) *connection {
 	if !h.next.resuming && (h.cut || c.err != errReplaced) {
 		r.lose(Gap{Reason: transport.NoToken, From: r.token})
 	}
-	r.overlapEnd = time.Now().Add(overlapTime)
+	h.mark(r.sequences) // unless an event has come since
+	r.overlapEnd, r.before, r.low = time.Now().Add(overlapTime), r.seen, h.low
 	return h.next
 }

@@ -48,9 +48,8 @@ type Options struct {
 
 	// Sequence returns the event's number in its key's numbering. A number that skips
 	// puts a Gap on the event. ok false: the event is not numbered. One number a key
-	// is kept, until the subscription ends. The numbers have to be the feed's: after a
-	// handover, those that are known are dropped, which is wrong for numbers that each
-	// connection counts for itself. The same goes for Event.ID. Default: no check.
+	// is kept, until the subscription ends. After a handover, numbers that the connection
+	// before has brought since the next one was begun are dropped. Default: no check.
 	Sequence func(Event) (key string, n uint64, ok bool)
 
 	// Buffer is how many events may be received and not yet acknowledged, and

@@ -15,6 +15,16 @@ func newRecent(n int) *recent {
 	return &recent{limit: n, set: make(map[string]struct{})}
 }
 
+// take reports whether id is known, and forgets it. A nil *recent knows none.
+func (r *recent) take(id string) bool {
+	if r == nil {
+		return false
+	}
+	_, known := r.set[id]
+	delete(r.set, id)
+	return known
+}
+
 // add reports whether id is new. A nil *recent finds every id new.
 func (r *recent) add(id string) bool {
 	if r == nil {

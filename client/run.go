@@ -24,9 +24,11 @@ type run struct {
 	received     uint64        // events read
 	backoff      *retry.Backoff
 
-	ids        *recent   // of Options.Dedupe
-	seen       *recent   // for a handover; nil before a connection that may need one
-	overlapEnd time.Time // until when events may come a second time after a handover
+	ids        *recent           // of Options.Dedupe
+	seen       *recent           // on this connection, for a handover; nil if it needs none
+	before     *recent           // on the one that it has replaced
+	low        map[string]uint64 // sequences when the replacement was begun
+	overlapEnd time.Time         // until when events may come a second time after a handover
 
 	sequences map[string]uint64 // last number of each key
 }

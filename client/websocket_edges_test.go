@@ -276,3 +276,15 @@ func TestWebSocketEdgeHandoverTooLate(t *testing.T) {
 		}
 	})
 }
+
+// Numbers that each connection counts for itself.
+func TestWebSocketEdgeHandoverOwnNumbers(t *testing.T) {
+	b := &broadcast{every: 100 * time.Millisecond}
+	b.check(t, func(w *transport.WebSocket) {
+		w.Handover, w.MaxAge = true, 30*time.Second
+	}, &client.Options{Sequence: func(ev client.Event) (string, uint64, bool) {
+		var seq, own int
+		fmt.Sscanf(string(ev.Data), `{"seq":%d,"own":%d}`, &seq, &own)
+		return "", uint64(own), true
+	}}, 600, 0)
+}

@@ -344,3 +344,21 @@ func TestWebSocketHandover(t *testing.T) {
 		})
 	}
 }
+
+// A feed that is quiet for as long as its credentials last is not at its end when they have
+// expired twice.
+func TestWebSocketQuietExpiry(t *testing.T) {
+	g := &gateway{}
+	g.scene = func(n int, c *websocket.Conn, send func() error) {
+		gone := c.CloseRead(context.Background())
+		if n == 1 || n == 5 {
+			send()
+		}
+		select {
+		case <-time.After(time.Hour):
+		case <-gone.Done():
+		}
+		c.Close(4401, "token expired")
+	}
+	run(t, g, nil, nil, func(t *testing.T, sub *client.Subscription) { g.follow(t, sub, 1, 2) })
+}

@@ -85,7 +85,8 @@ type WebSocket struct {
 	// decode.Position. It may answer through the Socket, and should not block. An error
 	// ends the connection and decides what follows: one with a method Retryable that
 	// returns false, RejectsToken, RetryAfter (see package retry), io.EOF to reconnect, or
-	// ErrEnd. So a notice before a close can say more than the close code. Default none.
+	// ErrEnd. So a notice before a close can say more than the close code. Neither Hello nor
+	// Control may wait for the subscription (Close, Commit, Next). Default none.
 	Control func(s *Socket, m *Message) error
 
 	// Format splits each message into events, such as decode.JSONArray or decode.NDJSON.
@@ -127,7 +128,9 @@ type WebSocket struct {
 	AnyText bool
 
 	// Compression offers permessage-deflate (RFC 7692), for what is received; what is sent
-	// is not compressed. It costs some 40 KiB a connection. Default off.
+	// is not compressed. It costs some 40 KiB a connection. A server that ends its blocks as
+	// the last ones (section 7.2.3.4) cannot be read, and one that sends half of what it has
+	// compressed as a message is believed. Default off.
 	Compression bool
 
 	// Unpack is called once for each connection, for a function that makes of each binary
@@ -164,8 +167,10 @@ type WebSocket struct {
 	MaxAge time.Duration
 
 	// Handover opens the next connection first, and closes this one once the other is
-	// ready, when MaxAge is reached or Control has called Socket.Expire. What comes
-	// twice is removed by ID or number. Some servers allow one connection at a time.
+	// ready, when MaxAge is reached or Control has called Socket.Expire, but no sooner than
+	// ten seconds after this one was. What comes twice is removed by ID, which therefore has
+	// to be the event's own, or by client.Options.Sequence. Hello then runs at the same time
+	// as the other connection's Control. Some servers allow one connection at a time.
 	// Default: this one is closed first.
 	Handover bool
 
@@ -190,6 +195,14 @@ func (w *WebSocket) Validate() error {
 	}
 	if err := checkHeader(w.Header); err != nil {
 		bad("Header", "%w", err)
+	}
+	for name := range w.Header {
+		switch name = http.CanonicalHeaderKey(name); {
+		case name == "Sec-Websocket-Protocol":
+			bad("Header", "%s is set by Subprotocols", name)
+		case name == "Connection", name == "Upgrade", strings.HasPrefix(name, "Sec-Websocket-"):
+			bad("Header", "%s belongs to the handshake", name)
+		}
 	}
 	for i, p := range w.Subprotocols {
 		if !isToken(p) {

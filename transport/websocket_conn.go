@@ -387,10 +387,13 @@ func (c *socketConn) violation(err error) error {
 	return &ProtocolError{Reason: "the WebSocket breaks its rules: " + err.Error(), Origin: c.origin, retryable: true}
 }
 
+// accepted is after how long a server that says nothing has accepted credentials.
+const accepted = time.Minute
+
 // closedBy is the end that the server has announced with a close frame.
 func (c *socketConn) closedBy(payload []byte) error {
 	e := newCloseError(c.origin, payload)
-	return c.refreshed(c.judge(e), c.fresh && !c.received)
+	return c.refreshed(c.judge(e), c.fresh && !c.received && time.Since(c.wire.start) < accepted)
 }
 
 // Close says good-bye with CloseCode and waits for the answer, for half a second.

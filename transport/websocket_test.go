@@ -195,7 +195,7 @@ func TestWebSocketHandshake(t *testing.T) {
 			got = p.req
 			p.wait()
 		})
-		w.Header = http.Header{"X-Key": {"k"}, "Sec-WebSocket-Key": {"mine"}}
+		w.Header = http.Header{"X-Key": {"k"}}
 		w.Subprotocols = []string{"one", "two"}
 		w.Resume = transport.ResumeQuery("since")
 		w.Prepare = func(r *http.Request) error {
@@ -608,12 +608,12 @@ func TestWebSocketUnpack(t *testing.T) {
 
 func TestWebSocketValidate(t *testing.T) {
 	w := &transport.WebSocket{
-		URL: "ftp://x", Header: http.Header{"a b": {"c"}}, Subprotocols: []string{"a,b"}, CloseCode: 1005,
+		URL: "ftp://x", Header: http.Header{"a b": {"c"}, "sec-websocket-protocol": {"x"}, "upgrade": {"y"}}, Subprotocols: []string{"a,b"}, CloseCode: 1005,
 		TrustedOrigins: []string{"wss://ok.test", "x"}, EOF: 9, SendLimit: 3, OnBadFrame: func(*decode.FrameError) {},
 		Closes: []transport.CloseRule{{From: 4000, To: 3000}, {From: 4000, Action: 99}, {From: 4000, MinWait: 2, MaxWait: 1}},
 	}
 	err := w.Validate()
-	for _, field := range []string{"URL", "Header", "Subprotocols", "CloseCode", "TrustedOrigins: entry 1", "EOF", "SendLimit", "OnBadFrame", "Closes: entry 0", "Closes: entry 1", "Closes: entry 2"} {
+	for _, field := range []string{"URL", "Header: Sec-Websocket-Protocol", "Header: Upgrade", "Subprotocols", "CloseCode", "TrustedOrigins: entry 1", "EOF", "SendLimit", "OnBadFrame", "Closes: entry 0", "Closes: entry 1", "Closes: entry 2"} {
 		if !strings.Contains(err.Error(), "WebSocket."+field) {
 			t.Errorf("%s is not named in: %v", field, err)
 		}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -175,7 +176,8 @@ func (w *wire) watch(p []byte) int {
 		w.messageAt.Store(w.at.Load())
 	}
 	if f.closed && w.closing.Load() == nil {
-		w.closing.Store(&f.closing)
+		payload := bytes.Clone(f.closing)
+		w.closing.Store(&payload)
 	}
 	return n
 }
