@@ -21,7 +21,8 @@
 // HTTP ([Feed.SSE], [Feed.NDJSON], [Feed.ConcatJSON], [Feed.JSONSeq], [Feed.LengthPrefixed])
 // and WebSockets ([Feed.WebSocket]), for tests with one. The script tells the same
 // story on each. The feed remembers which events it has played and resumes from the
-// token of whoever comes back; it records every attempt to connect.
+// token of whoever comes back; it records every attempt to connect, and can limit how far
+// back a token may reach, who may connect and how many at once.
 //
 // # Wires
 //

@@ -32,6 +32,22 @@ type Feed struct {
 	// one the query parameter "since".
 	Token func(*http.Request) string
 
+	// Retention is how many of the last events can be had again. An attempt whose token is
+	// further back is answered like one whose token was never given out. Default: all.
+	Retention int
+
+	// MaxConns is how many connections may be open at one time. Default: no limit.
+	MaxConns int
+
+	// TooMany is how an attempt beyond MaxConns is turned away: a Status, such as 409, or
+	// Refuse. Default, also for any other step: Status 429.
+	TooMany Step
+
+	// Authorize tells whether the credentials of a request are good. If not it is answered
+	// 401. It is called at every attempt, from any goroutine; without a wire, where there
+	// is no request, it is not. Default: they are.
+	Authorize func(*http.Request) bool
+
 	mu       sync.Mutex
 	script   []Step         // what is still to be played
 	tape     []Step         // what was, pauses and refusals aside
@@ -40,6 +56,8 @@ type Feed struct {
 	down     time.Time      // attempts are refused until then
 	complete bool
 	attempts []Attempt
+	conns    int // that are open
+	peak     int // the most that ever were
 	changed  signal
 
 	// Of a Trial, nil elsewhere. Note is called with the mutex held, meet without.
@@ -89,6 +107,13 @@ func (f *Feed) Attempts() []Attempt {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.attempts)
+}
+
+// Peak returns the most connections that were open at one time so far.
+func (f *Feed) Peak() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.peak
 }
 
 // Await returns the n-th attempt, counted from 1, as soon as it is made. The error is the

@@ -57,7 +57,7 @@ func (f *Feed) handler(mediaType string, encode encoder) http.Handler {
 			// repeats a request that fails, and the script would see two.
 			w.Header().Set("Connection", "close")
 		}
-		s, away := f.open(f.token(r), r.Header.Clone())
+		s, away := f.open(f.token(r), r)
 		if away != nil {
 			turnAway(w, *away)
 			return

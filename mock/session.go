@@ -16,69 +16,106 @@ type session struct {
 	n      int  // of its attempt
 	pos    int  // on the tape
 	joined int  // what lies before it on the tape is repeated: events only
+	open   bool // it counts among the feed's connections
 	placed bool // the consumer has a token to come back with
 }
 
 // open judges an attempt: it begins a session or returns the step that turns it away.
-func (f *Feed) open(token string, header http.Header) (*session, *Step) {
+func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
+	allowed := f.allows(r)
 	if f.meet != nil {
 		f.meet()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.attempts = append(f.attempts, Attempt{Token: token, Header: header, At: time.Now()})
-	f.changed.fire()
-	s := &session{feed: f, n: len(f.attempts) - 1}
-	f.tell("attempt %d, token %q", s.n+1, token)
-	if away := f.admit(s, token); away != nil {
+	s := f.attempt(token, r)
+	away := f.barred(allowed, token)
+	if away == nil {
+		away = f.admit(s, token)
+	}
+	if away != nil {
 		s.end(away.failure(token))
 		return nil, away
 	}
+	s.open = true
+	f.conns++
+	f.peak = max(f.peak, f.conns)
 	return s, nil
 }
 
-// turnedAway takes the step that turns an attempt away, if it is the next one.
-func (f *Feed) turnedAway(header http.Header) *Step {
+// attempt notes an attempt.
+func (f *Feed) attempt(token string, r *http.Request) *session {
+	a := Attempt{Token: token, At: time.Now()}
+	if r != nil {
+		a.Header = r.Header.Clone()
+	}
+	f.attempts = append(f.attempts, a)
+	f.changed.fire()
+	f.tell("attempt %d, token %q", len(f.attempts), token)
+	return &session{feed: f, n: len(f.attempts) - 1}
+}
+
+func (f *Feed) allows(r *http.Request) bool { return r == nil || f.Authorize == nil || f.Authorize(r) }
+
+// turnedAway turns an attempt away before its token is known, if there is a reason.
+func (f *Feed) turnedAway(r *http.Request) *Step {
+	allowed := f.allows(r)
 	f.mu.Lock()
-	next := len(f.script) > 0 && f.script[0].turnsAway() && !f.complete && !time.Now().Before(f.resting)
+	away := f.barred(allowed, "")
+	if away != nil {
+		f.attempt("", r).end(away.failure(""))
+	}
 	f.mu.Unlock()
-	if !next {
+	if away != nil && f.meet != nil {
+		f.meet()
+	}
+	return away
+}
+
+// barred returns why an attempt is turned away whatever its token is. It takes the step that
+// does so from the script.
+func (f *Feed) barred(allowed bool, token string) *Step {
+	now := time.Now()
+	var away Step
+	switch {
+	case now.Before(f.down):
+		away = Refuse()
+	case len(f.script) > 0 && !f.complete && !now.Before(f.resting) && f.script[0].turnsAway():
+		next := f.script[0]
+		f.script = f.script[1:]
+		f.changed.fire()
+		if next.resuming && token == "" {
+			return f.barred(allowed, token)
+		}
+		if token != "" {
+			f.pass(next.away)
+		}
+		f.down = now.Add(next.rest)
+		away = next
+	case !allowed:
+		away = Status(http.StatusUnauthorized, http.Header{"WWW-Authenticate": {"Bearer"}})
+	case f.MaxConns > 0 && f.conns >= f.MaxConns && f.TooMany.turnsAway():
+		away = f.TooMany
+	case f.MaxConns > 0 && f.conns >= f.MaxConns:
+		away = Status(http.StatusTooManyRequests)
+	default:
 		return nil
 	}
-	_, away := f.open("", header)
-	return away
+	return &away
 }
 
 // admit puts the session in its place on the tape, or returns why it has none.
 func (f *Feed) admit(s *session, token string) *Step {
-	now := time.Now()
-	if now.Before(f.down) {
-		refused := Refuse()
-		return &refused
-	}
-	if len(f.script) > 0 && !f.complete && !now.Before(f.resting) {
-		switch next := f.script[0]; {
-		case next.turnsAway():
-			f.script = f.script[1:]
-			f.changed.fire()
-			if next.resuming && token == "" {
-				break
-			}
-			if token != "" {
-				f.pass(next.away)
-			}
-			f.down = now.Add(next.rest)
-			return &next
-		case next.act == completes:
-			f.script = f.script[1:]
-			f.record(next)
-		}
+	if len(f.script) > 0 && !f.complete && !time.Now().Before(f.resting) && f.script[0].act == completes {
+		next := f.script[0]
+		f.script = f.script[1:]
+		f.record(next)
 	}
 	s.joined, s.placed = len(f.tape), token != ""
 	s.pos = s.joined
 	if token != "" {
 		place, known := f.places[token]
-		if !known {
+		if !known || f.Retention > 0 && f.eventsFrom(place) > f.Retention {
 			gone := Status(http.StatusGone)
 			return &gone
 		}
@@ -90,6 +127,16 @@ func (f *Feed) admit(s *session, token string) *Step {
 		return &over
 	}
 	return nil
+}
+
+// eventsFrom counts the events on the tape behind a place.
+func (f *Feed) eventsFrom(place int) (n int) {
+	for _, s := range f.tape[place:] {
+		if s.isEvent() && !s.again {
+			n++
+		}
+	}
+	return n
 }
 
 // failure is what the consumer's attempt or connection fails with because of the step.
@@ -181,6 +228,9 @@ func (s *session) skip() {
 func (s *session) end(err error) {
 	if a := &s.feed.attempts[s.n]; a.Ended.IsZero() {
 		a.Ended, a.Err = time.Now(), err
+		if s.open {
+			s.feed.conns--
+		}
 		if err == nil {
 			err = errClosed
 		}

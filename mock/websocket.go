@@ -58,13 +58,12 @@ func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard fu
 		heard = func(*Peer, string) {}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := r.Header.Clone()
 		var s *session
 		var away *Step
 		if opening == nil {
-			s, away = f.open(f.token(r), header)
+			s, away = f.open(f.token(r), r)
 		} else {
-			away = f.turnedAway(header)
+			away = f.turnedAway(r)
 		}
 		if away != nil {
 			w.Header().Set("Connection", "close") // as in handler
@@ -85,7 +84,7 @@ func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard fu
 				p.reject(err)
 				return
 			}
-			if s, away = f.open(token, header); away != nil {
+			if s, away = f.open(token, r); away != nil {
 				p.conn.Close(closeOf(*away), "")
 				return
 			}
