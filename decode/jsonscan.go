@@ -185,14 +185,18 @@ func odd(b []byte) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-// valid tells whether data is one JSON value. gjson's check calls itself for each
-// level, so the depth has to be known before.
+// valid tells whether data is one JSON value. gjson's check calls itself for each level, so
+// the depth has to be known before; with few brackets it cannot be large.
 func valid(data []byte) bool {
-	i := 0
-	for i < len(data) && isSpace(data[i]) {
-		i++
+	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxDepth {
+		i := 0
+		for i < len(data) && isSpace(data[i]) {
+			i++
+		}
+		var s valueScanner
+		if _, _, err := s.next(data, i); err != nil {
+			return false
+		}
 	}
-	var s valueScanner
-	_, _, err := s.next(data, i)
-	return err == nil && gjson.ValidBytes(data)
+	return gjson.ValidBytes(data)
 }
