@@ -33,7 +33,14 @@
 //	defer srv.Close()
 //	source := &transport.HTTP{URL: "https://api.example.com/stream", Client: srv.Client()}
 //
-// The handlers of a feed work just as well with net/http/httptest on a real network.
+// [Network.Delay] gives the wires latency and a bandwidth, [Network.Cut] makes them half-open,
+// [Network.Reset] breaks them. The handlers of a feed work just as well with
+// net/http/httptest on a real network.
+//
+// # Webhooks
+//
+// A [Sender] posts a script, or single deliveries, to a receiver as a provider of package
+// transport/provider would: signed, repeated on the provider's schedule, forged, late.
 //
 // # Recordings
 //

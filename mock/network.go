@@ -26,6 +26,7 @@ type Network struct {
 	hosts     map[string]bool      // that ever listened
 	ends      map[*conn]struct{}   // that are open
 	port      int                  // given out last
+	link      link                 // of connections that are dialed from now on
 	closed    bool
 	changed   signal
 }
@@ -95,6 +96,11 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	l, err := n.resolve(addr)
 	if err != nil {
 		return fail(err)
+	}
+	if trip := n.roundTrip(); trip > 0 {
+		if pause(ctx, nil, time.Now().Add(trip)); ctx.Err() != nil {
+			return fail(ctx.Err())
+		}
 	}
 	c, err := l.admit(ctx, address(addr))
 	if err != nil {

@@ -21,6 +21,7 @@ type pipe struct {
 	mu   sync.Mutex
 	cond sync.Cond
 
+	flight  flight // on its way
 	arrived bytes.Buffer
 	held    bytes.Buffer // written since the wire was cut
 	cut     bool
@@ -39,9 +40,10 @@ type pipe struct {
 	writeBy     deadline
 }
 
-func newPipe() *pipe {
+func newPipe(l link) *pipe {
 	p := new(pipe)
 	p.cond.L = &p.mu
+	p.flight.link = l
 	return p
 }
 
@@ -111,17 +113,50 @@ func (p *pipe) refusal() error {
 
 // take accepts as much of b as there is room for.
 func (p *pipe) take(b []byte) int {
-	b = b[:min(len(b), capacity-p.arrived.Len()-p.held.Len())]
+	b = b[:min(len(b), capacity-p.arrived.Len()-p.held.Len()-p.flight.size)]
 	if len(b) == 0 {
 		return 0
 	}
-	if p.cut {
+	switch {
+	case p.cut:
 		p.held.Write(b)
-	} else {
+	case p.flight.delays():
+		for rest := b; len(rest) > 0; {
+			n := min(len(rest), packet)
+			p.flight.send(rest[:n], p.land)
+			rest = rest[n:]
+		}
+	default:
 		p.arrived.Write(b)
 	}
 	p.cond.Broadcast()
 	return len(b)
+}
+
+// land takes what has arrived to where it can be read.
+func (p *pipe) land() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, part := range p.flight.arrivals(p.land) {
+		switch {
+		case p.cut:
+			p.held.Write(part.data)
+		case len(part.data) == 0:
+			p.eof = true
+		default:
+			p.arrived.Write(part.data)
+		}
+	}
+	p.cond.Broadcast()
+}
+
+// end lets the reader come to the end, behind what is on its way.
+func (p *pipe) end() {
+	if p.flight.delays() {
+		p.flight.send(nil, p.land)
+		return
+	}
+	p.eof = true
 }
 
 // closeReader closes the reader's end. The writer learns of it unless the wire is cut.
@@ -130,6 +165,7 @@ func (p *pipe) closeReader() {
 	defer p.mu.Unlock()
 	p.readClosed = true
 	p.readBy.stop()
+	p.flight.stop()
 	if !p.cut {
 		p.fail(&p.writeErr, "write")
 	}
@@ -147,8 +183,8 @@ func (p *pipe) closeWriter(abrupt bool) {
 	case p.cut:
 	case abrupt:
 		p.fail(&p.readErr, "read")
-	default:
-		p.eof = true
+	case !p.writeShut:
+		p.end()
 	}
 	p.cond.Broadcast()
 }
@@ -160,8 +196,10 @@ func (p *pipe) shutWriter() error {
 	if p.writeClosed {
 		return net.ErrClosed
 	}
+	if !p.writeShut && !p.cut {
+		p.end()
+	}
 	p.writeShut = true
-	p.eof = p.eof || !p.cut
 	p.cond.Broadcast()
 	return nil
 }

@@ -111,6 +111,31 @@ func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
 	}
 }
 
+// Play sends the events of a script in its order, each when the one before is accepted, and
+// waits where the script pauses. Malformed bytes are posted once, with a proof that does not
+// match them; what else a script says is of connections, which webhooks have none of, and is
+// passed over. It returns what Send does for the first event that is given up.
+func (s *Sender) Play(ctx context.Context, script ...Step) error {
+	for _, step := range script {
+		var err error
+		switch {
+		case step.act == pauses:
+			pause(ctx, nil, time.Now().Add(step.rest))
+		case step.act == garbles:
+			_, err = s.Post(ctx, Delivery{ID: "malformed", Body: step.raw, Forged: true})
+		case step.isEvent():
+			_, err = s.Send(ctx, Delivery{ID: step.frame.ID, Body: step.frame.Data})
+		}
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Post posts d once.
 func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) { return s.post(ctx, d, 1) }
 

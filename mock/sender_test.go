@@ -202,3 +202,35 @@ func TestSenderAsks(t *testing.T) {
 		}
 	})
 }
+
+// A script that other wires play as well is a row of deliveries.
+func TestSenderPlays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := true
+		r := receiveHooks(t, provider.StandardWebhooks(whsec), func(id string) error {
+			if id == "2" && refuse {
+				refuse = false
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		s := mock.NewSender(provider.StandardWebhooks(whsec), r.url, r.client)
+		start := time.Now()
+		err := s.Play(t.Context(), object(1), mock.Drop(), mock.Keepalive(), object(2), mock.Malformed([]byte("garbage")),
+			mock.Pause(time.Hour), object(3), mock.Complete())
+		if err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d < time.Hour || d > time.Hour+time.Minute {
+			t.Errorf("took %v", d)
+		}
+		var statuses []int
+		for _, sent := range s.Log() {
+			statuses = append(statuses, sent.Status)
+		}
+		if want := []int{204, 503, 204, 401, 204}; !slices.Equal(statuses, want) {
+			t.Errorf("answered with %v, want %v", statuses, want)
+		}
+		equal(t, r.ids, []string{"1", "2", "2", "3"})
+	})
+}

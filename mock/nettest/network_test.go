@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/net/nettest"
 
@@ -11,15 +12,17 @@ import (
 )
 
 func TestNetwork(t *testing.T) {
-	t.Run("dialed", func(t *testing.T) { nettest.TestConn(t, pipe(t, false)) })
-	t.Run("accepted", func(t *testing.T) { nettest.TestConn(t, pipe(t, true)) })
+	t.Run("dialed", func(t *testing.T) { nettest.TestConn(t, pipe(t, false, 0)) })
+	t.Run("accepted", func(t *testing.T) { nettest.TestConn(t, pipe(t, true, 0)) })
+	t.Run("slow", func(t *testing.T) { nettest.TestConn(t, pipe(t, false, time.Millisecond)) })
 }
 
 // pipe makes connections whose first end, which most subtests examine, is the one that
 // has dialed or the one that was accepted.
-func pipe(t *testing.T, acceptedFirst bool) nettest.MakePipe {
+func pipe(t *testing.T, acceptedFirst bool, latency time.Duration) nettest.MakePipe {
 	return func() (net.Conn, net.Conn, func(), error) {
 		n := mock.NewNetwork()
+		n.Delay(latency, 0)
 		l, err := n.Listen("host.test:1")
 		if err != nil {
 			return nil, nil, nil, err
