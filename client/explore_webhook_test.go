@@ -1,0 +1,139 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// TestExploreWebhook holds promise 9 in random schedules: whatever becomes of the worker, a
+// sender that was answered with a 2xx has had its event worked off, and every event is, some
+// time.
+func TestExploreWebhook(t *testing.T) {
+	runs := uint64(200)
+	if testing.Short() {
+		runs = 50
+	}
+	for seed := range runs {
+		synctest.Test(t, func(t *testing.T) {
+			w := newHookWorld(t, seed)
+			defer w.close()
+			var all []mock.Delivery
+			for i := range 20 {
+				d := mock.Delivery{ID: fmt.Sprint("msg_", i), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+				all = append(all, d)
+				if w.rng.IntN(4) == 0 {
+					all = append(all, d) // the sender has not heard the answer
+				}
+			}
+			if err := w.sender.SendAll(t.Context(), all, 1+w.rng.IntN(4), seed); err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			w.verify(all)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// A hookWorld is a worker that takes webhooks, and is stopped and started again.
+type hookWorld struct {
+	t      *testing.T
+	seed   uint64
+	rng    *rand.Rand
+	srv    *mock.Server
+	sender *mock.Sender
+	hook   atomic.Pointer[transport.Webhook]
+	over   chan struct{}
+	worker sync.WaitGroup
+
+	mu   sync.Mutex
+	done map[string]time.Time // when an event was first worked off
+}
+
+func newHookWorld(t *testing.T, seed uint64) *hookWorld {
+	w := &hookWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), over: make(chan struct{}), done: make(map[string]time.Time)}
+	w.hook.Store(&transport.Webhook{Provider: provider.StandardWebhooks(hookSecret)}) // with nobody subscribed yet
+	w.srv = mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.hook.Load().ServeHTTP(rw, r) }))
+	w.sender = mock.NewSender(provider.StandardWebhooks(hookSecret), w.srv.URL, w.srv.Client())
+	w.sender.Retries = slices.Repeat([]time.Duration{7 * time.Minute}, 100)
+	w.worker.Go(w.work)
+	return w
+}
+
+func (w *hookWorld) close() {
+	close(w.over)
+	w.worker.Wait()
+	if err := w.srv.Close(); err != nil {
+		w.t.Errorf("seed %d: %v", w.seed, err)
+	}
+}
+
+// work lives several lives, with a memory of its own in each.
+func (w *hookWorld) work() {
+	rng := rand.New(rand.NewPCG(w.seed, 2))
+	for {
+		hook := &transport.Webhook{Provider: provider.StandardWebhooks(hookSecret), Buffer: 1 + rng.IntN(4)}
+		w.hook.Store(hook)
+		sub, err := client.Subscribe(w.t.Context(), hook, &client.Options{Buffer: 1 + rng.IntN(4)})
+		if err != nil {
+			w.t.Errorf("seed %d: %v", w.seed, err)
+			return
+		}
+		life := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), func() { sub.Close() })
+		for ev, err := range sub.Events() {
+			if err != nil {
+				break
+			}
+			time.Sleep(time.Duration(rng.IntN(int(20 * time.Second)))) // longer than the sender waits, at times
+			if rng.IntN(3) == 0 {
+				ev.Nack(errors.New("not yet"))
+				continue
+			}
+			w.mu.Lock()
+			if _, known := w.done[ev.ID]; !known {
+				w.done[ev.ID] = time.Now()
+			}
+			w.mu.Unlock()
+		}
+		life.Stop()
+		sub.Close()
+		select {
+		case <-w.over:
+			return
+		case <-time.After(time.Duration(rng.IntN(int(10 * time.Minute)))):
+		}
+	}
+}
+
+// verify holds what the sender was told against what was worked off.
+func (w *hookWorld) verify(all []mock.Delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range all {
+		if _, ok := w.done[d.ID]; !ok {
+			w.t.Errorf("seed %d: %s was never worked off", w.seed, d.ID)
+		}
+	}
+	for _, sent := range w.sender.Log() {
+		answered := sent.At.Add(sent.Took)
+		if worked, ok := w.done[sent.ID]; sent.Accepted() && (!ok || worked.After(answered)) {
+			w.t.Errorf("seed %d: %s was accepted at %v, and worked off at %v", w.seed, sent.ID, answered, worked)
+		}
+	}
+}
