@@ -63,6 +63,16 @@ const (
 // Steadfeed-Key which of several secrets has matched if it was not the first: 1 is the
 // second. Whatever the sender has put there is replaced.
 //
+// # Several processes
+//
+// Behind a load balancer each process takes what it is given; none knows what another has
+// acknowledged, so a delivery that is repeated may be delivered by two of them, and work
+// that must not be done twice is to be keyed by Event.ID in a store of their own. All of
+// them have the same secrets. The balancer must hand on path, body and headers as they are,
+// should take a process out when it answers 503, and must wait longer than the Deadline.
+//
+// # Limits
+//
 // The server that Addr starts is bounded in the time and size of headers, in idle time and
 // in connections. In a mux that is the mux's server's part; set its ReadHeaderTimeout.
 type Webhook struct {
