@@ -169,6 +169,30 @@ func TestExploreClientOnAWire(t *testing.T) {
 	}))
 }
 
+// The same with checkpoints in files: a worker that is stopped at any time, and goes on where
+// its file says.
+func TestExploreClientWithFiles(t *testing.T) {
+	lives := 0
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 100, Stalls: true}, func(trial *mock.Trial) {
+		srv := mock.NewServer(trial.Feed.SSE())
+		defer srv.Close()
+		store := client.FileStore(t.TempDir())
+		for done := false; !done; lives++ {
+			ctx, stop := context.WithTimeout(trial.Context(), time.Duration(trial.Rand.Int64N(int64(time.Minute))))
+			sub, err := client.Subscribe(ctx, &transport.HTTP{URL: "http://feed.test", Client: srv.Client()},
+				&client.Options{Name: "n", Store: store})
+			if err == nil {
+				done = consume(sub, trial.Seen)
+			}
+			stop()
+		}
+		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+	})
+	if lives < 150 {
+		t.Errorf("%d lives in 100 runs: nobody was stopped", lives)
+	}
+}
+
 // subscribe is the scenario of the client, as a worker that is started again and again.
 func subscribe(token func(client.Event) string, wire func(*mock.Feed) (transport.Transport, func())) func(*mock.Trial) {
 	return func(trial *mock.Trial) {
