@@ -46,6 +46,7 @@
 //
 // A [Recorder] writes what a real feed brings to a text file, without secrets, and [Replay]
 // makes a script of it: at the speed of the recording, faster, or without any silence.
+// [Stream] makes a raw connection, or the body of a response, something to record.
 //
 // # Verification
 //

@@ -1,0 +1,68 @@
+package mock
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// Stream returns a Transport of one connection: the bytes of r, framed by f. With it a
+// [Recorder] takes down what is no subscription, such as a net.Conn, the body of a response
+// or a file. The end of r is io.EOF, and a second attempt is transport.ErrEnd. Close, and
+// the end of the context of Open, close r if it is an io.Closer; otherwise a Read that waits
+// for r is not woken.
+func Stream(r io.Reader, f decode.Format) transport.Transport { return &stream{r: r, format: f} }
+
+type stream struct {
+	r      io.Reader
+	format decode.Format
+	opened atomic.Bool
+}
+
+func (s *stream) Open(ctx context.Context, _ string) (transport.Conn, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if s.opened.Swap(true) {
+		return nil, transport.ErrEnd
+	}
+	c := &streamConn{frames: decode.NewReader(s.r, s.format, 0), ctx: ctx}
+	c.close = func() error {
+		if closer, ok := s.r.(io.Closer); ok {
+			closer.Close()
+		}
+		return nil
+	}
+	c.unlink = context.AfterFunc(ctx, func() { c.close() })
+	return c, nil
+}
+
+type streamConn struct {
+	frames *decode.Reader
+	ctx    context.Context
+	unlink func() bool
+	close  func() error
+	closed atomic.Bool
+}
+
+func (c *streamConn) Read() (transport.Message, error) {
+	f, err := c.frames.Next()
+	switch {
+	case err == nil:
+		return transport.Message{Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, More: c.frames.Buffered()}, nil
+	case c.ctx.Err() != nil:
+		return transport.Message{}, context.Cause(c.ctx)
+	case c.closed.Load():
+		return transport.Message{}, errClosed
+	}
+	return transport.Message{}, err
+}
+
+func (c *streamConn) Close() error {
+	c.closed.Store(true)
+	c.unlink()
+	return c.close()
+}
