@@ -118,7 +118,11 @@ func (c *socketConn) armIdle() {
 		c.abort(&TimeoutError{Op: "message", After: limit})
 		return
 	}
-	t := c.after(limit-quiet, c.armIdle)
+	wait := limit - quiet
+	if !c.wire.waiting.Load() {
+		wait = max(wait, limit/10) // time does not count while nobody reads: do not ask all the time
+	}
+	t := c.after(wait, c.armIdle)
 	c.mu.Lock()
 	c.idleTimer = t
 	c.mu.Unlock()

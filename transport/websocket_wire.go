@@ -185,11 +185,11 @@ func (w *wire) watch(p []byte) int {
 // silence returns for how long nothing has come although somebody reads, and for how
 // long no message has.
 func (w *wire) silence() (bytes, messages time.Duration) {
+	last, now := w.at.Load(), w.now()
 	if !w.waiting.Load() {
-		return 0, 0
+		now = last // nobody reads since
 	}
-	now := time.Since(w.start)
-	return now - time.Duration(w.at.Load()), now - time.Duration(w.messageAt.Load())
+	return time.Duration(now - last), time.Duration(now - w.messageAt.Load())
 }
 
 // frames follows the frames of a WebSocket (RFC 6455, section 5.2): bytes for the headers,
