@@ -26,7 +26,6 @@ type handover struct {
 	token atomic.Pointer[string] // where it is to start
 	once  sync.Once
 	group sync.WaitGroup
-	begun time.Time   // when from was
 	next  *connection // to be read after group.Wait
 	cut   bool        // what was not read of from is lost
 
@@ -56,7 +55,7 @@ func (c *connection) awaitExpiry() {
 		return
 	}
 	c.seen = newRecent(overlapIDs)
-	h := &handover{from: c, begun: c.begun}
+	h := &handover{from: c}
 	h.ctx, h.stop = context.WithCancel(c.run.ctx)
 	c.handover = h
 	h.passed(c.token)
@@ -88,7 +87,7 @@ func (h *handover) mark(sequences map[string]uint64) {
 // as long as that one lasts.
 func (h *handover) open() {
 	old := h.from
-	sleep(old.ctx, handoverRest-time.Since(h.begun))
+	sleep(old.ctx, handoverRest-time.Since(old.begun))
 	for attempt := 1; old.ctx.Err() == nil; attempt++ {
 		next := old.newConnection(h.ctx, attempt)
 		next.follows, next.release = true, h.stop

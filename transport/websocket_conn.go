@@ -50,8 +50,6 @@ type socketConn struct {
 	closing atomic.Bool
 	done    chan struct{} // Close is through
 
-	writers atomic.Int64 // that want to write
-
 	mu        sync.Mutex
 	cause     error // why it was ended from here
 	code      int   // with which close code
@@ -61,6 +59,9 @@ type socketConn struct {
 	replace   func()         // opens a successor
 	expired   bool           // is due to be replaced
 	beat      *heartbeat
+	writers   int          // that have something to write
+	writing   int64        // by the wire's clock: since when there are any
+	watched   bool         // a timer looks after them
 	idle      atomic.Int64 // IdleTimeout, or what the server says
 	idleTimer *time.Timer
 }

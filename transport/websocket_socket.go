@@ -61,8 +61,8 @@ const (
 
 // Unread hands m on to the reader of the connection, behind what was handed on before and
 // before what is received later: an event that came before the answer Hello has waited
-// for. It goes the way of any other message, through Control and Format. It is for Hello only, and for MaxMessage bytes in all: more
-// ends the connection.
+// for. It goes the way of any other message, through Control and Format. It is for Hello
+// only, and for MaxMessage bytes in all: more ends the connection.
 func (s *Socket) Unread(m Message) {
 	c := s.conn
 	if !s.greeting.Load() {
@@ -166,11 +166,8 @@ func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data 
 // write writes a message, a large one in several frames so that pongs get between them. It
 // takes as long as the peer takes something every now and then.
 func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
-	if c.writers.Add(1) == 1 {
-		start := c.wire.now()
-		c.after(writeTimeout, func() { c.watchWrites(start) })
-	}
-	defer c.writers.Add(-1)
+	c.beginWrite()
+	defer c.endWrite()
 	if len(data) <= largestFrame {
 		return c.sendError(c.ws.Write(c.ctx, kind, data))
 	}
@@ -189,10 +186,36 @@ func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
 // largestFrame is what is sent in one frame.
 const largestFrame = 64 << 10
 
+// beginWrite sees to it that somebody watches while there is something to be written: one
+// timer, however many messages go in its time.
+func (c *socketConn) beginWrite() {
+	c.mu.Lock()
+	if c.writers == 0 {
+		c.writing = c.wire.now()
+	}
+	c.writers++
+	watch := !c.watched
+	c.watched = true
+	c.mu.Unlock()
+	if watch {
+		c.after(writeTimeout, c.watchWrites)
+	}
+}
+
+func (c *socketConn) endWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writers--
+}
+
 // watchWrites gives up a peer that has taken nothing for writeTimeout, as long as there
 // is something to be taken.
-func (c *socketConn) watchWrites(since int64) {
-	if c.writers.Load() == 0 {
+func (c *socketConn) watchWrites() {
+	c.mu.Lock()
+	c.watched = c.writers > 0
+	watch, since := c.watched, c.writing
+	c.mu.Unlock()
+	if !watch {
 		return
 	}
 	idle := time.Duration(c.wire.now() - max(since, c.wire.wroteAt.Load()))
@@ -200,7 +223,7 @@ func (c *socketConn) watchWrites(since int64) {
 		c.abort(&TimeoutError{Op: "write", After: writeTimeout})
 		return
 	}
-	c.after(writeTimeout-idle, func() { c.watchWrites(since) })
+	c.after(writeTimeout-idle, c.watchWrites)
 }
 
 func (c *socketConn) sendError(err error) error {
