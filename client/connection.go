@@ -123,9 +123,10 @@ func (c *connection) read(conn transport.Conn) error {
 			<-closed
 		}
 	}()
+	var m transport.Message
+	readTo := readerOf(conn)
 	for waited := true; ; {
-		m, err := conn.Read()
-		if err != nil {
+		if err := readTo(&m); err != nil {
 			return err
 		}
 		if waited {
@@ -137,6 +138,19 @@ func (c *connection) read(conn transport.Conn) error {
 		if waited = !m.More; waited || c.window.unpublished() >= handOver {
 			c.publish()
 		}
+	}
+}
+
+// readerOf returns the way to read from conn that copies the least.
+func readerOf(conn transport.Conn) func(*transport.Message) error {
+	if c, ok := conn.(interface {
+		ReadTo(*transport.Message) error
+	}); ok {
+		return c.ReadTo
+	}
+	return func(m *transport.Message) (err error) {
+		*m, err = conn.Read()
+		return err
 	}
 }
 
@@ -188,24 +202,23 @@ func (c *connection) receive(m *transport.Message) error {
 // event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that
 // is skipped has its number in the sequence all the same; one that comes again has not.
 func (c *connection) event(m *transport.Message) {
-	ev := c.window.place()
-	*ev = Event{
+	ev := Event{
 		Data: m.Data, Type: m.Type, ID: m.ID, Token: m.ID, Header: m.Header,
 		Received: c.now, settle: m.Settle,
 	}
 	c.received++
 	if c.opts.Token != nil {
-		ev.Token = c.opts.Token(*ev)
+		ev.Token = c.opts.Token(ev)
 	}
 	if ev.Token == "" {
 		ev.Token = c.token // it has none of its own
 	}
-	if c.isDuplicate(ev) {
+	if c.isDuplicate(&ev) {
 		c.stats.duplicates.Add(1)
 		return
 	}
 	c.events++
-	if c.opts.Skip != nil && c.opts.Skip(*ev) {
+	if c.opts.Skip != nil && c.opts.Skip(ev) {
 		c.stats.skipped.Add(1)
 		if ev.settle != nil {
 			ev.settle(nil)
@@ -218,8 +231,7 @@ func (c *connection) event(m *transport.Message) {
 		ev.Gap.To = ev.Token
 	}
 	c.token = ev.Token
-	ev.sub = c.Subscription
-	c.window.stage(true)
+	c.window.stage(&ev)
 }
 
 // move changes the position without an event. The checkpoint follows, unless it would
@@ -228,8 +240,7 @@ func (c *connection) event(m *transport.Message) {
 func (c *connection) move(token string) {
 	c.token = token
 	if c.gap == nil && token != "" {
-		*c.window.place() = Event{Token: token}
-		c.window.stage(false)
+		c.window.stagePosition(token)
 		c.moved = true
 	}
 }

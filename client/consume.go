@@ -23,7 +23,7 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 		inBody := false
 		defer func() {
 			if inBody {
-				s.window.giveBack(ev, time.Now())
+				s.window.giveBack(&ev, time.Now())
 			}
 		}()
 		for {
@@ -39,7 +39,7 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 				return
 			}
 			inBody = false
-			s.ack(ev)
+			s.ack(&ev)
 		}
 	}
 }
@@ -71,8 +71,8 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 				return
 			}
 			open = nil
-			for _, ev := range batch {
-				s.ack(ev)
+			for i := range batch {
+				s.ack(&batch[i])
 			}
 		}
 	}
@@ -81,8 +81,8 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 // giveBack makes events available again that were handed out and not finished.
 func (s *Subscription) giveBack(evs []Event) {
 	now := time.Now()
-	for _, ev := range evs {
-		s.window.giveBack(ev, now)
+	for i := range evs {
+		s.window.giveBack(&evs[i], now)
 	}
 }
 
@@ -146,11 +146,24 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 	}
 }
 
+// doze is how long a consumer waits, when events come fast, before it looks for more by
+// itself. To be woken for each read costs as much as the work on dozens of events, and the
+// goroutine that reads would have to spend it.
+const doze = 100 * time.Microsecond
+
 // wait returns nil when there may be an event to claim, or hurry is closed.
 func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	w := s.window
-	w.starved.Add(1)
-	defer w.starved.Add(-1)
+	waiting := &w.starved
+	var rested <-chan time.Time
+	if w.busy.Load() {
+		waiting = &w.dozing
+		timer := time.NewTimer(doze)
+		defer timer.Stop()
+		rested = timer.C
+	}
+	waiting.Add(1)
+	defer waiting.Add(-1)
 	// From here on publish signals, so one more look makes sure that none was missed.
 	if w.next.Load() < w.tail.Load() {
 		return nil
@@ -172,6 +185,8 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	select {
 	case <-w.ready:
+	case <-rested:
+		w.rest()
 	case <-due:
 	case <-hurry:
 	case <-over:
@@ -200,7 +215,7 @@ func redelivery(attempt int) time.Duration {
 	return min(d, maxRedelivery)
 }
 
-func (s *Subscription) ack(e Event) error {
+func (s *Subscription) ack(e *Event) error {
 	if err := s.sealed(); err != nil {
 		return err
 	}
@@ -213,7 +228,7 @@ func (s *Subscription) ack(e Event) error {
 	return nil
 }
 
-func (s *Subscription) nack(e Event, reason error) error {
+func (s *Subscription) nack(e *Event, reason error) error {
 	if err := s.sealed(); err != nil {
 		return err
 	}
@@ -227,7 +242,7 @@ func (s *Subscription) nack(e Event, reason error) error {
 	}
 	s.stats.nacked.Add(1)
 	if s.opts.Trace.Nacked != nil {
-		s.opts.Trace.Nacked(e, reason)
+		s.opts.Trace.Nacked(*e, reason)
 	}
 	return nil
 }

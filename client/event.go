@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -33,8 +34,8 @@ type Event struct {
 	// consumer refuses the event or leaves without finishing it.
 	Attempt int
 
-	sub    *Subscription // nil until the event is in the window
-	slot   *slot
+	sub    *Subscription  // nil until the event is in the window
+	state  *atomic.Uint64 // its word in the window
 	seq    uint64
 	try    int // Attempt, out of the consumer's reach
 	settle func(error)
@@ -52,7 +53,7 @@ func (e Event) Ack() error {
 	if e.sub == nil {
 		return nil
 	}
-	return e.sub.ack(e)
+	return e.sub.ack(&e)
 }
 
 // Nack refuses the event: it holds its place, and the checkpoint with it, and is
@@ -65,7 +66,7 @@ func (e Event) Nack(err error) error {
 	if e.sub == nil {
 		return nil
 	}
-	return e.sub.nack(e, err)
+	return e.sub.nack(&e, err)
 }
 
 // Field returns a [Options].Token function that takes the token from the payload: the

@@ -53,7 +53,7 @@ func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subs
 		redial:    make(chan struct{}, 1),
 		joined:    new(sync.WaitGroup),
 	}
-	s.window = newWindow(s.opts.Buffer, s.opts.BufferBytes)
+	s.window = newWindow(s, s.opts.Buffer, s.opts.BufferBytes)
 	s.log.Logger = s.opts.Logger
 	s.close = sync.OnceValue(s.shut)
 	r := &run{Subscription: s, token: s.opts.StartAt}

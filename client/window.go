@@ -2,6 +2,7 @@ package client
 
 import (
 	"math/bits"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +16,13 @@ import (
 //	[tail, staged)  written by the producer, not yet published
 //
 // The producer is the run loop. Consumers claim a position by compare-and-swap on next
-// and settle it by one on the slot's state, so an event costs neither side a lock.
+// and settle it by one on the slot's state, so an event costs neither side a lock, and the
+// producer no more than writing it down: tail publishes a whole batch.
 // low moves when somebody sweeps: the producer for space, the checkpoint for the
-// token. Slots live in segments that come and go with the backlog.
+// token. It never passes next, and no slot is used again that somebody has claimed and not
+// settled. Slots live in segments that come and go with the backlog.
 type window struct {
+	owner     *Subscription // whose events they are
 	maxEvents uint64
 	maxBytes  uint64
 
@@ -40,6 +44,8 @@ type window struct {
 
 	// Seldom written and often looked at.
 	starved  atomic.Int32  // consumers that wait for an event
+	dozing   atomic.Int32  // consumers that wait for a moment, and then look again
+	busy     atomic.Bool   // the last publish brought many events: more are likely to follow
 	returns  atomic.Int32  // len(returned)
 	watchers atomic.Int32  // who waits for changed
 	full     atomic.Bool   // the producer waits for space
@@ -70,21 +76,40 @@ type mark struct {
 const (
 	segmentSize = 16
 	spareLife   = 16 // publishes; one spare segment is given up in so many
+	manyEvents  = 32 // for one publish
 )
 
-type segment struct{ slots [segmentSize]slot }
-
-type slot struct {
-	state atomic.Uint64 // see stateOf
-	event bool          // false: only a position, settled from the start
-	ev    Event
+// A segment keeps apart what the producer writes, what consumers write, and what only the
+// producer looks at, so that neither waits for the other's processor more than it must.
+type segment struct {
+	slots  [segmentSize]slot
+	_      cacheLine
+	states [segmentSize]atomic.Uint64 // see stateOf
+	_      cacheLine
+	sizes  [segmentSize]int  // of the slots' data
+	rare   [segmentSize]bool // whether a slot has a header, a gap or a settle
 }
 
-// The states of a slot.
+// A slot has an event from when it was received until it is settled: what Event says that
+// its place does not.
+type slot struct {
+	data     []byte
+	typ, id  string
+	token    string
+	received time.Time
+	header   http.Header
+	gap      *Gap
+	settle   func(error)
+}
+
+// The states of a slot that say something. An event that is in its first attempt, handed
+// out or not, has none: the slot's word is still that of an event before it.
 const (
-	slotReady uint64 = iota + 1
-	slotHanded
-	slotSettled
+	slotReady    uint64 = iota + 1 // handed out before, and to be handed out again
+	slotHanded                     // again
+	slotSettled                    // acknowledged, or refused for good
+	slotPosition                   // a mere position that nobody has claimed
+	slotPassed                     // or somebody has
 )
 
 // stateOf packs position, attempt and state into one word. The first two make an Ack
@@ -92,21 +117,66 @@ const (
 // again, or after its slot was used again. 48 bits of position last for nine years at
 // a million events a second.
 func stateOf(seq uint64, attempt int, state uint64) uint64 {
-	return seq<<16 | uint64(attempt)&0x3fff<<2 | state
+	return seq<<16 | uint64(attempt)&0x1fff<<3 | state
 }
 
-func isSettled(word, seq uint64) bool { return word>>16 == seq&(1<<48-1) && word&3 == slotSettled }
+// stateIn returns the state that word gives to the position seq, 0 if none.
+func stateIn(word, seq uint64) uint64 {
+	if word>>16 != seq&(1<<48-1) {
+		return 0
+	}
+	return word & 7
+}
+
+// counts tells whether this copy of the event is the one that counts, by the word of its
+// slot. Positions in a slot's word only grow.
+func (e *Event) counts(word uint64) bool {
+	if e.try == 1 {
+		return word == 0 || word>>16 < e.seq&(1<<48-1)
+	}
+	return word == stateOf(e.seq, e.try, slotHanded)
+}
+
+// read makes ev the event of the slot i at its first attempt.
+func (g *segment) read(i uint64, ev *Event) {
+	s := &g.slots[i]
+	ev.Data, ev.Type, ev.ID, ev.Token = s.data, s.typ, s.id, s.token
+	ev.Header, ev.Received, ev.Gap, ev.settle = s.header, s.received, s.gap, s.settle
+	ev.state, ev.try, ev.Attempt = &g.states[i], 1, 1
+}
+
+// write puts an event down in the slot i. What is seldom there is seldom written.
+func (g *segment) write(i uint64, ev *Event) {
+	s := &g.slots[i]
+	s.data, s.typ, s.id, s.token, s.received = ev.Data, ev.Type, ev.ID, ev.Token, ev.Received
+	g.sizes[i] = len(ev.Data)
+	if ev.Header != nil || ev.Gap != nil || ev.settle != nil {
+		s.header, s.gap, s.settle = ev.Header, ev.Gap, ev.settle
+		g.rare[i] = true
+	}
+}
+
+// clear lets go of what can be large, and of what is seldom there.
+func (g *segment) clear(i uint64) {
+	s := &g.slots[i]
+	s.data = nil
+	if g.rare[i] {
+		s.header, s.gap, s.settle = nil, nil, nil
+		g.rare[i] = false
+	}
+}
 
 type returned struct {
 	ev  Event // as it was handed out
 	due time.Time
 }
 
-func newWindow(maxEvents, maxBytes int) *window {
+func newWindow(owner *Subscription, maxEvents, maxBytes int) *window {
 	// One segment more than fits, because the ends are seldom aligned. A power of two
 	// makes finding a segment cheap.
 	n := 1 << bits.Len(uint((maxEvents+segmentSize-1)/segmentSize))
 	return &window{
+		owner:     owner,
 		maxEvents: uint64(maxEvents),
 		maxBytes:  uint64(maxBytes),
 		segments:  make([]atomic.Pointer[segment], n),
@@ -164,35 +234,36 @@ func (w *window) hasRoom(size int) bool {
 	return held == 0 || held < w.maxEvents && w.stagedBytes-w.swept.bytes+uint64(size) <= w.maxBytes
 }
 
-// place returns where the next event is to be written, to be staged then or not. Called
-// by the producer.
-func (w *window) place() *Event {
-	return &w.nextSlot().ev
+// stage adds an event. Called by the producer, after fits.
+func (w *window) stage(ev *Event) {
+	w.stagingSegment().write(w.staged%segmentSize, ev)
+	w.staged++
+	w.stagedBytes += uint64(len(ev.Data))
 }
 
-func (w *window) nextSlot() *slot {
+// stagePosition adds a token without an event, which is settled as soon as everything
+// before it is. Called by the producer, after fits.
+func (w *window) stagePosition(token string) {
+	seg, i := w.stagingSegment(), w.staged%segmentSize
+	seg.slots[i].token = token
+	seg.states[i].Store(stateOf(w.staged, 0, slotPosition))
+	w.staged++
+}
+
+// stagingSegment returns the one that the next event is written to.
+func (w *window) stagingSegment() *segment {
 	p := w.segment(w.staged)
 	seg := p.Load()
 	if seg == nil {
 		seg = w.newSegment()
 		p.Store(seg)
 	}
-	return &seg.slots[w.staged%segmentSize]
+	return seg
 }
 
-// stage adds the event that was written at its place. With event false only its Token
-// counts: the position is settled from the start. Called by the producer, after fits.
-func (w *window) stage(event bool) {
-	s, seq := w.nextSlot(), w.staged
-	s.event = event
-	s.ev.slot, s.ev.seq, s.ev.try, s.ev.Attempt = s, seq, 1, 1
-	state := slotReady
-	if !event {
-		state = slotSettled
-	}
-	s.state.Store(stateOf(seq, 1, state))
-	w.staged++
-	w.stagedBytes += uint64(len(s.ev.Data))
+// state returns that of a position in [low, staged).
+func (w *window) state(seq uint64) *atomic.Uint64 {
+	return &w.segment(seq).Load().states[seq%segmentSize]
 }
 
 func (w *window) newSegment() *segment {
@@ -226,13 +297,23 @@ func (w *window) publish() {
 	if w.tail.Load() == w.staged {
 		return
 	}
+	if many := w.unpublished() >= manyEvents; many != w.busy.Load() {
+		w.busy.Store(many)
+	}
 	w.tail.Store(w.staged)
-	if w.starved.Load() > 0 {
+	if w.starved.Load() > 0 || w.dozing.Load() > 0 && w.staged-w.next.Load() >= w.maxEvents/2 {
 		signal(w.ready)
 	}
 	w.swept = w.sweep()
 	if w.publishes++; w.publishes%spareLife == 0 {
 		w.dropSpare()
+	}
+}
+
+// rest is for a consumer that has dozed. When nothing has come it waits to be woken.
+func (w *window) rest() {
+	if w.next.Load() >= w.tail.Load() {
+		w.busy.Store(false)
 	}
 }
 
@@ -250,18 +331,16 @@ func (w *window) claim(ev *Event) bool {
 		if !w.next.CompareAndSwap(seq, seq+1) {
 			continue
 		}
-		// The slot may hold a mere position, which low can have passed already: then
-		// the segment is gone or in use again, and the swap fails.
-		seg := w.segment(seq).Load()
-		if seg == nil {
+		seg, i := w.segment(seq).Load(), seq%segmentSize
+		if seg.states[i].Load() == stateOf(seq, 0, slotPosition) {
+			seg.states[i].Store(stateOf(seq, 0, slotPassed))
+			w.moved()
 			continue
 		}
-		s := &seg.slots[seq%segmentSize]
-		if s.state.CompareAndSwap(stateOf(seq, 1, slotReady), stateOf(seq, 1, slotHanded)) {
-			*ev = s.ev
-			w.passOn()
-			return true
-		}
+		seg.read(i, ev)
+		ev.sub, ev.seq = w.owner, seq
+		w.passOn()
+		return true
 	}
 }
 
@@ -288,7 +367,7 @@ func (w *window) claimReturned(ev *Event, now time.Time) bool {
 	*ev = w.returned[best].ev
 	ev.try++
 	ev.Attempt = ev.try
-	ev.slot.state.Store(stateOf(ev.seq, ev.try, slotHanded))
+	ev.state.Store(stateOf(ev.seq, ev.try, slotHanded))
 	w.returned = append(w.returned[:best], w.returned[best+1:]...)
 	w.returns.Store(int32(len(w.returned)))
 	return true
@@ -296,12 +375,12 @@ func (w *window) claimReturned(ev *Event, now time.Time) bool {
 
 // giveBack makes an event that was handed out available again at due. It reports false
 // if this copy of the event is no longer the one that counts.
-func (w *window) giveBack(ev Event, due time.Time) bool {
+func (w *window) giveBack(ev *Event, due time.Time) bool {
 	w.mu.Lock()
-	ok := ev.slot.state.CompareAndSwap(
-		stateOf(ev.seq, ev.try, slotHanded), stateOf(ev.seq, ev.try, slotReady))
+	word := ev.state.Load()
+	ok := ev.counts(word) && ev.state.CompareAndSwap(word, stateOf(ev.seq, ev.try, slotReady))
 	if ok {
-		w.returned = append(w.returned, returned{ev, due})
+		w.returned = append(w.returned, returned{*ev, due})
 		w.returns.Store(int32(len(w.returned)))
 	}
 	w.mu.Unlock()
@@ -325,11 +404,17 @@ func (w *window) nextReturn() (due time.Time, ok bool) {
 
 // settle marks an event as done. It reports false if this copy of the event is no
 // longer the one that counts.
-func (w *window) settle(ev Event) bool {
-	if !ev.slot.state.CompareAndSwap(
-		stateOf(ev.seq, ev.try, slotHanded), stateOf(ev.seq, ev.try, slotSettled)) {
+func (w *window) settle(ev *Event) bool {
+	word := ev.state.Load()
+	if !ev.counts(word) || !ev.state.CompareAndSwap(word, stateOf(ev.seq, ev.try, slotSettled)) {
 		return false
 	}
+	w.moved()
+	return true
+}
+
+// moved tells who waits for it that low may be able to move.
+func (w *window) moved() {
 	if w.full.Load() {
 		signal(w.space)
 	}
@@ -339,48 +424,42 @@ func (w *window) settle(ev Event) bool {
 		w.changed = make(chan struct{})
 		w.mu.Unlock()
 	}
-	return true
 }
 
 // sweep moves low over what is settled and returns where it is then.
 func (w *window) sweep() mark {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var last *slot
-	for tail := w.tail.Load(); w.low.seq < tail; {
-		p := w.segment(w.low.seq)
-		seg := p.Load()
-		s := &seg.slots[w.low.seq%segmentSize]
-		if !isSettled(s.state.Load(), w.low.seq) {
-			break
-		}
-		if s.event {
+	var last *segment
+	for seq, tail := w.low.seq, w.tail.Load(); seq < tail && w.isPast(seq); seq++ {
+		last = w.segment(seq).Load()
+		i := seq % segmentSize
+		if stateIn(last.states[i].Load(), seq) == slotSettled {
 			w.low.events++
+			w.low.bytes += uint64(last.sizes[i])
+			last.clear(i)
 		}
-		w.low.bytes += uint64(len(s.ev.Data))
-		s.ev.release()
-		last = s
-		w.low.seq++
-		if w.low.seq%segmentSize == 0 {
-			p.Store(nil)
-			w.spares = append(w.spares, seg)
+		if w.low.seq++; w.low.seq%segmentSize == 0 {
+			w.segment(seq).Store(nil)
+			w.spares = append(w.spares, last)
 		}
 	}
 	if last != nil {
-		w.low.token = last.ev.Token
+		w.low.token = last.slots[(w.low.seq-1)%segmentSize].token
 	}
 	return w.low
 }
 
-// release lets go of what can be large; the rest is overwritten by the next event.
-func (e *Event) release() {
-	e.Data = nil
-	if e.Header != nil {
-		e.Header = nil
+// isPast tells whether low, when it has come to seq, may go on. It claims a mere position.
+// Whoever else has claimed it is about to pass it.
+func (w *window) isPast(seq uint64) bool {
+	switch stateIn(w.state(seq).Load(), seq) {
+	case slotSettled, slotPassed:
+		return true
+	case slotPosition:
+		return w.next.CompareAndSwap(seq, seq+1)
 	}
-	if e.settle != nil {
-		e.settle = nil
-	}
+	return false
 }
 
 // settledTo returns the position behind the last settled event, whatever is before it.
@@ -390,8 +469,7 @@ func (w *window) settledTo() uint64 {
 	defer w.mu.Unlock()
 	last, tail := w.low.seq, w.tail.Load()
 	for seq := last; seq < tail; seq++ {
-		s := &w.segment(seq).Load().slots[seq%segmentSize]
-		if s.event && isSettled(s.state.Load(), seq) {
+		if stateIn(w.state(seq).Load(), seq) == slotSettled {
 			last = seq + 1
 		}
 	}
@@ -419,15 +497,15 @@ func (w *window) backlog() backlog {
 	defer w.mu.Unlock()
 	b := backlog{acked: w.low.events}
 	for seq, tail := w.low.seq, w.tail.Load(); seq < tail; seq++ {
-		s := &w.segment(seq).Load().slots[seq%segmentSize]
-		if !s.event {
+		state := stateIn(w.state(seq).Load(), seq)
+		if state == slotPosition || state == slotPassed {
 			continue
 		}
 		if b.events++; b.events == 1 {
-			b.oldest = s.ev.Received
+			b.oldest = w.segment(seq).Load().slots[seq%segmentSize].received
 		}
-		b.bytes += len(s.ev.Data)
-		if isSettled(s.state.Load(), seq) {
+		b.bytes += w.segment(seq).Load().sizes[seq%segmentSize]
+		if state == slotSettled {
 			b.acked++
 		}
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,11 @@ func fill(t testing.TB, w *window, from, to int) {
 }
 
 func put(w *window, ev Event, event bool) {
-	*w.place() = ev
-	w.stage(event)
+	if event {
+		w.stage(&ev)
+	} else {
+		w.stagePosition(ev.Token)
+	}
 }
 
 func take(w *window) (ev Event, ok bool) {
@@ -43,7 +47,7 @@ func claimAll(w *window) (evs []Event) {
 }
 
 func TestLowMarkIsContiguous(t *testing.T) {
-	w := newWindow(100, 1000)
+	w := newWindow(nil, 100, 1000)
 	put(w, Event{Token: "start"}, false)
 	fill(t, w, 0, 70)
 	evs := claimAll(w)
@@ -62,14 +66,14 @@ func TestLowMarkIsContiguous(t *testing.T) {
 	}
 	for i, s := range steps {
 		for _, n := range s.settle {
-			w.settle(evs[n])
+			w.settle(&evs[n])
 		}
 		if got := w.sweep(); got != s.want {
 			t.Errorf("step %d: low mark %+v, want %+v", i, got, s.want)
 		}
 	}
 	for n := range evs {
-		w.settle(evs[n])
+		w.settle(&evs[n])
 	}
 	if got := w.sweep(); got.seq != 71 || got.token != "69" || got.events != 70 {
 		t.Errorf("low mark %+v when everything is settled", got)
@@ -78,23 +82,23 @@ func TestLowMarkIsContiguous(t *testing.T) {
 
 func TestWindowIsBounded(t *testing.T) {
 	t.Run("by count", func(t *testing.T) {
-		w := newWindow(3, 1000)
+		w := newWindow(nil, 3, 1000)
 		fill(t, w, 0, 3)
 		if w.fits(0) {
 			t.Fatal("a fourth event fits into a window of three")
 		}
 		evs := claimAll(w)
-		w.settle(evs[2])
+		w.settle(&evs[2])
 		if w.fits(0) {
 			t.Fatal("an event fits although the oldest one is not settled")
 		}
-		w.settle(evs[0])
+		w.settle(&evs[0])
 		if !w.fits(0) {
 			t.Fatal("no room after the oldest event was settled")
 		}
 	})
 	t.Run("by bytes", func(t *testing.T) {
-		w := newWindow(100, 10)
+		w := newWindow(nil, 100, 10)
 		if !w.fits(1000) {
 			t.Fatal("an event larger than the bound must fit when it is alone")
 		}
@@ -104,7 +108,7 @@ func TestWindowIsBounded(t *testing.T) {
 			t.Fatal("want room for 4 bytes more and not for 5")
 		}
 		ev, _ := take(w)
-		w.settle(ev)
+		w.settle(&ev)
 		if !w.fits(10) {
 			t.Fatal("no room after everything was settled")
 		}
@@ -112,21 +116,21 @@ func TestWindowIsBounded(t *testing.T) {
 }
 
 func TestReturnedEventComesAgain(t *testing.T) {
-	w := newWindow(10, 100)
+	w := newWindow(nil, 10, 100)
 	fill(t, w, 0, 3)
 	evs := claimAll(w)
 	now := time.Now()
-	if !w.giveBack(evs[1], now) || !w.giveBack(evs[0], now) || !w.giveBack(evs[2], now.Add(time.Hour)) {
+	if !w.giveBack(&evs[1], now) || !w.giveBack(&evs[0], now) || !w.giveBack(&evs[2], now.Add(time.Hour)) {
 		t.Fatal("an event in hand could not be given back")
 	}
 	again := claimAll(w)
 	if len(again) != 2 || again[0].Token != "0" || again[1].Token != "1" || again[0].Attempt != 2 {
 		t.Fatalf("claimed again: %v; want events 0 and 1, oldest first, in their second attempt", again)
 	}
-	if w.settle(evs[0]) {
+	if w.settle(&evs[0]) {
 		t.Error("an old copy of the event settled it while somebody else has it in hand")
 	}
-	if !w.settle(again[0]) || w.sweep().seq != 1 {
+	if !w.settle(&again[0]) || w.sweep().seq != 1 {
 		t.Error("the copy in hand did not settle the event")
 	}
 	if due, ok := w.nextReturn(); !ok || !due.Equal(now.Add(time.Hour)) {
@@ -135,32 +139,32 @@ func TestReturnedEventComesAgain(t *testing.T) {
 }
 
 func TestLateAckOfAReusedSlot(t *testing.T) {
-	w := newWindow(1, 10)
+	w := newWindow(nil, 1, 10)
 	fill(t, w, 0, 1)
 	first, _ := take(w)
-	w.settle(first)
+	w.settle(&first)
 	n := len(w.segments) * segmentSize // until the same slot is in use again
 	for i := 1; i < n; i++ {
 		fill(t, w, i, i+1)
 		ev, _ := take(w)
-		w.settle(ev)
+		w.settle(&ev)
 	}
 	fill(t, w, n, n+1)
 	ev, ok := take(w)
-	if !ok || w.settle(first) {
+	if !ok || w.settle(&first) {
 		t.Fatal("an ack that comes late settled another event")
 	}
-	if w.sweep().seq != uint64(n) || !w.settle(ev) {
+	if w.sweep().seq != uint64(n) || !w.settle(&ev) {
 		t.Fatal("the event in the slot is not the one that counts")
 	}
 }
 
 func TestWindowLetsGo(t *testing.T) {
-	w := newWindow(1024, 1<<20)
+	w := newWindow(nil, 1024, 1<<20)
 	for i := range 10 {
 		fill(t, w, i*100, i*100+100)
 		for _, ev := range claimAll(w) {
-			w.settle(ev)
+			w.settle(&ev)
 		}
 		w.sweep()
 	}
@@ -180,7 +184,7 @@ func TestWindowLetsGo(t *testing.T) {
 // reach the end without ever passing an event that is not settled.
 func TestWindowUnderLoad(t *testing.T) {
 	const events, consumers = 5000, 4
-	w := newWindow(64, 1<<20)
+	w := newWindow(nil, 64, 1<<20)
 	var settled [events]atomic.Bool
 	var left atomic.Int64
 	left.Store(events)
@@ -207,12 +211,12 @@ func TestWindowUnderLoad(t *testing.T) {
 				ev = hand[i]
 				hand = append(hand[:i], hand[i+1:]...)
 				if rng.IntN(10) == 0 {
-					w.giveBack(ev, time.Time{})
+					w.giveBack(&ev, time.Time{})
 					continue
 				}
 				n, _ := strconv.Atoi(ev.Token)
 				settled[n].Store(true)
-				if !w.settle(ev) {
+				if !w.settle(&ev) {
 					t.Errorf("consumer %d: event %d was settled before", c, n)
 				}
 				left.Add(-1)
@@ -249,8 +253,68 @@ func TestWindowUnderLoad(t *testing.T) {
 	}
 }
 
+// TestPositionsUnderLoad mixes mere positions with events, in a window so small that the
+// producer waits for what consumers and sweeps of others pass.
+func TestPositionsUnderLoad(t *testing.T) {
+	const positions, consumers = 20000, 3
+	w := newWindow(nil, 8, 1<<20)
+	events := 0
+	for i := range positions {
+		if i%5 == 0 {
+			events++
+		}
+	}
+	var left atomic.Int64
+	left.Store(int64(events))
+	var wg sync.WaitGroup
+	for range consumers {
+		wg.Go(func() {
+			for left.Load() > 0 {
+				if ev, ok := take(w); !ok {
+					runtime.Gosched()
+				} else if n, _ := strconv.Atoi(ev.Token); n%5 != 0 {
+					t.Errorf("position %d was handed out", n)
+				} else if !w.settle(&ev) {
+					t.Errorf("event %d was handed out twice", n)
+				} else {
+					left.Add(-1)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for left.Load() > 0 {
+			if low := w.sweep(); low.seq > w.next.Load() {
+				t.Errorf("the low mark %d has passed what is next", low.seq)
+			}
+			runtime.Gosched()
+		}
+	})
+	for i := range positions {
+		if !w.fits(0) {
+			w.publish()
+			w.full.Store(true)
+			for !w.fits(0) {
+				<-w.space
+			}
+			w.full.Store(false)
+		}
+		put(w, Event{Token: strconv.Itoa(i)}, i%5 == 0)
+		if i%3 == 0 {
+			w.publish()
+		}
+	}
+	w.publish()
+	wg.Wait()
+	claimAll(w) // what was published behind the last event
+	want := mark{positions, strconv.Itoa(positions - 1), uint64(events), 0}
+	if got := w.sweep(); got != want {
+		t.Errorf("low mark %+v, want %+v", got, want)
+	}
+}
+
 func TestWindowDoesNotAllocate(t *testing.T) {
-	w := newWindow(1024, 1<<20)
+	w := newWindow(nil, 1024, 1<<20)
 	ev := Event{Token: "t", Data: make([]byte, 100)}
 	round := func() {
 		for range 100 {
@@ -263,7 +327,7 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 			if !ok {
 				break
 			}
-			w.settle(ev)
+			w.settle(&ev)
 		}
 	}
 	round()
@@ -275,7 +339,7 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 func BenchmarkWindow(b *testing.B) {
 	for _, batch := range []int{1, 100} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
-			w := newWindow(1024, 1<<20)
+			w := newWindow(nil, 1024, 1<<20)
 			ev := Event{Token: "t", Data: make([]byte, 100)}
 			b.ReportAllocs()
 			for i := 0; i < b.N; i += batch {
@@ -289,7 +353,7 @@ func BenchmarkWindow(b *testing.B) {
 					if !ok {
 						break
 					}
-					w.settle(ev)
+					w.settle(&ev)
 				}
 			}
 		})

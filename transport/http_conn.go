@@ -24,6 +24,7 @@ type httpConn struct {
 	released chan struct{} // closed once both are
 
 	frames *decode.Reader
+	frame  decode.Frame // the last one
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed
@@ -41,28 +42,36 @@ func (c *httpConn) start() {
 	})
 }
 
-func (c *httpConn) Read() (Message, error) {
+func (c *httpConn) Read() (m Message, err error) {
+	err = c.ReadTo(&m)
+	return m, err
+}
+
+// ReadTo is Read without a copy of the message. See Conn.
+func (c *httpConn) ReadTo(m *Message) error {
 	if c.err == nil && c.ctx.Err() != nil {
 		c.err = c.failure(nil)
 	}
 	if c.err != nil {
-		return Message{}, c.err
+		return c.err
 	}
-	f, err := c.frames.Next()
+	f := &c.frame
+	err := c.frames.NextTo(f)
 	if err != nil && c.gap != nil && c.gap.Reason == BadFrame && c.ctx.Err() == nil {
-		m := Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
+		*m = Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
 		c.gap = nil
-		return m, nil // the loss is said, though nothing came behind it; then Next fails again
+		return nil // the loss is said, though nothing came behind it; then Next fails again
 	}
 	if err != nil {
 		c.err = c.failure(err)
-		return Message{}, c.err
+		return c.err
 	}
 	c.watch.heard(f.Kind)
-	m := Message{Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: c.gap}
+	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
+	m.Header, m.Settle = nil, nil
 	c.gap = nil
 	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
-	return m, nil
+	return nil
 }
 
 // passOver returns a function that reports a bad frame to the user and takes note of the

@@ -54,7 +54,7 @@ type Transport interface {
 	Open(ctx context.Context, token string) (Conn, error)
 }
 
-// A Conn is one connection to a feed. It may have any of three methods more:
+// A Conn is one connection to a feed. It may have any of four methods more:
 //
 //	Patience() time.Duration
 //
@@ -72,7 +72,12 @@ type Transport interface {
 //	Resumes() bool
 //
 // for one of a transport that cannot present every token: false says that this connection
-// did not begin at the position that Open was given.
+// did not begin at the position that Open was given. And
+//
+//	ReadTo(m *Message) error
+//
+// for one that brings so many small messages that copying them counts: it is Read, called
+// instead of it, and sets every field of m, or returns an error.
 type Conn interface {
 	// Read returns the next message. It is called from one goroutine. To call it again
 	// says that the message before it has been taken into keeping.

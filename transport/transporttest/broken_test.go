@@ -117,6 +117,33 @@ func bendRead(change func(c *memoryConn, n int, msg transport.Message, err error
 	})
 }
 
+// A toConn has ReadTo.
+type toConn struct {
+	transport.Conn
+	take func(m *transport.Message, read transport.Message)
+}
+
+func (c *toConn) ReadTo(m *transport.Message) error {
+	read, err := c.Conn.Read()
+	if err == nil {
+		c.take(m, read)
+	}
+	return err
+}
+
+// bendReadTo gives each connection a ReadTo that takes over in its own way what was read.
+func bendReadTo(take func(m *transport.Message, read transport.Message)) func(*memory, <-chan struct{}) transport.Transport {
+	return func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			c, err := m.Open(ctx, token)
+			if err != nil {
+				return nil, err
+			}
+			return &toConn{c, take}, nil
+		})
+	}
+}
+
 // instead returns got where Read fails with want.
 func instead(want, got error) func(*memory, <-chan struct{}) transport.Transport {
 	return bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
@@ -155,6 +182,16 @@ var broken = []struct {
 			msg.Gap = &transport.Gap{Reason: transport.Notice}
 		}
 		return msg, err
+	})},
+	{"reads to a message that keeps its gap", "events come in order", bendReadTo(func(m *transport.Message, read transport.Message) {
+		gap := m.Gap
+		*m = read
+		m.Gap = gap
+	})},
+	{"reads to a message that keeps its header", "events come in order", bendReadTo(func(m *transport.Message, read transport.Message) {
+		header := m.Header
+		*m = read
+		m.Header = header
 	})},
 	{"takes a long time to connect", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ type conn struct {
 	end    context.CancelCauseFunc
 	opened bool
 	seen   int // events that were read
+	reads  int // calls of next
 }
 
 func newProbe(t testing.TB, s Script) *probe { return &probe{t: t, script: s} }
@@ -148,7 +150,7 @@ func (c *conn) read(limit time.Duration) (transport.Message, error) {
 func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, err error) {
 	c.t.Helper()
 	err = c.wait(c.begin(what, func() (err error) {
-		m, err = c.conn.Read()
+		m, err = c.next()
 		return err
 	}), limit)
 	if err == nil && m.Settle != nil {
@@ -156,6 +158,32 @@ func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, er
 	}
 	return m, err
 }
+
+// next is Read, and in turns ReadTo where there is one, into a message that was used before.
+func (c *conn) next() (m transport.Message, err error) {
+	to, ok := c.conn.(interface {
+		ReadTo(m *transport.Message) error
+	})
+	if c.reads++; !ok || c.reads%2 == 0 {
+		return c.conn.Read()
+	}
+	m = transport.Message{
+		Data: []byte(stale), Type: stale, ID: stale, Header: http.Header{stale: {stale}}, Kind: 99, Delay: -1,
+		Gap: &transport.Gap{Reason: stale}, More: true, Settle: func(error) {},
+	}
+	used := m
+	if err = to.ReadTo(&m); err != nil {
+		return transport.Message{}, err
+	}
+	if string(m.Data) == stale || m.Type == stale || m.ID == stale || m.Kind == used.Kind || m.Delay == used.Delay ||
+		m.Gap == used.Gap || m.Header != nil && m.Header[stale] != nil {
+		c.t.Errorf("ReadTo leaves a field of the message as it was")
+	}
+	return m, nil
+}
+
+// stale is what a message has that was used before.
+const stale = "Stale"
 
 // event reads the next event, passing over what is said between events.
 func (c *conn) event() transport.Message {
@@ -229,7 +257,7 @@ func (c *conn) drained() error {
 // fail reads to the error that must come in the end, for a goroutine of its own.
 func (c *conn) fail() error {
 	for {
-		if _, err := c.conn.Read(); err != nil {
+		if _, err := c.next(); err != nil {
 			return err
 		}
 	}
