@@ -25,7 +25,11 @@ func field(data []byte, path string) (string, error) {
 	if !valid(data) { // gjson itself takes what it finds, valid or not
 		return "", errNotJSON
 	}
-	return gjson.GetBytes(data, path).String(), nil
+	value := gjson.GetBytes(data, path)
+	if value.Type == gjson.Number && value.Raw != "" {
+		return value.Raw, nil // String would round it
+	}
+	return value.String(), nil
 }
 
 // JSON decodes a payload.

@@ -104,3 +104,18 @@ func FuzzField(f *testing.F) {
 		decode.Field(path)([]byte(in))
 	})
 }
+
+// A number is a position at some feeds: it must come back as it was sent.
+func TestFieldLeavesNumbersAlone(t *testing.T) {
+	field := decode.Field("n")
+	for _, n := range []string{
+		"0", "-7", "1.10", "1700000000.123456789", "12345678901234567890.0", "1e3", "1E+400", "-0", "0.1e-400",
+	} {
+		if got := field([]byte(`{"n":` + n + `}`)); got != n {
+			t.Errorf("%s: %q", n, got)
+		}
+	}
+	if got := decode.Field("n.#")([]byte(`{"n":[1,2]}`)); got != "2" {
+		t.Errorf("a number that is not in the payload: %q", got)
+	}
+}
