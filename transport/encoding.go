@@ -60,15 +60,16 @@ type gunzip struct {
 	at bool         // inside a member
 }
 
-func (g *gunzip) Read(p []byte) (int, error) {
-	if !g.at {
-		if err := g.next(); err != nil {
-			return 0, err
+func (g *gunzip) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil { // members may be empty
+		if !g.at {
+			if err := g.next(); err != nil {
+				return 0, err
+			}
 		}
-	}
-	n, err := g.zr.Read(p)
-	if err == io.EOF {
-		g.at, err = false, nil
+		if n, err = g.zr.Read(p); err == io.EOF {
+			g.at, err = false, nil
+		}
 	}
 	return n, err
 }

@@ -165,3 +165,18 @@ func TestExcerptIsDecompressed(t *testing.T) {
 		t.Errorf("%d bytes: %.20q", len(e.Body), e.Body)
 	}
 }
+
+// A sender that makes each flush a gzip member makes empty ones for its heartbeats.
+func TestEmptyGzipMembers(t *testing.T) {
+	members := make([]string, 300)
+	members[299] = "1\n"
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.Write(gzipped(members...))
+	})
+	conn := open(t, &transport.HTTP{URL: srv.URL}, "")
+	if m := read(t, conn); string(m.Data) != "1" {
+		t.Errorf("got %q", m.Data)
+	}
+}
