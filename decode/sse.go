@@ -46,9 +46,12 @@ type sseSplitter struct {
 	types string // the last type, to be used again
 	ids   strings.Builder
 	joint []byte // what several data lines are joined in
+	many  []byte // values of data lines that are not in data any more, an LF behind each
 }
 
-const maxKeptSpans = 256
+// maxSpans is how many data lines are remembered by where they are. Lines may be empty, and
+// then a span takes more memory than its line.
+const maxSpans = 256
 
 type span struct{ from, to int }
 
@@ -239,6 +242,9 @@ func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 		}
 		return ok
 	case "data":
+		if len(s.data) == maxSpans {
+			s.gather(buf)
+		}
 		s.data = append(s.data, value)
 	case "event":
 		s.typ = value
@@ -274,15 +280,17 @@ func (s *sseSplitter) dispatch(f *Frame, buf []byte) (n int) {
 
 // forget makes ready for the next block.
 func (s *sseSplitter) forget() {
-	s.data, s.typ, s.id = s.data[:0], span{}, span{}
-	if cap(s.data) > maxKeptSpans {
-		s.data = nil // a block of very many lines is rare
-	}
+	s.data, s.many, s.typ, s.id = s.data[:0], nil, span{}, span{}
 	s.hasID, s.fields, s.reset = false, false, false
 }
 
 // join returns the data of the block: its lines with an LF between them.
 func (s *sseSplitter) join(buf []byte) []byte {
+	if s.many != nil {
+		s.gather(buf)
+		n := len(s.many) - 1
+		return s.many[:n:n]
+	}
 	if len(s.data) == 1 {
 		d := s.data[0]
 		return buf[d.from:d.to:d.to]
@@ -302,6 +310,14 @@ func (s *sseSplitter) join(buf []byte) []byte {
 		s.joint = append(s.joint, d.of(buf)...)
 	}
 	return s.joint[from:len(s.joint):len(s.joint)]
+}
+
+// gather copies the values so far out of the buffer.
+func (s *sseSplitter) gather(buf []byte) {
+	for _, d := range s.data {
+		s.many = append(append(s.many, d.of(buf)...), '\n')
+	}
+	s.data = s.data[:0]
 }
 
 func (s *sseSplitter) typeOf(b []byte) string {
