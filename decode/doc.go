@@ -30,6 +30,7 @@
 // not delivered. What is not an event is a frame too, of another [Kind]: keepalives,
 // comments, positions. Payloads are not decoded and, beyond what finds their ends, not
 // validated: an event that is not what it should be does not affect the next one.
+// [StrictJSON] is for whoever wants a payload that is not JSON to be a bad frame.
 //
 // Frames are owned by who receives them. The bytes are read once, into memory that is
 // never used again, and a frame that crosses two reads is copied a constant number of

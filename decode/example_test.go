@@ -62,6 +62,25 @@ func ExampleReader_onBadFrame() {
 	// {"n":3}
 }
 
+// A file of JSON lines, some of which are broken: those are reported, all others are read.
+func ExampleStrictJSON() {
+	file := strings.NewReader("{\"n\":1}\n{\"n\":\noops\n{\"n\":4}\n")
+	r := decode.NewReader(file, decode.StrictJSON(decode.NDJSON{}), 0)
+	r.OnBadFrame = func(bad *decode.FrameError) { fmt.Println(bad) }
+	for frame, err := range r.Frames() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s\n", frame.Data)
+	}
+	// Output:
+	// {"n":1}
+	// decode: StrictJSON: frame at byte 8: the payload is not JSON
+	// decode: StrictJSON: frame at byte 14: the payload is not JSON
+	// {"n":4}
+}
+
 func ExampleField() {
 	seq := decode.Field("seq")
 	fmt.Println(seq([]byte(`{"seq":"42-g1AAAA","id":"doc"}`)))

@@ -19,7 +19,10 @@ func Field(path string) func(data []byte) string {
 	}
 }
 
-var errNotJSON = errors.New("decode: the payload is not JSON")
+var (
+	errInvalid = errors.New("the payload is not JSON")
+	errNotJSON = fmt.Errorf("decode: %w", errInvalid)
+)
 
 func field(data []byte, path string) (string, error) {
 	if !valid(data) { // gjson itself takes what it finds, valid or not

@@ -1,0 +1,44 @@
+package decode_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+func TestStrictJSON(t *testing.T) {
+	const bad = "the payload is not JSON"
+	for _, c := range []struct {
+		name   string
+		format decode.Format
+		in     string
+		want   []string
+	}{
+		{"NDJSON", decode.NDJSON{}, "{\"a\":1}\n{\"a\":\n\noops\r\n2\n[3]", []string{
+			`"{\"a\":1}"`, "8 " + bad, "keepalive", "15 " + bad, `"2"`, `"[3]" truncated`}},
+		{"NDJSON too large", decode.NDJSON{}, strings.Repeat("1", 50) + "\nx\n1\n", []string{"0 too large", "51 " + bad, `"1"`}},
+		{"Lines", decode.Lines{}, "1\nhal", []string{`"1"`, "2 " + bad}},
+		{"CRLFJSON", decode.CRLFJSON{}, "  {\n}\r\n  {\n\r\n1\r\n", []string{`"{\n}"`, "9 " + bad, `"1"`}},
+		{"ConcatJSON", decode.ConcatJSON{}, "{}\n {\"a\"}[1]", []string{`"{}"`, "4 " + bad, `"[1]"`}},
+		{"JSONArray", decode.JSONArray{}, "[{}, {x} ,[1]]", []string{`"{}"`, "5 " + bad, `"[1]"`}},
+		{"JSONSeq", decode.JSONSeq{}, "\x1e{}\n\x1e {x}\n\x1e1\n", []string{`"{}"`, "6 " + bad, `"1"`}},
+		{"LengthPrefixed", decode.LengthPrefixed{}, "4\r\n{}\r\n3\r\n{x}\r\n1\n1\n", []string{`"{}"`, "10 " + bad, `"1"`}},
+		{"SSE", decode.SSE{}, ": c\n\ndata: 1\n\nid: 1\ndata: [DONE]\n\ndata: {\ndata: x}\n\ndata: {\ndata: }\n\n", []string{
+			"keepalive", "keepalive", `"1"`, "26 " + bad, "34 " + bad, `"{\n}"`}},
+	} {
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.StrictJSON(c.format), 40, c.in, c.want) })
+	}
+}
+
+// Without OnBadFrame the first payload that is not JSON ends the stream.
+func TestStrictJSONStops(t *testing.T) {
+	got := frames(strings.NewReader("1\nx\n2\n"), decode.StrictJSON(decode.NDJSON{}), 0)
+	if len(got) != 2 || got[1] != "decode: StrictJSON: frame at byte 2: the payload is not JSON" {
+		t.Errorf("%q", got)
+	}
+}
+
+func FuzzStrictJSON(f *testing.F) {
+	fuzz(f, decode.StrictJSON(decode.ConcatJSON{}), "{}{x} [1]\n\"\\u12\" 1 ", "[[\"\x01\"]]{}")
+}
