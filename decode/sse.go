@@ -16,12 +16,21 @@ type SSE struct {
 	// Comments reports the text of comments, in frames of Kind Comment.
 	// Default: a comment is a Keepalive without its text.
 	Comments bool
+
+	// ValidUTF8 replaces bytes that are not UTF-8 with U+FFFD, as browsers do. What is
+	// replaced may become three times as long, beyond the limit. Default: the bytes
+	// as they came.
+	ValidUTF8 bool
 }
 
 func (SSE) MediaTypes() []string { return []string{"text/event-stream"} }
 
 func (f SSE) NewSplitter(maxFrame int) Splitter {
-	return &sseSplitter{limit: maxFrame, comments: f.Comments}
+	s := &sseSplitter{limit: maxFrame, comments: f.Comments}
+	if f.ValidUTF8 {
+		return utf8Splitter{s}
+	}
+	return s
 }
 
 // sseSplitter keeps an open block in the caller's buffer and remembers in offsets what it

@@ -1,0 +1,52 @@
+package decode
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// utf8Splitter is a splitter of SSE that decodes as browsers do. Line ends, names and what
+// else matters to the framing are ASCII, so that it can do so frame by frame.
+type utf8Splitter struct{ *sseSplitter }
+
+func (s utf8Splitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	n, ok, err = s.fill(&f, buf, atEOF)
+	return n, f, ok, err
+}
+
+func (s utf8Splitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	n, ok, err = s.sseSplitter.fill(f, buf, atEOF)
+	if ok {
+		f.Data = toUTF8(f.Data)
+		f.Type, f.ID = stringToUTF8(f.Type), stringToUTF8(f.ID)
+	}
+	return n, ok, err
+}
+
+func stringToUTF8(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string(toUTF8([]byte(s)))
+}
+
+// toUTF8 replaces what is not UTF-8 as the UTF-8 decoder of the Encoding standard does
+// (encoding.spec.whatwg.org): each longest beginning of a character that is not completed,
+// and each other byte, becomes one U+FFFD.
+func toUTF8(b []byte) []byte {
+	if utf8.Valid(b) {
+		return b
+	}
+	var out bytes.Buffer
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError {
+			for n < len(b) && !utf8.FullRune(b[:n+1]) {
+				n++
+			}
+		}
+		out.WriteRune(r)
+		b = b[n:]
+	}
+	return out.Bytes()[:out.Len():out.Len()]
+}
