@@ -29,6 +29,7 @@ func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 		ReadBufferSize:      readBuffer,
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
+		DisableCompression:  true, // see acceptEncoding
 	}
 }
 

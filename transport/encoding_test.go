@@ -180,3 +180,15 @@ func TestEmptyGzipMembers(t *testing.T) {
 		t.Errorf("got %q", m.Data)
 	}
 }
+
+// A feed that is not to be compressed is not asked for in gzip by net/http either.
+func TestNoAcceptEncoding(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		fmt.Fprintf(w, "%q\n", r.Header.Values("Accept-Encoding"))
+	})
+	conn := open(t, &transport.HTTP{URL: srv.URL, Header: http.Header{"Accept-Encoding": nil}}, "")
+	if m := read(t, conn); string(m.Data) != "[]" {
+		t.Errorf("Accept-Encoding is %s", m.Data)
+	}
+}
