@@ -74,12 +74,16 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// errBehindGzip is not the ErrHeader of a body that never was gzip: what was right until now
+// may well be so on the next connection.
+var errBehindGzip = errors.New("what follows a gzip member is not gzip")
+
 // next begins a member, or returns io.EOF if there is none.
 func (g *gunzip) next() (err error) {
 	if g.zr == nil {
 		g.zr, err = gzip.NewReader(g.in)
-	} else {
-		err = g.zr.Reset(g.in)
+	} else if err = g.zr.Reset(g.in); err == gzip.ErrHeader {
+		err = errBehindGzip
 	}
 	if err != nil {
 		return err

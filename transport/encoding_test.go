@@ -116,6 +116,9 @@ func TestGzipEndings(t *testing.T) {
 		{"cut in the last member", whole[:len(whole)-3], 2, unexpectedEOF},
 		{"cut in its header", whole[:len(gzipped("1\n"))+4], 1, unexpectedEOF},
 		{"checksum", corrupt, 2, func(err error) bool { return errors.Is(err, gzip.ErrChecksum) && retryable(err) == "unset" }},
+		{"not gzip behind a member", append(bytes.Clone(whole), "upstream has gone away"...), 2, func(err error) bool {
+			return err != io.EOF && retryable(err) == "unset"
+		}},
 		{"not gzip", []byte("1\n2\n and more of it"), 0, func(err error) bool {
 			var e *transport.ProtocolError
 			return errors.As(err, &e) && retryable(err) == "false"
