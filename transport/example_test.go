@@ -1,8 +1,10 @@
 package transport_test
 
 import (
+	"compress/zlib"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 
@@ -42,4 +44,31 @@ func ExampleHTTP_prepare() {
 	m, err := conn.Read()
 	fmt.Println(m.ID, string(m.Data), err)
 	// Output: 43 after 42 <nil>
+}
+
+// Any content encoding takes one line. "deflate" (RFC 9110, section 8.4.1.2) is in the standard
+// library; examples/zstd does the same with zstd.
+func ExampleHTTP_decoders() {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.Header().Set("Content-Encoding", "deflate")
+		zw := zlib.NewWriter(w)
+		fmt.Fprintf(zw, "{\"accepted\":%q}\n", r.Header.Get("Accept-Encoding"))
+		zw.Close()
+	}))
+	defer srv.Close()
+
+	feed := &transport.HTTP{
+		URL:      srv.URL,
+		Decoders: map[string]func(io.Reader) (io.ReadCloser, error){"deflate": zlib.NewReader},
+	}
+	conn, err := feed.Open(context.Background(), "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+	m, err := conn.Read()
+	fmt.Println(string(m.Data), err)
+	// Output: {"accepted":"gzip, deflate"} <nil>
 }
