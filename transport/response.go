@@ -33,7 +33,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.decompress(c.watch, resp.Header)
 	if !ok {
-		return nil, a.protocolError(resp, "unknown content encoding")
+		return nil, a.protocolError(resp, fmt.Sprintf("content encoding %.100q is unknown", resp.Header.Values("Content-Encoding")))
 	}
 	c.frames = decode.NewReader(c.plain, format, a.MaxFrame)
 	if a.OnBadFrame != nil {

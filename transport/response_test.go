@@ -112,6 +112,9 @@ func TestContentType(t *testing.T) {
 			if string(e.Body) != page[:4096] || e.Origin != srv.URL || retryable(err) != "false" {
 				t.Errorf("%d bytes of body, origin %q, retryable %s", len(e.Body), e.Origin, retryable(err))
 			}
+			if tt.encoding != "" && !strings.Contains(err.Error(), tt.encoding) {
+				t.Errorf("it does not name the encoding %q: %v", tt.encoding, err)
+			}
 		})
 	}
 }
