@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -28,6 +30,7 @@ type httpConn struct {
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed
+	framed bool  // an end of the body that is none of the sender's would be told
 	gap    *Gap  // for the next message
 	err    error // of the Read that failed
 }
@@ -57,6 +60,9 @@ func (c *httpConn) ReadTo(m *Message) error {
 	}
 	f := &c.frame
 	err := c.frames.NextTo(f)
+	if err == nil && f.Truncated && !c.framed && !delimitsItself(f.Data) {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil && c.gap != nil && c.gap.Reason == BadFrame && c.ctx.Err() == nil {
 		*m = Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
 		c.gap = nil
@@ -72,6 +78,12 @@ func (c *httpConn) ReadTo(m *Message) error {
 	c.gap = nil
 	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
 	return nil
+}
+
+// delimitsItself tells whether data, which nothing follows, is whole: no object, array or
+// string is the beginning of another one.
+func delimitsItself(data []byte) bool {
+	return len(data) > 0 && bytes.IndexByte([]byte(`{["`), data[0]) >= 0 && json.Valid(data)
 }
 
 // passOver returns a function that reports a bad frame to the user and takes note of the

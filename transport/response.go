@@ -28,7 +28,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
-		origin: originOf(resp.Request.URL), ends: a.ends(),
+		origin: originOf(resp.Request.URL), ends: a.ends(), framed: framed(resp),
 	}
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.decompress(c.watch, resp.Header)
@@ -43,6 +43,12 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 		c.gap = &Gap{Reason: NoToken, From: a.token, Err: errWithheld}
 	}
 	return c, nil
+}
+
+// framed tells whether the end of a body is marked. Otherwise it ends with the connection, of
+// which nobody knows why it did (RFC 9112, section 6.3).
+func framed(resp *http.Response) bool {
+	return resp.ProtoMajor != 1 || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0
 }
 
 // format picks the framing for a Content-Type.
