@@ -3,7 +3,6 @@ package transport
 import (
 	"errors"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -14,14 +13,12 @@ import (
 // An exchange is one request, from its header to its answer. It is used again for another
 // one afterwards.
 type exchange struct {
-	hook  *Webhook
-	rw    http.ResponseWriter
-	r     *http.Request
-	from  *provider.Provider
-	req   provider.Request // the provider's view of r
-	buf   []byte           // that the body is in
-	timer *time.Timer      // calls expire at the provider's deadline
-	timed bool             // timer runs
+	hook *Webhook
+	rw   http.ResponseWriter
+	r    *http.Request
+	from *provider.Provider
+	req  provider.Request // the provider's view of r
+	buf  []byte           // that the body is in
 
 	// Guarded by Webhook.mu.
 	waits *delivery // which will tell
@@ -31,9 +28,12 @@ type exchange struct {
 	woken    chan verdict // room for one: waits has told, or the deadline is over
 	answered bool
 
-	mu      sync.Mutex // held for a few instructions
-	phase   phase
-	expired bool
+	mu       sync.Mutex // held for a few instructions
+	phase    phase
+	deadline time.Time // of the provider; zero: none yet
+	expired  bool      // it is over
+	timer    *time.Timer
+	rings    time.Time // when timer calls ring; zero: it does not run
 }
 
 // verdict is what waking is for.
@@ -85,7 +85,7 @@ func (x *exchange) serve() {
 		x.refuseUnread(x.judge(err))
 		return
 	}
-	x.start(deadlineOf(x.from))
+	x.start(x.req.Time.Add(deadlineOf(x.from)))
 	if err := x.read(); err != nil {
 		x.refuseBody(err)
 		return
@@ -181,24 +181,19 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 	return unknown, nil
 }
 
-// wait returns nil once what x waits for is acknowledged.
+// glance is how long AckQueued waits without a look at whether the sender is still there.
+// It is seldom as long, and to look costs more than to wait.
+const glance = 100 * time.Millisecond
+
+// wait returns nil once what x waits for is acknowledged. It parks at once, and on as
+// little as it can: the goroutines that it waits for are then the next to run, before the
+// one that net/http has started to watch the connection.
 func (x *exchange) wait() error {
-	x.enter(waiting)
-	// A quick consumer is through by the time that this goroutine has its turn again. A
-	// context makes its channel when it is first asked for it, which is saved then.
-	runtime.Gosched()
-	select {
-	case v := <-x.woken:
-		if v.told {
+	if expired := x.enter(waiting); !expired && x.hook.Ack == AckQueued {
+		if v := <-x.woken; v.told {
 			return v.err
 		}
-	default:
 	}
-	return x.waitOn()
-}
-
-// waitOn is wait for a consumer that takes its time.
-func (x *exchange) waitOn() error {
 	for {
 		if err := x.over(); err != nil {
 			return x.giveUp(err)
@@ -251,25 +246,43 @@ func (x *exchange) wake(v verdict) {
 }
 
 // start sets the deadline.
-func (x *exchange) start(d time.Duration) {
-	x.timed = true
-	if x.timer == nil {
-		x.timer = time.AfterFunc(d, x.expire)
-	} else {
-		x.timer.Reset(d)
-	}
-}
-
-// expire is called at the deadline.
-func (x *exchange) expire() {
+func (x *exchange) start(deadline time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.expired = true
-	switch x.phase {
-	case reading:
-		http.NewResponseController(x.rw).SetReadDeadline(time.Now())
-	case waiting:
+	x.deadline = deadline
+	x.arm(deadline)
+}
+
+// arm makes the timer ring at a time, or before. One that runs is not stopped for that, nor
+// at the end of a request: so there is one to set in many requests. Its caller holds x.mu.
+func (x *exchange) arm(at time.Time) {
+	switch {
+	case x.timer == nil:
+		x.timer = time.AfterFunc(time.Until(at), x.ring)
+	case x.rings.IsZero() || at.Before(x.rings):
+		x.timer.Reset(time.Until(at))
+	default:
+		return
+	}
+	x.rings = at
+}
+
+// ring is called by the timer, perhaps for the sake of a request that is over.
+func (x *exchange) ring() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.rings = time.Time{}
+	if x.deadline.IsZero() {
+		return
+	}
+	if x.expired = !time.Now().Before(x.deadline); !x.expired {
+		x.arm(x.deadline)
+	}
+	switch {
+	case x.phase == waiting:
 		x.wake(verdict{})
+	case x.expired && x.phase == reading:
+		http.NewResponseController(x.rw).SetReadDeadline(time.Now())
 	}
 }
 
@@ -278,6 +291,9 @@ func (x *exchange) enter(p phase) (expired bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.phase = p
+	if p == waiting && x.hook.Ack == AckQueued {
+		x.arm(time.Now().Add(glance))
+	}
 	return x.expired
 }
 
@@ -290,14 +306,16 @@ func (x *exchange) end() {
 	if v != nil {
 		x.refuse(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
 	}
-	if v != nil || x.timed && !x.timer.Stop() {
-		return // expire may still be called
+	x.mu.Lock()
+	x.rw, x.r, x.from, x.req, x.buf = nil, nil, nil, provider.Request{}, nil
+	x.answered, x.phase, x.deadline, x.expired = false, working, time.Time{}, false
+	x.mu.Unlock()
+	if v != nil {
+		return // what waits for it may still tell it something
 	}
 	select {
 	case <-x.woken:
 	default:
 	}
-	x.rw, x.r, x.from, x.req, x.buf = nil, nil, nil, provider.Request{}, nil
-	x.answered, x.timed, x.phase = false, false, working
 	x.hook.free.Put(x)
 }

@@ -1,6 +1,18 @@
 package transport
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // LimitListener is what bounds the connections of a Webhook's own listener.
 func LimitListener(l net.Listener, most int) net.Listener { return newLimitedListener(l, most) }
+
+// Memory is what a Webhook remembers of one provider.
+type Memory struct{ memory }
+
+func NewMemory(most int) *Memory                                      { return &Memory{memory{most: most}} }
+func (m *Memory) StartAt(number uint32)                               { m.from = number }
+func (m *Memory) Places() int                                         { return max(len(m.ring), len(m.index)/2) }
+func (m *Memory) Add(k [2]uint64, now, until time.Duration)           { m.add(k, now, until) }
+func (m *Memory) Until(k [2]uint64) (until time.Duration, known bool) { return m.until(k) }

@@ -11,51 +11,43 @@ import (
 // A ledger knows the deliveries of one provider that are in hand, and those that were
 // acknowledged. Its caller holds Webhook.mu.
 type ledger struct {
-	most  int           // acknowledged deliveries to remember; 0: it knows nothing
+	knows bool          // deliveries are remembered at all
 	life  time.Duration // for how long
-	seeds [2]maphash.Seed
+	begun time.Time     // what memory's times count from
+	ids   [2]maphash.Seed
+	body  [2]maphash.Seed
 	inUse map[deliveryKey]*delivery
-	done  map[deliveryKey]time.Time // until when
-	order []doneEntry               // as they were added, from first
-	first int
+	done  memory
 }
 
-type doneEntry struct {
-	key   deliveryKey
-	until time.Time
-}
+// deliveryKey tells deliveries apart: by two hashes of seeds that nobody outside knows, so
+// that no two can be made to collide. Zero is the key of what nothing tells from another
+// delivery with the same body, which may be news: it is delivered each time.
+type deliveryKey [2]uint64
 
-// deliveryKey tells deliveries apart: by two hashes each, of seeds that nobody outside
-// knows, so that no two can be made to collide.
-type deliveryKey struct {
-	id   [2]uint64 // zero: it has none
-	body [2]uint64 // zero: the id is signed
-}
-
-// isUnnamed tells the key of what nothing tells from another delivery with the same body,
-// which may be news: it is delivered each time.
 func (k deliveryKey) isUnnamed() bool { return k == deliveryKey{} }
 
 func newLedger(most int, life time.Duration) *ledger {
 	return &ledger{
-		most: max(most, 0), life: life,
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		knows: most > 0, life: life, begun: time.Now(),
+		ids:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		body:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		inUse: make(map[deliveryKey]*delivery),
-		done:  make(map[deliveryKey]time.Time),
+		done:  memory{most: min(most, mostRemembered)},
 	}
 }
 
-// key needs no lock.
+// key is made of the id, the body, or both: a signed id is enough. It needs no lock.
 func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
-	if l.most == 0 || d.ID == "" && !named(d.Events) {
+	if !l.knows || d.ID == "" && !named(d.Events) {
 		return k
 	}
-	for i, seed := range l.seeds {
+	for i := range k {
 		if d.ID != "" {
-			k.id[i] = maphash.String(seed, d.ID)
+			k[i] = maphash.String(l.ids[i], d.ID)
 		}
 		if d.ID == "" || !d.Signed {
-			k.body[i] = maphash.Bytes(seed, body)
+			k[i] ^= maphash.Bytes(l.body[i], body)
 		}
 	}
 	return k
@@ -81,10 +73,9 @@ func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 	}
 	keys := make([]deliveryKey, len(events))
 	for i := range events {
-		keys[i].id = k.id
-		for s, seed := range l.seeds {
-			data := maphash.Bytes(seed, events[i].Data)
-			keys[i].body[s] = maphash.Comparable(seed, part{k.body[s], i, events[i].ID, data})
+		for s, seed := range l.ids {
+			data := maphash.Bytes(l.body[s], events[i].Data)
+			keys[i][s] = maphash.Comparable(seed, part{k[s], i, events[i].ID, data})
 		}
 	}
 	return keys
@@ -112,30 +103,14 @@ func (l *ledger) free(d *delivery) {
 
 // has tells whether a delivery was acknowledged.
 func (l *ledger) has(k deliveryKey, now time.Time) bool {
-	until, ok := l.done[k]
-	return ok && now.Before(until)
+	until, ok := l.done.until(k)
+	return ok && now.Sub(l.begun) < until
 }
 
 // remember takes note that a delivery was acknowledged.
 func (l *ledger) remember(k deliveryKey, now time.Time) {
-	if k.isUnnamed() {
-		return
-	}
-	until := now.Add(l.life)
-	l.done[k] = until
-	l.order = append(l.order, doneEntry{k, until})
-	for len(l.order)-l.first > l.most || !now.Before(l.order[l.first].until) {
-		l.forgetFirst()
-	}
-}
-
-func (l *ledger) forgetFirst() {
-	e := &l.order[l.first]
-	if l.done[e.key].Equal(e.until) { // else it was added again since
-		delete(l.done, e.key)
-	}
-	if l.first++; l.first > len(l.order)/2 {
-		l.order = l.order[:copy(l.order, l.order[l.first:])]
-		l.first = 0
+	if !k.isUnnamed() {
+		at := now.Sub(l.begun)
+		l.done.add(k, at, at+l.life)
 	}
 }
