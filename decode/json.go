@@ -25,14 +25,32 @@ var (
 )
 
 func field(data []byte, path string) (string, error) {
-	if !valid(data) { // gjson itself takes what it finds, valid or not
+	c := Check(data)
+	if c.data == nil {
 		return "", errNotJSON
 	}
-	value := gjson.GetBytes(data, path)
-	if value.Type == gjson.Number && value.Raw != "" {
-		return value.Raw, nil // String would round it
+	return c.Field(path), nil
+}
+
+// Checked is a payload that was checked to be valid JSON, once for all that is taken from
+// it. The zero value is one that is not valid. The bytes must not change any more.
+type Checked struct{ data []byte }
+
+// Check looks at a payload from its beginning to its end.
+func Check(data []byte) Checked {
+	if !valid(data) { // gjson itself takes what it finds, valid or not
+		return Checked{}
 	}
-	return value.String(), nil
+	return Checked{data}
+}
+
+// Field returns the value at a gjson path, as the function Field does.
+func (c Checked) Field(path string) string {
+	value := gjson.GetBytes(c.data, path)
+	if value.Type == gjson.Number && value.Raw != "" {
+		return value.Raw // String would round it
+	}
+	return value.String()
 }
 
 // JSON decodes a payload.

@@ -25,6 +25,10 @@ func TestField(t *testing.T) {
 		if got := decode.Field(c.path)([]byte(c.in)); got != c.want {
 			t.Errorf("%s of %s: %q, want %q", c.path, c.in, got, c.want)
 		}
+		checked := decode.Check([]byte(c.in))
+		if first, again := checked.Field(c.path), checked.Field(c.path); first != c.want || again != c.want {
+			t.Errorf("%s of %s, checked: %q and %q, want %q", c.path, c.in, first, again, c.want)
+		}
 	}
 }
 

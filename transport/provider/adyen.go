@@ -75,8 +75,9 @@ func adyenItems(body []byte, yield func(item []byte) bool) {
 
 func adyenText(item []byte) string {
 	var fields []string
+	field := decode.Check(item).Field
 	for _, path := range adyenFields() {
-		fields = append(fields, decode.Field(path)(item))
+		fields = append(fields, field(path))
 	}
 	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
 	for i := range fields {
@@ -88,8 +89,9 @@ func adyenText(item []byte) string {
 // adyenEvents names each event by what makes it the same when it is repeated.
 func adyenEvents(_ *Request, payload []byte) (events []Event, ok bool) {
 	adyenItems(payload, func(item []byte) bool {
-		kind := decode.Field("eventCode")(item)
-		id := decode.Field("pspReference")(item) + ":" + kind + ":" + decode.Field("success")(item)
+		field := decode.Check(item).Field
+		kind := field("eventCode")
+		id := field("pspReference") + ":" + kind + ":" + field("success")
 		events = append(events, Event{ID: id, Type: kind, Data: item})
 		return true
 	})

@@ -68,7 +68,7 @@ func cloudEvents(r *Request, payload []byte) (events []Event, ok bool) {
 }
 
 func cloudEvent(data []byte) Event {
-	field := func(name string) string { return decode.Field(name)(data) }
+	field := decode.Check(data).Field
 	return Event{ID: ceID(field("source"), field("id")), Type: field("type"), Data: data}
 }
 

@@ -27,23 +27,37 @@ func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 		if base64.StdEncoding.DecodedLen(len(text)) > len(dst) || strings.ContainsAny(text, "\r\n") {
 			return 0, false
 		}
-		n, err := base64.StdEncoding.Strict().Decode(dst, []byte(text))
+		n, err := strictBase64.Decode(dst, []byte(text))
 		return n, err == nil
-	case len(text) > 2*len(dst) || mixedCase(text):
+	case len(text) > 2*len(dst) || len(text)%2 > 0:
 		return 0, false
 	}
-	n, err := hex.Decode(dst, []byte(text))
-	return n, err == nil
+	some, all := byte(0), byte(digit)
+	for i := 0; i < len(text); i += 2 {
+		high, low := digits[text[i]], digits[text[i+1]]
+		dst[i/2] = high<<4 | low&15
+		some |= high | low
+		all &= high & low
+	}
+	return len(text) / 2, all == digit && some&mixedCase != mixedCase
 }
 
-func mixedCase(s string) bool {
-	var lower, upper bool
-	for i := 0; i < len(s); i++ {
-		lower = lower || s[i] >= 'a'
-		upper = upper || s[i] >= 'A' && s[i] < 'a'
-	}
-	return lower && upper
+var strictBase64 = base64.StdEncoding.Strict()
+
+// digits has for each hexadecimal digit its value, and what kind of letter it is.
+var digits = [256]byte{
+	'0': digit, '1': digit | 1, '2': digit | 2, '3': digit | 3, '4': digit | 4,
+	'5': digit | 5, '6': digit | 6, '7': digit | 7, '8': digit | 8, '9': digit | 9,
+	'a': lower | 10, 'b': lower | 11, 'c': lower | 12, 'd': lower | 13, 'e': lower | 14, 'f': lower | 15,
+	'A': upper | 10, 'B': upper | 11, 'C': upper | 12, 'D': upper | 13, 'E': upper | 14, 'F': upper | 15,
 }
+
+const (
+	digit     = 0x80
+	lower     = digit | 0x10
+	upper     = digit | 0x20
+	mixedCase = 0x30
+)
 
 func (e Encoding) encode(raw []byte) string {
 	if e == Base64 {

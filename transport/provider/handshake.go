@@ -86,7 +86,7 @@ func discordAck() *Answer {
 // discordChallenge answers pings, and defers interactions. A webhook event has its own
 // object, an interaction has not.
 func discordChallenge(r *Request, d *Delivery) *Answer {
-	field := func(path string) string { return decode.Field(path)(r.Body) }
+	field := decode.Check(r.Body).Field
 	if field("event") != "" {
 		return nil
 	}

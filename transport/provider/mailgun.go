@@ -36,9 +36,8 @@ func (mailgun) bind(secrets []secret) (verifier, error) {
 func (v mailgunVerifier) precheck(*Request) error { return nil }
 
 func (v mailgunVerifier) verify(r *Request) (match, error) {
-	stamp := decode.Field("signature.timestamp")(r.Body)
-	token := decode.Field("signature.token")(r.Body)
-	signature := decode.Field("signature.signature")(r.Body)
+	field := decode.Check(r.Body).Field
+	stamp, token, signature := field("signature.timestamp"), field("signature.token"), field("signature.signature")
 	if stamp == "" || token == "" || signature == "" {
 		return match{}, malformed("no signature in the body")
 	}

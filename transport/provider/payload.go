@@ -34,20 +34,20 @@ type opened struct {
 // open takes a verified request apart.
 func (p *Provider) open(r *Request, m match) *Delivery {
 	y := &p.Payload
-	payload := y.of(r)
+	payload := content{data: y.of(r)}
 	o := &opened{Delivery: Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}}
 	if o.ID == "" {
-		o.ID = p.ID.in(r, payload)
+		o.ID = p.ID.in(r, &payload)
 		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
 	}
 	switch {
 	case y.split != nil || y.Items != "":
-		o.Events = y.events(r, payload)
+		o.Events = y.events(r, payload.data)
 	case m.id == "" && y.ID.same(&p.ID):
-		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, payload), Data: payload}
+		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, &payload), Data: payload.data}
 		o.Events = o.one[:]
 	default:
-		o.one[0] = y.event(r, payload)
+		o.one[0] = y.event(r, &payload)
 		o.Events = o.one[:]
 	}
 	return &o.Delivery
@@ -88,17 +88,17 @@ func (y *Payload) events(r *Request, payload []byte) []Event {
 			return events
 		}
 	}
-	return []Event{y.event(r, payload)}
+	return []Event{y.event(r, &content{data: payload})}
 }
 
-func (y *Payload) event(r *Request, data []byte) Event {
-	return Event{ID: y.ID.in(r, data), Type: y.Type.in(r, data), Data: data}
+func (y *Payload) event(r *Request, c *content) Event {
+	return Event{ID: y.ID.in(r, c), Type: y.Type.in(r, c), Data: c.data}
 }
 
 // items returns an event for each item of a payload, if it is what Items says.
 func (y *Payload) items(r *Request, payload []byte) (events []Event, ok bool) {
 	add := func(data []byte) bool {
-		events = append(events, y.event(r, data))
+		events = append(events, y.event(r, &content{data: data}))
 		return true
 	}
 	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON{}) {

@@ -91,7 +91,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	if err != nil {
 		return m, err
 	}
-	field := func(name string) string { return decode.Field(name)(r.Body) }
+	field := decode.Check(r.Body).Field
 	names := snsFields(kind)
 	if names == nil || field("Type") != kind {
 		return m, malformed("not a message of SNS")
@@ -190,7 +190,7 @@ func (s sns) confirm(r *Request, d *Delivery) *Answer {
 	if d.kind() != "SubscriptionConfirmation" {
 		return nil
 	}
-	field := func(name string) string { return decode.Field(name)(r.Body) }
+	field := decode.Check(r.Body).Field
 	d.Events = nil
 	confirm := url.URL{Scheme: "https", Host: snsHost(field("TopicArn")), Path: "/", RawQuery: url.Values{
 		"Action": {"ConfirmSubscription"}, "TopicArn": {field("TopicArn")}, "Token": {field("Token")},

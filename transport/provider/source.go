@@ -15,16 +15,32 @@ type Source struct {
 	Form   []string // fields of a form body, likewise
 }
 
-// in returns the value of a request with the given payload, which was verified.
-func (s *Source) in(r *Request, payload []byte) string {
+// content is a payload, or a part of one, that was verified.
+type content struct {
+	data    []byte
+	checked decode.Checked
+	looked  bool // at whether it is valid
+}
+
+// field returns "" if the payload is not valid JSON, which is seen to once, when it is first
+// asked for a field.
+func (c *content) field(path string) string {
+	if !c.looked {
+		c.checked, c.looked = decode.Check(c.data), true
+	}
+	return c.checked.Field(path)
+}
+
+// in returns the value of a request with the given payload.
+func (s *Source) in(r *Request, payload *content) string {
 	switch {
 	case s.Header != "":
 		return first(r.Header, s.Header)
 	case len(s.Form) > 0:
-		return s.inForm(payload)
+		return s.inForm(payload.data)
 	}
 	for _, path := range s.Path {
-		if v := decode.Field(path)(payload); v != "" {
+		if v := payload.field(path); v != "" {
 			return v
 		}
 	}
