@@ -129,7 +129,6 @@ type Webhook struct {
 	mu      sync.Mutex         // held for a few instructions, never across a wait
 	ledgers map[string]*ledger // by path; they outlive a Conn
 	slab    slab
-	lines   []string  // room for values of headers
 	free    sync.Pool // of *exchange
 }
 

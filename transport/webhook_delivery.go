@@ -18,6 +18,7 @@ type delivery struct {
 	items  []deliveryKey // of the events of a batch; nil if they are not remembered
 	id     string
 	events []provider.Event
+	one    [1]provider.Event // the room of events, mostly
 	header http.Header
 	size   int // of the body
 
@@ -49,6 +50,10 @@ func (c *webhookConn) place(made *delivery) *delivery {
 	d := &c.places[0]
 	*d = *made
 	d.conn = c
+	if len(d.events) == 1 {
+		d.one[0] = d.events[0] // which is in the exchange, and that is used again
+		d.events = d.one[:]
+	}
 	if d.pending > 1 {
 		d.fates = make([]fate, d.pending)
 	}

@@ -18,20 +18,23 @@ const (
 // metadata is the header of a request as it goes with its events: a copy, without what is
 // private, and with what was found out about it.
 func (x *exchange) metadata(private string, d *provider.Delivery) http.Header {
-	var room [24]string
-	names, n := room[:0], 0
+	type field struct {
+		name   string
+		values []string
+	}
+	var room [24]field
+	fields, n := room[:0], 0
 	for name, values := range x.r.Header {
 		if name != private && !isPrivate(name) {
-			names = append(names, name)
+			fields = append(fields, field{name, values})
 			n += len(values)
 		}
 	}
-	all := x.hook.values(n + 3)
-	m := make(http.Header, len(names)+2)
-	for _, name := range names {
-		values := x.r.Header[name]
-		all = append(all, values...)
-		m[name] = all[len(all)-len(values) : len(all) : len(all)]
+	all := x.lines.room(n + 3)
+	m := make(http.Header, len(fields)+2) // up to 8 are in one piece
+	for _, f := range fields {
+		all = append(all, f.values...)
+		m[f.name] = all[len(all)-len(f.values) : len(all) : len(all)]
 	}
 	add := func(name, value string) {
 		all = append(all, value)
@@ -45,18 +48,19 @@ func (x *exchange) metadata(private string, d *provider.Delivery) http.Header {
 	return m
 }
 
-// values returns room for n values, which many headers have in one allocation.
-func (w *Webhook) values(n int) []string {
+// lines is room for values of headers.
+type lines []string
+
+// room returns some for n values, which several headers have in one allocation.
+func (l *lines) room(n int) []string {
 	if n > valuesAtOnce/4 {
 		return make([]string, 0, n)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.lines) < n {
-		w.lines = make([]string, valuesAtOnce)
+	if len(*l) < n {
+		*l = make([]string, valuesAtOnce)
 	}
-	v := w.lines[:0:n]
-	w.lines = w.lines[n:]
+	v := (*l)[:0:n]
+	*l = (*l)[n:]
 	return v
 }
 

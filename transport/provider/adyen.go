@@ -87,7 +87,7 @@ func adyenText(item []byte) string {
 }
 
 // adyenEvents names each event by what makes it the same when it is repeated.
-func adyenEvents(_ *Request, payload []byte) (events []Event, ok bool) {
+func adyenEvents(_ *Request, payload []byte, events []Event) (_ []Event, ok bool) {
 	adyenItems(payload, func(item []byte) bool {
 		field := decode.Check(item).Field
 		kind := field("eventCode")

@@ -49,10 +49,10 @@ func originGreeting(r *Request, origins []string) (*Answer, bool) {
 	return a, true
 }
 
-func cloudEvents(r *Request, payload []byte) (events []Event, ok bool) {
+func cloudEvents(r *Request, payload []byte, events []Event) (_ []Event, ok bool) {
 	switch mediaType(r) {
 	case "application/cloudevents+json":
-		return []Event{cloudEvent(payload)}, true
+		return append(events, cloudEvent(payload)), true
 	case "application/cloudevents-batch+json":
 		ok = elements(payload, "@this", func(item []byte) bool {
 			events = append(events, cloudEvent(item))
@@ -64,7 +64,7 @@ func cloudEvents(r *Request, payload []byte) (events []Event, ok bool) {
 	if id == "" {
 		return nil, false
 	}
-	return []Event{{ID: ceID(source, id), Type: ceHeader(r, "Ce-Type"), Data: payload}}, true
+	return append(events, Event{ID: ceID(source, id), Type: ceHeader(r, "Ce-Type"), Data: payload}), true
 }
 
 func cloudEvent(data []byte) Event {

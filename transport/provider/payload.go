@@ -5,6 +5,7 @@ import (
 	"math"
 	"mime"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/steadfeed/steadfeed/decode"
 )
@@ -22,7 +23,8 @@ type Payload struct {
 	ID   Source // of an event
 	Type Source // of an event
 
-	split func(r *Request, payload []byte) ([]Event, bool) // before Items
+	// split appends to events, before Items is looked at.
+	split func(r *Request, payload []byte, events []Event) ([]Event, bool)
 }
 
 // opened is a Delivery with room for the one event that most of them have.
@@ -31,18 +33,27 @@ type opened struct {
 	one [1]Event
 }
 
+// place returns where the Delivery of r is to be.
+func (r *Request) place() *opened {
+	if atomic.CompareAndSwapUint32(&r.taken, 0, 1) {
+		return &r.opened
+	}
+	return new(opened)
+}
+
 // open takes a verified request apart.
 func (p *Provider) open(r *Request, m match) *Delivery {
 	y := &p.Payload
 	payload := content{data: y.of(r)}
-	o := &opened{Delivery: Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}}
+	o := r.place()
+	o.Delivery = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
 	if o.ID == "" {
 		o.ID = p.ID.in(r, &payload)
 		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
 	}
 	switch {
 	case y.split != nil || y.Items != "":
-		o.Events = y.events(r, payload.data)
+		o.Events = y.events(r, payload.data, o.one[:0])
 	case m.id == "" && y.ID.same(&p.ID):
 		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, &payload), Data: payload.data}
 		o.Events = o.one[:]
@@ -77,34 +88,37 @@ func mediaType(r *Request) string {
 	return media
 }
 
-func (y *Payload) events(r *Request, payload []byte) []Event {
+// events appends the events of a payload to room, which is empty.
+func (y *Payload) events(r *Request, payload []byte, room []Event) []Event {
 	if y.split != nil {
-		if events, ok := y.split(r, payload); ok {
+		if events, ok := y.split(r, payload, room); ok {
 			return events
 		}
 	}
 	if y.Items != "" {
-		if events, ok := y.items(r, payload); ok {
+		if events, ok := y.items(r, payload, room); ok {
 			return events
 		}
 	}
-	return []Event{y.event(r, &content{data: payload})}
+	return append(room, y.event(r, &content{data: payload}))
 }
 
 func (y *Payload) event(r *Request, c *content) Event {
 	return Event{ID: y.ID.in(r, c), Type: y.Type.in(r, c), Data: c.data}
 }
 
-// items returns an event for each item of a payload, if it is what Items says.
-func (y *Payload) items(r *Request, payload []byte) (events []Event, ok bool) {
+// items appends an event for each item of a payload to events, if it is what Items says.
+func (y *Payload) items(r *Request, payload []byte, events []Event) (_ []Event, ok bool) {
 	add := func(data []byte) bool {
 		events = append(events, y.event(r, &content{data: data}))
 		return true
 	}
 	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON{}) {
-		return events, each(f, payload, add)
+		ok = each(f, payload, add)
+		return events, ok
 	}
-	return events, elements(payload, y.Items, add)
+	ok = elements(payload, y.Items, add)
+	return events, ok
 }
 
 // elements calls yield with each element of the array at path, until it returns false. It

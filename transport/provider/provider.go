@@ -7,13 +7,16 @@ import (
 )
 
 // A Request is a delivery as it was received: nothing of it is parsed, its content coding
-// included.
+// included. The first Delivery that is made of it is kept in it, to save an allocation.
 type Request struct {
 	Method string
 	URL    string // the receiver's public URL with the query of this request
 	Header http.Header
 	Body   []byte    // as it was on the wire
 	Time   time.Time // when it was received
+
+	opened opened
+	taken  uint32 // atomic: 1 once opened is
 }
 
 // A Delivery is a request that was verified and understood.

@@ -174,8 +174,8 @@ func webSubGreeting(r *Request, confirm func(string, string, time.Duration) bool
 	return nil, false
 }
 
-func webSubEvent(r *Request, payload []byte) ([]Event, bool) {
-	return []Event{{Type: selfLink(r.Header.Values("Link")), Data: payload}}, true
+func webSubEvent(r *Request, payload []byte, events []Event) ([]Event, bool) {
+	return append(events, Event{Type: selfLink(r.Header.Values("Link")), Data: payload}), true
 }
 
 // selfLink returns the target of the link with the relation self (RFC 8288), or "".

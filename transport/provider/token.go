@@ -46,7 +46,8 @@ func newHashed(secrets []secret) (h hashed, err error) {
 
 // match compares with every secret, and returns that which is the same.
 func (h *hashed) match(text string) (match, error) {
-	sum := sha256.Sum256([]byte(text))
+	var room [128]byte
+	sum := sha256.Sum256(append(room[:0], text...))
 	found := -1
 	for i := range h.sums {
 		if subtle.ConstantTimeCompare(sum[:], h.sums[i][:]) == 1 {

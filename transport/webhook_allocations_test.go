@@ -1,0 +1,47 @@
+//go:build !race
+
+package transport_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// TestWebhookAllocations holds that a delivery of one event costs the two of its header, and
+// where it is settled, its Settle and the channel of the request's context.
+func TestWebhookAllocations(t *testing.T) {
+	for ack, most := range map[transport.AckMode]float64{transport.AckQueued: 2, transport.AckHandled: 4} {
+		w := &transport.Webhook{Provider: provider.GitHub("a secret of GitHub's"), Ack: ack}
+		conn := openHook(t, w)
+		go func() {
+			for m, err := conn.Read(); err == nil; m, err = conn.Read() {
+				if m.Settle != nil {
+					m.Settle(nil)
+				}
+			}
+		}()
+		const runs = 500
+		requests := make([]*http.Request, 0, runs+1)
+		for i := range runs + 1 {
+			r := sign(t, w.Provider, strconv.Itoa(i), `{"zen":"`+strings.Repeat("x", 1014)+`"}`)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			requests = append(requests, r.WithContext(ctx))
+		}
+		out := &nowhere{header: http.Header{}}
+		got := testing.AllocsPerRun(runs, func() {
+			r := requests[0]
+			requests = requests[1:]
+			w.ServeHTTP(out, r)
+		})
+		if got > most {
+			t.Errorf("mode %d: %v allocations", ack, got)
+		}
+	}
+}
