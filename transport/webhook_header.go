@@ -91,8 +91,11 @@ func isPrivate(name string) bool {
 		return true
 	}
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; c >= 'A' && c <= 'Z' && isSecretWord(name[i:]) {
-			return true
+		switch name[i] {
+		case 'A', 'C', 'H', 'S', 'T', 'V':
+			if isSecretWord(name[i:]) {
+				return true
+			}
 		}
 	}
 	return false

@@ -77,7 +77,7 @@ func (y *Payload) of(r *Request) []byte {
 }
 
 func mediaType(r *Request) string {
-	value := r.Header.Get("Content-Type")
+	value := first(r.Header, "Content-Type")
 	if value == "application/json" {
 		return value
 	}
