@@ -27,7 +27,6 @@ type webhookConn struct {
 	reader  bool          // Read waits for wake
 	wake    chan struct{} // one token
 	err     error         // what Read returns from now on
-	ended   chan struct{} // closed once err is set
 	idle    chan struct{} // closed when err is set and live is empty
 	closed  chan struct{} // closed when Close is through
 	full    atomic.Bool   // queue is; read without the lock
@@ -58,7 +57,7 @@ func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 	}
 	c := &webhookConn{
 		hook: w, queue: newRing(w.buffer()),
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{}),
+		wake: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
 	w.mu.Lock()
 	c.routes = w.routes()
@@ -90,10 +89,7 @@ func (c *webhookConn) Read() (Message, error) {
 		if ok || err != nil {
 			return m, err
 		}
-		select {
-		case <-c.wake:
-		case <-c.ended:
-		}
+		<-c.wake
 	}
 }
 
@@ -141,13 +137,18 @@ func (c *webhookConn) enqueue(d *delivery) error {
 	c.full.Store(!c.queue.fits(1))
 	c.live.add(d)
 	if c.reader {
-		c.reader = false
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
+		c.wakeReader()
 	}
 	return nil
+}
+
+// wakeReader lets Read have another look. Its caller holds Webhook.mu.
+func (c *webhookConn) wakeReader() {
+	c.reader = false
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Close ends the Conn. Deliveries that the consumer has in hand have 200 ms left to be
@@ -192,7 +193,7 @@ func (c *webhookConn) end(cause error) {
 	}
 	c.err = cause
 	c.over.Store(true)
-	close(c.ended)
+	c.wakeReader()
 	c.handed, c.current = nil, nil
 	c.queue = ring{}
 	c.live.each(func(d *delivery) {
