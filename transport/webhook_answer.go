@@ -57,10 +57,15 @@ func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 
 // refuseUnread is refuse for a request whose body is still to come.
 func (x *exchange) refuseUnread(a *provider.Answer, status int, err error) {
-	if x.r.ContentLength != 0 {
-		http.NewResponseController(x.rw).SetReadDeadline(time.Now().Add(drainTime))
-	}
+	leaveUnread(x.rw, x.r)
 	x.refuse(a, status, err)
+}
+
+// leaveUnread bounds the time that the server takes to read a body that nobody wants.
+func leaveUnread(rw http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		http.NewResponseController(rw).SetReadDeadline(time.Now().Add(drainTime))
+	}
 }
 
 // refuseBody is refuse for a request whose body cannot be had. What is left of it is not

@@ -57,6 +57,7 @@ const (
 func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	p := w.provider(r.URL.Path)
 	if p == nil {
+		leaveUnread(rw, r)
 		http.Error(rw, "not found", http.StatusNotFound)
 		return
 	}
@@ -114,7 +115,7 @@ func (x *exchange) precheck() error {
 func (x *exchange) greet() {
 	a, ok := x.from.Greet(&x.req)
 	if ok && a != nil {
-		x.refuse(a, http.StatusNoContent, errAnswer)
+		x.refuseUnread(a, http.StatusNoContent, errAnswer)
 		return
 	}
 	x.rw.Header().Set("Allow", http.MethodPost)
