@@ -78,6 +78,7 @@ func (x *exchange) refuseBody(err error) {
 	case errors.Is(err, errSlow):
 		status = http.StatusRequestTimeout
 	}
+	http.NewResponseController(x.rw).SetReadDeadline(time.Now()) // or the server would wait for it
 	x.rw.Header().Set("Connection", "close")
 	x.refuse(&provider.Answer{}, status, err)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,26 +30,53 @@ func TestWebhookSlowBodyOfNoDelivery(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer conn.Close()
-				start := time.Now()
 				fmt.Fprintf(conn, "%s\r\nHost: hooks.test\r\nContent-Length: 1000\r\n\r\n", line)
-				ended := make(chan struct{})
-				go func() {
-					defer close(ended)
-					io.ReadAll(conn)
-				}()
-				for range 60 {
-					io.WriteString(conn, "x")
-					time.Sleep(time.Second)
-				}
-				select {
-				case <-ended:
-				default:
-					t.Errorf("after %v, it is still there", time.Since(start))
-				}
-				conn.Close()
-				<-ended
+				wantDrippingEnds(t, conn)
 			})
 		})
 	}
+}
+
+// TestWebhookSlowBodyThatIsTooLarge has the rest of a body that is refused for its size
+// come one byte at a time.
+func TestWebhookSlowBodyThatIsTooLarge(t *testing.T) {
+	for name, framing := range map[string]string{
+		"announced": "Content-Length: 1000\r\n\r\n",
+		"chunked":   "Transfer-Encoding: chunked\r\n\r\n11\r\n0123456789abcdefg\r\nff\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &transport.Webhook{Provider: provider.Dropbox("a secret"), MaxBody: 16}
+				_, network, _ := ownListener(t, w)
+				conn, err := network.Dial(context.Background(), "tcp", "hooks.test:80")
+				if err != nil {
+					t.Fatal(err)
+				}
+				signature := strings.Repeat("0", 64)
+				fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: hooks.test\r\nX-Dropbox-Signature: %s\r\n%s", signature, framing)
+				wantDrippingEnds(t, conn)
+			})
+		})
+	}
+}
+
+// wantDrippingEnds writes to conn until the receiver has closed it.
+func wantDrippingEnds(t *testing.T, conn net.Conn) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		io.ReadAll(conn)
+	}()
+	for range 30 {
+		io.WriteString(conn, "x")
+		time.Sleep(time.Second)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("after half a minute, the connection is still there")
+	}
+	conn.Close()
+	<-ended
 }
