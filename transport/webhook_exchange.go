@@ -73,14 +73,19 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // serve takes the request as far as it goes. What is cheap to refuse comes first.
 func (x *exchange) serve() {
 	conn := x.hook.conn.Load()
-	if err := conn.refuses(); err != nil {
-		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
+	busy := conn.refuses()
+	if busy != nil && busy != errFull {
+		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
 		return
 	}
 	route := conn.route(x.r)
 	x.req = provider.Request{Method: x.r.Method, URL: route.publicURL(x.r), Header: x.r.Header, Time: time.Now()}
 	if x.r.Method != http.MethodPost {
 		x.greet()
+		return
+	}
+	if busy != nil {
+		x.turnAway(busy)
 		return
 	}
 	if err := x.precheck(); err != nil {
@@ -109,6 +114,16 @@ func (x *exchange) precheck() error {
 		return errCoding
 	}
 	return x.from.Precheck(&x.req)
+}
+
+// turnAway refuses a POST that there is no room for, unless it needs none: a sender whose
+// question is not answered may never send again.
+func (x *exchange) turnAway(busy error) {
+	if a, ok := x.from.Greet(&x.req); ok && a != nil {
+		x.refuseUnread(a, http.StatusNoContent, errAnswer)
+		return
+	}
+	x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
 }
 
 // greet answers what is no delivery.

@@ -1,0 +1,42 @@
+package transport_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// TestWebhookGreetsWhileFull asks a receiver with a full buffer whether it is there: a
+// sender that is told no may give the subscription up.
+func TestWebhookGreetsWhileFull(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider       *provider.Provider
+		method, target string
+	}{
+		"X":              {provider.X("a secret"), "GET", "/?crc_token=abc"},
+		"Dropbox":        {provider.Dropbox("a secret"), "GET", "/?challenge=abc"},
+		"MicrosoftGraph": {provider.MicrosoftGraph("a secret"), "POST", "/?validationToken=abc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &transport.Webhook{Provider: c.provider, Buffer: 1}
+				conn := openHook(t, w)
+				body := `{"value":[{}]}`
+				first := post(w, sign(t, w.Provider, "", body))
+				synctest.Wait()
+				wantStatus(t, post(w, sign(t, w.Provider, "", body)), 503)
+				wantStatus(t, post(w, httptest.NewRequest(c.method, c.target, nil)), http.StatusOK)
+				read(t, conn).Settle(nil)
+				if a := <-first; a.StatusCode/100 != 2 {
+					t.Errorf("the delivery was answered %s", a.Status)
+				}
+				conn.Close()
+				wantStatus(t, post(w, httptest.NewRequest(c.method, c.target, nil)), 503)
+			})
+		})
+	}
+}
