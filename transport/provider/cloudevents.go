@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -81,13 +82,30 @@ func ceID(source, id string) string {
 	return source + " " + id
 }
 
-// ceHeader undoes the percent-encoding of section 3.1.3.2 of the HTTP binding.
+// ceHeader undoes the quotes that older senders write, and then the percent-encoding
+// (section 3.1.3.2 of the HTTP binding).
 func ceHeader(r *Request, name string) string {
-	value := r.Header.Get(name)
+	value := unquote(r.Header.Get(name))
 	if plain, err := url.PathUnescape(value); err == nil {
 		return plain
 	}
 	return value
+}
+
+// unquote returns what a quoted string stands for (RFC 9110, section 5.6.4), and anything
+// else as it is.
+func unquote(s string) string {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return s
+	}
+	var b strings.Builder
+	for s = s[1 : len(s)-1]; s != ""; s = s[1:] {
+		if s[0] == '\\' && len(s) > 1 {
+			s = s[1:]
+		}
+		b.WriteByte(s[0])
+	}
+	return b.String()
 }
 
 // AzureEventGrid takes the schema of Event Grid and, where a subscription is set so, that

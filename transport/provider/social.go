@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,18 +182,50 @@ func webSubEvent(r *Request, payload []byte, events []Event) ([]Event, bool) {
 // selfLink returns the target of the link with the relation self (RFC 8288), or "".
 func selfLink(lines []string) string {
 	for _, line := range lines {
-		for _, link := range strings.Split(line, ",") {
-			target, params, ok := strings.Cut(strings.TrimSpace(link), ">")
-			if !ok || !strings.HasPrefix(target, "<") {
-				continue
+		for {
+			var target, params string
+			var ok bool
+			if _, line, ok = strings.Cut(line, "<"); !ok {
+				break
 			}
-			for _, param := range strings.Split(params, ";") {
-				name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-				if strings.EqualFold(name, "rel") && strings.EqualFold(strings.Trim(value, `"`), "self") {
-					return target[1:]
-				}
+			if target, line, ok = strings.Cut(line, ">"); !ok {
+				break
+			}
+			params, line = cutParams(line)
+			if isSelf(params) {
+				return target
 			}
 		}
 	}
 	return ""
+}
+
+// cutParams returns the parameters of a link and the links after it. A comma between
+// quotes is no end.
+func cutParams(s string) (params, rest string) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ',' && !quoted:
+			return s[:i], s[i:]
+		}
+	}
+	return s, ""
+}
+
+// isSelf tells whether self is among the relations of a link, of which there may be
+// several.
+func isSelf(params string) bool {
+	for _, param := range strings.Split(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "rel") {
+			relations := strings.Fields(strings.Trim(strings.TrimSpace(value), `"`))
+			return slices.ContainsFunc(relations, func(r string) bool { return strings.EqualFold(r, "self") })
+		}
+	}
+	return false
 }

@@ -1,0 +1,56 @@
+package provider_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+func TestWebSubTopic(t *testing.T) {
+	p := provider.WebSub(nil)
+	p.Scheme = provider.Unsigned{}
+	for link, want := range map[string]string{
+		`<https://a.example/?q=1,2>; rel="self"`:                                 "https://a.example/?q=1,2",
+		`<https://a.example/>; rel="self bookmark"`:                              "https://a.example/",
+		`<https://a.example/>; title="<,>"; rel="hub", <https://b/>; rel = SELF`: "https://b/",
+		`<https://a.example/>; title="a \", rel=self"; rel=hub`:                  "",
+		`<https://a.example/>; rel=hub; rel=self`:                                "", // only the first counts (RFC 8288, section 3.3)
+		`<https://a.example/>; relation=self`:                                    "",
+		`<https://a.example/`:                                                    "",
+		``:                                                                       "",
+	} {
+		d, err := p.Receive(&provider.Request{Method: "POST", Header: http.Header{"Link": {link}}, Body: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Events[0].Type; got != want {
+			t.Errorf("%s: topic %q", link, got)
+		}
+	}
+}
+
+// TestCloudEventsHeader reads header values as older senders write them too, which must be
+// supported (section 3.1.3.2 of the HTTP binding).
+func TestCloudEventsHeader(t *testing.T) {
+	p := provider.CloudEvents(nil, key)
+	for value, want := range map[string]string{
+		`com.example.a`:          `com.example.a`,
+		`"com.example.a"`:        `com.example.a`,
+		`"a \"b\" \\ %C3%A9%22"`: `a "b" \ é"`,
+		`%22a%22`:                `"a"`,
+		`"`:                      `"`,
+		`"a\"`:                   `a\`,
+		`%zz`:                    `%zz`,
+	} {
+		d, err := p.Receive(&provider.Request{Method: "POST", Body: []byte("x"), Header: http.Header{
+			"Authorization": {"Bearer " + key}, "Ce-Id": {"1"}, "Ce-Source": {"/a"}, "Ce-Type": {value},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Events[0].Type; got != want {
+			t.Errorf("%s: type %q", value, got)
+		}
+	}
+}
