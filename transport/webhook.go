@@ -48,7 +48,8 @@ const (
 // A delivery that was acknowledged is answered with a 2xx when it comes again, and brings
 // no event. It is known by its id, and by its body too where the signature does not cover
 // the id. A batch without an id is known by its body if each of its events has one. What has
-// none at all is delivered each time it comes: the same body may be news. This memory is
+// none at all, such as a notice of Dropbox's, is delivered each time it comes: the same body
+// may be news. This memory is
 // bounded, see Dedupe, and gone after a restart.
 //
 // # Security
@@ -101,9 +102,7 @@ type Webhook struct {
 
 	// Dedupe is how many acknowledged deliveries of each provider are remembered, and
 	// DedupeFor for how long; the oldest go first. Negative: none; each delivery is then
-	// delivered, also while its first one is in hand. Switch it off for a sender that
-	// gives no ids and means different things by equal bodies, such as Dropbox, or the
-	// second one is lost. Default 65,536 and 72 h.
+	// delivered, also while its first one is in hand. Default 65,536 and 72 h.
 	Dedupe    int
 	DedupeFor time.Duration
 

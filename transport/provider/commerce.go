@@ -70,6 +70,7 @@ func HubSpot(secrets ...string) *Provider {
 			Signed:    "{method}{url}{body}{ts}",
 			urls:      hubSpotURLs,
 		},
+		ID:      hashBut("attemptNumber"),
 		Payload: Payload{Items: "@this", ID: path("eventId"), Type: path("subscriptionType")},
 	}
 	return p.with(secrets)

@@ -20,10 +20,10 @@
 //	GitHub            HMAC of the body               X-GitHub-Delivery                  9 s
 //	GitLab            Standard Webhooks, or token    webhook-id, or Idempotency-Key     9 s
 //	Gitea             HMAC of the body               X-Gitea-Delivery                 4.5 s
-//	HubSpot           HMAC of body and URL, time     eventId of each event            4.5 s
-//	Linear            HMAC of the body, time in it   Linear-Delivery                  4.5 s
+//	HubSpot           HMAC of body and URL, time     hash of the body, signed         4.5 s
+//	Linear            HMAC of the body, time in it   hash of the body, signed         4.5 s
 //	Mailgun           HMAC of time and token only    the token, signed                  9 s
-//	Meta              HMAC of the body               -                                4.5 s
+//	Meta              HMAC of the body               hash of the body, signed         4.5 s
 //	MicrosoftGraph    token in the body              -                                  9 s
 //	Paddle            HMAC, time                     event_id, signed                 4.5 s
 //	PagerDuty         HMAC of the body               event.id, signed                  10 s
@@ -38,9 +38,9 @@
 //	Twitch            HMAC, id, time                 the message's id, signed           4 s
 //	Typeform          HMAC of the body               event_id, signed                  10 s
 //	WebSub            HMAC of the body               -                                 10 s
-//	X                 HMAC of the body               -                                2.5 s
+//	X                 HMAC of the body               hash of the body, signed         2.5 s
 //	Zendesk           HMAC, time                     X-Zendesk-Webhook-Invocation-Id   10 s
-//	Zoom              HMAC, time                     -                                2.5 s
+//	Zoom              HMAC, time                     hash of the body, signed         2.5 s
 //
 // HMAC is that of SHA-256 unless another is named. A time, where there is one, may be off
 // by five minutes; for Linear by one, for Twitch by ten, for SNS by an hour. Without a time

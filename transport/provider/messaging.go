@@ -53,6 +53,7 @@ func Zoom(secrets ...string) *Provider {
 			Header: "X-Zm-Signature", Prefix: "v0=",
 			Timestamp: Timestamp{Header: "X-Zm-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
 		},
+		ID:      Source{Hash: true},
 		Payload: Payload{Type: path("event")},
 	}
 	p.Challenge = p.zoomChallenge

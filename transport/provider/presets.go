@@ -102,8 +102,8 @@ func Linear(secrets ...string) *Provider {
 			Header:    "Linear-Signature",
 			Timestamp: Timestamp{Path: "webhookTimestamp", Unit: time.Millisecond, Tolerance: time.Minute},
 		},
-		ID:      Source{Header: "Linear-Delivery"},
-		Payload: Payload{Type: path("type")},
+		ID:      hashBut("webhookTimestamp"), // which is of the attempt, and Linear-Delivery is not signed
+		Payload: Payload{ID: Source{Header: "Linear-Delivery"}, Type: path("type")},
 	}
 	return p.with(secrets)
 }

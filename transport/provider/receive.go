@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 )
@@ -96,7 +97,7 @@ func (p *Provider) Sign(r *Request, id string) error {
 	if r.Method == "" {
 		r.Method = http.MethodPost
 	}
-	if name := p.ID.Header; name != "" && id != "" {
+	if name := cmp.Or(p.ID.Header, p.Payload.ID.Header); name != "" && id != "" {
 		r.Header.Set(name, id)
 	}
 	return p.named(v.sign(r, id))

@@ -83,6 +83,8 @@ func mac(h func() hash.Hash, secret, text string) []byte {
 func hexMAC(text string) string { return hex.EncodeToString(mac(sha256.New, key, text)) }
 func b64MAC(text string) string { return base64.StdEncoding.EncodeToString(mac(sha256.New, key, text)) }
 
+func hashOf(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
 // standardMAC is the HMAC with the key behind whsec_.
 func standardMAC(text string) string {
 	raw, _ := base64.StdEncoding.DecodeString(key)
@@ -247,7 +249,7 @@ func samples() []sample {
 			},
 		},
 		{
-			name: "zoom", make: provider.Zoom, body: `{"event":"meeting.started"}`, events: " meeting.started",
+			name: "zoom", make: provider.Zoom, body: `{"event":"meeting.started"}`, wantID: hashOf(`{"event":"meeting.started"}`), signed: true, events: " meeting.started",
 			sign: func(body string) map[string]string {
 				return map[string]string{"x-zm-request-timestamp": seconds, "x-zm-signature": "v0=" + hexMAC("v0:"+seconds+":"+body)}
 			},
@@ -277,10 +279,12 @@ func samples() []sample {
 		{
 			name: "meta", make: func(s ...string) *provider.Provider { return provider.Meta("verify", s...) },
 			body:   `{"object":"page","entry":[{"id":"1","changes":[{"field":"feed"}]},{"id":"2","messaging":[]}]}`,
+			wantID: hashOf(`{"object":"page","entry":[{"id":"1","changes":[{"field":"feed"}]},{"id":"2","messaging":[]}]}`), signed: true,
 			events: " feed\n ", sign: onHeader("X-Hub-Signature-256", "sha256=", hexMAC),
 		},
 		{
 			name: "x", make: provider.X, body: `{"for_user_id":"1","tweet_create_events":[{}]}`, events: " tweet_create_events",
+			wantID: hashOf(`{"for_user_id":"1","tweet_create_events":[{}]}`), signed: true,
 			sign: onHeader("x-twitter-webhooks-signature", "sha256=", b64MAC),
 		},
 		{
@@ -293,12 +297,14 @@ func samples() []sample {
 			sign: onHeader("X-Dropbox-Signature", "", hexMAC),
 		},
 		{
-			name: "linear", make: provider.Linear, id: "l1", wantID: "l1", header: map[string]string{"Linear-Delivery": "l1"},
-			body: `{"webhookTimestamp":` + millis + `,"type":"Issue"}`, events: " Issue", sign: onHeader("Linear-Signature", "", hexMAC),
+			name: "linear", make: provider.Linear, id: "l1", wantID: hashOf(`{,"type":"Issue"}`), signed: true, header: map[string]string{"Linear-Delivery": "l1"},
+			body: `{"webhookTimestamp":` + millis + `,"type":"Issue"}`, events: "l1 Issue", sign: onHeader("Linear-Signature", "", hexMAC),
 		},
 		{
 			name: "hubspot", make: provider.HubSpot, url: "https://example.com/a%3Fb%20c?x=%26",
-			body: `[{"eventId":1,"subscriptionType":"contact.creation"},{"eventId":2,"subscriptionType":"deal.creation"}]`, events: "1 contact.creation\n2 deal.creation",
+			body:   `[{"eventId":1,"subscriptionType":"contact.creation"},{"eventId":2,"attemptNumber":0,"subscriptionType":"deal.creation"}]`,
+			wantID: hashOf(`[{"eventId":1,"subscriptionType":"contact.creation"},{"eventId":2,,"subscriptionType":"deal.creation"}]`), signed: true,
+			events: "1 contact.creation\n2 deal.creation",
 			sign: func(body string) map[string]string {
 				text := "POSThttps://example.com/a?b%20c?x=%26" + body + millis
 				return map[string]string{"X-HubSpot-Request-Timestamp": millis, "X-HubSpot-Signature-v3": b64MAC(text)}

@@ -21,6 +21,7 @@ func Meta(verifyToken string, secrets ...string) *Provider {
 		Name: "meta", Deadline: 4500 * time.Millisecond,
 		Answers: answer200(),
 		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
+		ID:      Source{Hash: true},
 		Payload: Payload{Items: "entry", Type: path("changes.0.field")},
 	}
 	p.Greeting = func(r *Request) (*Answer, bool) { return metaGreeting(r, verifyToken) }
@@ -49,6 +50,7 @@ func X(secrets ...string) *Provider {
 		Scheme: Signature{
 			Header: "X-Twitter-Webhooks-Signature", Prefix: "sha256=", Encoding: Base64, body: onlyObject,
 		},
+		ID:      Source{Hash: true},
 		Payload: Payload{Type: path(`@keys.#(%"*_event*")`)},
 	}
 	p.Greeting = p.xGreeting

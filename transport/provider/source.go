@@ -1,7 +1,10 @@
 package provider
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/url"
+	"regexp"
 	"slices"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -12,7 +15,10 @@ import (
 type Source struct {
 	Header string   // of the request; or
 	Path   []string // gjson paths in the payload, of which the first that leads to something counts; or
-	Form   []string // fields of a form body, likewise
+	Form   []string // fields of a form body, likewise; or
+	Hash   bool     // the SHA-256 of the body, for a sender that gives no id and never means two things by one body
+
+	except *regexp.Regexp // what Hash passes over, for it is another one when a delivery is repeated; nil: nothing
 }
 
 // content is a payload, or a part of one, that was verified.
@@ -38,6 +44,8 @@ func (s *Source) in(r *Request, payload *content) string {
 		return first(r.Header, s.Header)
 	case len(s.Form) > 0:
 		return s.inForm(payload.data)
+	case s.Hash:
+		return s.hash(r.Body)
 	}
 	for _, path := range s.Path {
 		if v := payload.field(path); v != "" {
@@ -49,7 +57,20 @@ func (s *Source) in(r *Request, payload *content) string {
 
 // same tells whether two sources are, so that one look is enough.
 func (s *Source) same(t *Source) bool {
-	return s.Header == t.Header && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
+	return s.Header == t.Header && s.Hash == t.Hash && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
+}
+
+func (s *Source) hash(body []byte) string {
+	if s.except != nil {
+		body = s.except.ReplaceAll(body, nil)
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// hashBut is Hash without a number in JSON that is another one each time.
+func hashBut(name string) Source {
+	return Source{Hash: true, except: regexp.MustCompile(`"` + name + `"\s*:\s*[0-9]+`)}
 }
 
 func (s *Source) inForm(payload []byte) string {
