@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -315,7 +316,7 @@ func (w *Webhook) routes() map[string]*route {
 	for path, p := range w.Providers {
 		routes[path] = &route{w.ledger(path), w.URL, proofHeader(p)}
 		if w.URL != "" {
-			routes[path].url += path
+			routes[path].url = strings.TrimSuffix(w.URL, "/") + path
 		}
 	}
 	return routes

@@ -384,6 +384,7 @@ func TestWebhookURLIsConfiguration(t *testing.T) {
 			{Provider: p},
 			{Provider: p, URL: "https://public.example/in"},
 			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example"},
+			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example/"},
 		} {
 			openHook(t, w)
 			r := sign(t, p, "1", `{}`)
@@ -391,7 +392,7 @@ func TestWebhookURLIsConfiguration(t *testing.T) {
 			wantStatus(t, post(w, r), 204)
 		}
 	})
-	want := []string{"/hooks/p?x=1", "https://public.example/in?x=1", "https://public.example/hooks/p?x=1"}
+	want := []string{"/hooks/p?x=1", "https://public.example/in?x=1", "https://public.example/hooks/p?x=1", "https://public.example/hooks/p?x=1"}
 	if !slices.Equal(seen, want) {
 		t.Errorf("the URLs are\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
 	}
