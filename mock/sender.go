@@ -291,8 +291,10 @@ func retriesOf(name string) []time.Duration {
 		return nil
 	case "slack":
 		return []time.Duration{0, m, 5 * m}
-	case "standardwebhooks":
+	case "standardwebhooks", "svix":
 		return []time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h}
+	case "linear":
+		return []time.Duration{m, h, 6 * h}
 	case "shopify":
 		return slices.Repeat([]time.Duration{30 * m}, 8)
 	case "twilio":
@@ -310,7 +312,7 @@ func isFinal(name string, sent Sent) bool {
 		return sent.Status == http.StatusNotAcceptable
 	case "alertmanager":
 		return sent.Status >= 400 && sent.Status < 500
-	case "standardwebhooks", "cloudevents", "eventgrid", "websub":
+	case "standardwebhooks", "svix", "cloudevents", "eventgrid", "websub":
 		return sent.Status == http.StatusGone
 	}
 	return false
