@@ -29,7 +29,11 @@ func (x *exchange) accept(d *provider.Delivery) {
 		x.refuse(d.Answer, http.StatusOK, errAnswer)
 		return
 	}
-	x.answer(&x.from.Answers.Accepted, http.StatusNoContent)
+	a := &x.from.Answers.Accepted
+	if queued := &x.from.Answers.Queued; x.hook.Ack == AckQueued && !isZero(queued) {
+		a = queued
+	}
+	x.answer(a, http.StatusNoContent)
 }
 
 // acceptAgain answers a delivery that was safe before.

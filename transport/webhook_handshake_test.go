@@ -40,3 +40,19 @@ func TestWebhookGreetsWhileFull(t *testing.T) {
 		})
 	}
 }
+
+// TestWebhookSaysThatItIsNotDone: a sender of CloudEvents must be told which of the two it is.
+func TestWebhookSaysThatItIsNotDone(t *testing.T) {
+	for ack, status := range map[transport.AckMode]int{transport.AckHandled: 204, transport.AckQueued: 202} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &transport.Webhook{Provider: provider.CloudEvents(nil, "a secret"), Ack: ack}
+			conn := openHook(t, w)
+			a := post(w, sign(t, w.Provider, "", `{}`))
+			if m := read(t, conn); m.Settle != nil {
+				m.Settle(nil)
+			}
+			go conn.Read() // takes note that the first is in the buffer
+			wantStatus(t, a, status)
+		})
+	}
+}

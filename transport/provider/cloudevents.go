@@ -18,6 +18,7 @@ import (
 func CloudEvents(origins []string, secrets ...string) *Provider {
 	p := &Provider{
 		Name:     "cloudevents",
+		Answers:  Answers{Queued: Answer{Status: http.StatusAccepted}}, // section 2.2 of the web hook specification
 		Scheme:   Token{Header: "Authorization", Prefix: "Bearer "},
 		Payload:  Payload{split: cloudEvents},
 		Greeting: func(r *Request) (*Answer, bool) { return originGreeting(r, origins) },

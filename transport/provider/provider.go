@@ -57,6 +57,7 @@ type Answer struct {
 // the defaults named.
 type Answers struct {
 	Accepted  Answer // settled, or queued; 204
+	Queued    Answer // queued and not yet settled; Accepted
 	Duplicate Answer // settled before; Accepted
 	Late      Answer // not settled within Deadline; 503 and Retry-After
 	Busy      Answer // no space, draining, nobody subscribed, refused by the consumer; 503 and Retry-After

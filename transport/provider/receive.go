@@ -16,9 +16,9 @@ func (p *Provider) Validate() error {
 	if p.Deadline < 0 {
 		errs = append(errs, p.named(errors.New("the Deadline is negative")))
 	}
-	for _, a := range []Answer{p.Answers.Accepted, p.Answers.Duplicate} {
+	for _, a := range []Answer{p.Answers.Accepted, p.Answers.Queued, p.Answers.Duplicate} {
 		if a.Status != 0 && a.Status/100 != 2 {
-			errs = append(errs, p.named(errors.New("Answers: Accepted and Duplicate need a 2xx status")))
+			errs = append(errs, p.named(errors.New("Answers: Accepted, Queued and Duplicate need a 2xx status")))
 		}
 	}
 	if _, err := p.verifier(); err != nil {

@@ -36,7 +36,7 @@ func TestValidate(t *testing.T) {
 		{&provider.Provider{}, "provider: Name is empty\nprovider: : Scheme is nil"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}}, ""},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: the Deadline is negative"},
-		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Answers: provider.Answers{Accepted: provider.Answer{Status: 302}}}, "provider: x: Answers: Accepted and Duplicate need a 2xx status"},
+		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Answers: provider.Answers{Accepted: provider.Answer{Status: 302}}}, "provider: x: Answers: Accepted, Queued and Duplicate need a 2xx status"},
 		{provider.GitHub(), "provider: github: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
 		{provider.GitHub("hush-hush", ""), "provider: github: secret 1 is empty"},
 		{provider.GitHub("abc", "hush-hush\n"), "provider: github: secret 0 is shorter than 4 bytes\nsecret 1 begins or ends with white space"},
