@@ -130,7 +130,7 @@ func TestFlip(t *testing.T) {
 					s.flip(t, p, header, name, i)
 				}
 			}
-			if s.proof == provider.ProofBody && s.name != "sns" {
+			if s.proof == provider.ProofBody {
 				for i := range s.body {
 					s.flip(t, p, header, "", i)
 				}

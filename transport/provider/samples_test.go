@@ -120,7 +120,7 @@ func snsSample() sample {
 	sum := sha256.Sum256([]byte(text))
 	signature := base64.StdEncoding.EncodeToString(must(rsa.SignPKCS1v15(rand.Reader, rsaKey(), crypto.SHA256, sum[:])))
 	return sample{
-		name: "sns", secret: privatePEM(rsaKey()), id: "m-1",
+		name: "sns", secret: privatePEM(rsaKey()), id: "m-1", proof: provider.ProofMetadata,
 		make: func(secrets ...string) *provider.Provider {
 			p := provider.AmazonSNS(nil, topic)
 			if err := p.SetSecrets(secrets...); err != nil {

@@ -18,7 +18,8 @@ import (
 
 // AmazonSNS takes what the topics of the given ARNs publish, and confirms subscriptions to
 // them; whatever names another topic is refused. An event is the whole envelope, of type
-// Notification or UnsubscribeConfirmation. A topic must have signature version 2, for
+// Notification or UnsubscribeConfirmation. Of its fields, MessageAttributes and
+// UnsubscribeURL are not signed. A topic must have signature version 2, for
 // version 1 is SHA-1. Nothing is older than an hour: repeated deliveries keep their time.
 //
 // Certificates are fetched, and subscriptions confirmed, with client, at the host of SNS
@@ -114,7 +115,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	if err != nil {
 		return m, err
 	}
-	return match{key: key, proof: ProofBody, id: field("MessageId")}, unambiguous(r.Body)
+	return match{key: key, proof: ProofMetadata, id: field("MessageId")}, unambiguous(r.Body)
 }
 
 // check returns the place of the secret that has made a signature, -1 if it is that of the
