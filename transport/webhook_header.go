@@ -105,11 +105,13 @@ func isPrivate(name string) bool {
 func isSecretWord(s string) bool {
 	switch s[0] {
 	case 'A':
-		return strings.HasPrefix(s, "Authorization")
+		return strings.HasPrefix(s, "Authorization") || strings.HasPrefix(s, "Api-Key") || strings.HasPrefix(s, "Apikey")
 	case 'C':
 		return strings.HasPrefix(s, "Cookie")
 	case 'H':
 		return strings.HasPrefix(s, "Hmac")
+	case 'P':
+		return strings.HasPrefix(s, "Password")
 	case 'S':
 		return strings.HasPrefix(s, "Signature") || strings.HasPrefix(s, "Secret") || s == "Sig"
 	case 'T':

@@ -291,6 +291,7 @@ func TestWebhookHeader(t *testing.T) {
 			"Cookie": "X-Injected=2", "Authorization": "Bearer marker", "Proxy-Authorization": "marker",
 			"X-Hub-Signature-256": "marker", "X-Shopify-Hmac-Sha256": "marker", "X-Gitlab-Token": "marker",
 			"Plaid-Verification": "marker", "Paypal-Transmission-Sig": "marker", "X-Hook-Secret": "marker",
+			"X-Api-Key": "marker", "Apikey": "marker", "X-Password": "marker",
 			"Connection": "keep-alive", "Transfer-Encoding": "chunked",
 			"Steadfeed-Proof": "marker", "Steadfeed-Provider": "marker", "Steadfeed-Key": "marker",
 			"X-Kept": "kept", "Content-Type": "application/json", "X-Signal": "kept", "I-Twilio-Idempotency-Token": "kept",
