@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -202,7 +203,7 @@ func (s *Sender) request(ctx context.Context, d Delivery) (*http.Request, error)
 		return nil, err
 	}
 	if d.Forged {
-		forge(&r, &unsigned)
+		forge(&r, &unsigned, d.ID)
 	}
 	var body io.Reader = bytes.NewReader(r.Body)
 	if d.Pace > 0 {
@@ -216,23 +217,50 @@ func (s *Sender) request(ctx context.Context, d Delivery) (*http.Request, error)
 	return req, nil
 }
 
-// forge changes what signing has added: headers, the URL, or else the body.
-func forge(r, unsigned *provider.Request) {
-	changed := false
+// forge changes the proof that signing has added: the longest new value in the body, or
+// else in the header, or else the URL. Everything else stays as it can be read.
+func forge(r, unsigned *provider.Request, id string) {
+	if proof := longestOf(addedToBody(r.Body, unsigned.Body)); proof != "" {
+		r.Body = bytes.ReplaceAll(r.Body, []byte(proof), []byte(alter(proof)))
+		return
+	}
+	lines := make(map[string]string) // by value
 	for name, values := range r.Header {
-		if len(values) > 0 && !slices.Equal(values, unsigned.Header[name]) {
-			values[0] = alter(values[0])
-			changed = true
+		if len(values) > 0 && values[0] != id && !slices.Equal(values, unsigned.Header[name]) {
+			lines[values[0]] = name
 		}
+	}
+	if proof := longestOf(slices.Collect(maps.Keys(lines))); proof != "" {
+		r.Header[lines[proof]][0] = alter(proof)
+		return
 	}
 	if r.URL != unsigned.URL {
 		r.URL = alter(r.URL)
-		changed = true
+		return
 	}
-	if !changed {
-		signatures := regexp.MustCompile(`[0-9A-Za-z]{16,}`)
-		r.Body = []byte(signatures.ReplaceAllStringFunc(string(r.Body), alter))
+	for _, value := range addedToBody(r.Body, nil) { // which was signed before it was given to us
+		r.Body = bytes.ReplaceAll(r.Body, []byte(value), []byte(alter(value)))
 	}
+}
+
+// addedToBody returns the strings of a JSON body, but for names, that were not in it
+// before, with their quotes.
+func addedToBody(body, before []byte) (added []string) {
+	for _, m := range regexp.MustCompile(`("(?:[^"\\]|\\.)*")\s*[,}\]]`).FindAllSubmatch(body, -1) {
+		if !bytes.Contains(before, m[1]) {
+			added = append(added, string(m[1]))
+		}
+	}
+	return added
+}
+
+func longestOf(values []string) (most string) {
+	for _, v := range values {
+		if len(v) > len(most) {
+			most = v
+		}
+	}
+	return most
 }
 
 // alter changes the last letter or digit of s but two: in Base64 the very last ones may
