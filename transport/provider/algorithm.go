@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"hash"
 	"runtime"
 	"strings"
@@ -81,6 +82,8 @@ func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
 		return nil, err
 	case len(raw) == 0:
 		return nil, errors.New("is empty")
+	case len(raw) < minSecret: // the text of it may be longer
+		return nil, errShort
 	case a == Ed25519:
 		return newEd25519(raw)
 	case a == ECDSA:
@@ -133,6 +136,7 @@ func (w *work) whole(t *template) []byte {
 }
 
 var (
+	errShort     = fmt.Errorf("is shorter than %d bytes", minSecret)
 	errPublicKey = errors.New("is not a public key of this algorithm")
 	errNotSigner = errors.New("the provider has a public key only, and cannot sign")
 )

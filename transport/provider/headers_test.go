@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/provider"
@@ -51,6 +52,18 @@ func TestCloudEventsHeader(t *testing.T) {
 		}
 		if got := d.Events[0].Type; got != want {
 			t.Errorf("%s: type %q", value, got)
+		}
+	}
+}
+
+// TestShortKeys holds that a key is as long as its bytes, and not as their text.
+func TestShortKeys(t *testing.T) {
+	for _, p := range []*provider.Provider{
+		provider.StandardWebhooks("whsec_AAAA"), provider.Svix("whsec_AA"), provider.GitLab("whsec_AAAA"),
+		provider.Adyen("0a0b0c"), provider.StandardWebhooks("whsec_"+key, "whsec_AAAA"),
+	} {
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "is shorter than 4 bytes") {
+			t.Errorf("%s: %v", p.Name, err)
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 // Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each entry; a
 // secret is the app secret. verifyToken is what the app's settings say, for the challenge
-// of a subscription. (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
+// of a subscription; if it is empty, every challenge is refused.
+// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
 func Meta(verifyToken string, secrets ...string) *Provider {
 	p := &Provider{
 		Name: "meta", Deadline: 4500 * time.Millisecond,
