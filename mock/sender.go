@@ -73,8 +73,8 @@ type Sent struct {
 func (s Sent) Accepted() bool { return s.Status >= 200 && s.Status <= 299 }
 
 // NewSender returns a Sender that signs as p does, with its first secret, and posts to
-// url. client may be that of a [Server], with a receiver as its handler; nil is one of
-// http.DefaultTransport.
+// url, which must be the Webhook's URL where p signs it. client may be that of a [Server],
+// with a receiver as its handler; nil is one of http.DefaultTransport.
 func NewSender(p *provider.Provider, url string, client *http.Client) *Sender {
 	own := &http.Client{}
 	if client != nil {
