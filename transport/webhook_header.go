@@ -91,11 +91,8 @@ func isPrivate(name string) bool {
 		return true
 	}
 	for i := 0; i < len(name); i++ {
-		switch name[i] {
-		case 'A', 'C', 'H', 'S', 'T', 'V':
-			if isSecretWord(name[i:]) {
-				return true
-			}
+		if c := name[i]; c >= 'A' && c <= 'Z' && isSecretWord(name[i:]) {
+			return true
 		}
 	}
 	return false
