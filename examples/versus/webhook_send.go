@@ -165,13 +165,13 @@ func (d *delivering) request(b []byte, i int64) []byte {
 	return append(append(b, "\r\n"...), body...)
 }
 
-// accepted reads an answer, which has to be 204.
+// accepted reads an answer, which has to be a 2xx without a body.
 func accepted(r *bufio.Reader) error {
 	status, err := r.ReadString('\n')
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(status, "HTTP/1.1 204 ") {
+	if !strings.HasPrefix(status, "HTTP/1.1 2") {
 		return fmt.Errorf("a delivery was answered %q", status)
 	}
 	for {
