@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,12 @@ type connection struct {
 	took     time.Duration // to connect
 	begun    time.Time     // when that was done
 	opened   bool
-	events   int           // new events received
+	offered  bool       // conn may call take
+	taking   sync.Mutex // held by whoever brings a message to the window, if offered; see take
+	closed   bool       // nothing more is taken
+	events   int        // new events received
+	pace     pace
+	awaited  bool          // somebody waits for the fate of the last event
 	moved    bool          // the position, without an event, since the last publish
 	uptime   time.Duration // from open to end
 	err      error         // why it ended
@@ -123,21 +129,18 @@ func (c *connection) read(conn transport.Conn) error {
 			<-closed
 		}
 	}()
+	c.offer(conn)
+	defer c.refuse()
 	var m transport.Message
 	readTo := readerOf(conn)
 	for waited := true; ; {
 		if err := readTo(&m); err != nil {
 			return err
 		}
-		if waited {
-			c.now = time.Now()
-		}
-		if err := c.receive(&m); err != nil {
+		if err := c.bring(&m, waited); err != nil {
 			return err
 		}
-		if waited = !m.More; waited || c.window.unpublished() >= handOver {
-			c.publish()
-		}
+		waited = !m.More
 	}
 }
 
@@ -156,6 +159,7 @@ func readerOf(conn transport.Conn) func(*transport.Message) error {
 
 // publish hands over what the last read brought.
 func (c *connection) publish() {
+	c.window.setBusy(!c.awaited && c.pace.isFast(c.received, c.now))
 	c.window.publish()
 	c.handover.passed(c.token)
 	c.stats.received.Store(c.received)
@@ -207,6 +211,7 @@ func (c *connection) event(m *transport.Message) {
 		Received: c.now, settle: m.Settle,
 	}
 	c.received++
+	c.awaited = m.Settle != nil
 	if c.opts.Token != nil {
 		ev.Token = c.opts.Token(ev)
 	}

@@ -146,11 +146,6 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 	}
 }
 
-// doze is how long a consumer waits, when events come fast, before it looks for more by
-// itself. To be woken for each read costs as much as the work on dozens of events, and the
-// goroutine that reads would have to spend it.
-const doze = 100 * time.Microsecond
-
 // wait returns nil when there may be an event to claim, or hurry is closed.
 func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	w := s.window

@@ -30,7 +30,9 @@
 // ([Options.Sequence]), or when the server says so.
 //
 // A consumer that is slower than its feed fills the buffer ([Options.Buffer]); then the
-// subscription stops reading, and nothing is dropped.
+// subscription stops reading, and nothing is dropped. One that is faster waits; from
+// 20,000 events a second on it is not woken for each of them, and an event may have been
+// there for 100 microseconds when it gets it.
 //
 // # Checkpoints
 //

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestDoze follows a consumer of a busy feed: it looks for events by itself for a moment
+// TestDoze follows a consumer of a fast feed: it looks for events by itself for a moment
 // and is woken before that only when half of the window is full.
 func TestDoze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -34,6 +34,7 @@ func TestDoze(t *testing.T) {
 		publish := func(events int) {
 			synctest.Wait()
 			published = time.Now()
+			w.setBusy(true)
 			fill(t, w, n, n+events)
 			n += events
 		}
@@ -53,15 +54,12 @@ func TestDoze(t *testing.T) {
 			took = nil
 		}
 
-		publish(manyEvents)
-		expect(manyEvents, 0)
+		publish(10)
+		expect(10, 0)
 		publish(1)
 		expect(0, 0)
 		time.Sleep(doze)
 		expect(1, doze)
-
-		publish(manyEvents)
-		expect(manyEvents, 0)
 		publish(100)
 		expect(100, 0)
 
@@ -72,4 +70,28 @@ func TestDoze(t *testing.T) {
 		cancel(ErrClosed)
 		<-done
 	})
+}
+
+func TestPace(t *testing.T) {
+	start := time.Now()
+	var p pace
+	steps := []struct {
+		received uint64
+		at       time.Duration
+		want     bool
+	}{
+		{1, 0, false},
+		{10, 10 * fastEvery, false},
+		{33, 31 * fastEvery, true},                        // 32 events in less than their time
+		{40, 60 * fastEvery, true},                        // too few to judge
+		{41, (31 + paceEvents + 1) * fastEvery, false},    // too few in too long
+		{141, (31 + paceEvents + 200) * fastEvery, false}, // many at once, after a pause
+		{241, (31 + paceEvents + 210) * fastEvery, true},
+	}
+	p.isFast(1, start)
+	for _, s := range steps {
+		if got := p.isFast(s.received, start.Add(s.at)); got != s.want {
+			t.Errorf("%d events after %v: fast is %v, want %v", s.received, s.at, got, s.want)
+		}
+	}
 }

@@ -45,7 +45,7 @@ type window struct {
 	// Seldom written and often looked at.
 	starved  atomic.Int32  // consumers that wait for an event
 	dozing   atomic.Int32  // consumers that wait for a moment, and then look again
-	busy     atomic.Bool   // the last publish brought many events: more are likely to follow
+	busy     atomic.Bool   // events come fast: more are about to follow
 	returns  atomic.Int32  // len(returned)
 	watchers atomic.Int32  // who waits for changed
 	full     atomic.Bool   // the producer waits for space
@@ -76,7 +76,6 @@ type mark struct {
 const (
 	segmentSize = 16
 	spareLife   = 16 // publishes; one spare segment is given up in so many
-	manyEvents  = 32 // for one publish
 )
 
 // A segment keeps apart what the producer writes, what consumers write, and what only the
@@ -289,6 +288,13 @@ func (w *window) dropSpare() {
 	}
 }
 
+// setBusy lets consumers that find nothing doze, or not. Called by the producer.
+func (w *window) setBusy(busy bool) {
+	if busy != w.busy.Load() {
+		w.busy.Store(busy)
+	}
+}
+
 // unpublished returns how many positions are staged for the next publish.
 func (w *window) unpublished() uint64 { return w.staged - w.tail.Load() }
 
@@ -296,9 +302,6 @@ func (w *window) unpublished() uint64 { return w.staged - w.tail.Load() }
 func (w *window) publish() {
 	if w.tail.Load() == w.staged {
 		return
-	}
-	if many := w.unpublished() >= manyEvents; many != w.busy.Load() {
-		w.busy.Store(many)
 	}
 	w.tail.Store(w.staged)
 	if w.starved.Load() > 0 || w.dozing.Load() > 0 && w.staged-w.next.Load() >= w.maxEvents/2 {

@@ -54,7 +54,7 @@ type Transport interface {
 	Open(ctx context.Context, token string) (Conn, error)
 }
 
-// A Conn is one connection to a feed. It may have any of four methods more:
+// A Conn is one connection to a feed. It may have any of five methods more:
 //
 //	Patience() time.Duration
 //
@@ -77,7 +77,14 @@ type Transport interface {
 //	ReadTo(m *Message) error
 //
 // for one that brings so many small messages that copying them counts: it is Read, called
-// instead of it, and sets every field of m, or returns an error.
+// instead of it, and sets every field of m, or returns an error. And
+//
+//	Offer(take func(m *Message) bool)
+//
+// for one whose messages come on goroutines of their own, which wait for their fate. It is
+// called once, before Read. The Conn may then call take, from any goroutine, with what Read
+// would return next: true says that the message has been taken into keeping, false that
+// Read is to return it. take does not wait.
 type Conn interface {
 	// Read returns the next message. It is called from one goroutine. To call it again
 	// says that the message before it has been taken into keeping.

@@ -20,7 +20,8 @@ type webhookConn struct {
 	server *webhookServer    // nil in a mux
 	stop   func() bool       // of the watch on the context
 
-	places  []delivery // for those to come
+	taker   func(*Message) bool // of Offer; nil without one
+	places  []delivery          // for those to come
 	queue   ring
 	current *delivery // whose events Read is bringing
 	handed  *delivery // whose last event Read has brought and whose keeping is to be confirmed (AckQueued)
@@ -125,6 +126,34 @@ func (c *webhookConn) next() (m Message, ok bool, err error) {
 	return m, true, nil
 }
 
+// Offer makes take the way of a delivery when nothing waits for Read. See Conn.
+func (c *webhookConn) Offer(take func(*Message) bool) {
+	c.hook.mu.Lock()
+	defer c.hook.mu.Unlock()
+	c.taker = take
+}
+
+// offers tells whether a delivery is to be offered before it is enqueued. A batch is not:
+// it may not fit as a whole.
+func (c *webhookConn) offers(d *delivery) bool {
+	return c.taker != nil && c.err == nil && c.current == nil && c.queue.n == 0 && len(d.events) == 1
+}
+
+// settleOffer goes on with a delivery whose event has been offered.
+func (c *webhookConn) settleOffer(d *delivery, m *Message, taken bool) {
+	c.hook.mu.Lock()
+	defer c.hook.mu.Unlock()
+	switch {
+	case taken && c.hook.Ack == AckQueued:
+		d.finish()
+	case !taken && !d.over:
+		d.putBack(m)
+		if err := c.enqueue(d); err != nil {
+			d.leave(err)
+		}
+	}
+}
+
 // enqueue hands a delivery to Read. It returns why if it cannot.
 func (c *webhookConn) enqueue(d *delivery) error {
 	if c.err != nil {
@@ -134,13 +163,17 @@ func (c *webhookConn) enqueue(d *delivery) error {
 		c.full.Store(true)
 		return errFull
 	}
-	c.places = c.places[1:]
 	c.full.Store(!c.queue.fits(1))
-	c.live.add(d)
 	if c.reader {
 		c.wakeReader()
 	}
 	return nil
+}
+
+// admit makes a delivery one of those in hand.
+func (c *webhookConn) admit(d *delivery) {
+	c.places = c.places[1:]
+	c.live.add(d)
 }
 
 // wakeReader lets Read have another look. Its caller holds Webhook.mu.

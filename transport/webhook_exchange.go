@@ -21,6 +21,9 @@ type exchange struct {
 	buf   []byte           // that the body is in
 	lines lines            // that the headers of messages are in
 
+	offered *delivery // hand has taken its event
+	message Message   // which is this
+
 	// Guarded by Webhook.mu.
 	waits *delivery // which will tell
 	next  *exchange // that waits for the same
@@ -153,6 +156,7 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 		x.hook.giveBack(x.buf)
 	}
 	if err == nil && known != settled {
+		x.offer(conn)
 		err = x.wait()
 	}
 	switch {
@@ -190,12 +194,24 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 		first.await(x)
 		return inHand, nil
 	}
-	if err := conn.enqueue(d); err != nil {
+	if conn.offers(d) {
+		x.offered, x.message = d, d.take()
+	} else if err := conn.enqueue(d); err != nil {
 		d.ledger.free(d)
 		return unknown, err
 	}
+	conn.admit(d)
 	d.await(x)
 	return unknown, nil
+}
+
+// offer brings the delivery to the consumer on this goroutine, if it is one that can be
+// brought like that. It saves two of the changes of goroutines that a webhook consists of.
+func (x *exchange) offer(conn *webhookConn) {
+	if d := x.offered; d != nil {
+		conn.settleOffer(d, &x.message, conn.taker(&x.message))
+		x.offered, x.message = nil, Message{}
+	}
 }
 
 // glance is how long AckQueued waits without a look at whether the sender is still there.
