@@ -153,7 +153,8 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	var rested <-chan time.Time
 	if w.busy.Load() {
 		waiting = &w.dozing
-		timer := time.NewTimer(doze)
+		timer := s.dozer()
+		defer s.dozers.Put(timer)
 		defer timer.Stop()
 		rested = timer.C
 	}
@@ -194,6 +195,15 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// dozer returns a timer that runs for a doze, to be put back into dozers.
+func (s *Subscription) dozer() *time.Timer {
+	if t, ok := s.dozers.Get().(*time.Timer); ok {
+		t.Reset(doze)
+		return t
+	}
+	return time.NewTimer(doze)
 }
 
 const (

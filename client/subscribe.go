@@ -28,6 +28,7 @@ type Subscription struct {
 	drop   atomic.Pointer[context.CancelCauseFunc] // ends the connection there is
 	stats  counters                                // see Stats
 	log    stateLog                                // the run loop's
+	dozers sync.Pool                               // of *time.Timer
 	close  func() error                            // once
 	joined *sync.WaitGroup                         // the run loop
 }
