@@ -32,7 +32,7 @@ func openBrowser(t *testing.T, url string) *browser {
 	if err != nil {
 		t.Skip("no chromium")
 	}
-	dir := t.TempDir()
+	dir := profile(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	cmd := exec.CommandContext(ctx, program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--user-data-dir="+dir, url)
 	cmd.WaitDelay = time.Second
@@ -50,6 +50,25 @@ func openBrowser(t *testing.T, url string) *browser {
 	}
 	t.Cleanup(func() { b.conn.CloseNow() })
 	return b
+}
+
+// profile returns a folder for a browser's files. Its helper processes outlive it for a
+// moment, and write there while the folder is being removed.
+func profile(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "fakefeed-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for try := 0; os.RemoveAll(dir) != nil; try++ {
+			if try == 100 {
+				t.Errorf("%s cannot be removed", dir)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return dir
 }
 
 // page waits for the browser to show url, and returns where to talk to it.
