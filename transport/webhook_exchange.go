@@ -337,7 +337,7 @@ func (x *exchange) end() {
 		panic(v) // the server's, or the user's own
 	}
 	if v != nil {
-		x.refuse(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
+		x.refuseUnread(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
 	}
 	x.mu.Lock()
 	x.rw, x.r, x.from, x.req, x.buf = nil, nil, nil, provider.Request{}, nil
