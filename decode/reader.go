@@ -38,7 +38,7 @@ type Reader struct {
 	empty      int   // reads in a row that brought nothing
 	srcErr     error // from src, to be reported once its bytes are used up
 
-	frame Frame // where the next frame is made, and read field by field: see give
+	frame Frame // where the next frame is made
 	ahead bool  // Buffered has read it
 	err   error // final
 }
@@ -80,15 +80,11 @@ func (r *Reader) NextTo(f *Frame) error {
 	if err := r.next(); err != nil {
 		return err
 	}
-	r.give(f)
-	return nil
-}
-
-// give copies r.frame field by field. A processor waits when it loads, in the large pieces
-// that copying a struct takes, what it has only just stored in small ones.
-func (r *Reader) give(f *Frame) {
+	// Field by field: a processor waits when it loads, in the large pieces that copying a
+	// struct takes, what it has only just stored in small ones.
 	f.Data, f.Type, f.ID = r.frame.Data, r.frame.Type, r.frame.ID
 	f.Delay, f.Kind, f.Truncated = r.frame.Delay, r.frame.Kind, r.frame.Truncated
+	return nil
 }
 
 // next brings the next frame to r.frame.

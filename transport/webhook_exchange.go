@@ -122,18 +122,24 @@ func (x *exchange) precheck() error {
 // turnAway refuses a POST that there is no room for, unless it needs none: a sender whose
 // question is not answered may never send again.
 func (x *exchange) turnAway(busy error) {
-	if a, ok := x.from.Greet(&x.req); ok && a != nil {
-		x.refuseUnread(a, http.StatusNoContent, errAnswer)
-		return
+	if !x.greeted() {
+		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
 	}
-	x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
+}
+
+// greeted reports whether the request was a question of the sender's, which it answers.
+func (x *exchange) greeted() bool {
+	a, ok := x.from.Greet(&x.req)
+	if !ok || a == nil {
+		return false
+	}
+	x.refuseUnread(a, http.StatusNoContent, errAnswer)
+	return true
 }
 
 // greet answers what is no delivery.
 func (x *exchange) greet() {
-	a, ok := x.from.Greet(&x.req)
-	if ok && a != nil {
-		x.refuseUnread(a, http.StatusNoContent, errAnswer)
+	if x.greeted() {
 		return
 	}
 	x.rw.Header().Set("Allow", http.MethodPost)
