@@ -1,7 +1,6 @@
 package client
 
 import (
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +24,7 @@ type Event struct {
 	// own has that of the event before it.
 	Token string
 	// Header is the header of the request that brought the event (webhooks).
-	Header http.Header
+	Header transport.Header
 	// Received is when the read that brought the event returned.
 	Received time.Time
 	// Gap, if not nil, says that events may be missing just before this one.

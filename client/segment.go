@@ -1,9 +1,10 @@
 package client
 
 import (
-	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 const segmentSize = 16
@@ -30,7 +31,7 @@ type slot struct {
 	typ, id  string
 	token    string
 	received time.Time
-	header   http.Header
+	header   transport.Header
 	gap      *Gap
 	settle   func(error)
 }

@@ -34,7 +34,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -105,8 +104,8 @@ var ErrEnd = errors.New("transport: the feed has ended")
 type Message struct {
 	Data   []byte // the receiver's own; never reused or overwritten
 	Type   string
-	ID     string      // the event's own id, empty when it carries none
-	Header http.Header // header of the request that brought the event (webhooks)
+	ID     string // the event's own id, empty when it carries none
+	Header Header // of the request that brought the event (webhooks)
 
 	// Kind tells events (decode.Data) from what is said between them.
 	Kind decode.Kind

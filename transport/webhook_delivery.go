@@ -1,7 +1,7 @@
 package transport
 
 import (
-	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +19,7 @@ type delivery struct {
 	id     string
 	events []provider.Event
 	one    [1]provider.Event // the room of events, mostly
-	header http.Header
+	header Header
 	size   int // of the body
 
 	taken   int    // events that Read has brought, or passed over
@@ -92,7 +92,7 @@ func (d *delivery) take() Message {
 	e := &d.events[i]
 	m := Message{Kind: decode.Data, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header}
 	if d.hasMore() {
-		d.header = d.header.Clone()
+		d.header = slices.Clone(d.header)
 	} else {
 		d.header = nil
 	}

@@ -13,13 +13,13 @@ import (
 // An exchange is one request, from its header to its answer. It is used again for another
 // one afterwards.
 type exchange struct {
-	hook  *Webhook
-	rw    http.ResponseWriter
-	r     *http.Request
-	from  *provider.Provider
-	req   provider.Request // the provider's view of r
-	buf   []byte           // that the body is in
-	lines lines            // that the headers of messages are in
+	hook   *Webhook
+	rw     http.ResponseWriter
+	r      *http.Request
+	from   *provider.Provider
+	req    provider.Request // the provider's view of r
+	buf    []byte           // that the body is in
+	fields fields           // that the headers of messages are in
 
 	offered *delivery // hand has taken its event
 	message Message   // which is this

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -17,54 +16,47 @@ const (
 
 // metadata is the header of a request as it goes with its events: a copy, without what is
 // private, and with what was found out about it.
-func (x *exchange) metadata(private string, d *provider.Delivery) http.Header {
-	type field struct {
-		name   string
-		values []string
-	}
-	var room [24]field
-	fields, n := room[:0], 0
+func (x *exchange) metadata(private string, d *provider.Delivery) Header {
+	h := x.fields.room(len(x.r.Header) + 3)
 	for name, values := range x.r.Header {
-		if name != private && !isPrivate(name) {
-			fields = append(fields, field{name, values})
-			n += len(values)
+		if name == private || isPrivate(name) {
+			continue
+		}
+		for _, value := range values {
+			h = append(h, HeaderField{name, value})
 		}
 	}
-	all := x.lines.room(n + 3)
-	m := make(http.Header, len(fields)+2) // up to 8 are in one piece
-	for _, f := range fields {
-		all = append(all, f.values...)
-		m[f.name] = all[len(all)-len(f.values) : len(all) : len(all)]
-	}
-	add := func(name, value string) {
-		all = append(all, value)
-		m[name] = all[len(all)-1 : len(all) : len(all)]
-	}
-	add(headerProvider, x.from.Name)
-	add(headerProof, proofName(d.Proof))
+	h = append(h, HeaderField{headerProvider, x.from.Name}, HeaderField{headerProof, proofName(d.Proof)})
 	if d.Key > 0 {
-		add(headerKey, strconv.Itoa(d.Key))
+		h = append(h, HeaderField{headerKey, strconv.Itoa(d.Key)})
 	}
-	return m
+	return x.fields.keep(h)
 }
 
-// lines is room for values of headers.
-type lines []string
+// fields is room for the fields of many headers in one allocation.
+type fields []HeaderField
 
-// room returns some for n values, which several headers have in one allocation.
-func (l *lines) room(n int) []string {
-	if n > valuesAtOnce/4 {
-		return make([]string, 0, n)
+// room returns an empty header with room for n fields, which others have as well until keep
+// is called.
+func (f *fields) room(n int) Header {
+	if n > fieldsAtOnce/4 {
+		return make(Header, 0, n)
 	}
-	if len(*l) < n {
-		*l = make([]string, valuesAtOnce)
+	if len(*f) < n {
+		*f = make(fields, fieldsAtOnce)
 	}
-	v := (*l)[:0:n]
-	*l = (*l)[n:]
-	return v
+	return Header((*f)[:0:len(*f)])
 }
 
-const valuesAtOnce = 128
+// keep makes h, which began in room, nobody else's.
+func (f *fields) keep(h Header) Header {
+	if len(h) <= len(*f) && &h[0] == &(*f)[0] {
+		*f = (*f)[len(h):]
+	}
+	return h[:len(h):len(h)]
+}
+
+const fieldsAtOnce = 128
 
 func proofName(p provider.Proof) string {
 	switch p {
