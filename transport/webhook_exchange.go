@@ -228,14 +228,27 @@ const glance = 100 * time.Millisecond
 // little as it can: the goroutines that it waits for are then the next to run, before the
 // one that net/http has started to watch the connection.
 func (x *exchange) wait() error {
-	if expired := x.enter(waiting); !expired && x.hook.Ack == AckQueued {
+	look := false
+	select {
+	case v := <-x.woken: // mostly told by what x has offered
+		if v.told {
+			return v.err
+		}
+		look = true
+	default:
+	}
+	look = x.enter(waiting) || look
+	if !look && x.hook.Ack == AckQueued {
 		if v := <-x.woken; v.told {
 			return v.err
 		}
+		look = true
 	}
 	for {
-		if err := x.over(); err != nil {
-			return x.giveUp(err)
+		if look {
+			if over, err := x.look(); over {
+				return err
+			}
 		}
 		select {
 		case v := <-x.woken:
@@ -244,18 +257,24 @@ func (x *exchange) wait() error {
 			}
 		case <-x.r.Context().Done():
 		}
+		look = true
 	}
 }
 
-// giveUp ends the waiting with err, unless it was for something in the meantime.
-func (x *exchange) giveUp(err error) error {
+// look reports whether the waiting is over, and how it ends. It finds what x was told when
+// that did not get through, because it was just being woken for something else.
+func (x *exchange) look() (over bool, err error) {
+	err = x.over()
 	x.hook.mu.Lock()
 	defer x.hook.mu.Unlock()
-	if x.waits == nil {
-		return x.err
+	switch {
+	case x.waits == nil:
+		return true, x.err
+	case err != nil:
+		x.waits.desert(x)
+		return true, err
 	}
-	x.waits.desert(x)
-	return err
+	return false, nil
 }
 
 // over returns why there is no use in waiting any longer.
