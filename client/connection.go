@@ -206,10 +206,9 @@ func (c *connection) receive(m *transport.Message) error {
 // event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that
 // is skipped has its number in the sequence all the same; one that comes again has not.
 func (c *connection) event(m *transport.Message) {
-	ev := Event{
-		Data: m.Data, Type: m.Type, ID: m.ID, Token: m.ID, Header: m.Header,
-		Received: c.now, settle: m.Settle,
-	}
+	var ev Event
+	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header = m.Data, m.Type, m.ID, m.ID, m.Header
+	ev.Received, ev.settle = c.now, m.Settle
 	c.received++
 	c.awaited = m.Settle != nil
 	if c.opts.Token != nil {

@@ -33,8 +33,10 @@ type window struct {
 	// The producer's own.
 	_           cacheLine
 	staged      uint64
-	stagedBytes uint64 // of Data in [0, staged)
-	swept       mark   // as of the last sweep
+	stagedBytes uint64   // of Data in [0, staged)
+	staging     *segment // that staged is in, unless it begins one
+	swept       mark     // as of the last sweep
+	forgotten   uint64   // segments that forget has been through
 	publishes   uint64
 
 	_    cacheLine
@@ -157,13 +159,11 @@ func (w *window) stagePosition(token string) {
 
 // stagingSegment returns the one that the next event is written to.
 func (w *window) stagingSegment() *segment {
-	p := w.segment(w.staged)
-	seg := p.Load()
-	if seg == nil {
-		seg = w.newSegment()
-		p.Store(seg)
+	if w.staged%segmentSize == 0 {
+		w.staging = w.newSegment()
+		w.segment(w.staged).Store(w.staging)
 	}
-	return seg
+	return w.staging
 }
 
 // state returns that of a position in [low, staged).
@@ -214,6 +214,7 @@ func (w *window) publish() {
 		signal(w.ready)
 	}
 	w.swept = w.sweep()
+	w.forget()
 	if w.publishes++; w.publishes%spareLife == 0 {
 		w.dropSpare()
 	}
@@ -339,36 +340,58 @@ func (w *window) moved() {
 func (w *window) sweep() mark {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var last *segment
-	for seq, tail := w.low.seq, w.tail.Load(); seq < tail && w.isPast(seq); seq++ {
-		last = w.segment(seq).Load()
-		i := seq % segmentSize
-		if stateIn(last.states[i].Load(), seq) == slotSettled {
-			w.low.events++
-			w.low.bytes += uint64(last.sizes[i])
-			last.clear(i)
+	for tail := w.tail.Load(); w.low.seq < tail; {
+		seg := w.segment(w.low.seq).Load()
+		from := w.low.seq % segmentSize
+		to := w.pass(seg, from, min(segmentSize, from+tail-w.low.seq))
+		if to == from {
+			break
 		}
-		if w.low.seq++; w.low.seq%segmentSize == 0 {
-			w.segment(seq).Store(nil)
-			w.spares = append(w.spares, last)
+		w.low.seq += to - from
+		w.low.token = seg.slots[to-1].token
+		if to < segmentSize {
+			break
 		}
-	}
-	if last != nil {
-		w.low.token = last.slots[(w.low.seq-1)%segmentSize].token
+		w.spares = append(w.spares, seg)
 	}
 	return w.low
 }
 
-// isPast tells whether low, when it has come to seq, may go on. It claims a mere position.
-// Whoever else has claimed it is about to pass it.
-func (w *window) isPast(seq uint64) bool {
-	switch stateIn(w.state(seq).Load(), seq) {
-	case slotSettled, slotPassed:
-		return true
-	case slotPosition:
-		return w.next.CompareAndSwap(seq, seq+1)
+// pass looks at the slots from..to of the segment that low is in, and returns up to where low
+// may go. It lets go of what is settled, and claims mere positions.
+func (w *window) pass(seg *segment, from, to uint64) uint64 {
+	base := w.low.seq - from
+	for i := from; i < to; i++ {
+		switch stateIn(seg.states[i].Load(), base+i) {
+		case slotSettled:
+			w.low.events++
+			w.low.bytes += uint64(seg.sizes[i])
+			seg.clear(i)
+		case slotPassed:
+		case slotPosition:
+			if !w.next.CompareAndSwap(base+i, base+i+1) {
+				return i // whoever else has claimed it is about to pass it
+			}
+		default:
+			return i
+		}
 	}
-	return false
+	return to
+}
+
+// forget lets go of segments that low has passed, a cache line of pointers at a time, when
+// consumers look at others. Called by the producer.
+func (w *window) forget() {
+	const atOnce = 8
+	low, n := w.swept.seq/segmentSize, uint64(len(w.segments))
+	if low < w.forgotten+atOnce {
+		return
+	}
+	for ; w.forgotten < low; w.forgotten++ {
+		if w.forgotten+n > w.staged/segmentSize { // else its place is in use again
+			w.segments[w.forgotten&(n-1)].Store(nil)
+		}
+	}
 }
 
 // settledTo returns the position behind the last settled event, whatever is before it.

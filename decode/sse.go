@@ -121,32 +121,36 @@ func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 // block is left as it is, to be taken line by line.
 func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
 	s.findCR(buf, len(buf))
-	stop := min(s.cr, s.limit)
+	head := buf[:min(len(buf), s.cr, s.limit)]
+	rest := head
 	var data, typ, id []byte
-	for at := 0; ; {
-		end := find(buf, '\n', at)
-		if end >= stop {
-			return false
-		}
-		line := buf[at:end:end]
-		at = end + 1
-		switch {
-		case len(line) == 0 && data != nil:
-			f.Data, f.Type, f.ID = data, s.typeOf(typ), s.keep(id)
-			s.next = at
-			return true
-		case data == nil && len(line) >= 5 && string(line[:5]) == "data:":
-			data = trimSpace(line[5:])
-		case id == nil && len(line) >= 3 && string(line[:3]) == "id:":
-			if id = trimSpace(line[3:]); len(id) == 0 || bytes.IndexByte(id, 0) >= 0 {
+	for len(rest) > 0 {
+		if rest[0] == '\n' {
+			if data == nil {
 				return false
 			}
-		case typ == nil && len(line) >= 6 && string(line[:6]) == "event:":
-			typ = trimSpace(line[6:])
+			f.Data, f.Type, f.ID = data, s.typeOf(typ), s.keep(id)
+			s.next = len(head) - len(rest) + 1
+			return true
+		}
+		end := bytes.IndexByte(rest, '\n')
+		switch {
+		case end < 0:
+			return false
+		case data == nil && end >= 5 && string(rest[:5]) == "data:":
+			data = trimSpace(rest[5:end:end])
+		case id == nil && end >= 3 && string(rest[:3]) == "id:":
+			if id = trimSpace(rest[3:end]); len(id) == 0 || bytes.IndexByte(id, 0) >= 0 {
+				return false
+			}
+		case typ == nil && end >= 6 && string(rest[:6]) == "event:":
+			typ = trimSpace(rest[6:end])
 		default:
 			return false
 		}
+		rest = rest[end+1:]
 	}
+	return false
 }
 
 // trimSpace takes off the one space that may stand before a value.

@@ -124,7 +124,7 @@ func child(t *testing.T, name string, env ...string) {
 	cmd.Env = append(append(os.Environ(), "STEADFEED_TEST_CHILD=1"), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("%v\n%.600s", err, out)
+		t.Errorf("%v\n%.600s\n[...]\n%s", err, out, out[max(0, len(out)-3000):]) // what was wrong is at the end
 	} else if testing.Verbose() {
 		t.Logf("%.600s", out)
 	}
