@@ -34,8 +34,9 @@ type Frame struct {
 
 	Kind Kind
 
-	// Truncated marks a last line without its line end, in a framing that allows
-	// one. What is missing, if anything, cannot be known.
+	// Truncated marks the last frame of a stream if nothing says that it is whole: a line
+	// of text without its line end, or a number in ConcatJSON. It may be the beginning of
+	// a longer one.
 	Truncated bool
 }
 

@@ -9,13 +9,13 @@ type Lines struct{}
 func (Lines) MediaTypes() []string { return []string{"text/plain"} }
 
 func (Lines) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "Lines", limit: maxFrame, whole: func([]byte) bool { return true }}
+	return &lineSplitter{format: "Lines", limit: maxFrame}
 }
 
 type lineSplitter struct {
 	format   string
 	limit    int
-	whole    func(line []byte) bool // whether a last line without its end is a frame
+	closed   func(line []byte) bool // whether a last line is whole without its end; nil: one cannot know
 	looked   int                    // how far the line has been searched for its end
 	skipping bool                   // behind an oversize line
 }
@@ -63,11 +63,11 @@ func (s *lineSplitter) partial(f *Frame, buf []byte, atEOF bool) (n int, ok bool
 		return 0, false, nil
 	}
 	s.looked = 0
-	if len(line) > 0 && s.whole(line) {
-		f.Data, f.Truncated = line[:len(line):len(line)], true
-		return len(buf), true, nil
+	if len(line) == 0 || s.closed != nil && !s.closed(line) {
+		return 0, false, cutOff(s.format)
 	}
-	return 0, false, cutOff(s.format)
+	f.Data, f.Truncated = line[:len(line):len(line)], s.closed == nil
+	return len(buf), true, nil
 }
 
 func trimCR(line []byte) []byte {

@@ -17,9 +17,9 @@ func TestNDJSON(t *testing.T) {
 		{"empty lines", "\n\r\n1\n", []string{"keepalive", "keepalive", `"1"`}},
 		{"CR inside", "a\rb\n", []string{`"a\rb"`}},
 		{"not JSON", "oops\n{}\n", []string{`"oops"`, `"{}"`}},
-		{"last object", "1\n{\"a\":1}", []string{`"1"`, `"{\"a\":1}" truncated`}},
-		{"last array", "[1]\r", []string{`"[1]" truncated`}},
-		{"last string", `"a"`, []string{`"\"a\"" truncated`}},
+		{"last object", "1\n{\"a\":1}", []string{`"1"`, `"{\"a\":1}"`}},
+		{"last array", "[1]\r", []string{`"[1]"`}},
+		{"last string", `"a"`, []string{`"\"a\""`}},
 		{"last number may be cut", "1\n42", []string{`"1"`, "cut"}},
 		{"last literal may be cut", "true", []string{"cut"}},
 		{"last object is cut", `{"a":`, []string{"cut"}},
@@ -42,10 +42,10 @@ func TestNDJSONLimit(t *testing.T) {
 		want []string
 	}{
 		{"1234\r\n12345\r\n1\n", []string{`"1234"`, "6 too large", `"1"`}},
-		{"[12]", []string{`"[12]" truncated`}},
+		{"[12]", []string{`"[12]"`}},
 		{"[123]", []string{"0 too large"}},
 		{"1\n[123]\r", []string{`"1"`, "2 too large"}},
-		{"12345678\n[1]", []string{"0 too large", `"[1]" truncated`}},
+		{"12345678\n[1]", []string{"0 too large", `"[1]"`}},
 	} {
 		checkBad(t, decode.NDJSON{}, 4, c.in, c.want)
 	}

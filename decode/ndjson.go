@@ -4,7 +4,7 @@ import "strings"
 
 // NDJSON is newline-delimited JSON, one value on each line (github.com/ndjson/ndjson-spec):
 // a line ends with LF or CRLF. An empty line is a Keepalive. A last line without its end
-// is a Frame with Truncated if it is a valid object, array or string, and otherwise
+// is a frame if it is a valid object, array or string, and otherwise
 // io.ErrUnexpectedEOF. Lines are not validated: a line that is not JSON is
 // the receiver's to report, and does not affect the next one.
 type NDJSON struct{}
@@ -14,7 +14,7 @@ func (NDJSON) MediaTypes() []string {
 }
 
 func (NDJSON) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "NDJSON", limit: maxFrame, whole: delimitsItself}
+	return &lineSplitter{format: "NDJSON", limit: maxFrame, closed: delimitsItself}
 }
 
 // delimitsItself tells whether line is JSON that cannot be the beginning of other JSON.

@@ -16,7 +16,7 @@ func TestStrictJSON(t *testing.T) {
 		want   []string
 	}{
 		{"NDJSON", decode.NDJSON{}, "{\"a\":1}\n{\"a\":\n\noops\r\n2\n[3]", []string{
-			`"{\"a\":1}"`, "8 " + bad, "keepalive", "15 " + bad, `"2"`, `"[3]" truncated`}},
+			`"{\"a\":1}"`, "8 " + bad, "keepalive", "15 " + bad, `"2"`, `"[3]"`}},
 		{"NDJSON too large", decode.NDJSON{}, strings.Repeat("1", 50) + "\nx\n1\n", []string{"0 too large", "51 " + bad, `"1"`}},
 		{"Lines", decode.Lines{}, "1\nhal", []string{`"1"`, "2 " + bad}},
 		{"CRLFJSON", decode.CRLFJSON{}, "  {\n}\r\n  {\n\r\n1\r\n", []string{`"{\n}"`, "9 " + bad, `"1"`}},

@@ -1,9 +1,7 @@
 package transport
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -60,7 +58,7 @@ func (c *httpConn) ReadTo(m *Message) error {
 	}
 	f := &c.frame
 	err := c.frames.NextTo(f)
-	if err == nil && f.Truncated && !c.framed && !delimitsItself(f.Data) {
+	if err == nil && f.Truncated && !c.framed {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil && c.gap != nil && c.gap.Reason == BadFrame && c.ctx.Err() == nil {
@@ -78,12 +76,6 @@ func (c *httpConn) ReadTo(m *Message) error {
 	c.gap = nil
 	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
 	return nil
-}
-
-// delimitsItself tells whether data, which nothing follows, is whole: no object, array or
-// string is the beginning of another one.
-func delimitsItself(data []byte) bool {
-	return len(data) > 0 && bytes.IndexByte([]byte(`{["`), data[0]) >= 0 && json.Valid(data)
 }
 
 // passOver returns a function that reports a bad frame to the user and takes note of the
