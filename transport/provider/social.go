@@ -3,7 +3,6 @@ package provider
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,34 +11,6 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 )
-
-// Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each entry; a
-// secret is the app secret. verifyToken is what the app's settings say, for the challenge
-// of a subscription; if it is empty, every challenge is refused.
-// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
-func Meta(verifyToken string, secrets ...string) *Provider {
-	p := &Provider{
-		Name: "meta", Deadline: 4500 * time.Millisecond,
-		Answers: answer200(),
-		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
-		ID:      Source{Hash: true},
-		Payload: Payload{Items: "entry", Type: path("changes.0.field")},
-	}
-	p.Greeting = func(r *Request) (*Answer, bool) { return metaGreeting(r, verifyToken) }
-	return p.with(secrets)
-}
-
-func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
-	q := query(r)
-	if r.Method != http.MethodGet || q.Get("hub.mode") != "subscribe" {
-		return nil, false
-	}
-	got, want := sha256.Sum256([]byte(q.Get("hub.verify_token"))), sha256.Sum256([]byte(verifyToken))
-	if verifyToken == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return &Answer{Status: http.StatusForbidden}, true
-	}
-	return plain(q.Get("hub.challenge"), ""), true
-}
 
 // X takes the Account Activity API; a secret is the consumer secret. The challenge that
 // comes every hour is answered with the first of them.

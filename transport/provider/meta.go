@@ -1,0 +1,96 @@
+package provider
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+)
+
+// Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each change: its Data
+// is the entry with that change alone. Of Messenger it is an event for each messaging. A
+// secret is the app secret. verifyToken is what the app's settings say, for the challenge
+// of a subscription; if it is empty, every challenge is refused.
+// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
+func Meta(verifyToken string, secrets ...string) *Provider {
+	p := &Provider{
+		Name: "meta", Deadline: 4500 * time.Millisecond,
+		Answers: answer200(),
+		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
+		ID:      Source{Hash: true},
+		Payload: Payload{split: metaEvents},
+	}
+	p.Greeting = func(r *Request) (*Answer, bool) { return metaGreeting(r, verifyToken) }
+	return p.with(secrets)
+}
+
+func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
+	q := query(r)
+	if r.Method != http.MethodGet || q.Get("hub.mode") != "subscribe" {
+		return nil, false
+	}
+	got, want := sha256.Sum256([]byte(q.Get("hub.verify_token"))), sha256.Sum256([]byte(verifyToken))
+	if verifyToken == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return &Answer{Status: http.StatusForbidden}, true
+	}
+	return plain(q.Get("hub.challenge"), ""), true
+}
+
+// metaEvents makes an event of each change in each entry.
+func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
+	add := func(entry []byte) bool {
+		events = append(events, Event{Type: metaType(entry), Data: entry})
+		return true
+	}
+	ok := elements(payload, "entry", func(entry []byte) bool {
+		before := len(events)
+		for i, count := range metaCounts {
+			if n := count(entry); n != "" && n != "0" && n != "1" {
+				alone(entry, metaLists[i], add)
+				break
+			}
+		}
+		return len(events) > before || add(entry)
+	})
+	return events, ok
+}
+
+var (
+	metaType   = decode.Field("changes.0.field")
+	metaLists  = [...]string{"changes", "messaging"}
+	metaCounts = [...]func([]byte) string{decode.Field("changes.#"), decode.Field("messaging.#")}
+)
+
+// alone calls yield with object once for each element of the array that its member list is,
+// with no other element in it.
+func alone(object []byte, list string, yield func([]byte) bool) {
+	from, to := member(object, list)
+	each(decode.JSONArray{}, object[from:to], func(element []byte) bool {
+		return yield(slices.Concat(object[:from], []byte{'['}, element, []byte{']'}, object[to:]))
+	})
+}
+
+// member returns where in an object the value of a member is. It is nowhere if there is none.
+func member(object []byte, name string) (from, to int) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return 0, 0
+	}
+	for d.More() {
+		key, err := d.Token()
+		var value json.RawMessage
+		if err != nil || d.Decode(&value) != nil {
+			return 0, 0
+		}
+		if key == name {
+			to = int(d.InputOffset())
+			return to - len(value), to
+		}
+	}
+	return 0, 0
+}
