@@ -94,6 +94,10 @@ type Webhook struct {
 
 	// MaxBody is the most bytes of a body, as they are sent. A larger one is 413. GitHub,
 	// for one, sends up to 25 MiB. Default 1 MiB.
+	//
+	// Bodies of more than 4 KiB that have not all come, or are not verified yet, have 64 MiB
+	// of memory together, or 4 times MaxBody if that is more. Before it is used up, those
+	// that have had their part for longest are answered as Answers.Busy says.
 	MaxBody int
 
 	// Buffer is how many deliveries may wait for Conn.Read at most, of at most 8 MiB or
@@ -128,6 +132,7 @@ type Webhook struct {
 	mu      sync.Mutex         // held for a few instructions, never across a wait
 	ledgers map[string]*ledger // by path; they outlive a Conn
 	slab    slab
+	budget  budget
 	free    sync.Pool // of *exchange
 }
 
@@ -308,6 +313,7 @@ var (
 	errGone     = errors.New("the sender has gone before the acknowledgement")
 	errTooLarge = errors.New("the body is larger than MaxBody")
 	errSlow     = errors.New("the body did not come in time")
+	errCrowded  = errors.New("too many bodies that are not verified take up memory")
 	errBody     = errors.New("the body broke off")
 	errCoding   = errors.New("the body has a content coding")
 	errAnswer   = errors.New("the provider's own answer")

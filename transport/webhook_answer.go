@@ -75,16 +75,18 @@ func leaveUnread(rw http.ResponseWriter, r *http.Request) {
 // refuseBody is refuse for a request whose body cannot be had. What is left of it is not
 // read.
 func (x *exchange) refuseBody(err error) {
-	status := http.StatusBadRequest
+	a, status := &provider.Answer{}, http.StatusBadRequest
 	switch {
 	case errors.Is(err, errTooLarge):
 		status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, errSlow):
 		status = http.StatusRequestTimeout
+	case errors.Is(err, errCrowded):
+		a, status = &x.from.Answers.Busy, http.StatusServiceUnavailable
 	}
 	http.NewResponseController(x.rw).SetReadDeadline(time.Now()) // or the server would wait for it
 	x.rw.Header().Set("Connection", "close")
-	x.refuse(&provider.Answer{}, status, err)
+	x.refuse(a, status, err)
 }
 
 // refuse answers with a, or with status if a does not say, and tells the user why unless

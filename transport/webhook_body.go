@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"time"
 )
@@ -16,10 +17,7 @@ const (
 
 // read reads the body into x.req.Body, within MaxBody and the deadline.
 func (x *exchange) read() error {
-	most := x.hook.MaxBody
-	if most == 0 {
-		most = defaultMaxBody
-	}
+	most := x.hook.maxBody()
 	if x.r.ContentLength > int64(most) {
 		return errTooLarge
 	}
@@ -27,19 +25,36 @@ func (x *exchange) read() error {
 		return nil
 	}
 	x.enter(reading)
-	var err error
-	x.buf, err = x.hook.readBody(x.r.Body, x.r.ContentLength, most)
+	err := x.readBody(x.r.Body, x.r.ContentLength, most)
 	expired := x.enter(working)
+	switch {
+	case x.dismissed: // even if the rest has come: the connection cannot be read any more
+		err = errCrowded
+	case err != nil && expired:
+		err = errSlow
+	}
 	if err != nil {
-		x.hook.giveBack(x.buf)
-		if expired {
-			return errSlow
-		}
+		x.drop()
 		return err
 	}
 	x.relax()
 	x.req.Body = x.buf[:len(x.buf):len(x.buf)]
 	return nil
+}
+
+// maxBody is MaxBody, and less than what it could not be reckoned with.
+func (w *Webhook) maxBody() int {
+	if w.MaxBody == 0 {
+		return defaultMaxBody
+	}
+	return min(w.MaxBody, math.MaxInt/8)
+}
+
+// drop lets go of a body that is not delivered.
+func (x *exchange) drop() {
+	x.hook.giveBack(x.buf)
+	x.buf, x.req.Body = nil, nil
+	x.release()
 }
 
 // relax keeps a limit of the server's that is meant for slow peers from ending the wait for
@@ -54,29 +69,38 @@ func (x *exchange) relax() {
 	}
 }
 
-// readBody reads body to its end, and returns the buffer that it is in, which has room for
-// one byte more: there the end shows. It is as large as what is announced, but a large one
-// grows with what really comes.
-func (w *Webhook) readBody(body io.Reader, announced int64, most int) ([]byte, error) {
+// readBody reads body to its end into x.buf, which has room for one byte more: there the
+// end shows. It is as large as what is announced, but a large one grows with what really
+// comes.
+func (x *exchange) readBody(body io.Reader, announced int64, most int) error {
 	size := firstChunk
 	if announced >= 0 {
 		size = int(min(announced, firstRead)) + 1
 	}
-	buf := w.carve(min(size, most+1))
+	size = min(size, most+1)
+	if err := x.hold(size); err != nil {
+		return err
+	}
+	x.buf = x.hook.carve(size)
 	for {
-		n, err := body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
+		n, err := body.Read(x.buf[len(x.buf):cap(x.buf)])
+		x.buf = x.buf[:len(x.buf)+n]
 		switch {
-		case len(buf) > most:
-			return buf, errTooLarge
+		case len(x.buf) > most:
+			return errTooLarge
 		case err == io.EOF:
-			return buf, nil
+			return nil
 		case err != nil:
-			return buf, bodyError(err)
+			return bodyError(err)
 		}
-		if len(buf) == cap(buf) {
-			buf = append(make([]byte, 0, grown(cap(buf), announced, most)), buf...)
+		if len(x.buf) < cap(x.buf) {
+			continue
 		}
+		size = grown(cap(x.buf), announced, most)
+		if err := x.hold(size); err != nil {
+			return err
+		}
+		x.buf = append(make([]byte, 0, size), x.buf...)
 	}
 }
 

@@ -20,6 +20,7 @@ type exchange struct {
 	req    provider.Request // the provider's view of r
 	buf    []byte           // that the body is in
 	fields fields           // that the headers of messages are in
+	claim  claim            // to memory, until the body is verified
 
 	offered *delivery // hand has taken its event
 	message Message   // which is this
@@ -36,8 +37,13 @@ type exchange struct {
 	phase    phase
 	deadline time.Time // of the provider; zero: none yet
 	expired  bool      // it is over
-	timer    *time.Timer
-	rings    time.Time // when timer calls ring; zero: it does not run
+
+	// dismissed is set when x is to give way to others, while it reads. Once it does not,
+	// its own goroutine may look at it without the lock.
+	dismissed bool
+
+	timer *time.Timer
+	rings time.Time // when timer calls ring; zero: it does not run
 }
 
 // verdict is what waking is for.
@@ -102,10 +108,11 @@ func (x *exchange) serve() {
 	}
 	d, err := x.from.Receive(&x.req)
 	if err != nil {
-		x.hook.giveBack(x.buf)
+		x.drop()
 		x.refuse(x.judge(err))
 		return
 	}
+	x.release()
 	x.deliver(conn, route, d)
 }
 
@@ -149,6 +156,7 @@ func (x *exchange) greet() {
 // deliver brings what was verified to the consumer and answers when that is done.
 func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery) {
 	if len(r.Events) == 0 {
+		x.buf, x.req.Body = nil, nil // it may be anybody's, and he may be slow to read the answer
 		x.accept(r)
 		return
 	}
@@ -358,6 +366,7 @@ func (x *exchange) enter(p phase) (expired bool) {
 // end contains a panic and lets x be used again.
 func (x *exchange) end() {
 	v := recover()
+	x.release()
 	if v != nil && (x.answered || v == http.ErrAbortHandler) {
 		panic(v) // the server's, or the user's own
 	}
@@ -366,7 +375,7 @@ func (x *exchange) end() {
 	}
 	x.mu.Lock()
 	x.rw, x.r, x.from, x.req, x.buf = nil, nil, nil, provider.Request{}, nil
-	x.answered, x.phase, x.deadline, x.expired = false, working, time.Time{}, false
+	x.answered, x.phase, x.deadline, x.expired, x.dismissed = false, working, time.Time{}, false, false
 	x.mu.Unlock()
 	if v != nil {
 		return // what waits for it may still tell it something

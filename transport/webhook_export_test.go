@@ -16,3 +16,16 @@ func (m *Memory) StartAt(number uint32)                               { m.from =
 func (m *Memory) Places() int                                         { return max(len(m.ring), len(m.index)/2) }
 func (m *Memory) Add(k [2]uint64, now, until time.Duration)           { m.add(k, now, until) }
 func (m *Memory) Until(k [2]uint64) (until time.Duration, known bool) { return m.until(k) }
+
+// Unverified is how many bytes of the budget are taken, and how many can be made to leave.
+func (w *Webhook) Unverified() (bytes, listed int) {
+	w.budget.mu.Lock()
+	defer w.budget.mu.Unlock()
+	for x := w.budget.oldest; x != nil; x = x.claim.newer {
+		listed++
+	}
+	if w.budget.leaving > w.budget.bytes {
+		panic("more leave than there are")
+	}
+	return w.budget.bytes, listed
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -95,6 +96,24 @@ func TestWebhookDefaultMaxBody(t *testing.T) {
 			t.Errorf("%d bytes were read to find out that it is more than 1 MiB", n)
 		}
 	})
+}
+
+// The largest MaxBody there is means any body.
+func TestWebhookAnyBody(t *testing.T) {
+	for _, n := range []int{0, 2, 100_000} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newHook()
+			w.MaxBody = math.MaxInt
+			conn := openHook(t, w)
+			body := strings.Repeat("x", n)
+			deliver(t, w, conn, "announced", body)
+			r := sign(t, w.Provider, "chunked", body)
+			r.ContentLength = -1
+			a := post(w, r)
+			take(t, conn, body).Settle(nil)
+			wantStatus(t, a, 204)
+		})
+	}
 }
 
 func TestWebhookTakesNoMemoryForWhatIsAnnounced(t *testing.T) {
