@@ -53,6 +53,10 @@ func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 	if errors.As(err, &forged) && forged.Forged() {
 		return &x.from.Answers.Forged, http.StatusUnauthorized, err
 	}
+	var late interface{ Busy() bool }
+	if errors.As(err, &late) && late.Busy() {
+		return &x.from.Answers.Busy, http.StatusServiceUnavailable, err
+	}
 	if err == errCoding {
 		return &provider.Answer{}, http.StatusUnsupportedMediaType, err
 	}

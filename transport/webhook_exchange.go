@@ -88,7 +88,11 @@ func (x *exchange) serve() {
 		return
 	}
 	route := conn.route(x.r)
-	x.req = provider.Request{Method: x.r.Method, URL: route.publicURL(x.r), Header: x.r.Header, Time: time.Now()}
+	now := time.Now()
+	x.req = provider.Request{
+		Method: x.r.Method, URL: route.publicURL(x.r), Header: x.r.Header,
+		Time: now, Context: x.r.Context(), Deadline: now.Add(deadlineOf(x.from)),
+	}
 	if x.r.Method != http.MethodPost {
 		x.greet()
 		return
@@ -101,7 +105,7 @@ func (x *exchange) serve() {
 		x.refuseUnread(x.judge(err))
 		return
 	}
-	x.start(x.req.Time.Add(deadlineOf(x.from)))
+	x.start(x.req.Deadline)
 	if err := x.read(); err != nil {
 		x.refuseBody(err)
 		return

@@ -203,6 +203,54 @@ func TestWebhookLateProvider(t *testing.T) {
 	})
 }
 
+type busyError struct{ error }
+
+func (busyError) Busy() bool      { return true }
+func (e busyError) Unwrap() error { return e.error }
+
+// A proof that has to wait to be checked waits no longer than somebody waits for the answer,
+// and holds up no other sender.
+func TestWebhookProofThatCannotBeChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits := &provider.Provider{Name: "mine", Deadline: 3 * time.Second, Scheme: provider.Custom{
+			Verify: func(r *provider.Request, _ []string) (int, error) {
+				ctx, cancel := context.WithDeadline(r.Context, r.Deadline)
+				defer cancel()
+				<-ctx.Done()
+				return -1, busyError{ctx.Err()}
+			},
+		}}
+		if err := waits.SetSecrets("a secret"); err != nil {
+			t.Fatal(err)
+		}
+		waits.Answers.Malformed = provider.Answer{Status: 401}
+		w := &transport.Webhook{Providers: map[string]*provider.Provider{"/waits": waits, "/": newHook().Provider}}
+		told := make(chan error, 2)
+		w.OnRefused = func(e *transport.RefusedError) { told <- e }
+		conn := openHook(t, w)
+		start := time.Now()
+		late := post(w, httptest.NewRequest(http.MethodPost, "/waits", strings.NewReader(`{}`)))
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := post(w, httptest.NewRequest(http.MethodPost, "/waits", strings.NewReader(`{}`)).WithContext(ctx))
+		a := post(w, sign(t, w.Providers["/"], "msg_1", `{}`))
+		take(t, conn, `{}`).Settle(nil)
+		wantStatus(t, a, 204)
+		time.Sleep(time.Second)
+		cancel()
+		wantStatus(t, gone, 503)
+		if d := time.Since(start); d != time.Second {
+			t.Errorf("a sender that was gone was waited for until %v", d)
+		}
+		wantStatus(t, late, 503)
+		if d := time.Since(start); d != 3*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+		if first, second := <-told, <-told; !errors.Is(first, context.Canceled) || !errors.Is(second, context.DeadlineExceeded) {
+			t.Errorf("OnRefused was told %v, %v", first, second)
+		}
+	})
+}
+
 // What is forged leaves no memory to be collected, as far as its body is concerned.
 func TestWebhookForgedBodiesTakeNoMemory(t *testing.T) {
 	w := newHook()

@@ -56,7 +56,7 @@ func (v adyenVerifier) verify(r *Request) (match, error) {
 			err = malformed("no %s in an item", adyenSignature)
 			return false
 		}
-		m.key, err = v.made(adyenText(item), signature)
+		m.key, err = v.made(r, adyenText(item), signature)
 		return err == nil
 	})
 	if err != nil {

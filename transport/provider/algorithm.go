@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"runtime"
 	"strings"
 )
 
@@ -237,7 +236,3 @@ func (k *ecdsaKey) sign(w *work, t *template) ([]byte, error) {
 	sum := sha256.Sum256(w.whole(t))
 	return k.private.Sign(rand.Reader, sum[:], crypto.SHA256)
 }
-
-// newSlots bounds checks that cost more than the rest of a request: more of them at once
-// than there are processors would only wait for each other.
-func newSlots() chan struct{} { return make(chan struct{}, runtime.GOMAXPROCS(0)) }

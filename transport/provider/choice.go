@@ -68,10 +68,13 @@ func (v *chosen) verify(r *Request) (m match, err error) {
 	return match{}, err
 }
 
-// worse returns the error that says more: that a proof does not match, rather than that
-// another is not there.
+// worse returns the error that says more: that a proof was not checked, which may match,
+// or that it does not match, rather than that another is not there.
 func worse(a, b error) error {
-	if b == nil || a == nil || isForged(b) {
+	switch {
+	case a == nil || b == nil:
+		return b
+	case isForged(b) && !isBusy(a), isBusy(b):
 		return b
 	}
 	return a

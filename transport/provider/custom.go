@@ -5,8 +5,10 @@ import "errors"
 // Custom is a scheme of one's own.
 type Custom struct {
 	// Verify returns which of the secrets has made the request, a negative number if none
-	// has, and an error if the request cannot be read; that text may be logged. It must
-	// compare in constant time, and may be called concurrently. Required.
+	// has, and an error if the request cannot be read; that text may be logged. One with a
+	// method Busy() bool that returns true makes the sender try again. Verify must compare in
+	// constant time, not wait beyond r.Context and r.Deadline, and may be called
+	// concurrently. Required.
 	Verify func(r *Request, secrets []string) (key int, err error)
 
 	// Precheck refuses from the header alone what Verify would. Default: nothing.

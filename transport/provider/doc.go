@@ -58,7 +58,7 @@
 // and what is in it has one way of being written, or is refused. Nothing that a request says chooses the
 // key, the algorithm or an address to fetch something from. Secrets are compared in
 // constant time. A check with a public key is done by as many goroutines as there are
-// processors, and others wait.
+// processors, and others wait, as long as somebody waits for their answers.
 //
 // # Handshakes
 //
@@ -71,5 +71,6 @@
 //
 // Errors say what is wrong with a request, and never what would have been right. One that
 // has a method Forged() bool, which returns true, is a proof that does not match. A time
-// that is too far off is the same error: whoever tries shall not learn which it was.
+// that is too far off is the same error: whoever tries shall not learn which it was. One
+// that has a method Busy() bool, which returns true, is a request that is to be sent again.
 package provider

@@ -6,7 +6,7 @@ import "fmt"
 // that an expected signature could be learnt from.
 type refusal struct {
 	provider, reason string
-	forged           bool
+	forged, busy     bool
 }
 
 func (e *refusal) Error() string {
@@ -19,6 +19,9 @@ func (e *refusal) Error() string {
 // Forged tells whether the request was not sent, or not now, by who knows the secret.
 func (e *refusal) Forged() bool { return e.forged }
 
+// Busy tells whether the request may well be good, and there was no time to see.
+func (e *refusal) Busy() bool { return e.busy }
+
 // forged is every way in which a proof can fail, staleness included: whoever tries to
 // forge a request shall not learn how far he came.
 func forged() error { return &refusal{reason: "the proof of the sender does not match", forged: true} }
@@ -27,9 +30,18 @@ func malformed(format string, args ...any) error {
 	return &refusal{reason: fmt.Sprintf(format, args...)}
 }
 
+func busy() error {
+	return &refusal{reason: "there is no time to check the proof of the sender", busy: true}
+}
+
 func isForged(err error) bool {
 	r, ok := err.(*refusal)
 	return ok && r.forged
+}
+
+func isBusy(err error) bool {
+	r, ok := err.(*refusal)
+	return ok && r.busy
 }
 
 // named puts the provider's name into an error.
@@ -38,7 +50,7 @@ func (p *Provider) named(err error) error {
 		return nil
 	}
 	if r, ok := err.(*refusal); ok {
-		return &refusal{provider: p.Name, reason: r.reason, forged: r.forged}
+		return &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy}
 	}
 	return fmt.Errorf("provider: %s: %w", p.Name, err)
 }

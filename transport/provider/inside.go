@@ -16,8 +16,8 @@ func inner(s Signature, secrets []secret) (*signer, error) {
 	return s.signer(secrets)
 }
 
-// made returns the place of the secret that has signed text.
-func (s *signer) made(text, signature string) (int, error) {
+// made returns the place of the secret that has signed text, which is of r.
+func (s *signer) made(r *Request, text, signature string) (int, error) {
 	w := s.works.Get().(*work)
 	defer s.put(w)
 	w.n = 0
@@ -25,9 +25,9 @@ func (s *signer) made(text, signature string) (int, error) {
 		return -1, malformed("the signature is malformed")
 	}
 	w.body = []byte(text)
-	i := s.match(w, "")
-	if i < 0 {
-		return -1, forged()
+	i, err := s.match(w, r)
+	if err != nil {
+		return -1, err
 	}
 	return s.at[i], nil
 }

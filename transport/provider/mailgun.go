@@ -47,7 +47,7 @@ func (v mailgunVerifier) verify(r *Request) (match, error) {
 	if err := v.Timestamp.check(stamp, r.now()); err != nil {
 		return match{}, err
 	}
-	key, err := v.made(stamp+token, signature)
+	key, err := v.made(r, stamp+token, signature)
 	if err != nil {
 		return match{}, err
 	}

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,11 @@ type Request struct {
 	Header http.Header
 	Body   []byte    // as it was on the wire
 	Time   time.Time // when it was received
+
+	// Context and Deadline tell until when somebody waits for the answer: what its
+	// verification has to wait for ends with either. Default: no end.
+	Context  context.Context
+	Deadline time.Time
 
 	opened opened
 	taken  uint32 // atomic: 1 once opened is
@@ -60,7 +66,7 @@ type Answers struct {
 	Queued    Answer // queued and not yet settled; Accepted
 	Duplicate Answer // settled before; Accepted
 	Late      Answer // not settled within Deadline; 503 and Retry-After
-	Busy      Answer // no space, draining, nobody subscribed, refused by the consumer; 503 and Retry-After
+	Busy      Answer // no space, draining, nobody subscribed, not verified in time, refused by the consumer; 503 and Retry-After
 	Forged    Answer // the signature does not match; 401
 	Malformed Answer // a header or the body cannot be read; 400
 }

@@ -54,8 +54,9 @@ func (p *Provider) Precheck(r *Request) error {
 
 // Receive verifies the request and takes it apart. Nothing of the body is parsed before
 // the signature has matched, except where the signature is inside of it. The error of one
-// that does not match has a method Forged() bool that returns true; any other error is a
-// request that cannot be read. Receive may be called from several goroutines at once.
+// that does not match has a method Forged() bool that returns true, and of one that could
+// not be verified before r.Context or r.Deadline ended, a method Busy() bool does; any other
+// error is a request that cannot be read. Receive may be called from several goroutines at once.
 //
 // A verified body that is not what the provider expects is one event as it is.
 func (p *Provider) Receive(r *Request) (*Delivery, error) {

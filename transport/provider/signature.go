@@ -42,7 +42,7 @@ type signer struct {
 	most  int   // signatures in a header
 	at    []int // of the keys, among the secrets of the provider
 	works sync.Pool
-	slots chan struct{} // for checks that cost more than the rest of the request; nil: they do not
+	slots slots // for checks that cost more than the rest of the request; nil: they do not
 }
 
 // work is what one verification needs, kept for the next one.
@@ -130,9 +130,9 @@ func (s *signer) verify(r *Request) (m match, err error) {
 	if w.body, err = s.content(r); err != nil {
 		return m, err
 	}
-	i := s.match(w, r.URL)
-	if i < 0 {
-		return m, forged()
+	i, err := s.match(w, r)
+	if err != nil {
+		return m, err
 	}
 	if s.Timestamp.Path != "" {
 		if err = s.Timestamp.inBody(r.Body, r.now()); err != nil {
@@ -190,22 +190,25 @@ func (s *signer) read(w *work, r *Request) error {
 	return nil
 }
 
-// match returns which key has made one of w's signatures, or -1.
-func (s *signer) match(w *work, url string) int {
+// match returns which key has made one of w's signatures.
+func (s *signer) match(w *work, r *Request) (int, error) {
 	if s.slots != nil {
-		s.slots <- struct{}{}
-		defer func() { <-s.slots }()
+		if err := s.slots.take(r); err != nil {
+			return -1, err
+		}
+		defer s.slots.leave()
 	}
-	if s.urls == nil {
-		w.url = url
-		return s.tryKeys(w)
+	urls := [1]string{r.URL}
+	tried := urls[:]
+	if s.urls != nil {
+		tried = s.urls(r.URL)
 	}
-	for _, w.url = range s.urls(url) {
+	for _, w.url = range tried {
 		if i := s.tryKeys(w); i >= 0 {
-			return i
+			return i, nil
 		}
 	}
-	return -1
+	return -1, forged()
 }
 
 func (s *signer) tryKeys(w *work) int {

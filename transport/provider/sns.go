@@ -56,7 +56,7 @@ type snsVerifier struct {
 	pinned []*rsa.PublicKey
 	at     []int
 	signer *rsa.PrivateKey // nil if there is none
-	slots  chan struct{}
+	slots  slots
 }
 
 func (s sns) bind(secrets []secret) (verifier, error) {
@@ -111,7 +111,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	if err != nil {
 		return m, malformed("the signature is malformed")
 	}
-	key, err := v.check(snsText(field, names), signature, field)
+	key, err := v.check(r, snsText(field, names), signature, field)
 	if err != nil {
 		return m, err
 	}
@@ -120,7 +120,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 
 // check returns the place of the secret that has made a signature, -1 if it is that of the
 // certificate.
-func (v *snsVerifier) check(text string, signature []byte, field func(string) string) (int, error) {
+func (v *snsVerifier) check(r *Request, text string, signature []byte, field func(string) string) (int, error) {
 	keys, at := v.pinned, v.at
 	if len(keys) == 0 {
 		key, err := v.certificates.key(snsHost(field("TopicArn")), field("SigningCertURL"))
@@ -129,8 +129,10 @@ func (v *snsVerifier) check(text string, signature []byte, field func(string) st
 		}
 		keys, at = []*rsa.PublicKey{key}, []int{-1}
 	}
-	v.slots <- struct{}{}
-	defer func() { <-v.slots }()
+	if err := v.slots.take(r); err != nil {
+		return -1, err
+	}
+	defer v.slots.leave()
 	sum := sha256.Sum256([]byte(text))
 	for i, key := range keys {
 		if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil {

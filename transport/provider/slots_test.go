@@ -1,0 +1,75 @@
+package provider_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+func busy(err error) bool {
+	var b interface{ Busy() bool }
+	return errors.As(err, &b) && b.Busy()
+}
+
+// TestChecksWaitNoLongerThanTheRequest has every slot for checks with public keys taken. A
+// request that would wait for one is neither good nor forged when its time is over.
+func TestChecksWaitNoLongerThanTheRequest(t *testing.T) {
+	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
+	sns := func(secrets ...string) *provider.Provider {
+		p := provider.AmazonSNS(nil, topic)
+		if err := p.SetSecrets(secrets...); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		preset  func(secrets ...string) *provider.Provider
+		secrets []string // of which the last signs
+	}{
+		"discord":           {provider.Discord, []string{privatePEM(edKey)}},
+		"sendgrid":          {provider.SendGrid, []string{privatePEM(ecKey())}},
+		"sns":               {sns, []string{privatePEM(rsaKey())}},
+		"standard webhooks": {provider.StandardWebhooks, []string{"whsec_" + key, private}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				receiver := c.preset(c.secrets...)
+				made := provider.Request{Method: "POST", Header: header(), Body: []byte(`{}`), Time: time.Now()}
+				if err := c.preset(c.secrets[len(c.secrets)-1]).Sign(&made, "m1"); err != nil {
+					t.Fatal(err)
+				}
+				// receive returns how long it took as well.
+				receive := func(ctx context.Context, deadline time.Time) (time.Duration, error) {
+					r := provider.Request{Header: made.Header, Body: made.Body, Time: made.Time, Context: ctx, Deadline: deadline}
+					start := time.Now()
+					if err := receiver.Precheck(&r); err != nil {
+						t.Errorf("Precheck: %v", err)
+					}
+					_, err := receiver.Receive(&r)
+					return time.Since(start), err
+				}
+				leave := provider.Occupy(receiver)
+				gone, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if took, err := receive(gone, time.Now().Add(time.Minute)); !busy(err) || forged(err) || took != time.Second {
+					t.Errorf("with a sender who goes away: %v after %v", err, took)
+				}
+				if took, err := receive(nil, time.Now().Add(3*time.Second)); !busy(err) || forged(err) || took != 3*time.Second {
+					t.Errorf("with a deadline: %v after %v", err, took)
+				}
+				time.AfterFunc(time.Minute, leave)
+				if took, err := receive(nil, time.Time{}); err != nil || took != time.Minute {
+					t.Errorf("without an end: %v after %v", err, took)
+				}
+				if took, err := receive(gone, time.Now()); err != nil || took != 0 {
+					t.Errorf("with a slot: %v after %v", err, took)
+				}
+			})
+		})
+	}
+}
