@@ -18,8 +18,9 @@ const (
 // private, and with what was found out about it.
 func (x *exchange) metadata(private string, d *provider.Delivery) Header {
 	h := x.fields.room(len(x.r.Header) + 3)
+	hop := hopFields(x.r.Header)
 	for name, values := range x.r.Header {
-		if name == private || isPrivate(name) {
+		if name == private || isPrivate(name) || hop[name] {
 			continue
 		}
 		for _, value := range values {

@@ -396,6 +396,49 @@ func TestWebhookHeader(t *testing.T) {
 	})
 }
 
+// What the Connection header names ends with the connection. Nothing of the receiver's own
+// can be named away.
+func TestWebhookConnectionFields(t *testing.T) {
+	tests := map[string]struct {
+		connection []string
+		gone       []string
+	}{
+		"nothing":        {nil, nil},
+		"the usual":      {[]string{"Keep-Alive, close"}, nil},
+		"a field":        {[]string{"keep-alive,x-hop"}, []string{"X-Hop"}},
+		"in other cases": {[]string{"X-HOP"}, []string{"X-Hop"}},
+		"on two lines":   {[]string{"close", ",\t x-hop \t,,x-other ,x-missing"}, []string{"X-Hop", "X-Other"}},
+		"what is ours":   {[]string{"Steadfeed-Proof, Steadfeed-Provider, X-Hop"}, []string{"X-Hop"}},
+		"a part":         {[]string{"X-Ho, Hop"}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				conn := openHook(t, w)
+				r := sign(t, w.Provider, "msg_1", `{}`)
+				want := []string{"Steadfeed-Proof", "Steadfeed-Provider", "Webhook-Id", "Webhook-Timestamp", "X-Hop", "X-Other"}
+				r.Header.Set("X-Hop", "marker")
+				r.Header.Set("X-Other", "marker")
+				r.Header["Connection"] = test.connection
+				a := post(w, r)
+				m := take(t, conn, `{}`)
+				m.Settle(nil)
+				wantStatus(t, a, 204)
+				want = slices.DeleteFunc(want, func(name string) bool { return slices.Contains(test.gone, name) })
+				var got []string
+				for _, f := range m.Header {
+					got = append(got, f.Name)
+				}
+				slices.Sort(got)
+				if !slices.Equal(got, want) {
+					t.Errorf("the header has %q\nwant %q", got, want)
+				}
+			})
+		})
+	}
+}
+
 func TestWebhookKeepsTheProvidersOwnSecrets(t *testing.T) {
 	for name, scheme := range map[string]provider.Scheme{
 		"signature": provider.Signature{Header: "x-plain-name"},
