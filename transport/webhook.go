@@ -110,9 +110,9 @@ type Webhook struct {
 	Dedupe    int
 	DedupeFor time.Duration
 
-	// OnRefused is told of each request that did not get a 2xx. It is called from
-	// ServeHTTP, concurrently; the answer is held back until it returns, and a forger may
-	// make it be called often. Default none.
+	// OnRefused is told of each request that did not get a 2xx, also of one whose path is
+	// none of Providers. It is called from ServeHTTP, concurrently; the answer is held back
+	// until it returns, and a forger may make it be called often. Default none.
 	OnRefused func(*RefusedError)
 
 	// Addr makes Open listen on "host:port", and Close end it: new requests are 503 then,
@@ -289,12 +289,15 @@ func deadlineOf(p *provider.Provider) time.Duration {
 
 // A RefusedError is a request that did not get a 2xx. Its text has nothing of the request.
 type RefusedError struct {
-	Provider string // Name of the provider
+	Provider string // Name of the provider; empty if the path of the request has none
 	Status   int    // what was answered
 	Err      error  // why
 }
 
 func (e *RefusedError) Error() string {
+	if e.Provider == "" {
+		return fmt.Sprintf("transport: a request was answered %s: %v", status(e.Status), e.Err)
+	}
 	return fmt.Sprintf("transport: a delivery of %s was answered %s: %v", e.Provider, status(e.Status), e.Err)
 }
 
@@ -305,6 +308,7 @@ func (e *RefusedError) StatusCode() int { return e.Status }
 
 // Why a request is refused, where the provider does not say.
 var (
+	errNoPath   = errors.New("its path is that of no provider")
 	errNoConn   = errors.New("nobody is subscribed")
 	errDraining = errors.New("the connection is being closed")
 	errFull     = errors.New("the buffer is full")

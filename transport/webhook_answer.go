@@ -69,6 +69,13 @@ func (x *exchange) refuseUnread(a *provider.Answer, status int, err error) {
 	x.refuse(a, status, err)
 }
 
+// notFound refuses a request that is for none of the providers.
+func (w *Webhook) notFound(rw http.ResponseWriter, r *http.Request) {
+	leaveUnread(rw, r)
+	http.Error(rw, "not found", http.StatusNotFound)
+	w.report("", http.StatusNotFound, errNoPath)
+}
+
 // leaveUnread bounds the time that the server takes to read a body that nobody wants.
 func leaveUnread(rw http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
@@ -96,9 +103,15 @@ func (x *exchange) refuseBody(err error) {
 // refuse answers with a, or with status if a does not say, and tells the user why unless
 // that is a 2xx.
 func (x *exchange) refuse(a *provider.Answer, status int, err error) {
-	status = x.answer(a, status)
-	if f := x.hook.OnRefused; f != nil && status/100 != 2 {
-		f(&RefusedError{Provider: x.from.Name, Status: status, Err: err})
+	if status = x.answer(a, status); status/100 != 2 {
+		x.hook.report(x.from.Name, status, err)
+	}
+}
+
+// report tells the user of a refusal.
+func (w *Webhook) report(provider string, status int, err error) {
+	if w.OnRefused != nil {
+		w.OnRefused(&RefusedError{Provider: provider, Status: status, Err: err})
 	}
 }
 

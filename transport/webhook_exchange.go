@@ -66,8 +66,7 @@ const (
 func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	p := w.provider(r.URL.Path)
 	if p == nil {
-		leaveUnread(rw, r)
-		http.Error(rw, "not found", http.StatusNotFound)
+		w.notFound(rw, r)
 		return
 	}
 	x, _ := w.free.Get().(*exchange)

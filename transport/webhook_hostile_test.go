@@ -439,6 +439,22 @@ func TestWebhookConnectionFields(t *testing.T) {
 	}
 }
 
+// A request that is for no provider is reported without what may be secret in its address.
+func TestWebhookOfNoProvider(t *testing.T) {
+	w := &transport.Webhook{Providers: map[string]*provider.Provider{"/in": newHook().Provider}}
+	var told *transport.RefusedError
+	w.OnRefused = func(e *transport.RefusedError) { told = e }
+	openHook(t, w)
+	wantStatus(t, post(w, httptest.NewRequest(http.MethodPost, "/in/marker?code=marker", nil)), 404)
+	if told == nil || told.Status != 404 || told.Provider != "" || strings.Contains(told.Error(), "marker") {
+		t.Fatalf("OnRefused was told %v", told)
+	}
+	const want = "transport: a request was answered 404 Not Found: its path is that of no provider"
+	if got := told.Error(); got != want {
+		t.Errorf("the error is %q", got)
+	}
+}
+
 func TestWebhookKeepsTheProvidersOwnSecrets(t *testing.T) {
 	for name, scheme := range map[string]provider.Scheme{
 		"signature": provider.Signature{Header: "x-plain-name"},
