@@ -95,8 +95,8 @@ type Webhook struct {
 	// MaxBody is the most bytes of a body, as they are sent. A larger one is 413. GitHub,
 	// for one, sends up to 25 MiB. Default 1 MiB.
 	//
-	// Bodies of more than 4 KiB that have not all come, or are not verified yet, have 64 MiB
-	// of memory together, or 4 times MaxBody if that is more. Before it is used up, those
+	// Bodies of more than 4 KiB, or over HTTP/2, that have not all come or are not verified
+	// yet, have 64 MiB of memory together, or 4 times MaxBody if that is more. Before it is used up, those
 	// that have had their part for longest are answered as Answers.Busy says.
 	MaxBody int
 

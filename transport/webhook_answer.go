@@ -72,7 +72,7 @@ func (x *exchange) refuseUnread(a *provider.Answer, status int, err error) {
 // notFound refuses a request that is for none of the providers.
 func (w *Webhook) notFound(rw http.ResponseWriter, r *http.Request) {
 	leaveUnread(rw, r)
-	http.Error(rw, "not found", http.StatusNotFound)
+	rw.WriteHeader(http.StatusNotFound) // and no body: who does not take it would hold up the answer
 	w.report("", http.StatusNotFound, errNoPath)
 }
 

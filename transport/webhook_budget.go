@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// perStream is what a request over HTTP/2 is counted as at least: of those there can be
+// hundreds on each connection, and each costs more than a small body.
+const perStream = 16 << 10
+
 // leastBudget is what bodies may take up before they are verified, all together, if MaxBody
 // does not call for more.
 const leastBudget = 64 << 20
@@ -31,6 +35,9 @@ type claim struct {
 
 // hold makes n bytes of buffer the exchange's own, instead of what it had before.
 func (x *exchange) hold(n int) error {
+	if x.r.ProtoMajor >= 2 {
+		n = max(n, perStream)
+	}
 	if n <= slabLargest {
 		return nil
 	}

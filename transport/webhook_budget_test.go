@@ -247,7 +247,9 @@ func TestWebhookBudgetIsGivenBack(t *testing.T) {
 			w.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer { panic("a mistake") }
 		}},
 		"a question": {200, whole, func(w *transport.Webhook, _ *http.Request) {
-			w.Provider.Greeting = func(*provider.Request) (*provider.Answer, bool) { return &provider.Answer{Status: 200}, true }
+			w.Provider.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+				return &provider.Answer{Status: 200}, len(r.Body) > 0
+			}
 		}},
 		"OnRefused panics": {0, whole, func(w *transport.Webhook, r *http.Request) {
 			r.Header.Set("Webhook-Id", "other")
@@ -296,12 +298,16 @@ func TestWebhookBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestWebhookNoMemoryForNobodysBody: a body is not kept while the answer to a question, which
+// TestWebhookNoMemoryForAQuestion: a body is not kept while the answer to a question, which
 // anybody can ask, is brought to somebody who does not read it.
 func TestWebhookNoMemoryForAQuestion(t *testing.T) {
-	w := &transport.Webhook{Provider: provider.MicrosoftGraph("a secret"), MaxBody: 32 << 20}
+	asks := &provider.Provider{Name: "mine", Scheme: provider.Unsigned{}}
+	asks.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+		return &provider.Answer{Status: 200}, len(r.Body) > 0
+	}
+	w := &transport.Webhook{Provider: asks, MaxBody: 32 << 20}
 	openHook(t, w)
-	r := httptest.NewRequest(http.MethodPost, "/?validationToken=abc", bytes.NewReader(make([]byte, 32<<20)))
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, 32<<20)))
 	rec := &interrupted{ResponseRecorder: httptest.NewRecorder()}
 	rec.interrupt = func() {
 		r.Body = http.NoBody

@@ -104,6 +104,9 @@ func (x *exchange) serve() {
 		x.refuseUnread(x.judge(err))
 		return
 	}
+	if x.greeted() {
+		return
+	}
 	x.start(x.req.Deadline)
 	if err := x.read(); err != nil {
 		x.refuseBody(err)

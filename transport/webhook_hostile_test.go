@@ -445,7 +445,10 @@ func TestWebhookOfNoProvider(t *testing.T) {
 	var told *transport.RefusedError
 	w.OnRefused = func(e *transport.RefusedError) { told = e }
 	openHook(t, w)
-	wantStatus(t, post(w, httptest.NewRequest(http.MethodPost, "/in/marker?code=marker", nil)), 404)
+	a := wantStatus(t, post(w, httptest.NewRequest(http.MethodPost, "/in/marker?code=marker", nil)), 404)
+	if body, _ := io.ReadAll(a.Body); len(body) > 0 {
+		t.Errorf("the answer says %q, which the sender can refuse to take", body)
+	}
 	if told == nil || told.Status != 404 || told.Provider != "" || strings.Contains(told.Error(), "marker") {
 		t.Fatalf("OnRefused was told %v", told)
 	}

@@ -3,7 +3,9 @@ package provider_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +208,54 @@ func TestTwice(t *testing.T) {
 		_, err := c.p.Receive(&provider.Request{Method: "POST", Header: header(), Body: []byte(c.body), Time: at})
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestForgedBodiesCostLittle has bodies that are made to be expensive refused, also by those
+// who have to look for the signature in them.
+func TestForgedBodiesCostLittle(t *testing.T) {
+	const size = 256 << 10
+	full := func(piece string) string { return strings.Repeat(piece, size/len(piece)) }
+	var names strings.Builder
+	for i := 0; names.Len() < size; i++ {
+		fmt.Fprintf(&names, `"%x":1,`, i)
+	}
+	bodies := map[string]string{
+		"deep arrays":    full("["),
+		"deep objects":   full(`{"a":`),
+		"items":          "[" + full("{},") + "{}]",
+		"notifications":  `{"value":[` + full("{},") + "{}]}",
+		"items of Adyen": `{"notificationItems":[` + full(`{"NotificationRequestItem":{}},`) + "{}]}",
+		"names":          "{" + names.String() + `"a":1}`,
+		"escapes":        `{"` + full(`\u0041`) + `":1}`,
+		"fields":         full("a=b&"),
+		"other fields":   strings.NewReplacer(`"`, "", ":1,", "&").Replace(names.String()),
+		"lines":          full("{}\n"),
+	}
+	for name, body := range bodies {
+		for _, s := range samples() {
+			p := s.provider()
+			if _, open := p.Scheme.(provider.Unsigned); open {
+				continue
+			}
+			r := &provider.Request{Method: "POST", URL: "https://example.com/", Header: http.Header{}, Body: []byte(body), Time: at}
+			for name, value := range s.header {
+				r.Header.Set(name, value)
+			}
+			for _, media := range []string{"application/json", "application/x-www-form-urlencoded"} {
+				r.Header.Set("Content-Type", media)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				d, err := p.Receive(r)
+				runtime.ReadMemStats(&after)
+				if err == nil && d.Proof > provider.ProofBearer {
+					t.Errorf("%s takes %s as %s", s.name, name, media)
+				}
+				if n := after.TotalAlloc - before.TotalAlloc; err != nil && n > 16*size {
+					t.Errorf("%s: %s as %s: %d bytes were allocated", s.name, name, media, n)
+				}
+			}
 		}
 	}
 }
