@@ -234,8 +234,8 @@ func (x *exchange) offer(conn *webhookConn) {
 	}
 }
 
-// glance is how long AckQueued waits without a look at whether the sender is still there.
-// It is seldom as long, and to look costs more than to wait.
+// glance is how long a request waits without a look at whether its sender is still there. It
+// is seldom as long, and to look costs more than to wait.
 const glance = 100 * time.Millisecond
 
 // wait returns nil once what x waits for is acknowledged. It parks at once, and on as
@@ -252,7 +252,7 @@ func (x *exchange) wait() error {
 	default:
 	}
 	look = x.enter(waiting) || look
-	if !look && x.hook.Ack == AckQueued {
+	if !look {
 		if v := <-x.woken; v.told {
 			return v.err
 		}
@@ -363,7 +363,7 @@ func (x *exchange) enter(p phase) (expired bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.phase = p
-	if p == waiting && x.hook.Ack == AckQueued {
+	if p == waiting {
 		x.arm(time.Now().Add(glance))
 	}
 	return x.expired
