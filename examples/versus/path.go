@@ -27,8 +27,8 @@ func subscribing(server string) []contest {
 		{"steadfeed", func(n int, t *tally) error { return subscribe(address("ndjson", line, n), t) }},
 		{"bufio.Scanner", func(n int, t *tally) error { return get(readScanner, address("ndjson", line, n), t) }},
 		{"Scanner, owned", func(n int, t *tally) error { return get(readScannerOwned, address("ndjson", line, n), t) }},
-		{"Reader", func(n int, t *tally) error { return get(readNDJSON, address("ndjson", line, n), t) }},
-		{"Reader, lent", func(n int, t *tally) error { return get(readNDJSONLent, address("ndjson", line, n), t) }},
+		{"Reader", func(n int, t *tally) error { return get(framesOf(decode.NDJSON{}), address("ndjson", line, n), t) }},
+		{"Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.NDJSON{}), address("ndjson", line, n), t) }},
 	}}}
 	for _, size := range sizes {
 		all = append(all, contest{"Subscribe SSE", size, sseFeed(size).wire(), []entry{
@@ -37,6 +37,8 @@ func subscribing(server string) []contest {
 			{"r3labs", func(n int, t *tally) error { return subscribeR3labs(address("sse", size, n), t) }},
 			{"launchdarkly", func(n int, t *tally) error { return subscribeLaunchDarkly(address("sse", size, n), n, t) }},
 			{"openai-go", func(n int, t *tally) error { return get(readOpenAI, address("sse", size, n), t) }},
+			{"Reader", func(n int, t *tally) error { return get(framesOf(decode.SSE{}), address("sse", size, n), t) }},
+			{"Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.SSE{}), address("sse", size, n), t) }},
 		}})
 	}
 	return all
@@ -66,8 +68,14 @@ func get(read func(io.Reader, *tally) error, url string, t *tally) error {
 	return read(resp.Body, t)
 }
 
-func readNDJSON(r io.Reader, t *tally) error     { return readFrames(r, decode.NDJSON{}, t) }
-func readNDJSONLent(r io.Reader, t *tally) error { return readLent(r, decode.NDJSON{}, t) }
+// framesOf is readFrames for get, and lentOf is readLent.
+func framesOf(f decode.Format) func(io.Reader, *tally) error {
+	return func(r io.Reader, t *tally) error { return readFrames(r, f, t) }
+}
+
+func lentOf(f decode.Format) func(io.Reader, *tally) error {
+	return func(r io.Reader, t *tally) error { return readLent(r, f, t) }
+}
 
 func connectTmaxmax(url string, t *tally) error {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
