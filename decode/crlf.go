@@ -16,6 +16,7 @@ type crlfSplitter struct {
 	limit    int
 	looked   int  // how far the message has been searched for its end; zero before its first byte
 	skipping bool // behind an oversize message
+	dropped  int  // how much of that was consumed
 }
 
 var crlf = []byte("\r\n")
@@ -60,14 +61,13 @@ func (s *crlfSplitter) lead(buf []byte) (n int, beat bool) {
 func (s *crlfSplitter) partial(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
 	half := len(buf) - len(trimCR(buf)) // 1 if the last byte may be half of the end
 	switch {
-	case s.skipping && !atEOF:
-		return len(buf) - half, f, false, nil
-	case s.skipping && len(buf) > 0:
-		return len(buf), f, false, nil
+	case s.skipping && atEOF:
+		return 0, f, false, at(-s.dropped, cutOff("CRLFJSON"))
 	case s.skipping:
-		return 0, f, false, cutOff("CRLFJSON")
+		s.dropped += len(buf) - half
+		return len(buf) - half, f, false, nil
 	case len(buf)-half > s.limit:
-		s.skipping, s.looked = true, 0
+		s.skipping, s.looked, s.dropped = true, 0, len(buf)-half
 		return len(buf) - half, f, false, tooLarge("CRLFJSON", s.limit)
 	case atEOF && len(buf) > 0:
 		return 0, f, false, cutOff("CRLFJSON")

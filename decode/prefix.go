@@ -53,6 +53,7 @@ type prefixSplitter struct {
 
 	size int    // of the frame that is being received, 0 between frames
 	drop uint64 // bytes of an oversize frame that are to come
+	took int    // bytes of the frame that were consumed already
 	tail bool   // the line end behind the last frame is to come
 }
 
@@ -71,7 +72,7 @@ func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 		between = len(buf) == 0
 	}
 	if atEOF && n == 0 && err == nil && !between {
-		err = cutOff(s.format)
+		err = at(-s.took, cutOff(s.format))
 	}
 	return n, f, ok, err
 }
@@ -87,10 +88,10 @@ func (s *prefixSplitter) begin(buf []byte) (n int, f Frame, ok bool, err error) 
 	case size == 0:
 		return n, Frame{Kind: Keepalive}, true, nil
 	case size > uint64(s.limit):
-		s.drop = size
+		s.drop, s.took = size, n
 		return n, f, false, tooLarge(s.format, s.limit)
 	}
-	s.size = int(size)
+	s.size, s.took = int(size), n
 	m, f, ok := s.payload(buf[n:])
 	return n + m, f, ok, nil
 }
@@ -100,7 +101,7 @@ func (s *prefixSplitter) payload(buf []byte) (n int, f Frame, ok bool) {
 	if len(buf) < n {
 		return 0, f, false
 	}
-	s.size = 0
+	s.size, s.took = 0, 0
 	data := buf[:n:n]
 	if s.lines {
 		data = s.trim(data)
@@ -140,7 +141,9 @@ func (s *prefixSplitter) lineEnd(buf []byte) (n int, err error) {
 func (s *prefixSplitter) discard(buf []byte) (n int) {
 	n = int(min(s.drop, uint64(len(buf))))
 	s.drop -= uint64(n)
-	if s.drop == 0 && n > 0 {
+	s.took += n
+	if s.drop == 0 {
+		s.took = 0
 		s.tail = s.lines && buf[n-1] != '\n'
 	}
 	return n

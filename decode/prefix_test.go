@@ -35,13 +35,14 @@ func TestLengthPrefixed(t *testing.T) {
 		{"announced too short", "2\n{}3\n123", []string{`"{}"`, "4 final: " + tooShort}},
 		{"CR alone behind", "2\n{}\r3\n123", []string{`"{}"`, "4 final: " + tooShort}},
 		{"cut in the length", "2\n{}\n1", []string{`"{}"`, "5 cut"}},
-		{"cut in the frame", "3\n{}", []string{"2 cut"}},
+		{"cut in the frame", "3\n{}", []string{"0 cut"}},
 		{"cut in the line end", "2\n{}\r", []string{`"{}"`, "4 cut"}},
 		{"end without a line end", "2\n{}", []string{`"{}"`}},
 		{"limit", "8\n12345678\n9\n123456789\n2\n{}\n", []string{`"12345678"`, "11 too large", `"{}"`}},
 		{"too large, counting CRLF", "9\n1234567\r\n2\n{}\n", []string{"0 too large", `"{}"`}},
-		{"too large and cut", "9\n1234", []string{"0 too large", "6 cut"}},
-		{"huge", "9999999999999999999\n12", []string{"0 too large", "22 cut"}},
+		{"too large and cut", "9\n1234", []string{"0 too large", "0 cut"}},
+		{"huge", "2\n{}\n9999999999999999999\n12", []string{`"{}"`, "5 too large", "5 cut"}},
+		{"cut behind what is too large", "9\n123456789\n2\n{", []string{"0 too large", "12 cut"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.LengthPrefixed{}, 8, c.in, c.want) })
 	}
@@ -57,10 +58,10 @@ func TestUint32Prefixed(t *testing.T) {
 		{"keepalive", "\x00\x00\x00\x00\x00\x00\x00\x01a", []string{"keepalive", `"a"`}},
 		{"payload is anything", "\x00\x00\x00\x04a\r\n\n", []string{`"a\r\n\n"`}},
 		{"cut in the length", "\x00\x00\x00\x01a\x00", []string{`"a"`, "5 cut"}},
-		{"cut in the frame", "\x00\x00\x00\x02a", []string{"4 cut"}},
-		{"cut before the frame", "\x00\x00\x00\x02", []string{"4 cut"}},
+		{"cut in the frame", "\x00\x00\x00\x02a", []string{"0 cut"}},
+		{"cut before the frame", "\x00\x00\x00\x01a\x00\x00\x00\x02", []string{`"a"`, "5 cut"}},
 		{"limit", "\x00\x00\x00\x0812345678\x00\x00\x00\x09123456789\x00\x00\x00\x01a", []string{`"12345678"`, "12 too large", `"a"`}},
-		{"the largest", "\xff\xff\xff\xff123", []string{"0 too large", "7 cut"}},
+		{"the largest", "\xff\xff\xff\xff123", []string{"0 too large", "0 cut"}},
 		{"nothing", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.Uint32Prefixed{}, 8, c.in, c.want) })
@@ -78,9 +79,9 @@ func TestVarintPrefixed(t *testing.T) {
 		{"frames", "\x01a\x00\x02bc", []string{`"a"`, "keepalive", `"bc"`}},
 		{"more bytes than needed", "\x81\x00a", []string{`"a"`}},
 		{"cut in the length", "\x01a\xac", []string{`"a"`, "2 cut"}},
-		{"cut in the frame", "\x02a", []string{"1 cut"}},
+		{"cut in the frame", "\x01a\x02a", []string{`"a"`, "2 cut"}},
 		{"limit", "\x0812345678\x09123456789\x01a", []string{`"12345678"`, "9 too large", `"a"`}},
-		{"the largest", strings.Repeat("\xff", 9) + "\x01a", []string{"0 too large", "11 cut"}},
+		{"the largest", strings.Repeat("\xff", 9) + "\x01a", []string{"0 too large", "0 cut"}},
 		{"overflow", strings.Repeat("\xff", 11), []string{"0 final: does not begin with a length"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.VarintPrefixed{}, 8, c.in, c.want) })

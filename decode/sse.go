@@ -51,6 +51,7 @@ type sseSplitter struct {
 	reset    bool // the Position of an empty id has been returned
 	skipping bool // behind an oversize frame, up to the next empty line
 	midLine  bool // while skipping: not at the start of a line
+	dropped  int  // while skipping: how much of the frame was consumed
 
 	types string // the last type, to be used again
 	ids   strings.Builder
@@ -85,14 +86,17 @@ func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 		}
 	case s.skipLF && s.next == 0:
 		if s.passLF(buf); s.next > 0 {
+			s.dropped++
 			return s.consume(), false, nil
 		}
 	}
 	switch {
 	case s.skipping && atEOF && len(buf) == 0:
-		return 0, false, cutOff("SSE")
+		return 0, false, at(-s.dropped, cutOff("SSE"))
 	case s.skipping:
-		return s.skip(buf), false, nil
+		n = s.skip(buf)
+		s.dropped += n
+		return n, false, nil
 	case s.reset:
 		return s.dispatch(f, buf), true, nil
 	case s.next == 0 && s.lf == 0 && s.plain(f, buf):
@@ -363,7 +367,8 @@ func (s *sseSplitter) keep(b []byte) string {
 func (s *sseSplitter) giveUp(ended bool) (n int, ok bool, err error) {
 	s.skipping, s.midLine = !ended, false
 	s.forget()
-	return s.consume(), false, tooLarge("SSE", s.limit)
+	s.dropped = s.consume()
+	return s.dropped, false, tooLarge("SSE", s.limit)
 }
 
 // skip consumes what belongs to a block that was given up.

@@ -90,5 +90,6 @@ func TestSSEGoesOn(t *testing.T) {
 		[]string{"0 too large", `"a"`, "127 too large", `"b"`})
 	// The empty line itself makes it too large, and ends it as well.
 	checkBad(t, decode.SSE{}, 50, "data: "+long[:43]+"\n\ndata: a\n\n", []string{"0 too large", `"a"`})
-	checkBad(t, decode.SSE{}, 50, "data: a\n\nid: 7\ndata: "+long+"\ndata: more\n", []string{`"a"`, "9 too large", "133 cut"})
+	checkBad(t, decode.SSE{}, 50, "data: a\n\nid: 7\ndata: "+long+"\ndata: more\n", []string{`"a"`, "9 too large", "9 cut"})
+	checkBad(t, decode.SSE{}, 50, "data: a\n\n"+"data: "+long+"\r\nid: 7\r\ndata: more", []string{`"a"`, "9 too large", "9 cut"})
 }
