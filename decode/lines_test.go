@@ -20,6 +20,8 @@ func TestNDJSON(t *testing.T) {
 		{"last object", "1\n{\"a\":1}", []string{`"1"`, `"{\"a\":1}"`}},
 		{"last array", "[1]\r", []string{`"[1]"`}},
 		{"last string", `"a"`, []string{`"\"a\""`}},
+		{"last object behind space", "\t {}", []string{`"\t {}"`}},
+		{"last line of space", "1\n \t", []string{`"1"`, "cut"}},
 		{"last number may be cut", "1\n42", []string{`"1"`, "cut"}},
 		{"last literal may be cut", "true", []string{"cut"}},
 		{"last object is cut", `{"a":`, []string{"cut"}},

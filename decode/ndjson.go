@@ -1,6 +1,9 @@
 package decode
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // NDJSON is newline-delimited JSON, one value on each line (github.com/ndjson/ndjson-spec):
 // a line ends with LF or CRLF. An empty line is a Keepalive. A last line without its end
@@ -19,5 +22,6 @@ func (NDJSON) NewSplitter(maxFrame int) Splitter {
 
 // delimitsItself tells whether line is JSON that cannot be the beginning of other JSON.
 func delimitsItself(line []byte) bool {
-	return strings.IndexByte(`{["`, line[0]) >= 0 && valid(line)
+	text := bytes.TrimLeft(line, " \t\r")
+	return len(text) > 0 && strings.IndexByte(`{["`, text[0]) >= 0 && valid(text)
 }

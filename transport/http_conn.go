@@ -63,8 +63,8 @@ func (c *httpConn) ReadTo(m *Message) error {
 	}
 	if err != nil && c.gap != nil && c.gap.Reason == BadFrame && c.ctx.Err() == nil {
 		*m = Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
-		c.gap = nil
-		return nil // the loss is said, though nothing came behind it; then Next fails again
+		c.gap, c.err = nil, c.failure(err)
+		return nil // the loss is said, though nothing came behind it
 	}
 	if err != nil {
 		c.err = c.failure(err)

@@ -28,6 +28,7 @@ func TestLastLine(t *testing.T) {
 		{"closed, a number", closed + "1 23", decode.ConcatJSON{}, 1, io.ErrUnexpectedEOF},
 		{"closed, an object", closed + "1\n{\"a\":1}", decode.NDJSON{}, 2, io.EOF},
 		{"closed, half an object", closed + "1\n{\"a\":", decode.NDJSON{}, 1, io.ErrUnexpectedEOF},
+		{"closed behind a bad frame", closed + "too large\ntw", decode.Lines{}, 1, io.ErrUnexpectedEOF}, // the loss is said first
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +40,8 @@ func TestLastLine(t *testing.T) {
 				defer conn.Close()
 				io.WriteString(conn, tt.response)
 			})
-			conn := open(t, &transport.HTTP{URL: srv.URL, Format: tt.format}, "")
+			feed := &transport.HTTP{URL: srv.URL, Format: tt.format, MaxFrame: 8, OnBadFrame: func(*decode.FrameError) {}}
+			conn := open(t, feed, "")
 			for range tt.events {
 				read(t, conn)
 			}
