@@ -41,7 +41,9 @@
 // A [FrameError] says what is wrong and at which byte. The end of the stream is io.EOF
 // between two frames, and io.ErrUnexpectedEOF inside one. A frame larger than the limit
 // is [ErrTooLarge] before memory is taken for what is over the limit. Where the framing
-// knows how to go on behind a bad frame, [Reader.OnBadFrame] does so.
+// knows how to go on behind a bad frame, [Reader.OnBadFrame] does so. The limit on a block
+// counts the ends of its lines, and an announced length what it announces; no other limit
+// counts what delimits a frame.
 //
 //	framing                         limit on          goes on behind a frame that is bad
 //	SSE                             lines of a block  at the next empty line

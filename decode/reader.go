@@ -12,8 +12,8 @@ const DefaultMaxFrame = 16 << 20
 // A Reader reads frames from a byte stream. It is used from one goroutine.
 //
 // Unless Borrow is set, the memory of a frame is carved from a slab that is never used
-// again: a frame may be kept for ever, though one small frame that is kept holds its slab of up to 64 KiB, or
-// that of a larger frame just before it.
+// again: a frame may be kept for ever, though one small frame that is kept holds its slab
+// of up to 64 KiB, or that of a larger frame just before it.
 type Reader struct {
 	// OnBadFrame is told of each frame that is malformed or larger than allowed, where
 	// the framing says how to go on (FrameError.Resync); Next then returns the frame behind

@@ -39,6 +39,10 @@ const (
 // neither header nor cookie, credentials or token, and what follows it stays without
 // them; a body that is sent again keeps its Content-Type and Content-Encoding. If a
 // token was withheld like that, the first message carries a Gap.
+//
+// What a feed says of itself in its events is an event like any other. A Transport around
+// HTTP can make an error of it, which says by its methods what follows: the example of
+// client.Subscribe for Kubernetes does so with a position that is no longer known.
 type HTTP struct {
 	// URL is the address of the feed, http or https. User and password in it are sent
 	// as basic authentication. Required.
@@ -63,7 +67,9 @@ type HTTP struct {
 	Client *http.Client
 
 	// Format is the framing of the body. When set it is used whatever the response's
-	// Content-Type says, unless that is HTML. Default: by Content-Type, see decode.Auto.
+	// Content-Type says, unless that is HTML: an error in JSON with status 200 is then read
+	// as that framing too, and SSE finds nothing in it. Default: by Content-Type, see
+	// decode.Auto.
 	Format decode.Format
 
 	// Decoders undo content encodings (RFC 9110, section 8.4.1) beside gzip, by their
