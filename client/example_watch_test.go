@@ -14,30 +14,14 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// watch is a watch of Kubernetes. There, what the status of a response says elsewhere can
-// come as an event: an ERROR with code 410 says that the position is no longer known. A
-// Transport around HTTP makes an error of it.
-type watch struct{ *transport.HTTP }
-
-func (w watch) Open(ctx context.Context, token string) (transport.Conn, error) {
-	conn, err := w.HTTP.Open(ctx, token)
-	if err != nil {
-		return nil, err
-	}
-	return watchConn{conn}, nil
-}
-
-type watchConn struct{ transport.Conn }
-
-func (c watchConn) Read() (transport.Message, error) {
-	m, err := c.Conn.Read()
-	if err != nil || m.Kind != decode.Data {
-		return m, err
-	}
+// watchControl looks at each event of a watch of Kubernetes. There, what the status of a
+// response says elsewhere can come as an event: an ERROR with code 410 says that the position
+// is no longer known.
+func watchControl(m *transport.Message) error {
 	if ev := decode.Check(m.Data); ev.Field("type") == "ERROR" {
-		return m, &watchError{code: ev.Field("object.code")}
+		return &watchError{code: ev.Field("object.code")}
 	}
-	return m, nil
+	return nil
 }
 
 // A watchError says by its methods what can be done about it, see package retry.
@@ -64,11 +48,12 @@ func ExampleSubscribe_kubernetes() {
 	defer srv.Close()
 
 	soon := retry.Schedule{Initial: 10 * time.Millisecond} // in a program: retry.Kubernetes()
-	sub, err := client.Subscribe(context.Background(), watch{&transport.HTTP{
-		URL:    srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
-		Format: decode.ConcatJSON{},
-		Resume: transport.ResumeQuery("resourceVersion"),
-	}}, &client.Options{
+	sub, err := client.Subscribe(context.Background(), &transport.HTTP{
+		URL:     srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
+		Format:  decode.ConcatJSON{},
+		Resume:  transport.ResumeQuery("resourceVersion"),
+		Control: watchControl,
+	}, &client.Options{
 		StartAt: "20",
 		Token:   client.Field("object.metadata.resourceVersion"),
 		Skip:    func(ev client.Event) bool { return decode.Field("type")(ev.Data) == "BOOKMARK" },
@@ -83,11 +68,11 @@ func ExampleSubscribe_kubernetes() {
 			log.Fatal(err)
 		}
 		if ev.Gap != nil {
-			fmt.Println("lost what came after", ev.Gap.From, "because:", ev.Gap.Err)
+			fmt.Println("what came after", ev.Gap.From, "may be lost:", ev.Gap.Reason)
 		}
 		fmt.Println("version", ev.Token)
 	}
 	// Output:
-	// lost what came after 20 because: the watch ends with code 410
+	// what came after 20 may be lost: token rejected
 	// version 50
 }

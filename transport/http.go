@@ -40,9 +40,9 @@ const (
 // them; a body that is sent again keeps its Content-Type and Content-Encoding. If a
 // token was withheld like that, the first message carries a Gap.
 //
-// What a feed says of itself in its events is an event like any other. A Transport around
-// HTTP can make an error of it, which says by its methods what follows: the example of
-// client.Subscribe for Kubernetes does so with a position that is no longer known.
+// What a feed says of itself in its events is an event like any other, until Control makes
+// an error of it: the example of client.Subscribe for Kubernetes does so with a position
+// that is no longer known.
 type HTTP struct {
 	// URL is the address of the feed, http or https. User and password in it are sent
 	// as basic authentication. Required.
@@ -123,6 +123,15 @@ type HTTP struct {
 	// carries a Gap that says BadFrame. It is called from Read. Default: a bad frame ends
 	// the connection with its *decode.FrameError.
 	OnBadFrame func(*decode.FrameError)
+
+	// Control sees each event before it is delivered, and may change it: cut the payload
+	// out of Data, set ID and Type, add a Gap, or turn it with Kind into a decode.Keepalive
+	// (which is no event) or a decode.Position. An error ends the connection and decides
+	// what follows: one with a method Retryable that returns false, RejectsToken, RetryAfter
+	// (see package retry), io.EOF to reconnect, or ErrEnd when the event says that the feed
+	// is complete. It is called from Read and may not wait for the subscription (Close,
+	// Commit, Next). Default none.
+	Control func(m *Message) error
 
 	// TrustedOrigins ("https://host" or "https://host:port") may receive header,
 	// cookies, credentials and token after a redirect. A http origin listed here may

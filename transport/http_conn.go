@@ -24,7 +24,8 @@ type httpConn struct {
 	released chan struct{} // closed once both are
 
 	frames *decode.Reader
-	frame  decode.Frame // the last one
+	frame  decode.Frame         // the last one
+	check  func(*Message) error // HTTP.Control
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed
@@ -74,7 +75,26 @@ func (c *httpConn) ReadTo(m *Message) error {
 	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
 	m.Header, m.Settle = nil, nil
 	c.gap = nil
+	if c.check != nil && m.Kind == decode.Data {
+		if err := c.check(m); err != nil {
+			return c.refuse(m, err)
+		}
+	}
 	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
+	return nil
+}
+
+// refuse ends the connection with an error of Control's. A loss that the message would have
+// said is said first.
+func (c *httpConn) refuse(m *Message, err error) error {
+	if !errors.Is(err, ErrEnd) {
+		err = c.failure(err)
+	}
+	c.err = err
+	if m.Gap == nil {
+		return err
+	}
+	*m = Message{Kind: decode.Keepalive, Gap: m.Gap, More: true}
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
-		origin: originOf(resp.Request.URL), ends: a.ends(), framed: framed(resp),
+		origin: originOf(resp.Request.URL), ends: a.ends(), framed: framed(resp), check: a.Control,
 	}
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.decompress(c.watch, resp.Header)
