@@ -14,6 +14,8 @@ func TestAuto(t *testing.T) {
 		"text/event-stream;;; =broken":            decode.SSE{},
 		"application/x-ndjson":                    decode.NDJSON{},
 		" application/jsonl ;charset=utf-8":       decode.NDJSON{},
+		"application/jsonlines":                   decode.NDJSON{},
+		"application/stream+json":                 decode.NDJSON{},
 		"application/json-seq":                    decode.JSONSeq{},
 		"application/geo+json-seq":                decode.JSONSeq{},
 		"Application/Geo+JSON-Seq; x=y":           decode.JSONSeq{},

@@ -13,7 +13,7 @@ import (
 type NDJSON struct{}
 
 func (NDJSON) MediaTypes() []string {
-	return []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+	return []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines", "application/stream+json"}
 }
 
 func (NDJSON) NewSplitter(maxFrame int) Splitter {
