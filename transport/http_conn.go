@@ -26,6 +26,7 @@ type httpConn struct {
 	frames *decode.Reader
 	frame  decode.Frame         // the last one
 	check  func(*Message) error // HTTP.Control
+	seen   Message              // what check sees
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed
@@ -76,12 +77,21 @@ func (c *httpConn) ReadTo(m *Message) error {
 	m.Header, m.Settle = nil, nil
 	c.gap = nil
 	if c.check != nil && m.Kind == decode.Data {
-		if err := c.check(m); err != nil {
+		if err := c.control(m); err != nil {
 			return c.refuse(m, err)
 		}
 	}
 	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
 	return nil
+}
+
+// control lets the user's function see m, or rather another Message: m itself would have to be
+// on the heap for it.
+func (c *httpConn) control(m *Message) error {
+	c.seen = *m
+	err := c.check(&c.seen)
+	*m, c.seen = c.seen, Message{}
+	return err
 }
 
 // refuse ends the connection with an error of Control's. A loss that the message would have
