@@ -68,6 +68,22 @@ func TestWebhookIdentity(t *testing.T) {
 			repeat(t, w, "", `{"n":1}`)
 			deliver(t, w, conn, "", `{"n":2}`)
 		},
+		"ids of events in the header tell apart bodies that are the same": func(t *testing.T) {
+			w := &transport.Webhook{Provider: provider.CloudEvents(nil, "a secret")}
+			conn := openHook(t, w)
+			send := func(id string) <-chan *http.Response {
+				r := sign(t, w.Provider, "", `{"up":true}`)
+				r.Header.Set("Ce-Source", "/sensor")
+				r.Header.Set("Ce-Id", id)
+				return post(w, r)
+			}
+			for _, id := range []string{"1", "2"} {
+				a := send(id)
+				take(t, conn, `{"up":true}`).Settle(nil)
+				wantStatus(t, a, 204)
+			}
+			wantStatus(t, send("1"), 204)
+		},
 		"memory ends after DedupeFor": func(t *testing.T) {
 			w := newHook()
 			w.DedupeFor = time.Hour

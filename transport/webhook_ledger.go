@@ -37,7 +37,9 @@ func newLedger(most int, life time.Duration) *ledger {
 	}
 }
 
-// key is made of the id, the body, or both: a signed id is enough. It needs no lock.
+// key is made of the id, or else of those of the events, and of the body, but where a signed
+// id is enough. The events' may be in the header, and the body the same for another event. It
+// needs no lock.
 func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
 	if !l.knows || d.ID == "" && !named(d.Events) {
 		return k
@@ -45,6 +47,9 @@ func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
 	for i := range k {
 		if d.ID != "" {
 			k[i] = maphash.String(l.ids[i], d.ID)
+		}
+		for n := 0; d.ID == "" && n < len(d.Events); n++ {
+			k[i] = maphash.Comparable(l.ids[i], part{of: k[i], index: n, id: d.Events[n].ID})
 		}
 		if d.ID == "" || !d.Signed {
 			k[i] ^= maphash.Bytes(l.body[i], body)
@@ -65,12 +70,6 @@ func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 	if k.isUnnamed() || len(events) < 2 {
 		return nil
 	}
-	type part struct {
-		of    uint64
-		index int
-		id    string
-		data  uint64
-	}
 	keys := make([]deliveryKey, len(events))
 	for i := range events {
 		for s, seed := range l.ids {
@@ -79,6 +78,14 @@ func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 		}
 	}
 	return keys
+}
+
+// part is what a key is made of that is more than one value.
+type part struct {
+	of    uint64
+	index int
+	id    string
+	data  uint64
 }
 
 // claim puts a delivery in use, unless one of the same key is already: that one is
