@@ -13,8 +13,9 @@ import (
 )
 
 // Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each change: its Data
-// is the entry with that change alone. Of Messenger it is an event for each messaging. A
-// secret is the app secret. verifyToken is what the app's settings say, for the challenge
+// is the entry with that change alone, and its type is what has changed, such as "page.feed"
+// or "whatsapp_business_account.messages". Of Messenger it is an event for each messaging,
+// of the type "page.messaging". A secret is the app secret. verifyToken is what the app's settings say, for the challenge
 // of a subscription; if it is empty, every challenge is refused.
 // (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
 func Meta(verifyToken string, secrets ...string) *Provider {
@@ -43,34 +44,49 @@ func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
 
 // metaEvents makes an event of each change in each entry.
 func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
+	object := decode.Field("object")(payload)
 	add := func(entry []byte) bool {
-		events = append(events, Event{Type: metaType(entry), Data: entry})
+		events = append(events, Event{Type: metaType(object, entry), Data: entry})
 		return true
 	}
 	ok := elements(payload, "entry", func(entry []byte) bool {
 		before := len(events)
 		for i, count := range metaCounts {
 			if n := count(entry); n != "" && n != "0" && n != "1" {
-				alone(entry, metaLists[i], add)
-				break
+				if alone(entry, metaLists[i], add) {
+					return true
+				}
+				events = events[:before]
 			}
 		}
-		return len(events) > before || add(entry)
+		return add(entry)
 	})
 	return events, ok
 }
 
 var (
-	metaType   = decode.Field("changes.0.field")
+	metaField  = decode.Field("changes.0.field")
 	metaLists  = [...]string{"changes", "messaging"}
 	metaCounts = [...]func([]byte) string{decode.Field("changes.#"), decode.Field("messaging.#")}
 )
 
+// metaType names a change by the object, which is beside the entries, and the field in it.
+func metaType(object string, entry []byte) string {
+	field := metaField(entry)
+	if n := metaCounts[1](entry); field == "" && n != "" && n != "0" {
+		field = metaLists[1]
+	}
+	if object == "" || field == "" {
+		return object + field
+	}
+	return object + "." + field
+}
+
 // alone calls yield with object once for each element of the array that its member list is,
-// with no other element in it.
-func alone(object []byte, list string, yield func([]byte) bool) {
+// with no other element in it. It is not ok if there is no such array.
+func alone(object []byte, list string, yield func([]byte) bool) (ok bool) {
 	from, to := member(object, list)
-	each(decode.JSONArray{}, object[from:to], func(element []byte) bool {
+	return from < to && each(decode.JSONArray{}, object[from:to], func(element []byte) bool {
 		return yield(slices.Concat(object[:from], []byte{'['}, element, []byte{']'}, object[to:]))
 	})
 }

@@ -14,27 +14,27 @@ func TestMetaChanges(t *testing.T) {
 	p := provider.Meta("", key)
 	for _, c := range []struct {
 		entries string
-		want    []string // type and data
+		want    []string // type of page and data
 	}{
-		{`{"id":"1","changes":[{"field":"feed"}]}`, []string{`feed {"id":"1","changes":[{"field":"feed"}]}`}},
+		{`{"id":"1","changes":[{"field":"feed"}]}`, []string{`page.feed {"id":"1","changes":[{"field":"feed"}]}`}},
 		{
 			`{"id":"1","changes": [ {"field":"feed","value":[1]} , {"field":"likes"}], "time":2} ,{"id":"2","changes":[{"field":"name"}]}`,
 			[]string{
-				`feed {"id":"1","changes": [{"field":"feed","value":[1]}], "time":2}`,
-				`likes {"id":"1","changes": [{"field":"likes"}], "time":2}`,
-				`name {"id":"2","changes":[{"field":"name"}]}`,
+				`page.feed {"id":"1","changes": [{"field":"feed","value":[1]}], "time":2}`,
+				`page.likes {"id":"1","changes": [{"field":"likes"}], "time":2}`,
+				`page.name {"id":"2","changes":[{"field":"name"}]}`,
 			},
 		},
 		{ // what looks like the changes is not always them
 			`{"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"a"},{"field":"b"}]}`,
 			[]string{
-				`a {"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"a"}]}`,
-				`b {"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"b"}]}`,
+				`page.a {"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"a"}]}`,
+				`page.b {"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"b"}]}`,
 			},
 		},
-		{`{"\u0063hanges":[{"field":"a"},{"field":"b"}]}`, []string{`a {"\u0063hanges":[{"field":"a"}]}`, `b {"\u0063hanges":[{"field":"b"}]}`}},
-		{`{"messaging":[{"mid":"a"},{"mid":"b"}]}`, []string{` {"messaging":[{"mid":"a"}]}`, ` {"messaging":[{"mid":"b"}]}`}},
-		{`{"changes":[]},{"changes":{"#":2}},{"changes":"[1,2]"},7`, []string{` {"changes":[]}`, ` {"changes":{"#":2}}`, ` {"changes":"[1,2]"}`, ` 7`}},
+		{`{"\u0063hanges":[{"field":"a"},{"field":"b"}]}`, []string{`page.a {"\u0063hanges":[{"field":"a"}]}`, `page.b {"\u0063hanges":[{"field":"b"}]}`}},
+		{`{"messaging":[{"mid":"a"},{"mid":"b"}]}`, []string{`page.messaging {"messaging":[{"mid":"a"}]}`, `page.messaging {"messaging":[{"mid":"b"}]}`}},
+		{`{"changes":[]},{"changes":{"#":2}},{"changes":"[1,2]"},7`, []string{`page {"changes":[]}`, `page {"changes":{"#":2}}`, `page {"changes":"[1,2]"}`, `page 7`}},
 	} {
 		var lists []string
 		if err := sendMeta(p, `{"object":"page","entry":[`+c.entries+`]}`, func(e provider.Event) {
@@ -44,6 +44,27 @@ func TestMetaChanges(t *testing.T) {
 		}
 		if !slices.Equal(lists, c.want) {
 			t.Errorf("%s:\n got %s\nwant %s", c.entries, strings.Join(lists, "\n     "), strings.Join(c.want, "\n     "))
+		}
+	}
+}
+
+// What has changed is told apart by the object that it belongs to.
+func TestMetaType(t *testing.T) {
+	p := provider.Meta("", key)
+	for body, want := range map[string]string{
+		`{"object":"instagram","entry":[{"changes":[{"field":"comments"}]}]}`:                 "instagram.comments",
+		`{"object":"instagram","entry":[{"messaging":[{"message":{}}]}]}`:                     "instagram.messaging",
+		`{"object":"whatsapp_business_account","entry":[{"changes":[{"field":"messages"}]}]}`: "whatsapp_business_account.messages",
+		`{"object":"user","entry":[{"changed_fields":["photos"]}]}`:                           "user",
+		`{"entry":[{"changes":[{"field":"feed"}]}]}`:                                          "feed",
+		`{"object":"page"}`: "",
+	} {
+		if err := sendMeta(p, body, func(e provider.Event) {
+			if e.Type != want {
+				t.Errorf("%s is of type %q, want %q", body, e.Type, want)
+			}
+		}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -280,7 +280,7 @@ func samples() []sample {
 			name: "meta", make: func(s ...string) *provider.Provider { return provider.Meta("verify", s...) },
 			body:   `{"object":"page","entry":[{"id":"1","changes":[{"field":"feed"}]},{"id":"2","messaging":[]}]}`,
 			wantID: hashOf(`{"object":"page","entry":[{"id":"1","changes":[{"field":"feed"}]},{"id":"2","messaging":[]}]}`), signed: true,
-			events: " feed\n ", sign: onHeader("X-Hub-Signature-256", "sha256=", hexMAC),
+			events: " page.feed\n page", sign: onHeader("X-Hub-Signature-256", "sha256=", hexMAC),
 		},
 		{
 			name: "x", make: provider.X, body: `{"for_user_id":"1","tweet_create_events":[{}]}`, events: " tweet_create_events",
