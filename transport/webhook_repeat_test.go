@@ -3,6 +3,9 @@ package transport_test
 import (
 	"bytes"
 	"cmp"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +31,12 @@ func TestWebhookRepeatWithoutID(t *testing.T) {
 		"x": {
 			provider.X("a secret"),
 			`{"follow_events":[{"at":1}]}`, `{"follow_events":[{"at":1}]}`, `{"follow_events":[{"at":2}]}`,
+		},
+		"discord": { // an interaction has an id, and a webhook event the time at which it was
+			provider.Discord(edPEM(t)),
+			`{"type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"1"}}`,
+			`{"type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"1"}}`,
+			`{"type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"2"}}`,
 		},
 		"zoom": {
 			provider.Zoom("a secret"),
@@ -87,4 +96,14 @@ func want2xx(t *testing.T, answers <-chan *http.Response) {
 	if a := <-answers; a.StatusCode/100 != 2 {
 		t.Fatalf("answered %s", a.Status)
 	}
+}
+
+// edPEM returns a private key of Ed25519.
+func edPEM(t *testing.T) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }

@@ -15,7 +15,7 @@
 //	AzureEventGrid    token in the URL               of each event                     25 s
 //	Bitbucket         HMAC of the body               X-Request-UUID                     9 s
 //	CloudEvents       bearer                         source and id of each event       10 s
-//	Discord           Ed25519, time                  id, signed                       2.5 s
+//	Discord           Ed25519, time                  id, or hash of the body, signed  2.5 s
 //	Dropbox           HMAC of the body               -                                  9 s
 //	GitHub            HMAC of the body               X-GitHub-Delivery                  9 s
 //	GitLab            Standard Webhooks, or token    webhook-id, or Idempotency-Key     9 s

@@ -36,7 +36,7 @@ func Discord(secrets ...string) *Provider {
 			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: Hex,
 			Timestamp: Timestamp{Header: "X-Signature-Timestamp"}, Signed: "{ts}{body}",
 		},
-		ID:        path("id"),
+		ID:        Source{Path: []string{"id"}, orHash: true}, // webhook events have none
 		Payload:   Payload{ID: path("id"), Type: path("event.type", "type")},
 		Challenge: discordChallenge,
 	}

@@ -18,6 +18,7 @@ type Source struct {
 	Form   []string // fields of a form body, likewise; or
 	Hash   bool     // the SHA-256 of the body, for a sender that gives no id and never means two things by one body
 
+	orHash bool           // Hash, if Path leads to nothing
 	except *regexp.Regexp // what Hash passes over, for it is another one when a delivery is repeated; nil: nothing
 }
 
@@ -52,12 +53,15 @@ func (s *Source) in(r *Request, payload *content) string {
 			return v
 		}
 	}
+	if s.orHash {
+		return s.hash(r.Body)
+	}
 	return ""
 }
 
 // same tells whether two sources are, so that one look is enough.
 func (s *Source) same(t *Source) bool {
-	return s.Header == t.Header && s.Hash == t.Hash && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
+	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
 func (s *Source) hash(body []byte) string {
