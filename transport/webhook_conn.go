@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -349,7 +350,7 @@ func (w *Webhook) routes() map[string]*route {
 	for path, p := range w.Providers {
 		routes[path] = &route{w.ledger(path), w.URL, proofHeader(p)}
 		if w.URL != "" {
-			routes[path].url = strings.TrimSuffix(w.URL, "/") + path
+			routes[path].url = strings.TrimSuffix(w.URL, "/") + (&url.URL{Path: path}).EscapedPath()
 		}
 	}
 	return routes

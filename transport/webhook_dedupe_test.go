@@ -403,14 +403,20 @@ func TestWebhookURLIsConfiguration(t *testing.T) {
 			{Provider: p, URL: "https://public.example/in"},
 			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example"},
 			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example/"},
+			{Providers: map[string]*provider.Provider{"/hooks/p é": p}, URL: "https://public.example"},
 		} {
 			openHook(t, w)
 			r := sign(t, p, "1", `{}`)
-			r.URL.Path, r.URL.RawQuery, r.Host, r.RequestURI = "/hooks/p", "x=1", "attacker.example", "/hooks/p?x=1"
+			r.URL.Path = "/hooks/p"
+			for path := range w.Providers {
+				r.URL.Path = path
+			}
+			r.URL.RawQuery, r.Host, r.RequestURI = "x=1", "attacker.example", "/hooks/p?x=1"
 			wantStatus(t, post(w, r), 204)
 		}
 	})
-	want := []string{"/hooks/p?x=1", "https://public.example/in?x=1", "https://public.example/hooks/p?x=1", "https://public.example/hooks/p?x=1"}
+	want := []string{"/hooks/p?x=1", "https://public.example/in?x=1", "https://public.example/hooks/p?x=1", "https://public.example/hooks/p?x=1",
+		"https://public.example/hooks/p%20%C3%A9?x=1"}
 	if !slices.Equal(seen, want) {
 		t.Errorf("the URLs are\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
 	}
