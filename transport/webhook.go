@@ -120,7 +120,8 @@ type Webhook struct {
 	// ServeHTTP is called by a server of the user's.
 	Addr string
 
-	// Listener is used instead of Addr, for one Conn, which closes it. Default none.
+	// Listener is used instead of Addr, for one Conn, which closes it: another one, such as
+	// after Subscription.Reconnect, fails for good. Default none.
 	Listener net.Listener
 
 	// TLS is the configuration of the own listener, with a certificate in it, and
@@ -131,6 +132,7 @@ type Webhook struct {
 
 	mu      sync.Mutex         // held for a few instructions, never across a wait
 	ledgers map[string]*ledger // by path; they outlive a Conn
+	heard   bool               // Listener was used
 	slab    slab
 	budget  budget
 	free    sync.Pool // of *exchange

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -32,15 +33,9 @@ type webhookServer struct {
 // listen starts the server, if there is to be one.
 func (c *webhookConn) listen(ctx context.Context) error {
 	w := c.hook
-	l := w.Listener
+	l, err := w.listener(ctx)
 	if l == nil {
-		if w.Addr == "" {
-			return nil
-		}
-		var err error
-		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", w.Addr); err != nil {
-			return &failed{"listen", err}
-		}
+		return err
 	}
 	s := &webhookServer{served: make(chan struct{}), empty: make(chan struct{})}
 	s.http = http.Server{
@@ -58,6 +53,27 @@ func (c *webhookConn) listen(ctx context.Context) error {
 		c.end(&failed{"serve", s.serve(newLimitedListener(l, serverMaxConns))})
 	}()
 	return nil
+}
+
+// listener returns what to listen on, nil if that is nothing.
+func (w *Webhook) listener(ctx context.Context) (net.Listener, error) {
+	if w.Listener != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.heard {
+			return nil, &final{errors.New("transport: Webhook.Listener was closed with the Conn before: Addr can be listened on again")}
+		}
+		w.heard = true
+		return w.Listener, nil
+	}
+	if w.Addr == "" {
+		return nil, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", w.Addr)
+	if err != nil {
+		return nil, &failed{"listen", err}
+	}
+	return l, nil
 }
 
 func (s *webhookServer) serve(l net.Listener) error {

@@ -87,6 +87,20 @@ func TestWebhookListens(t *testing.T) {
 	})
 }
 
+// A Listener is closed with its Conn. Another Conn must not be tried again and again.
+func TestWebhookListenerIsForOneConn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn, _, _ := ownListener(t, w)
+		conn.Close()
+		_, err := w.Open(t.Context(), "")
+		var final interface{ Retryable() bool }
+		if !errors.As(err, &final) || final.Retryable() || !strings.Contains(err.Error(), "Webhook.Listener") {
+			t.Errorf("opened again: %v", err)
+		}
+	})
+}
+
 func TestWebhookLimitsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := mock.NewNetwork()
