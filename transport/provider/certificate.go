@@ -116,7 +116,7 @@ func (c *certificates) get(address string) ([]byte, error) {
 }
 
 // errFetch is a request that cannot be judged now, through no fault of its own.
-var errFetch = errors.New("what the sender is verified with cannot be had")
+var errFetch error = &refusal{reason: "what the sender is verified with cannot be fetched", busy: true}
 
 // later asks the sender to send a request again.
 func later() *Answer {

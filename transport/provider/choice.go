@@ -1,5 +1,7 @@
 package provider
 
+import "errors"
+
 // choice is a sender with several schemes, each with secrets of its own form. It takes a
 // match of any of them.
 type choice struct {
@@ -12,11 +14,13 @@ func (c choice) bind(secrets []secret) (verifier, error) {
 	if len(secrets) == 0 {
 		return nil, errNoSecrets
 	}
+	var errs []error
 	groups := make([][]secret, len(c.schemes))
 	for _, s := range secrets {
 		i, key, err := c.of(s.text)
 		if err != nil {
-			return nil, s.about(err)
+			errs = append(errs, s.about(err))
+			continue
 		}
 		groups[i] = append(groups[i], secret{key, s.at})
 	}
@@ -27,14 +31,14 @@ func (c choice) bind(secrets []secret) (verifier, error) {
 		}
 		made, err := scheme.bind(groups[i])
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
 		}
 		if groups[i][0].at == 0 {
 			v.first = len(v.schemes)
 		}
 		v.schemes = append(v.schemes, made)
 	}
-	return v, nil
+	return v, errors.Join(errs...)
 }
 
 // chosen are the schemes that there are secrets for.

@@ -66,23 +66,27 @@ func (e Encoding) encode(raw []byte) string {
 	return hex.EncodeToString(raw)
 }
 
-var errEncoding = errors.New("is not in the encoding that the scheme asks for")
+var (
+	errHex    = errors.New("is not in hex, which the scheme asks for")
+	errBase64 = errors.New("is not in Base64, which the scheme asks for")
+)
 
 // key returns the bytes of a secret. Padding of Base64 is often lost on the way from a
-// sender's page into a configuration.
+// sender's page into a configuration. Its errors do not quote the secret.
 func (e Encoding) key(text string) ([]byte, error) {
-	var raw []byte
-	var err error
 	switch e {
 	case Text:
 		return []byte(text), nil
 	case Hex:
-		raw, err = hex.DecodeString(text)
-	default:
-		raw, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+		raw, err := hex.DecodeString(text)
+		if err != nil {
+			return nil, errHex
+		}
+		return raw, nil
 	}
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil {
-		return nil, errEncoding // err would quote the secret
+		return nil, errBase64
 	}
 	return raw, nil
 }

@@ -1,19 +1,28 @@
 package provider
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // A refusal is a request that is not taken. Its text holds neither secrets nor anything
 // that an expected signature could be learnt from.
 type refusal struct {
 	provider, reason string
+	doubts           string // what may be the reason
 	forged, busy     bool
 }
 
 func (e *refusal) Error() string {
-	if e.provider == "" {
-		return "provider: " + e.reason
+	text := e.reason
+	if e.doubts != "" {
+		text += ": " + e.doubts
 	}
-	return "provider: " + e.provider + ": " + e.reason
+	if e.provider == "" {
+		return "provider: " + text
+	}
+	return "provider: " + e.provider + ": " + text
 }
 
 // Forged tells whether the request was not sent, or not now, by who knows the secret.
@@ -50,7 +59,46 @@ func (p *Provider) named(err error) error {
 		return nil
 	}
 	if r, ok := err.(*refusal); ok {
-		return &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy}
+		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy}
+		if r.forged {
+			named.doubts = p.keys.Load().doubts
+		}
+		return named
+	}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, err := range list.Unwrap() {
+			errs = append(errs, p.named(err))
+		}
+		return errors.Join(errs...)
+	}
+	if p.Name == "" {
+		return fmt.Errorf("provider: %w", err)
 	}
 	return fmt.Errorf("provider: %s: %w", p.Name, err)
+}
+
+// doubts names all that can be wrong where a proof does not match, which is the same for
+// every request: whoever runs the receiver is told where to look, and no forger how far he
+// came.
+func doubts(s Scheme) string {
+	const clock = "or clock off"
+	switch s := s.(type) {
+	case Signature:
+		list := []string{"wrong secret", "body changed on its way"}
+		if strings.Contains(s.Signed, "{url}") {
+			list = append(list, "Webhook.URL not as the sender has it")
+		}
+		if s.Timestamp != (Timestamp{}) {
+			return strings.Join(append(list, clock), ", ")
+		}
+		return strings.Join(list[:len(list)-1], ", ") + ", or " + list[len(list)-1]
+	case standard:
+		return "wrong secret, body changed on its way, " + clock
+	case mailgun:
+		return "wrong secret, " + clock
+	case sns:
+		return "a topic that is not named, a message changed on its way, or one older than an hour"
+	}
+	return ""
 }

@@ -64,6 +64,9 @@ func (s *signer) entries(line string, w *work) (stamp string, err error) {
 		line = rest
 	}
 	if w.n == 0 {
+		if s.Prefix != "" {
+			return "", malformed("no signature with the prefix %q in %s", s.Prefix, s.Header)
+		}
 		return "", malformed("no signature in %s", s.Header)
 	}
 	return stamp, nil

@@ -45,6 +45,7 @@ type keys struct {
 	once    sync.Once
 	made    verifier
 	err     error
+	doubts  string
 }
 
 func (k *keys) verifier(s Scheme) (verifier, error) {
@@ -55,6 +56,7 @@ func (k *keys) verifier(s Scheme) (verifier, error) {
 		}
 		if k.err = checkSecrets(k.secrets); k.err == nil {
 			k.made, k.err = s.bind(numbered(k.secrets))
+			k.doubts = doubts(s)
 		}
 	})
 	return k.made, k.err

@@ -33,24 +33,27 @@ func TestValidate(t *testing.T) {
 		want string // "" if nothing is wrong
 	}{
 		{with(provider.Signature{Header: "S"}), ""},
-		{&provider.Provider{}, "provider: Name is empty\nprovider: : Scheme is nil"},
+		{&provider.Provider{}, "provider: Name is empty\nprovider: Scheme is nil"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}}, ""},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: the Deadline is negative"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Answers: provider.Answers{Accepted: provider.Answer{Status: 302}}}, "provider: x: Answers: Accepted, Queued and Duplicate need a 2xx status"},
 		{provider.GitHub(), "provider: github: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
 		{provider.GitHub("hush-hush", ""), "provider: github: secret 1 is empty"},
-		{provider.GitHub("abc", "hush-hush\n"), "provider: github: secret 0 is shorter than 4 bytes\nsecret 1 begins or ends with white space"},
-		{provider.StandardWebhooks("hush-hush"), "provider: standardwebhooks: secret 0 is not in the encoding that the scheme asks for"},
+		{provider.GitHub("abc", "hush-hush\n"), "provider: github: secret 0 is shorter than 4 bytes\nprovider: github: secret 1 begins or ends with white space"},
+		{provider.StandardWebhooks("hush-hush"), "provider: standardwebhooks: secret 0 is not in Base64, which the scheme asks for"},
 		{provider.StandardWebhooks("whsec_"), "provider: standardwebhooks: secret 0 is empty"},
 		{provider.StandardWebhooks("whsec_"+key, "whpk_aGVsbG8="), "provider: standardwebhooks: secret 1 is not a public key of this algorithm"},
 		{provider.StandardWebhooks("whsk_aGVsbG8="), "provider: standardwebhooks: secret 0 is not a private key of Ed25519"},
-		{provider.Discord("hush-hush"), "provider: discord: secret 0 is not in the encoding that the scheme asks for"},
+		{provider.Discord("hush-hush"), "provider: discord: secret 0 is not in hex, which the scheme asks for"},
 		{provider.Discord(privatePEM(ecKey())), "provider: discord: secret 0 is not a public key of this algorithm"},
 		{provider.SendGrid(privatePEM(ecKey())), ""},
 		{provider.SendGrid(p521), "provider: sendgrid: secret 0 is not a public key of this algorithm"},
 		{provider.SendGrid("-----BEGIN HUSH-----"), "provider: sendgrid: secret 0 is not in PEM"},
 		{provider.SendGrid("aHVzaA=="), "provider: sendgrid: secret 0 is not a public key of this algorithm"},
-		{provider.Adyen("hush-hush"), "provider: adyen: secret 0 is not in the encoding that the scheme asks for"},
+		{provider.Adyen("hush-hush"), "provider: adyen: secret 0 is not in hex, which the scheme asks for"},
+		{provider.StandardWebhooks("hush-hush", "whpk_aGVsbG8=", "whsk_aGVsbG8="), "provider: standardwebhooks: secret 2 is not a private key of Ed25519\n" +
+			"provider: standardwebhooks: secret 0 is not in Base64, which the scheme asks for\nprovider: standardwebhooks: secret 1 is not a public key of this algorithm"},
+		{&provider.Provider{Name: "acme", Scheme: provider.Signature{}}, "provider: acme: Signature.Header is empty\nprovider: acme: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
 		{provider.AmazonSNS(nil), "provider: sns: no topic: name those that are subscribed to"},
 		{provider.AmazonSNS(nil, topic), ""},
 		{provider.AmazonSNS(nil, "arn:aws:sns:evil.example/:1:a"), "provider: sns: a topic is not arn:aws:sns:REGION:ACCOUNT:NAME"},
@@ -74,7 +77,7 @@ func TestValidate(t *testing.T) {
 		{signature(func(s *provider.Signature) { s.Timestamp = provider.Timestamp{Path: "t", Unit: time.Hour} }), "provider: github: Timestamp.Unit must be time.Second or time.Millisecond"},
 		{signature(func(s *provider.Signature) {
 			s.Signed, s.Timestamp = "{ts}{body}", provider.Timestamp{Header: "T", Prefix: "t="}
-		}), "provider: github: Signature.Timestamp.Prefix needs a Separator\nTimestamp needs one of Header, Prefix and Path"},
+		}), "provider: github: Signature.Timestamp.Prefix needs a Separator\nprovider: github: Timestamp needs one of Header, Prefix and Path"},
 	} {
 		err := c.p.Validate()
 		if got := errors.Join(err); (got == nil) != (c.want == "") || got != nil && got.Error() != c.want {

@@ -59,21 +59,25 @@ type work struct {
 func (s Signature) bind(secrets []secret) (verifier, error) { return s.signer(secrets) }
 
 func (s Signature) signer(secrets []secret) (*signer, error) {
-	if len(secrets) == 0 {
-		return nil, errNoSecrets
-	}
 	b := &signer{Signature: s}
-	if err := b.complete(); err != nil {
-		return nil, err
+	errs := []error{b.complete()}
+	if len(secrets) == 0 {
+		errs = append(errs, errNoSecrets)
 	}
-	b.size, b.most = s.Algorithm.size(), maxSignatures
 	for i, secret := range secrets {
+		if errs[0] != nil {
+			break
+		}
 		k, err := b.Algorithm.key(i, strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
 		if err != nil {
-			return nil, secret.about(err)
+			errs = append(errs, secret.about(err))
 		}
 		b.keys, b.at = append(b.keys, k), append(b.at, secret.at)
 	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	b.size, b.most = s.Algorithm.size(), maxSignatures
 	if b.Algorithm.public() {
 		b.slots, b.most = newSlots(), maxPublic
 	}
