@@ -75,13 +75,18 @@ const (
 // # Limits
 //
 // The server that Addr starts is bounded in the time and size of headers, in idle time and
-// in connections. In a mux that is the mux's server's part; set its ReadHeaderTimeout.
+// in connections. In a mux that is the mux's server's part; set its ReadHeaderTimeout. A
+// slow body is cut off at the Deadline through the ResponseWriter: around one that has no
+// Unwrap, such as that of http.TimeoutHandler, set the server's ReadTimeout as well. A
+// pattern with a method, such as "POST /hooks", keeps away the handshakes that are a GET or
+// OPTIONS.
 type Webhook struct {
 	// Provider is the one sender, on whatever path. Required, unless Providers is set.
 	Provider *provider.Provider
 
-	// Providers are the senders by the path of the request, such as "/hooks/github",
-	// which must match exactly. Any other path is 404. Instead of Provider.
+	// Providers are the senders by the path of the request, such as "/hooks/github", which
+	// must match exactly: without escapes, and without what http.StripPrefix takes away. Any
+	// other path is 404. Instead of Provider.
 	Providers map[string]*provider.Provider
 
 	// URL is where the senders believe they send to, without query: scheme, host and
@@ -146,9 +151,11 @@ const (
 	// the sender repeat them.
 	AckHandled AckMode = iota
 
-	// AckQueued answers when the events are in the consumer's buffer: sooner, but a crash
-	// loses what was answered and not yet worked off. The sender no longer hears of
-	// a refusal; the consumer's own redelivery takes its place.
+	// AckQueued answers when the events are in the consumer's buffer: sooner, but what was
+	// answered and not yet worked off is lost in a crash, and with the end of the
+	// subscription too. Before Close, keep new requests away (with http.Server.Shutdown, in a
+	// mux) and wait until Stats.Buffered is 0. The sender no longer hears of a refusal; the
+	// consumer's own redelivery takes its place.
 	AckQueued
 )
 

@@ -34,7 +34,8 @@ func Paddle(secrets ...string) *Provider {
 }
 
 // Shopify takes webhooks of an app; a secret is the app's client secret. After that was
-// changed, the old one signs for up to an hour.
+// changed, the old one signs for up to an hour. Shopify's Events, a preview, have other names
+// of headers, such as Shopify-Hmac-Sha256: Scheme, ID and Payload are to be changed for them.
 // (https://shopify.dev/docs/apps/build/webhooks/subscribe/https)
 func Shopify(secrets ...string) *Provider {
 	p := &Provider{

@@ -71,6 +71,7 @@
 //
 // Errors say what is wrong with a request, and never what would have been right. One that
 // has a method Forged() bool, which returns true, is a proof that does not match. A time
-// that is too far off is the same error: whoever tries shall not learn which it was. One
-// that has a method Busy() bool, which returns true, is a request that is to be sent again.
+// that is too far off is the same error: whoever tries shall not learn which it was, and the
+// text names all that can be the reason. One that has a method Busy() bool, which returns
+// true, is a request that is to be sent again.
 package provider

@@ -21,7 +21,9 @@ func StandardWebhooks(secrets ...string) *Provider {
 
 // GitHub takes deliveries as JSON or as a form, and never the older SHA-1 header. Event
 // types are those of X-GitHub-Event; the action is in the payload. GitHub does not repeat
-// a delivery by itself, whatever the answer.
+// a delivery by itself, whatever the answer: what the consumer refuses has to be redelivered
+// by hand, or with GitHub's API. It then is the same delivery, and brings an event unless it
+// was acknowledged before.
 // (https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries)
 func GitHub(secrets ...string) *Provider {
 	p := &Provider{
