@@ -130,7 +130,8 @@ type Webhook struct {
 	Listener net.Listener
 
 	// TLS is the configuration of the own listener, with a certificate in it, and
-	// ClientAuth for mutual TLS. Default: no TLS.
+	// ClientAuth for mutual TLS. Handshakes of TLS that fail are not reported, not even to
+	// OnRefused. Default: no TLS.
 	TLS *tls.Config
 
 	conn atomic.Pointer[webhookConn] // the one that is open

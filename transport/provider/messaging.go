@@ -25,8 +25,9 @@ func Slack(secrets ...string) *Provider {
 
 // Discord takes interactions and webhook events; a secret is the public key of the app in
 // hex, or its private key in PEM, with which Sign works. An interaction is answered as
-// deferred: what is to be shown is sent to its webhook within 15 minutes. Discord sends
-// wrong signatures to see them refused with 401.
+// deferred: what is to be shown is sent to its webhook within 15 minutes. It fails, and is not
+// sent again, unless it is settled within the Deadline: for long work, use AckQueued. Discord
+// sends wrong signatures to see them refused with 401.
 // (https://docs.discord.com/developers/interactions/overview)
 func Discord(secrets ...string) *Provider {
 	p := &Provider{
