@@ -30,7 +30,9 @@ const (
 // Addr to give it a listener of its own; either way it is the transport of one
 // subscription. Use it as *Webhook and do not change it once it is in use. ServeHTTP may
 // be called from any goroutine; only one Conn is open at a time. Handshakes, with which a
-// sender asks whether a receiver is there, are answered while one is.
+// sender asks whether a receiver is there, are answered while one is. client.Subscribe may
+// return before that: what must not be refused meanwhile, such as the first request of a
+// test, waits for Trace.Connected.
 //
 // # Delivery
 //
@@ -319,7 +321,7 @@ func (e *RefusedError) StatusCode() int { return e.Status }
 // Why a request is refused, where the provider does not say.
 var (
 	errNoPath   = errors.New("its path is that of no provider")
-	errNoConn   = errors.New("nobody is subscribed")
+	errNoConn   = errors.New("nobody is subscribed, or not yet")
 	errDraining = errors.New("the connection is being closed")
 	errFull     = errors.New("the buffer is full")
 	errNacked   = errors.New("the consumer has refused it")
