@@ -392,9 +392,13 @@ func TestWebSocketMaxAge(t *testing.T) {
 func TestWebSocketExpire(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
+			p.hear()
 			p.say("going away", "x")
 			p.wait()
 		})
+		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+			return s.Send(ctx, []byte("hi")) // so that nothing is read with the handshake, and all at once later
+		}
 		w.Control = func(s *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "going away" {
 				s.Expire()
