@@ -155,12 +155,23 @@ const (
 	AckHandled AckMode = iota
 
 	// AckQueued answers when the events are in the consumer's buffer: sooner, but what was
-	// answered and not yet worked off is lost in a crash, and with the end of the
-	// subscription too. Before Close, keep new requests away (with http.Server.Shutdown, in a
-	// mux) and wait until Stats.Buffered is 0. The sender no longer hears of a refusal; the
-	// consumer's own redelivery takes its place.
+	// answered and not yet worked off is lost in a crash, and if the subscription is closed
+	// without Drain. The sender no longer hears of a refusal; the consumer's own redelivery
+	// takes its place.
 	AckQueued
 )
+
+// Drain ends the feed in good order. From now on deliveries are answered as Answers.Busy
+// says. When those that were taken in are settled (with AckQueued, when they are in the
+// consumer's buffer) the open Conn ends with ErrEnd: the loop of a subscription goes through
+// what it has, and ends without an error. Drain does not wait, does nothing without an open
+// Conn, and may be called from any goroutine. Only Close ends the wait for a consumer that
+// does not settle.
+func (w *Webhook) Drain() {
+	if c := w.conn.Load(); c != nil {
+		c.drain()
+	}
+}
 
 // Validate reports every option that cannot work, joined into one error.
 // Open refuses to start with the same error.

@@ -32,8 +32,9 @@ type webhookConn struct {
 	err     error         // what Read returns from now on
 	idle    chan struct{} // closed when err is set and live is empty
 	closed  chan struct{} // closed when Close is through
+	drained bool          // nothing more is taken in
 	full    atomic.Bool   // queue is; read without the lock
-	over    atomic.Bool   // err is set; read without the lock
+	over    atomic.Bool   // drained, or err is set; read without the lock
 	closing atomic.Bool   // Close was called
 }
 
@@ -110,7 +111,7 @@ func (c *webhookConn) next() (m Message, ok bool, err error) {
 	if c.current == nil {
 		if c.current = c.queue.pop(); c.current == nil {
 			c.reader = true
-			return Message{}, false, nil
+			return Message{}, false, c.complete()
 		}
 		c.full.Store(false)
 	}
@@ -137,7 +138,7 @@ func (c *webhookConn) Offer(take func(*Message) bool) {
 // offers tells whether a delivery is to be offered before it is enqueued. A batch is not:
 // it may not fit as a whole.
 func (c *webhookConn) offers(d *delivery) bool {
-	return c.taker != nil && c.err == nil && c.current == nil && c.queue.n == 0 && len(d.events) == 1
+	return c.taker != nil && c.err == nil && !c.drained && c.current == nil && c.queue.n == 0 && len(d.events) == 1
 }
 
 // settleOffer goes on with a delivery whose event has been offered.
@@ -157,7 +158,7 @@ func (c *webhookConn) settleOffer(d *delivery, m *Message, taken bool) {
 
 // enqueue hands a delivery to Read. It returns why if it cannot.
 func (c *webhookConn) enqueue(d *delivery) error {
-	if c.err != nil {
+	if c.err != nil || c.drained {
 		return errDraining
 	}
 	if !c.queue.push(d) {
@@ -218,6 +219,25 @@ func (c *webhookConn) shut(cause error) {
 	c.hook.conn.Store(nil)
 }
 
+// drain refuses what comes from now on. Read goes on until all the rest is settled.
+func (c *webhookConn) drain() {
+	c.hook.mu.Lock()
+	defer c.hook.mu.Unlock()
+	c.drained = true
+	c.over.Store(true)
+	c.wakeReader()
+}
+
+// complete ends a Conn that is drained with ErrEnd. Its caller holds Webhook.mu.
+func (c *webhookConn) complete() error {
+	if !c.drained || c.live.first != nil {
+		return nil
+	}
+	c.err = ErrEnd
+	c.checkIdle()
+	return c.err
+}
+
 // end lets Read return cause and refuses what the consumer has not begun with. The first
 // cause counts.
 func (c *webhookConn) end(cause error) {
@@ -239,9 +259,15 @@ func (c *webhookConn) end(cause error) {
 	c.checkIdle()
 }
 
-// checkIdle lets shut go on when there is nothing to wait for.
+// checkIdle lets shut go on when there is nothing to wait for, and a Read that is to end.
 func (c *webhookConn) checkIdle() {
-	if c.err == nil || c.live.first != nil {
+	if c.live.first != nil {
+		return
+	}
+	if c.drained {
+		c.wakeReader()
+	}
+	if c.err == nil {
 		return
 	}
 	select {

@@ -45,11 +45,12 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	sub, err := client.Subscribe(ctx, &transport.Webhook{
+	hook := &transport.Webhook{
 		Providers: senders(),
 		Listener:  l,
 		OnRefused: func(e *transport.RefusedError) { fmt.Fprintln(out, "  ", e) },
-	}, nil)
+	}
+	sub, err := client.Subscribe(ctx, hook, nil)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func run(ctx context.Context, out io.Writer) error {
 	sent := make(chan error, 1)
 	go func() {
 		sent <- playSenders(out, "http://"+l.Addr().String())
-		sub.Close() // ends the loop below
+		hook.Drain() // ends the loop below, once all is worked off
 	}()
 	for ev, err := range sub.Events() {
 		if err != nil {
