@@ -115,7 +115,7 @@ func (w *watchedSplitter) Split(buf []byte, atEOF bool) (n int, f decode.Frame, 
 	case n == 0 && len(buf) > w.limit+overhead:
 		w.t.Fatalf("%d bytes are kept", len(buf))
 	}
-	if w.still > 2 {
+	if w.still > 2+len(buf) { // SSE has a result for each comment in a block, which it keeps
 		w.t.Fatalf("it does not get on: %q", buf)
 	}
 	return n, f, ok, err
