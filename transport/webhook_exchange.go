@@ -242,27 +242,23 @@ const glance = 100 * time.Millisecond
 // little as it can: the goroutines that it waits for are then the next to run, before the
 // one that net/http has started to watch the connection.
 func (x *exchange) wait() error {
-	look := false
+	woken := false
 	select {
 	case v := <-x.woken: // mostly told by what x has offered
 		if v.told {
 			return v.err
 		}
-		look = true
+		woken = true
 	default:
 	}
-	look = x.enter(waiting) || look
-	if !look {
+	if expired := x.enter(waiting); !expired && !woken {
 		if v := <-x.woken; v.told {
 			return v.err
 		}
-		look = true
 	}
 	for {
-		if look {
-			if over, err := x.look(); over {
-				return err
-			}
+		if over, err := x.look(); over {
+			return err
 		}
 		select {
 		case v := <-x.woken:
@@ -271,7 +267,6 @@ func (x *exchange) wait() error {
 			}
 		case <-x.r.Context().Done():
 		}
-		look = true
 	}
 }
 
