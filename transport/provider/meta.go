@@ -15,9 +15,9 @@ import (
 // Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each change: its Data
 // is the entry with that change alone, and its type is what has changed, such as "page.feed"
 // or "whatsapp_business_account.messages". Of Messenger it is an event for each messaging,
-// of the type "page.messaging". A secret is the app secret. verifyToken is what the app's settings say, for the challenge
-// of a subscription; if it is empty, every challenge is refused.
-// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
+// of the type "page.messaging". A secret is the app secret. verifyToken is what the app's
+// settings say, for the challenge of a subscription; if it is empty, every challenge is
+// refused. (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
 func Meta(verifyToken string, secrets ...string) *Provider {
 	p := &Provider{
 		Name: "meta", Deadline: 4500 * time.Millisecond,
@@ -42,18 +42,22 @@ func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
 	return plain(q.Get("hub.challenge"), ""), true
 }
 
+// metaLists are what an entry may have a list of, each of which is an event.
+var metaLists = [...]string{"changes", "messaging"}
+
 // metaEvents makes an event of each change in each entry.
 func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
 	object := decode.Field("object")(payload)
 	add := func(entry []byte) bool {
-		events = append(events, Event{Type: metaType(object, entry), Data: entry})
+		events = append(events, Event{Type: metaType(object, decode.Check(entry)), Data: entry})
 		return true
 	}
 	ok := elements(payload, "entry", func(entry []byte) bool {
 		before := len(events)
-		for i, count := range metaCounts {
-			if n := count(entry); n != "" && n != "0" && n != "1" {
-				if alone(entry, metaLists[i], add) {
+		checked := decode.Check(entry)
+		for _, list := range metaLists {
+			if n := checked.Field(list + ".#"); n != "" && n != "0" && n != "1" {
+				if alone(entry, list, add) {
 					return true
 				}
 				events = events[:before]
@@ -64,17 +68,11 @@ func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
 	return events, ok
 }
 
-var (
-	metaField  = decode.Field("changes.0.field")
-	metaLists  = [...]string{"changes", "messaging"}
-	metaCounts = [...]func([]byte) string{decode.Field("changes.#"), decode.Field("messaging.#")}
-)
-
 // metaType names a change by the object, which is beside the entries, and the field in it.
-func metaType(object string, entry []byte) string {
-	field := metaField(entry)
-	if n := metaCounts[1](entry); field == "" && n != "" && n != "0" {
-		field = metaLists[1]
+func metaType(object string, entry decode.Checked) string {
+	field := entry.Field("changes.0.field")
+	if n := entry.Field("messaging.#"); field == "" && n != "" && n != "0" {
+		field = "messaging"
 	}
 	if object == "" || field == "" {
 		return object + field
