@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"container/list"
 	"net/http"
 	"sync"
 	"time"
@@ -19,18 +20,17 @@ const leastBudget = 64 << 20
 // have had theirs for longest: a sender who is in no hurry cannot keep others out. The last
 // quarter is for the time until they have left.
 type budget struct {
-	mu             sync.Mutex // held for a few instructions
-	bytes          int        // that are held
-	leaving        int        // of them, by those who are about to leave
-	oldest, newest *exchange  // who can be made to
+	mu      sync.Mutex // held for a few instructions
+	bytes   int        // that are held
+	leaving int        // of them, by those who are about to leave
+	holders list.List  // of *exchange: who can be made to, the oldest first
 }
 
 // A claim is what an exchange has of the budget, whose mu guards it.
 type claim struct {
-	made         bool // only the exchange's own goroutine sets it
-	bytes        int
-	listed       bool // between oldest and newest
-	older, newer *exchange
+	made  bool // only the exchange's own goroutine sets it
+	bytes int
+	place *list.Element // among the holders; nil: none
 }
 
 // hold makes n bytes of buffer the exchange's own, instead of what it had before.
@@ -61,9 +61,9 @@ func (b *budget) take(x *exchange, n, most int) error {
 	if x.dismissed || b.bytes+more > most {
 		return errCrowded
 	}
-	for b.bytes-b.leaving+more > most-most/4 && b.oldest != nil {
-		first := b.oldest
-		if first == x && first == b.newest {
+	for b.bytes-b.leaving+more > most-most/4 && b.holders.Len() > 0 {
+		first := b.holders.Front().Value.(*exchange)
+		if first == x && b.holders.Len() == 1 {
 			break // nobody else could leave
 		}
 		if first == x {
@@ -74,7 +74,9 @@ func (b *budget) take(x *exchange, n, most int) error {
 			b.leaving += first.claim.bytes
 		}
 	}
-	b.add(x)
+	if x.claim.place == nil {
+		x.claim.place = b.holders.PushBack(x)
+	}
 	b.bytes += more
 	x.claim.bytes = n
 	return nil
@@ -103,35 +105,10 @@ func (x *exchange) dismiss() bool {
 	return x.dismissed
 }
 
-// add makes x the newest, unless it has a place already.
-func (b *budget) add(x *exchange) {
-	c := &x.claim
-	if c.listed {
-		return
-	}
-	c.listed, c.older = true, b.newest
-	if b.newest != nil {
-		b.newest.claim.newer = x
-	} else {
-		b.oldest = x
-	}
-	b.newest = x
-}
-
+// remove makes x no longer one who can be made to leave.
 func (b *budget) remove(x *exchange) {
-	c := &x.claim
-	if !c.listed {
-		return
+	if x.claim.place != nil {
+		b.holders.Remove(x.claim.place)
+		x.claim.place = nil
 	}
-	if c.older != nil {
-		c.older.claim.newer = c.newer
-	} else {
-		b.oldest = c.newer
-	}
-	if c.newer != nil {
-		c.newer.claim.older = c.older
-	} else {
-		b.newest = c.older
-	}
-	c.listed, c.older, c.newer = false, nil, nil
 }

@@ -21,11 +21,8 @@ func (m *Memory) Until(k [2]uint64) (until time.Duration, known bool) { return m
 func (w *Webhook) Unverified() (bytes, listed int) {
 	w.budget.mu.Lock()
 	defer w.budget.mu.Unlock()
-	for x := w.budget.oldest; x != nil; x = x.claim.newer {
-		listed++
-	}
 	if w.budget.leaving > w.budget.bytes {
 		panic("more leave than there are")
 	}
-	return w.budget.bytes, listed
+	return w.budget.bytes, w.budget.holders.Len()
 }
