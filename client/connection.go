@@ -206,7 +206,7 @@ func (c *connection) receive(m *transport.Message) error {
 // event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that
 // is skipped has its number in the sequence all the same; one that comes again has not.
 func (c *connection) event(m *transport.Message) {
-	var ev Event
+	var ev Event // set field by field, see decode.Reader.NextTo
 	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header = m.Data, m.Type, m.ID, m.ID, m.Header
 	ev.Received, ev.settle = c.now, m.Settle
 	c.received++

@@ -23,7 +23,8 @@ import (
 
 // A Sender posts webhooks as one of their senders does: signed, and again after an answer
 // that is no 2xx. Nobody is there to take one before the receiver's subscription has
-// connected: wait for that with synctest.Wait in a bubble, or with client.Trace. Its methods may be called from any goroutine; its fields are set before.
+// connected: wait for that with synctest.Wait in a bubble, or with client.Trace. Its methods
+// may be called from any goroutine; its fields are set before.
 type Sender struct {
 	// Header is sent with each delivery, such as the header of the event's type.
 	// Default: a Content-Type of application/json.

@@ -51,8 +51,7 @@ const (
 // no event. It is known by its id, and by its body too where the signature does not cover
 // the id. A batch without an id is known by its body if each of its events has one. What has
 // none at all, such as a notice of Dropbox's, is delivered each time it comes: the same body
-// may be news. This memory is
-// bounded, see Dedupe, and gone after a restart.
+// may be news. This memory is bounded, see Dedupe, and gone after a restart.
 //
 // # Security
 //
@@ -103,8 +102,8 @@ type Webhook struct {
 	// for one, sends up to 25 MiB. Default 1 MiB.
 	//
 	// Bodies of more than 4 KiB, or over HTTP/2, that have not all come or are not verified
-	// yet, have 64 MiB of memory together, or 4 times MaxBody if that is more. Before it is used up, those
-	// that have had their part for longest are answered as Answers.Busy says.
+	// yet, have 64 MiB of memory together, or 4 times MaxBody if that is more. Before it is
+	// used up, those that have had their part for longest are answered as Answers.Busy says.
 	MaxBody int
 
 	// Buffer is how many deliveries may wait for Conn.Read at most, of at most 8 MiB or
@@ -286,16 +285,19 @@ func checkPublicURL(s string) error {
 	return nil
 }
 
-// parts turns what errors.Join joined back into a list.
-func parts(err error) []error {
-	var joined interface{ Unwrap() []error }
-	switch {
-	case err == nil:
+// parts turns what errors.Join joined, perhaps of what it had joined before, into a list.
+func parts(err error) (list []error) {
+	if err == nil {
 		return nil
-	case errors.As(err, &joined):
-		return joined.Unwrap()
 	}
-	return []error{err}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, err := range joined.Unwrap() {
+		list = append(list, parts(err)...)
+	}
+	return list
 }
 
 // provider returns who sends to a path, or nil.

@@ -22,21 +22,9 @@ func (p *Provider) Validate() error {
 		}
 	}
 	if _, err := p.verifier(); err != nil {
-		errs = append(errs, flat(p.named(err))...)
+		errs = append(errs, p.named(err))
 	}
 	return errors.Join(errs...)
-}
-
-// flat returns the errors that errors.Join has joined.
-func flat(err error) (list []error) {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
-	}
-	for _, err := range joined.Unwrap() {
-		list = append(list, flat(err)...)
-	}
-	return list
 }
 
 // Greet answers a request that has no delivery in it: GET, HEAD and OPTIONS of a

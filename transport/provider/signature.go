@@ -64,10 +64,10 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 	if len(secrets) == 0 {
 		errs = append(errs, errNoSecrets)
 	}
+	if errs[0] != nil {
+		return nil, errors.Join(errs...) // what a key is cannot be told
+	}
 	for i, secret := range secrets {
-		if errs[0] != nil {
-			break
-		}
 		k, err := b.Algorithm.key(i, strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
 		if err != nil {
 			errs = append(errs, secret.about(err))
