@@ -29,14 +29,16 @@ type Event struct {
 	Received time.Time
 	// Gap, if not nil, says that events may be missing just before this one.
 	Gap *Gap
-	// Attempt counts how often the event was handed out, from 1. It grows when a
-	// consumer refuses the event or leaves without finishing it.
+	// Attempt counts the deliveries of the event, from 1. It grows when a consumer
+	// refuses the event or leaves without finishing it. Where the sender counts its own
+	// deliveries (some webhooks), the first attempt has the sender's number.
 	Attempt int
 
 	sub    *Subscription  // nil until the event is in the window
 	state  *atomic.Uint64 // its word in the window
 	seq    uint64
-	try    int // Attempt, out of the consumer's reach
+	try    int // how often this subscription has handed it out
+	before int // deliveries by the sender before that
 	settle func(error)
 }
 

@@ -21,7 +21,7 @@ type segment struct {
 	states [segmentSize]atomic.Uint64 // see stateOf
 	_      cacheLine
 	sizes  [segmentSize]int  // of the slots' data
-	rare   [segmentSize]bool // whether a slot has a header, a gap or a settle
+	rare   [segmentSize]bool // whether a slot has a header, a gap, a settle or an earlier attempt
 }
 
 // A slot has an event from when it was received until it is settled: what Event says that
@@ -34,6 +34,7 @@ type slot struct {
 	header   transport.Header
 	gap      *Gap
 	settle   func(error)
+	before   int
 }
 
 // The states of a slot that say something. An event that is in its first attempt, handed
@@ -76,7 +77,7 @@ func (g *segment) read(i uint64, ev *Event) {
 	s := &g.slots[i]
 	ev.Data, ev.Type, ev.ID, ev.Token = s.data, s.typ, s.id, s.token
 	ev.Header, ev.Received, ev.Gap, ev.settle = s.header, s.received, s.gap, s.settle
-	ev.state, ev.try, ev.Attempt = &g.states[i], 1, 1
+	ev.state, ev.try, ev.before, ev.Attempt = &g.states[i], 1, s.before, s.before+1
 }
 
 // write puts an event down in the slot i. What is seldom there is seldom written.
@@ -84,8 +85,8 @@ func (g *segment) write(i uint64, ev *Event) {
 	s := &g.slots[i]
 	s.data, s.typ, s.id, s.token, s.received = ev.Data, ev.Type, ev.ID, ev.Token, ev.Received
 	g.sizes[i] = len(ev.Data)
-	if ev.Header != nil || ev.Gap != nil || ev.settle != nil {
-		s.header, s.gap, s.settle = ev.Header, ev.Gap, ev.settle
+	if ev.Header != nil || ev.Gap != nil || ev.settle != nil || ev.before != 0 {
+		s.header, s.gap, s.settle, s.before = ev.Header, ev.Gap, ev.settle, ev.before
 		g.rare[i] = true
 	}
 }
@@ -95,7 +96,7 @@ func (g *segment) clear(i uint64) {
 	s := &g.slots[i]
 	s.data = nil
 	if g.rare[i] {
-		s.header, s.gap, s.settle = nil, nil, nil
+		s.header, s.gap, s.settle, s.before = nil, nil, nil, 0
 		g.rare[i] = false
 	}
 }

@@ -254,6 +254,33 @@ func TestNack(t *testing.T) {
 	})
 }
 
+// TestAttemptsOfTheSender refuses events whose sender has counted its deliveries, and one
+// after them in the same slot, whose sender has not.
+func TestAttemptsOfTheSender(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		feed := &messages{{Data: []byte("a"), Attempt: 3}, {Data: []byte("b")}, {Data: []byte("c"), Attempt: -1}}
+		for range 64 {
+			*feed = append(*feed, transport.Message{Data: []byte("d"), Attempt: 1})
+		}
+		sub := subscribe(t, feed, &client.Options{Buffer: 4})
+		defer sub.Close()
+		var got []int
+		for ev, err := range sub.Events() {
+			switch data := string(ev.Data); {
+			case err != nil:
+				t.Fatal(err)
+			case data != "d":
+				if got = append(got, ev.Attempt); len(got) <= 3 {
+					ev.Nack(errors.New("not now"))
+				}
+			case ev.Attempt != 1:
+				t.Fatalf("attempt %d of an event that is new", ev.Attempt)
+			}
+		}
+		want(t, "attempts of a, b and c, twice", got, []int{3, 1, 1, 4, 2, 2})
+	})
+}
+
 func TestBatches(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3"), steps(mock.Pause(time.Second)), events("4"), steps(mock.Pause(time.Minute)),

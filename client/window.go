@@ -276,7 +276,7 @@ func (w *window) claimReturned(ev *Event, now time.Time) bool {
 	}
 	*ev = w.returned[best].ev
 	ev.try++
-	ev.Attempt = ev.try
+	ev.Attempt = ev.before + ev.try
 	ev.state.Store(stateOf(ev.seq, ev.try, slotHanded))
 	w.returned = append(w.returned[:best], w.returned[best+1:]...)
 	w.returns.Store(int32(len(w.returned)))

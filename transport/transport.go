@@ -116,6 +116,9 @@ type Message struct {
 	// More says that the next Read returns without waiting for the network.
 	// A transport that cannot tell leaves it false.
 	More bool
+	// Attempt counts how often the sender has delivered this event, from 1.
+	// 0 means unknown.
+	Attempt int
 	// Settle, if set, is called exactly once when the event is acknowledged (nil) or
 	// refused (the consumer's error). The refused event is the sender's to repeat.
 	Settle func(error)
