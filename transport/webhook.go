@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -254,18 +253,13 @@ func (w *Webhook) validateListener(bad func(field, format string, args ...any)) 
 	}
 }
 
-// signsURL returns the name of a provider whose signatures cover the URL, as far as that
-// can be told.
+// signsURL returns the name of a provider whose signatures cover the URL, "" if none do.
 func (w *Webhook) signsURL() string {
-	signs := func(p *provider.Provider) bool {
-		s, ok := p.Scheme.(provider.Signature)
-		return ok && strings.Contains(s.Signed, "{url}")
-	}
-	if w.Provider != nil && signs(w.Provider) {
+	if w.Provider != nil && w.Provider.SignsURL() {
 		return w.Provider.Name
 	}
 	for _, path := range slices.Sorted(maps.Keys(w.Providers)) {
-		if p := w.Providers[path]; p != nil && signs(p) {
+		if p := w.Providers[path]; p != nil && p.SignsURL() {
 			return p.Name
 		}
 	}

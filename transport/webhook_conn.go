@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
 // webhookConn is a Webhook that takes deliveries in. Webhook.mu guards what is not
@@ -360,8 +358,8 @@ func (l *deliveryList) each(f func(*delivery)) {
 // A route is one provider and what is remembered of it.
 type route struct {
 	ledger  *ledger
-	url     string // the beginning of the public URL
-	private string // the header that proves who the sender is, if that is only one
+	url     string   // the beginning of the public URL
+	private []string // headers that prove who the sender is
 }
 
 // routes returns the route of each path. The caller holds w.mu.
@@ -371,26 +369,15 @@ func (w *Webhook) routes() map[string]*route {
 	}
 	routes := make(map[string]*route)
 	if w.Provider != nil {
-		routes[""] = &route{w.ledger(""), w.URL, proofHeader(w.Provider)}
+		routes[""] = &route{w.ledger(""), w.URL, w.Provider.ProofHeaders()}
 	}
 	for path, p := range w.Providers {
-		routes[path] = &route{w.ledger(path), w.URL, proofHeader(p)}
+		routes[path] = &route{w.ledger(path), w.URL, p.ProofHeaders()}
 		if w.URL != "" {
 			routes[path].url = strings.TrimSuffix(w.URL, "/") + (&url.URL{Path: path}).EscapedPath()
 		}
 	}
 	return routes
-}
-
-// proofHeader returns the header that only its provider knows to be one with a secret.
-func proofHeader(p *provider.Provider) string {
-	switch s := p.Scheme.(type) {
-	case provider.Signature:
-		return http.CanonicalHeaderKey(s.Header)
-	case provider.Token:
-		return http.CanonicalHeaderKey(s.Header)
-	}
-	return ""
 }
 
 // ledger returns the one of a path, which may be there from a Conn before.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,11 +18,11 @@ const (
 
 // metadata is the header of a request as it goes with its events: a copy, without what is
 // private, and with what was found out about it.
-func (x *exchange) metadata(private string, d *provider.Delivery) Header {
+func (x *exchange) metadata(private []string, d *provider.Delivery) Header {
 	h := x.fields.room(len(x.r.Header) + 3)
 	hop := hopFields(x.r.Header)
 	for name, values := range x.r.Header {
-		if name == private || isPrivate(name) || hop[name] {
+		if slices.Contains(private, name) || isPrivate(name) || hop[name] {
 			continue
 		}
 		for _, value := range values {

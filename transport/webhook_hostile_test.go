@@ -459,13 +459,31 @@ func TestWebhookOfNoProvider(t *testing.T) {
 }
 
 func TestWebhookKeepsTheProvidersOwnSecrets(t *testing.T) {
-	for name, scheme := range map[string]provider.Scheme{
-		"signature": provider.Signature{Header: "x-plain-name"},
-		"token":     provider.Token{Header: "x-plain-name"},
+	custom := provider.Custom{
+		Headers: []string{"x-plain-name"}, Proof: provider.ProofBearer,
+		Verify: func(r *provider.Request, secrets []string) (int, error) {
+			return slices.Index(secrets, r.Header.Get("x-plain-name")), nil
+		},
+		Sign: func(r *provider.Request, _, secret string) error {
+			r.Header.Set("x-plain-name", secret)
+			return nil
+		},
+	}
+	signature, token := provider.Signature{Header: "x-plain-name"}, provider.Token{Header: "x-plain-name"}
+	for name, c := range map[string]struct {
+		scheme provider.Scheme
+		proof  string
+	}{
+		"signature":            {signature, "body"},
+		"pointer to signature": {&signature, "body"},
+		"token":                {token, "bearer"},
+		"pointer to token":     {&token, "bearer"},
+		"custom":               {custom, "bearer"},
+		"pointer to custom":    {&custom, "bearer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &transport.Webhook{Provider: &provider.Provider{Name: "mine", Scheme: scheme}}
+				w := &transport.Webhook{Provider: &provider.Provider{Name: "mine", Scheme: c.scheme}}
 				if err := w.Provider.SetSecrets("a secret"); err != nil {
 					t.Fatal(err)
 				}
@@ -475,14 +493,34 @@ func TestWebhookKeepsTheProvidersOwnSecrets(t *testing.T) {
 				if m.Header.Get("X-Plain-Name") != "" {
 					t.Errorf("the header is %v", m.Header)
 				}
-				want := map[string]string{"signature": "body", "token": "bearer"}[name]
-				if got := m.Header.Get("Steadfeed-Proof"); got != want {
-					t.Errorf("proof %q, want %q", got, want)
+				if got := m.Header.Get("Steadfeed-Proof"); got != c.proof {
+					t.Errorf("proof %q, want %q", got, c.proof)
 				}
 				m.Settle(nil)
 				wantStatus(t, a, 204)
 			})
 		})
+	}
+}
+
+// TestWebhookNeedsURL holds that Validate knows which schemes sign the URL, as values and as
+// pointers.
+func TestWebhookNeedsURL(t *testing.T) {
+	signed := provider.Signature{Header: "S", Signed: "{url}{body}"}
+	for scheme, want := range map[provider.Scheme]string{
+		&signed:                          "Webhook.URL: is required: mine signs it",
+		&provider.Signature{Header: "S"}: "<nil>",
+		&provider.Token{Header: "S"}:     "<nil>",
+		(*provider.Token)(nil):           "Webhook.Provider: provider: mine: Scheme is nil",
+	} {
+		w := &transport.Webhook{Provider: &provider.Provider{Name: "mine", Scheme: scheme}}
+		w.Provider.SetSecrets("a secret")
+		if scheme == (*provider.Token)(nil) {
+			w.Provider.Scheme = scheme
+		}
+		if got := fmt.Sprint(w.Validate()); got != want {
+			t.Errorf("%T: %s, want %s", scheme, got, want)
+		}
 	}
 }
 

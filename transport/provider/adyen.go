@@ -40,6 +40,8 @@ type adyen struct{}
 
 type adyenVerifier struct{ *signer }
 
+func (adyen) traits() traits { return traits{} }
+
 func (adyen) bind(secrets []secret) (verifier, error) {
 	s, err := inner(Signature{Key: Hex, Encoding: Base64}, secrets)
 	return adyenVerifier{s}, err

@@ -10,6 +10,16 @@ type choice struct {
 	strict  bool // one that does not match ends it; otherwise the next may
 }
 
+// traits are those of all its schemes. A request may be of any of them, so nothing is said of
+// why its proof does not match.
+func (c choice) traits() (all traits) {
+	for _, s := range c.schemes {
+		t := s.traits()
+		all.headers, all.url = append(all.headers, t.headers...), all.url || t.url
+	}
+	return all
+}
+
 func (c choice) bind(secrets []secret) (verifier, error) {
 	if len(secrets) == 0 {
 		return nil, errNoSecrets

@@ -17,6 +17,11 @@ type Custom struct {
 	// Sign makes r a delivery of the sender. Default: Sign of the provider is an error.
 	Sign func(r *Request, id, secret string) error
 
+	// Headers are those that prove who the sender is, such as "X-Acme-Key". An event does not
+	// have them. Default: only headers whose names are known to be of this kind, such as
+	// Authorization, are left out.
+	Headers []string
+
 	// Proof is what a match proves. Default ProofNone.
 	Proof Proof
 }
@@ -25,6 +30,8 @@ type customVerifier struct {
 	Custom
 	secrets []string
 }
+
+func (c Custom) traits() traits { return traits{headers: c.Headers} }
 
 func (c Custom) bind(secrets []secret) (verifier, error) {
 	if c.Verify == nil {
@@ -68,6 +75,8 @@ func (v *customVerifier) sign(r *Request, id string) error {
 // Unsigned is the scheme of a sender that proves nothing, or whose proof something in
 // front of the receiver has checked. Its events may come from anybody.
 type Unsigned struct{}
+
+func (Unsigned) traits() traits { return traits{} }
 
 func (Unsigned) bind(secrets []secret) (verifier, error) {
 	if len(secrets) > 0 {

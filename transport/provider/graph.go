@@ -42,6 +42,8 @@ type clientState struct{}
 
 type clientStateVerifier struct{ hashed }
 
+func (clientState) traits() traits { return traits{} }
+
 func (clientState) bind(secrets []secret) (verifier, error) {
 	h, err := newHashed(secrets)
 	return &clientStateVerifier{h}, err

@@ -28,6 +28,8 @@ type mailgun struct{}
 
 type mailgunVerifier struct{ *signer }
 
+func (mailgun) traits() traits { return traits{doubts: anyOf(doubtSecret, doubtClock)} }
+
 func (mailgun) bind(secrets []secret) (verifier, error) {
 	s, err := inner(Signature{}, secrets)
 	return mailgunVerifier{s}, err

@@ -3,16 +3,58 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"net/textproto"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// A Scheme is how a sender proves that a delivery is its own: Signature, Token, Basic,
-// Unsigned, or Custom for any other.
+// A Scheme is how a sender proves that a delivery is its own: a [Signature], [Token],
+// [Basic], [Unsigned], or [Custom] for any other. Each is given as a value or as a pointer,
+// which is the same.
 type Scheme interface {
 	bind(secrets []secret) (verifier, error)
+	traits() traits
 }
+
+// traits are what a scheme reports about itself. Nothing depends on its type, which may be a
+// pointer to one of this package, or a struct that embeds one.
+type traits struct {
+	headers []string // that prove who the sender is
+	url     bool     // is signed
+	doubts  string   // every reason why a proof may not match, the same for every request
+}
+
+// traits returns those of p's scheme, none if there is no scheme.
+func (p *Provider) traits() traits {
+	if isNil(p.Scheme) {
+		return traits{}
+	}
+	return p.Scheme.traits()
+}
+
+// isNil reports whether s is nil or a nil pointer.
+func isNil(s Scheme) bool {
+	v := reflect.ValueOf(s)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// ProofHeaders returns the headers that prove who the sender is, in canonical form. They may
+// hold a secret, and must not reach the consumer of an event.
+func (p *Provider) ProofHeaders() []string {
+	var names []string
+	for _, name := range p.traits().headers {
+		if name = textproto.CanonicalMIMEHeaderKey(name); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// SignsURL reports whether a signature covers the URL, which Request.URL must then be as the
+// sender has it.
+func (p *Provider) SignsURL() bool { return p.traits().url }
 
 // secret is one of a provider's, at its place among them.
 type secret struct {
@@ -50,13 +92,13 @@ type keys struct {
 
 func (k *keys) verifier(s Scheme) (verifier, error) {
 	k.once.Do(func() {
-		if s == nil {
+		if isNil(s) {
 			k.err = errors.New("Scheme is nil")
 			return
 		}
 		if k.err = checkSecrets(k.secrets); k.err == nil {
 			k.made, k.err = s.bind(numbered(k.secrets))
-			k.doubts = doubts(s)
+			k.doubts = s.traits().doubts
 		}
 	})
 	return k.made, k.err

@@ -56,6 +56,19 @@ type work struct {
 	n    int
 }
 
+func (s Signature) traits() traits {
+	t := traits{headers: []string{s.Header}, url: strings.Contains(s.Signed, "{url}")}
+	list := []string{doubtSecret, doubtBody}
+	if t.url {
+		list = append(list, doubtURL)
+	}
+	if s.Timestamp != (Timestamp{}) {
+		list = append(list, doubtClock)
+	}
+	t.doubts = anyOf(list...)
+	return t
+}
+
 func (s Signature) bind(secrets []secret) (verifier, error) { return s.signer(secrets) }
 
 func (s Signature) signer(secrets []secret) (*signer, error) {

@@ -59,6 +59,10 @@ type snsVerifier struct {
 	slots  slots
 }
 
+func (sns) traits() traits {
+	return traits{doubts: "a topic that is not named, a message changed on its way, or one older than an hour"}
+}
+
 func (s sns) bind(secrets []secret) (verifier, error) {
 	if len(s.topics) == 0 {
 		return nil, errors.New("no topic: name those that are subscribed to")

@@ -21,6 +21,14 @@ type family struct {
 
 type standardVerifier []family
 
+func (s standard) traits() traits {
+	t := traits{doubts: anyOf(doubtSecret, doubtBody, doubtClock)}
+	for _, name := range s.names {
+		t.headers = append(t.headers, name+"-Signature")
+	}
+	return t
+}
+
 func (s standard) bind(secrets []secret) (verifier, error) {
 	var v standardVerifier
 	for _, name := range s.names {

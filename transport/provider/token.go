@@ -65,6 +65,8 @@ type tokenVerifier struct {
 	hashed
 }
 
+func (t Token) traits() traits { return traits{headers: []string{t.Header}} }
+
 func (t Token) bind(secrets []secret) (verifier, error) {
 	if (t.Header == "") == (t.Query == "") {
 		return nil, errors.New("Token needs either Header or Query")
@@ -115,6 +117,8 @@ func (t *tokenVerifier) sign(r *Request, _ string) error {
 }
 
 type basicVerifier struct{ hashed }
+
+func (Basic) traits() traits { return traits{headers: []string{"Authorization"}} }
 
 func (Basic) bind(secrets []secret) (verifier, error) {
 	for _, s := range secrets {
