@@ -24,11 +24,7 @@ const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 // sender that was answered with a 2xx has had its event worked off, and every event is, some
 // time.
 func TestExploreWebhook(t *testing.T) {
-	runs := uint64(200)
-	if testing.Short() {
-		runs = 50
-	}
-	for seed := range runs {
+	for seed := range uint64(max(1, *exploreRuns/4)) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHookWorld(t, seed)
 			defer w.close()

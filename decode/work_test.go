@@ -34,11 +34,11 @@ var large = []struct {
 }
 
 const (
-	largeSize = 16 << 20
+	largeSize = 4 << 20
 	piece     = 1 << 10
 )
 
-// TestEachByteIsLookedAtOnce feeds a frame of 16 MiB in pieces of 1 KiB. What a splitter has
+// TestEachByteIsLookedAtOnce feeds a frame of 4 MiB in pieces of 1 KiB. What a splitter has
 // seen is then overwritten with what would end the frame: it would be found if it
 // were looked at again. So the work is linear, whatever the time it takes.
 func TestEachByteIsLookedAtOnce(t *testing.T) {

@@ -1,6 +1,6 @@
 module github.com/steadfeed/steadfeed/mock/nettest
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/steadfeed/steadfeed v0.0.0
