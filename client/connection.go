@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type connection struct {
 	took     time.Duration // to connect
 	begun    time.Time     // when that was done
 	opened   bool
+	lingers  bool       // it ended with ErrEnd, and conn is closed by linger
 	offered  bool       // conn may call take
 	taking   sync.Mutex // held by whoever brings a message to the window, if offered; see take
 	closed   bool       // nothing more is taken
@@ -53,7 +55,11 @@ func (r *run) newConnection(ctx context.Context, attempt int) *connection {
 
 // play opens the connection and reads until it ends. It returns why it did.
 func (c *connection) play() error {
-	defer c.cancel(nil)
+	defer func() {
+		if !c.lingers {
+			c.cancel(nil)
+		}
+	}()
 	if c.release != nil {
 		defer c.release()
 	}
@@ -115,7 +121,7 @@ func (c *connection) reason(err error) error {
 }
 
 // read takes messages to the window until the connection ends.
-func (c *connection) read(conn transport.Conn) error {
+func (c *connection) read(conn transport.Conn) (err error) {
 	defer c.publish()
 	closed := make(chan struct{})
 	unblock := context.AfterFunc(c.ctx, func() {
@@ -123,10 +129,13 @@ func (c *connection) read(conn transport.Conn) error {
 		close(closed)
 	})
 	defer func() {
-		if unblock() {
-			conn.Close()
-		} else {
+		switch {
+		case !unblock():
 			<-closed
+		case errors.Is(err, transport.ErrEnd) && c.handover == nil && lingers(conn):
+			c.lingers = true
+		default:
+			conn.Close()
 		}
 	}()
 	c.offer(conn)
@@ -141,6 +150,32 @@ func (c *connection) read(conn transport.Conn) error {
 			return err
 		}
 		waited = !m.More
+	}
+}
+
+// lingers reports whether conn has something to do after ErrEnd.
+func lingers(conn transport.Conn) bool {
+	l, ok := conn.(interface{ Lingers() bool })
+	return ok && l.Lingers()
+}
+
+// linger closes a connection that lingers, once the consumer has settled every event or
+// the connection's context has ended.
+func (c *connection) linger() {
+	if !c.lingers {
+		return
+	}
+	defer c.cancel(nil)
+	defer c.conn.Close()
+	w := c.window
+	w.press()
+	defer w.release()
+	for w.sweep().seq < w.staged {
+		select {
+		case <-w.space:
+		case <-c.ctx.Done():
+			return
+		}
 	}
 }
 

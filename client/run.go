@@ -50,7 +50,9 @@ func (r *run) restore(stored record) {
 
 // loop connects until the subscription is over, and says why it is.
 func (r *run) loop() {
+	var last *connection
 	for c := r.newConnection(r.ctx, 1); c != nil; {
+		last = c
 		c.err = c.play()
 		if next := r.follow(c); next != nil {
 			r.disconnected(c, retry.Decision{})
@@ -71,6 +73,7 @@ func (r *run) loop() {
 	if r.opts.Trace.Ended != nil {
 		r.opts.Trace.Ended(loopError(r.end))
 	}
+	last.linger()
 }
 
 // judge decides what follows on a connection that has ended. It returns the number of

@@ -53,7 +53,7 @@ type Transport interface {
 	Open(ctx context.Context, token string) (Conn, error)
 }
 
-// A Conn is one connection to a feed. It may have any of five methods more:
+// A Conn is one connection to a feed. It may have any of six methods more:
 //
 //	Patience() time.Duration
 //
@@ -83,7 +83,12 @@ type Transport interface {
 // for one whose messages come on goroutines of their own, which wait for their fate. It is
 // called once, before Read. The Conn may then call take, from any goroutine, with what Read
 // would return next: true says that the message has been taken into keeping, false that
-// Read is to return it. take does not wait.
+// Read is to return it. take does not wait. And
+//
+//	Lingers() bool
+//
+// for one that has something to do after ErrEnd: true means that Close is called only once
+// every event of the subscription is settled, or the subscription is closed.
 type Conn interface {
 	// Read returns the next message. It is called from one goroutine. To call it again
 	// says that the message before it has been taken into keeping.

@@ -121,8 +121,9 @@ type Webhook struct {
 	OnRefused func(*RefusedError)
 
 	// Addr makes Open listen on "host:port", and Close end it: new requests are 503 then,
-	// and those in hand are waited for, less than a second. Default: no listener;
-	// ServeHTTP is called by a server of the user's.
+	// and those in hand are waited for, less than a second. An address that is in use,
+	// forbidden or unknown is final, unless this Webhook has listened on it before. Default:
+	// no listener; ServeHTTP is called by the user's server.
 	Addr string
 
 	// Listener is used instead of Addr, for one Conn, which closes it: another one, such as
@@ -136,9 +137,11 @@ type Webhook struct {
 
 	conn atomic.Pointer[webhookConn] // the one that is open
 
-	mu      sync.Mutex         // held for a few instructions, never across a wait
-	ledgers map[string]*ledger // by path; they outlive a Conn
-	heard   bool               // Listener was used
+	mu       sync.Mutex         // held for a few instructions, never across a wait
+	ledgers  map[string]*ledger // by path; they outlive a Conn
+	heard    bool               // Listener was used
+	listened bool               // Addr was
+	drained  bool               // permanently
 	slab    slab
 	budget  budget
 	free    sync.Pool // of *exchange
@@ -159,13 +162,19 @@ const (
 	AckQueued
 )
 
-// Drain ends the feed in good order. From now on deliveries are answered as Answers.Busy
-// says. When those that were taken in are settled (with AckQueued, when they are in the
-// consumer's buffer) the open Conn ends with ErrEnd: the loop of a subscription goes through
-// what it has, and ends without an error. Drain does not wait, does nothing without an open
-// Conn, and may be called from any goroutine. Only Close ends the wait for a consumer that
-// does not settle.
+// Drain ends the feed cleanly and permanently: this Webhook accepts no delivery any more,
+// whether a Conn is open, is opened later, or never was. Senders are answered as Answers.Busy
+// says, by the listener of Addr as well, until the consumer has handled what was accepted.
+//
+// The Conn ends with ErrEnd when its deliveries are settled (with AckQueued, when they are in
+// the consumer's buffer), and so does each that is opened later. The loop of a subscription
+// handles what it has and ends without an error. Drain does not wait and may be called from
+// any goroutine. Only Close ends the wait for a consumer that does not settle. To receive
+// again, use another Webhook.
 func (w *Webhook) Drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drained = true
 	if c := w.conn.Load(); c != nil {
 		c.drain()
 	}
@@ -329,7 +338,7 @@ func (e *RefusedError) StatusCode() int { return e.Status }
 var (
 	errNoPath   = errors.New("its path is that of no provider")
 	errNoConn   = errors.New("nobody is subscribed, or not yet")
-	errDraining = errors.New("the connection is being closed")
+	errDraining = errors.New("the receiver is being closed, or drained")
 	errFull     = errors.New("the buffer is full")
 	errNacked   = errors.New("the consumer has refused it")
 	errLate     = errors.New("not acknowledged in time")

@@ -47,9 +47,10 @@ const (
 // bufferBytes is how many bytes of bodies may wait for Read, unless there is only one.
 const bufferBytes = 8 << 20
 
-// Open makes the Webhook take deliveries in, with a listener of its own if Addr is set.
+// Open makes the Webhook accept deliveries, with its own listener if Addr is set.
 // The token is ignored: what is missing, only the sender can repeat. When ctx ends, so does
-// the Conn. Open fails while another Conn is open, and when the listener cannot be had.
+// the Conn. Open fails while another Conn is open, and when it cannot listen. After Drain
+// the Conn accepts nothing and its Read returns ErrEnd.
 func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -61,20 +62,39 @@ func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 		hook: w, queue: newRing(w.buffer()),
 		wake: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
-	w.mu.Lock()
-	c.routes = w.routes()
-	w.mu.Unlock()
-	if !w.conn.CompareAndSwap(nil, c) {
+	if !w.install(c) {
 		return nil, &final{errors.New("transport: this Webhook has an open Conn already")}
 	}
 	if err := c.listen(ctx); err != nil {
 		w.conn.Store(nil)
-		return nil, err
+		return nil, w.orEnd(err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c.stop = context.AfterFunc(ctx, func() { c.shut(context.Cause(ctx)) })
 	return c, nil
+}
+
+// install makes c the Conn that is open, unless there is one. It does so in one step with
+// the look at drained, so that Drain finds c or c finds drained.
+func (w *Webhook) install(c *webhookConn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.routes = w.routes()
+	if w.drained {
+		c.drain()
+	}
+	return w.conn.CompareAndSwap(nil, c)
+}
+
+// orEnd returns ErrEnd instead of err after Drain: nothing is left to listen for.
+func (w *Webhook) orEnd(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.drained {
+		return ErrEnd
+	}
+	return err
 }
 
 func (w *Webhook) buffer() int {
@@ -217,10 +237,13 @@ func (c *webhookConn) shut(cause error) {
 	c.hook.conn.Store(nil)
 }
 
-// drain refuses what comes from now on. Read goes on until all the rest is settled.
+// Lingers returns true: until the consumer has handled what it has, senders are answered
+// that nothing more is accepted. See Conn.
+func (c *webhookConn) Lingers() bool { return true }
+
+// drain refuses what comes from now on. Read goes on until all the rest is settled. Its
+// caller holds Webhook.mu.
 func (c *webhookConn) drain() {
-	c.hook.mu.Lock()
-	defer c.hook.mu.Unlock()
 	c.drained = true
 	c.over.Store(true)
 	c.wakeReader()

@@ -3,12 +3,15 @@ package transport_test
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -16,7 +19,6 @@ import (
 func TestWebhookDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
-		w.Drain() // of nothing
 		conn := openHook(t, w)
 		inHand := post(w, sign(t, w.Provider, "msg_1", `1`))
 		m := take(t, conn, `1`)
@@ -55,7 +57,10 @@ func TestWebhookDrain(t *testing.T) {
 		}
 
 		conn = openHook(t, w)
-		deliver(t, w, conn, "msg_4", `4`)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_4", `4`)), 503)
+		if err := readError(t, conn); !errors.Is(err, transport.ErrEnd) {
+			t.Errorf("Read of a later Conn: %v", err)
+		}
 	})
 }
 
@@ -98,4 +103,111 @@ func TestWebhookDrainsSubscription(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Drain counts whenever it is called: before the first Conn, between two, while one is being
+// opened or closed, and while the address is still in use.
+func TestWebhookDrainsBetweenConns(t *testing.T) {
+	for _, after := range []time.Duration{0, 1, 50, 199, 200, 201, 400, 2000} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newHook()
+			sub := subscribe(t, w, nil)
+			inHand := post(w, sign(t, w.Provider, "a", `{}`))
+			ev, err := sub.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub.Reconnect() // closing the Conn takes 200 ms, because of the event in hand
+			time.Sleep(after * time.Millisecond)
+			w.Drain()
+			time.Sleep(time.Second)
+			wantStatus(t, inHand, 503)
+			wantStatus(t, post(w, sign(t, w.Provider, "b", `{}`)), 503)
+			ev.Ack()
+			if _, err := sub.Next(t.Context()); err != io.EOF {
+				t.Errorf("Drain %d ms after Reconnect: %v", after, err)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Drain()
+		if _, err := subscribe(t, w, nil).Next(t.Context()); err != io.EOF {
+			t.Errorf("Drain before Subscribe: %v", err)
+		}
+	})
+}
+
+func TestWebhookDrainsWhileTheAddressIsInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := newHook()
+	w.Addr = l.Addr().String()
+	w.Drain()
+	if _, err := w.Open(t.Context(), ""); !errors.Is(err, transport.ErrEnd) {
+		t.Errorf("Open: %v", err)
+	}
+}
+
+// The listener of a Webhook that is drained refuses until the consumer has handled all that
+// was answered, and is closed then.
+func TestWebhookDrainKeepsListening(t *testing.T) {
+	for _, ack := range []transport.AckMode{transport.AckHandled, transport.AckQueued} {
+		synctest.Test(t, func(t *testing.T) {
+			network := mock.NewNetwork()
+			defer network.Close()
+			l, err := network.Listen("hooks.test:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newHook()
+			w.Ack, w.Listener = ack, l
+			client := &http.Client{Transport: &http.Transport{DialContext: network.Dial, DisableKeepAlives: true}}
+			sub := subscribe(t, w, nil)
+			first := send(t, w, client, hooksURL, "a", `{}`)
+			synctest.Wait()
+			second := send(t, w, client, hooksURL, "b", `{}`)
+			synctest.Wait()
+			w.Drain()
+			for ev, err := range sub.Events() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				wantStatus(t, send(t, w, client, hooksURL, "c", `{}`), 503)
+				ev.Ack()
+			}
+			wantStatus(t, first, 204)
+			wantStatus(t, second, 204)
+			time.Sleep(time.Second)
+			if a := <-send(t, w, client, hooksURL, "d", `{}`); !strings.Contains(a.Status, "refused") {
+				t.Errorf("after everything is handled: %s", a.Status)
+			}
+		})
+	}
+}
+
+// A subscription that is closed while its drained receiver waits for the consumer ends at once.
+func TestWebhookDrainEndsWithClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Ack = transport.AckQueued
+		sub := subscribe(t, w, nil)
+		wantStatus(t, post(w, sign(t, w.Provider, "a", `{}`)), 204)
+		w.Drain()
+		if _, err := sub.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sub.Next(t.Context()); err != io.EOF {
+			t.Errorf("the end waits for an event that is still in hand: %v", err)
+		}
+		start := time.Now()
+		sub.Close()
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("Close took %v", d)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -70,10 +71,27 @@ func (w *Webhook) listener(ctx context.Context) (net.Listener, error) {
 		return nil, nil
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", w.Addr)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err != nil {
-		return nil, &failed{"listen", err}
+		return nil, listenError(err, w.listened)
 	}
+	w.listened = true
 	return l, nil
+}
+
+// listenError makes final what no later attempt is likely to change: an address that could
+// not be listened on the first time. One that could is listened on again by the same
+// process, which waits until it is free.
+func listenError(err error, listened bool) error {
+	var passing interface{ Temporary() bool } // such as a lack of file descriptors
+	switch {
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &passing) && passing.Temporary():
+	case !listened:
+		return &final{fmt.Errorf("transport: Webhook.Addr: %w", err)}
+	}
+	return &failed{"Webhook.Addr", err}
 }
 
 func (s *webhookServer) serve(l net.Listener) error {

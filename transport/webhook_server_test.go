@@ -280,7 +280,7 @@ func TestWebhookAddrInUse(t *testing.T) {
 	defer l.Close()
 	w := newHook()
 	w.Addr = l.Addr().String()
-	if _, err := w.Open(t.Context(), ""); retryable(err) != "unset" || err == nil {
+	if _, err := w.Open(t.Context(), ""); retryable(err) != "false" || !strings.Contains(err.Error(), "Webhook.Addr: listen tcp "+w.Addr) {
 		t.Errorf("Open: %v", err)
 	}
 	l.Close()
@@ -289,6 +289,37 @@ func TestWebhookAddrInUse(t *testing.T) {
 	take(t, conn, `{}`).Settle(nil)
 	wantStatus(t, a, 204)
 	http.DefaultClient.CloseIdleConnections()
+	conn.Close()
+
+	if l, err = net.Listen("tcp", w.Addr); err != nil { // between two Conns
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := w.Open(t.Context(), ""); retryable(err) != "unset" || err == nil {
+		t.Errorf("Open of an address that was listened on before: %v", err)
+	}
+}
+
+// What is not an address of this machine never will be.
+func TestWebhookAddrUnknown(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:99999", "127.0.0.1:no-such-port", "no-such-host.invalid:0", "192.0.2.1:0"} {
+		w := newHook()
+		w.Addr = addr
+		_, err := w.Open(t.Context(), "")
+		if dns := new(net.DNSError); errors.As(err, &dns) && dns.Temporary() {
+			continue // no name server
+		}
+		if retryable(err) != "false" || !strings.Contains(err.Error(), "Webhook.Addr: listen tcp") {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	w := newHook()
+	w.Addr = "127.0.0.1:0"
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Open(ctx, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
 }
 
 // issue returns a certificate that certifies itself.
