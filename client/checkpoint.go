@@ -117,6 +117,23 @@ func (c *checkpoint) arm(d time.Duration) {
 	c.timer = time.AfterFunc(d, c.run)
 }
 
+// start starts a save now. The caller holds mu, and none is armed or under way. A timer
+// of no duration is avoided: Go 1.26 crashes on it in a synctest bubble under -race.
+func (c *checkpoint) start() {
+	c.armed, c.timer = true, nil
+	go c.run()
+}
+
+// disarm keeps an armed save from starting. It reports false if the save is about to
+// start. The caller holds mu.
+func (c *checkpoint) disarm() bool {
+	if c.timer == nil || !c.timer.Stop() {
+		return false
+	}
+	c.armed = false
+	return true
+}
+
 // retire leaves saving to Commit and flush: nothing is to run on when nobody may ever
 // call Close.
 func (c *checkpoint) retire() {
@@ -139,11 +156,9 @@ func (c *checkpoint) saveNow() (round uint64, ok bool) {
 	case c.saving:
 		c.again = true
 		return c.round + 2, true
-	case c.armed && !c.timer.Stop():
-		return c.round + 1, true // it is just about to start
+	case !c.armed || c.disarm():
+		c.start()
 	}
-	c.armed = true
-	c.timer = time.AfterFunc(0, c.run)
 	return c.round + 1, true
 }
 
@@ -177,8 +192,8 @@ func (c *checkpoint) run() {
 	again := c.again
 	c.again = false
 	switch {
-	case again:
-		c.arm(0)
+	case again && !c.closed:
+		c.start()
 	case c.onRequest:
 	case c.fatal != nil:
 	case err != nil:
@@ -354,7 +369,7 @@ func (c *checkpoint) close() {
 	}
 	c.mu.Lock()
 	c.closed = true
-	running := c.saving || c.armed && !c.timer.Stop()
+	running := c.saving || c.armed && !c.disarm()
 	round := c.round + 1
 	close(c.ended) // wakes who waits for a save that will not come
 	c.ended = make(chan struct{})

@@ -146,6 +146,9 @@ func (r *run) complete() error {
 // pause waits before the next attempt. Reconnect and the end of the subscription end it.
 func (r *run) pause(d time.Duration) {
 	r.stats.set(StateBackingOff)
+	if d <= 0 {
+		return
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -29,8 +29,11 @@ type Subscription struct {
 	stats  counters                                // see Stats
 	log    stateLog                                // the run loop's
 	dozers sync.Pool                               // of *time.Timer
-	close  func() error                            // once
 	joined *sync.WaitGroup                         // the run loop
+
+	closing  atomic.Bool   // Close was called
+	closed   chan struct{} // closed when the first Close is through
+	closeErr error         // its result; set before closed is closed
 }
 
 // Subscribe starts receiving events from t. It does not wait for a connection: a source
@@ -53,10 +56,10 @@ func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subs
 		over:      make(chan struct{}),
 		redial:    make(chan struct{}, 1),
 		joined:    new(sync.WaitGroup),
+		closed:    make(chan struct{}),
 	}
 	s.window = newWindow(s, s.opts.Buffer, s.opts.BufferBytes)
 	s.log.Logger = s.opts.Logger
-	s.close = sync.OnceValue(s.shut)
 	r := &run{Subscription: s, token: s.opts.StartAt}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if s.opts.Store != nil {
@@ -128,11 +131,23 @@ func (s *Subscription) Reconnect() {
 }
 
 // Close ends the subscription: it closes the connection, joins every goroutine, saves
-// what is acknowledged, and returns the error of that save. Events that are not
-// acknowledged come again after a restart. Close returns within a second whatever the
-// peer and the Store do, as long as they honour their contexts. It may be called more
-// than once and returns the same error each time.
-func (s *Subscription) Close() error { return s.close() }
+// what is acknowledged, and returns the error of that save. Close returns within a second
+// whatever the peer and the Store do, as long as they honour their contexts. It may be
+// called more than once and from several goroutines; each call returns the same error.
+//
+// Close does not wait for the bodies of loops. An event in hand is not acknowledged: its
+// Ack returns ErrClosed, and it comes again after a restart. To let bodies finish, end the
+// context of Subscribe first: nothing more is handed out, an event in hand is acknowledged
+// when its body ends, and the Close that follows the loop saves it.
+func (s *Subscription) Close() error {
+	if s.closing.Swap(true) {
+		<-s.closed // not a sync.Once: its mutex would stop the clock of a synctest bubble
+		return s.closeErr
+	}
+	defer close(s.closed)
+	s.closeErr = s.shut()
+	return s.closeErr
+}
 
 // flushWait is how long the last save may take. When the context ends and then Close is
 // called, there are two, which together have to fit into Close's second.
