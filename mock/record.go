@@ -55,13 +55,29 @@ type Recorder struct {
 	// given, which is a copy. It is called from Read. Default: all of it.
 	Redact func(transport.Message) transport.Message
 
-	mu     sync.Mutex
+	mu   sync.Mutex    // guards turn only: Out may wait
+	turn chan struct{} // has one in it while the fields below are in use
+
 	conns  int
 	begun  bool
 	last   time.Time // when the last line happened
 	tokens []position
 	err    error // of Out
 }
+
+// enter waits for the caller's turn, which leave ends. A mutex held across a Write would
+// stop the clock of a synctest bubble.
+func (r *Recorder) enter() {
+	r.mu.Lock()
+	if r.turn == nil {
+		r.turn = make(chan struct{}, 1)
+	}
+	turn := r.turn
+	r.mu.Unlock()
+	turn <- struct{}{}
+}
+
+func (r *Recorder) leave() { <-r.turn }
 
 // A position is a token and the id under which it was written.
 type position struct{ token, id string }
@@ -89,8 +105,8 @@ func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, erro
 
 // opened writes what became of an attempt.
 func (r *Recorder) opened(ctx context.Context, token string, err error) (n int, failed error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.enter()
+	defer r.leave()
 	if ctx.Err() != nil && err != nil {
 		return 0, nil // it was given up, which says nothing about the feed
 	}
@@ -155,7 +171,7 @@ func (r *Recorder) shown(token string) string {
 	return "?"
 }
 
-// write adds a line. The caller holds mu.
+// write adds a line. The caller has the turn.
 func (r *Recorder) write(e *entry) error {
 	if r.err != nil {
 		return r.err
@@ -185,8 +201,8 @@ func (r *Recorder) message(c *recorded, m transport.Message) error {
 		m.Data = bytes.Clone(m.Data)
 		m = r.Redact(m)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.enter()
+	defer r.leave()
 	if token != "" {
 		r.tokens = append(r.tokens, position{token, m.ID})
 		r.tokens = r.tokens[max(0, len(r.tokens)-positions):]
@@ -201,8 +217,8 @@ func (r *Recorder) message(c *recorded, m transport.Message) error {
 
 // end writes how a connection ended. The first word stands.
 func (r *Recorder) end(c *recorded, e *entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.enter()
+	defer r.leave()
 	if !c.over {
 		c.over, e.conn = true, c.n
 		r.write(e)
@@ -216,7 +232,7 @@ type recorded struct {
 	ctx      context.Context
 	n        int
 	err      error // of the recording
-	over     bool  // guarded by the recorder's mutex
+	over     bool  // guarded by the recorder's turn
 }
 
 func (c *recorded) Read() (transport.Message, error) {

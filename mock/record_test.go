@@ -393,3 +393,31 @@ func (c *richConn) Close() error {
 
 func (*richConn) Patience() time.Duration   { return time.Second }
 func (*richConn) OnExpiring(replace func()) { replace() }
+
+// slowWriter takes its time.
+type slowWriter struct{}
+
+func (slowWriter) Write(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	return len(b), nil
+}
+
+// TestRecorderWithSlowWriter has two connections write at once: the second waits without
+// stopping the bubble's clock.
+func TestRecorderWithSlowWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &mock.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() {
+				conn, err := r.Open(t.Context(), "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conn.Close()
+			})
+		}
+		group.Wait()
+	})
+}

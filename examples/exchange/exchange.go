@@ -58,20 +58,27 @@ func (x *exchange) trade() update {
 
 // snapshot answers with what it had at hand when it was asked before: caches do that.
 func (x *exchange) snapshot(w http.ResponseWriter, r *http.Request) {
-	product := r.URL.Query().Get("product")
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	now := x.books[product]
-	if now == nil {
+	answer := x.cached(r.URL.Query().Get("product"))
+	if answer == nil {
 		http.NotFound(w, r)
 		return
 	}
-	answer := x.cache[product]
-	x.cache[product] = now.clone()
-	if answer == nil {
-		answer = now
-	}
 	json.NewEncoder(w).Encode(answer)
+}
+
+// cached returns the book as it was at the call before, nil for an unknown product.
+func (x *exchange) cached(product string) *book {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now, before := x.books[product], x.cache[product]
+	if now == nil {
+		return nil
+	}
+	x.cache[product] = now.clone()
+	if before == nil {
+		return x.cache[product]
+	}
+	return before
 }
 
 // verify compares books with those of the exchange.
