@@ -28,14 +28,7 @@ func (h *HTTP) acceptEncoding() string {
 // encoding is unknown. Its memory is bounded: a decoder has a window of fixed size, and
 // whoever reads its output stops at MaxFrame.
 func (h *HTTP) decompress(raw io.Reader, header http.Header) (plain io.ReadCloser, ok bool) {
-	var codings []string
-	for _, c := range strings.Split(strings.Join(header.Values("Content-Encoding"), ","), ",") {
-		c = strings.ToLower(strings.TrimSpace(c))
-		if c != "" && c != "identity" {
-			codings = append(codings, c)
-		}
-	}
-	coding := strings.Join(codings, ",")
+	coding := strings.Join(contentCodings(header), ",")
 	if coding == "x-gzip" {
 		coding = "gzip" // RFC 9110, section 8.4.1.3
 	}

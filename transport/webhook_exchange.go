@@ -3,7 +3,6 @@ package transport
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -125,7 +124,7 @@ func (x *exchange) serve() {
 // precheck refuses by the header alone. A content coding is not undone: what it hides
 // would have to be unpacked before anyone knows whether it is worth it.
 func (x *exchange) precheck() error {
-	if coding := x.r.Header["Content-Encoding"]; len(coding) > 0 && (len(coding) > 1 || !strings.EqualFold(coding[0], "identity")) {
+	if len(contentCodings(x.r.Header)) > 0 {
 		x.rw.Header().Set("Accept-Encoding", "identity")
 		return errCoding
 	}
