@@ -142,9 +142,9 @@ type Webhook struct {
 	heard    bool               // Listener was used
 	listened bool               // Addr was
 	drained  bool               // permanently
-	slab    slab
-	budget  budget
-	free    sync.Pool // of *exchange
+	slab     slab
+	budget   budget
+	free     sync.Pool // of *exchange
 }
 
 // AckMode says when a sender is told that its delivery was received.
@@ -315,7 +315,8 @@ func deadlineOf(p *provider.Provider) time.Duration {
 	return orDefault(max(p.Deadline, 0), defaultDeadline)
 }
 
-// A RefusedError is a request that did not get a 2xx. Its text has nothing of the request.
+// A RefusedError is a request that did not get a 2xx. Its text has nothing of the request,
+// but names paths of Providers when none of them is the request's.
 type RefusedError struct {
 	Provider string // Name of the provider; empty if the path of the request has none
 	Status   int    // what was answered
@@ -336,18 +337,18 @@ func (e *RefusedError) StatusCode() int { return e.Status }
 
 // Why a request is refused, where the provider does not say.
 var (
-	errNoPath   = errors.New("its path is that of no provider")
-	errNoConn   = errors.New("nobody is subscribed, or not yet")
+	errNoPath   = errors.New("no provider has its path")
+	errNoConn   = errors.New("no Conn is open: there is no subscription, or it is between two connections")
 	errDraining = errors.New("the receiver is being closed, or drained")
 	errFull     = errors.New("the buffer is full")
 	errNacked   = errors.New("the consumer has refused it")
 	errLate     = errors.New("not acknowledged in time")
 	errGone     = errors.New("the sender has gone before the acknowledgement")
-	errTooLarge = errors.New("the body is larger than MaxBody, or than a handler around lets through")
+	errTooLarge = errors.New("the body is too large")
 	errSlow     = errors.New("the body did not come in time")
 	errCrowded  = errors.New("too many bodies that are not verified take up memory")
 	errBody     = errors.New("the body broke off")
-	errCoding   = errors.New("the body has a content coding")
+	errCoding   = errors.New("the body has a content coding, which a Webhook does not undo")
 	errAnswer   = errors.New("the provider's own answer, to a handshake that it was not set up for or could not go through with")
 	errMethod   = errors.New("the method is not POST")
 	errPanic    = errors.New("the provider has panicked")

@@ -3,10 +3,13 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport/provider"
@@ -73,7 +76,32 @@ func (x *exchange) refuseUnread(a *provider.Answer, status int, err error) {
 func (w *Webhook) notFound(rw http.ResponseWriter, r *http.Request) {
 	leaveUnread(rw, r)
 	rw.WriteHeader(http.StatusNotFound) // and no body: who does not take it would hold up the answer
-	w.report("", http.StatusNotFound, errNoPath)
+	if w.OnRefused != nil {
+		w.report("", http.StatusNotFound, w.pathError(r.URL.Path))
+	}
+}
+
+// pathsNamed is how many of the configured paths an error names.
+const pathsNamed = 8
+
+// pathError returns why no provider has a path: it names configured paths only.
+func (w *Webhook) pathError(path string) error {
+	paths := slices.Sorted(maps.Keys(w.Providers))
+	for _, p := range paths {
+		switch {
+		case path == p+"/" || path+"/" == p:
+			return fmt.Errorf("%w: it differs from %q in the slash at its end", errNoPath, p)
+		case len(path) > 1 && path[0] == '/' && strings.HasSuffix(p, path):
+			return fmt.Errorf("%w: it is the end of %q, and something around the Webhook, such as http.StripPrefix, removed the beginning", errNoPath, p)
+		case len(p) > 1 && strings.HasSuffix(path, p):
+			return fmt.Errorf("%w: it has something before %q, which belongs to the key in Providers or is removed with http.StripPrefix", errNoPath, p)
+		}
+	}
+	more := ""
+	if n := len(paths) - pathsNamed; n > 0 {
+		paths, more = paths[:pathsNamed], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("%w: Providers has %q%s", errNoPath, paths, more)
 }
 
 // leaveUnread bounds the time that the server takes to read a body that nobody wants.
@@ -87,12 +115,13 @@ func leaveUnread(rw http.ResponseWriter, r *http.Request) {
 // read.
 func (x *exchange) refuseBody(err error) {
 	a, status := &provider.Answer{}, http.StatusBadRequest
+	var consumed *consumedError
 	switch {
 	case errors.Is(err, errTooLarge):
 		status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, errSlow):
 		status = http.StatusRequestTimeout
-	case errors.Is(err, errCrowded):
+	case errors.Is(err, errCrowded) || errors.As(err, &consumed): // the sender is to repeat it
 		a, status = &x.from.Answers.Busy, http.StatusServiceUnavailable
 	}
 	http.NewResponseController(x.rw).SetReadDeadline(time.Now()) // or the server would wait for it

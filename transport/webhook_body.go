@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -18,20 +19,23 @@ const (
 // read reads the body into x.req.Body, within MaxBody and the deadline.
 func (x *exchange) read() error {
 	most := x.hook.maxBody()
-	if x.r.ContentLength > int64(most) {
-		return errTooLarge
+	announced := x.r.ContentLength
+	if announced > int64(most) {
+		return tooLarge(most)
 	}
 	if x.r.Body == nil {
 		return nil
 	}
 	x.enter(reading)
-	err := x.readBody(x.r.Body, x.r.ContentLength, most)
+	err := x.readBody(x.r.Body, announced, most)
 	expired := x.enter(working)
 	switch {
 	case x.dismissed: // even if the rest has come: the connection cannot be read any more
 		err = errCrowded
 	case err != nil && expired:
 		err = errSlow
+	case err == nil && int64(len(x.buf)) < announced || errors.Is(err, http.ErrBodyReadAfterClose):
+		err = &consumedError{announced, len(x.buf)}
 	}
 	if err != nil {
 		x.drop()
@@ -87,7 +91,7 @@ func (x *exchange) readBody(body io.Reader, announced int64, most int) error {
 		x.buf = x.buf[:len(x.buf)+n]
 		switch {
 		case len(x.buf) > most:
-			return errTooLarge
+			return tooLarge(most)
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -112,13 +116,35 @@ func grown(size int, announced int64, most int) int {
 	return min(2*size, most+1)
 }
 
-// bodyError does not show the error, which may be of whoever wraps the body.
+// bodyError does not show the error, which may come from a handler that wraps the body.
 func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return errTooLarge
+	var limit *http.MaxBytesError
+	switch {
+	case errors.As(err, &limit):
+		return fmt.Errorf("%w: more than the http.MaxBytesReader of a handler around the Webhook allows (%d bytes)", errTooLarge, limit.Limit)
+	case errors.Is(err, http.ErrBodyReadAfterClose):
+		return err
 	}
 	return errBody
+}
+
+func tooLarge(most int) error {
+	return fmt.Errorf("%w: more than MaxBody (%d bytes)", errTooLarge, most)
+}
+
+// A consumedError is a body of which a handler around the Webhook has left less than the
+// request announces. net/http makes sure that it has arrived.
+type consumedError struct {
+	announced int64 // -1: unknown
+	arrived   int
+}
+
+func (e *consumedError) Error() string {
+	announced := "a body"
+	if e.announced >= 0 {
+		announced = fmt.Sprint(e.announced, " bytes")
+	}
+	return fmt.Sprintf("%s announced, %d arrived: something read or replaced the body before the receiver", announced, e.arrived)
 }
 
 // slab is memory for bodies. What is carved from it is the receiver's own; one that is

@@ -124,7 +124,7 @@ func TestWebhookTakesNoMemoryForWhatIsAnnounced(t *testing.T) {
 	r.ContentLength, r.Body = 1<<30, io.NopCloser(strings.NewReader(`{}x`))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	wantStatus(t, post(w, r), 401)
+	wantStatus(t, post(w, r), 503)
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 		t.Errorf("%d bytes were allocated for a body of three", n)
@@ -147,6 +147,31 @@ func TestWebhookUnpacksNothing(t *testing.T) {
 			t.Errorf("Accept-Encoding %q, body read: %v", a.Header.Get("Accept-Encoding"), body.touched)
 		}
 	})
+}
+
+// What some senders write that apply no coding: "none" is what Next.js servers set to keep
+// proxies from compressing.
+func TestWebhookUncodedBodies(t *testing.T) {
+	for _, coding := range [][]string{{""}, {"none"}, {"UTF-8"}, {"identity, identity"}, {"Identity", "none"}, {" , identity"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newHook()
+			conn := openHook(t, w)
+			r := sign(t, w.Provider, "msg_1", `{}`)
+			r.Header["Content-Encoding"] = coding
+			a := post(w, r)
+			take(t, conn, `{}`).Settle(nil)
+			wantStatus(t, a, 204)
+		})
+	}
+	for _, coding := range [][]string{{"gzip"}, {"identity, br"}, {"none", "deflate"}, {"aws-chunked"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newHook()
+			openHook(t, w)
+			r := sign(t, w.Provider, "msg_1", `{}`)
+			r.Header["Content-Encoding"] = coding
+			wantStatus(t, post(w, r), 415)
+		})
+	}
 }
 
 func TestWebhookForged(t *testing.T) {
@@ -452,9 +477,82 @@ func TestWebhookOfNoProvider(t *testing.T) {
 	if told == nil || told.Status != 404 || told.Provider != "" || strings.Contains(told.Error(), "marker") {
 		t.Fatalf("OnRefused was told %v", told)
 	}
-	const want = "transport: a request was answered 404 Not Found: its path is that of no provider"
+	const want = `transport: a request was answered 404 Not Found: no provider has its path: Providers has ["/in"]`
 	if got := told.Error(); got != want {
 		t.Errorf("the error is %q", got)
+	}
+}
+
+func TestWebhookNamesThePathItMisses(t *testing.T) {
+	const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	many := make(map[string]*provider.Provider)
+	for i := range 10 {
+		many[fmt.Sprint("/p", i)] = provider.StandardWebhooks(key)
+	}
+	hooks := map[string]*provider.Provider{"/hooks/github": newHook().Provider, "/hooks/stripe": newHook().Provider}
+	for _, test := range []struct {
+		providers  map[string]*provider.Provider
+		path, want string
+	}{
+		{hooks, "/github", `it is the end of "/hooks/github", and something around the Webhook, such as http.StripPrefix, removed the beginning`},
+		{hooks, "/api/hooks/stripe", `it has something before "/hooks/stripe", which belongs to the key in Providers or is removed with http.StripPrefix`},
+		{hooks, "/hooks/github/", `it differs from "/hooks/github" in the slash at its end`},
+		{hooks, "/marker", `Providers has ["/hooks/github" "/hooks/stripe"]`},
+		{hooks, "/", `Providers has ["/hooks/github" "/hooks/stripe"]`},
+		{many, "/marker", `Providers has ["/p0" "/p1" "/p2" "/p3" "/p4" "/p5" "/p6" "/p7"] and 2 more`},
+	} {
+		w := &transport.Webhook{Providers: test.providers}
+		var got string
+		w.OnRefused = func(e *transport.RefusedError) { got = e.Error() }
+		wantStatus(t, post(w, httptest.NewRequest(http.MethodPost, test.path+"?code=marker", nil)), 404)
+		if want := "transport: a request was answered 404 Not Found: no provider has its path: " + test.want; got != want {
+			t.Errorf("%s: %s\nwant %s", test.path, got, want)
+		}
+	}
+}
+
+// A body that a handler around the Webhook has read is not the sender's fault: it is asked to
+// repeat the delivery, and OnRefused names the reason. A Token proves nothing about the body,
+// so that an empty one would be delivered.
+func TestWebhookBodyThatWasReadBefore(t *testing.T) {
+	token := &provider.Provider{Name: "token", Scheme: provider.Token{Header: "X-Token"}}
+	if err := token.SetSecrets("a token of some length"); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		around func(r *http.Request)
+		want   string
+	}{
+		"all":    {func(r *http.Request) { io.ReadAll(r.Body) }, "11 bytes announced, 0 arrived"},
+		"closed": {func(r *http.Request) { io.ReadAll(r.Body); r.Body.Close() }, "11 bytes announced, 0 arrived"},
+		"some":   {func(r *http.Request) { io.ReadFull(r.Body, make([]byte, 4)) }, "11 bytes announced, 7 arrived"},
+	} {
+		for _, p := range []*provider.Provider{token, newHook().Provider} {
+			for _, http2 := range []bool{false, true} {
+				if name == "closed" && http2 {
+					continue // the error is not exported
+				}
+				synctest.Test(t, func(t *testing.T) {
+					w := &transport.Webhook{Provider: p}
+					openHook(t, w)
+					var told error
+					w.OnRefused = func(e *transport.RefusedError) { told = e }
+					srv := mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+						test.around(r)
+						w.ServeHTTP(rw, r)
+					}))
+					defer srv.Close()
+					url, client := srv.URL, srv.Client()
+					if http2 {
+						url = "https" + strings.TrimPrefix(url, "http")
+					}
+					wantStatus(t, send(t, w, client, url, "msg_1", `{"no":12345}`[:10]+"}"), 503)
+					if told == nil || !strings.Contains(told.Error(), test.want+": something read or replaced the body before the receiver") {
+						t.Errorf("%s, %s: OnRefused was called with %v", name, p.Name, told)
+					}
+				})
+			}
+		}
 	}
 }
 

@@ -333,7 +333,7 @@ func TestWebhookRefusesBeforeTheBody(t *testing.T) {
 				t.Errorf("OnRefused was told %q, want %q", text, reason)
 			}
 		}
-		unread(503, "nobody is subscribed")
+		unread(503, "no Conn is open")
 
 		conn := openHook(t, w)
 		var answers []<-chan *http.Response
