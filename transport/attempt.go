@@ -119,8 +119,10 @@ func withRefresh(ctx context.Context) context.Context {
 }
 
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	req, err := a.request(ctx)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	if a.home == "" {
@@ -134,10 +136,16 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 		err = errors.New("the RoundTripper returned neither response nor error")
 	}
 	if err != nil {
+		cancel()
 		return nil, &failed{originOf(req.URL), err}
 	}
 	if resp.Body == nil { // a RoundTripper that is not net/http's
 		resp.Body = http.NoBody
+	}
+	if a.upgrade != nil && resp.StatusCode == http.StatusSwitchingProtocols {
+		context.AfterFunc(ctx, cancel) // the body is the caller's to close
+	} else {
+		takeBody(resp, cancel)
 	}
 	resp.Request = req
 	if jar := a.jar(); jar != nil && !a.strange {
@@ -239,9 +247,10 @@ func (a *attempt) resume() Resume {
 	return ResumeHeader("Last-Event-ID")
 }
 
-// discard gives up a response. Its body is read on for a little, so that net/http can
-// use the connection again.
+// discard closes a response. The rest of its body is read if that is short and comes soon,
+// so that net/http can use the connection again.
 func (a *attempt) discard(resp *http.Response) {
+	defer closeAfter(refusalTime, func() { resp.Body.Close() })()
 	if resp.ContentLength <= maxDrain {
 		io.CopyN(io.Discard, resp.Body, maxDrain)
 	}

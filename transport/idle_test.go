@@ -189,7 +189,7 @@ func TestHeaderTimeout(t *testing.T) {
 			<-r.Context().Done()
 			return errors.New("no credentials")
 		}, 30 * time.Second, 0},
-		{"error body that does not end", endless, 0, nil, 30 * time.Second, 503},
+		{"error body that does not end", endless, 0, nil, 500 * time.Millisecond, 503},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -70,8 +70,9 @@ func (a *attempt) protocolError(resp *http.Response, reason string) *ProtocolErr
 	}
 }
 
-// excerpt returns the beginning of a body for an error to keep.
+// excerpt returns the beginning of a body for an error to keep: what comes within refusalTime.
 func (a *attempt) excerpt(resp *http.Response) []byte {
+	defer closeAfter(refusalTime, func() { resp.Body.Close() })()
 	body, ok := a.decompress(resp.Body, resp.Header)
 	if !ok {
 		body = io.NopCloser(resp.Body)

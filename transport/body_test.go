@@ -1,0 +1,103 @@
+package transport_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A server learns at once that its connection was given up, whatever the connection did at
+// that moment: net/http of Go 1.27 reads on for 50 ms after a plain Close of the body. Which
+// of two events it sees first is chosen at random, so each case is tried several times.
+func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
+	endings := map[string]func(h *transport.HTTP, ctx context.Context, cancel func()){
+		"Close": func(h *transport.HTTP, ctx context.Context, cancel func()) {
+			conn, err := h.Open(ctx, "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.Read()
+			conn.Close()
+		},
+		"Close during a Read": func(h *transport.HTTP, ctx context.Context, cancel func()) {
+			conn, err := h.Open(ctx, "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.Read()
+			done := make(chan struct{})
+			go func() { defer close(done); conn.Read() }()
+			synctest.Wait()
+			conn.Close()
+			<-done
+		},
+		"context": func(h *transport.HTTP, ctx context.Context, cancel func()) {
+			conn, err := h.Open(ctx, "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.Read()
+			cancel()
+			conn.Close()
+		},
+		"refused": func(h *transport.HTTP, ctx context.Context, cancel func()) {
+			h.URL += "/refused"
+			if conn, err := h.Open(ctx, ""); err == nil {
+				t.Error("Open succeeded")
+				conn.Close()
+			}
+		},
+	}
+	for _, scheme := range []string{"http", "https"} { // HTTP/1.1 and HTTP/2
+		for name, end := range endings {
+			t.Run(scheme+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					gone := make(chan time.Time, 1)
+					srv := mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == "/refused" {
+							w.WriteHeader(503)
+						}
+						feed(w, "1\n")
+						<-r.Context().Done()
+						gone <- time.Now()
+					}))
+					defer srv.Close()
+					for range 8 {
+						ctx, cancel := context.WithCancel(t.Context())
+						end(&transport.HTTP{URL: scheme + "://feed.example", Client: srv.Client()}, ctx, cancel)
+						start := time.Now()
+						if d := (<-gone).Sub(start); d > 0 {
+							t.Errorf("the server learnt of it %v later", d)
+						}
+						cancel()
+					}
+				})
+			})
+		}
+	}
+}
+
+// A connection whose refusal was read to its end is used again.
+func TestRefusalKeepsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peers := map[string]bool{}
+		client := inMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			peers[r.RemoteAddr] = true
+			w.WriteHeader(503)
+		})
+		for range 3 {
+			openError(t, &transport.HTTP{URL: "http://feed.example", Client: client}, "")
+		}
+		if len(peers) != 1 {
+			t.Errorf("%d connections, want 1", len(peers))
+		}
+	})
+}
