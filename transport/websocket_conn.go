@@ -17,7 +17,7 @@ import (
 
 // A socketConn is an open WebSocket.
 type socketConn struct {
-	*WebSocket
+	feed   *WebSocket
 	ws     *websocket.Conn
 	wire   *wire
 	ctx    context.Context // ends when the connection is cut
@@ -48,6 +48,7 @@ type socketConn struct {
 	cut     context.CancelCauseFunc
 	ending  atomic.Bool // expired, with nobody to open a successor
 	closing atomic.Bool
+	over    atomic.Bool   // all that was received is read
 	done    chan struct{} // Close is through
 
 	mu        sync.Mutex
@@ -59,23 +60,21 @@ type socketConn struct {
 	replace   func()         // opens a successor
 	expired   bool           // is due to be replaced
 	beat      *heartbeat
-	writers   int          // that have something to write
-	writing   int64        // by the wire's clock: since when there are any
-	watched   bool         // a timer looks after them
 	idle      atomic.Int64 // IdleTimeout, or what the server says
 	idleTimer *time.Timer
 }
 
 func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *socketConn {
 	c := &socketConn{
-		WebSocket: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
+		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
 		fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
 		done: make(chan struct{}),
 	}
 	c.socket.conn, c.socket.Subprotocol = c, ws.Subprotocol()
-	if c.Unpack != nil {
-		c.unpack = c.Unpack()
+	if c.feed.Unpack != nil {
+		c.unpack = c.feed.Unpack()
 	}
+	c.wire.guard = func() { c.after(writeTimeout, c.watchWrites) }
 	c.keepAlive()
 	linked := make(chan struct{}) // parent may have ended
 	c.unlink = context.AfterFunc(parent, func() {
@@ -89,7 +88,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 
 // greet calls Hello, for as long as HelloTimeout allows.
 func (c *socketConn) greet(token string) error {
-	if c.Hello == nil {
+	if c.feed.Hello == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(c.ctx)
@@ -97,16 +96,19 @@ func (c *socketConn) greet(token string) error {
 	if c.fresh {
 		ctx = withRefresh(ctx)
 	}
-	timeout := &TimeoutError{Op: "hello", After: orDefault(c.HelloTimeout, defaultHello)}
-	stop := after(timeout.After, func() {
-		c.abort(timeout)
-		cancel(timeout)
-	})
-	defer stop()
+	timeout := &TimeoutError{Op: "hello", After: orDefault(c.feed.HelloTimeout, defaultHello)}
 	c.socket.greeting.Store(true)
-	err := c.Hello(ctx, &c.socket, token)
+	if timeout.After > 0 {
+		c.after(timeout.After, func() {
+			if c.socket.greeting.Load() {
+				c.abort(timeout)
+				cancel(timeout)
+			}
+		})
+	}
+	err := c.feed.Hello(ctx, &c.socket, token)
 	c.socket.greeting.Store(false)
-	if !stop() {
+	if c.endedBy() == timeout {
 		err = timeout
 	}
 	switch {
@@ -126,7 +128,8 @@ func (c *socketConn) Read() (Message, error) {
 		switch err := c.message(); {
 		case err != nil:
 			c.err = err
-		case c.current.Kind == decode.Data && c.Format != nil:
+			c.over.Store(true)
+		case c.current.Kind == decode.Data && c.feed.Format != nil:
 			c.begin()
 		default:
 			c.lose(c.current.Gap)
@@ -158,10 +161,10 @@ func (c *socketConn) message() error {
 	} else if err := c.receive(); err != nil {
 		return err
 	}
-	if c.Control == nil || c.current.Kind != decode.Data {
+	if c.feed.Control == nil || c.current.Kind != decode.Data {
 		return nil // a part of a message is none of Control's
 	}
-	if err := c.Control(&c.socket, &c.current); err != nil {
+	if err := c.feed.Control(&c.socket, &c.current); err != nil {
 		c.lose(c.current.Gap)
 		return c.refused(err)
 	}
@@ -210,7 +213,7 @@ func (c *socketConn) receive() error {
 	if kind == websocket.MessageBinary {
 		return c.binary()
 	}
-	if !c.AnyText && !utf8.Valid(data) {
+	if !c.feed.AnyText && !utf8.Valid(data) {
 		return c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: errNotUTF8})
 	}
 	return nil
@@ -225,7 +228,7 @@ func (c *socketConn) binary() (err error) {
 	if m.Data, err = c.unpack(m.Data); err != nil {
 		return c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
 	}
-	if limit := c.maxMessage(); limit >= 0 && len(m.Data) > limit {
+	if limit := c.feed.maxMessage(); limit >= 0 && len(m.Data) > limit {
 		return c.tooLarge()
 	}
 	if m.Data == nil {
@@ -237,7 +240,7 @@ func (c *socketConn) binary() (err error) {
 // payload reads a message into the arena. As far as the wire knows how long the message
 // is, and that it is one frame, the library need not be asked where it ends.
 func (c *socketConn) payload(r io.Reader) ([]byte, error) {
-	number, limit := c.taken+1, c.maxMessage()
+	number, limit := c.taken+1, c.feed.maxMessage()
 	plain := number > c.wire.intricate.Load()
 	size := 0 // unknown: the library has it all, which is 4 KiB at most
 	if plain && c.wire.complete.Load() < number {
@@ -272,12 +275,12 @@ func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 // which was promised to return does.
 func (c *socketConn) begin() {
 	m := &c.current
-	limit := c.maxMessage()
+	limit := c.feed.maxMessage()
 	if limit <= 0 {
 		limit = len(m.Data) + 1
 	}
 	c.batch = *m
-	c.split, c.rest = c.Format.NewSplitter(limit), m.Data
+	c.split, c.rest = c.feed.Format.NewSplitter(limit), m.Data
 	c.lose(m.Gap)
 	c.advance()
 	if !c.hasAhead && c.err == nil {
@@ -294,8 +297,8 @@ func (c *socketConn) advance() {
 		c.rest = c.rest[n:]
 		var bad *decode.FrameError
 		switch {
-		case errors.As(err, &bad) && bad.Resync && c.OnBadFrame != nil:
-			c.OnBadFrame(bad)
+		case errors.As(err, &bad) && bad.Resync && c.feed.OnBadFrame != nil:
+			c.feed.OnBadFrame(bad)
 			c.lose(&Gap{Reason: BadFrame, Missed: 1, Err: bad})
 		case err != nil:
 			c.split = nil
@@ -354,7 +357,7 @@ func (c *socketConn) unacceptable(code websocket.StatusCode, err error) error {
 }
 
 func (c *socketConn) tooLarge() error {
-	return c.unacceptable(websocket.StatusMessageTooBig, &MessageError{Limit: c.maxMessage(), Err: decode.ErrTooLarge})
+	return c.unacceptable(websocket.StatusMessageTooBig, &MessageError{Limit: c.feed.maxMessage(), Err: decode.ErrTooLarge})
 }
 
 var errOverLimit = errors.New("too large")
@@ -363,15 +366,16 @@ var errOverLimit = errors.New("too large")
 func (c *socketConn) failure(err error, inside bool) error {
 	closing, broken := c.wire.closing.Load(), c.wire.broken.Load()
 	cause := c.endedBy()
+	_, silent := cause.(*TimeoutError) // a peer that has closed may take nothing any more
 	switch {
 	case err == errOverLimit || errors.Is(err, websocket.ErrMessageTooBig):
 		return c.tooLarge()
 	case errors.Is(err, errMasked):
 		return c.unacceptable(websocket.StatusProtocolError, c.violation(errMasked))
+	case closing != nil && !c.buffered() && (cause == nil || silent): // else it comes after what has failed
+		return c.closedBy(*closing)
 	case cause != nil:
 		return cause
-	case closing != nil && !c.buffered(): // else it is behind what has failed
-		return c.closedBy(*closing)
 	case c.wire.dropped.Load(), errors.Is(err, context.DeadlineExceeded):
 		return &TimeoutError{Op: "write", After: writeTimeout} // of a message, a ping or a pong
 	case broken != nil && inside:
@@ -394,7 +398,7 @@ const accepted = time.Minute
 // closedBy is the end that the server has announced with a close frame.
 func (c *socketConn) closedBy(payload []byte) error {
 	e := newCloseError(c.origin, payload)
-	return c.refreshed(c.judge(e), c.fresh && !c.received && time.Since(c.wire.start) < accepted)
+	return c.feed.refreshed(c.feed.judge(e), c.fresh && !c.received && time.Since(c.wire.start) < accepted)
 }
 
 // Close says good-bye with CloseCode and waits for the answer, for half a second.
@@ -406,7 +410,7 @@ func (c *socketConn) Close() error {
 	defer close(c.done)
 	c.fail(errClosed)
 	c.unlink()
-	c.live.CompareAndSwap(c, nil)
+	c.feed.live.CompareAndSwap(c, nil)
 	c.stopTimers()
 	c.shake()
 	c.cut(errClosed)
@@ -468,9 +472,9 @@ func (c *expiringConn) OnExpiring(replace func()) {
 }
 
 // Resumes is described at Conn: without Resume and Hello there is nobody to present a token.
-func (c *socketConn) Resumes() bool { return c.WebSocket.Resume != nil || c.Hello != nil }
+func (c *socketConn) Resumes() bool { return c.feed.Resume != nil || c.feed.Hello != nil }
 
 // Patience is described at Conn.
 func (c *socketConn) Patience() time.Duration {
-	return orDefault(c.WebSocket.Patience, defaultPatience)
+	return orDefault(c.feed.Patience, defaultPatience)
 }

@@ -36,6 +36,15 @@ func (c *socketConn) after(d time.Duration, f func()) *time.Timer {
 	return t
 }
 
+// spawn calls f on a goroutine that Close waits for, unless the connection is closed.
+func (c *socketConn) spawn(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.running.Go(f)
+	}
+}
+
 // stopTimers makes sure that nothing is started any more.
 func (c *socketConn) stopTimers() {
 	c.mu.Lock()
@@ -46,7 +55,7 @@ func (c *socketConn) stopTimers() {
 	}
 }
 
-// stop keeps t from going off. mu is held.
+// stop keeps t from going off, unless it is nil. mu is held.
 func (c *socketConn) stop(t *time.Timer) {
 	if _, armed := c.timers[t]; armed && t.Stop() {
 		c.running.Done()
@@ -56,13 +65,13 @@ func (c *socketConn) stop(t *time.Timer) {
 
 // keepAlive starts what watches over the connection.
 func (c *socketConn) keepAlive() {
-	if interval := orDefault(c.PingInterval, defaultPing); interval > 0 {
+	if interval := orDefault(c.feed.PingInterval, defaultPing); interval > 0 {
 		c.after(interval, func() { c.probe(interval) })
 	}
-	c.idle.Store(int64(max(c.IdleTimeout, 0)))
+	c.idle.Store(int64(max(c.feed.IdleTimeout, 0)))
 	c.armIdle()
-	if c.MaxAge > 0 {
-		c.after(c.MaxAge-rand.N(c.MaxAge/50+1), c.expire)
+	if c.feed.MaxAge > 0 {
+		c.after(c.feed.MaxAge-rand.N(c.feed.MaxAge/50+1), c.expire)
 	}
 }
 
@@ -80,26 +89,42 @@ func (c *socketConn) probe(interval time.Duration) {
 }
 
 func (c *socketConn) ping() bool {
-	limit := c.PongTimeout
-	if limit <= 0 {
-		limit = defaultPong
-	}
+	limit := orDefault(c.feed.PongTimeout, defaultPong)
 	last := c.wire.at.Load()
 	for range pings {
 		c.limiter.count()
-		ctx, cancel := context.WithTimeout(c.ctx, limit)
-		err := c.ws.Ping(ctx)
-		timedOut := ctx.Err() == context.DeadlineExceeded
-		cancel()
+		timedOut, err := c.pong(limit)
 		switch {
 		case err == nil, c.wire.at.Load() != last:
 			return true // any byte is life
-		case !timedOut:
+		case !timedOut, c.ctx.Err() != nil:
 			return false // the connection has ended
 		}
 	}
 	c.abort(&TimeoutError{Op: "pong", After: pings * limit})
 	return false
+}
+
+// pong sends a ping and waits for the answer, for limit. The wait does not end while the ping
+// is written: the library would close the connection, and what is received and not yet read
+// would be lost. watchWrites ends a write that takes too long.
+func (c *socketConn) pong(limit time.Duration) (timedOut bool, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var expire func()
+	expire = func() {
+		if c.wire.writing.Load() == idleWriter {
+			cancel()
+		} else {
+			c.after(limit, expire)
+		}
+	}
+	timer := c.after(limit, expire)
+	err = c.ws.Ping(ctx)
+	c.mu.Lock()
+	c.stop(timer)
+	c.mu.Unlock()
+	return ctx.Err() != nil, err
 }
 
 // armIdle watches for messages, as long as idle is set.
@@ -139,7 +164,7 @@ func (c *socketConn) expire() {
 	c.mu.Unlock()
 	switch {
 	case again:
-	case !c.Handover:
+	case !c.feed.Handover:
 		c.fail(io.EOF)
 		c.ending.Store(true)
 		c.leave()
@@ -154,9 +179,9 @@ func (c *socketConn) leave() {
 	switch {
 	case !c.wire.waiting.Load():
 		c.after(time.Second, c.leave)
-	case c.closeCode() < 0:
+	case c.feed.closeCode() < 0:
 		c.cut(io.EOF)
 	default:
-		c.after(0, func() { c.ws.Close(websocket.StatusCode(c.closeCode()), "") })
+		c.spawn(func() { c.ws.Close(websocket.StatusCode(c.feed.closeCode()), "") })
 	}
 }

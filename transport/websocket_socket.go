@@ -28,14 +28,25 @@ type Socket struct {
 }
 
 // Send sends a text message, as WebSocket.Send does. Once Hello has returned, it may use
-// what SendLimit keeps for answers and heartbeats, so that Control does not wait.
+// what SendLimit keeps for answers and heartbeats, so that Control does not wait, and on a
+// connection that is lost it drops the message and returns nil as long as received messages
+// are unread: Control handles these first, and Read then returns the reason of the loss.
 func (s *Socket) Send(ctx context.Context, text []byte) error {
-	return s.conn.send(ctx, websocket.MessageText, text, !s.greeting.Load())
+	return s.send(ctx, websocket.MessageText, text)
 }
 
 // SendBinary is Send for a binary message.
 func (s *Socket) SendBinary(ctx context.Context, data []byte) error {
-	return s.conn.send(ctx, websocket.MessageBinary, data, !s.greeting.Load())
+	return s.send(ctx, websocket.MessageBinary, data)
+}
+
+func (s *Socket) send(ctx context.Context, kind websocket.MessageType, data []byte) error {
+	greeting := s.greeting.Load()
+	err := s.conn.send(ctx, kind, data, !greeting)
+	if errors.Is(err, ErrNotConnected) && !greeting && !s.conn.over.Load() && !s.conn.closing.Load() {
+		return nil
+	}
+	return err
 }
 
 var errNotGreeting = errors.New("transport: Socket: Receive and Unread are for Hello only")
@@ -68,7 +79,7 @@ func (s *Socket) Unread(m Message) {
 	if !s.greeting.Load() {
 		return
 	}
-	if c.held += len(m.Data) + unreadCost; c.MaxMessage >= 0 && c.held > c.maxMessage()+unreadCost*unreadFree {
+	if c.held += len(m.Data) + unreadCost; c.feed.MaxMessage >= 0 && c.held > c.feed.maxMessage()+unreadCost*unreadFree {
 		c.abort(c.tooLarge())
 		return
 	}
@@ -121,7 +132,7 @@ func (c *socketConn) startHeartbeat(b *heartbeat) {
 	c.beat = b
 	c.mu.Unlock()
 	if b != nil {
-		c.after(rand.N(b.interval), func() { c.heartbeat(b) })
+		c.after(rand.N(b.interval)+1, func() { c.heartbeat(b) })
 	}
 }
 
@@ -164,14 +175,14 @@ func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data 
 }
 
 // write writes a message, a large one in several frames so that pongs get between them. It
-// takes as long as the peer takes something every now and then.
+// takes as long as the peer takes something every now and then. It has no context: one that
+// ended would close the library's connection, and with it what is received and not yet read.
 func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
-	c.beginWrite()
-	defer c.endWrite()
+	ctx := context.Background()
 	if len(data) <= largestFrame {
-		return c.sendError(c.ws.Write(c.ctx, kind, data))
+		return c.sendError(c.ws.Write(ctx, kind, data))
 	}
-	w, err := c.ws.Writer(c.ctx, kind)
+	w, err := c.ws.Writer(ctx, kind)
 	for err == nil && len(data) > 0 {
 		n := min(len(data), largestFrame)
 		_, err = w.Write(data[:n])
@@ -186,39 +197,23 @@ func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
 // largestFrame is what is sent in one frame.
 const largestFrame = 64 << 10
 
-// beginWrite sees to it that somebody watches while there is something to be written: one
-// timer, however many messages go in its time.
-func (c *socketConn) beginWrite() {
-	c.mu.Lock()
-	if c.writers == 0 {
-		c.writing = c.wire.now()
-	}
-	c.writers++
-	watch := !c.watched
-	c.watched = true
-	c.mu.Unlock()
-	if watch {
-		c.after(writeTimeout, c.watchWrites)
-	}
-}
-
-func (c *socketConn) endWrite() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.writers--
-}
-
 // watchWrites gives up a peer that has taken nothing for writeTimeout, as long as there
-// is something to be taken.
+// is something to be taken. It watches messages, pings and pongs alike: the library would end
+// the connection at once for a pong that it cannot send.
 func (c *socketConn) watchWrites() {
-	c.mu.Lock()
-	c.watched = c.writers > 0
-	watch, since := c.watched, c.writing
-	c.mu.Unlock()
-	if !watch {
+	w := c.wire
+	if broken := w.unwritable.Load(); broken != nil {
+		c.readOut(w.now(), *broken)
 		return
 	}
-	idle := time.Duration(c.wire.now() - max(since, c.wire.wroteAt.Load()))
+	since := w.writing.Load()
+	if since == idleWriter {
+		w.guarded.Store(false)
+		if since = w.writing.Load(); since == idleWriter || w.guarded.Swap(true) {
+			return
+		}
+	}
+	idle := time.Duration(w.now() - since)
 	if idle >= writeTimeout {
 		c.abort(&TimeoutError{Op: "write", After: writeTimeout})
 		return
@@ -226,8 +221,18 @@ func (c *socketConn) watchWrites() {
 	c.after(writeTimeout-idle, c.watchWrites)
 }
 
+// readOut ends a connection whose writes fail once what the server has sent is read, if the
+// network does not do so itself.
+func (c *socketConn) readOut(since int64, broken error) {
+	if c.wire.caughtUpSince(since) {
+		c.abort(&CloseError{Code: closeAbnormal, Origin: c.origin, err: broken})
+		return
+	}
+	c.after(writeTimeout, func() { c.readOut(since, broken) })
+}
+
 func (c *socketConn) sendError(err error) error {
-	if err == nil && !c.wire.unwritable.Load() {
+	if err == nil && c.wire.unwritable.Load() == nil && c.ctx.Err() == nil {
 		return nil
 	}
 	if cause := c.endedBy(); cause != nil {

@@ -14,7 +14,9 @@ const (
 	libraryBuffer = 4 << 10  // what the library reads at once, but for large messages
 	wireBuffer    = 64 << 10 // what is read at once from a connection that has much to read
 
-	caughtUp = time.Millisecond // who waits that long has read what was there
+	caughtUp = time.Millisecond // a reader that waits that long has read what was there
+
+	idleWriter = -1 // no write is under way
 )
 
 var errMasked = errors.New("a frame from the server is masked, contrary to RFC 6455, section 5.1")
@@ -40,8 +42,11 @@ type wire struct {
 	at        atomic.Int64 // since start: when bytes last came, or a reader came back
 	messageAt atomic.Int64 // since start: when a message last came, or a reader came back
 	idleAt    atomic.Int64 // since start: when the last wait ended that was one
-	wroteAt   atomic.Int64 // since start: when the peer last took something
 	waiting   atomic.Bool  // somebody reads
+
+	writing atomic.Int64 // since start: when the write that the peer has not taken yet began, or idleWriter
+	guarded atomic.Bool  // guard has been called, for a timer that watches the writes
+	guard   func()       // set before the first write
 
 	complete   atomic.Uint64 // messages that the library has in full
 	intricate  atomic.Uint64 // the last of these that is fragmented or compressed
@@ -49,8 +54,8 @@ type wire struct {
 	behind     atomic.Bool   // unread holds another message in full
 	closing    atomic.Pointer[[]byte]
 	dropped    atomic.Bool           // the library has closed it
-	unwritable atomic.Bool           // what is sent gets nowhere
-	broken     atomic.Pointer[error] // what the network said
+	unwritable atomic.Pointer[error] // what a write said: from then on, what is sent gets nowhere
+	broken     atomic.Pointer[error] // what a read said
 }
 
 func newWire(h *handshake, resp *http.Response) (*wire, error) {
@@ -62,8 +67,9 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 	cancel := h.cancel // and no more of h, which holds all that the handshake needed
 	w := &wire{
 		body: body, socket: h.socket, start: time.Now(),
-		release: func() { cancel(errClosed) }, released: make(chan struct{}),
+		release: func() { cancel(errClosed) }, released: make(chan struct{}), guard: func() {},
 	}
+	w.writing.Store(idleWriter)
 	context.AfterFunc(h.ctx, func() {
 		body.Close()
 		close(w.released)
@@ -72,12 +78,18 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 }
 
 // Write never fails: the library would give up reading because it cannot answer a ping, and
-// the last words of a server that has left be lost. What is read tells of the end.
+// the last words of a server that has left be lost. What is read reports the end. The
+// library calls it for one frame at a time, or a part of one.
 func (w *wire) Write(p []byte) (int, error) {
-	if _, err := w.body.Write(p); err != nil {
-		w.unwritable.Store(true)
+	w.writing.Store(w.now())
+	if !w.guarded.Swap(true) {
+		w.guard()
 	}
-	w.wroteAt.Store(w.now())
+	_, err := w.body.Write(p)
+	if err != nil {
+		w.unwritable.CompareAndSwap(nil, &err)
+	}
+	w.writing.Store(idleWriter)
 	return len(p), nil
 }
 
