@@ -74,7 +74,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	if c.feed.Unpack != nil {
 		c.unpack = c.feed.Unpack()
 	}
-	c.wire.guard = func() { c.after(writeTimeout, c.watchWrites) }
+	c.wire.guard = func() { c.watchdog(writeTimeout, c.watchWrites) }
 	c.keepAlive()
 	linked := make(chan struct{}) // parent may have ended
 	c.unlink = context.AfterFunc(parent, func() {
@@ -99,7 +99,7 @@ func (c *socketConn) greet(token string) error {
 	timeout := &TimeoutError{Op: "hello", After: orDefault(c.feed.HelloTimeout, defaultHello)}
 	c.socket.greeting.Store(true)
 	if timeout.After > 0 {
-		c.after(timeout.After, func() {
+		c.watchdog(timeout.After, func() {
 			if c.socket.greeting.Load() {
 				c.abort(timeout)
 				cancel(timeout)

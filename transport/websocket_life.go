@@ -45,6 +45,19 @@ func (c *socketConn) spawn(f func()) {
 	}
 }
 
+// watchdog calls f like after, for an f that may give the peer up. After a pause of the process it
+// calls it a moment later, when what came meanwhile has been read.
+func (c *socketConn) watchdog(d time.Duration, f func()) *time.Timer {
+	due := c.wire.now() + int64(d)
+	return c.after(d, func() {
+		if overslept(time.Duration(c.wire.now() - due)) {
+			c.watchdog(secondLook, f)
+			return
+		}
+		f()
+	})
+}
+
 // stopTimers makes sure that nothing is started any more.
 func (c *socketConn) stopTimers() {
 	c.mu.Lock()
@@ -116,10 +129,10 @@ func (c *socketConn) pong(limit time.Duration) (timedOut bool, err error) {
 		if c.wire.writing.Load() == idleWriter {
 			cancel()
 		} else {
-			c.after(limit, expire)
+			c.watchdog(limit, expire)
 		}
 	}
-	timer := c.after(limit, expire)
+	timer := c.watchdog(limit, expire)
 	err = c.ws.Ping(ctx)
 	c.mu.Lock()
 	c.stop(timer)
@@ -147,7 +160,7 @@ func (c *socketConn) armIdle() {
 	if !c.wire.waiting.Load() {
 		wait = max(wait, limit/10) // time does not count while nobody reads: do not ask all the time
 	}
-	t := c.after(wait, c.armIdle)
+	t := c.watchdog(wait, c.armIdle)
 	c.mu.Lock()
 	c.idleTimer = t
 	c.mu.Unlock()

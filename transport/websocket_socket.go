@@ -132,7 +132,7 @@ func (c *socketConn) startHeartbeat(b *heartbeat) {
 	c.beat = b
 	c.mu.Unlock()
 	if b != nil {
-		c.after(rand.N(b.interval)+1, func() { c.heartbeat(b) })
+		c.watchdog(rand.N(b.interval)+1, func() { c.heartbeat(b) })
 	}
 }
 
@@ -156,7 +156,7 @@ func (c *socketConn) heartbeat(b *heartbeat) {
 		c.mu.Unlock()
 		c.write(websocket.MessageText, text)
 	}
-	c.after(b.interval, func() { c.heartbeat(b) })
+	c.watchdog(b.interval, func() { c.heartbeat(b) })
 }
 
 // send writes a message. The end of ctx does not end the write, because that would end
@@ -218,7 +218,7 @@ func (c *socketConn) watchWrites() {
 		c.abort(&TimeoutError{Op: "write", After: writeTimeout})
 		return
 	}
-	c.after(writeTimeout-idle, c.watchWrites)
+	c.watchdog(writeTimeout-idle, c.watchWrites)
 }
 
 // readOut ends a connection whose writes fail once what the server has sent is read, if the
@@ -228,7 +228,7 @@ func (c *socketConn) readOut(since int64, broken error) {
 		c.abort(&CloseError{Code: closeAbnormal, Origin: c.origin, err: broken})
 		return
 	}
-	c.after(writeTimeout, func() { c.readOut(since, broken) })
+	c.watchdog(writeTimeout, func() { c.readOut(since, broken) })
 }
 
 func (c *socketConn) sendError(err error) error {

@@ -33,6 +33,7 @@ type wire struct {
 	release  func()        // closes body, and the socket underneath
 	released chan struct{} // closed once body is
 	start    time.Time
+	paused   atomic.Int64 // how much time has passed besides: tests pause the process
 
 	frames frames
 	buffer *[wireBuffer]byte // while there is much to read
@@ -166,7 +167,7 @@ func (w *wire) wait(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *wire) now() int64 { return int64(time.Since(w.start)) }
+func (w *wire) now() int64 { return int64(time.Since(w.start)) + w.paused.Load() }
 
 // caughtUpSince tells whether the reader has come to the end of what there was to read after
 // a point in time.
