@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 // Field returns a function that takes the value at a gjson path from a JSON payload: the
 // text of a string, the JSON of anything else. It returns "" when the payload is not
 // valid JSON or has nothing, or null, at that path. Of a name that occurs twice, the first
-// counts.
+// counts. A byte order mark at the beginning is skipped (RFC 8259, section 8.1).
 func Field(path string) func(data []byte) string {
 	return func(data []byte) string {
 		value, _ := field(data, path)
@@ -38,6 +39,7 @@ type Checked struct{ data []byte }
 
 // Check looks at a payload from its beginning to its end.
 func Check(data []byte) Checked {
+	data = bytes.TrimPrefix(data, bom)
 	if !valid(data) { // gjson itself takes what it finds, valid or not
 		return Checked{}
 	}
@@ -53,10 +55,10 @@ func (c Checked) Field(path string) string {
 	return value.String()
 }
 
-// JSON decodes a payload.
+// JSON decodes a payload. A byte order mark at the beginning is skipped.
 func JSON[T any](data []byte) (T, error) {
 	var v T
-	if err := json.Unmarshal(data, &v); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(data, bom), &v); err != nil {
 		return v, fmt.Errorf("decode: %w", err)
 	}
 	return v, nil

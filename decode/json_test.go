@@ -123,3 +123,18 @@ func TestFieldLeavesNumbersAlone(t *testing.T) {
 		t.Errorf("a number that is not in the payload: %q", got)
 	}
 }
+
+// RFC 8259, section 8.1: a parser may skip a byte order mark instead of failing.
+func TestJSONByteOrderMark(t *testing.T) {
+	const payload = "\ufeff{\"id\":1}"
+	if got := decode.Field("id")([]byte(payload)); got != "1" {
+		t.Errorf("Field: %q", got)
+	}
+	v, err := decode.JSON[struct{ ID int }]([]byte(payload))
+	if err != nil || v.ID != 1 {
+		t.Errorf("JSON: %v, %v", v, err)
+	}
+	if got := decode.Field("id")([]byte("\ufeff" + payload)); got != "" {
+		t.Errorf("after two of them: %q", got)
+	}
+}

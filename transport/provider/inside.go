@@ -47,7 +47,7 @@ const maxNesting = 64
 // unambiguous refuses a body, which is one JSON value, if an object in it names something
 // twice, in whatever case: encoding/json takes one for the other.
 func unambiguous(body []byte) error {
-	d := json.NewDecoder(bytes.NewReader(body))
+	d := json.NewDecoder(bytes.NewReader(withoutBOM(body)))
 	d.UseNumber()
 	var open []map[string]bool // names of the objects around, innermost last; nil is an array
 	named := true              // a value is next, and not a name
@@ -83,7 +83,7 @@ func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 // object decodes a JSON object for Sign, whose fields are written back in order of name.
 func object(body []byte) (map[string]any, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
+	d := json.NewDecoder(bytes.NewReader(withoutBOM(body)))
 	d.UseNumber()
 	var o map[string]any
 	if d.Decode(&o) != nil || o == nil {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
 	"mime"
 	"net/url"
@@ -16,8 +17,9 @@ type Payload struct {
 	Form string
 
 	// Items is the gjson path of an array in the payload with an event in each element,
-	// "@this" if the payload is that array. A body of newline-delimited JSON is then taken
-	// line by line as well. Default: the payload is one event.
+	// "@this" if the payload is that array. A body of newline-delimited JSON has an event on
+	// each line then, whether its media type names it or it is an object on each of several
+	// lines under any other. Default: the payload is one event.
 	Items string
 
 	ID   Source // of an event
@@ -114,16 +116,40 @@ func (y *Payload) items(r *Request, payload []byte, events []Event) (_ []Event, 
 		return true
 	}
 	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON{}) {
-		ok = each(f, payload, add)
+		ok = each(f, withoutBOM(payload), add)
 		return events, ok
 	}
-	ok = elements(payload, y.Items, add)
+	before := len(events)
+	if ok = elements(payload, y.Items, add); !ok && isLines(payload) {
+		events = events[:before]
+		ok = each(decode.NDJSON{}, withoutBOM(payload), add)
+	}
 	return events, ok
 }
+
+// isLines reports whether a payload that is not JSON is an object on each of its lines. Some
+// senders of newline-delimited JSON give it the type application/json.
+func isLines(payload []byte) bool {
+	payload = bytes.TrimSpace(withoutBOM(payload))
+	if !bytes.Contains(payload, []byte("\n")) || json.Valid(payload) {
+		return false
+	}
+	for line := range bytes.Lines(payload) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && (line[0] != '{' || !json.Valid(line)) {
+			return false
+		}
+	}
+	return true
+}
+
+// withoutBOM is data without a byte order mark at its beginning (RFC 8259, section 8.1).
+func withoutBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
 
 // elements calls yield with each element of the array at path, until it returns false. It
 // is not ok if there is no array.
 func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
+	payload = withoutBOM(payload)
 	array := payload
 	if path != "@this" {
 		array = within(payload, decode.Field(path)(payload))
