@@ -54,6 +54,7 @@ func isZero(a *provider.Answer) bool { return a.Status == 0 && a.Header == nil &
 func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 	var forged interface{ Forged() bool }
 	if errors.As(err, &forged) && forged.Forged() {
+		x.challenge(err)
 		return &x.from.Answers.Forged, http.StatusUnauthorized, err
 	}
 	var late interface{ Busy() bool }
@@ -64,6 +65,17 @@ func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 		return &provider.Answer{}, http.StatusUnsupportedMediaType, err
 	}
 	return &x.from.Answers.Malformed, http.StatusBadRequest, err
+}
+
+// challenge asks for credentials, if the answer is 401 and the scheme has a name in HTTP.
+func (x *exchange) challenge(err error) {
+	if s := x.from.Answers.Forged.Status; s != 0 && s != http.StatusUnauthorized {
+		return
+	}
+	var c interface{ Challenge() string }
+	if errors.As(err, &c) && c.Challenge() != "" {
+		x.rw.Header().Set("WWW-Authenticate", c.Challenge())
+	}
 }
 
 // refuseUnread is refuse for a request whose body is still to come.

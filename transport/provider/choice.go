@@ -88,6 +88,8 @@ func worse(a, b error) error {
 	switch {
 	case a == nil || b == nil:
 		return b
+	case isChallenge(a) && !isBusy(b):
+		return a
 	case isForged(b) && !isBusy(a), isBusy(b):
 		return b
 	}

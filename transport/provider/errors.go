@@ -12,6 +12,7 @@ type refusal struct {
 	provider, reason string
 	doubts           string // what may be the reason
 	forged, busy     bool
+	challenge        string // what the sender may prove itself with; see Challenge
 }
 
 func (e *refusal) Error() string {
@@ -27,6 +28,10 @@ func (e *refusal) Error() string {
 
 // Forged tells whether the request was not sent, or not now, by who knows the secret.
 func (e *refusal) Forged() bool { return e.forged }
+
+// Challenge returns the WWW-Authenticate of a 401, or "" (RFC 9110, section 11.6.1). Some
+// senders send their name and password only after one.
+func (e *refusal) Challenge() string { return e.challenge }
 
 // Busy tells whether the request may well be good, and there was no time to see.
 func (e *refusal) Busy() bool { return e.busy }
@@ -48,6 +53,11 @@ func isForged(err error) bool {
 	return ok && r.forged
 }
 
+func isChallenge(err error) bool {
+	r, ok := err.(*refusal)
+	return ok && r.challenge != ""
+}
+
 func isBusy(err error) bool {
 	r, ok := err.(*refusal)
 	return ok && r.busy
@@ -59,7 +69,7 @@ func (p *Provider) named(err error) error {
 		return nil
 	}
 	if r, ok := err.(*refusal); ok {
-		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy}
+		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy, challenge: r.challenge}
 		if r.forged {
 			named.doubts = p.keys.Load().doubts
 		}

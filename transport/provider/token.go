@@ -21,7 +21,8 @@ type Token struct {
 }
 
 // Basic is the scheme of a sender that logs in with a name and a password (RFC 7617). A
-// secret is "name:password". As with Token, the body is not protected.
+// secret is "name:password". As with Token, the body is not protected. A request without them
+// is 401 with a WWW-Authenticate, which some senders, such as curl --anyauth, wait for.
 type Basic struct{}
 
 // hashed are secrets of which only hashes are compared: they have one length, and what is
@@ -137,18 +138,32 @@ func (b *basicVerifier) precheck(r *Request) error {
 
 func (b *basicVerifier) verify(r *Request) (match, error) {
 	line, err := one(r.Header, "Authorization")
+	if len(r.Header["Authorization"]) == 0 {
+		return match{}, challenged("no Authorization")
+	}
 	if err != nil {
 		return match{}, err
 	}
 	encoded, ok := cutFold(line, "Basic ")
 	if !ok {
-		return match{}, malformed("Authorization is not Basic")
+		return match{}, challenged("Authorization is not Basic")
 	}
 	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
 		return match{}, malformed("Authorization is malformed")
 	}
-	return b.match(string(text))
+	m, err := b.match(string(text))
+	if r, ok := err.(*refusal); ok {
+		r.challenge = basicChallenge
+	}
+	return m, err
+}
+
+const basicChallenge = `Basic realm="webhook", charset="UTF-8"`
+
+// challenged is a refusal that asks for a name and a password.
+func challenged(reason string) error {
+	return &refusal{reason: reason, forged: true, challenge: basicChallenge}
 }
 
 func (b *basicVerifier) sign(r *Request, _ string) error {
