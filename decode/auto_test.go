@@ -44,7 +44,7 @@ func TestAutoJSON(t *testing.T) {
 		{" \n [{},\n[2]]\n", []string{"keepalive", `"{}"`, `"[2]"`}},
 		{"{}\r\n\r\n\r\n[]\r\n", []string{`"{}"`, "keepalive", "keepalive", `"[]"`}},
 		{" 42 ", []string{`"42"`}},
-		{" <html>", []string{"1 final: '<' begins no value"}},
+		{" <html>", []string{"1 final: invalid character '<' looking for beginning of value"}},
 		{" [1,2,3456789]", []string{`"1"`, `"2"`, "6 too large"}},
 		{" 3456789 1", []string{"1 too large", `"1" truncated`}},
 		{" \r ", nil},

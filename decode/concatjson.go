@@ -1,9 +1,6 @@
 package decode
 
-import (
-	"encoding/json"
-	"io"
-)
+import "io"
 
 // ConcatJSON is the framing of JSON values one after the other, with white space between
 // them or without, as Kubernetes' watch, etcd's gateway and grpc-gateway write them. An
@@ -11,9 +8,11 @@ import (
 // ends where something else begins, and at the end of the stream it is a Frame with
 // Truncated. An empty line between values is a Keepalive.
 //
-// What is between brackets is not validated beyond the order of brackets and the ends of
-// strings; nesting of more than 10,000 levels is refused. White space around values is not
-// part of Data.
+// A value is validated as encoding/json does it, which limits nesting to 10,000 levels. The
+// first invalid byte is a FrameError and ends the stream, also with [Reader.OnBadFrame]:
+// nothing marks where the next value begins, and a value that is cut short would hide those
+// after it. A number or literal must be followed by white space, punctuation or a string.
+// White space around values is not part of Data.
 type ConcatJSON struct{}
 
 func (ConcatJSON) MediaTypes() []string { return []string{"application/json"} }
@@ -58,7 +57,7 @@ func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool,
 
 // last is what the end of the stream makes of a value whose end has not come.
 func (s *concatSplitter) last(f *Frame, buf []byte) (n int, ok bool, err error) {
-	if s.skipping || !s.scan.scalar || !json.Valid(buf) {
+	if s.skipping || !s.scan.whole() {
 		return 0, false, s.failed(io.ErrUnexpectedEOF)
 	}
 	s.reset()

@@ -31,12 +31,21 @@ func TestConcatJSON(t *testing.T) {
 		{"cut in a string", `{}{"a`, []string{`"{}"`, "2 cut"}},
 		{"cut behind a backslash", `{} "\`, []string{`"{}"`, "3 cut"}},
 		{"cut in a character", "[\"\xe2\x80", []string{"0 cut"}},
-		{"no value", "{}\n oops", []string{`"{}"`, "4 final: 'o' begins no value"}},
-		{"comma", "1,2", []string{`"1"`, "1 final: ',' begins no value"}},
-		{"no scalar", "[] truefalse ", []string{`"[]"`, "3 final: neither a number nor true, false or null"}},
-		{"no number", "1-2 ", []string{"0 final: neither a number nor true, false or null"}},
-		{"closing bracket", "{}]", []string{`"{}"`, "2 final: ']' begins no value"}},
-		{"wrong bracket", `{"a":[1}{}`, []string{"0 final: a bracket closes what is not open"}},
+		{"no value", "{}\n oops", []string{`"{}"`, "4 final: invalid character 'o' looking for beginning of value"}},
+		{"comma", "1,2", []string{`"1"`, "1 final: invalid character ',' looking for beginning of value"}},
+		{"no scalar", "[] truefalse ", []string{`"[]"`, "3 final: invalid character 'f' after number or literal at byte 4 of the value"}},
+		{"no number", "1-2 ", []string{"0 final: invalid character '-' after number or literal at byte 1 of the value"}},
+		{"closing bracket", "{}]", []string{`"{}"`, "2 final: invalid character ']' looking for beginning of value"}},
+		{"wrong bracket", `{"a":[1}{}`, []string{"0 final: invalid character '}' after array element at byte 7 of the value"}},
+		{"control byte in a string", "{}{\"a\":\"b\n{}", []string{`"{}"`, "2 final: invalid character '\\n' in string literal at byte 7 of the value"}},
+		{"escape", `["\x"]`, []string{"0 final: invalid character 'x' in string escape code at byte 3 of the value"}},
+		{"hexadecimal", `["\u00eg"]`, []string{`0 final: invalid character 'g' in \u hexadecimal character escape at byte 7 of the value`}},
+		{"number", `[1.]`, []string{"0 final: invalid character ']' in numeric literal at byte 3 of the value"}},
+		{"literal", `{"a":nul}`, []string{"0 final: invalid character '}' in literal true, false or null at byte 8 of the value"}},
+		{"no colon", `{"a",1}`, []string{"0 final: invalid character ',' after object key at byte 4 of the value"}},
+		{"no key", `{"a":1,2}`, []string{"0 final: invalid character '2' looking for beginning of object key string at byte 7 of the value"}},
+		{"value after a member", `{"a":1 {`, []string{"0 final: invalid character '{' after object key:value pair at byte 7 of the value"}},
+		{"comma before the end", `[1,]`, []string{"0 final: invalid character ']' looking for beginning of value at byte 3 of the value"}},
 		{"nothing", "", nil},
 		{"only space", " \r\t ", nil},
 	} {
@@ -62,7 +71,8 @@ func TestConcatJSONLimit(t *testing.T) {
 		{"12345678901{}", []string{"0 too large", `"{}"`}},
 		{"12345678901", []string{"0 too large", "0 cut"}},
 		{`["345678901`, []string{"0 too large", "0 cut"}},
-		{`{} ["345678901"}`, []string{`"{}"`, "3 too large", "3 final: a bracket closes what is not open"}},
+		{"[\"345678901\n\"]", []string{"0 too large", "0 final: invalid character '\\n' in string literal at byte 11 of the value"}},
+		{`{} ["345678901"}`, []string{`"{}"`, "3 too large", "3 final: invalid character '}' after array element at byte 12 of the value"}},
 	} {
 		checkBad(t, decode.ConcatJSON{}, 10, c.in, c.want)
 	}
@@ -76,7 +86,7 @@ func TestNesting(t *testing.T) {
 			in, deeper = "["+in+"]", "["+deeper+"]"
 		}
 		check(t, f, 0, in, []string{fmt.Sprintf("%q", deepest)})
-		if got := survivors(strings.NewReader(deeper), f, 0); len(got) != 1 || !strings.HasSuffix(got[0], "final: nested too deep") {
+		if got := survivors(strings.NewReader(deeper), f, 0); len(got) != 1 || !strings.HasSuffix(got[0], "final: nested too deep at byte 10000 of the value") {
 			t.Errorf("%T: %.100q", f, got)
 		}
 	}

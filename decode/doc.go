@@ -28,9 +28,10 @@
 // stream arrives in pieces the frames are the same. Only a number or a JSON literal
 // is over when something else follows. A frame that the end of the stream cuts off is
 // not delivered. What is not an event is a frame too, of another [Kind]: keepalives,
-// comments, positions. Payloads are not decoded and, beyond what finds their ends, not
-// validated: an event that is not what it should be does not affect the next one.
-// [StrictJSON] is for whoever wants a payload that is not JSON to be a bad frame.
+// comments, positions. Payloads are not decoded. They are validated only where the framing
+// needs it to find their ends: in ConcatJSON, JSONArray and JSONSeq. In any other framing an
+// event that is not what it should be does not affect the next one, and [StrictJSON] makes a
+// payload that is not JSON a bad frame.
 //
 // Frames are owned by who receives them. The bytes are read once, into memory that is
 // never used again, and a frame that crosses two reads is copied a constant number of
@@ -49,7 +50,7 @@
 //	SSE                             lines of a block  at the next empty line
 //	NDJSON, Lines, CRLFJSON         a line            at the next line
 //	JSONSeq                         a record          at the next record separator
-//	ConcatJSON, JSONArray           a value           behind the value; not if malformed
+//	ConcatJSON, JSONArray           a value           after the value; not if malformed
 //	LengthPrefixed, Uint32Prefixed,
 //	VarintPrefixed                  announced length  behind that length; not if malformed
 //

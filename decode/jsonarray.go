@@ -10,7 +10,8 @@ import (
 // gRPC transcoders write a stream of messages. Each element is a Frame, at its own closing
 // byte if it has one. An empty line in the white space around elements is a Keepalive.
 // The stream ends in good order behind the closing bracket; where it ends before that,
-// it is io.ErrUnexpectedEOF. Elements are validated as those of ConcatJSON are.
+// it is io.ErrUnexpectedEOF. Elements are validated as those of ConcatJSON are,
+// and an invalid byte ends the stream in the same way.
 type JSONArray struct{}
 
 func (JSONArray) MediaTypes() []string { return []string{"application/json"} }

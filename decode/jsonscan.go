@@ -2,10 +2,8 @@ package decode
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"github.com/tidwall/gjson"
 )
@@ -13,50 +11,86 @@ import (
 // maxDepth is how deep a JSON value may be nested, as in encoding/json.
 const maxDepth = 10_000
 
-var (
-	errTooDeep  = errors.New("nested too deep")
-	errMismatch = errors.New("a bracket closes what is not open")
-	errScalar   = errors.New("neither a number nor true, false or null")
-)
+var errTooDeep = errors.New("nested too deep")
 
-// valueScanner finds the end of a JSON value. It looks at each byte once, however the
-// value is cut into reads, and at no more of the grammar than brackets and strings.
+// A valueScanner finds the end of a JSON value, or the first byte that makes it invalid,
+// where encoding/json finds it. It looks at each byte once, however the value is cut into
+// reads.
 type valueScanner struct {
-	begun   bool
-	scalar  bool   // a number or literal, which only what follows it ends
-	open    []byte // the closing brackets to come, the innermost last
-	quoted  bool   // inside a string
-	escaped bool   // behind a backslash in a string
+	begun  bool
+	scalar bool   // a number or literal, which ends only at what follows it
+	open   []byte // the brackets that are open, the innermost last
+	expect expectation
+	token  token // the token that the bytes so far end in
+	number numberState
+	rest   string // of a literal
+	hex    int    // digits of a \u escape to come
 }
 
-// What a byte means outside of a string.
+// A kind is what a byte means outside of a token.
+type kind uint8
+
 const (
-	plain byte = iota
+	other kind = iota
+	space
 	quote
-	opening
-	closing
+	scalar // begins a number or literal
+	openObject
+	closeObject
+	openArray
+	closeArray
+	colon
+	comma
 )
 
-var meaning = [256]byte{'"': quote, '{': opening, '[': opening, '}': closing, ']': closing}
+var kindOf = [256]kind{
+	' ': space, '\t': space, '\n': space, '\r': space,
+	'"': quote, '{': openObject, '}': closeObject, '[': openArray, ']': closeArray, ':': colon, ',': comma,
+	'-': scalar, '0': scalar, '1': scalar, '2': scalar, '3': scalar, '4': scalar, '5': scalar, '6': scalar,
+	'7': scalar, '8': scalar, '9': scalar, 't': scalar, 'f': scalar, 'n': scalar,
+}
 
-// next goes on at buf[i:] and returns the index behind the value. Without one, all of buf
-// belongs to the value.
+// An expectation is what may come next outside of a token.
+type expectation uint8
+
+const (
+	wantTop expectation = iota + 1 // 0: the byte is not allowed
+	wantFirstKey
+	wantKey
+	wantColon
+	wantMember
+	wantMemberEnd
+	wantFirstElement
+	wantElement
+	wantElementEnd
+	wantNothing // the end of the value, or of an object or array in it
+	expectations
+)
+
+// follow is the grammar of RFC 8259: what is expected after a kind of byte. The value at the
+// top is over at its end.
+var follow = [16][16]expectation{
+	wantTop:          {quote: wantNothing, scalar: wantNothing, openObject: wantFirstKey, openArray: wantFirstElement},
+	wantFirstKey:     {space: wantFirstKey, quote: wantColon, closeObject: wantNothing},
+	wantKey:          {space: wantKey, quote: wantColon},
+	wantColon:        {space: wantColon, colon: wantMember},
+	wantMember:       {space: wantMember, quote: wantMemberEnd, scalar: wantMemberEnd, openObject: wantFirstKey, openArray: wantFirstElement},
+	wantMemberEnd:    {space: wantMemberEnd, comma: wantKey, closeObject: wantNothing},
+	wantFirstElement: {space: wantFirstElement, quote: wantElementEnd, scalar: wantElementEnd, openObject: wantFirstKey, openArray: wantFirstElement, closeArray: wantNothing},
+	wantElement:      {space: wantElement, quote: wantElementEnd, scalar: wantElementEnd, openObject: wantFirstKey, openArray: wantFirstElement},
+	wantElementEnd:   {space: wantElementEnd, comma: wantElement, closeArray: wantNothing},
+}
+
+// next goes on at buf[i:] and returns the index after the value. Without one, all of buf
+// belongs to the value. With an error, end is the index of the invalid byte.
 func (s *valueScanner) next(buf []byte, i int) (end int, done bool, err error) {
+	if i == len(buf) {
+		return i, false, nil
+	}
 	if !s.begun {
-		if i == len(buf) {
-			return i, false, nil
-		}
-		s.scalar = isScalar(buf[i:])
-		if c := buf[i]; !s.scalar && meaning[c] != quote && meaning[c] != opening {
-			return i, false, fmt.Errorf("%q begins no value", c)
-		}
-		s.begun = true
+		s.begun, s.expect, s.scalar = true, wantTop, isScalar(buf[i:])
 	}
-	if s.scalar {
-		end, done = scalarEnd(buf, i)
-	} else {
-		end, done, err = s.brackets(buf, i)
-	}
+	end, done, err = s.scan(buf, i)
 	if done || err != nil {
 		s.reset()
 	}
@@ -65,127 +99,85 @@ func (s *valueScanner) next(buf []byte, i int) (end int, done bool, err error) {
 
 func (s *valueScanner) reset() { *s = valueScanner{open: s.open[:0]} }
 
-// isScalar tells whether value can only be a number, true, false or null.
-func isScalar(value []byte) bool {
-	switch c := value[0]; c {
-	case '-', 't', 'f', 'n':
-		return true
-	default:
-		return '0' <= c && c <= '9'
-	}
-}
+// isScalar reports whether value can only be a number, true, false or null.
+func isScalar(value []byte) bool { return kindOf[value[0]] == scalar }
 
-// scalarEnd returns where a number or literal ends, if what ends it is there.
-func scalarEnd(buf []byte, i int) (end int, done bool) {
-	for ; i < len(buf); i++ {
-		if c := buf[i]; isSpace(c) || meaning[c] != plain || c == ',' || c == ':' {
-			return i, true
+// scan goes from token to token.
+func (s *valueScanner) scan(buf []byte, i int) (end int, done bool, err error) {
+	if s.token != noToken {
+		if i, err = s.inToken(buf, i); s.token != noToken {
+			return i, false, err
 		}
 	}
-	return i, false
-}
-
-// brackets goes on in an object, array or string.
-func (s *valueScanner) brackets(buf []byte, i int) (end int, done bool, err error) {
-	if s.quoted {
-		i = s.text(buf, i)
-		done = !s.quoted && len(s.open) == 0
-	}
-	for i < len(buf) && !done {
+	expect := s.expect
+	for expect != wantNothing && i < len(buf) {
 		c := buf[i]
+		was := expect
+		if expect = follow[was%16][kindOf[c]%16]; expect == 0 {
+			return i, false, unexpected(c, was)
+		}
 		i++
-		switch meaning[c] {
-		case plain:
+		switch kindOf[c] {
 		case quote:
-			if q := quoteIn(buf, i); q < len(buf) && buf[q-1] != '\\' {
-				i = q + 1 // as most strings are: short, and without a backslash at the end
-			} else {
-				s.quoted = true
-				i = s.text(buf, i)
+			var ok bool
+			if i, ok = stringEnd(buf, i); ok {
+				continue
 			}
-			done = !s.quoted && len(s.open) == 0
-		default:
-			if done, err = s.bracket(c); err != nil {
+			s.token = inText
+		case scalar:
+			s.begin(c)
+			s.expect = expect
+			if i, err = s.inScalar(buf, i); s.token != noToken {
 				return i, false, err
 			}
+			continue
+		case openObject, openArray:
+			if len(s.open) == maxDepth {
+				return i - 1, false, errTooDeep
+			}
+			s.open = append(s.open, c)
+			continue
+		case closeObject, closeArray:
+			if s.open = s.open[:len(s.open)-1]; len(s.open) > 0 {
+				expect = after(s.open[len(s.open)-1])
+			}
+			continue
+		default:
+			continue
+		}
+		s.expect = expect
+		if i, err = s.inToken(buf, i); s.token != noToken {
+			return i, false, err
 		}
 	}
-	return i, done, nil
+	s.expect = expect
+	return i, expect == wantNothing, nil
 }
 
-// bracket takes note of a bracket, and is done at the last one.
-func (s *valueScanner) bracket(c byte) (done bool, err error) {
-	if meaning[c] == opening {
-		if len(s.open) == maxDepth {
-			return false, errTooDeep
-		}
-		s.open = append(s.open, c+2) // in ASCII a bracket and its counterpart are two apart
-		return false, nil
+// after is what is expected after a value inside of the bracket.
+func after(bracket byte) expectation {
+	if bracket == '{' {
+		return wantMemberEnd
 	}
-	last := len(s.open) - 1
-	if s.open[last] != c {
-		return false, errMismatch
-	}
-	s.open = s.open[:last]
-	return last == 0, nil
+	return wantElementEnd
 }
 
-// text returns the index behind a string, or the end of buf.
-func (s *valueScanner) text(buf []byte, i int) int {
-	if i == len(buf) {
-		return i
-	}
-	if s.escaped {
-		s.escaped = false
-		i++
-	}
-	for from := i; ; from = i {
-		i = quoteIn(buf, i)
-		s.escaped = i > from && buf[i-1] == '\\' && odd(buf[from:i])
-		if i == len(buf) {
-			return i
-		}
-		i++
-		if !s.escaped {
-			s.quoted = false
-			return i
-		}
-		s.escaped = false
-	}
+func isSpace(c byte) bool { return kindOf[c] == space }
+
+// The errors are in the words of encoding/json.
+func invalid(c byte, where string) error { return fmt.Errorf("invalid character %q %s", c, where) }
+
+var expected = [expectations]string{
+	wantTop: "looking for beginning of value", wantMember: "looking for beginning of value",
+	wantElement: "looking for beginning of value", wantFirstElement: "looking for beginning of value",
+	wantFirstKey: "looking for beginning of object key string", wantKey: "looking for beginning of object key string",
+	wantColon: "after object key", wantMemberEnd: "after object key:value pair", wantElementEnd: "after array element",
 }
 
-// quoteIn returns the index of the first quotation mark in buf[i:], or len(buf). Most strings
-// are short, so it looks at eight bytes at a time before it pays for a call.
-func quoteIn(buf []byte, i int) int {
-	const ones, quotes = 0x0101010101010101, '"' * 0x0101010101010101
-	for range 4 {
-		if len(buf)-i < 8 {
-			break
-		}
-		x := binary.LittleEndian.Uint64(buf[i:]) ^ quotes // a zero byte is a quotation mark
-		if zero := (x - ones) &^ x & (ones << 7); zero != 0 {
-			return i + bits.TrailingZeros64(zero)/8
-		}
-		i += 8
-	}
-	if n := bytes.IndexByte(buf[i:], '"'); n >= 0 {
-		return i + n
-	}
-	return len(buf)
-}
+// unexpected is the error about a byte that cannot follow.
+func unexpected(c byte, expect expectation) error { return invalid(c, expected[expect]) }
 
-// odd tells whether b ends with an odd number of backslashes.
-func odd(b []byte) bool {
-	n := len(b)
-	for n > 0 && b[n-1] == '\\' {
-		n--
-	}
-	return (len(b)-n)%2 == 1
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
-
-// valid tells whether data is one JSON value. gjson's check calls itself for each level, so
+// valid reports whether data is one JSON value. gjson's check calls itself for each level, so
 // the depth has to be known before; with few brackets it cannot be large.
 func valid(data []byte) bool {
 	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxDepth {

@@ -11,7 +11,7 @@ func TestJSONSeq(t *testing.T) {
 		junk   = "not preceded by a record separator"
 		short  = "cut short by the next record"
 		maybe  = "not followed by white space, so it may be cut short"
-		scalar = "neither a number nor true, false or null"
+		scalar = "invalid character 'o' in literal true, false or null at byte 1 of the value"
 	)
 	for _, c := range []struct {
 		name, in string
@@ -29,8 +29,8 @@ func TestJSONSeq(t *testing.T) {
 		{"cut by the next", "\x1e{\"a\":\"\x1e{}\n", []string{"1 " + short, `"{}"`}},
 		{"cut at the end", "\x1e{}\n\x1e{\"a", []string{`"{}"`, "5 cut"}},
 		{"nothing in the last record", "\x1e{}\n\x1e\n", []string{`"{}"`, "6 cut"}},
-		{"wrong bracket", "\x1e{]\n\x1e{}\n", []string{"1 a bracket closes what is not open", `"{}"`}},
-		{"no value", "\x1e}\n\x1e{}\n", []string{"1 '}' begins no value", `"{}"`}},
+		{"wrong bracket", "\x1e{]\n\x1e{}\n", []string{"1 invalid character ']' looking for beginning of object key string at byte 1 of the value", `"{}"`}},
+		{"no value", "\x1e}\n\x1e{}\n", []string{"1 invalid character '}' looking for beginning of value", `"{}"`}},
 		{"value behind a value", "\x1e{}{}\n\x1e1\n", []string{`"{}"`, "3 " + junk, `"1"`}},
 		{"text behind a value", "\x1e{} x\n\x1e1\n", []string{`"{}"`, "4 " + junk, `"1"`}},
 		{"before the first record", "\n{}\x1e1\n", []string{"keepalive", "1 " + junk, `"1"`}},

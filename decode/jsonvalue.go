@@ -1,6 +1,6 @@
 package decode
 
-import "encoding/json"
+import "fmt"
 
 // jsonValue cuts a JSON value.
 type jsonValue struct {
@@ -22,7 +22,7 @@ func (v *jsonValue) cut(f *Frame, buf []byte) (n int, ok bool, err error) {
 	end, done, err := v.scan.next(window, v.looked)
 	switch {
 	case err != nil:
-		return 0, false, v.failed(err)
+		return 0, false, v.invalid(err, end)
 	case v.skipping:
 		v.skipping = !done
 		v.dropped += end
@@ -35,11 +35,19 @@ func (v *jsonValue) cut(f *Frame, buf []byte) (n int, ok bool, err error) {
 		return 0, false, nil
 	}
 	v.looked = 0
-	if isScalar(buf[:end]) && !json.Valid(buf[:end]) {
-		return 0, false, v.failed(errScalar)
-	}
 	f.Data = buf[:end:end]
 	return end, true, nil
+}
+
+// invalid is an error about the byte at index i.
+func (v *jsonValue) invalid(err error, i int) *FrameError {
+	if v.skipping {
+		i += v.dropped
+	}
+	if i > 0 {
+		err = fmt.Errorf("%w at byte %d of the value", err, i)
+	}
+	return v.failed(err)
 }
 
 // failed is an error about the value, of which a part may have been consumed.

@@ -20,9 +20,6 @@ func TestStrictJSON(t *testing.T) {
 		{"NDJSON too large", decode.NDJSON{}, strings.Repeat("1", 50) + "\nx\n1\n", []string{"0 too large", "51 " + bad, `"1"`}},
 		{"Lines", decode.Lines{}, "1\nhal", []string{`"1"`, "2 " + bad}},
 		{"CRLFJSON", decode.CRLFJSON{}, "  {\n}\r\n  {\n\r\n1\r\n", []string{`"{\n}"`, "9 " + bad, `"1"`}},
-		{"ConcatJSON", decode.ConcatJSON{}, "{}\n {\"a\"}[1]", []string{`"{}"`, "4 " + bad, `"[1]"`}},
-		{"JSONArray", decode.JSONArray{}, "[{}, {x} ,[1]]", []string{`"{}"`, "5 " + bad, `"[1]"`}},
-		{"JSONSeq", decode.JSONSeq{}, "\x1e{}\n\x1e {x}\n\x1e1\n", []string{`"{}"`, "6 " + bad, `"1"`}},
 		{"LengthPrefixed", decode.LengthPrefixed{}, "4\r\n{}\r\n3\r\n{x}\r\n1\n1\n", []string{`"{}"`, "10 " + bad, `"1"`}},
 		{"SSE", decode.SSE{}, ": c\n\ndata: 1\n\nid: 1\ndata: [DONE]\n\ndata: {\ndata: x}\n\ndata: {\ndata: }\n\n", []string{
 			"keepalive", "keepalive", `"1"`, "26 " + bad, "34 " + bad, `"{\n}"`}},
