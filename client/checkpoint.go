@@ -44,6 +44,7 @@ type checkpoint struct {
 	// Only the save under way uses these.
 	rec     record // the last one known to be stored
 	version string
+	durable bool      // rec is what a Save returned nil for; one that was only read back may be lost
 	writes  uint64    // numbers given out; none is used twice, since a save may land late
 	unknown bool      // the outcome of the last write is not known
 	lost    int       // reads in a row that did not show our record
@@ -59,42 +60,6 @@ const (
 	maxLost  = 5
 	lostWait = 10 * time.Second
 )
-
-// takeOver makes this subscription the owner of the record, with an epoch above all
-// earlier ones, and returns what it held. Older subscriptions are fenced from then on.
-func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
-	var mine record
-	for tries := 0; tries < 5; tries++ {
-		data, version, err := c.store.Load(ctx, c.key)
-		if err != nil {
-			return record{}, &CheckpointError{c.key, "load", err}
-		}
-		was := record{}
-		if data != nil {
-			if was, err = parseRecord(data); err != nil {
-				return record{}, &CheckpointError{c.key, "read", err}
-			}
-		}
-		if mine.Owner != "" && was.sameWriter(mine) {
-			c.rec, c.version = mine, version // an earlier try had landed after all
-			return old, nil
-		}
-		old = was
-		mine = record{Epoch: was.Epoch + 1, Owner: newOwner(), Token: was.Token, Events: was.Events, Saved: time.Now().UTC()}
-		version, err = c.store.Save(ctx, c.key, mine.encode(), version)
-		if err == nil {
-			c.rec, c.version = mine, version
-			return old, nil
-		}
-		if ctx.Err() != nil {
-			return record{}, &CheckpointError{c.key, "take over", context.Cause(ctx)}
-		}
-		if !isConflict(err) && tries > 0 {
-			return record{}, &CheckpointError{c.key, "take over", err}
-		}
-	}
-	return record{}, &CheckpointError{c.key, "take over", errors.New("others keep taking the record over at the same time")}
-}
 
 // touch makes sure that what was just acknowledged is saved in time.
 func (c *checkpoint) touch() {
@@ -207,41 +172,46 @@ func (c *checkpoint) run() {
 func (c *checkpoint) save(ctx context.Context, low mark) error {
 	next := record{Epoch: c.rec.Epoch, Owner: c.rec.Owner,
 		Token: low.token, Events: c.base + low.events, Saved: time.Now().UTC()}
-	if !c.unknown && (low.seq == 0 || c.rec.Token == next.Token && c.rec.Events == next.Events) {
+	if !c.unknown && (low.seq == 0 || c.durable && c.rec.Token == next.Token && c.rec.Events == next.Events) {
 		return nil
 	}
-	c.writes++
-	next.Write = c.writes
 	start := time.Now()
 	err := c.write(ctx, next)
 	c.report(Save{Err: err, Events: next.Events, Took: time.Since(start)})
 	return err
 }
 
-// write stores next. An outcome that is not known is found out by reading back: nothing
-// is taken for stored or for lost that was not seen to be.
+// write stores next. The outcome of a write that failed is found by reading back: nothing
+// is taken for stored or for lost that was not seen to be. A record that has landed is not
+// yet durable, because what is read may come from a cache: it is written once more.
 func (c *checkpoint) write(ctx context.Context, next record) error {
 	if c.unknown {
 		if err := c.readBack(ctx); err != nil {
 			return err
 		}
 	}
+	landed, err := c.put(ctx, next)
+	if landed {
+		_, err = c.put(ctx, next)
+	}
+	return err
+}
+
+// put saves next under a new number. landed reports that it failed, and that the store
+// shows next all the same.
+func (c *checkpoint) put(ctx context.Context, next record) (landed bool, err error) {
+	c.writes++
+	next.Write = c.writes
 	version, err := c.store.Save(ctx, c.key, next.encode(), c.version)
 	if err == nil {
-		c.rec, c.version = next, version
-		return nil
+		c.rec, c.version, c.durable = next, version, true
+		return false, nil
 	}
-	c.unknown = true
-	if rerr := c.readBack(ctx); rerr != nil {
-		if c.fatal != nil {
-			return rerr
-		}
-		return &CheckpointError{c.key, "save", err}
+	c.unknown, c.durable = true, false
+	if rerr := c.readBack(ctx); c.fatal != nil {
+		return false, rerr
 	}
-	if c.rec.Write == next.Write {
-		return nil // it had landed
-	}
-	return &CheckpointError{c.key, "save", err}
+	return !c.unknown && c.rec.Write == next.Write, &CheckpointError{c.key, "save", err}
 }
 
 // readBack finds out what the store holds. Afterwards rec and version are what is

@@ -7,6 +7,12 @@ import (
 	"errors"
 )
 
-func lockFile(context.Context, string) (unlock func(), err error) { return nil, errors.ErrUnsupported }
+const canSyncDirs = false
 
-func syncDir(string) error { return nil }
+type fileLock struct{}
+
+func lockFile(context.Context, string) (*fileLock, error) { return nil, errors.ErrUnsupported }
+
+func (*fileLock) holds() bool { return false }
+
+func (*fileLock) unlock() {}

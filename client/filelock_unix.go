@@ -13,36 +13,61 @@ import (
 // milliseconds, so the wait is short.
 const lockPoll = 5 * time.Millisecond
 
-// lockFile takes an exclusive lock on the file at path, which is created and never
-// removed. The lock ends with unlock, or with the process.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
+const canSyncDirs = true
+
+// A fileLock is an exclusive lock on the file at path. It ends with unlock, or with the
+// process.
+type fileLock struct {
+	file *os.File
+	path string
+}
+
+// lockFile locks the file at path, which is created and never removed. If another program
+// removes it, the lock on the file that has gone is worthless, and the new one is locked.
+func lockFile(ctx context.Context, path string) (*fileLock, error) {
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		l := &fileLock{f, path}
+		if err := l.wait(ctx); err != nil {
+			l.unlock()
+			return nil, err
+		}
+		if l.holds() {
+			return l, nil
+		}
+		l.unlock()
+	}
+}
+
+// wait returns once the file is locked.
+func (l *fileLock) wait(ctx context.Context) error {
+	for {
+		err := syscall.Flock(int(l.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return nil
 		}
 		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
-			f.Close()
-			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+			return &os.PathError{Op: "lock", Path: l.path, Err: err}
 		}
 		select {
 		case <-time.After(lockPoll):
 		case <-ctx.Done():
-			f.Close()
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// holds reports whether the locked file is still the one at path.
+func (l *fileLock) holds() bool {
+	locked, err := l.file.Stat()
 	if err != nil {
-		return err
+		return false
 	}
-	defer d.Close()
-	return d.Sync()
+	there, err := os.Stat(l.path)
+	return err == nil && os.SameFile(locked, there)
 }
+
+func (l *fileLock) unlock() { l.file.Close() }

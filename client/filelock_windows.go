@@ -14,9 +14,15 @@ const lockPoll = 5 * time.Millisecond
 // ERROR_SHARING_VIOLATION: another process has the file open.
 const errSharing = syscall.Errno(32)
 
-// lockFile takes an exclusive lock by opening the file at path without sharing it. The
-// lock ends with unlock, or with the process.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+// Windows has no call to sync a folder, and NTFS journals the rename.
+const canSyncDirs = false
+
+// A fileLock is an exclusive lock. It ends with unlock, or with the process.
+type fileLock struct{ handle syscall.Handle }
+
+// lockFile opens the file at path without sharing it: nothing can open or delete it
+// meanwhile.
+func lockFile(ctx context.Context, path string) (*fileLock, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err
@@ -25,7 +31,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil,
 			syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
 		if err == nil {
-			return func() { syscall.CloseHandle(h) }, nil
+			return &fileLock{h}, nil
 		}
 		if !errors.Is(err, errSharing) {
 			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
@@ -38,5 +44,6 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// syncDir does nothing: Windows has no call for it, and NTFS journals the rename.
-func syncDir(string) error { return nil }
+func (*fileLock) holds() bool { return true }
+
+func (l *fileLock) unlock() { syscall.CloseHandle(l.handle) }

@@ -10,24 +10,34 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // FileStore returns a Store that keeps each record in a file of its own in dir, which
 // it creates when needed. The file's name is the key, path-escaped, with ".json".
 //
 // A record is written to a temporary file, synced, renamed over the old one, and the
-// folder is synced: after a crash or a loss of power there is either the old record or
-// the new one. A lock on a second file keeps processes on one machine from writing at
-// the same time. Network file systems often promise neither; use a database there.
-func FileStore(dir string) Store { return fileStore{dir} }
+// folder is synced, as are its parents before the first record is written: after a crash or
+// a loss of power there is either the old record or the new one. A Save fails if any of
+// these syncs fails, with one exception: a folder that does not support fsync (EINVAL,
+// ENOTSUP: some network and FUSE file systems) is not synced, and a loss of power may
+// bring the old record back.
+//
+// A lock on a second file keeps processes on one machine from writing at the same time. Do
+// not delete the lock file while a subscription runs: a Save that notices it fails. Network
+// file systems often promise neither locks nor durability; use a database there.
+func FileStore(dir string) Store { return &fileStore{dir, (*os.File).Sync} }
 
-type fileStore struct{ dir string }
+type fileStore struct {
+	dir   string
+	fsync func(*os.File) error
+}
 
-func (s fileStore) path(key string) string {
+func (s *fileStore) path(key string) string {
 	return filepath.Join(s.dir, url.PathEscape(key)+".json")
 }
 
-func (s fileStore) Load(ctx context.Context, key string) ([]byte, string, error) {
+func (s *fileStore) Load(ctx context.Context, key string) ([]byte, string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", context.Cause(ctx)
 	}
@@ -42,16 +52,16 @@ func (s fileStore) Load(ctx context.Context, key string) ([]byte, string, error)
 	return data, fileVersion(data), nil
 }
 
-func (s fileStore) Save(ctx context.Context, key string, data []byte, prev string) (string, error) {
+func (s *fileStore) Save(ctx context.Context, key string, data []byte, prev string) (string, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return "", fmt.Errorf("client: FileStore: %w", err)
 	}
 	path := s.path(key)
-	unlock, err := lockFile(ctx, path+".lock")
+	lock, err := lockFile(ctx, path+".lock")
 	if err != nil {
 		return "", fmt.Errorf("client: FileStore: lock: %w", err)
 	}
-	defer unlock()
+	defer lock.unlock()
 	_, version, err := s.Load(ctx, key)
 	if err != nil {
 		return "", err
@@ -59,7 +69,13 @@ func (s fileStore) Save(ctx context.Context, key string, data []byte, prev strin
 	if version != prev {
 		return "", ErrConflict
 	}
-	if err := replaceFile(path, data); err != nil {
+	if version == "" {
+		err = s.syncParents() // they may be new, and a crash may have kept an earlier try from it
+	}
+	if err == nil {
+		err = s.replace(path, data, lock)
+	}
+	if err != nil {
 		return "", fmt.Errorf("client: FileStore: %w", err)
 	}
 	return fileVersion(data), nil
@@ -72,20 +88,59 @@ func fileVersion(data []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// replaceFile makes path hold data durably, or leaves it as it is. The caller has the
-// lock.
-func replaceFile(path string, data []byte) error {
+var errNoLock = errors.New("the lock file was deleted or replaced during the save")
+
+// replace makes path hold data durably, or leaves it as it is. The caller has the lock.
+func (s *fileStore) replace(path string, data []byte, lock *fileLock) error {
 	temp := path + ".tmp" // one name is enough under the lock, and none piles up
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, s.fsync(f), f.Close()); err != nil {
 		return err
+	}
+	if !lock.holds() {
+		return errNoLock
 	}
 	if err = os.Rename(temp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return s.syncDir(filepath.Dir(path))
+}
+
+// syncParents syncs the folders above dir, up to the first that cannot be opened: that one
+// was not created here.
+func (s *fileStore) syncParents() error {
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		return err
+	}
+	for parent := filepath.Dir(dir); parent != dir; parent = filepath.Dir(dir) {
+		if err := s.syncDir(parent); errors.Is(err, fs.ErrPermission) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		dir = parent
+	}
+	return nil
+}
+
+// syncDir syncs the entries of dir, if its file system supports that.
+func (s *fileStore) syncDir(dir string) error {
+	if !canSyncDirs {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = s.fsync(d)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }

@@ -146,7 +146,7 @@ func TestFileStoreErrors(t *testing.T) {
 
 func TestFileStoreWaitsForTheLock(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := client.LockFile(t.Context(), filepath.Join(dir, "k.json.lock"))
+	unlock, _, err := client.LockFile(t.Context(), filepath.Join(dir, "k.json.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}

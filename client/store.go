@@ -11,8 +11,9 @@ import "context"
 // Save replaces the record if its version is prev ("" for a key that has none) and
 // returns the new version. It returns an error for which errors.Is(err, ErrConflict)
 // holds when the version is another one. After any other error the record may or may
-// not have been replaced: the caller finds out by Load. A Save that returned nil has
-// reached whatever the Store calls durable.
+// not have been replaced: the caller finds out by Load, and saves again even if it has,
+// because only a Save that returns nil reports that the record is durable, in whatever
+// sense the Store documents.
 //
 // A record is never deleted: its epoch must not start anew.
 type Store interface {

@@ -105,11 +105,14 @@ func (s *Subscription) fail(err error) {
 	s.cancel(err)
 }
 
-// Commit returns nil once everything acknowledged so far is durably saved. It waits for
-// events before it that are not acknowledged, which others may have in hand, so ctx
-// should have an end. An error means that the save failed or that its outcome is not
-// known; it is repeated in the background, and Commit may be called again.
-// Without a Store, Commit returns an error.
+// Commit returns nil once every event acknowledged so far is on disk, or whatever the
+// Store calls durable. In the body of a loop call ev.Ack first: the event in hand counts
+// only when its body ends. Commit waits for events before an acknowledged one that other
+// goroutines have in hand, so ctx should have an end.
+//
+// An error means that the save failed or that its outcome is not known. The save is
+// repeated in the background, unless CommitEvery is negative, and Commit may be called
+// again. Without a Store, Commit returns an error.
 func (s *Subscription) Commit(ctx context.Context) error {
 	if err := s.sealed(); err != nil {
 		return err
