@@ -22,6 +22,8 @@ type delivery struct {
 	header Header
 	size   int // of the body
 
+	attempt int    // how often it was handed out, this time included
+	handed  bool   // the consumer has got an event of it
 	taken   int    // events that Read has brought, or passed over
 	pending int    // events that are not settled
 	fates   []fate // of each event of a batch; nil for a single one
@@ -88,9 +90,10 @@ func (d *delivery) hasMore() bool { return d.taken < len(d.events) }
 func (d *delivery) take() Message {
 	i := d.taken
 	d.taken++
+	d.handed = true
 	d.skip()
 	e := &d.events[i]
-	m := Message{Kind: decode.Data, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header}
+	m := Message{Kind: decode.Data, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header, Attempt: d.attempt}
 	if d.hasMore() {
 		d.header = slices.Clone(d.header)
 	} else {
@@ -111,7 +114,7 @@ func (d *delivery) take() Message {
 
 // putBack undoes the take of the only event.
 func (d *delivery) putBack(m *Message) {
-	d.taken, d.events[0].Data, d.header = 0, m.Data, m.Header
+	d.taken, d.handed, d.events[0].Data, d.header = 0, false, m.Data, m.Header
 }
 
 // settle is Message.Settle of event i.
@@ -162,6 +165,9 @@ func (d *delivery) leave(err error) {
 	d.conn.live.remove(d)
 	d.ledger.free(d)
 	if err != nil {
+		if d.handed {
+			d.ledger.retry(d.key)
+		}
 		now := time.Now()
 		for i, fate := range d.fates {
 			if fate == acknowledged {

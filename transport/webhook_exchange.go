@@ -213,6 +213,7 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 		first.await(x)
 		return inHand, nil
 	}
+	d.attempt = d.ledger.tried.of(d.key) + 1
 	if conn.offers(d) {
 		x.offered, x.message = d, d.take()
 	} else if err := conn.enqueue(d); err != nil {

@@ -26,3 +26,12 @@ func (w *Webhook) Unverified() (bytes, listed int) {
 	}
 	return w.budget.bytes, w.budget.holders.Len()
 }
+
+// Attempts is what a Webhook counts of one provider.
+type Attempts struct{ attempts }
+
+func (a *Attempts) Bound(most int)     { a.most = most }
+func (a *Attempts) Add(k [2]uint64)    { a.add(k) }
+func (a *Attempts) Forget(k [2]uint64) { a.forget(k) }
+func (a *Attempts) Of(k [2]uint64) int { return a.of(k) }
+func (a *Attempts) Len() int           { return len(a.counts) }

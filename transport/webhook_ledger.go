@@ -2,6 +2,7 @@ package transport
 
 import (
 	"hash/maphash"
+	"math"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ type ledger struct {
 	body  [2]maphash.Seed
 	inUse map[deliveryKey]*delivery
 	done  memory
+	tried attempts
 }
 
 // deliveryKey tells deliveries apart: by two hashes of seeds that nobody outside knows, so
@@ -29,11 +31,12 @@ func (k deliveryKey) isUnnamed() bool { return k == deliveryKey{} }
 
 func newLedger(most int, life time.Duration) *ledger {
 	return &ledger{
-		knows: most > 0, life: life, begun: time.Now(),
+		knows: most > 0, life: min(life, math.MaxInt64/2), begun: time.Now(),
 		ids:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		body:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		inUse: make(map[deliveryKey]*delivery),
 		done:  memory{most: min(most, mostRemembered)},
+		tried: attempts{most: min(most, mostTried)},
 	}
 }
 
@@ -114,10 +117,54 @@ func (l *ledger) has(k deliveryKey, now time.Time) bool {
 	return ok && now.Sub(l.begun) < until
 }
 
-// remember takes note that a delivery was acknowledged.
+// remember notes that a delivery was acknowledged.
 func (l *ledger) remember(k deliveryKey, now time.Time) {
 	if !k.isUnnamed() {
 		at := now.Sub(l.begun)
 		l.done.add(k, at, at+l.life)
+		l.tried.forget(k)
+	}
+}
+
+// retry notes that a delivery was handed out and is the sender's to repeat.
+func (l *ledger) retry(k deliveryKey) {
+	if !k.isUnnamed() {
+		l.tried.add(k)
+	}
+}
+
+// attempts counts how often deliveries were handed out that are not acknowledged yet. It is
+// bounded: of those that have waited for longest, the count begins again.
+type attempts struct {
+	most   int
+	counts map[deliveryKey]int
+	order  []deliveryKey // a ring of most places, or fewer; some may have been forgotten
+	oldest int           // in order, once it is full
+}
+
+// mostTried is how many deliveries of a provider are counted.
+const mostTried = 1 << 13
+
+func (a *attempts) of(k deliveryKey) int { return a.counts[k] }
+
+func (a *attempts) add(k deliveryKey) {
+	if a.counts == nil {
+		a.counts = make(map[deliveryKey]int)
+	}
+	if a.counts[k]++; a.counts[k] > 1 {
+		return
+	}
+	if len(a.order) < a.most {
+		a.order = append(a.order, k)
+		return
+	}
+	delete(a.counts, a.order[a.oldest])
+	a.order[a.oldest] = k
+	a.oldest = (a.oldest + 1) % a.most
+}
+
+func (a *attempts) forget(k deliveryKey) {
+	if len(a.counts) > 0 {
+		delete(a.counts, k)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,4 +108,107 @@ func edPEM(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// Attempt counts how often a delivery was handed out: a sender repeats what was refused, or
+// what a Conn that ended left open. Joining an event in hand is no attempt.
+func TestWebhookCountsAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		next := func(id string, want int) transport.Message {
+			t.Helper()
+			m := take(t, conn, `{}`)
+			if m.Attempt != want {
+				t.Errorf("%s: Attempt is %d, want %d", id, m.Attempt, want)
+			}
+			return m
+		}
+		for n := range 3 {
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			next("refused", n+1).Settle(errors.New("no"))
+			wantStatus(t, a, 503)
+		}
+		a := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		next("another", 1).Settle(nil)
+		wantStatus(t, a, 204)
+
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := next("refused", 4)
+		wantStatus(t, a, 503) // too late
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		synctest.Wait()
+		m.Settle(errors.New("no"))
+		wantStatus(t, a, 503)
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		next("refused after it was late", 5)
+		conn.Close()
+		wantStatus(t, a, 503)
+
+		conn = openHook(t, w)
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		next("after Close", 6).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Dedupe = -1
+		conn := openHook(t, w)
+		for range 2 {
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			m := take(t, conn, `{}`)
+			if m.Attempt != 1 {
+				t.Errorf("without Dedupe: Attempt is %d", m.Attempt)
+			}
+			m.Settle(errors.New("no"))
+			wantStatus(t, a, 503)
+		}
+	})
+}
+
+// The events of a batch that were acknowledged are not handed out again, the others are with
+// the count of the batch.
+func TestWebhookCountsAttemptsOfBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Provider: batches()}
+		sub := subscribe(t, w, nil)
+		for n := range 3 {
+			a := post(w, sign(t, w.Provider, "msg_1", `[{"id":"a"},{"id":"b"}]`))
+			for _, id := range []string{"a", "b"}[min(n, 1):] {
+				ev, err := sub.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ev.ID != id || ev.Attempt != n+1 {
+					t.Errorf("event %s, Attempt %d, want %s, %d", ev.ID, ev.Attempt, id, n+1)
+				}
+				if id == "b" && n < 2 {
+					ev.Nack(errors.New("no"))
+				} else {
+					ev.Ack()
+				}
+			}
+			wantStatus(t, a, map[bool]int{true: 204, false: 503}[n == 2])
+		}
+	})
+}
+
+// The memory of attempts is bounded: the oldest count begins again.
+func TestWebhookCountsOfAttemptsAreBounded(t *testing.T) {
+	var a transport.Attempts
+	a.Bound(2)
+	key := func(n uint64) [2]uint64 { return [2]uint64{n, 1} }
+	for _, n := range []uint64{1, 1, 2, 3, 3} {
+		a.Add(key(n))
+	}
+	if got := []int{a.Of(key(1)), a.Of(key(2)), a.Of(key(3))}; !slices.Equal(got, []int{0, 1, 2}) {
+		t.Errorf("counts %v", got)
+	}
+	a.Forget(key(3))
+	for n := range uint64(100) {
+		a.Add(key(n))
+	}
+	if a.Of(key(99)) != 1 || a.Of(key(3)) != 0 || a.Len() > 2 {
+		t.Errorf("counts %d and %d of %d", a.Of(key(99)), a.Of(key(3)), a.Len())
+	}
 }
