@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 const (
 	defaultMaxBody   = 1 << 20
 	defaultBuffer    = 256
+	mostBuffer       = 1 << 20
 	defaultDedupe    = 1 << 16
 	defaultDedupeFor = 72 * time.Hour
 	defaultDeadline  = 10 * time.Second
@@ -52,14 +54,30 @@ const (
 // none at all, such as a notice of Dropbox's, is delivered each time it comes: the same body
 // may be news. This memory is bounded, see Dedupe, and gone after a restart.
 //
+// [Message].Attempt counts how often a delivery was handed out, as far as it is known by its
+// id: it grows when the sender repeats what was refused. The count is bounded as well.
+//
+// # Jobs longer than the deadline
+//
+// With AckHandled a job must end within the provider's Deadline. A later one does its work,
+// but the sender has had its answer: GitHub shows a failure and never repeats it, Stripe
+// repeats the delivery for three days and gets a 2xx once the job is acknowledged. AckQueued
+// answers in time, but what is in the buffer is lost in a crash. Where jobs take long, keep
+// AckHandled and let the consumer only store the event, in a table or a queue of its own, and
+// do the job from there. Key the row by Event.ID: a crash between the write and the answer
+// makes the sender repeat the event.
+//
 // # Security
 //
 // Nothing is parsed before the signature has matched, and the bytes that were verified are
 // the bytes that are delivered. The body is limited before anything is computed, and so is
-// the time that it may take. One with a content coding is 415: nothing is unpacked. What is
-// refused leaves nothing behind. A panic of the provider's is answered with 500. [Message].Header is a copy of the request's header, without what
-// authenticates the sender, cookies, and what belongs to the connection; of the query
-// nothing becomes an event. It names in Steadfeed-Provider the Name of the provider, in
+// the time that it may take. One with a content coding is 415: nothing is decompressed. What is
+// refused leaves nothing behind. A panic of the provider's is answered with 500. A byte order
+// mark before JSON is skipped to find ids and types, and stays in the Data of a body that is
+// one event; decode.JSON skips it as well.
+//
+// [Message].Header is a copy of the request's header, without what authenticates the sender,
+// cookies, and what belongs to the connection; of the query nothing becomes an event. It names in Steadfeed-Provider the Name of the provider, in
 // Steadfeed-Proof what was proven ("body", "metadata", "bearer" or "none"), and in
 // Steadfeed-Key which of several secrets has matched if it was not the first: 1 is the
 // second. Whatever the sender has put there is replaced.
@@ -69,8 +87,12 @@ const (
 // Behind a load balancer each process takes what it is given; none knows what another has
 // acknowledged, so a delivery that is repeated may be delivered by two of them, and work
 // that must not be done twice is to be keyed by Event.ID in a store of their own. All of
-// them have the same secrets. The balancer must hand on path, body and headers as they are,
+// them have the same secrets. The balancer must pass path, query, body and headers as they are,
 // should take a process out when it answers 503, and must wait longer than the Deadline.
+//
+// nginx has a limit of 1 MiB for bodies, client_max_body_size, whatever MaxBody is, and
+// answers 413 itself. A gateway that writes the query anew, such as Amazon API Gateway, breaks
+// the signatures of senders that sign it, such as Twilio.
 //
 // # Limits
 //
@@ -106,7 +128,7 @@ type Webhook struct {
 	MaxBody int
 
 	// Buffer is how many deliveries may wait for Conn.Read at most, of at most 8 MiB or
-	// one alone. Default 256.
+	// one alone. At most 1,048,576. Default 256.
 	Buffer int
 
 	// Dedupe is how many acknowledged deliveries of each provider are remembered, and
@@ -201,6 +223,11 @@ func (w *Webhook) Validate() error {
 	}
 	if w.Buffer < 0 {
 		bad("Buffer", "%d is negative", w.Buffer)
+	} else if w.Buffer > mostBuffer {
+		bad("Buffer", "%d is more than %d", w.Buffer, mostBuffer)
+	}
+	if w.Dedupe < 0 && w.DedupeFor > 0 {
+		bad("DedupeFor", "has no effect, because Dedupe is negative")
 	}
 	w.validateListener(bad)
 	return errors.Join(errs...)
@@ -223,6 +250,8 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 		field := fmt.Sprintf("Providers[%q]", path)
 		if path == "" || path[0] != '/' {
 			bad(field, "a path starts with a slash")
+		} else if strings.ContainsAny(path, "?#{") {
+			bad(field, "is no path: it must match exactly, without query and wildcards")
 		}
 		if p == nil {
 			bad(field, "is nil")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -420,4 +421,17 @@ func TestWebhookURLIsConfiguration(t *testing.T) {
 	if !slices.Equal(seen, want) {
 		t.Errorf("the URLs are\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// A DedupeFor without end is none that has ended.
+func TestWebhookDedupesForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.DedupeFor = math.MaxInt64
+		conn := openHook(t, w)
+		time.Sleep(time.Hour)
+		deliver(t, w, conn, "msg_1", `{}`)
+		time.Sleep(24 * time.Hour)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
+	})
 }

@@ -3,11 +3,13 @@ package transport_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -489,5 +491,24 @@ func TestWebhookValidate(t *testing.T) {
 	}
 	if _, err := w.Open(context.Background(), ""); retryable(err) != "false" {
 		t.Errorf("Open: %v", err)
+	}
+}
+
+// Options that would be ignored, or could never match, are reported.
+func TestWebhookValidateCombinations(t *testing.T) {
+	p := newHook().Provider
+	for field, w := range map[string]*transport.Webhook{
+		"DedupeFor":                  {Provider: p, Dedupe: -1, DedupeFor: time.Hour},
+		"Buffer":                     {Provider: p, Buffer: math.MaxInt},
+		`Providers["/in?x=1"]`:       {Providers: map[string]*provider.Provider{"/in?x=1": p}},
+		`Providers["/hooks/{name}"]`: {Providers: map[string]*provider.Provider{"/hooks/{name}": p}},
+		"TLS":                        {Provider: p, TLS: &tls.Config{}},
+	} {
+		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Webhook."+field+": ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	if err := (&transport.Webhook{Provider: p, Dedupe: -1, DedupeFor: -1, Buffer: 1 << 20}).Validate(); err != nil {
+		t.Error(err)
 	}
 }
