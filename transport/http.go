@@ -124,6 +124,13 @@ type HTTP struct {
 	// the connection with its *decode.FrameError.
 	OnBadFrame func(*decode.FrameError)
 
+	// OnResponse is called with each response that opens the feed, before its first event. It
+	// may remember what the header holds, such as a session id. A Gap that it returns goes on
+	// the first message: MercureGap is ready for a server that announces a loss in its
+	// header. An error ends the connection, as one of Control does. The body that it sees is
+	// empty. It is called from Open. Default none.
+	OnResponse func(resp *http.Response) (*Gap, error)
+
 	// Control sees each event before it is delivered, and may change it: cut the payload
 	// out of Data, set ID and Type, add a Gap, or turn it with Kind into a decode.Keepalive
 	// (which is no event) or a decode.Position. An error ends the connection and decides
@@ -195,8 +202,8 @@ func (h *HTTP) Validate() error {
 // has shown that the body is a feed. ctx is the life of the connection; when it ends,
 // Open and Read return its cause.
 //
-// Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, what Prepare
-// returned, or a failure of the network. Their texts name the origin at most: no path,
+// Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, what Prepare or
+// OnResponse returned, or a failure of the network. Their texts name the origin at most: no path,
 // query, header, token or body.
 func (h *HTTP) Open(ctx context.Context, token string) (Conn, error) {
 	if ctx.Err() != nil {

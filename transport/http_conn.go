@@ -63,10 +63,10 @@ func (c *httpConn) ReadTo(m *Message) error {
 	if err == nil && f.Truncated && !c.framed {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil && c.gap != nil && c.gap.Reason == BadFrame && c.ctx.Err() == nil {
+	if err != nil && c.gap != nil && c.gap.Reason != NoToken && c.ctx.Err() == nil {
 		*m = Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
 		c.gap, c.err = nil, c.failure(err)
-		return nil // the loss is said, though nothing came behind it
+		return nil // the loss is reported although no message follows it
 	}
 	if err != nil {
 		c.err = c.failure(err)

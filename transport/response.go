@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,10 +40,34 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	if a.OnBadFrame != nil {
 		c.frames.OnBadFrame = c.passOver(a.OnBadFrame)
 	}
+	gap, err := a.inspect(resp)
+	if err != nil {
+		return nil, err
+	}
+	c.gap = gap
 	if a.token != "" && a.strange {
 		c.gap = &Gap{Reason: NoToken, From: a.token, Err: errWithheld}
 	}
 	return c, nil
+}
+
+// inspect calls OnResponse.
+func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
+	if a.OnResponse == nil {
+		return nil, nil
+	}
+	seen := *resp
+	seen.Body = http.NoBody
+	gap, err := a.OnResponse(&seen)
+	switch {
+	case err == nil:
+		return gap, nil
+	case errors.Is(err, ErrEnd):
+		return nil, ErrEnd
+	case a.ends(): // the reply has begun: another request would ask for a second one
+		return nil, &final{&failed{"OnResponse", err}}
+	}
+	return nil, &failed{"OnResponse", err}
 }
 
 // framed tells whether the end of a body is marked. Otherwise it ends with the connection, of

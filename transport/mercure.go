@@ -1,0 +1,22 @@
+package transport
+
+import (
+	"cmp"
+	"net/http"
+)
+
+// MercureGap is an OnResponse for hubs of the Mercure protocol
+// (https://mercure.rocks/spec, Reconciliation). A hub that does not know the position of a
+// request answers with 200 and the id after which it resumes, or "earliest", in the header
+// field Mercure-Last-Event-ID (Last-Event-ID before version 1.0). MercureGap returns a Gap if
+// that is not the position that the request presented. Without the field it returns none.
+func MercureGap(resp *http.Response) (*Gap, error) {
+	query := resp.Request.URL.Query()
+	from := cmp.Or(resp.Request.Header.Get("Last-Event-ID"),
+		query.Get("last_event_id"), query.Get("lastEventID"), query.Get("Last-Event-ID"))
+	at := cmp.Or(resp.Header.Get("Mercure-Last-Event-ID"), resp.Header.Get("Last-Event-ID"))
+	if from == "" || at == "" || at == from {
+		return nil, nil
+	}
+	return &Gap{Reason: Notice, From: from}, nil
+}

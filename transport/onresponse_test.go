@@ -1,0 +1,102 @@
+package transport_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestOnResponse(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Mcp-Session-Id", "s1")
+		feed(w, "1\n")
+	})
+	var session, body string
+	lost := &transport.Gap{Reason: transport.Notice}
+	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(resp *http.Response) (*transport.Gap, error) {
+		session = resp.Header.Get("Mcp-Session-Id")
+		b, _ := io.ReadAll(resp.Body)
+		body = string(b)
+		return lost, nil
+	}}, "")
+	if session != "s1" || body != "" {
+		t.Errorf("session %q, body %q", session, body)
+	}
+	if m := read(t, conn); m.Gap != lost || string(m.Data) != "1" {
+		t.Errorf("first message %+v", m)
+	}
+}
+
+// A loss is reported even if the connection brings no message.
+func TestGapOfOnResponseWithoutMessage(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w) })
+	lost := &transport.Gap{Reason: transport.Notice}
+	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return lost, nil }}, "")
+	if m := read(t, conn); m.Gap != lost || m.Kind != decode.Keepalive {
+		t.Errorf("message %+v", m)
+	}
+	if err := readError(t, conn); err != io.EOF {
+		t.Errorf("then %v", err)
+	}
+}
+
+type gone struct{}
+
+func (gone) Error() string      { return "session gone" }
+func (gone) RejectsToken() bool { return true }
+
+func TestOnResponseErrors(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n") })
+	for _, tt := range []struct {
+		err       error
+		method    string
+		retryable string
+	}{
+		{gone{}, "GET", "unset"},
+		{gone{}, "POST", "false"},
+		{transport.ErrEnd, "GET", "unset"},
+	} {
+		err := openError(t, &transport.HTTP{URL: srv.URL, Method: tt.method, OnResponse: func(*http.Response) (*transport.Gap, error) {
+			return nil, tt.err
+		}}, "t")
+		if !errors.Is(err, tt.err) || retryable(err) != tt.retryable {
+			t.Errorf("%s: error %v, retryable %s", tt.method, err, retryable(err))
+		}
+	}
+}
+
+// https://mercure.rocks/spec, Reconciliation: the hub answers a request that names a position
+// with the id after which it resumes, or "earliest".
+func TestMercureGap(t *testing.T) {
+	for _, tt := range []struct {
+		name, token, field, answer string
+		resume                     transport.Resume
+		gap                        bool
+	}{
+		{name: "known", token: "urn:uuid:1", field: "Mercure-Last-Event-ID", answer: "urn:uuid:1"},
+		{name: "unknown", token: "urn:uuid:1", field: "Mercure-Last-Event-ID", answer: "earliest", gap: true},
+		{name: "unknown, before 1.0", token: "urn:uuid:1", field: "Last-Event-ID", answer: "earliest", gap: true},
+		{name: "other", token: "urn:uuid:1", field: "Mercure-Last-Event-ID", answer: "urn:uuid:7", gap: true},
+		{name: "everything", token: "earliest", field: "Mercure-Last-Event-ID", answer: "earliest"},
+		{name: "no position", field: "Mercure-Last-Event-ID", answer: "earliest"},
+		{name: "no field", token: "urn:uuid:1", field: "X-Other", answer: "earliest"},
+		{name: "query", token: "urn:uuid:1", resume: transport.ResumeQuery("last_event_id"), field: "Mercure-Last-Event-ID", answer: "earliest", gap: true},
+		{name: "query, before 1.0", token: "urn:uuid:1", resume: transport.ResumeQuery("lastEventID"), field: "Last-Event-ID", answer: "earliest", gap: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set(tt.field, tt.answer)
+				feed(w, "1\n")
+			})
+			conn := open(t, &transport.HTTP{URL: srv.URL, Resume: tt.resume, OnResponse: transport.MercureGap}, tt.token)
+			m := read(t, conn)
+			if got := m.Gap != nil; got != tt.gap || got && (m.Gap.Reason != transport.Notice || m.Gap.From != tt.token) {
+				t.Errorf("gap %+v, want one: %t", m.Gap, tt.gap)
+			}
+		})
+	}
+}
