@@ -265,10 +265,13 @@ func (h *HTTP) jar() http.CookieJar {
 	return h.Client.Jar
 }
 
-// after calls f in d unless stop is called first. Zero is never.
+// after calls f in d unless stop is called first; after a pause of the process a moment later.
+// Zero is never.
 func after(d time.Duration, f func()) (stop func() bool) {
 	if d == 0 {
 		return func() bool { return true }
 	}
-	return time.AfterFunc(d, f).Stop
+	l := &limit{fire: f}
+	l.start(time.Now(), d)
+	return l.stop
 }

@@ -22,14 +22,14 @@ const (
 var errIdle = errors.New("transport: idle")
 
 // A watch reads a body and calls fire when a Read takes longer than the window.
-// Any byte is life. It uses one timer, which runs only while a Read does.
+// Any byte is life. Its limit runs only while a Read does.
 //
 // A decoder may read ahead on a goroutine of its own, so Read and heard share no more than
 // the window and the silence.
 type watch struct {
 	body   io.Reader
 	window atomic.Int64 // a time.Duration; zero: no limit
-	timer  *time.Timer
+	limit  limit
 	learns bool // the window follows the feed's heartbeat
 
 	last    time.Time     // when bytes last came
@@ -39,24 +39,20 @@ type watch struct {
 }
 
 func newWatch(body io.Reader, idle time.Duration, fire func()) *watch {
-	w := &watch{body: body, learns: idle == 0}
-	if window := orDefault(idle, defaultIdle); window > 0 {
-		w.window.Store(int64(window))
-		w.timer = time.AfterFunc(window, fire)
-		w.timer.Stop()
-	}
-	w.last = time.Now()
+	w := &watch{body: body, learns: idle == 0, limit: limit{fire: fire}, last: time.Now()}
+	w.window.Store(int64(orDefault(idle, defaultIdle)))
 	return w
 }
 
 func (w *watch) Read(p []byte) (int, error) {
-	if w.timer == nil {
+	window := time.Duration(w.window.Load())
+	if window == 0 {
 		return w.body.Read(p)
 	}
 	start := time.Now()
-	w.timer.Reset(time.Duration(w.window.Load()))
+	w.limit.start(start, window)
 	n, err := w.body.Read(p)
-	w.timer.Stop()
+	w.limit.stop()
 	if n > 0 {
 		now := time.Now()
 		if start.Sub(w.last) <= longestDetour {

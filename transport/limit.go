@@ -1,0 +1,71 @@
+package transport
+
+import (
+	"sync"
+	"time"
+)
+
+// A limit calls fire when a peer has been silent for too long. Its last part begins only when
+// the first one was seen to end, and is repeated if the process was paused meanwhile: so
+// whoever reads from the peer always gets the time to take what came during a pause.
+type limit struct {
+	fire func()
+
+	mu    sync.Mutex
+	timer *time.Timer
+	due   time.Time     // when the part under way ends; zero if none is
+	rest  time.Duration // the part after it
+}
+
+// start begins the limit anew: fire is called in d unless stop or start is called first.
+func (l *limit) start(now time.Time, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = min(secondLook, d/2)
+	l.due = now.Add(d - l.rest)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(d-l.rest, l.expire)
+	} else {
+		l.timer.Reset(d - l.rest)
+	}
+}
+
+// stop reports whether it has kept fire from being called.
+func (l *limit) stop() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	running := !l.due.IsZero()
+	l.due = time.Time{}
+	if running {
+		l.timer.Stop()
+	}
+	return running
+}
+
+func (l *limit) expire() {
+	if l.over(time.Now()) {
+		l.fire()
+	}
+}
+
+// over reports whether the limit is reached, and begins the next part if it is not.
+func (l *limit) over(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	late := now.Sub(l.due)
+	if l.due.IsZero() || late < 0 { // stopped, or started anew, while the timer fired
+		return false
+	}
+	next := l.rest
+	if next == 0 && overslept(late) {
+		next = secondLook
+	}
+	if next == 0 {
+		l.due = time.Time{}
+		return true
+	}
+	l.rest = 0
+	l.due = now.Add(next)
+	l.timer.Reset(next)
+	return false
+}

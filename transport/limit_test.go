@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fireLate is what the runtime does after a pause: the timer of l, which was due meanwhile,
+// fires now.
+func (l *limit) fireLate(pause time.Duration) {
+	l.mu.Lock()
+	l.timer.Stop()
+	l.mu.Unlock()
+	time.Sleep(pause)
+	l.expire()
+}
+
+// What came during a pause of the process counts, whether the timer or the reader runs first
+// afterwards, and whichever part of the limit the pause began in.
+func TestPauseIsNoSilence(t *testing.T) {
+	const window = 20 * time.Second
+	for name, before := range map[string]time.Duration{
+		"at the start":     0,
+		"in the last part": window - secondLook/2,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r, w := io.Pipe()
+			dead := false
+			watch := newWatch(r, window, func() { dead = true; r.CloseWithError(errIdle) })
+			got := make(chan error, 1)
+			go func() {
+				_, err := io.ReadFull(watch, make([]byte, 1))
+				got <- err
+			}()
+			time.Sleep(before)
+			synctest.Wait()
+			watch.limit.fireLate(time.Hour)
+			w.Write([]byte("x")) // lay in the socket; its reader gets to run only now
+			if err := <-got; err != nil || dead {
+				t.Errorf("%s: after a pause: %v", name, err)
+			}
+		})
+	}
+}
+
+// A pause puts the limit off, not out.
+func TestSilenceAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		watch := newWatch(r, 20*time.Second, func() { w.CloseWithError(errIdle) })
+		got := make(chan error, 1)
+		go func() {
+			_, err := watch.Read(make([]byte, 1))
+			got <- err
+		}()
+		synctest.Wait()
+		watch.limit.fireLate(time.Hour)
+		start := time.Now()
+		if err := <-got; err != errIdle || time.Since(start) > 2*secondLook {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// The response's header, too, may have come during a pause.
+func TestPauseBeforeTheHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &limit{fire: func() { t.Error("the limit was reached") }}
+		l.start(time.Now(), defaultHeaderTimeout)
+		l.fireLate(time.Hour)
+		if !l.stop() {
+			t.Error("the limit was over")
+		}
+		if l.expire(); l.stop() {
+			t.Error("it runs although it was stopped")
+		}
+	})
+}
+
+// A timer that fires while it is started anew does not shorten the new limit.
+func TestLimitStartedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fired time.Time
+		l := &limit{fire: func() { fired = time.Now() }}
+		l.start(time.Now(), time.Minute)
+		time.Sleep(30 * time.Second)
+		start := time.Now()
+		l.start(start, time.Minute)
+		l.expire() // of the first one
+		time.Sleep(time.Hour)
+		if d := fired.Sub(start); d != time.Minute {
+			t.Errorf("reached after %v", d)
+		}
+	})
+}
