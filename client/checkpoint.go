@@ -172,7 +172,7 @@ func (c *checkpoint) run() {
 func (c *checkpoint) save(ctx context.Context, low mark) error {
 	next := record{Epoch: c.rec.Epoch, Owner: c.rec.Owner,
 		Token: low.token, Events: c.base + low.events, Saved: time.Now().UTC()}
-	if !c.unknown && (low.seq == 0 || c.durable && c.rec.Token == next.Token && c.rec.Events == next.Events) {
+	if !c.unknown && (low.events == 0 && low.token == "" || c.durable && c.rec.Token == next.Token && c.rec.Events == next.Events) {
 		return nil
 	}
 	start := time.Now()

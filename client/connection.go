@@ -243,8 +243,7 @@ func (c *connection) receive(m *transport.Message) error {
 func (c *connection) event(m *transport.Message) {
 	var ev Event // set field by field, see decode.Reader.NextTo
 	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header = m.Data, m.Type, m.ID, m.ID, m.Header
-	ev.Received, ev.settle, ev.before = c.now, m.Settle, max(m.Attempt-1, 0)
-	ev.Attempt = ev.before + 1
+	ev.Received, ev.settle, ev.Attempt = c.now, m.Settle, max(m.Attempt, 1)
 	c.received++
 	c.awaited = m.Settle != nil
 	if c.opts.Token != nil {

@@ -38,7 +38,6 @@ type Event struct {
 	state  *atomic.Uint64 // its word in the window
 	seq    uint64
 	try    int // how often this subscription has handed it out
-	before int // deliveries by the sender before that
 	settle func(error)
 }
 

@@ -56,7 +56,7 @@ func (c *connection) bring(m *transport.Message, waited bool) error {
 	if err := c.receive(m); err != nil {
 		return err
 	}
-	if !m.More || c.window.unpublished() >= handOver {
+	if !m.More || c.window.unseen >= handOver {
 		c.publish()
 	}
 	return nil

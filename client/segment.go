@@ -21,7 +21,7 @@ type segment struct {
 	states [segmentSize]atomic.Uint64 // see stateOf
 	_      cacheLine
 	sizes  [segmentSize]int  // of the slots' data
-	rare   [segmentSize]bool // whether a slot has a header, a gap, a settle or an earlier attempt
+	rare   [segmentSize]bool // whether any field of a slot after received is set
 }
 
 // A slot has an event from when it was received until it is settled: what Event says that
@@ -34,17 +34,17 @@ type slot struct {
 	header   transport.Header
 	gap      *Gap
 	settle   func(error)
-	before   int
+	lead     string // a position before it, without an event
+	before   int    // deliveries before it came
+	again    int    // times that it was handed out again
 }
 
 // The states of a slot that say something. An event that is in its first attempt, handed
 // out or not, has none: the slot's word is still that of an event before it.
 const (
-	slotReady    uint64 = iota + 1 // handed out before, and to be handed out again
-	slotHanded                     // again
-	slotSettled                    // acknowledged, or refused for good
-	slotPosition                   // a mere position that nobody has claimed
-	slotPassed                     // or somebody has
+	slotReady   uint64 = iota + 1 // handed out before, and to be handed out again
+	slotHanded                    // again
+	slotSettled                   // acknowledged, or returned to its sender
 )
 
 // stateOf packs position, attempt and state into one word. The first two make an Ack
@@ -72,31 +72,38 @@ func (e *Event) counts(word uint64) bool {
 	return word == stateOf(e.seq, e.try, slotHanded)
 }
 
-// read makes ev the event of the slot i at its first attempt.
+// read makes ev the event of the slot i at its present attempt.
 func (g *segment) read(i uint64, ev *Event) {
 	s := &g.slots[i]
 	ev.Data, ev.Type, ev.ID, ev.Token = s.data, s.typ, s.id, s.token
 	ev.Header, ev.Received, ev.Gap, ev.settle = s.header, s.received, s.gap, s.settle
-	ev.state, ev.try, ev.before, ev.Attempt = &g.states[i], 1, s.before, s.before+1
+	ev.state, ev.try, ev.Attempt = &g.states[i], s.again+1, s.before+s.again+1
 }
 
-// write puts an event down in the slot i. What is seldom there is seldom written.
-func (g *segment) write(i uint64, ev *Event) {
+// write stores an event in the slot i, and the position before it. Rare fields are rarely
+// written.
+func (g *segment) write(i uint64, ev *Event, lead string) {
 	s := &g.slots[i]
 	s.data, s.typ, s.id, s.token, s.received = ev.Data, ev.Type, ev.ID, ev.Token, ev.Received
 	g.sizes[i] = len(ev.Data)
-	if ev.Header != nil || ev.Gap != nil || ev.settle != nil || ev.before != 0 {
-		s.header, s.gap, s.settle, s.before = ev.Header, ev.Gap, ev.settle, ev.before
+	if ev.Header != nil || ev.Gap != nil || ev.settle != nil || lead != "" || ev.Attempt > 1 {
+		s.header, s.gap, s.settle, s.lead, s.before = ev.Header, ev.Gap, ev.settle, lead, max(ev.Attempt-1, 0)
 		g.rare[i] = true
 	}
 }
 
-// clear lets go of what can be large, and of what is seldom there.
+// countAgain counts that the event in the slot i is handed out again.
+func (g *segment) countAgain(i uint64) {
+	g.slots[i].again++
+	g.rare[i] = true
+}
+
+// clear releases what can be large, and what is rare.
 func (g *segment) clear(i uint64) {
 	s := &g.slots[i]
 	s.data = nil
 	if g.rare[i] {
-		s.header, s.gap, s.settle, s.before = nil, nil, nil, 0
+		s.header, s.gap, s.settle, s.lead, s.before, s.again = nil, nil, nil, "", 0, 0
 		g.rare[i] = false
 	}
 }

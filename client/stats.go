@@ -60,7 +60,7 @@ func (s *Subscription) Stats() Stats {
 		Gaps:            s.stats.gaps.Load(),
 		Buffered:        b.events,
 		BufferedBytes:   b.bytes,
-		Oldest:          b.oldest,
+		Oldest:          b.oldest.Received,
 		Checkpointed:    covered,
 		Saves:           s.stats.saves.Load(),
 		SaveErrors:      s.stats.saveErrors.Load(),

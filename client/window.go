@@ -17,9 +17,12 @@ import (
 // The producer is the run loop. Consumers claim a position by compare-and-swap on next
 // and settle it by one on the slot's state, so an event costs neither side a lock, and the
 // producer no more than writing it down: tail publishes a whole batch.
-// low moves when somebody sweeps: the producer for space, the checkpoint for the
-// token. It never passes next, and no slot is used again that somebody has claimed and not
-// settled. Slots live in segments that come and go with the backlog.
+// low moves at a sweep: the producer's for space, the checkpoint's for the token. It
+// never passes next, and no slot is used again that is claimed and not settled. Slots live
+// in segments that come and go with the backlog.
+//
+// A position without an event takes no place: the last one before an event lies in the
+// event's slot, and the last one after all events in trailing.
 type window struct {
 	owner     *Subscription // whose events they are
 	maxEvents uint64
@@ -35,6 +38,8 @@ type window struct {
 	staged      uint64
 	stagedBytes uint64   // of Data in [0, staged)
 	staging     *segment // that staged is in, unless it begins one
+	lead        string   // the last position staged after the last event, "" if none
+	unseen      int      // events and positions staged since the last publish
 	swept       mark     // as of the last sweep
 	forgotten   uint64   // segments that forget has been through
 	publishes   uint64
@@ -47,7 +52,7 @@ type window struct {
 	starved  atomic.Int32  // consumers that wait for an event
 	dozing   atomic.Int32  // consumers that wait for a moment, and then look again
 	busy     atomic.Bool   // events come fast: more are about to follow
-	returns  atomic.Int32  // len(returned)
+	returns  atomic.Int32  // events in returned
 	watchers atomic.Int32  // who waits for changed
 	full     atomic.Bool   // the producer waits for space
 	ready    chan struct{} // one token: there may be something to claim
@@ -56,8 +61,9 @@ type window struct {
 
 	mu       sync.Mutex // held for a few instructions, never across a wait
 	low      mark
+	trailing mark          // a position without an event, and where it was published
 	spares   []*segment    // to use again, a few
-	returned []returned    // handed out before, to be handed out again
+	returned returns       // handed out before, to be handed out again
 	pressed  chan struct{} // closed while the producer waits for space
 	changed  chan struct{} // closed at an ack while there are watchers
 }
@@ -73,11 +79,6 @@ type mark struct {
 // spareLife is after how many publishes one spare segment is given up.
 const spareLife = 16
 
-type returned struct {
-	ev  Event // as it was handed out
-	due time.Time
-}
-
 func newWindow(owner *Subscription, maxEvents, maxBytes int) *window {
 	// One segment more than fits, because the ends are seldom aligned. A power of two
 	// makes finding a segment cheap.
@@ -86,6 +87,7 @@ func newWindow(owner *Subscription, maxEvents, maxBytes int) *window {
 		owner:     owner,
 		maxEvents: uint64(maxEvents),
 		maxBytes:  uint64(maxBytes),
+		returned:  newReturns(),
 		segments:  make([]atomic.Pointer[segment], n),
 		ready:     make(chan struct{}, 1),
 		space:     make(chan struct{}, 1),
@@ -143,18 +145,18 @@ func (w *window) hasRoom(size int) bool {
 
 // stage adds an event. Called by the producer, after fits.
 func (w *window) stage(ev *Event) {
-	w.stagingSegment().write(w.staged%segmentSize, ev)
+	w.stagingSegment().write(w.staged%segmentSize, ev, w.lead)
+	w.lead = ""
 	w.staged++
+	w.unseen++
 	w.stagedBytes += uint64(len(ev.Data))
 }
 
-// stagePosition adds a token without an event, which is settled as soon as everything
-// before it is. Called by the producer, after fits.
+// stagePosition adds a token, not empty, without an event. It is settled as soon as
+// everything before it is, and takes the place of the one before it. Called by the producer.
 func (w *window) stagePosition(token string) {
-	seg, i := w.stagingSegment(), w.staged%segmentSize
-	seg.slots[i].token = token
-	seg.states[i].Store(stateOf(w.staged, 0, slotPosition))
-	w.staged++
+	w.lead = token
+	w.unseen++
 }
 
 // stagingSegment returns the one that the next event is written to.
@@ -201,19 +203,24 @@ func (w *window) setBusy(busy bool) {
 	}
 }
 
-// unpublished returns how many positions are staged for the next publish.
-func (w *window) unpublished() uint64 { return w.staged - w.tail.Load() }
-
 // publish lets consumers see what was staged. Called by the producer.
 func (w *window) publish() {
-	if w.tail.Load() == w.staged {
+	if w.unseen == 0 {
 		return
 	}
-	w.tail.Store(w.staged)
-	if w.starved.Load() > 0 || w.dozing.Load() > 0 && w.staged-w.next.Load() >= w.maxEvents/2 {
-		signal(w.ready)
+	w.unseen = 0
+	if w.tail.Load() != w.staged {
+		w.tail.Store(w.staged)
+		if w.starved.Load() > 0 || w.dozing.Load() > 0 && w.staged-w.next.Load() >= w.maxEvents/2 {
+			signal(w.ready)
+		}
 	}
-	w.swept = w.sweep()
+	w.mu.Lock()
+	if w.lead != "" {
+		w.trailing = mark{seq: w.staged, token: w.lead}
+	}
+	w.swept = w.advance()
+	w.mu.Unlock()
 	w.forget()
 	if w.publishes++; w.publishes%spareLife == 0 {
 		w.dropSpare()
@@ -241,13 +248,7 @@ func (w *window) claim(ev *Event) bool {
 		if !w.next.CompareAndSwap(seq, seq+1) {
 			continue
 		}
-		seg, i := w.segment(seq).Load(), seq%segmentSize
-		if seg.states[i].Load() == stateOf(seq, 0, slotPosition) {
-			seg.states[i].Store(stateOf(seq, 0, slotPassed))
-			w.moved()
-			continue
-		}
-		seg.read(i, ev)
+		w.segment(seq).Load().read(seq%segmentSize, ev)
 		ev.sub, ev.seq = w.owner, seq
 		w.passOn()
 		return true
@@ -265,21 +266,16 @@ func (w *window) passOn() {
 func (w *window) claimReturned(ev *Event, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	best := -1
-	for i, r := range w.returned {
-		if !r.due.After(now) && (best < 0 || r.ev.seq < w.returned[best].ev.seq) {
-			best = i
-		}
-	}
-	if best < 0 {
+	seq, ok := w.returned.take(now)
+	if !ok {
 		return false
 	}
-	*ev = w.returned[best].ev
-	ev.try++
-	ev.Attempt = ev.before + ev.try
+	w.returns.Add(-1)
+	seg, i := w.segment(seq).Load(), seq%segmentSize
+	seg.countAgain(i)
+	seg.read(i, ev)
+	ev.sub, ev.seq = w.owner, seq
 	ev.state.Store(stateOf(ev.seq, ev.try, slotHanded))
-	w.returned = append(w.returned[:best], w.returned[best+1:]...)
-	w.returns.Store(int32(len(w.returned)))
 	return true
 }
 
@@ -290,8 +286,8 @@ func (w *window) giveBack(ev *Event, due time.Time) bool {
 	word := ev.state.Load()
 	ok := ev.counts(word) && ev.state.CompareAndSwap(word, stateOf(ev.seq, ev.try, slotReady))
 	if ok {
-		w.returned = append(w.returned, returned{*ev, due})
-		w.returns.Store(int32(len(w.returned)))
+		w.returned.add(ev.seq, due)
+		w.returns.Add(1)
 	}
 	w.mu.Unlock()
 	if ok {
@@ -304,12 +300,7 @@ func (w *window) giveBack(ev *Event, due time.Time) bool {
 func (w *window) nextReturn() (due time.Time, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, r := range w.returned {
-		if !ok || r.due.Before(due) {
-			due, ok = r.due, true
-		}
-	}
-	return due, ok
+	return w.returned.next()
 }
 
 // settle marks an event as done. It reports false if this copy of the event is no
@@ -340,7 +331,13 @@ func (w *window) moved() {
 func (w *window) sweep() mark {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for tail := w.tail.Load(); w.low.seq < tail; {
+	return w.advance()
+}
+
+// advance is sweep for a caller that holds mu.
+func (w *window) advance() mark {
+	tail := w.tail.Load()
+	for w.low.seq < tail {
 		seg := w.segment(w.low.seq).Load()
 		from := w.low.seq % segmentSize
 		to := w.pass(seg, from, min(segmentSize, from+tail-w.low.seq))
@@ -354,27 +351,38 @@ func (w *window) sweep() mark {
 		}
 		w.spares = append(w.spares, seg)
 	}
+	if token := w.positionAt(w.low.seq, tail); token != "" {
+		w.low.token = token
+	}
 	return w.low
 }
 
+// positionAt returns the last position without an event between the events before seq and
+// the one at seq, "" if there is none. The caller holds mu.
+func (w *window) positionAt(seq, tail uint64) string {
+	if seq < tail {
+		if seg, i := w.segment(seq).Load(), seq%segmentSize; seg.rare[i] {
+			return seg.slots[i].lead
+		}
+		return ""
+	}
+	if seq == w.trailing.seq {
+		return w.trailing.token
+	}
+	return ""
+}
+
 // pass looks at the slots from..to of the segment that low is in, and returns up to where low
-// may go. It lets go of what is settled, and claims mere positions.
+// may go. It releases what is settled.
 func (w *window) pass(seg *segment, from, to uint64) uint64 {
 	base := w.low.seq - from
 	for i := from; i < to; i++ {
-		switch stateIn(seg.states[i].Load(), base+i) {
-		case slotSettled:
-			w.low.events++
-			w.low.bytes += uint64(seg.sizes[i])
-			seg.clear(i)
-		case slotPassed:
-		case slotPosition:
-			if !w.next.CompareAndSwap(base+i, base+i+1) {
-				return i // whoever else has claimed it is about to pass it
-			}
-		default:
+		if stateIn(seg.states[i].Load(), base+i) != slotSettled {
 			return i
 		}
+		w.low.events++
+		w.low.bytes += uint64(seg.sizes[i])
+		seg.clear(i)
 	}
 	return to
 }
@@ -394,8 +402,7 @@ func (w *window) forget() {
 	}
 }
 
-// settledTo returns the position behind the last settled event, whatever is before it.
-// Mere positions do not count: nobody has acknowledged them.
+// settledTo returns the position after the last settled event, whatever is before it.
 func (w *window) settledTo() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -419,25 +426,25 @@ func (w *window) watch() (changed <-chan struct{}, stop func()) {
 // backlog describes what the window holds.
 type backlog struct {
 	events, bytes int
-	oldest        time.Time // when the first of the events was received
-	acked         uint64    // since the window was made
+	oldest        Event  // ID, Token, Received and Attempt (0: not handed out) of the first
+	acked         uint64 // since the window was made
 }
 
 func (w *window) backlog() backlog {
-	w.sweep()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.advance()
 	b := backlog{acked: w.low.events}
 	for seq, tail := w.low.seq, w.tail.Load(); seq < tail; seq++ {
-		state := stateIn(w.state(seq).Load(), seq)
-		if state == slotPosition || state == slotPassed {
-			continue
-		}
+		seg, i := w.segment(seq).Load(), seq%segmentSize
 		if b.events++; b.events == 1 {
-			b.oldest = w.segment(seq).Load().slots[seq%segmentSize].received
+			seg.read(i, &b.oldest)
+			if seq >= w.next.Load() {
+				b.oldest.Attempt = 0
+			}
 		}
-		b.bytes += w.segment(seq).Load().sizes[seq%segmentSize]
-		if state == slotSettled {
+		b.bytes += seg.sizes[i]
+		if stateIn(seg.states[i].Load(), seq) == slotSettled {
 			b.acked++
 		}
 	}

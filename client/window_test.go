@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
@@ -58,11 +59,11 @@ func TestLowMarkIsContiguous(t *testing.T) {
 		settle []int
 		want   mark
 	}{
-		{nil, mark{1, "start", 0, 0}},
-		{[]int{1, 2, 40}, mark{1, "start", 0, 0}},
-		{[]int{0}, mark{4, "2", 3, 3}},
-		{[]int{0, 1}, mark{4, "2", 3, 3}}, // a second ack changes nothing
-		{[]int{69}, mark{4, "2", 3, 3}},
+		{nil, mark{0, "start", 0, 0}},
+		{[]int{1, 2, 40}, mark{0, "start", 0, 0}},
+		{[]int{0}, mark{3, "2", 3, 3}},
+		{[]int{0, 1}, mark{3, "2", 3, 3}}, // a second ack changes nothing
+		{[]int{69}, mark{3, "2", 3, 3}},
 	}
 	for i, s := range steps {
 		for _, n := range s.settle {
@@ -75,7 +76,7 @@ func TestLowMarkIsContiguous(t *testing.T) {
 	for n := range evs {
 		w.settle(&evs[n])
 	}
-	if got := w.sweep(); got.seq != 71 || got.token != "69" || got.events != 70 {
+	if got := w.sweep(); got.seq != 70 || got.token != "69" || got.events != 70 {
 		t.Errorf("low mark %+v when everything is settled", got)
 	}
 }
@@ -253,45 +254,113 @@ func TestWindowUnderLoad(t *testing.T) {
 	}
 }
 
-// TestPositionsUnderLoad mixes mere positions with events, in a window so small that the
-// producer waits for what consumers and sweeps of others pass.
+// TestPositionsTakeNoPlace stages far more positions than the window has places, before,
+// between and after events.
+func TestPositionsTakeNoPlace(t *testing.T) {
+	w := newWindow(nil, 2, 100)
+	positions := func(name string) {
+		for i := range 5000 {
+			put(w, Event{Token: name + strconv.Itoa(i)}, false)
+			if i%100 == 0 {
+				w.publish()
+			}
+		}
+		w.publish()
+	}
+	held := func() (segments int) {
+		for i := range w.segments {
+			if w.segments[i].Load() != nil {
+				segments++
+			}
+		}
+		return segments
+	}
+	low := func(want mark) {
+		t.Helper()
+		if got := w.sweep(); got != want {
+			t.Errorf("low mark %+v, want %+v", got, want)
+		}
+	}
+	positions("a")
+	low(mark{0, "a4999", 0, 0})
+	fill(t, w, 0, 1)
+	positions("b")
+	low(mark{0, "a4999", 0, 0})
+	fill(t, w, 1, 2)
+	positions("c")
+	if w.fits(0) || held() > 1 {
+		t.Errorf("two events in hand: a third one fits: %v; %d segments", w.fits(0), held())
+	}
+	evs := claimAll(w)
+	if len(evs) != 2 {
+		t.Fatalf("claimed %d events, want 2", len(evs))
+	}
+	low(mark{0, "a4999", 0, 0})
+	w.settle(&evs[0])
+	low(mark{1, "b4999", 1, 1}) // the position before the one in hand
+	w.settle(&evs[1])
+	low(mark{2, "c4999", 2, 2})
+	positions("d")
+	low(mark{2, "d4999", 2, 2})
+	if n := w.backlog().events; n != 0 {
+		t.Errorf("%d events in an empty window", n)
+	}
+}
+
+// TestPositionsUnderLoad mixes positions with events, in a window so small that the
+// producer waits for space, while others sweep: the low mark has no token beyond an event
+// that is not settled, and none before one that is.
 func TestPositionsUnderLoad(t *testing.T) {
 	const positions, consumers = 20000, 3
 	w := newWindow(nil, 8, 1<<20)
-	events := 0
-	for i := range positions {
-		if i%5 == 0 {
-			events++
-		}
-	}
+	events := (positions + 4) / 5
+	settled := make([]atomic.Bool, positions)
 	var left atomic.Int64
 	left.Store(int64(events))
 	var wg sync.WaitGroup
 	for range consumers {
 		wg.Go(func() {
 			for left.Load() > 0 {
-				if ev, ok := take(w); !ok {
+				ev, ok := take(w)
+				if !ok {
 					runtime.Gosched()
-				} else if n, _ := strconv.Atoi(ev.Token); n%5 != 0 {
-					t.Errorf("position %d was handed out", n)
-				} else if !w.settle(&ev) {
-					t.Errorf("event %d was handed out twice", n)
-				} else {
-					left.Add(-1)
+					continue
 				}
+				n, _ := strconv.Atoi(ev.Token)
+				if n%5 != 0 {
+					t.Errorf("position %d was handed out", n)
+				}
+				settled[n].Store(true)
+				if !w.settle(&ev) {
+					t.Errorf("event %d was handed out twice", n)
+				}
+				left.Add(-1)
 			}
 		})
 	}
 	wg.Go(func() {
+		last := -1
 		for left.Load() > 0 {
-			if low := w.sweep(); low.seq > w.next.Load() {
-				t.Errorf("the low mark %d has passed what is next", low.seq)
+			low := w.sweep()
+			n, err := strconv.Atoi(low.token)
+			if err != nil {
+				n = -1
 			}
+			if n < last {
+				t.Errorf("the low mark has moved back from %d to %d", last, n)
+			}
+			for last = max(last, 0); last <= n; last++ {
+				if last%5 == 0 && !settled[last].Load() {
+					t.Errorf("the low mark is at %d, and event %d is not settled", n, last)
+				}
+			}
+			last = n
 			runtime.Gosched()
 		}
 	})
 	for i := range positions {
-		if !w.fits(0) {
+		isEvent := i%5 == 0
+		if isEvent && !w.fits(0) {
 			w.publish()
 			w.full.Store(true)
 			for !w.fits(0) {
@@ -299,17 +368,46 @@ func TestPositionsUnderLoad(t *testing.T) {
 			}
 			w.full.Store(false)
 		}
-		put(w, Event{Token: strconv.Itoa(i)}, i%5 == 0)
+		put(w, Event{Token: strconv.Itoa(i)}, isEvent)
 		if i%3 == 0 {
 			w.publish()
 		}
 	}
 	w.publish()
 	wg.Wait()
-	claimAll(w) // what was published behind the last event
-	want := mark{positions, strconv.Itoa(positions - 1), uint64(events), 0}
+	want := mark{uint64(events), strconv.Itoa(positions - 1), uint64(events), 0}
 	if got := w.sweep(); got != want {
 		t.Errorf("low mark %+v, want %+v", got, want)
+	}
+}
+
+// TestReturnsAreFoundQuickly counts the comparisons that refused events cost, by how many
+// of them wait.
+func TestReturnsAreFoundQuickly(t *testing.T) {
+	for _, n := range []int{1000, 16000} {
+		w := newWindow(nil, n, 1<<20)
+		compared := 0
+		for _, q := range []*queue{&w.returned.waiting, &w.returned.due} {
+			before := q.before
+			q.before = func(a, b *returned) bool { compared++; return before(a, b) }
+		}
+		fill(t, w, 0, n)
+		evs := claimAll(w)
+		start := time.Now()
+		for _, i := range rand.Perm(n) {
+			w.giveBack(&evs[i], start.Add(time.Duration(i%7)*time.Nanosecond))
+			w.nextReturn()
+		}
+		for i := range n {
+			ev, ok := take(w)
+			if !ok || ev.Token != strconv.Itoa(i) || ev.Attempt != 2 {
+				t.Fatalf("claimed %q, %v, attempt %d; want %d", ev.Token, ok, ev.Attempt, i)
+			}
+			w.nextReturn()
+		}
+		if limit := 8 * n * bits.Len(uint(n)); compared > limit {
+			t.Errorf("%d events: %d comparisons, want at most %d", n, compared, limit)
+		}
 	}
 }
 
@@ -355,6 +453,27 @@ func BenchmarkWindow(b *testing.B) {
 					}
 					w.settle(&ev)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkRefused refuses an event and claims it again, while others wait.
+func BenchmarkRefused(b *testing.B) {
+	for _, backlog := range []int{0, 1000, 10000, 100000} {
+		b.Run(fmt.Sprintf("backlog=%d", backlog), func(b *testing.B) {
+			w := newWindow(nil, backlog+1, 1<<30)
+			fill(b, w, 0, backlog+1)
+			evs := claimAll(w)
+			for i := range backlog {
+				w.giveBack(&evs[i], time.Now().Add(time.Hour))
+			}
+			ev := evs[backlog]
+			b.ReportAllocs()
+			for b.Loop() {
+				w.giveBack(&ev, time.Time{})
+				w.nextReturn()
+				w.claim(&ev)
 			}
 		})
 	}
