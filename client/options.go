@@ -136,14 +136,18 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	return nil
 }
 
-// flatten turns what errors.Join joined back into a list.
-func flatten(err error) []error {
+// flatten turns what errors.Join joined, at any depth, back into a list. An error that
+// wraps a joined one stays whole, and so does one that joins with a text of its own.
+func flatten(err error) (list []error) {
 	if err == nil {
 		return nil
 	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() {
+		return []error{err}
 	}
-	return []error{err}
+	for _, err := range joined.Unwrap() {
+		list = append(list, flatten(err)...)
+	}
+	return list
 }
