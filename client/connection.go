@@ -32,8 +32,8 @@ type connection struct {
 	opened   bool
 	lingers  bool       // it ended with ErrEnd, and conn is closed by linger
 	offered  bool       // conn may call take
-	taking   sync.Mutex // held by whoever brings a message to the window, if offered; see take
-	closed   bool       // nothing more is taken
+	taking   sync.Mutex // held while a message goes to the window, if offered; never across a wait
+	solo     bool       // the run loop waits for space, or has ended: nothing is taken
 	events   int        // new events received
 	pace     pace
 	awaited  bool          // somebody waits for the fate of the last event
@@ -204,22 +204,8 @@ func (c *connection) publish() {
 	}
 }
 
-// receive takes a message from the connection to the window. The position does not change
-// before there is space: a connection that ends until then brings the message again, but
-// perhaps not the notice of a loss that came with it.
-func (c *connection) receive(m *transport.Message) error {
-	if m.Gap != nil {
-		g := *m.Gap
-		if g.From == "" {
-			g.From = c.token
-		}
-		c.lose(g)
-	}
-	if !c.window.fits(len(m.Data)) {
-		if err := c.waitForSpace(len(m.Data)); err != nil {
-			return err
-		}
-	}
+// receive takes a message, for which there is space, to the window.
+func (c *connection) receive(m *transport.Message) {
 	switch m.Kind {
 	case decode.Data:
 		c.event(m)
@@ -235,7 +221,6 @@ func (c *connection) receive(m *transport.Message) error {
 			c.opts.Trace.Signal(*m)
 		}
 	}
-	return nil
 }
 
 // event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that

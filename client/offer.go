@@ -20,14 +20,11 @@ func (c *connection) offer(conn transport.Conn) {
 	}
 }
 
-// take is what the connection calls. It does not wait: neither for space, nor for the run
-// loop, which may be waiting for it.
+// take is what the connection calls. It waits neither for space nor for the run loop.
 func (c *connection) take(m *transport.Message) bool {
-	if !c.taking.TryLock() {
-		return false
-	}
+	c.taking.Lock()
 	defer c.taking.Unlock()
-	if c.closed || m.Kind != decode.Data || m.Gap != nil || !c.window.fits(len(m.Data)) {
+	if c.solo || m.Kind != decode.Data || m.Gap != nil || !c.window.fits(len(m.Data)) {
 		return false
 	}
 	c.now = time.Now()
@@ -36,16 +33,28 @@ func (c *connection) take(m *transport.Message) bool {
 	return true
 }
 
-// refuse ends taking: from then on what the run loop keeps is its own again.
+// refuse ends taking: from then on the run loop has its fields to itself again.
 func (c *connection) refuse() {
 	c.taking.Lock()
-	c.closed = true
+	c.solo = true
 	c.taking.Unlock()
 }
 
-// bring takes what was read, after a wait or not, to the window. It hands over what came
-// at once when no more of it is at hand.
+// bring takes what was read, after a wait or not, to the window. The position does not
+// change before there is space: a connection that ends until then brings the message again,
+// but perhaps not the notice of a loss that came with it.
 func (c *connection) bring(m *transport.Message, waited bool) error {
+	for ; !c.admit(m, waited); waited = false {
+		if err := c.waitForSpace(len(m.Data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admit takes a message to the window if there is space. It publishes what came at once
+// when no more of it is at hand.
+func (c *connection) admit(m *transport.Message, waited bool) bool {
 	if c.offered {
 		c.taking.Lock()
 		defer c.taking.Unlock()
@@ -53,11 +62,21 @@ func (c *connection) bring(m *transport.Message, waited bool) error {
 	if waited {
 		c.now = time.Now()
 	}
-	if err := c.receive(m); err != nil {
-		return err
+	if m.Gap != nil {
+		g := *m.Gap
+		if g.From == "" {
+			g.From = c.token
+		}
+		c.lose(g)
+		m.Gap = nil // it is reported once, however long the message waits
 	}
+	c.solo = m.Kind == decode.Data && !c.window.fits(len(m.Data))
+	if c.solo {
+		return false
+	}
+	c.receive(m)
 	if !m.More || c.window.unseen >= handOver {
 		c.publish()
 	}
-	return nil
+	return true
 }
