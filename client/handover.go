@@ -25,9 +25,12 @@ type handover struct {
 	stop  context.CancelFunc     // gives it up
 	token atomic.Pointer[string] // where it is to start
 	once  sync.Once
-	group sync.WaitGroup
-	next  *connection // to be read after group.Wait
-	cut   bool        // what was not read of from is lost
+	done  chan struct{} // nil unless open has started; closed when it has returned
+	cut   bool          // what was not read of from is lost; to be read after done
+
+	mu        sync.Mutex  // held for these two only
+	next      *connection // once it is open
+	abandoned bool        // no successor is wanted
 
 	opening atomic.Bool       // the successor is begun
 	low     map[string]uint64 // sequences then, of the goroutine that reads
@@ -60,7 +63,10 @@ func (c *connection) awaitExpiry() {
 	c.handover = h
 	h.passed(c.token)
 	expiring.OnExpiring(func() {
-		h.once.Do(func() { h.group.Go(h.open) })
+		h.once.Do(func() {
+			h.done = make(chan struct{})
+			go h.open()
+		})
 	})
 }
 
@@ -86,6 +92,7 @@ func (h *handover) mark(sequences map[string]uint64) {
 // open opens the successor and ends the connection that it replaces. It tries again for
 // as long as that one lasts.
 func (h *handover) open() {
+	defer close(h.done)
 	old := h.from
 	sleep(old.ctx, handoverRest-time.Since(old.begun))
 	for attempt := 1; old.ctx.Err() == nil; attempt++ {
@@ -94,7 +101,11 @@ func (h *handover) open() {
 		h.opening.Store(true)
 		err := next.open(*h.token.Load())
 		if err == nil {
-			h.next = next
+			if !h.accept(next) {
+				next.conn.Close()
+				next.cancel(nil)
+				return
+			}
 			if !next.resuming {
 				h.readOut()
 			}
@@ -112,6 +123,28 @@ func (h *handover) open() {
 			old.disconnected(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
 		}
 		sleep(old.ctx, wait)
+	}
+}
+
+// accept makes next the successor, unless none is wanted.
+func (h *handover) accept(next *connection) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.abandoned {
+		return false
+	}
+	h.next = next
+	return true
+}
+
+// abandon gives up a successor that is not open yet. One that is open goes on: its
+// context is its life.
+func (h *handover) abandon() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.next == nil {
+		h.abandoned = true
+		h.stop()
 	}
 }
 
@@ -148,18 +181,17 @@ func (r *run) follow(c *connection) *connection {
 	if h == nil {
 		return nil
 	}
+	h.once.Do(func() {}) // from now on it is too late
 	over := r.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
 	if over || c.err == errRedial {
-		h.stop() // a successor that is not there yet is not waited for
+		h.abandon()
 	}
-	h.once.Do(func() {}) // from now on it is too late
-	h.group.Wait()
-	switch {
-	case h.next == nil:
+	r.await(h)
+	if h.next == nil || over {
 		h.stop()
-		return nil
-	case over:
-		h.next.conn.Close()
+		if h.next != nil {
+			h.next.conn.Close()
+		}
 		return nil
 	}
 	if !h.next.resuming && (h.cut || c.err != errReplaced) {
@@ -168,4 +200,20 @@ func (r *run) follow(c *connection) *connection {
 	h.mark(r.sequences) // unless an event has come since
 	r.overlapEnd, r.before, r.low = time.Now().Add(overlapTime), r.seen, h.low
 	return h.next
+}
+
+// await waits until a successor is open or none will be. Reconnect does not wait for one
+// that is still being opened.
+func (r *run) await(h *handover) {
+	if h.done == nil {
+		return
+	}
+	r.stats.set(StateConnecting)
+	select {
+	case <-h.done:
+	case <-r.redial:
+		signal(r.redial) // the next attempt is due at once
+		h.abandon()
+		<-h.done
+	}
 }

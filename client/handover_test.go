@@ -349,6 +349,61 @@ func TestCloseDuringHandover(t *testing.T) {
 	})
 }
 
+// TestReconnectWithASuccessor calls Reconnect while a successor is open and the old
+// connection is still read: the successor is taken up alive, without another attempt.
+func TestReconnectWithASuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &ticker{tick: 100 * time.Millisecond, start: time.Now(), life: time.Hour, warning: time.Minute, live: true, bare: true}
+		var gaps []transport.GapReason
+		var ends []error
+		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{
+			Gap:          func(g client.Gap) { gaps = append(gaps, g.Reason) },
+			Disconnected: func(d client.Disconnect) { ends = append(ends, d.Err) },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go data(t, sub, 0)
+		time.Sleep(59*time.Minute + 500*time.Millisecond) // in the second in which both are read
+		if feed.open() != 2 {
+			t.Fatalf("%d connections are open, want 2", feed.open())
+		}
+		sub.Reconnect()
+		time.Sleep(time.Minute)
+		if s := sub.Stats(); s.Attempts != 2 || s.Connections != 2 || s.State != client.StateLive || feed.open() != 1 {
+			t.Errorf("%d attempts, %d connections, %d open, state %v; want 2, 2, 1 and live", s.Attempts, s.Connections, feed.open(), s.State)
+		}
+		if len(ends) != 1 || ends[0].Error() != "client: Reconnect was called" {
+			t.Errorf("connections ended with %v", ends)
+		}
+		want(t, "gaps", gaps, []transport.GapReason{transport.NoToken})
+		sub.Close()
+	})
+}
+
+// TestReconnectDuringTheLastAttempt calls Reconnect when the old connection has ended
+// and its successor does not come: the next attempt begins at once.
+func TestReconnectDuringTheLastAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: time.Minute}}
+		sub, err := client.Subscribe(t.Context(), feed, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go data(t, sub, 0)
+		time.Sleep(time.Hour + time.Minute)
+		if s := sub.Stats(); s.State != client.StateConnecting || s.Attempts != 2 {
+			t.Fatalf("state %v after %d attempts, want the second one to be under way", s.State, s.Attempts)
+		}
+		sub.Reconnect()
+		synctest.Wait()
+		if s := sub.Stats(); s.Attempts != 3 {
+			t.Errorf("%d attempts after Reconnect, want a third one", s.Attempts)
+		}
+		sub.Close()
+	})
+}
+
 // slowOpen never finishes to open a second connection.
 type slowOpen struct {
 	ticker
