@@ -13,10 +13,11 @@ const module = "github.com/steadfeed/steadfeed"
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"decode":             {},
-		"transport":          {"decode", "transport/provider"},
-		"transport/provider": {"decode"},
+		"internal/joined":    {},
+		"transport":          {"decode", "transport/provider", "internal/joined"},
+		"transport/provider": {"decode", "internal/joined"},
 		"retry":              {},
-		"client":             {"decode", "transport", "retry"},
+		"client":             {"decode", "transport", "retry", "internal/joined"},
 		"mock":               {"decode", "transport", "transport/provider"},
 	}
 	// Which packages may import a library, directly. goleak is for tests only.

@@ -2,12 +2,12 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"time"
 
+	"github.com/steadfeed/steadfeed/internal/joined"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -113,7 +113,7 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	if v := reflect.ValueOf(t); t == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		problem("transport: is nil")
 	} else if v, ok := t.(interface{ Validate() error }); ok {
-		problems = append(problems, flatten(v.Validate())...)
+		problems = append(problems, joined.List(v.Validate())...)
 	}
 	if o != nil {
 		if o.Store != nil && o.Name == "" {
@@ -128,26 +128,10 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 		if o.Dedupe < 0 {
 			problem("Options.Dedupe: %d is negative", o.Dedupe)
 		}
-		problems = append(problems, flatten(o.Retry.Validate())...)
+		problems = append(problems, joined.List(o.Retry.Validate())...)
 	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}
 	return nil
-}
-
-// flatten turns what errors.Join joined, at any depth, back into a list. An error that
-// wraps a joined one stays whole, and so does one that joins with a text of its own.
-func flatten(err error) (list []error) {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() {
-		return []error{err}
-	}
-	for _, err := range joined.Unwrap() {
-		list = append(list, flatten(err)...)
-	}
-	return list
 }

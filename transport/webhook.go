@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/steadfeed/steadfeed/internal/joined"
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
@@ -266,7 +267,7 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 // problems returns what is wrong with a provider. One that says yes to what may be lost
 // would lose it.
 func problems(p *provider.Provider) []error {
-	errs := parts(p.Validate())
+	errs := joined.List(p.Validate())
 	if p.Answers.Late.Status/100 == 2 || p.Answers.Busy.Status/100 == 2 {
 		errs = append(errs, errors.New("in Answers, Late and Busy cannot have a 2xx status"))
 	}
@@ -315,21 +316,6 @@ func checkPublicURL(s string) error {
 		return errors.New("want scheme://host/path, without user, query and fragment")
 	}
 	return nil
-}
-
-// parts turns what errors.Join joined, perhaps of what it had joined before, into a list.
-func parts(err error) (list []error) {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
-	}
-	for _, err := range joined.Unwrap() {
-		list = append(list, parts(err)...)
-	}
-	return list
 }
 
 // provider returns who sends to a path, or nil.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/steadfeed/steadfeed/internal/joined"
 )
 
 // A refusal is a request that is not taken. Its text holds neither secrets nor anything
@@ -68,19 +70,21 @@ func (p *Provider) named(err error) error {
 	if err == nil {
 		return nil
 	}
+	list := joined.List(err)
+	if len(list) > 1 {
+		var errs []error
+		for _, err := range list {
+			errs = append(errs, p.named(err))
+		}
+		return errors.Join(errs...)
+	}
+	err = list[0]
 	if r, ok := err.(*refusal); ok {
 		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy, challenge: r.challenge}
 		if r.forged {
 			named.doubts = p.keys.Load().doubts
 		}
 		return named
-	}
-	if list, ok := err.(interface{ Unwrap() []error }); ok {
-		var errs []error
-		for _, err := range list.Unwrap() {
-			errs = append(errs, p.named(err))
-		}
-		return errors.Join(errs...)
 	}
 	if p.Name == "" {
 		return fmt.Errorf("provider: %w", err)
