@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -116,6 +118,41 @@ func TestGapThatTheTransportKnowsOf(t *testing.T) {
 			t.Errorf("the transport's own Gap was changed: %+v", notice)
 		}
 	})
+}
+
+// TestGapBetweenEvents has the transport report a loss on what is no event, as it does when
+// a server's answer names another position: the loss travels on the next event, and the
+// position is the one to resume from.
+func TestGapBetweenEvents(t *testing.T) {
+	for name, m := range map[string]transport.Message{
+		"position":  {Kind: decode.Position, ID: "50"},
+		"keepalive": {Kind: decode.Keepalive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				store := mock.NewStore()
+				feed := make(chanFeed, 3)
+				m.Gap = &client.Gap{Reason: transport.TokenRejected, Missed: 40}
+				feed <- m
+				o := named(store)
+				o.StartAt = "1"
+				sub := subscribe(t, feed, o)
+				time.Sleep(time.Minute)
+				if r := record(t, store); r.Token != "" {
+					t.Errorf("stored token %q before the loss was reported", r.Token)
+				}
+				feed <- transport.Message{Data: []byte("a")} // has the position's token
+				ev, _ := sub.Next(t.Context())
+				token := cmp.Or(m.ID, "1")
+				want(t, "gap", []client.Gap{*ev.Gap}, []client.Gap{{Reason: transport.TokenRejected, From: "1", To: token, Missed: 40}})
+				ev.Ack()
+				sub.Close()
+				if r := record(t, store); r.Token != token {
+					t.Errorf("stored token %q, want %q", r.Token, token)
+				}
+			})
+		})
+	}
 }
 
 // messages is a feed of just these messages.

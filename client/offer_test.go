@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
@@ -70,6 +71,38 @@ func TestOffer(t *testing.T) {
 		}
 		if n := sub.Stats().Received; n != 3 {
 			t.Errorf("%d events received, want 3", n)
+		}
+	})
+}
+
+// TestOfferBesideAWait offers an event while the run loop waits for space with one that it
+// has read: the offer is refused without a wait, and the one that was read comes first.
+func TestOfferBesideAWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		feed := newOffering()
+		sub := subscribe(t, feed, &client.Options{Buffer: 1})
+		defer sub.Close()
+		synctest.Wait()
+		feed.offer(0)
+		feed.chanFeed <- event(1)
+		synctest.Wait()
+		if s := sub.Stats(); s.State != client.StateFull {
+			t.Fatalf("the state is %v, want full", s.State)
+		}
+		start := time.Now()
+		if feed.offer(2) || time.Since(start) > 0 {
+			t.Error("taken although another event waits for the space")
+		}
+		for i := range 2 {
+			ev, err := sub.Next(t.Context())
+			if err != nil || ev.ID != strconv.Itoa(i) {
+				t.Fatalf("event %q, %v; want %d", ev.ID, err, i)
+			}
+			ev.Ack()
+			synctest.Wait()
+		}
+		if !feed.offer(2) {
+			t.Error("refused when there is space again")
 		}
 	})
 }

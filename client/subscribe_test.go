@@ -757,4 +757,37 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
+// TestProblemsOfATransport joins errors in the ways that a Validate may.
+func TestProblemsOfATransport(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	for name, tt := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"one":         {a, []string{"a"}},
+		"joined":      {errors.Join(a, b), []string{"a", "b"}},
+		"joined join": {errors.Join(errors.Join(a, b), c), []string{"a", "b", "c"}},
+		"wrapped":     {fmt.Errorf("mine: %w", errors.Join(a, b)), []string{"mine: a\nb"}},
+		"two verbs":   {fmt.Errorf("%w beside %w", a, b), []string{"a beside b"}},
+	} {
+		_, err := client.Subscribe(t.Context(), invalid{err: tt.err}, nil)
+		var config *client.ConfigError
+		if !errors.As(err, &config) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var got []string
+		for _, p := range config.Problems {
+			got = append(got, p.Error())
+		}
+		want(t, name, got, tt.want)
+	}
+}
+
+type invalid struct {
+	deaf
+	err error
+}
+
+func (i invalid) Validate() error { return i.err }
+
 var _ io.Closer = (*client.Subscription)(nil)
