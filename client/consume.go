@@ -14,7 +14,9 @@ import (
 //
 // The loop ends without an error when the feed is complete and after Close. Any other
 // end is the last element, with a zero Event: a *StopError, ErrFenced, or the cause of
-// the context that Subscribe was given. Failures that are retried never get here.
+// the context that Subscribe was given. Failures that are retried never get here, so a feed
+// that cannot be reached is a loop that waits: see [Subscription.WaitConnected] and
+// [Options.Logger].
 //
 // Several goroutines may range over Events at once; each event goes to one of them.
 func (s *Subscription) Events() iter.Seq2[Event, error] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -32,6 +33,23 @@ func ExampleSubscribe() {
 	// Output:
 	// 1 one
 	// 2 two
+}
+
+// A program that must not start with a wrong URL waits for the first connection.
+func ExampleSubscription_WaitConnected() {
+	feed := mock.NewFeed(mock.Status(503, http.Header{"Retry-After": {"3600"}})) // in a program: &transport.HTTP{URL: "https://..."}
+	sub, err := client.Subscribe(context.Background(), feed, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := sub.WaitConnected(ctx); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// client: not connected: context deadline exceeded (attempts: 1, last failure: transport: mock://feed: status 503 Service Unavailable)
 }
 
 // With a Store, a process that is started again resumes after what it has finished.

@@ -120,7 +120,7 @@ func (h *handover) open() {
 		}
 		if old.ctx.Err() == nil {
 			next.err = err
-			old.disconnected(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
+			h.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
 		}
 		sleep(old.ctx, wait)
 	}

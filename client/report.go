@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 
@@ -23,7 +22,7 @@ func (c *connection) live() {
 	c.opened = true
 	c.stats.set(StateLive)
 	c.stats.connections.Add(1)
-	c.log.connected(c.attempt, c.resuming)
+	c.logConnected(c)
 	if f := c.opts.Trace.Connected; f != nil {
 		f(Attempt{Number: c.attempt, Resuming: c.resuming, Took: c.took})
 	}
@@ -31,26 +30,45 @@ func (c *connection) live() {
 		c.lose(Gap{Reason: transport.NoToken})
 	}
 	c.hasConnected = true
+	if !c.isReady {
+		c.isReady = true
+		close(c.connected)
+	}
 }
 
 // disconnected reports that there is no connection any more, and what follows.
 func (r *run) disconnected(c *connection, d retry.Decision) {
-	err := c.err
 	if r.ctx.Err() == nil && !d.Stop {
-		r.log.disconnected(err, d)
+		r.logDisconnected(c, d)
 	}
+	r.failure.Store(&c.err)
+	r.traceDisconnected(c, d)
+}
+
+// notReplaced reports that an attempt to open a successor has failed. It runs beside the
+// run loop.
+func (h *handover) notReplaced(c *connection, d retry.Decision) {
+	level := slog.LevelDebug
+	if d.Attempt == 1 {
+		level = slog.LevelWarn
+	}
+	c.log.Log(context.Background(), level, "handover failed", "error", c.err, "class", d.Class.String(),
+		"attempt", d.Attempt, "delay", d.Delay)
+	c.traceDisconnected(c, d)
+}
+
+func (r *run) traceDisconnected(c *connection, d retry.Decision) {
 	if f := r.opts.Trace.Disconnected; f != nil {
-		f(Disconnect{Err: err, Opened: c.opened, Events: c.events, Uptime: c.uptime,
+		f(Disconnect{Err: c.err, Opened: c.opened, Events: c.events, Uptime: c.uptime,
 			Class: d.Class, Delay: d.Delay, Final: d.Stop})
 	}
 }
 
-// stateLog writes one record for each change of state, not one for each retry.
+// stateLog is the log, and what decides on its records beside an outage.
 type stateLog struct {
 	*slog.Logger
 
 	mu      sync.Mutex // held for a flag only
-	down    bool
 	unsaved bool
 }
 
@@ -61,19 +79,6 @@ func (l *stateLog) turn(flag *bool, to bool) bool {
 	changed := *flag != to
 	*flag = to
 	return changed
-}
-
-func (l *stateLog) connected(attempt int, resuming bool) {
-	l.turn(&l.down, false)
-	l.Info("connected", "attempt", attempt, "resuming", resuming)
-}
-
-func (l *stateLog) disconnected(err error, d retry.Decision) {
-	level := slog.LevelDebug
-	if l.turn(&l.down, true) {
-		level = slog.LevelWarn
-	}
-	l.Log(context.Background(), level, "disconnected", "error", err, "class", d.Class.String(), "attempt", d.Attempt, "delay", d.Delay)
 }
 
 func (l *stateLog) gap(g Gap) {
@@ -89,10 +94,14 @@ func (l *stateLog) saved(err error) {
 	}
 }
 
-func (l *stateLog) ended(err error) {
-	if err == nil || errors.Is(err, ErrClosed) {
+// ended logs the end. What the program itself has asked for is no error.
+func (l *stateLog) ended(err error, asked bool) {
+	switch {
+	case err == nil:
 		l.Info("ended")
-		return
+	case asked:
+		l.Info("ended", "reason", err)
+	default:
+		l.Error("ended", "error", err)
 	}
-	l.Error("ended", "error", err)
 }

@@ -23,6 +23,8 @@ type run struct {
 	now          time.Time     // when the last read returned that had to wait
 	received     uint64        // events read
 	backoff      *retry.Backoff
+	isReady      bool // there was a connection: connected is closed
+	outage       outage
 
 	ids        *recent           // of Options.Dedupe
 	seen       *recent           // on this connection, for a handover; nil if it needs none
@@ -64,7 +66,7 @@ func (r *run) loop() {
 		}
 	}
 	r.stats.set(StateEnded)
-	r.log.ended(loopError(r.end))
+	r.log.ended(loopError(r.end), r.ctx.Err() != nil && r.sealed() == nil)
 	if r.ctx.Err() != nil && !errors.Is(r.end, ErrClosed) {
 		r.checkpoint.retire()
 		r.flush()

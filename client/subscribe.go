@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,18 +19,20 @@ type Subscription struct {
 	window     *window
 	checkpoint *checkpoint // nil without a Store
 
-	ctx    context.Context // ends when nothing more is to be handed out; its cause says why
-	cancel context.CancelCauseFunc
-	over   chan struct{}         // closed when the run loop has ended
-	end    error                 // why; set before over is closed
-	seal   atomic.Pointer[error] // set when the position can no longer move
+	ctx       context.Context // ends when nothing more is to be handed out; its cause says why
+	cancel    context.CancelCauseFunc
+	connected chan struct{}         // closed once a connection has been open
+	over      chan struct{}         // closed when the run loop has ended
+	end       error                 // why; set before over is closed
+	seal      atomic.Pointer[error] // set when the position can no longer move
 
-	redial chan struct{}                           // one token: Reconnect was called
-	drop   atomic.Pointer[context.CancelCauseFunc] // ends the connection there is
-	stats  counters                                // see Stats
-	log    stateLog                                // the run loop's
-	dozers sync.Pool                               // of *time.Timer
-	joined *sync.WaitGroup                         // the run loop
+	redial  chan struct{}                           // one token: Reconnect was called
+	drop    atomic.Pointer[context.CancelCauseFunc] // ends the connection there is
+	stats   counters                                // see Stats
+	log     stateLog                                // the run loop's
+	failure atomic.Pointer[error]                   // the last one
+	dozers  sync.Pool                               // of *time.Timer
+	joined  *sync.WaitGroup                         // the run loop
 
 	closing  atomic.Bool   // Close was called
 	closed   chan struct{} // closed when the first Close is through
@@ -37,7 +40,8 @@ type Subscription struct {
 }
 
 // Subscribe starts receiving events from t. It does not wait for a connection: a source
-// that cannot be reached is retried under opts.Retry. A nil opts means defaults.
+// that cannot be reached is retried under opts.Retry, and only [Options.Logger],
+// [Options.Trace] and [Subscription.WaitConnected] report that. A nil opts means defaults.
 // ctx is the life of the subscription, not only of this call: when it ends, so does the
 // subscription, with the context's cause. Call Close in any case.
 //
@@ -53,6 +57,7 @@ func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subs
 	s := &Subscription{
 		opts:      opts.withDefaults(),
 		transport: t,
+		connected: make(chan struct{}),
 		over:      make(chan struct{}),
 		redial:    make(chan struct{}, 1),
 		joined:    new(sync.WaitGroup),
@@ -103,6 +108,40 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 func (s *Subscription) fail(err error) {
 	s.seal.CompareAndSwap(nil, &err)
 	s.cancel(err)
+}
+
+// WaitConnected returns nil once a connection has been open, and so lets a program fail
+// early where a host, a credential or a certificate is wrong: a subscription by itself
+// retries for as long as Options.Retry says. If ctx ends first, the error wraps its cause
+// and the last failure. If the subscription ends first, the error is that of Next.
+func (s *Subscription) WaitConnected(ctx context.Context) error {
+	select {
+	case <-s.connected:
+		return nil
+	default:
+	}
+	select {
+	case <-s.connected:
+		return nil
+	case <-s.over:
+		select {
+		case <-s.connected: // both
+			return nil
+		default:
+			return s.end
+		}
+	case <-ctx.Done():
+		return s.notConnected(context.Cause(ctx))
+	}
+}
+
+func (s *Subscription) notConnected(cause error) error {
+	n := s.stats.attempts.Load()
+	last := s.failure.Load()
+	if last == nil {
+		return fmt.Errorf("client: not connected: %w (attempts: %d, no answer yet)", cause, n)
+	}
+	return fmt.Errorf("client: not connected: %w (attempts: %d, last failure: %w)", cause, n, *last)
 }
 
 // Commit returns nil once every event acknowledged so far is on disk, or whatever the
