@@ -285,10 +285,16 @@ func (c *connection) waitForSpace(size int) error {
 		defer timer.Stop()
 		impatient = timer.C
 	}
+	stall, parked := c.watchStall(), false
+	defer func() { stall.stop(!parked) }()
 	for !w.fits(size) {
 		select {
 		case <-w.space:
+			stall.settled()
+		case <-stall.timer.C:
+			c.reportStall()
 		case <-impatient:
+			parked = true
 			return errParked
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)

@@ -51,6 +51,37 @@
 // Before a *StopError everything received is delivered. A feed that is complete ends
 // the loop without an error.
 //
+// A wrong host name or certificate is such a failure too, and without a Logger the loop
+// waits in silence. [Subscription.WaitConnected] returns it at the start of a program.
+//
+// # Log
+//
+// With [Options.Logger], these records are written:
+//
+//	message                         level  attributes
+//	connected                       INFO   attempt, resuming; after failures: failures, outage
+//	disconnected                    INFO   reason: Reconnect, a handover, a consumer too slow to wait for
+//	disconnected, connect failed    WARN   error, class, attempt, failures, outage, delay
+//	handover failed                 WARN   error, class, attempt, delay
+//	events may be missing           WARN   reason, missed
+//	buffer full, no event settled   WARN   full, buffered, attempt, age; id
+//	checkpoint not saved            WARN   error
+//	checkpoint saved again          INFO
+//	ended                           INFO   reason: complete (none), Close, the end of the context
+//	ended                           ERROR  error
+//
+// An outage lasts until a connection makes progress. Its first failure is WARN, and so is
+// the first one of each class, and one after 1, 3, 7, 15 minutes and so on, at least one
+// an hour; failures counts all of them, and outage is the time since the first. The others
+// are DEBUG, and so is "connected" until the next WARN. A connection that the server ends
+// cleanly after it has brought events is INFO. Of a handover, the first failed attempt is
+// WARN.
+//
+// A full buffer is reported when no event was settled for 30 s, and again after 90 s,
+// 210 s and so on: the consumer hangs, or has forgotten an Ack. The attributes attempt, age
+// and id are of the oldest event. Its id is left out where it is the token, because a token
+// can be a secret; [Trace].Stalled and [Stats] have it.
+//
 // # Goroutines
 //
 // A subscription has one goroutine of its own; a save has one while it lasts.

@@ -62,8 +62,10 @@ type Options struct {
 	// Retry is what to do after a failure. Default: retry.Default().
 	Retry retry.Policy
 
-	// Logger receives changes of state, at most one record a change. It never
-	// receives tokens, payloads, paths or query strings. Default: nothing is logged.
+	// Logger receives changes of state and trouble that lasts, at the levels that the
+	// package comment lists. It never receives tokens, payloads, paths or query strings.
+	// Default: nothing is logged, so a feed that cannot be reached is a loop that waits
+	// in silence; see also [Subscription.WaitConnected].
 	Logger *slog.Logger
 
 	// Trace is called back on everything that happens. Default: none.

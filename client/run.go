@@ -25,6 +25,7 @@ type run struct {
 	backoff      *retry.Backoff
 	isReady      bool // there was a connection: connected is closed
 	outage       outage
+	stall        stall
 
 	ids        *recent           // of Options.Dedupe
 	seen       *recent           // on this connection, for a handover; nil if it needs none
@@ -125,9 +126,14 @@ func (r *run) park() {
 	w := r.window
 	w.press()
 	defer w.release()
+	stall := r.watchStall()
+	defer stall.stop(true)
 	for !w.isHalfFree() {
 		select {
 		case <-w.space:
+			stall.settled()
+		case <-stall.timer.C:
+			r.reportStall()
 		case <-r.redial:
 			return
 		case <-r.ctx.Done():

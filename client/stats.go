@@ -36,6 +36,8 @@ type Stats struct {
 	Buffered      int       // events in the buffer: not acknowledged, or behind one that is not
 	BufferedBytes int       // of their Data
 	Oldest        time.Time // when the oldest of them was received; zero without one
+	OldestID      string    // its Event.ID
+	OldestAttempt int       // its Event.Attempt; 0: not handed out yet
 
 	Checkpointed    uint64 // acknowledged events that the stored position covers
 	Saves           uint64 // that succeeded
@@ -61,6 +63,8 @@ func (s *Subscription) Stats() Stats {
 		Buffered:        b.events,
 		BufferedBytes:   b.bytes,
 		Oldest:          b.oldest.Received,
+		OldestID:        b.oldest.ID,
+		OldestAttempt:   b.oldest.Attempt,
 		Checkpointed:    covered,
 		Saves:           s.stats.saves.Load(),
 		SaveErrors:      s.stats.saveErrors.Load(),

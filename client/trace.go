@@ -24,6 +24,9 @@ type Trace struct {
 	Gap func(Gap)
 	// Nacked is called when a consumer has refused an event.
 	Nacked func(e Event, err error)
+	// Stalled is called when the buffer has been full for 30 s without an event being
+	// settled, and again at intervals that double up to an hour.
+	Stalled func(Stall)
 	// Saved is called after each attempt to save the checkpoint.
 	Saved func(Save)
 	// Ended is called once, when the subscription has ended: with nil when the feed is
@@ -54,4 +57,14 @@ type Save struct {
 	Err    error  // nil: durable
 	Events uint64 // acknowledged events that the checkpoint covers
 	Took   time.Duration
+}
+
+// A Stall is a consumer that settles nothing while the buffer is full: it hangs, or has
+// forgotten an Ack. The fields but the first two are of the oldest event.
+type Stall struct {
+	Full     time.Duration // since an event was settled last, or the buffer was full
+	Buffered int           // events in the buffer
+	ID       string        // Event.ID
+	Attempt  int           // Event.Attempt; 0: not handed out yet
+	Received time.Time     // Event.Received
 }

@@ -430,6 +430,25 @@ type backlog struct {
 	acked         uint64 // since the window was made
 }
 
+// oldest returns the first event that is held, and how many are.
+func (w *window) oldest() (ev Event, held int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	low, tail := w.advance().seq, w.tail.Load()
+	if low < tail {
+		w.peek(low, &ev)
+	}
+	return ev, int(tail - low)
+}
+
+// peek makes ev the event at seq, which is in [low, tail). The caller holds mu.
+func (w *window) peek(seq uint64, ev *Event) {
+	w.segment(seq).Load().read(seq%segmentSize, ev)
+	if seq >= w.next.Load() {
+		ev.Attempt = 0
+	}
+}
+
 func (w *window) backlog() backlog {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -438,10 +457,7 @@ func (w *window) backlog() backlog {
 	for seq, tail := w.low.seq, w.tail.Load(); seq < tail; seq++ {
 		seg, i := w.segment(seq).Load(), seq%segmentSize
 		if b.events++; b.events == 1 {
-			seg.read(i, &b.oldest)
-			if seq >= w.next.Load() {
-				b.oldest.Attempt = 0
-			}
+			w.peek(seq, &b.oldest)
 		}
 		b.bytes += seg.sizes[i]
 		if stateIn(seg.states[i].Load(), seq) == slotSettled {

@@ -1,0 +1,59 @@
+package client
+
+import (
+	"time"
+)
+
+// stallAfter is how long the buffer is full, and no event settled, before that is reported.
+// Until the next report it takes twice as long, and so on.
+const stallAfter = 30 * time.Second
+
+// A stall watches over a full buffer. It belongs to the run loop.
+type stall struct {
+	since time.Time // no event has been settled since; zero while there is space
+	pace  growing
+	timer *time.Timer // nil unless the run loop waits
+}
+
+// watchStall begins to watch, or goes on with it after the connection was parked.
+func (r *run) watchStall() *stall {
+	s := &r.stall
+	if now := time.Now(); s.since.IsZero() {
+		s.since = now
+		s.pace.start(now, stallAfter)
+	}
+	s.timer = time.NewTimer(time.Until(s.pace.due))
+	return s
+}
+
+// settled begins anew, because an event was settled.
+func (s *stall) settled() {
+	s.since = time.Now()
+	s.pace.start(s.since, stallAfter)
+	s.timer.Reset(stallAfter)
+}
+
+// stop ends the wait. The stall is over unless the next wait is for the same space.
+func (s *stall) stop(over bool) {
+	s.timer.Stop()
+	if over {
+		s.since = time.Time{}
+	}
+}
+
+// reportStall reports that the consumer has not settled an event for long.
+func (r *run) reportStall() {
+	s, now := &r.stall, time.Now()
+	s.pace.next(now)
+	s.timer.Reset(time.Until(s.pace.due))
+	oldest, held := r.window.oldest()
+	full := now.Sub(s.since)
+	args := []any{"full", full, "buffered", held, "attempt", oldest.Attempt, "age", now.Sub(oldest.Received)}
+	if oldest.ID != "" && oldest.ID != oldest.Token { // a token stays out of the log
+		args = append(args, "id", oldest.ID)
+	}
+	r.log.Warn("buffer full, no event settled", args...)
+	if f := r.opts.Trace.Stalled; f != nil {
+		f(Stall{Full: full, Buffered: held, ID: oldest.ID, Attempt: oldest.Attempt, Received: oldest.Received})
+	}
+}

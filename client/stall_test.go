@@ -1,0 +1,99 @@
+package client_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+)
+
+// TestStall has a consumer that forgets its Acks: it is reported after 30 s, and again
+// after a minute more, two, and so on. An event that is settled begins it anew.
+func TestStall(t *testing.T) {
+	for name, patience := range map[string]time.Duration{"held": 0, "parked": 10 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				book := &logbook{}
+				var stalls []client.Stall
+				var count atomic.Int32
+				start := time.Now()
+				feed := &ticker{tick: time.Second, start: start, patience: patience}
+				sub := subscribe(t, feed, &client.Options{Buffer: 8, Logger: book.logger(), Trace: &client.Trace{
+					Stalled: func(s client.Stall) {
+						stalls = append(stalls, s)
+						count.Add(1)
+					},
+				}})
+				defer sub.Close()
+				var taken []client.Event
+				for range 8 {
+					ev, _ := sub.Next(t.Context())
+					taken = append(taken, ev)
+				}
+				time.Sleep(30 * time.Second)
+				taken[3].Ack() // just in time
+				time.Sleep(29 * time.Second)
+				if count.Load() > 0 {
+					t.Fatal("a stall although an event was settled")
+				}
+				time.Sleep(8 * time.Minute)
+				synctest.Wait()
+				var after []time.Duration
+				for _, s := range stalls {
+					after = append(after, s.Full)
+				}
+				want(t, "stalls", after, []time.Duration{30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second})
+				last := stalls[3]
+				if last.ID != "1" || last.Attempt != 1 || last.Buffered != 8 || !last.Received.Equal(start.Add(time.Second)) {
+					t.Errorf("the stall: %+v", last)
+				}
+				if s := sub.Stats(); s.OldestID != "1" || s.OldestAttempt != 1 || !s.Oldest.Equal(last.Received) {
+					t.Errorf("stats: oldest %q, attempt %d, %v", s.OldestID, s.OldestAttempt, s.Oldest)
+				}
+				warned := 0
+				for _, l := range book.lines {
+					if l.text != "buffer full, no event settled" {
+						continue
+					}
+					warned++
+					if _, ok := l.attrs["id"]; ok || l.attrs["attempt"].Int64() != 1 {
+						t.Errorf("logged %v; want no id that is a token, and the first attempt", l)
+					}
+				}
+				if warned != 4 {
+					t.Errorf("%d warnings, want 4", warned)
+				}
+			})
+		})
+	}
+}
+
+// TestStallOfARefusedEvent refuses the first event again and again, whose ID is no token.
+func TestStallOfARefusedEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		book := &logbook{}
+		feed := &messages{{ID: "a", Data: []byte("1")}, {ID: "b", Data: []byte("2")}, {ID: "c", Data: []byte("3")}}
+		sub := subscribe(t, feed, &client.Options{Buffer: 2, Logger: book.logger(), Token: client.Field("@this")})
+		go func() {
+			for ev := range sub.Events() {
+				ev.Nack(nil)
+			}
+		}()
+		time.Sleep(40 * time.Second)
+		if s := sub.Stats(); s.OldestID != "a" || s.OldestAttempt != 6 {
+			t.Errorf("oldest %q in attempt %d, want a in 6", s.OldestID, s.OldestAttempt)
+		}
+		sub.Close()
+		for _, l := range book.lines {
+			if l.text == "buffer full, no event settled" {
+				if l.attrs["id"].String() != "a" || l.attrs["attempt"].Int64() != 5 {
+					t.Errorf("logged %v", l)
+				}
+				return
+			}
+		}
+		t.Error("nothing was logged")
+	})
+}
