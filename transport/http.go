@@ -136,7 +136,7 @@ type HTTP struct {
 	// (which is no event) or a decode.Position. An error ends the connection and decides
 	// what follows: one with a method Retryable that returns false, RejectsToken, RetryAfter
 	// (see package retry), io.EOF to reconnect, or ErrEnd when the event says that the feed
-	// is complete. It is called from Read and may not wait for the subscription (Close,
+	// is complete. An event that consists of several is taken apart with Message.Parts. It is called from Read and may not wait for the subscription (Close,
 	// Commit, Next). Default none.
 	Control func(m *Message) error
 

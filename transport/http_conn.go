@@ -27,6 +27,7 @@ type httpConn struct {
 	frame  decode.Frame         // the last one
 	check  func(*Message) error // HTTP.Control
 	seen   Message              // what check sees
+	parts  []Message            // of the last one that it has taken apart
 	watch  *watch
 	origin string
 	ends   bool  // the response is the whole feed
@@ -58,6 +59,11 @@ func (c *httpConn) ReadTo(m *Message) error {
 	if c.err != nil {
 		return c.err
 	}
+	if len(c.parts) > 0 {
+		c.parts = m.nextPart(c.parts)
+		m.More = c.more()
+		return nil
+	}
 	f := &c.frame
 	err := c.frames.NextTo(f)
 	if err == nil && f.Truncated && !c.framed {
@@ -74,16 +80,20 @@ func (c *httpConn) ReadTo(m *Message) error {
 	}
 	c.watch.heard(f.Kind)
 	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
-	m.Header, m.Settle = nil, nil
+	m.Header, m.Settle, m.Parts = nil, nil, nil
 	c.gap = nil
 	if c.check != nil && m.Kind == decode.Data {
 		if err := c.control(m); err != nil {
 			return c.refuse(m, err)
 		}
 	}
-	m.More = c.frames.Buffered() // it may come upon a bad frame: a gap for the next message
+	m.More = c.more()
 	return nil
 }
+
+// more reports whether the next Read returns without waiting. It may come upon a bad frame: a
+// gap for the next message.
+func (c *httpConn) more() bool { return len(c.parts) > 0 || c.frames.Buffered() }
 
 // control lets the user's function see m, or rather another Message: m itself would have to be
 // on the heap for it.
@@ -91,6 +101,9 @@ func (c *httpConn) control(m *Message) error {
 	c.seen = *m
 	err := c.check(&c.seen)
 	*m, c.seen = c.seen, Message{}
+	if err == nil && m.Parts != nil {
+		c.parts = m.takeApart()
+	}
 	return err
 }
 

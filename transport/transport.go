@@ -32,6 +32,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -124,9 +125,40 @@ type Message struct {
 	// Attempt counts how often the sender has delivered this event, from 1.
 	// 0 means unknown.
 	Attempt int
+	// Parts, set by Control, are the events that the message consists of, such as those of
+	// an array or of a recovered publication. They are delivered instead of it, in order, and
+	// each is complete: nothing but the message's Gap is handed down, to the first. Control
+	// does not see them again; WebSocket.Format does. Empty but not nil, they make the message
+	// a decode.Keepalive. Control may use the slice again when it is next called on the
+	// same connection, but not the Data in it. A Conn returns no Parts.
+	Parts []Message
 	// Settle, if set, is called exactly once when the event is acknowledged (nil) or
 	// refused (the consumer's error). The refused event is the sender's to repeat.
 	Settle func(error)
+}
+
+// takeApart makes m the first of its parts, and returns the others.
+func (m *Message) takeApart() []Message {
+	gap, parts := m.Gap, m.Parts
+	if len(parts) == 0 {
+		*m = Message{Kind: decode.Keepalive, Gap: gap}
+		return nil
+	}
+	parts = m.nextPart(parts)
+	if gap != nil && m.Gap != nil {
+		both := *gap
+		both.Missed += m.Gap.Missed
+		gap = &both
+	}
+	m.Gap = cmp.Or(gap, m.Gap)
+	return parts
+}
+
+// nextPart makes m the first of parts, and returns the others.
+func (m *Message) nextPart(parts []Message) []Message {
+	*m = parts[0]
+	m.Parts = nil
+	return parts[1:]
 }
 
 // A Gap says that events may be missing. It is a value in the stream, in order.

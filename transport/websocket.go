@@ -85,7 +85,8 @@ type WebSocket struct {
 	// decode.Position. It may answer through the Socket, and should not block. An error
 	// ends the connection and decides what follows: one with a method Retryable that
 	// returns false, RejectsToken, RetryAfter (see package retry), io.EOF to reconnect, or
-	// ErrEnd. So a notice before a close can say more than the close code. Neither Hello nor
+	// ErrEnd. So a notice before a close can say more than the close code. A message that
+	// consists of several events is taken apart with Message.Parts. Neither Hello nor
 	// Control may wait for the subscription (Close, Commit, Next). Default none.
 	Control func(s *Socket, m *Message) error
 

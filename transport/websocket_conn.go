@@ -31,6 +31,7 @@ type socketConn struct {
 	arena    arena
 	taken    uint64    // messages read
 	handedOn []Message // by Hello, to be read first
+	parts    []Message // of the message that Control has taken apart
 	current  Message
 	split    decode.Splitter
 	rest     []byte  // of the message that is being split
@@ -156,6 +157,10 @@ func (c *socketConn) Read() (Message, error) {
 // message brings the next message that Hello has put back or the server has sent to
 // c.current, as Control leaves it.
 func (c *socketConn) message() error {
+	if len(c.parts) > 0 {
+		c.parts = c.current.nextPart(c.parts)
+		return nil
+	}
 	if len(c.handedOn) > 0 {
 		c.current, c.handedOn = c.handedOn[0], c.handedOn[1:]
 	} else if err := c.receive(); err != nil {
@@ -167,6 +172,9 @@ func (c *socketConn) message() error {
 	if err := c.feed.Control(&c.socket, &c.current); err != nil {
 		c.lose(c.current.Gap)
 		return c.refused(err)
+	}
+	if c.current.Parts != nil {
+		c.parts = c.current.takeApart()
 	}
 	return nil
 }
@@ -183,7 +191,7 @@ func (c *socketConn) refused(err error) error {
 // deliver gives c.current away and looks whether more is there.
 func (c *socketConn) deliver() Message {
 	c.received = c.received || c.current.Kind == decode.Data
-	c.current.More = c.hasAhead || c.err != nil || len(c.handedOn) > 0 || c.buffered()
+	c.current.More = c.hasAhead || c.err != nil || len(c.parts) > 0 || len(c.handedOn) > 0 || c.buffered()
 	return c.current
 }
 
