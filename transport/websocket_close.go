@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -61,7 +62,7 @@ type CloseError struct {
 	// io.ErrUnexpectedEOF when that was inside a message. An end in good order, 1000, 1001
 	// and 1012, wraps io.EOF.
 	Code   int
-	Reason string // the server's text, which the error does not show
+	Reason string // the server's text as valid UTF-8, which the error does not show
 	Origin string // scheme and host
 
 	err error
@@ -86,7 +87,7 @@ func (e *CloseError) Unwrap() error { return e.err }
 func newCloseError(origin string, payload []byte) *CloseError {
 	e := &CloseError{Code: closeNoStatus, Origin: origin}
 	if len(payload) >= 2 {
-		e.Code, e.Reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
+		e.Code, e.Reason = int(binary.BigEndian.Uint16(payload)), strings.ToValidUTF8(string(payload[2:]), "\uFFFD")
 	}
 	switch e.Code {
 	case 1000, 1001, 1012:

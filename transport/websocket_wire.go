@@ -3,11 +3,15 @@ package transport
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
 )
 
 const (
@@ -86,12 +90,33 @@ func (w *wire) Write(p []byte) (int, error) {
 	if !w.guarded.Swap(true) {
 		w.guard()
 	}
-	_, err := w.body.Write(p)
+	_, err := w.body.Write(w.answer(p))
 	if err != nil {
 		w.unwritable.CompareAndSwap(nil, &err)
 	}
 	w.writing.Store(idleWriter)
 	return len(p), nil
+}
+
+// answer returns p, with another close frame instead of the library's echo of one whose reason
+// is not UTF-8: code 1007 (RFC 6455, sections 5.5.1 and 8.1).
+func (w *wire) answer(p []byte) []byte {
+	closing := w.closing.Load()
+	if closing == nil || w.socket.AnyText || utf8.Valid((*closing)[min(codeSize, len(*closing)):]) {
+		return p
+	}
+	at := len(p) - headerMin - maskSize - len(*closing)
+	if at < 0 || p[at] != finBit|opClose || int(p[at+1]) != maskBit|len(*closing) {
+		return p // another frame
+	}
+	p = bytes.Clone(p[:at+headerMin+maskSize+codeSize])
+	frame := p[at:]
+	frame[1] = maskBit | codeSize
+	binary.BigEndian.PutUint16(frame[headerMin+maskSize:], uint16(websocket.StatusInvalidFramePayloadData))
+	for i := range codeSize {
+		frame[headerMin+maskSize+i] ^= frame[headerMin+i]
+	}
+	return p
 }
 
 // Close is called by the library, when it is closed or has waited too long for a write. It
@@ -231,6 +256,8 @@ const (
 	maskBit = 0x80
 
 	headerMin = 2
+	maskSize  = 4
+	codeSize  = 2 // of a close frame's payload
 	length16  = 126
 	length64  = 127
 )
