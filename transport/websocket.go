@@ -46,8 +46,9 @@ type WebSocket struct {
 	// through them with CONNECT (RFC 6455, section 4.1).
 	Client *http.Client
 
-	// Subprotocols are offered (RFC 6455, section 1.9). A server that chooses none of
-	// them is refused, as browsers do. Default none.
+	// Subprotocols are offered (RFC 6455, section 1.9). A server that chooses none of them
+	// is refused, as by browsers, unless "" is one of them: RFC 6455, section 4.1, allows
+	// a client to go on. Socket.Subprotocol is empty then. Default none.
 	Subprotocols []string
 
 	// Resume puts the token on the handshake, such as ResumeQuery("cursor"). It is not
@@ -206,7 +207,7 @@ func (w *WebSocket) Validate() error {
 		}
 	}
 	for i, p := range w.Subprotocols {
-		if !isToken(p) {
+		if p != "" && !isToken(p) {
 			bad("Subprotocols", "entry %d is not the name of a subprotocol", i) // it may be a credential
 		}
 	}

@@ -75,7 +75,7 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 func (h *handshake) dial() (*websocket.Conn, error) {
 	stop := after(h.timeout.After, func() { h.cancel(h.timeout) })
 	defer stop()
-	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: h}, Subprotocols: h.socket.Subprotocols}
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: h}, Subprotocols: h.socket.offered()}
 	if limiter := h.limiter; limiter != nil {
 		options.OnPingReceived = func(context.Context, []byte) bool {
 			limiter.count() // for the pong
@@ -94,9 +94,9 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 		return nil, h.violation(resp, "the answer to the handshake of the WebSocket breaks its rules")
 	case err != nil:
 		return nil, &failed{originOf(h.url), err}
-	case len(h.socket.Subprotocols) > 0 && ws.Subprotocol() == "":
+	case ws.Subprotocol() == "" && len(h.socket.Subprotocols) > 0 && !slices.Contains(h.socket.Subprotocols, ""):
 		ws.CloseNow()
-		return nil, h.violation(resp, "the server chooses none of the subprotocols")
+		return nil, h.violation(resp, `the server chooses none of Subprotocols; with "" among them it need not`)
 	}
 	if !stop() {
 		h.cancel(h.timeout) // unless it is about to do so itself
@@ -105,6 +105,11 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	}
 	ws.SetReadLimit(int64(max(h.socket.maxMessage(), -1)))
 	return ws, nil
+}
+
+// offered are Subprotocols without the one that means none.
+func (w *WebSocket) offered() []string {
+	return slices.DeleteFunc(slices.Clone(w.Subprotocols), func(p string) bool { return p == "" })
 }
 
 func (h *handshake) violation(resp *http.Response, reason string) error {
