@@ -106,12 +106,15 @@ type WebSocket struct {
 	PingInterval time.Duration
 
 	// PongTimeout is how long after a ping any byte may take. A second ping is sent
-	// before the connection is given up with a *TimeoutError. Default 10 s.
+	// before the connection is given up with a *TimeoutError. Must not be negative; see
+	// PingInterval. Default 10 s.
 	PongTimeout time.Duration
 
 	// IdleTimeout is how long a Read waits without a message while the connection itself
 	// lives, before it is given up with a *TimeoutError. For a feed that is never quiet, or
-	// has heartbeats. Negative or zero: no limit. Default no limit.
+	// has heartbeats: each message counts, also one that Control makes a decode.Keepalive.
+	// Pings and pongs do not count; they are PingInterval's. Socket.SetIdleTimeout replaces
+	// it where the server announces its interval. Negative or zero: no limit. Default no limit.
 	IdleTimeout time.Duration
 
 	// Patience is how long the connection is kept while nobody reads because the consumer
@@ -221,6 +224,9 @@ func (w *WebSocket) Validate() error {
 	}
 	if w.CloseCode > 0 && !sendable(w.CloseCode) {
 		bad("CloseCode", "%d cannot be sent by a client (RFC 6455, section 7.4)", w.CloseCode)
+	}
+	if w.PongTimeout < 0 {
+		bad("PongTimeout", "%v is negative: PingInterval -1 sends no pings", w.PongTimeout)
 	}
 	if w.SendLimit < 0 || w.SendPer < 0 || (w.SendLimit > 0) != (w.SendPer > 0) {
 		bad("SendLimit", "want both SendLimit and SendPer above zero, or neither")
