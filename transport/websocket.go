@@ -274,9 +274,11 @@ func (w *WebSocket) Open(ctx context.Context, token string) (Conn, error) {
 }
 
 // Send sends a text message on the connection that is open, once SendLimit allows it. It
-// may be called from any goroutine. That it returns nil does not say that the message
-// has arrived. Without a connection it is ErrNotConnected; a server that takes nothing for
-// four seconds ends the connection. ctx bounds the wait for SendLimit.
+// may be called from any goroutine. A nil error does not mean that the message has arrived.
+// Without a connection it is ErrNotConnected, and so it is while Hello runs, so that no
+// message of another goroutine comes before the login: Hello sends through its Socket. With
+// Handover it sends on the old connection until the next one is ready. A server that takes
+// nothing for four seconds ends the connection. ctx bounds the wait for SendLimit.
 func (w *WebSocket) Send(ctx context.Context, text []byte) error {
 	return w.send(ctx, websocket.MessageText, text)
 }

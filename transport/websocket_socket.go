@@ -23,6 +23,11 @@ type Socket struct {
 	// Subprotocol is what the server has chosen, empty if none were offered.
 	Subprotocol string
 
+	// Value is the user's, for the state of a session: with Handover two connections are open
+	// at once. Hello and Control of one connection do not run at the same time; other
+	// goroutines synchronise themselves.
+	Value any
+
 	conn     *socketConn
 	greeting atomic.Bool // Hello is at work
 }
@@ -85,6 +90,11 @@ func (s *Socket) Unread(m Message) {
 	}
 	c.handedOn = append(c.handedOn, m)
 }
+
+// Context returns a context that ends when the connection is lost or closed, with its cause:
+// for goroutines that live as long as the connection, and, with context.AfterFunc, for what
+// must be released after it. Control may still see messages that were received before.
+func (s *Socket) Context() context.Context { return s.conn.ctx }
 
 // Expire says that the connection is about to end, because the server has said so. It is
 // replaced: with WebSocket.Handover the next one is opened first.
