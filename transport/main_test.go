@@ -3,6 +3,7 @@ package transport_test
 import (
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,6 +37,18 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 		os.Exit(code)
 	}))
+}
+
+// long is for tests that repeat a race: go test ./transport -run Cancel -long takes ten
+// seconds of CPU instead of half a second.
+var long = flag.Bool("long", false, "run tests exhaustively")
+
+// exhaustive returns how often to repeat what depends on the order of goroutines.
+func exhaustive(usual, often int) int {
+	if *long {
+		return often
+	}
+	return usual
 }
 
 // protocols are the ways in which a handler is served.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -65,11 +64,7 @@ func TestWebSocketEdgeHelloAfterRedirect(t *testing.T) {
 
 // The context ends as soon as the connection is there.
 func TestWebSocketEdgeCancelledAtOnce(t *testing.T) {
-	if os.Getenv("STEADFEED_TEST_CHILD") == "" {
-		child(t, "TestWebSocketEdgeCancelledAtOnce")
-		return
-	}
-	for range 200 {
+	for range exhaustive(20, 1000) {
 		bubble(t, func(t *testing.T) {
 			w := sockets(t, func(p *peer) { p.wait() })
 			ctx, cancel := context.WithCancel(t.Context())
@@ -104,10 +99,6 @@ func TestWebSocketEdgeHeartbeatLeftOut(t *testing.T) {
 }
 
 func TestWebSocketEdgeHeartbeatNilFunc(t *testing.T) {
-	if os.Getenv("STEADFEED_TEST_CHILD") == "" {
-		child(t, "TestWebSocketEdgeHeartbeatNilFunc")
-		return
-	}
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
 		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
@@ -121,7 +112,11 @@ func TestWebSocketEdgeHeartbeatNilFunc(t *testing.T) {
 }
 
 func child(t *testing.T, name string, env ...string) {
-	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.timeout=30s", "-test.v")
+	limit := time.Duration(0)
+	if deadline, ok := t.Deadline(); ok {
+		limit = time.Until(deadline) * 9 / 10 // it shows where it hangs before this test does
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.timeout="+limit.String(), "-test.v")
 	cmd.Env = append(append(os.Environ(), "STEADFEED_TEST_CHILD=1"), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -132,10 +127,6 @@ func child(t *testing.T, name string, env ...string) {
 }
 
 func TestWebSocketEdgeSendLimitHuge(t *testing.T) {
-	if os.Getenv("STEADFEED_TEST_CHILD") == "" {
-		child(t, "TestWebSocketEdgeSendLimitHuge")
-		return
-	}
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
 		w.SendLimit, w.SendPer = math.MaxInt, time.Second
@@ -150,10 +141,6 @@ func TestWebSocketEdgeSendLimitHuge(t *testing.T) {
 }
 
 func TestWebSocketEdgeCloseRuleHugeWait(t *testing.T) {
-	if os.Getenv("STEADFEED_TEST_CHILD") == "" {
-		child(t, "TestWebSocketEdgeCloseRuleHugeWait")
-		return
-	}
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.Close(4000, "") })
 		w.Closes = []transport.CloseRule{{From: 4000, Action: transport.ActionWait, MaxWait: math.MaxInt64}}
@@ -392,7 +379,13 @@ func TestWebSocketEdgeSubprotocolSecret(t *testing.T) {
 
 // A message that is kept keeps its own memory, not that of the large one before it.
 func TestWebSocketEdgeSlabRetention(t *testing.T) {
-	const rounds, size = 16, 4 << 20
+	const rounds, size = 8, 2 << 20
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
 	w := raw(t, func(conn net.Conn) {
 		half := strings.Repeat("x", size/2)
 		for range rounds {
@@ -403,16 +396,14 @@ func TestWebSocketEdgeSlabRetention(t *testing.T) {
 		hangUp(conn)
 	})
 	conn := openSocket(t, w, "")
+	before := heap()
 	var kept [][]byte
 	for range rounds {
 		read(t, conn)
 		kept = append(kept, read(t, conn).Data)
 	}
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	if m.HeapAlloc > 20<<20 {
-		t.Errorf("%d messages of 4 bytes hold %d MiB", len(kept), m.HeapAlloc>>20)
+	if held := int64(heap() - before); held > rounds*size/2 {
+		t.Errorf("%d messages of 4 bytes hold %d MiB", len(kept), held>>20)
 	}
 	runtime.KeepAlive(kept)
 }
@@ -493,10 +484,6 @@ func TestWebSocketEdgeReplaceOnce(t *testing.T) {
 
 // Close from the message function of a heartbeat.
 func TestWebSocketEdgeCloseFromHeartbeat(t *testing.T) {
-	if os.Getenv("STEADFEED_TEST_CHILD") == "" {
-		child(t, "TestWebSocketEdgeCloseFromHeartbeat")
-		return
-	}
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
 		opened := make(chan transport.Conn, 1)
@@ -614,40 +601,91 @@ func TestWebSocketEdgeProxyFlood(t *testing.T) {
 	<-done
 }
 
-// The context ends at any time.
+// The context ends at each step on the network, from Dial to the last message.
 func TestWebSocketEdgeCancelAnywhere(t *testing.T) {
-	if os.Getenv("STEADFEED_TEST_CHILD") == "" {
-		child(t, "TestWebSocketEdgeCancelAnywhere")
-		return
-	}
-	w := sockets(t, func(p *peer) {
-		p.say("hello")
-		p.hear()
-		p.say(slices.Repeat([]string{"x"}, 100)...) // says no more once the client is gone
-		p.wait()
-	})
-	w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
-		if _, err := s.Receive(); err != nil {
-			return err
+	for round := range exhaustive(4, 200) {
+		step := int64(1)
+		for cancelAt(t, step, round%2 == 0) {
+			step++
 		}
-		return s.Send(ctx, []byte("hi"))
+		if step < 10 {
+			t.Fatalf("the connection took %d steps", step)
+		}
 	}
-	for range 3000 {
+}
+
+// cancelAt reports whether the connection lived to the step of that number, when the context
+// ended: within the step, or beside it.
+func cancelAt(t *testing.T, number int64, within bool) (reached bool) {
+	bubble(t, func(t *testing.T) {
+		const messages = 10
+		w := sockets(t, func(p *peer) {
+			p.say("hello")
+			p.hear()
+			p.say(slices.Repeat([]string{"x"}, messages)...) // says no more once the client is gone
+			p.wait()
+		})
 		ctx, cancel := context.WithCancel(t.Context())
-		timer := time.AfterFunc(time.Duration(rand.N(2000))*time.Microsecond, cancel)
+		defer cancel()
+		var steps atomic.Int64
+		w.Client = stepping(w.Client, func() {
+			switch {
+			case steps.Add(1) != number:
+			case within:
+				cancel()
+			default:
+				go cancel()
+			}
+		})
+		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+			if _, err := s.Receive(); err != nil {
+				return err
+			}
+			return s.Send(ctx, []byte("hi"))
+		}
 		conn, err := w.Open(ctx, "")
-		for err == nil {
+		if err == nil {
+			defer conn.Close()
+		}
+		for n := 0; err == nil && n < messages; n++ {
 			_, err = conn.Read()
 		}
-		if ctx.Err() == nil {
+		synctest.Wait()
+		if reached = ctx.Err() != nil; err != nil && !reached {
 			t.Fatal(err)
 		}
-		if conn != nil {
-			conn.Close()
-		}
-		timer.Stop()
-		cancel()
+	})
+	return reached
+}
+
+// stepping calls step before and after each operation on the network.
+func stepping(client *http.Client, step func()) *http.Client {
+	network := client.Transport.(*http.Transport).Clone()
+	dial := network.DialContext
+	network.DialContext = func(ctx context.Context, name, addr string) (net.Conn, error) {
+		step()
+		conn, err := dial(ctx, name, addr)
+		step()
+		return stepConn{conn, step}, err
 	}
+	return &http.Client{Transport: network}
+}
+
+type stepConn struct {
+	net.Conn
+	step func()
+}
+
+func (c stepConn) Read(p []byte) (int, error) {
+	c.step()
+	defer c.step()
+	return c.Conn.Read(p)
+}
+
+func (c stepConn) Write(p []byte) (int, error) {
+	c.step()
+	defer c.step()
+	return c.Conn.Write(p)
 }
 
 // The server says its last, asks for a pong that it does not wait for, and is gone.

@@ -291,8 +291,8 @@ func TestWebSocketCompression(t *testing.T) {
 func TestWebSocketBomb(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var bomb bytes.Buffer
-		z, _ := flate.NewWriter(&bomb, 9)
-		z.Write(make([]byte, 50<<20))
+		z, _ := flate.NewWriter(&bomb, flate.BestSpeed)
+		z.Write(make([]byte, 5<<20))
 		z.Flush()
 		w := rawWith(t, "Sec-WebSocket-Extensions: permessage-deflate\r\n", func(conn net.Conn) {
 			conn.Write(wsFrame(fin|rsv1|opText, string(bytes.TrimSuffix(bomb.Bytes(), []byte{0, 0, 0xff, 0xff}))))
@@ -401,8 +401,8 @@ func TestWebSocketClose(t *testing.T) {
 		"polite": func(conn net.Conn) { io.Copy(io.Discard, conn) },
 		"silent": func(conn net.Conn) { time.Sleep(time.Hour) },
 		"talking": func(conn net.Conn) {
-			for err := error(nil); err == nil; time.Sleep(time.Millisecond) {
-				_, err = conn.Write(bytes.Repeat(wsFrame(fin|opText, "x"), 100))
+			for err := error(nil); err == nil; time.Sleep(5 * time.Millisecond) {
+				_, err = conn.Write(bytes.Repeat(wsFrame(fin|opText, "x"), 10))
 			}
 		},
 	} {
