@@ -75,15 +75,13 @@ func adyenItems(body []byte, yield func(item []byte) bool) {
 	})
 }
 
+// adyenText joins the fields as they are. Adyen escapes nothing, so a colon in one of them may
+// also end it.
 func adyenText(item []byte) string {
 	var fields []string
 	field := decode.Check(item).Field
 	for _, path := range adyenFields() {
 		fields = append(fields, field(path))
-	}
-	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
-	for i := range fields {
-		fields[i] = escape.Replace(fields[i])
 	}
 	return strings.Join(fields, ":")
 }

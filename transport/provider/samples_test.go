@@ -166,7 +166,7 @@ func sendGridSample() sample {
 func adyenSample() sample {
 	raw, _ := hex.DecodeString(key)
 	item := func(ref string) string {
-		text := ref + `::shop:a\:b\\c:1000:EUR:AUTHORISATION:true`
+		text := ref + `::shop:a:b\c:1000:EUR:AUTHORISATION:true`
 		return `{"NotificationRequestItem":{"additionalData":{"hmacSignature":"` +
 			base64.StdEncoding.EncodeToString(mac(sha256.New, string(raw), text)) +
 			`"},"amount":{"currency":"EUR","value":1000},"eventCode":"AUTHORISATION","merchantAccountCode":"shop",` +
