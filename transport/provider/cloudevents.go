@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,10 @@ import (
 // CloudEvents takes events in binary, structured and batch mode, with a bearer token, since
 // they have no signature of their own; Scheme may be any other. Of origins, those that may
 // send are told so when they ask; "*" is all of them.
+//
+// The ID of an event is its source and its id. Those of binary mode are as the header has
+// them: many senders do not percent-encode them, and /a%2Fb would become the /a/b of another
+// event. Message.Header has the Ce-* fields likewise; only Type is decoded.
 // (https://github.com/cloudevents/spec, HTTP protocol binding and HTTP 1.1 web hooks)
 func CloudEvents(origins []string, secrets ...string) *Provider {
 	p := &Provider{
@@ -62,7 +67,7 @@ func cloudEvents(r *Request, payload []byte, events []Event) (_ []Event, ok bool
 		})
 		return events, ok
 	}
-	id, source := ceHeader(r, "Ce-Id"), ceHeader(r, "Ce-Source")
+	id, source := first(r.Header, "Ce-Id"), first(r.Header, "Ce-Source")
 	if id == "" {
 		return nil, false
 	}
@@ -74,11 +79,15 @@ func cloudEvent(data []byte) Event {
 	return Event{ID: ceID(field("source"), field("id")), Type: field("type"), Data: data}
 }
 
-// ceID is unique among all sources: an id alone is among those of its source. A source is
-// a URI, and has no space.
+// ceID is unique among all sources: an id alone is unique among those of its source. A source
+// is a URI, and has neither a space nor a quote; one that has is quoted, so that no two pairs
+// are the same.
 func ceID(source, id string) string {
 	if id == "" {
 		return ""
+	}
+	if strings.ContainsAny(source, ` "`) {
+		source = strconv.Quote(source)
 	}
 	return source + " " + id
 }

@@ -56,6 +56,36 @@ func TestCloudEventsHeader(t *testing.T) {
 	}
 }
 
+// TestCloudEventsIDs holds that what a receiver remembers events by is not changed: two events
+// of a sender that does not percent-encode its headers would become one, and be lost.
+func TestCloudEventsIDs(t *testing.T) {
+	p := provider.CloudEvents(nil, key)
+	seen := map[string][2]string{}
+	for _, pair := range [][2]string{
+		{"/a%2Fb", "1"}, {"/a/b", "1"}, {"/a", "%31"}, {"/a", "1"}, {`"/a"`, "1"}, {"/a", `"1"`}, {"/A", "1"}, {"/a", "%zz"},
+		{"/a b", "c"}, {"/a", "b c"}, {`"/a`, `b" c`}, {"/a%20b", "c"}, {"", "1"}, {"", " 1"},
+	} {
+		r := &provider.Request{Method: "POST", Body: []byte("{}"), Header: http.Header{
+			"Authorization": {"Bearer " + key}, "Ce-Id": {pair[1]}, "Ce-Source": {pair[0]}, "Ce-Type": {"t"},
+		}}
+		d, err := p.Receive(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := d.Events[0].ID
+		if other, ok := seen[id]; ok {
+			t.Errorf("%q and %q are both %q", pair, other, id)
+		}
+		seen[id] = pair
+	}
+	structured := &provider.Request{Method: "POST", Body: []byte(`{"source":"/a b","id":"c"}`), Header: http.Header{
+		"Authorization": {"Bearer " + key}, "Content-Type": {"application/cloudevents+json"},
+	}}
+	if d, err := p.Receive(structured); err != nil || d.Events[0].ID != `"/a b" c` {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 // TestShortKeys holds that a key is as long as its bytes, and not as their text.
 func TestShortKeys(t *testing.T) {
 	for _, p := range []*provider.Provider{

@@ -374,7 +374,7 @@ func samples() []sample {
 		{
 			name: "cloudevents binary", make: func(s ...string) *provider.Provider { return provider.CloudEvents(nil, s...) },
 			proof: provider.ProofBearer, header: map[string]string{"Ce-Id": "1%20", "Ce-Source": "/a", "Ce-Type": "T%C3%A9"},
-			body: `[1,2]`, events: "/a 1  Té", sign: onHeader("Authorization", "", func(string) string { return "bearer " + key }),
+			body: `[1,2]`, events: "/a 1%20 Té", sign: onHeader("Authorization", "", func(string) string { return "bearer " + key }),
 		},
 		{
 			name: "alertmanager basic", make: provider.Alertmanager, secret: "me:" + key, proof: provider.ProofBearer,
