@@ -187,6 +187,8 @@ func snsHost(arn string) string {
 		return "sns." + parts[3] + ".amazonaws.com"
 	case "aws-cn":
 		return "sns." + parts[3] + ".amazonaws.com.cn"
+	case "aws-eusc":
+		return "sns." + parts[3] + ".amazonaws.eu"
 	}
 	return ""
 }

@@ -55,6 +55,11 @@ func certificate(until time.Time) string {
 // message is signed by SNS, with the address of a certificate, and changed afterwards.
 func message(t *testing.T, change func(map[string]any), fields map[string]any) *provider.Request {
 	t.Helper()
+	return messageOf(t, topic, change, fields)
+}
+
+func messageOf(t *testing.T, topic string, change func(map[string]any), fields map[string]any) *provider.Request {
+	t.Helper()
 	body := map[string]any{"Message": "hello"}
 	for name, value := range fields {
 		body[name] = value
@@ -128,6 +133,30 @@ func TestSNS(t *testing.T) {
 		if busy(err) != (c.status == 503) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// TestSNSPartitions fetches the certificate where the partition of the topic has its services.
+// (https://docs.aws.amazon.com/general/latest/gr/sns.html, and partitions.json of the AWS SDKs)
+func TestSNSPartitions(t *testing.T) {
+	for arn, host := range map[string]string{
+		"arn:aws:sns:us-east-1:1:a":            "sns.us-east-1.amazonaws.com",
+		"arn:aws-us-gov:sns:us-gov-west-1:1:a": "sns.us-gov-west-1.amazonaws.com",
+		"arn:aws-cn:sns:cn-north-1:1:a":        "sns.cn-north-1.amazonaws.com.cn",
+		"arn:aws-eusc:sns:eusc-de-east-1:1:a":  "sns.eusc-de-east-1.amazonaws.eu",
+	} {
+		at := "https://" + host + "/SimpleNotificationService-0123abcd.pem"
+		for _, url := range []string{at, certificateURL} {
+			service := &aws{t: t, pages: map[string]string{at: certificate(time.Now().Add(time.Hour))}}
+			r := messageOf(t, arn, set("SigningCertURL", url), nil)
+			_, err := provider.AmazonSNS(&http.Client{Transport: service}, arn).Receive(r)
+			if (err == nil) != (url == at) {
+				t.Errorf("%s, certificate at %s: %v", arn, url, err)
+			}
+		}
+	}
+	if err := provider.AmazonSNS(nil, "arn:aws-other:sns:us-east-1:1:a").Validate(); err == nil {
+		t.Error("a partition that is not known")
 	}
 }
 
