@@ -61,9 +61,13 @@ func Zoom(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Twilio takes its callbacks; a secret is an auth token. The URL of a request must be the
-// public one. The signature of a form does not say where a value ends and the next name
-// begins, which is Twilio's own. (https://www.twilio.com/docs/usage/security)
+// Twilio takes its callbacks; a secret is an auth token, or the secret of a SharedKey: a
+// signature may be of HMAC-SHA1 or, as a Webhook Rule sets it, of HMAC-SHA256. The URL of a
+// request must be the public one; its port and the name and password of HTTP authentication
+// may be part of it at Twilio, and are left out of Webhook.URL or not. The signature of a form
+// does not say where a value ends and the next name begins, which is Twilio's own.
+// (https://www.twilio.com/docs/usage/security,
+// https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys)
 func Twilio(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "twilio", Deadline: 13 * time.Second,
@@ -72,7 +76,7 @@ func Twilio(secrets ...string) *Provider {
 		}},
 		Scheme: Signature{
 			Algorithm: HMACSHA1, Header: "X-Twilio-Signature", Encoding: Base64, Signed: "{url}{body}",
-			urls: withPort, body: twilioBody,
+			also: []Algorithm{HMACSHA256}, urls: twilioURLs, body: twilioBody,
 		},
 		ID:      Source{Header: "I-Twilio-Idempotency-Token"},
 		Payload: Payload{Type: Source{Form: []string{"EventType", "MessageStatus", "CallStatus", "SmsStatus"}}},

@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -29,7 +30,8 @@ type Signature struct {
 	ID        string    // the header that {id} is in
 	Timestamp Timestamp // when it was signed, {ts}. Default: it has none, and does not expire
 
-	urls func(string) []string            // the writings of the URL that are tried
+	also []Algorithm                      // of an HMAC, accepted as well with the same secrets
+	urls func(*Request) []string          // the writings of the URL that are tried
 	body func(r *Request) ([]byte, error) // what is signed for {body}
 }
 
@@ -80,22 +82,39 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 	if errs[0] != nil {
 		return nil, errors.Join(errs...) // what a key is cannot be told
 	}
-	for i, secret := range secrets {
-		k, err := b.Algorithm.key(i, strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
-		if err != nil {
-			errs = append(errs, secret.about(err))
+	for _, secret := range secrets {
+		for _, algorithm := range b.algorithms() {
+			k, err := algorithm.key(len(b.keys), strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
+			if err != nil {
+				errs = append(errs, secret.about(err))
+				break
+			}
+			b.keys, b.at = append(b.keys, k), append(b.at, secret.at)
 		}
-		b.keys, b.at = append(b.keys, k), append(b.at, secret.at)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	b.size, b.most = s.Algorithm.size(), maxSignatures
+	b.most = maxSignatures
+	if len(b.algorithms()) == 1 {
+		b.size = s.Algorithm.size()
+	}
 	if b.Algorithm.public() {
 		b.slots, b.most = newSlots(), maxPublic
 	}
 	b.works.New = func() any { return &work{macs: make([]mac, len(b.keys))} }
 	return b, nil
+}
+
+// algorithms are those that a signature may be of. The first signs.
+func (s *signer) algorithms() []Algorithm {
+	list := []Algorithm{s.Algorithm}
+	for _, a := range s.also {
+		if !s.Algorithm.public() && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // complete fills in the defaults, and reports what cannot work.
@@ -218,7 +237,7 @@ func (s *signer) match(w *work, r *Request) (int, error) {
 	urls := [1]string{r.URL}
 	tried := urls[:]
 	if s.urls != nil {
-		tried = s.urls(r.URL)
+		tried = s.urls(r)
 	}
 	for _, w.url = range tried {
 		if i := s.tryKeys(w); i >= 0 {

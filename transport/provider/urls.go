@@ -3,6 +3,7 @@ package provider
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
 	"maps"
 	"net/url"
@@ -10,33 +11,52 @@ import (
 	"strings"
 )
 
-// withPort returns a URL as it is, and with its default port written or left out: Twilio's
-// documentation says one, and its servers do either.
-func withPort(raw string) []string {
-	scheme, rest, ok := strings.Cut(raw, "://")
-	port := map[string]string{"https": ":443", "http": ":80"}[scheme]
-	if !ok || port == "" {
-		return []string{raw}
+// twilioURLs returns the URLs that Twilio may have signed: with the port and without, whatever
+// it is, for its documentation says one and its servers do either, and with the name and
+// password of HTTP authentication, which are part of the URL that is configured there. They
+// come in the request, since Twilio sends them in its Authorization.
+// (https://www.twilio.com/docs/usage/security, and twilio-node, src/webhooks/webhooks.ts)
+func twilioURLs(r *Request) []string {
+	scheme, rest, ok := strings.Cut(r.URL, "://")
+	if !ok {
+		return []string{r.URL}
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
 	host, path := rest[:end], rest[end:]
-	if bare, ok := strings.CutSuffix(host, port); ok {
-		return []string{raw, scheme + "://" + bare + path}
+	hosts := []string{host}
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		hosts = append(hosts, host[:colon])
+	} else if port := map[string]string{"https": ":443", "http": ":80"}[scheme]; port != "" {
+		hosts = append(hosts, host+port)
 	}
-	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
-		return []string{raw}
+	var urls []string
+	for _, login := range logins(r) {
+		for _, host := range hosts {
+			urls = append(urls, scheme+"://"+login+host+path)
+		}
 	}
-	return []string{raw, scheme + "://" + host + port + path}
+	return urls
+}
+
+// logins returns what may be before the host in a URL: nothing, and what a request logs in with.
+func logins(r *Request) []string {
+	list := []string{""}
+	encoded, ok := cutFold(first(r.Header, "Authorization"), "Basic ")
+	if raw, err := base64.StdEncoding.DecodeString(encoded); ok && err == nil {
+		list = append(list, string(raw)+"@")
+	}
+	return list
 }
 
 // hubSpotURLs returns a URL as it is, and with those escapes decoded that one source or
 // another says HubSpot decodes. Every writing has to be signed like the others, so none
 // of them weakens the check.
 // (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation)
-func hubSpotURLs(raw string) []string {
+func hubSpotURLs(r *Request) []string {
+	raw := r.URL
 	if !strings.Contains(raw, "%") {
 		return []string{raw}
 	}

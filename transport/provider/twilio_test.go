@@ -1,0 +1,47 @@
+package provider_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// TestTwilioURLs receives what Twilio's own library has signed: getExpectedTwilioSignature of
+// the npm package twilio, version 6.3.1, with each algorithm and for each way in which its
+// servers may have written the URL.
+func TestTwilioURLs(t *testing.T) {
+	var list []struct{ Name, URL, Login, Secret, Body, Signature string }
+	data, err := os.ReadFile("testdata/twilio.json")
+	if err == nil {
+		err = json.Unmarshal(data, &list)
+	}
+	if err != nil || len(list) == 0 {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		t.Run(c.Name, func(t *testing.T) {
+			r := &provider.Request{Method: "POST", URL: c.URL, Header: header(), Body: []byte(c.Body), Time: at}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+			r.Header.Set("X-Twilio-Signature", c.Signature)
+			if c.Login != "" {
+				r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.Login)))
+			}
+			d, err := provider.Twilio("another secret", c.Secret).Receive(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.Key != 1 || d.Events[0].Type != "sent" {
+				t.Errorf("key %d, event %+v", d.Key, d.Events)
+			}
+			for _, url := range []string{c.URL + "?", "https://other.example.com/sms"} {
+				r.URL = url
+				if _, err := provider.Twilio(c.Secret).Receive(r); !forged(err) {
+					t.Errorf("at %s: %v", url, err)
+				}
+			}
+		})
+	}
+}
