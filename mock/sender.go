@@ -22,7 +22,8 @@ import (
 )
 
 // A Sender posts webhooks as one of their senders does: signed, and again after an answer
-// that is no 2xx. Nobody is there to take one before the receiver's subscription has
+// that is no 2xx. A repetition is signed anew, or is the first request once more, and an answer
+// ends them, as the provider's Retry says. Nobody is there to take one before the receiver's subscription has
 // connected: wait for that with synctest.Wait in a bubble, or with client.Trace. Its methods
 // may be called from any goroutine; its fields are set before.
 type Sender struct {
@@ -31,8 +32,8 @@ type Sender struct {
 	Header http.Header
 
 	// Retries are the waits before a delivery is sent again; a Retry-After that is longer
-	// counts instead. Default: those of the provider as far as they are known, such as
-	// none for GitHub, and otherwise 10 s, 1 min, 10 min and 1 h.
+	// counts instead. Default: Retry.Waits of the provider, such as none for GitHub, or 10 s,
+	// 1 min, 10 min and 1 h if they are not known.
 	Retries []time.Duration
 
 	// Timeout is how long an answer may take: a later 2xx is a failure too. Default: the
@@ -98,16 +99,28 @@ func (s *Sender) Log() []Sent {
 func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
 	waits := s.Retries
 	if waits == nil {
-		waits = retriesOf(s.provider.Name)
+		waits = s.provider.Retry.Waits
 	}
+	if waits == nil {
+		waits = defaultWaits()
+	}
+	var first *provider.Request
 	for n := 1; ; n++ {
-		sent, err := s.post(ctx, d, n)
+		r, err := first, error(nil)
+		if r == nil || !s.provider.Retry.Verbatim {
+			r, err = s.signed(d)
+			first = r
+		}
+		if err != nil {
+			return Sent{}, err
+		}
+		sent, err := s.post(ctx, d, r, n)
 		switch {
 		case err != nil || sent.Accepted():
 			return sent, err
 		case ctx.Err() != nil:
 			return sent, context.Cause(ctx)
-		case n > len(waits) || isFinal(s.provider.Name, sent):
+		case n > len(waits) || s.isFinal(sent):
 			return sent, fmt.Errorf("mock: delivery %s: given up after %d attempts, the last with status %d", d.ID, n, sent.Status)
 		}
 		pause(ctx, nil, time.Now().Add(max(waits[n-1], retryAfter(sent.Header))))
@@ -140,7 +153,13 @@ func (s *Sender) Play(ctx context.Context, script ...Step) error {
 }
 
 // Post posts d once.
-func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) { return s.post(ctx, d, 1) }
+func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) {
+	r, err := s.signed(d)
+	if err != nil {
+		return Sent{}, err
+	}
+	return s.post(ctx, d, r, 1)
+}
 
 // SendAll sends deliveries in an order that seed decides, with so many on their way at
 // once. It returns when each of them is accepted or given up; the error joins those of
@@ -164,11 +183,11 @@ func (s *Sender) SendAll(ctx context.Context, deliveries []Delivery, atOnce int,
 	return errors.Join(failed...)
 }
 
-// post makes one attempt. The error is about d; what happens on the way is in Sent.
-func (s *Sender) post(ctx context.Context, d Delivery, attempt int) (Sent, error) {
+// post makes one attempt with r. The error is about d; what happens on the way is in Sent.
+func (s *Sender) post(ctx context.Context, d Delivery, r *provider.Request, attempt int) (Sent, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Timeout, s.provider.Deadline*11/10, 11*time.Second))
 	defer cancel()
-	req, err := s.request(ctx, d)
+	req, err := s.request(ctx, d, r, attempt)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -186,9 +205,9 @@ func (s *Sender) post(ctx context.Context, d Delivery, attempt int) (Sent, error
 	return sent, nil
 }
 
-// request is d as it goes over the wire.
-func (s *Sender) request(ctx context.Context, d Delivery) (*http.Request, error) {
-	r := provider.Request{
+// signed is d as the sender signs it.
+func (s *Sender) signed(d Delivery) (*provider.Request, error) {
+	r := &provider.Request{
 		Method: http.MethodPost, URL: s.url, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
 		Header: http.Header{"Content-Type": {"application/json"}},
 	}
@@ -198,15 +217,21 @@ func (s *Sender) request(ctx context.Context, d Delivery) (*http.Request, error)
 		}
 	}
 	if d.Gzip {
-		compress(&r)
+		compress(r)
 	}
 	unsigned := provider.Request{URL: r.URL, Header: r.Header.Clone(), Body: bytes.Clone(r.Body)}
-	if err := s.provider.Sign(&r, d.ID); err != nil {
+	if err := s.provider.Sign(r, d.ID); err != nil {
 		return nil, err
 	}
 	if d.Forged {
-		forge(&r, &unsigned, d.ID)
+		forge(r, &unsigned, d.ID)
 	}
+	return r, nil
+}
+
+// request is r as it goes over the wire. Repetitions are counted where the sender does so in
+// a header.
+func (s *Sender) request(ctx context.Context, d Delivery, r *provider.Request, attempt int) (*http.Request, error) {
 	var body io.Reader = bytes.NewReader(r.Body)
 	if d.Pace > 0 {
 		body = &slowly{body: r.Body, piece: max(len(r.Body)/10, 1), pace: d.Pace, ctx: ctx}
@@ -215,7 +240,10 @@ func (s *Sender) request(ctx context.Context, d Delivery) (*http.Request, error)
 	if err != nil {
 		return nil, err
 	}
-	req.Header, req.ContentLength = r.Header, int64(len(r.Body))
+	req.Header, req.ContentLength = r.Header.Clone(), int64(len(r.Body))
+	if count := s.provider.Retry.Count.Header; count != "" && attempt > 1 {
+		req.Header.Set(count, strconv.Itoa(attempt-1+s.provider.Retry.From))
+	}
 	return req, nil
 }
 
@@ -313,39 +341,15 @@ func (s *slowly) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// retriesOf is the schedule of a sender, from its documentation.
-func retriesOf(name string) []time.Duration {
-	const s, m, h = time.Second, time.Minute, time.Hour
-	switch name {
-	case "github":
-		return nil
-	case "slack":
-		return []time.Duration{0, m, 5 * m}
-	case "standardwebhooks", "svix":
-		return []time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h}
-	case "linear":
-		return []time.Duration{m, h, 6 * h}
-	case "shopify":
-		return slices.Repeat([]time.Duration{30 * m}, 8)
-	case "twilio":
-		return []time.Duration{0}
-	}
-	return []time.Duration{10 * s, m, 10 * m, h}
+// defaultWaits are for a sender whose documentation does not say when it repeats.
+func defaultWaits() []time.Duration {
+	return []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 }
 
-// isFinal tells whether the sender takes an answer for a refusal of its further attempts.
-func isFinal(name string, sent Sent) bool {
-	switch name {
-	case "slack":
-		return sent.Header.Get("X-Slack-No-Retry") == "1"
-	case "mailgun":
-		return sent.Status == http.StatusNotAcceptable
-	case "alertmanager":
-		return sent.Status >= 400 && sent.Status < 500
-	case "standardwebhooks", "svix", "cloudevents", "eventgrid", "websub":
-		return sent.Status == http.StatusGone
-	}
-	return false
+// isFinal reports whether the sender gives a delivery up after an answer.
+func (s *Sender) isFinal(sent Sent) bool {
+	final := s.provider.Retry.Final
+	return final != nil && sent.Status != 0 && final(provider.Answer{Status: sent.Status, Header: sent.Header, Body: sent.Body})
 }
 
 func retryAfter(h http.Header) time.Duration {

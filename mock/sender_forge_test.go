@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -56,7 +57,7 @@ func TestSenderForgesTheProof(t *testing.T) {
 					d.Header = map[string][]string{"Content-Type": {"application/x-www-form-urlencoded"}}
 				}
 				d.Forged = true
-				if sent, err := s.Post(t.Context(), d); err != nil || sent.Status != 401 {
+				if sent, err := s.Post(t.Context(), d); err != nil || sent.Status != cmp.Or(c.provider.Answers.Forged.Status, 401) {
 					t.Errorf("forged: status %d, %v: %s", sent.Status, err, refused)
 				}
 				d.Forged = false
@@ -78,6 +79,10 @@ func rsaPEM(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return privatePEM(t, k)
+}
+
+func privatePEM(t *testing.T, k any) string {
 	der, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
 		t.Fatal(err)

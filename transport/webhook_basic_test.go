@@ -24,6 +24,11 @@ func TestWebhookAsksForBasic(t *testing.T) {
 	if err := quiet.SetSecrets("collectd:a password of some length"); err != nil {
 		t.Fatal(err)
 	}
+	either := func(secrets ...string) *provider.Provider { // a login or a token
+		p := provider.Alertmanager(secrets...)
+		p.Answers = provider.Answers{}
+		return p
+	}
 	for _, test := range []struct {
 		p             *provider.Provider
 		authorization string
@@ -34,10 +39,11 @@ func TestWebhookAsksForBasic(t *testing.T) {
 		{basic, "Bearer x", 401, want},
 		{basic, "Basic bm9ib2R5OndpdGhvdXQ=", 401, want},
 		{basic, "Basic !", 400, ""},
-		{provider.Alertmanager("name:a password of some length"), "", 401, want},
-		{provider.Alertmanager("name:a password of some length", "a token of some length"), "", 401, want},
-		{provider.Alertmanager("name:a password of some length", "a token of some length"), "Bearer x", 401, want},
+		{either("name:a password of some length"), "", 401, want},
+		{either("name:a password of some length", "a token of some length"), "", 401, want},
+		{either("name:a password of some length", "a token of some length"), "Bearer x", 401, want},
 		{quiet, "", 503, ""},
+		{provider.Alertmanager("name:a password of some length"), "", 503, ""},
 		{newHook().Provider, "", 400, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {

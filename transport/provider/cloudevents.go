@@ -16,19 +16,37 @@ import (
 // they have no signature of their own; Scheme may be any other. Of origins, those that may
 // send are told so when they ask; "*" is all of them.
 //
+// Several senders drop an event after a 401, so one whose token does not match is answered
+// 503.
+//
 // The ID of an event is its source and its id. Those of binary mode are as the header has
 // them: many senders do not percent-encode them, and /a%2Fb would become the /a/b of another
 // event. Message.Header has the Ce-* fields likewise; only Type is decoded.
 // (https://github.com/cloudevents/spec, HTTP protocol binding and HTTP 1.1 web hooks)
 func CloudEvents(origins []string, secrets ...string) *Provider {
 	p := &Provider{
-		Name:     "cloudevents",
-		Answers:  Answers{Queued: Answer{Status: http.StatusAccepted}}, // section 2.2 of the web hook specification
+		Name: "cloudevents",
+		Answers: Answers{
+			Queued: Answer{Status: http.StatusAccepted}, // section 2.2 of the web hook specification
+			Forged: again(), Malformed: again(),
+		},
+		Retry:    Retry{Final: cloudEventsFinal},
 		Scheme:   Token{Header: "Authorization", Prefix: "Bearer "},
 		Payload:  Payload{split: cloudEvents},
 		Greeting: func(r *Request) (*Answer, bool) { return originGreeting(r, origins) },
 	}
 	return p.with(secrets)
+}
+
+// cloudEventsFinal is what Event Grid and Knative do not repeat a delivery after, and 410, which
+// retires a receiver (section 2.2 of the web hook specification).
+func cloudEventsFinal(a Answer) bool {
+	switch a.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusGone,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
+		return true
+	}
+	return false
 }
 
 // originGreeting answers the validation of section 4 of the web hook specification. The
@@ -122,14 +140,26 @@ func unquote(s string) string {
 // of CloudEvents from the given origins as well. A secret is the value of the parameter
 // "code" in the URL of the subscription; for a header instead, Scheme is to be changed.
 // The validation is answered, and its URL not called.
+//
+// After 400, 401, 403 and 413, Event Grid drops the events at once, or stores them as dead
+// letters if that is set up. A code that is missing or does not match is therefore answered
+// 503, and the events come again once the secrets are right. A body above Webhook.MaxBody is
+// 413 and lost: an event has up to 1 MiB, and a batch may have more, so set MaxBody to 2 MiB.
 // (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema,
 // https://learn.microsoft.com/azure/event-grid/delivery-and-retry)
 func AzureEventGrid(origins []string, secrets ...string) *Provider {
-	later := Answer{Status: http.StatusForbidden} // after 400 and 401 it drops events at once
 	p := &Provider{
 		Name: "eventgrid", Deadline: 25 * time.Second,
-		Answers: Answers{Forged: later, Malformed: later},
-		Scheme:  Token{Query: "code"},
+		Answers: Answers{Forged: again(), Malformed: again()},
+		Retry: Retry{
+			Waits: []time.Duration{
+				10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+				time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
+			},
+			Final: after(http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge),
+			Count: Source{Header: "Aeg-Delivery-Count"},
+		},
+		Scheme: Token{Query: "code"},
 		Payload: Payload{
 			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: cloudEvents,
 		},

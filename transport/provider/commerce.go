@@ -1,6 +1,9 @@
 package provider
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stripe takes events of Stripe; a secret is the whole of whsec_...
 // (https://docs.stripe.com/webhooks#verify-manually)
@@ -40,6 +43,7 @@ func Paddle(secrets ...string) *Provider {
 func Shopify(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "shopify", Deadline: 4 * time.Second,
+		Retry:   Retry{Waits: slices.Repeat([]time.Duration{30 * time.Minute}, 8)},
 		Scheme:  Signature{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64},
 		ID:      Source{Header: "X-Shopify-Webhook-Id"},
 		Payload: Payload{ID: Source{Header: "X-Shopify-Event-Id"}, Type: Source{Header: "X-Shopify-Topic"}},
@@ -52,6 +56,7 @@ func Shopify(secrets ...string) *Provider {
 func Square(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "square", Deadline: 9 * time.Second,
+		Retry:   Retry{Count: Source{Header: "Square-Retry-Number"}},
 		Scheme:  Signature{Header: "X-Square-Hmacsha256-Signature", Encoding: Base64, Signed: "{url}{body}"},
 		ID:      path("event_id"),
 		Payload: Payload{ID: path("event_id"), Type: path("type")},
@@ -65,6 +70,7 @@ func Square(secrets ...string) *Provider {
 func HubSpot(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "hubspot", Deadline: 4500 * time.Millisecond,
+		Retry: Retry{Count: path("0.attemptNumber")},
 		Scheme: Signature{
 			Header: "X-Hubspot-Signature-V3", Encoding: Base64,
 			Timestamp: Timestamp{Header: "X-Hubspot-Request-Timestamp", Unit: time.Millisecond},

@@ -25,7 +25,7 @@ func TestDoubts(t *testing.T) {
 		for reason, change := range map[string]func(*provider.Request){
 			"body":   func(r *provider.Request) { r.Body = append(r.Body, ' ') },
 			"URL":    func(r *provider.Request) { r.URL += "2" },
-			"clock":  func(r *provider.Request) { r.Time = at.Add(time.Hour) },
+			"clock":  func(r *provider.Request) { r.Time = at.Add(25 * time.Hour) },
 			"secret": func(*provider.Request) {},
 		} {
 			if !strings.Contains(c.want, reason) {

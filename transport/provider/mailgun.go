@@ -2,6 +2,7 @@ package provider
 
 import (
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -10,12 +11,24 @@ import (
 // Mailgun takes its webhooks. Only a time and a token are signed, and the event is not:
 // anyone who sees a delivery can put another event into it, once. So the token names the
 // delivery, and TLS must end where it is trusted to. A secret is the HTTP webhook signing
-// key. (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks)
+// key.
+//
+// For eight hours Mailgun repeats a delivery with the same time, token and signature, so a
+// time may be a day off: what keeps an event from coming twice is that the receiver
+// remembers the token. (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks,
+// https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-retries)
 func Mailgun(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "mailgun", Deadline: 9 * time.Second,
 		Answers: answer200(), // any other 2xx makes it send again
-		Scheme:  mailgun{},
+		Retry: Retry{
+			Waits: []time.Duration{
+				5 * time.Minute, 10 * time.Minute, 15 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
+			},
+			Verbatim: true,
+			Final:    after(http.StatusNotAcceptable),
+		},
+		Scheme: mailgun{},
 		Payload: Payload{
 			ID:   Source{Path: []string{"event-data.id"}},
 			Type: Source{Path: []string{"event-data.event"}},
@@ -23,6 +36,9 @@ func Mailgun(secrets ...string) *Provider {
 	}
 	return p.with(secrets)
 }
+
+// mailgunTolerance is longer than Mailgun repeats one signature.
+const mailgunTolerance = day
 
 type mailgun struct{}
 
@@ -32,6 +48,9 @@ func (mailgun) traits() traits { return traits{doubts: anyOf(doubtSecret, doubtC
 
 func (mailgun) bind(secrets []secret) (verifier, error) {
 	s, err := inner(Signature{}, secrets)
+	if s != nil {
+		s.Timestamp.Tolerance = mailgunTolerance
+	}
 	return mailgunVerifier{s}, err
 }
 

@@ -11,6 +11,11 @@ import (
 func Slack(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "slack", Deadline: 2500 * time.Millisecond,
+		Retry: Retry{
+			Waits: []time.Duration{0, time.Minute, 5 * time.Minute},
+			Final: func(a Answer) bool { return a.Header.Get("X-Slack-No-Retry") == "1" },
+			Count: Source{Header: "X-Slack-Retry-Num"},
+		},
 		Answers: answer200(),
 		Scheme: Signature{
 			Header: "X-Slack-Signature", Prefix: "v0=",
@@ -32,10 +37,14 @@ func Slack(secrets ...string) *Provider {
 func Discord(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "discord", Deadline: 2500 * time.Millisecond,
+		Retry: Retry{ // of webhook events, for up to 10 minutes
+			Waits:    []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute},
+			Verbatim: true, // nothing says that they are signed anew
+		},
 		Answers: Answers{Accepted: *discordAck(), Malformed: Answer{Status: http.StatusUnauthorized}},
 		Scheme: Signature{
 			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: Hex,
-			Timestamp: Timestamp{Header: "X-Signature-Timestamp"}, Signed: "{ts}{body}",
+			Timestamp: Timestamp{Header: "X-Signature-Timestamp", Tolerance: 15 * time.Minute}, Signed: "{ts}{body}",
 		},
 		ID:        Source{Path: []string{"id"}, orHash: true}, // webhook events have none
 		Payload:   Payload{ID: path("id"), Type: path("event.type", "type")},
@@ -50,9 +59,13 @@ func Discord(secrets ...string) *Provider {
 func Zoom(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "zoom", Deadline: 2500 * time.Millisecond,
+		Retry: Retry{
+			Waits:    []time.Duration{5 * time.Minute, 20 * time.Minute, time.Hour},
+			Verbatim: true, // nothing says that they are signed anew
+		},
 		Scheme: Signature{
 			Header: "X-Zm-Signature", Prefix: "v0=",
-			Timestamp: Timestamp{Header: "X-Zm-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
+			Timestamp: Timestamp{Header: "X-Zm-Request-Timestamp", Tolerance: 2 * time.Hour}, Signed: "v0:{ts}:{body}",
 		},
 		ID:      Source{Hash: true},
 		Payload: Payload{Type: path("event")},
@@ -71,6 +84,7 @@ func Zoom(secrets ...string) *Provider {
 func Twilio(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "twilio", Deadline: 13 * time.Second,
+		Retry: Retry{Waits: []time.Duration{0}},
 		Answers: Answers{Accepted: Answer{
 			Status: http.StatusOK, Header: safeHeader("application/xml"), Body: []byte("<Response/>"),
 		}},
@@ -89,10 +103,11 @@ func Twilio(secrets ...string) *Provider {
 // (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features)
 func SendGrid(secrets ...string) *Provider {
 	p := &Provider{
-		Name: "sendgrid",
+		Name:  "sendgrid",
+		Retry: Retry{Verbatim: true}, // for a day, and nothing says that they are signed anew
 		Scheme: Signature{
 			Algorithm: ECDSA, Header: "X-Twilio-Email-Event-Webhook-Signature", Encoding: Base64,
-			Timestamp: Timestamp{Header: "X-Twilio-Email-Event-Webhook-Timestamp"}, Signed: "{ts}{body}",
+			Timestamp: Timestamp{Header: "X-Twilio-Email-Event-Webhook-Timestamp", Tolerance: day + time.Hour}, Signed: "{ts}{body}",
 		},
 		Payload: Payload{Items: "@this", ID: path("sg_event_id"), Type: path("event")},
 	}

@@ -53,6 +53,9 @@ func (p *Provider) open(r *Request, m match) *Delivery {
 		o.ID = p.ID.in(r, &payload)
 		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
 	}
+	if p.Retry.Count.isSet() {
+		o.Attempt = p.attempt(r, &payload)
+	}
 	switch {
 	case y.split != nil || y.Items != "":
 		o.Events = y.events(r, payload.data, o.one[:0])

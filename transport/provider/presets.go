@@ -13,6 +13,13 @@ import (
 func StandardWebhooks(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "standardwebhooks", Deadline: 13 * time.Second,
+		Retry: Retry{
+			Waits: []time.Duration{
+				5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+				10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+			},
+			Final: after(http.StatusGone), // which disables the endpoint
+		},
 		Scheme:  standard{names: []string{"Webhook"}},
 		Payload: Payload{Type: path("type")},
 	}
@@ -28,6 +35,7 @@ func StandardWebhooks(secrets ...string) *Provider {
 func GitHub(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "github", Deadline: 9 * time.Second,
+		Retry:   Retry{Waits: never()},
 		Scheme:  Signature{Header: "X-Hub-Signature-256", Prefix: "sha256="},
 		ID:      Source{Header: "X-Github-Delivery"},
 		Payload: Payload{Form: "payload", Type: Source{Header: "X-Github-Event"}},
@@ -69,11 +77,19 @@ func gitLabSecret(text string) (int, string, error) {
 }
 
 // Bitbucket takes Bitbucket Cloud. Bitbucket Data Center signs alike, and its unsigned
-// ping is answered; it has the id in X-Request-Id.
-// (https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/)
+// ping is answered; it has the id in X-Request-Id. Bitbucket Cloud repeats a delivery twice
+// and at once, and only after a 5xx or no answer: what was refused for longer than that does
+// not come again.
+// (https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/,
+// https://support.atlassian.com/bitbucket-cloud/docs/troubleshoot-webhooks/)
 func Bitbucket(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "bitbucket", Deadline: 9 * time.Second,
+		Retry: Retry{
+			Waits: []time.Duration{0, 0},
+			Final: func(a Answer) bool { return a.Status < 500 },
+			Count: Source{Header: "X-Attempt-Number"}, From: 1,
+		},
 		Scheme:   Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
 		ID:       Source{Header: "X-Request-Uuid"},
 		Payload:  Payload{Type: Source{Header: "X-Event-Key"}},
@@ -99,6 +115,7 @@ func Gitea(secrets ...string) *Provider {
 func Linear(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "linear", Deadline: 4500 * time.Millisecond,
+		Retry:   Retry{Waits: []time.Duration{time.Minute, time.Hour, 6 * time.Hour}},
 		Answers: answer200(),
 		Scheme: Signature{
 			Header:    "Linear-Signature",
@@ -122,11 +139,16 @@ func PagerDuty(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Zendesk takes its webhooks; a secret is the signing secret as it is shown.
-// (https://developer.zendesk.com/documentation/webhooks/verifying/)
+// Zendesk takes its webhooks; a secret is the signing secret as it is shown. Zendesk repeats a
+// delivery only after 409, after 429 or 503 with a Retry-After of less than a minute, and after
+// no answer at all: one whose signature does not match is therefore answered 503.
+// (https://developer.zendesk.com/documentation/webhooks/verifying/,
+// https://developer.zendesk.com/api-reference/webhooks/introduction/#webhook-retries)
 func Zendesk(secrets ...string) *Provider {
 	p := &Provider{
-		Name: "zendesk",
+		Name:    "zendesk",
+		Answers: Answers{Forged: again()},
+		Retry:   Retry{Final: afterAllBut(http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable)},
 		Scheme: Signature{
 			Header: "X-Zendesk-Webhook-Signature", Encoding: Base64,
 			Timestamp: Timestamp{Header: "X-Zendesk-Webhook-Signature-Timestamp", Layout: time.RFC3339},
@@ -138,10 +160,12 @@ func Zendesk(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Typeform takes form responses. (https://www.typeform.com/developers/webhooks/secure-your-webhooks/)
+// Typeform takes form responses. After a 404 or a 410 it disables the webhook.
+// (https://www.typeform.com/developers/webhooks/secure-your-webhooks/)
 func Typeform(secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "typeform",
+		Retry:   Retry{Final: after(http.StatusNotFound, http.StatusGone)},
 		Scheme:  Signature{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: Base64},
 		ID:      path("event_id"),
 		Payload: Payload{ID: path("event_id"), Type: path("event_type")},
@@ -150,11 +174,15 @@ func Typeform(secrets ...string) *Provider {
 }
 
 // Alertmanager takes what Prometheus Alertmanager posts with http_config: a secret
-// "name:password" is basic_auth, any other a bearer token. The body is not protected.
+// "name:password" is basic_auth, any other a bearer token. The body is not protected. After a
+// 4xx, Alertmanager drops the notification until it sends the group again, so one that does
+// not log in is answered 503.
 // (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config)
 func Alertmanager(secrets ...string) *Provider {
 	p := &Provider{
-		Name: "alertmanager",
+		Name:    "alertmanager",
+		Answers: Answers{Forged: again(), Malformed: again()},
+		Retry:   Retry{Final: func(a Answer) bool { return a.Status < 500 }},
 		Scheme: choice{
 			schemes: []Scheme{Basic{}, Token{Header: "Authorization", Prefix: "Bearer "}},
 			of:      alertmanagerSecret,

@@ -89,8 +89,14 @@ func TestStale(t *testing.T) {
 			within, beyond = 10*time.Minute, 10*time.Minute+time.Second
 		case "linear":
 			within, beyond = time.Minute, time.Minute+time.Second
-		case "sns":
-			within, beyond = time.Hour, time.Hour+time.Second
+		case "discord":
+			within, beyond = 15*time.Minute, 15*time.Minute+time.Second
+		case "zoom":
+			within, beyond = 2*time.Hour, 2*time.Hour+time.Second
+		case "mailgun", "sns":
+			within, beyond = 24*time.Hour, 24*time.Hour+time.Second
+		case "sendgrid":
+			within, beyond = 25*time.Hour, 25*time.Hour+time.Second
 		}
 		for _, off := range []time.Duration{-beyond, -within, within, beyond} {
 			r := s.request(s.sign(s.body))

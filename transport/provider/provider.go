@@ -27,12 +27,13 @@ type Request struct {
 
 // A Delivery is a request that was verified and understood.
 type Delivery struct {
-	ID     string // the sender's name for this delivery, the same when it is repeated; or empty
-	Signed bool   // ID is covered by the signature
-	Proof  Proof
-	Key    int     // which of the secrets matched, from 0; -1 if the scheme has none
-	Events []Event // what it brings, in order; empty for a handshake or a heartbeat
-	Answer *Answer // what the sender waits for instead of a mere 2xx; nil: Answers.Accepted
+	ID      string // the sender's name for this delivery, the same when it is repeated; or empty
+	Signed  bool   // ID is covered by the signature
+	Proof   Proof
+	Attempt int     // of the sender to bring this delivery, from 1; 0: it does not count them
+	Key     int     // which of the secrets matched, from 0; -1 if the scheme has none
+	Events  []Event // what it brings, in order; empty for a handshake or a heartbeat
+	Answer  *Answer // what the sender waits for instead of a mere 2xx; nil: Answers.Accepted
 }
 
 // An Event is one of the events of a delivery.
@@ -83,6 +84,9 @@ type Provider struct {
 
 	// Answers are what this sender understands. Default: as Answers says.
 	Answers Answers
+
+	// Retry is how this sender repeats a delivery. Default: as Retry says.
+	Retry Retry
 
 	// Scheme is how the sender proves that a delivery is its own. Required; Unsigned{} is
 	// for a sender that proves nothing.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,14 +21,17 @@ import (
 // them; whatever names another topic is refused. An event is the whole envelope, of type
 // Notification or UnsubscribeConfirmation. Of its fields, MessageAttributes and
 // UnsubscribeURL are not signed. A topic must have signature version 2, for
-// version 1 is SHA-1. Nothing is older than an hour: repeated deliveries keep their time.
+// version 1 is SHA-1. Nothing is older than a day: the time of a message is when it was
+// published, and SNS repeats it for up to an hour, after whatever time it was throttled. It
+// repeats none after a 4xx, so one that does not match is answered 503.
 //
 // Certificates are fetched, and subscriptions confirmed, with client, at the host of SNS
 // in the region of the topic and never at an address that a request names. nil means a
 // client that goes only there: no redirects, no proxy, public addresses, 5 s. With
 // SetSecrets no certificate is fetched: a secret then is a certificate in PEM, or a
 // private key in PEM, with which Sign works too.
-// (https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html)
+// (https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html,
+// https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html)
 func AmazonSNS(client *http.Client, topics ...string) *Provider {
 	if client == nil {
 		client = guardedClient()
@@ -35,6 +39,14 @@ func AmazonSNS(client *http.Client, topics ...string) *Provider {
 	s := sns{topics: topics, certificates: newCertificates(client)}
 	return &Provider{
 		Name: "sns", Deadline: 13 * time.Second,
+		Answers: Answers{Forged: again()},
+		Retry: Retry{
+			Waits:    slices.Repeat([]time.Duration{20 * time.Second}, 3),
+			Verbatim: true,
+			Final: func(a Answer) bool {
+				return a.Status >= 400 && a.Status < 500 && a.Status != http.StatusTooManyRequests
+			},
+		},
 		Scheme:    s,
 		Payload:   Payload{ID: Source{Path: []string{"MessageId"}}, Type: Source{Path: []string{"Type"}}},
 		Challenge: s.confirm,
@@ -43,7 +55,7 @@ func AmazonSNS(client *http.Client, topics ...string) *Provider {
 
 const (
 	snsTypeHeader = "X-Amz-Sns-Message-Type"
-	snsTolerance  = time.Hour
+	snsTolerance  = day
 )
 
 type sns struct {
@@ -60,7 +72,7 @@ type snsVerifier struct {
 }
 
 func (sns) traits() traits {
-	return traits{doubts: "a topic that is not named, a message changed on its way, or one older than an hour"}
+	return traits{doubts: "a topic that is not named, a message changed on its way, or one older than a day"}
 }
 
 func (s sns) bind(secrets []secret) (verifier, error) {

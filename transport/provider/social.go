@@ -117,6 +117,7 @@ func Dropbox(secrets ...string) *Provider {
 func WebSub(confirm func(mode, topic string, lease time.Duration) bool, secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "websub",
+		Retry:   Retry{Final: after(http.StatusGone)},
 		Scheme:  Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
 		Payload: Payload{split: webSubEvent},
 		Greeting: func(r *Request) (*Answer, bool) {

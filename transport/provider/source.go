@@ -59,6 +59,11 @@ func (s *Source) in(r *Request, payload *content) string {
 	return ""
 }
 
+// isSet reports whether s leads anywhere.
+func (s *Source) isSet() bool {
+	return s.Header != "" || len(s.Path) > 0 || len(s.Form) > 0 || s.Hash || s.orHash
+}
+
 // same tells whether two sources are, so that one look is enough.
 func (s *Source) same(t *Source) bool {
 	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)

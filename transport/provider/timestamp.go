@@ -29,6 +29,9 @@ type Timestamp struct {
 	Tolerance time.Duration
 }
 
+// day is a Tolerance for senders that repeat a delivery with its first signature.
+const day = 24 * time.Hour
+
 // complete fills in the defaults, and reports what cannot work.
 func (t *Timestamp) complete() error {
 	places := 0
