@@ -22,7 +22,7 @@ type delivery struct {
 	header Header
 	size   int // of the body
 
-	attempt int    // how often it was handed out, this time included
+	attempt int    // how often it was handed out, this time included; or the count of its sender, if that is higher
 	handed  bool   // the consumer has got an event of it
 	taken   int    // events that Read has brought, or passed over
 	pending int    // events that are not settled

@@ -169,7 +169,7 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 	known, err := x.hand(conn, delivery{
 		ledger: route.ledger, key: key, items: route.ledger.items(key, r.Events),
 		id: r.ID, events: r.Events, pending: len(r.Events), size: len(x.req.Body),
-		header: x.metadata(route.private, r),
+		header: x.metadata(route.private, r), attempt: r.Attempt,
 	})
 	if (known != unknown || err != nil) && r.Answer == nil { // which may have parts of the body
 		x.hook.giveBack(x.buf)
@@ -213,7 +213,7 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 		first.await(x)
 		return inHand, nil
 	}
-	d.attempt = d.ledger.tried.of(d.key) + 1
+	d.attempt = max(d.attempt, d.ledger.tried.of(d.key)+1)
 	if conn.offers(d) {
 		x.offered, x.message = d, d.take()
 	} else if err := conn.enqueue(d); err != nil {

@@ -166,6 +166,30 @@ func TestWebhookCountsAttempts(t *testing.T) {
 	})
 }
 
+// The count of the sender is taken where it is higher, such as after a restart.
+func TestWebhookTakesTheSendersCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &transport.Webhook{Provider: provider.Bitbucket("a secret of some length")}
+		conn := openHook(t, w)
+		for _, c := range []struct {
+			header string
+			want   int
+		}{{"3", 3}, {"", 2}, {"1", 3}, {"9", 9}} {
+			r := sign(t, w.Provider, "d1", `{}`)
+			if c.header != "" {
+				r.Header.Set("X-Attempt-Number", c.header)
+			}
+			a := post(w, r)
+			m := take(t, conn, `{}`)
+			if m.Attempt != c.want {
+				t.Errorf("%q: Attempt is %d, want %d", c.header, m.Attempt, c.want)
+			}
+			m.Settle(errors.New("no"))
+			wantStatus(t, a, 503)
+		}
+	})
+}
+
 // The events of a batch that were acknowledged are not handed out again, the others are with
 // the count of the batch.
 func TestWebhookCountsAttemptsOfBatches(t *testing.T) {
