@@ -45,6 +45,7 @@ func (anyJSON) MediaTypes() []string { return []string{"application/json"} }
 func (anyJSON) NewSplitter(maxFrame int) Splitter { return &anySplitter{limit: maxFrame} }
 
 type anySplitter struct {
+	start
 	limit int
 	gaps
 	chosen filler
@@ -56,6 +57,11 @@ func (s *anySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, er
 }
 
 func (s *anySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, false, nil
+		}
+	}
 	if s.chosen == nil {
 		n, beat := s.pass(buf)
 		if beat {
@@ -64,9 +70,11 @@ func (s *anySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 		if beat || n == len(buf) {
 			return n, beat, nil
 		}
-		s.chosen = newFiller(ConcatJSON{}.NewSplitter(s.limit))
+		value := jsonValue{format: "ConcatJSON", limit: s.limit}
+		s.chosen = &concatSplitter{start: s.start, jsonValue: value}
 		if buf[n] == '[' {
-			s.chosen = newFiller(JSONArray{}.NewSplitter(s.limit))
+			value.format = "JSONArray"
+			s.chosen = &arraySplitter{start: s.start, jsonValue: value}
 		}
 		if n > 0 {
 			return n, false, nil

@@ -22,6 +22,7 @@ func (ConcatJSON) NewSplitter(maxFrame int) Splitter {
 }
 
 type concatSplitter struct {
+	start
 	jsonValue
 	gaps
 }
@@ -32,6 +33,11 @@ func (s *concatSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 }
 
 func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, false, nil
+		}
+	}
 	for {
 		if !s.scan.begun {
 			m, beat := s.pass(buf[n:])

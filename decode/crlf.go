@@ -13,6 +13,7 @@ func (CRLFJSON) MediaTypes() []string { return []string{"application/json"} }
 func (CRLFJSON) NewSplitter(maxFrame int) Splitter { return &crlfSplitter{limit: maxFrame} }
 
 type crlfSplitter struct {
+	start
 	limit    int
 	looked   int  // how far the message has been searched for its end; zero before its first byte
 	skipping bool // behind an oversize message
@@ -22,6 +23,11 @@ type crlfSplitter struct {
 var crlf = []byte("\r\n")
 
 func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, f, false, nil
+		}
+	}
 	if s.looked == 0 && !s.skipping {
 		if n, beat := s.lead(buf); n > 0 {
 			return n, Frame{Kind: Keepalive}, beat, nil

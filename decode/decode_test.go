@@ -157,6 +157,35 @@ func readAll(d *decode.Reader) (got []decode.Frame, err error) {
 	return got, nil
 }
 
+// TestByteOrderMark begins each stream of text with a byte order mark: it is no part of the first
+// frame, and only the first one is skipped.
+func TestByteOrderMark(t *testing.T) {
+	any, _ := decode.Auto("application/json")
+	for _, c := range []struct {
+		format decode.Format
+		in     string
+		want   []string
+		second string
+	}{
+		{decode.SSE{}, "data: 1\n\n", []string{`"1"`}, "keepalive"}, // an unknown field
+		{decode.Lines{}, "1\n2\n", []string{`"1"`, `"2"`}, `"\ufeff1"`},
+		{decode.NDJSON{}, "{}\n[]\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
+		{decode.CRLFJSON{}, "{}\r\n[]\r\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
+		{decode.LengthPrefixed{}, "2\n{}\n", []string{`"{}"`}, "3 final: does not begin with a length"},
+		{decode.JSONSeq{}, "\x1e{}\n", []string{`"{}"`}, "3 not preceded by a record separator"},
+		{decode.ConcatJSON{}, "{}[]", []string{`"{}"`, `"[]"`}, "3 final: invalid character 'ï' looking for beginning of value"},
+		{decode.JSONArray{}, "[{}]", []string{`"{}"`}, "3 final: 'ï' begins no array"},
+		{any, "[{}]", []string{`"{}"`}, "3 final: invalid character 'ï' looking for beginning of value"},
+		{any, "{}", []string{`"{}"`}, "3 final: invalid character 'ï' looking for beginning of value"},
+		{decode.Uint32Prefixed{}, "", []string{"0 cut"}, "0 too large"},
+	} {
+		checkBad(t, c.format, 16, "\ufeff"+c.in, c.want)
+		if got := survivors(strings.NewReader("\ufeff\ufeff"+c.in), c.format, 16); len(got) == 0 || got[0] != c.second {
+			t.Errorf("%T, a second mark: %q, want %q first", c.format, got, c.second)
+		}
+	}
+}
+
 // TestDataIsOwned keeps every frame of a long stream and changes some: none of the
 // others may change with it, whatever comes between them.
 func TestDataIsOwned(t *testing.T) {

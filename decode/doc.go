@@ -33,6 +33,9 @@
 // event that is not what it should be does not affect the next one, and [StrictJSON] makes a
 // payload that is not JSON a bad frame.
 //
+// A byte order mark at the beginning of a stream of text is skipped, in every framing but the
+// binary ones.
+//
 // Frames are owned by who receives them. The bytes are read once, into memory that is
 // never used again, and a frame that crosses two reads is copied a constant number of
 // times.

@@ -21,6 +21,7 @@ func (JSONArray) NewSplitter(maxFrame int) Splitter {
 }
 
 type arraySplitter struct {
+	start
 	jsonValue
 	gaps
 	place arrayPlace
@@ -43,6 +44,11 @@ func (s *arraySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, 
 }
 
 func (s *arraySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, false, nil
+		}
+	}
 	for {
 		for !s.scan.begun {
 			m, beat := s.pass(buf[n:])

@@ -22,6 +22,7 @@ func (JSONSeq) NewSplitter(maxFrame int) Splitter {
 }
 
 type seqSplitter struct {
+	start
 	jsonValue
 	gaps
 	inRecord bool // behind a record separator, and not behind its value
@@ -43,6 +44,11 @@ func (s *seqSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, er
 }
 
 func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, false, nil
+		}
+	}
 	if s.junk {
 		if n = bytes.IndexByte(buf, recordSeparator); n < 0 {
 			return len(buf), false, nil

@@ -3,7 +3,7 @@ package decode
 import "bytes"
 
 // Lines is the framing of plain text: a frame is a line without its end, LF or CRLF.
-// An empty line is a Keepalive. A last line without its end is a Frame with Truncated.
+// An empty line is a Keepalive, a byte order mark before the first line is skipped. A last line without its end is a Frame with Truncated.
 type Lines struct{}
 
 func (Lines) MediaTypes() []string { return []string{"text/plain"} }
@@ -13,6 +13,7 @@ func (Lines) NewSplitter(maxFrame int) Splitter {
 }
 
 type lineSplitter struct {
+	start
 	format   string
 	limit    int
 	closed   func(line []byte) bool // whether a last line is whole without its end; nil: one cannot know
@@ -26,6 +27,11 @@ func (s *lineSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, e
 }
 
 func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, false, nil
+		}
+	}
 	end := bytes.IndexByte(buf[s.looked:], '\n')
 	if end < 0 {
 		return s.partial(f, buf, atEOF)

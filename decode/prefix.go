@@ -45,6 +45,7 @@ func (VarintPrefixed) NewSplitter(maxFrame int) Splitter {
 // prefixSplitter holds a limit against the length that is announced: no byte of an
 // oversize frame is waited for.
 type prefixSplitter struct {
+	start
 	format string
 	limit  int
 	// prefix reads the length that buf begins with. n is 0 when more bytes are needed.
@@ -58,6 +59,11 @@ type prefixSplitter struct {
 }
 
 func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	if s.lines && !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, f, false, nil
+		}
+	}
 	between := false
 	switch {
 	case s.drop > 0:

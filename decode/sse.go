@@ -39,7 +39,7 @@ type sseSplitter struct {
 	limit    int
 	comments bool
 
-	begun  bool // the first bytes have been looked at for a byte order mark
+	start
 	skipLF bool // the last line ended with CR; an LF that follows belongs to it
 	next   int  // where in the buffer the next line starts
 	lf, cr int  // there is no LF, and no CR, between next and here
@@ -67,24 +67,18 @@ type span struct{ from, to int }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
 
-var bom = []byte("\xef\xbb\xbf")
-
 func (s *sseSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
 	n, ok, err = s.fill(&f, buf, atEOF)
 	return n, f, ok, err
 }
 
 func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
-	switch {
-	case !s.begun:
-		if len(buf) < len(bom) && bytes.HasPrefix(bom, buf) && !atEOF {
-			return 0, false, nil
+	if !s.begun {
+		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
+			return n, false, nil
 		}
-		s.begun = true
-		if bytes.HasPrefix(buf, bom) {
-			return len(bom), false, nil
-		}
-	case s.skipLF && s.next == 0:
+	}
+	if s.skipLF && s.next == 0 {
 		if s.passLF(buf); s.next > 0 {
 			s.dropped++
 			return s.consume(), false, nil
