@@ -25,6 +25,8 @@ func show(f decode.Frame) string {
 		return fmt.Sprintf("position %q", f.ID)
 	case decode.Retry:
 		return fmt.Sprintf("retry %v", f.Delay)
+	case decode.Invalid:
+		return "invalid: " + string(f.Data)
 	}
 	s := fmt.Sprintf("%q", f.Data)
 	if f.Type != "" && f.Type != "message" {

@@ -11,7 +11,8 @@ const (
 	Comment               // text that is not an event, such as an SSE comment; Data holds the text
 	Keepalive             // an empty frame: proof of life, nothing else
 	Position              // the resume position is now ID, without an event; an empty ID means "none"
-	Retry                 // the server asks for Delay between connections
+	Retry                 // the server asks for Delay between connections, which may be 0
+	Invalid               // a field that the framing ignores because of its value; Data says why
 )
 
 // A Frame is one unit of a feed as the framing delimits it.

@@ -2,7 +2,9 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -10,8 +12,11 @@ import (
 // SSE is the framing of server-sent events, text/event-stream (WHATWG HTML, section
 // 9.2). The id of a block is the Frame's ID, also when the block has no data: then the
 // frame is a Position. An "id:" line without a value resets the position: a Position
-// with an empty ID comes before the event, if there is one. A block that the end of the
-// stream cuts off is io.ErrUnexpectedEOF, and its id does not count.
+// with an empty ID comes before the event, if there is one. An id with a control byte other
+// than a tab cannot be sent in a Last-Event-ID header: it is ignored, as browsers do with one
+// that holds NUL, the position stays where it is, and an Invalid frame reports it before the
+// event. A block that the end of the stream cuts off is io.ErrUnexpectedEOF, and its id does
+// not count.
 type SSE struct {
 	// Comments reports the text of comments, in frames of Kind Comment.
 	// Default: a comment is a Keepalive without its text.
@@ -138,7 +143,7 @@ func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
 		case data == nil && end >= 5 && string(rest[:5]) == "data:":
 			data = trimSpace(rest[5:end:end])
 		case id == nil && end >= 3 && string(rest[:3]) == "id:":
-			if id = trimSpace(rest[3:end]); len(id) == 0 || bytes.IndexByte(id, 0) >= 0 {
+			if id = trimSpace(rest[3:end]); len(id) == 0 || hasControl(id) {
 				return false
 			}
 		case typ == nil && end >= 6 && string(rest[:6]) == "event:":
@@ -260,14 +265,28 @@ func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 	case "event":
 		s.typ = value
 	case "id":
-		if bytes.IndexByte(value.of(buf), 0) < 0 {
-			s.id, s.hasID = value, true
+		if hasControl(value.of(buf)) {
+			f.Kind, f.Data = Invalid, slices.Clip([]byte("the id holds control bytes and is ignored"))
+			return true
 		}
+		s.id, s.hasID = value, true
 	default:
 		return false
 	}
 	s.fields = true
 	return false
+}
+
+// hasControl reports whether b cannot be the value of a header.
+func hasControl(b []byte) bool {
+	for len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		if ((x-' '*ones)|(x^0x7f*ones-ones))&^x&(0x80*ones) != 0 {
+			break // or a tab
+		}
+		b = b[8:]
+	}
+	return bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 // dispatch ends the block at an empty line.

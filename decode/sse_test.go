@@ -12,6 +12,7 @@ import (
 )
 
 func TestSSE(t *testing.T) {
+	const ignored = "invalid: the id holds control bytes and is ignored"
 	cases := []struct {
 		name, in string
 		want     []string
@@ -36,12 +37,17 @@ func TestSSE(t *testing.T) {
 		{"id reset", "id\ndata: a\n\nid:\n\n", []string{`position ""`, `"a"`, `position ""`}},
 		{"id reset, bare CR", "id\rdata: a\r\rdata: b\r\r", []string{`position ""`, `"a"`, `"b"`}},
 		{"last id counts", "id: 1\nid: 2\ndata: a\n\n", []string{`"a" id "2"`}},
-		{"id with NUL", "id: 1\nid: a\x00b\ndata: a\n\n", []string{`"a" id "1"`}},
+		{"id with NUL", "id: 1\nid: a\x00b\ndata: a\n\n", []string{ignored, `"a" id "1"`}},
+		{"id with a control byte", "data: a\nid: 12345678\x1f\n\nid: \x01\n\nid: \x7f2345678\ndata: b\n\n",
+			[]string{ignored, `"a"`, ignored, "keepalive", ignored, `"b"`}},
+		{"id with a tab", "id: a\t234567890\ndata: a\n\n", []string{`"a" id "a\t234567890"`}},
+		{"id of eight bits", "id: \x80\xff345678\xc2\x85\ndata: a\n\n", []string{`"a" id "\x80\xff345678\u0085"`}},
 		{"unicode id", "id: \u2026\ndata: a\n\n", []string{`"a" id "…"`}},
 		{"retry", "retry: 1500\n", []string{"retry 1.5s"}},
 		{"retry in a block", "data: a\nretry: 3000\ndata: b\n\n", []string{"retry 3s", `"a\nb"`}},
 		{"bad retries", "retry:3000\nretry:1000x\nretry:\nretry: -5\nretry: +5\nretry:  5\nretry\n\ndata: a\n\n",
 			[]string{"retry 3s", "keepalive", `"a"`}},
+		{"retry at once", "retry: 0\nretry:000\n", []string{"retry 0s", "retry 0s"}},
 		{"huge retry", "retry: 9999999999999999999\n", []string{"retry " + time.Duration(math.MaxInt64).String()}},
 		{"cut in a block", "data: a\n\nid: 9\ndata: b\n", []string{`"a"`, "cut"}},
 		{"cut in a line", "data: a\n\nid: 9", []string{`"a"`, "cut"}},

@@ -101,6 +101,9 @@ func (e *entry) has(name string) bool {
 
 // describe is the entry of a message.
 func describe(m transport.Message) *entry {
+	if m.Kind == decode.Invalid { // what it says is no more than a comment to a replay
+		m.Kind = decode.Comment
+	}
 	e := &entry{verb: verbOf[m.Kind]}
 	switch m.Kind {
 	case decode.Data:

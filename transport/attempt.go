@@ -182,7 +182,11 @@ func (a *attempt) personalize(req *http.Request) error {
 	}
 	a.addDefaults(req)
 	if a.token != "" {
-		if err := a.resume()(req, a.token); err != nil {
+		var rejected interface{ RejectsToken() bool }
+		switch err := a.resume()(req, a.token); {
+		case errors.As(err, &rejected) && rejected.RejectsToken():
+			return err
+		case err != nil:
 			return &final{err}
 		}
 	}

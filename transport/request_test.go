@@ -167,8 +167,8 @@ func TestTokenThatNoHeaderCanHold(t *testing.T) {
 		if e := want[*transport.TokenError](t, err); e.Header != "Last-Event-ID" {
 			t.Errorf("Header is %q", e.Header)
 		}
-		if retryable(err) != "false" || strings.Contains(err.Error(), "secret") {
-			t.Errorf("error %q, retryable %s", err, retryable(err))
+		if r, ok := err.(interface{ RejectsToken() bool }); !ok || !r.RejectsToken() || strings.Contains(err.Error(), "secret") {
+			t.Errorf("error %q, rejects the token: %t", err, ok)
 		}
 	}
 }

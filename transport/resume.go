@@ -8,11 +8,13 @@ import (
 
 // A Resume puts the token of the last event received on a request that is about to be
 // sent. It changes req only, and may be called more than once on the way to one
-// connection: for each request after a redirect. An error ends the feed.
+// connection: for each request after a redirect. An error ends the feed, but one whose method
+// RejectsToken returns true drops the position: the feed goes on without it, after a Gap.
 type Resume func(req *http.Request, token string) error
 
 // ResumeHeader sends the token in a header, as raw UTF-8 (WHATWG HTML, section 9.2.5).
-// A token that holds control bytes cannot be sent like that and is a *TokenError.
+// A token that holds control bytes cannot be sent like that and is a *TokenError, which
+// rejects the token.
 func ResumeHeader(name string) Resume {
 	return func(req *http.Request, token string) error {
 		if !isFieldValue(token) {
@@ -42,15 +44,15 @@ func ResumeQuery(name string) Resume {
 }
 
 // A TokenError is a token that cannot be put into a header because it holds control
-// bytes, such as a line end. No later attempt can send it either. The token itself is
-// not shown.
+// bytes, such as a line end. The token itself is not shown.
 type TokenError struct {
 	Header string // name of the header
 }
 
 func (e *TokenError) Error() string {
-	return "transport: the token holds control bytes and cannot be sent in header " + e.Header
+	return "transport: the token holds control bytes and cannot be sent in header " + e.Header +
+		": use ResumeQuery, or a token without them"
 }
 
-// Retryable returns false.
-func (e *TokenError) Retryable() bool { return false }
+// RejectsToken returns true: no later attempt can resume from this position.
+func (e *TokenError) RejectsToken() bool { return true }
