@@ -12,7 +12,8 @@ func formats() []Format { return []Format{SSE{}, NDJSON{}, JSONSeq{}, anyJSON{}}
 // when they are malformed: servers send a charset that means nothing. Types with the
 // suffix +json-seq (RFC 8091) are JSONSeq. application/json names no framing: the first
 // byte of each stream that is not white space decides between JSONArray, for '[', and
-// ConcatJSON.
+// ConcatJSON, which values on lines of their own are too. A feed whose values are arrays
+// needs ConcatJSON by name.
 func Auto(contentType string) (f Format, ok bool) {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))

@@ -172,6 +172,7 @@ func TestByteOrderMark(t *testing.T) {
 		{decode.SSE{}, "data: 1\n\n", []string{`"1"`}, "keepalive"}, // an unknown field
 		{decode.Lines{}, "1\n2\n", []string{`"1"`, `"2"`}, `"\ufeff1"`},
 		{decode.NDJSON{}, "{}\n[]\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
+		{decode.RSJSON{}, "{}\x1e", []string{`"{}"`}, `"\ufeff{}"`},
 		{decode.CRLFJSON{}, "{}\r\n[]\r\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
 		{decode.LengthPrefixed{}, "2\n{}\n", []string{`"{}"`}, "3 final: does not begin with a length"},
 		{decode.JSONSeq{}, "\x1e{}\n", []string{`"{}"`}, "3 not preceded by a record separator"},

@@ -16,6 +16,7 @@
 //   - [NDJSON], [Lines]: a frame is a line
 //   - [CRLFJSON], [LengthPrefixed]: what X sends
 //   - [JSONSeq]: JSON text sequences, RFC 7464
+//   - [RSJSON]: JSON values with a record separator after each, as SignalR sends them
 //   - [ConcatJSON]: JSON values one after the other, as Kubernetes sends them
 //   - [JSONArray]: one JSON array that does not end, as gRPC transcoders send it
 //   - [Uint32Prefixed], [VarintPrefixed]: binary lengths
@@ -51,7 +52,7 @@
 //
 //	framing                         limit on          goes on behind a frame that is bad
 //	SSE                             lines of a block  at the next empty line
-//	NDJSON, Lines, CRLFJSON         a line            at the next line
+//	NDJSON, Lines, CRLFJSON, RSJSON a line            at the next line
 //	JSONSeq                         a record          at the next record separator
 //	ConcatJSON, JSONArray           a value           after the value; not if malformed
 //	LengthPrefixed, Uint32Prefixed,

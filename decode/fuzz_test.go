@@ -42,6 +42,10 @@ func FuzzJSONSeq(f *testing.F) {
 	fuzz(f, decode.JSONSeq{}, "\x1e{\"a\":[1]}\n\x1e42\n\x1e\x1etrue\x1e\"\\\"\"{}\n\x1e[]\n\x1e1", "\x1e["+strings.Repeat("1,", 40)+"]\n\x1e1\n")
 }
 
+func FuzzRSJSON(f *testing.F) {
+	fuzz(f, decode.RSJSON{}, "{}\x1e{\"type\":6}\r\x1e\x1e\n[1]", strings.Repeat("x", 80)+"\r\x1e[2]\x1e")
+}
+
 func FuzzConcatJSON(f *testing.F) {
 	fuzz(f, decode.ConcatJSON{}, "{\"a\":[\"]\\\\\\\"\"]}\n\n[]1true \"x\"-2", "{\"a\":\""+strings.Repeat("\\\"", 40)+"\"}[]", strings.Repeat("1", 80)+"[]")
 }

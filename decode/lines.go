@@ -9,13 +9,14 @@ type Lines struct{}
 func (Lines) MediaTypes() []string { return []string{"text/plain"} }
 
 func (Lines) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "Lines", limit: maxFrame}
+	return &lineSplitter{format: "Lines", limit: maxFrame, end: '\n'}
 }
 
 type lineSplitter struct {
 	start
 	format   string
 	limit    int
+	end      byte                   // of a line
 	closed   func(line []byte) bool // whether a last line is whole without its end; nil: one cannot know
 	looked   int                    // how far the line has been searched for its end
 	skipping bool                   // behind an oversize line
@@ -32,7 +33,7 @@ func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, e
 			return n, false, nil
 		}
 	}
-	end := bytes.IndexByte(buf[s.looked:], '\n')
+	end := bytes.IndexByte(buf[s.looked:], s.end)
 	if end < 0 {
 		return s.partial(f, buf, atEOF)
 	}
@@ -42,7 +43,7 @@ func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, e
 		s.skipping = false
 		return end + 1, false, nil
 	}
-	line := trimCR(buf[:end])
+	line := s.trim(buf[:end])
 	if len(line) > s.limit {
 		return end + 1, false, tooLarge(s.format, s.limit)
 	}
@@ -56,7 +57,7 @@ func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, e
 
 // partial deals with a line whose end is not there.
 func (s *lineSplitter) partial(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
-	line := trimCR(buf)
+	line := s.trim(buf)
 	switch {
 	case s.skipping:
 		s.looked = 0
@@ -74,6 +75,14 @@ func (s *lineSplitter) partial(f *Frame, buf []byte, atEOF bool) (n int, ok bool
 	}
 	f.Data, f.Truncated = line[:len(line):len(line)], s.closed == nil
 	return len(buf), true, nil
+}
+
+// trim takes off the CR of a CRLF.
+func (s *lineSplitter) trim(line []byte) []byte {
+	if s.end != '\n' {
+		return line
+	}
+	return trimCR(line)
 }
 
 func trimCR(line []byte) []byte {

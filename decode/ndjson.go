@@ -17,7 +17,7 @@ func (NDJSON) MediaTypes() []string {
 }
 
 func (NDJSON) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "NDJSON", limit: maxFrame, closed: delimitsItself}
+	return &lineSplitter{format: "NDJSON", limit: maxFrame, end: '\n', closed: delimitsItself}
 }
 
 // delimitsItself tells whether line is JSON that cannot be the beginning of other JSON.

@@ -23,6 +23,7 @@ var large = []struct {
 	{decode.SSE{}, "data: ", "\n\n", "\r\n\r\n", "data: ", "\n\n"},
 	{decode.Lines{}, "", "\n", "\r\n", "", "\n"},
 	{decode.NDJSON{}, `"`, "\"\n", "\r\n", "", "\n"},
+	{decode.RSJSON{}, `"`, "\"\x1e", "\x1e", "", "\x1e"},
 	{decode.CRLFJSON{}, `"`, "\"\r\n", "\r\n", "", "\r\n"},
 	{decode.LengthPrefixed{}, fmt.Sprint(largeSize) + "\n", "\n", "\r\n1\n", fmt.Sprint(largeSize) + "\n", "\n"},
 	{decode.Uint32Prefixed{}, string(binary.BigEndian.AppendUint32(nil, largeSize)), "", "\x00", string(binary.BigEndian.AppendUint32(nil, largeSize)), ""},
