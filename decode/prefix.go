@@ -8,8 +8,10 @@ import (
 
 // LengthPrefixed is a framing in which the length of a frame, in decimal digits on a line
 // of its own, comes before it (X's delimited=length). The bytes counted may include the
-// CRLF or LF behind the frame or leave it out; it is not part of Data either way. An empty
-// line before a length, or a length of zero, is a Keepalive.
+// CRLF or LF after the frame, its CR only, or leave it out; it is not part of Data in any
+// case. A length that is too short is recognised if what it covers is no whole JSON object,
+// array or string: the frame then extends to the end of its line. An empty line before a
+// length, or a length of zero, is a Keepalive.
 type LengthPrefixed struct{}
 
 // Uint32Prefixed is a framing in which the length of a frame comes before it as four
@@ -72,9 +74,9 @@ func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 		n, err = s.lineEnd(buf)
 		between = len(buf) == 0
 	case s.size > 0:
-		n, f, ok = s.payload(buf)
+		n, f, ok, err = s.payload(buf, atEOF)
 	default:
-		n, f, ok, err = s.begin(buf)
+		n, f, ok, err = s.begin(buf, atEOF)
 		between = len(buf) == 0
 	}
 	if atEOF && n == 0 && err == nil && !between {
@@ -84,7 +86,7 @@ func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 }
 
 // begin reads a length and, if it is there, what it announces.
-func (s *prefixSplitter) begin(buf []byte) (n int, f Frame, ok bool, err error) {
+func (s *prefixSplitter) begin(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
 	n, size, err := s.prefix(buf)
 	switch {
 	case err != nil:
@@ -98,34 +100,47 @@ func (s *prefixSplitter) begin(buf []byte) (n int, f Frame, ok bool, err error) 
 		return n, f, false, tooLarge(s.format, s.limit)
 	}
 	s.size, s.took = int(size), n
-	m, f, ok := s.payload(buf[n:])
-	return n + m, f, ok, nil
+	m, f, ok, err := s.payload(buf[n:], atEOF)
+	return n + m, f, ok, at(n, err)
 }
 
-func (s *prefixSplitter) payload(buf []byte) (n int, f Frame, ok bool) {
-	n = s.size
-	if len(buf) < n {
-		return 0, f, false
+func (s *prefixSplitter) payload(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+	if n = s.size; len(buf) < n {
+		return 0, f, false, nil
+	}
+	data := buf[:n]
+	if s.lines {
+		if n, data, err = s.line(buf, atEOF); n == 0 {
+			return 0, f, false, err
+		}
 	}
 	s.size, s.took = 0, 0
-	data := buf[:n:n]
-	if s.lines {
-		data = s.trim(data)
-	}
 	if len(data) == 0 {
-		return n, Frame{Kind: Keepalive}, true
+		return n, Frame{Kind: Keepalive}, true, nil
 	}
-	return n, Frame{Data: data}, true
+	return n, Frame{Data: data[:len(data):len(data)]}, true, nil
 }
 
-// trim takes the line end off a frame that includes it.
-func (s *prefixSplitter) trim(data []byte) []byte {
-	text, counted := bytes.CutSuffix(data, []byte("\n"))
-	s.tail = !counted
-	if counted {
-		text = trimCR(text)
+// line returns the frame at the beginning of buf without its line end, and how many bytes it
+// takes: those that were announced, or all of its line if they are not a whole value.
+func (s *prefixSplitter) line(buf []byte, atEOF bool) (n int, data []byte, err error) {
+	n = s.size
+	data, counted := bytes.CutSuffix(buf[:n], []byte("\n"))
+	data = trimCR(data)
+	if s.tail = !counted && delimitsItself(data); counted || s.tail {
+		return n, data, nil
 	}
-	return text[:len(text):len(text)]
+	if end := bytes.IndexByte(buf[n:], '\n'); end >= 0 {
+		data, n = trimCR(buf[:n+end]), n+end+1
+	} else if data = trimCR(buf); atEOF && len(data) <= n {
+		n = len(buf)
+	} else {
+		n = 0
+	}
+	if len(data) > s.limit && (n > 0 || len(buf) > s.limit+len(crlf)) {
+		return 0, nil, at(-s.took, &FrameError{Format: s.format, Err: errLonger})
+	}
+	return n, data, nil
 }
 
 // lineEnd consumes the line end behind a frame that does not include it.
@@ -138,7 +153,7 @@ func (s *prefixSplitter) lineEnd(buf []byte) (n int, err error) {
 	case bytes.HasPrefix(buf, crlf):
 		n = 2
 	default:
-		return 0, &FrameError{Format: s.format, Err: errors.New("the frame before it is longer than was announced")}
+		return 0, &FrameError{Format: s.format, Err: errLongerBefore}
 	}
 	s.tail = false
 	return n, nil
@@ -190,4 +205,8 @@ func varintPrefix(buf []byte) (n int, size uint64, err error) {
 	return n, size, nil
 }
 
-var errLength = errors.New("does not begin with a length")
+var (
+	errLength       = errors.New("does not begin with a length")
+	errLonger       = errors.New("longer than was announced, and than MaxFrame")
+	errLongerBefore = errors.New("the frame before it is longer than was announced")
+)

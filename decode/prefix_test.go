@@ -34,6 +34,13 @@ func TestLengthPrefixed(t *testing.T) {
 		{"digits without end", strings.Repeat("1", 100), []string{"0 final: " + notLength}},
 		{"announced too short", "2\n{}3\n123", []string{`"{}"`, "4 final: " + tooShort}},
 		{"CR alone behind", "2\n{}\r3\n123", []string{`"{}"`, "4 final: " + tooShort}},
+		{"one byte too short", "1\r\n{}\r\n5\n{\"\":1}\n2\r\n[1]\r\n3\n[1]\r\n", []string{`"{}"`, `"{\"\":1}"`, `"[1]"`, `"[1]"`}},
+		{"CR counted and LF not", "3\r\n{}\r\n1\r\n\r\n2\n\r\r\n", []string{`"{}"`, "keepalive", `"\r"`}},
+		{"text", "2\r\nab\r\n2\nab\n2\nab", []string{`"ab"`, `"ab"`, `"ab"`}},
+		{"too short and too large", "7\n{234567\n8\n{234567\n7\n{2345678\n7\n{23456789\n", []string{
+			`"{234567"`, `"{234567"`, `"{2345678"`, "31 final: longer than was announced, and than MaxFrame"}},
+		{"too short, without end", "2\n{2345678901234", []string{"0 final: longer than was announced, and than MaxFrame"}},
+		{"too short and cut", "2\n{\"a", []string{"0 cut"}},
 		{"cut in the length", "2\n{}\n1", []string{`"{}"`, "5 cut"}},
 		{"cut in the frame", "3\n{}", []string{"0 cut"}},
 		{"cut in the line end", "2\n{}\r", []string{`"{}"`, "4 cut"}},
