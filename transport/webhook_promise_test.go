@@ -20,7 +20,7 @@ import (
 // before every event of it is acknowledged, everything must get through in the end, and
 // without reconnects nothing may come that is acknowledged already.
 func TestWebhookPromise(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				newTrial(t, seed).run()
