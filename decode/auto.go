@@ -28,13 +28,23 @@ func Auto(contentType string) (f Format, ok bool) {
 	return nil, false
 }
 
-// MediaTypes returns the media types that Auto knows, for an Accept header.
-// application/json, which names no framing, has less weight than the others.
+// MediaTypes returns the media types that Auto knows, for an Accept header:
+// text/event-stream, the others with less weight, and application/json, which names no
+// framing, with the least. tRPC answers a subscription with 400 if application/jsonl is there
+// without a weight.
 func MediaTypes() (types []string) {
 	for _, f := range formats() {
-		types = append(types, f.MediaTypes()...)
+		for _, t := range f.MediaTypes() {
+			switch f.(type) {
+			case SSE:
+			case anyJSON:
+				t += ";q=0.8"
+			default:
+				t += ";q=0.9"
+			}
+			types = append(types, t)
+		}
 	}
-	types[len(types)-1] += ";q=0.9"
 	return types
 }
 

@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,12 @@ func TestMediaTypes(t *testing.T) {
 			t.Errorf("%q is asked for and not understood", media)
 		}
 	}
-	if len(types) == 0 || types[0] != "text/event-stream" || types[len(types)-1] != "application/json;q=0.9" {
+	if len(types) == 0 || types[0] != "text/event-stream" || types[len(types)-1] != "application/json;q=0.8" {
 		t.Errorf("media types %q", types)
+	}
+	// @trpc/server 11, getAcceptHeader: accept.split(",").some((t) => t.trim() === "application/jsonl"),
+	// and then a subscription is answered with 400.
+	if slices.Contains(types, "application/jsonl") {
+		t.Error("application/jsonl has no weight")
 	}
 }
