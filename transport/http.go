@@ -29,9 +29,10 @@ const (
 // "Cache-Control: no-cache", an Accept of the framings asked for, and an
 // Accept-Encoding of gzip and Decoders, unless Header says otherwise.
 //
-// What is accepted: status 200 with the media type of a feed. 204 is ErrEnd, 401
-// asks Prepare for fresh credentials once, and any other status is a *StatusError
-// (4xx and 5xx) or a *ProtocolError.
+// What is accepted: status 200, or another 2xx that allows a whole body, with the media type
+// of a feed; with application/json, which names no framing, only 200 unless Format is set.
+// 204 is ErrEnd, 401 asks Prepare for fresh credentials once, and any other status is a
+// *StatusError (4xx and 5xx) or a *ProtocolError.
 //
 // Redirects (301, 302, 303, 307, 308) are followed, at most ten in a row and never
 // from https to http; each Open starts at URL again. A redirect that leaves the origin
@@ -170,7 +171,7 @@ func (h *HTTP) Validate() error {
 	bad := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("HTTP."+field+": "+format, args...))
 	}
-	if _, err := parseURL(h.URL); err != nil {
+	if err := checkURL(h.URL); err != nil {
 		bad("URL", "%w", err)
 	}
 	if h.Method != "" && !isToken(h.Method) {
@@ -203,8 +204,9 @@ func (h *HTTP) Validate() error {
 // Open and Read return its cause.
 //
 // Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, what Prepare or
-// OnResponse returned, or a failure of the network. Their texts name the origin at most: no path,
-// query, header, token or body.
+// OnResponse returned, or a failure of the network. Their texts name the origin at most, no
+// path, query, header or token; that of a refusal shows the beginning of its body, see
+// StatusError.
 func (h *HTTP) Open(ctx context.Context, token string) (Conn, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -259,6 +261,29 @@ func orDefault(d, def time.Duration) time.Duration {
 		return def
 	}
 	return max(d, 0)
+}
+
+// checkURL explains why s is no URL of an HTTP feed. It does not show s.
+func checkURL(s string) error {
+	_, err := parseURL(s)
+	if err == nil {
+		return nil
+	}
+	u, perr := url.Parse(s)
+	switch {
+	case s == "":
+		return errors.New("missing")
+	case perr != nil:
+	case u.Scheme == "ws" || u.Scheme == "wss":
+		return fmt.Errorf("%s is the scheme of a WebSocket: use transport.WebSocket", u.Scheme)
+	case u.Scheme == "http" || u.Scheme == "https":
+		return errors.New("no host: want " + u.Scheme + "://host/path")
+	case u.Scheme == "" || u.Host == "":
+		return errors.New("no scheme: want https://host/path or http://host/path")
+	default:
+		return errors.New("scheme is not http or https")
+	}
+	return err
 }
 
 // parseURL does not return the error of url.Parse, which would show the URL.

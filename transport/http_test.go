@@ -61,6 +61,25 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// What the error says of an address that cannot work.
+func TestValidateURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                       "missing",
+		"wss://example.com/feed": "wss is the scheme of a WebSocket: use transport.WebSocket",
+		"example.com/feed":       "no scheme: want https://host/path or http://host/path",
+		"localhost:8080/feed":    "no scheme: want https://host/path or http://host/path",
+		"//example.com/feed":     "no scheme: want https://host/path or http://host/path",
+		"ftp://example.com":      "scheme is not http or https",
+		"https:///feed":          "no host: want https://host/path",
+		"http://a/%zz":           "not an absolute http or https URL",
+	} {
+		err := (&transport.HTTP{URL: url}).Validate()
+		if err == nil || err.Error() != "HTTP.URL: "+want {
+			t.Errorf("%s: %v, want %s", url, err, want)
+		}
+	}
+}
+
 func TestClientTimeoutDoesNotCutTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, func(w http.ResponseWriter, r *http.Request) {
