@@ -316,7 +316,7 @@ func TestRedirectToAnotherOrigin(t *testing.T) {
 		})
 }
 
-// TestNothingSecretIsSaid lets everything fail that can, and looks for secrets in the
+// TestNothingSecretIsSaid lets everything fail that can, with a refusal that echoes its request, and looks for secrets in the
 // errors and in the log.
 func TestNothingSecretIsSaid(t *testing.T) {
 	secrets := []string{"querysecret", "pathsecret", "headersecret", "tokensecret", "bodysecret", "usersecret", "datasecret", "locationsecret"}
@@ -324,7 +324,7 @@ func TestNothingSecretIsSaid(t *testing.T) {
 		cut(sse, "id: tokensecret\ndata: datasecret\n\nid: tokensecret"),
 		status(503), func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "bodysecret", http.StatusTooManyRequests)
+			http.Error(w, "too many of "+r.URL.String()+" "+fmt.Sprint(r.Header), http.StatusTooManyRequests)
 		},
 		func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
 		status(410),

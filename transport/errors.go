@@ -13,7 +13,9 @@ import (
 // maxErrorBody is how much of a response that is no feed an error keeps.
 const maxErrorBody = 4 << 10
 
-// A StatusError is a response with a status of 400 or above.
+// A StatusError is a response with a status of 400 or above. Its text shows the first 160
+// bytes of a body that is text and not HTML, without what the request held: position, path,
+// query, credentials and header values. A server can write anything else there.
 type StatusError struct {
 	Code   int
 	Header http.Header // of the response
@@ -23,11 +25,15 @@ type StatusError struct {
 	// Resuming says that the request named a position to resume from.
 	Resuming bool
 
-	withheld bool // a redirect led here, without the caller's header and credentials
+	withheld bool   // a redirect led here, without the caller's header and credentials
+	remark   string // what the text shows of Body
 }
 
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("transport: %s: status %s", e.Origin, status(e.Code))
+	if e.remark != "" {
+		text += fmt.Sprintf(": %q", e.remark)
+	}
 	if e.withheld {
 		text += " (redirected here without header and credentials: the origin is not trusted)"
 	}

@@ -16,16 +16,17 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	case code == http.StatusNoContent:
 		return nil, ErrEnd
 	case code >= 400:
-		return nil, &StatusError{
-			Code: code, Header: resp.Header, Body: a.excerpt(resp),
-			Origin: originOf(resp.Request.URL), Resuming: a.token != "" && !a.strange, withheld: a.strange,
-		}
-	case code != http.StatusOK:
+		return nil, a.statusError(resp)
+	case code < 200 || code >= 300 || code == http.StatusResetContent || code == http.StatusPartialContent:
 		return nil, a.protocolError(resp, "status "+status(code)+" opens no feed")
 	}
-	format, ok := a.format(resp.Header.Get("Content-Type"))
+	media := mediaType(resp.Header)
+	format, ok := a.format(media)
 	if !ok {
-		return nil, a.protocolError(resp, fmt.Sprintf("content type %.100q is not a feed", resp.Header.Get("Content-Type")))
+		return nil, a.notAFeed(resp, media)
+	}
+	if resp.StatusCode != http.StatusOK && a.Format == nil && media == "application/json" {
+		return nil, a.protocolError(resp, "status "+status(resp.StatusCode)+" with application/json opens no feed: if it does, set Format")
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
@@ -76,17 +77,57 @@ func framed(resp *http.Response) bool {
 	return resp.ProtoMajor != 1 || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0
 }
 
-// format picks the framing for a Content-Type.
-func (a *attempt) format(contentType string) (decode.Format, bool) {
-	media, _, _ := strings.Cut(contentType, ";")
-	switch strings.ToLower(strings.TrimSpace(media)) {
-	case "text/html", "application/xhtml+xml":
+// format picks the framing for a media type.
+func (a *attempt) format(media string) (decode.Format, bool) {
+	if isHTML(media) {
 		return nil, false
 	}
 	if a.Format != nil {
 		return a.Format, true
 	}
-	return decode.Auto(contentType)
+	return decode.Auto(media)
+}
+
+// mediaType returns the media type of a response in lower case, without parameters. Of
+// several the last one counts (https://fetch.spec.whatwg.org/#concept-header-extract-mime-type).
+func mediaType(h http.Header) (media string) {
+	for _, value := range h["Content-Type"] {
+		for v := range strings.SplitSeq(value, ",") {
+			v, _, _ = strings.Cut(v, ";")
+			kind, sub, ok := strings.Cut(strings.ToLower(strings.TrimSpace(v)), "/")
+			if ok && isToken(kind) && isToken(sub) && kind != "*" {
+				media = kind + "/" + sub
+			}
+		}
+	}
+	return media
+}
+
+func isHTML(media string) bool { return media == "text/html" || media == "application/xhtml+xml" }
+
+// notAFeed is the error for a media type that names no framing.
+func (a *attempt) notAFeed(resp *http.Response, media string) error {
+	reason := fmt.Sprintf("content type %.100q names no feed", media)
+	if media == "" {
+		reason = "no content type"
+	}
+	err := a.protocolError(resp, reason)
+	if !isHTML(media) {
+		err.Reason += ": if the body is one, set Format"
+	}
+	if text := a.remark(resp, err.Body); text != "" {
+		err.Reason += fmt.Sprintf(" (it begins with %q)", text)
+	}
+	return err
+}
+
+// statusError is the error for a status of 400 or above.
+func (a *attempt) statusError(resp *http.Response) *StatusError {
+	body := a.excerpt(resp)
+	return &StatusError{
+		Code: resp.StatusCode, Header: resp.Header, Body: body, Origin: originOf(resp.Request.URL),
+		Resuming: a.token != "" && !a.strange, withheld: a.strange, remark: a.remark(resp, body),
+	}
 }
 
 func (a *attempt) protocolError(resp *http.Response, reason string) *ProtocolError {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -23,7 +24,7 @@ func TestStatus(t *testing.T) {
 		rejects   bool
 	}{
 		{codes: []int{204}, kind: "end", retryable: "unset"},
-		{codes: []int{201, 202, 205, 206, 226, 300, 304, 305}, kind: "protocol", retryable: "false"},
+		{codes: []int{205, 206, 300, 304, 305}, kind: "protocol", retryable: "false"},
 		{codes: []int{400, 401, 402, 403, 404, 405, 406, 413, 414, 416, 451, 499}, kind: "status", retryable: "false"},
 		{codes: []int{408, 420, 425, 429, 500, 501, 502, 503, 504, 599}, kind: "status", retryable: "true"},
 		{codes: []int{410}, kind: "status", retryable: "false"},
@@ -62,6 +63,107 @@ func TestStatus(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// NestJS answers a POST whose handler streams with 201.
+func TestOtherSuccess(t *testing.T) {
+	for _, tt := range []struct {
+		typ    string
+		format decode.Format
+		ok     bool
+	}{
+		{"text/event-stream", nil, true},
+		{"application/x-ndjson", nil, true},
+		{"application/json", nil, false},
+		{"application/json", decode.ConcatJSON{}, true},
+		{"text/html", decode.ConcatJSON{}, false},
+	} {
+		for _, code := range []int{201, 202, 203, 226} {
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", tt.typ)
+				w.WriteHeader(code)
+			})
+			conn, err := (&transport.HTTP{URL: srv.URL, Method: "POST", Format: tt.format}).Open(t.Context(), "")
+			if err == nil {
+				conn.Close()
+			}
+			if (err == nil) != tt.ok {
+				t.Errorf("%d %s with Format %T: %v", code, tt.typ, tt.format, err)
+			}
+		}
+	}
+}
+
+func TestSeveralContentTypes(t *testing.T) {
+	for _, tt := range []struct {
+		types []string
+		ok    bool
+	}{
+		{[]string{"text/html", "text/event-stream"}, true},
+		{[]string{"text/plain, text/event-stream;charset=utf-8"}, true},
+		{[]string{"text/event-stream", "nonsense", "*/*", ""}, true},
+		{[]string{"text/event-stream", "text/html"}, false},
+	} {
+		srv := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Header()["Content-Type"] = tt.types })
+		conn, err := (&transport.HTTP{URL: srv.URL}).Open(t.Context(), "")
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != tt.ok {
+			t.Errorf("%q: %v", tt.types, err)
+		}
+	}
+}
+
+// The verdict on a media type does not wait for a body that goes on.
+func TestContentTypeIsReportedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &transport.HTTP{URL: "http://feed.example", Client: inMemory(t, steps("text/csv", every(100*time.Millisecond, "1,2\n", 1000)))}
+		start := time.Now()
+		err := openError(t, h, "")
+		const text = `transport: http://feed.example: content type "text/csv" names no feed: if the body is one, set Format (it begins with "1,2 1,2 1,2 1,2")`
+		if d := time.Since(start); d > 500*time.Millisecond || err.Error() != text {
+			t.Errorf("after %v: %v", d, err)
+		}
+		want[*transport.ProtocolError](t, err)
+	})
+}
+
+func TestRefusalText(t *testing.T) {
+	for _, tt := range []struct {
+		name, typ, body, want string
+	}{
+		{"text", "text/plain", "no such stream\n", `: "no such stream"`},
+		{"lines of JSON", "application/json", "{\n  \"error\": \"quota\"\n}", `: "{ \"error\": \"quota\" }"`},
+		{"HTML", "text/html; charset=utf-8", "<!doctype html><p>no</p>", ""},
+		{"binary", "application/octet-stream", "\x00\x01\x02", ""},
+		{"empty", "text/plain", "", ""},
+		{"control bytes", "text/plain", "\x1b[31mred\u202e\xff", `: "[31mred"`},
+		{"long", "text/plain", strings.Repeat("é", 200), `: "` + strings.Repeat("é", 80) + `…"`},
+		{"path and query", "text/plain", "Cannot GET /secret/path?key=k%2F123&z=9", `: "Cannot GET …"`},
+		{"path in JSON", "application/json", `{"path":"\/secret\/path"}`, `: "{\"path\":\"…\"}"`},
+		{"query, decoded", "text/plain", "bad key k/123", `: "bad key …"`},
+		{"authorization", "text/plain", "token s3cr3t-token expired", `: "token … expired"`},
+		{"own header", "text/plain", "X-Api-Key: abcdef", `: "X-Api-Key: …"`},
+		{"cookie", "text/plain", "session 0123456 unknown", `: "session … unknown"`},
+		{"position", "text/plain", "position pos-77 unknown", `: "position … unknown"`},
+		{"body", "text/plain", "key sk-0123456789abcdef unknown", `: "key … unknown"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", tt.typ)
+				w.WriteHeader(400)
+				io.WriteString(w, tt.body)
+			})
+			err := openError(t, &transport.HTTP{
+				URL: srv.URL + "/secret/path?key=k%2F123&z=9", Method: "POST", Body: []byte(`{"key":"sk-0123456789abcdef"}`),
+				Header: http.Header{"Authorization": {"Bearer s3cr3t-token"}, "X-Api-Key": {"abcdef"}, "Cookie": {"a=b; sid=0123456"}},
+			}, "pos-77")
+			if want := "transport: " + srv.URL + ": status 400 Bad Request" + tt.want; err.Error() != want {
+				t.Errorf("error  %v\nwant %s", err, want)
+			}
+		})
 	}
 }
 

@@ -155,10 +155,7 @@ func (h *handshake) refused(resp *http.Response) error {
 		err.retryable = h.socket.known.Load() // something else answers for the time being
 		return err
 	}
-	err := h.socket.judge(&StatusError{
-		Code: resp.StatusCode, Header: resp.Header, Body: h.excerpt(resp),
-		Origin: originOf(resp.Request.URL), Resuming: h.token != "",
-	})
+	err := h.socket.judge(h.statusError(resp))
 	return h.socket.refreshed(err, h.refreshed)
 }
 

@@ -1,0 +1,111 @@
+package transport
+
+import (
+	"encoding/json"
+	"html"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxRemark  = 160 // bytes of a body in an error's text
+	minSecret  = 4   // shorter values hide nothing, and would hide the words around them
+	minBodyTag = 16  // bytes of a word in a request's body that may be a key
+)
+
+// remark returns what an error's text shows of the body of a refusal: its beginning as one
+// line of printable text. Servers echo requests, so all that is secret in the request or
+// names its path, query, or position is replaced by an ellipsis. A page of HTML or binary
+// data has none.
+func (a *attempt) remark(resp *http.Response, body []byte) string {
+	if isHTML(mediaType(resp.Header)) || slices.Contains(body, 0) {
+		return ""
+	}
+	text := strings.ToValidUTF8(string(body), "")
+	for _, s := range a.secrets(resp.Request) {
+		text = strings.ReplaceAll(text, s, "…")
+	}
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }), " ")
+	if len(text) <= maxRemark {
+		return text
+	}
+	cut := maxRemark
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
+}
+
+// secrets returns what must not be shown of a request, in the forms in which a body may echo
+// it, the longest first.
+func (a *attempt) secrets(req *http.Request) []string {
+	plain := []string{a.token, req.URL.RawQuery, req.URL.Path, req.URL.EscapedPath(), req.URL.RequestURI()}
+	for _, part := range strings.Split(req.URL.Path, "/") {
+		if len(part) >= minBodyTag {
+			plain = append(plain, part)
+		}
+	}
+	for _, pair := range strings.Split(req.URL.RawQuery, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		decoded, _ := url.QueryUnescape(value)
+		plain = append(plain, pair, value, decoded)
+	}
+	for name, values := range req.Header {
+		if !isPublic(name) {
+			plain = append(plain, credentials(values)...)
+		}
+	}
+	if user, password, ok := req.BasicAuth(); ok {
+		plain = append(plain, user, password)
+	}
+	for _, word := range strings.FieldsFunc(string(a.body), isDelimiter) {
+		if len(word) >= minBodyTag {
+			plain = append(plain, word)
+		}
+	}
+	var all []string
+	for _, s := range plain {
+		quoted, _ := json.Marshal(s)
+		for _, form := range []string{s, url.QueryEscape(s), html.EscapeString(s), strings.ReplaceAll(s, "/", `\/`), strings.Trim(string(quoted), `"`)} {
+			if len(form) >= minSecret {
+				all = append(all, form)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(all)
+}
+
+// credentials returns the values of a header field, and the parts of each that may be a key
+// of their own: what follows a scheme, and what follows the name of a cookie or parameter.
+func credentials(values []string) (all []string) {
+	for _, v := range values {
+		all = append(all, v)
+		if _, rest, ok := strings.Cut(v, " "); ok {
+			all = append(all, rest)
+		}
+		for _, part := range strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(";,", r) }) {
+			if _, value, ok := strings.Cut(part, "="); ok {
+				all = append(all, strings.Trim(value, ` "`))
+			}
+		}
+	}
+	return all
+}
+
+func isDelimiter(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`"'{}[],:;&=<>`, r) }
+
+// isPublic reports whether the values of a request's field are no secret, so that an error may
+// show what the server says of them.
+func isPublic(name string) bool {
+	switch name {
+	case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Encoding",
+		"Content-Type", "Upgrade", "User-Agent", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions":
+		return true
+	}
+	return false
+}
