@@ -18,20 +18,26 @@ type checkpoint struct {
 	every  time.Duration
 	base   uint64 // events acknowledged before this subscription
 	low    func() mark
-	report func(Save)        // after each attempt
-	stop   func(fatal error) // ends the subscription
-	ctx    context.Context   // of every call to the store; ends with the last goroutine
-	cancel context.CancelFunc
-	dirty  atomic.Bool   // something was acknowledged since the last save began
-	dead   chan struct{} // closed when the position is no longer ours
-	fatal  error         // why; set before dead is closed
+	report func(Save) // after each attempt
+	// contested is called when a takeover has to wait.
+	contested  func(takeovers uint, owner string, atMost time.Duration)
+	commitOnly bool              // Save is called for Commit and at the end only
+	stop       func(fatal error) // ends the subscription
+	ctx        context.Context   // of every call to the store; ends with the last goroutine
+	cancel     context.CancelFunc
+	dirty      atomic.Bool   // something was acknowledged since the last save began
+	dead       chan struct{} // closed when the position is no longer ours
+	fatal      error         // why; set before dead is closed
 
 	mu         sync.Mutex // never held across a call to the store
 	timer      *time.Timer
-	armed      bool // the timer is set
-	saving     bool // a save is under way
-	again      bool // another one is wanted right after it
-	onRequest  bool // only Commit and a flush start a save
+	armed      bool        // the timer is set
+	saving     bool        // a save is under way
+	looking    bool        // what is armed or under way is no save but a look at the record
+	unwatched  bool        // no more of these
+	again      bool        // another one is wanted right after it
+	onRequest  bool        // only Commit and a flush start a save
+	final      atomic.Bool // the subscription ends
 	closed     bool
 	cancelSave context.CancelFunc // of the save under way
 	limit      context.Context    // bounds every save while a flush waits
@@ -47,6 +53,7 @@ type checkpoint struct {
 	durable bool      // rec is what a Save returned nil for; one that was only read back may be lost
 	writes  uint64    // numbers given out; none is used twice, since a save may land late
 	unknown bool      // the outcome of the last write is not known
+	taken   time.Time // when the record was taken over
 	lost    int       // reads in a row that did not show our record
 	since   time.Time // the first of them
 }
@@ -59,6 +66,9 @@ const (
 	// reads in so long a time has been lost.
 	maxLost  = 5
 	lostWait = 10 * time.Second
+	// lookEvery is how long an owner goes without a call to the store: then it looks
+	// whether the record is still its own.
+	lookEvery = 30 * time.Second
 )
 
 // touch makes sure that what was just acknowledged is saved in time.
@@ -75,17 +85,49 @@ func (c *checkpoint) touch() {
 
 // arm sets the timer unless a save is coming anyway. The caller holds mu.
 func (c *checkpoint) arm(d time.Duration) {
-	if c.closed || c.armed || c.saving {
+	if c.closed || c.saving || c.armed && !c.looking {
 		return
 	}
-	c.armed = true
+	if c.armed && !c.disarm() {
+		c.looking = false // a save starts in its place
+		return
+	}
+	c.armed, c.looking = true, false
 	c.timer = time.AfterFunc(d, c.run)
+}
+
+// watch sets the timer to look at the record, or to let it change. The caller holds mu,
+// and none is armed or under way.
+func (c *checkpoint) watch() {
+	if c.closed || c.unwatched || c.fatal != nil {
+		return
+	}
+	d := lookEvery
+	if c.beats() {
+		d = beat
+	}
+	c.armed, c.looking = true, true
+	c.timer = time.AfterFunc(d, c.run)
+}
+
+// unwatch ends the looking at the record: the subscription is over, and nothing must run
+// on if Close is never called.
+func (c *checkpoint) unwatch() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unwatched = true
+	if c.armed && c.looking {
+		c.disarm()
+	}
 }
 
 // start starts a save now. The caller holds mu, and none is armed or under way. A timer
 // of no duration is avoided: Go 1.26 crashes on it in a synctest bubble under -race.
 func (c *checkpoint) start() {
-	c.armed, c.timer = true, nil
+	c.armed, c.looking, c.timer = true, false, nil
 	go c.run()
 }
 
@@ -119,65 +161,99 @@ func (c *checkpoint) saveNow() (round uint64, ok bool) {
 	case c.closed:
 		return 0, false
 	case c.saving:
+		if c.looking {
+			c.cancelSave()
+		}
 		c.again = true
 		return c.round + 2, true
 	case !c.armed || c.disarm():
 		c.start()
 	}
+	c.looking = false // if it is just about to start
 	return c.round + 1, true
 }
 
-// run is one save, on the timer's goroutine.
+// run is one save, or one look at the record.
 func (c *checkpoint) run() {
 	ctx, cancel := context.WithTimeout(c.ctx, saveTimeout)
 	defer cancel()
 	c.mu.Lock()
 	c.armed, c.saving, c.cancelSave = false, true, cancel
-	limit := c.limit
+	limit, looking := c.limit, c.looking
 	c.mu.Unlock()
 	if limit != nil {
 		defer context.AfterFunc(limit, cancel)()
 	}
-
+	if looking && !c.beats() {
+		c.look(ctx)
+		c.over(nil)
+		return
+	}
 	c.dirty.Store(false)
 	low := c.low()
-	err := c.save(ctx, low)
+	err := c.save(ctx, low, looking || c.final.Load())
+	c.over(func() {
+		if c.err = err; err != nil {
+			c.failures++
+		} else {
+			c.saved, c.failures = low, 0
+		}
+	})
+}
 
+// over ends a run with its outcome, and sees to the next one.
+func (c *checkpoint) over(outcome func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.saving, c.cancelSave, c.err = false, nil, err
+	c.saving, c.looking, c.cancelSave = false, false, nil
+	if outcome != nil {
+		outcome()
+	}
 	c.round++
 	close(c.ended)
 	c.ended = make(chan struct{})
-	if err == nil {
-		c.saved, c.failures = low, 0
-	} else {
-		c.failures++
-	}
 	again := c.again
 	c.again = false
 	switch {
 	case again && !c.closed:
 		c.start()
-	case c.onRequest:
 	case c.fatal != nil:
-	case err != nil:
+	case c.onRequest:
+		c.watch()
+	case c.err != nil:
 		c.arm(min(firstSaveWait<<min(c.failures-1, 20), maxSaveWait))
 	case c.dirty.Load():
 		c.arm(c.every)
+	default:
+		c.watch()
 	}
 }
 
-// save brings the stored record up to low, unless it is there already.
-func (c *checkpoint) save(ctx context.Context, low mark) error {
-	next := record{Epoch: c.rec.Epoch, Owner: c.rec.Owner,
-		Token: low.token, Events: c.base + low.events, Saved: time.Now().UTC()}
-	if !c.unknown && (low.events == 0 && low.token == "" || c.durable && c.rec.Token == next.Token && c.rec.Events == next.Events) {
+// save brings the stored record up to low, unless it is there already. beat lets it change
+// all the same, where that matters.
+func (c *checkpoint) save(ctx context.Context, low mark, beat bool) error {
+	if c.fatal != nil {
+		return c.fatal
+	}
+	next := c.rec
+	next.Saved = time.Now().UTC()
+	idle := low.events == 0 && low.token == "" // nothing was acknowledged yet
+	if !idle {
+		next.Token, next.Events = low.token, c.base+low.events
+	}
+	if c.isSettled() {
+		next.Contest = 0
+	}
+	done := idle || c.durable && c.rec.Token == next.Token && c.rec.Events == next.Events
+	if !c.unknown && done && !(beat && c.beats()) {
 		return nil
 	}
 	start := time.Now()
 	err := c.write(ctx, next)
 	c.report(Save{Err: err, Events: next.Events, Took: time.Since(start)})
+	if done && c.final.Load() && c.fatal == nil {
+		return nil // it was only to end a contest
+	}
 	return err
 }
 
@@ -316,6 +392,7 @@ func (c *checkpoint) flush(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.limit = ctx
+	c.final.Store(true)
 	if c.cancelSave != nil {
 		defer context.AfterFunc(ctx, c.cancelSave)()
 	}

@@ -127,8 +127,8 @@ func TestFailingSave(t *testing.T) {
 		if s := sub.Stats(); s.CheckpointError != nil || s.Checkpointed != 1 || record(t, store).Token != "1" {
 			t.Errorf("not retried: %+v", s)
 		}
-		if n := strings.Count(log.String(), "checkpoint not saved"); n != 1 {
-			t.Errorf("%d warnings for one change of state:\n%s", n, &log)
+		if n := strings.Count(log.String(), "checkpoint not saved"); n < 1 || n > 2 {
+			t.Errorf("%d warnings in the first minute:\n%s", n, &log)
 		}
 		if len(traced) < 5 || traced[0] == nil || traced[len(traced)-1] != nil {
 			t.Errorf("trace saw %v", traced)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,6 +69,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		cmd.Wait()
+		forgetContest(t, filepath.Join(dir, "n.json"))
 	}
 	for i := 1; i <= total; i++ {
 		if worked[i] == 0 {
@@ -78,6 +80,20 @@ func TestKill(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(dir, "n.json"))
 	if err != nil || !strings.Contains(string(data), fmt.Sprintf(`"token": "%d"`, total)) {
 		t.Errorf("the record at the end: %s, %v", data, err)
+	}
+}
+
+// forgetContest makes a record one whose owner was killed long ago: after several crashes in
+// a short time Subscribe would wait.
+func forgetContest(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = regexp.MustCompile(`,\s*"contest": \d+`).ReplaceAll(data, nil)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

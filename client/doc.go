@@ -39,8 +39,17 @@
 // The position of a subscription is one record in a [Store], under its [Options.Name].
 // Subscribe takes the record over. From then on an older subscription of that name,
 // in this process or in another one, cannot save any more and ends with [ErrFenced]:
-// a position never moves back. Acks are saved together, at most once each
+// a position never moves back. An idle subscription loads the record every 30 s, and so
+// learns that it is fenced. Acks are saved together, at most once each
 // [Options.CommitEvery]; [Subscription.Commit] is for those who have to know.
+//
+// Run one subscription of a name at a time. Replicas that restart on ErrFenced would take
+// the record from each other again and again. The record counts takeovers of which each
+// follows within 15 minutes of the one before, unless the owner was closed. The first three
+// are prompt, so that a process that crashes can be restarted. From the fourth on,
+// Subscribe logs a warning and watches the record, which its owner now saves every second:
+// a record that does not change for 3 s has no owner and is taken over. One that changes is
+// left to its owner for 15 s. Both times double with each takeover, up to 1 and 5 minutes.
 //
 // # Errors
 //
@@ -65,8 +74,9 @@
 //	handover failed                 WARN   error, class, attempt, delay
 //	events may be missing           WARN   reason, missed
 //	buffer full, no event settled   WARN   full, buffered, attempt, age; id
-//	checkpoint not saved            WARN   error
-//	checkpoint saved again          INFO
+//	checkpoint not saved            WARN   error, failures, outage
+//	checkpoint saved again          INFO   failures, outage
+//	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
 //	ended                           INFO   reason: complete (none), Close, the end of the context
 //	ended                           ERROR  error
 //
@@ -75,7 +85,7 @@
 // an hour; failures counts all of them, and outage is the time since the first. The others
 // are DEBUG, and so is "connected" until the next WARN. A connection that the server ends
 // cleanly after it has brought events is INFO. Of a handover, the first failed attempt is
-// WARN.
+// WARN. Saves that fail one after the other are reported at the same times.
 //
 // A full buffer is reported when no event was settled for 30 s, and again after 90 s,
 // 210 s and so on: the consumer hangs, or has forgotten an Ack. The attributes attempt, age

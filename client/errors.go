@@ -9,6 +9,9 @@ import (
 
 // ErrFenced ends a subscription whose checkpoint a newer Subscribe has taken over.
 // The newer one resumes from what was saved last; this one can no longer move it.
+// Never let two replicas restart on it: they would take the checkpoint from each other
+// again and again, and most events would be handled twice. Run one subscription of a
+// [Options.Name] at a time, or give each a name of its own.
 var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscription")
 
 // ErrClosed is what Next, Ack, Nack and Commit return after Close.

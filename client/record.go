@@ -29,6 +29,9 @@ type record struct {
 	Bytes  []byte    `json:"token_base64,omitempty"`
 	Events uint64    `json:"events"` // acknowledged so far, over all epochs
 	Saved  time.Time `json:"saved"`
+	Taken  time.Time `json:"taken"` // when this owner took the record over
+	// Contest counts the takeovers in short succession before this one; see contested.
+	Contest uint `json:"contest,omitempty"`
 }
 
 const recordFormat = 1

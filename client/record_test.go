@@ -24,10 +24,10 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%q: taken for a record without an owner", data)
 		}
 		again, err := parseRecord(r.encode())
-		if err != nil || !again.Saved.Equal(r.Saved) {
+		if err != nil || !again.Saved.Equal(r.Saved) || !again.Taken.Equal(r.Taken) {
 			t.Fatalf("%q: cannot be read again: %v", data, err)
 		}
-		again.Saved = r.Saved
+		again.Saved, again.Taken = r.Saved, r.Taken
 		if string(again.encode()) != string(r.encode()) || again.Token != r.Token {
 			t.Errorf("%q: read %+v, and again %+v", data, r, again)
 		}

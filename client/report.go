@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
@@ -69,16 +70,24 @@ type stateLog struct {
 	*slog.Logger
 
 	mu      sync.Mutex // held for a flag only
-	unsaved bool
+	unsaved trouble
 }
 
-// turn sets a flag and reports whether it had the other value.
-func (l *stateLog) turn(flag *bool, to bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	changed := *flag != to
-	*flag = to
-	return changed
+// trouble is a failure that repeats.
+type trouble struct {
+	since time.Time
+	count int
+	pace  growing
+}
+
+// again counts one more failure and reports whether to log it.
+func (t *trouble) again(now time.Time) bool {
+	if t.count++; t.count == 1 {
+		t.since = now
+		t.pace.start(now, firstReminder)
+		return true
+	}
+	return t.pace.next(now)
 }
 
 func (l *stateLog) gap(g Gap) {
@@ -86,12 +95,27 @@ func (l *stateLog) gap(g Gap) {
 }
 
 func (l *stateLog) saved(err error) {
-	switch changed := l.turn(&l.unsaved, err != nil); {
-	case changed && err != nil:
-		l.Warn("checkpoint not saved", "error", err)
-	case changed:
-		l.Info("checkpoint saved again")
+	now := time.Now()
+	l.mu.Lock()
+	log := err != nil && l.unsaved.again(now) || err == nil && l.unsaved.count > 0
+	t := l.unsaved
+	if err == nil {
+		l.unsaved = trouble{}
 	}
+	l.mu.Unlock()
+	switch {
+	case !log:
+	case err != nil:
+		l.Warn("checkpoint not saved", "error", err, "failures", t.count, "outage", now.Sub(t.since))
+	default:
+		l.Info("checkpoint saved again", "failures", t.count, "outage", now.Sub(t.since))
+	}
+}
+
+// contested reports that Subscribe waits because the record keeps being taken over.
+func (l *stateLog) contested(takeovers uint, owner string, atMost time.Duration) {
+	l.Warn("checkpoint is contested: run one subscription of a name at a time, or give each a name of its own",
+		"takeovers", takeovers, "owner", owner, "waiting_at_most", atMost)
 }
 
 // ended logs the end. What the program itself has asked for is no error.

@@ -68,6 +68,7 @@ func (r *run) loop() {
 	}
 	r.stats.set(StateEnded)
 	r.log.ended(loopError(r.end), r.ctx.Err() != nil && r.sealed() == nil)
+	r.checkpoint.unwatch()
 	if r.ctx.Err() != nil && !errors.Is(r.end, ErrClosed) {
 		r.checkpoint.retire()
 		r.flush()

@@ -46,7 +46,9 @@ type Subscription struct {
 // subscription, with the context's cause. Call Close in any case.
 //
 // With a Store, Subscribe takes the checkpoint over before it returns, bounded by ctx.
-// A subscription elsewhere with the same Name ends with ErrFenced at its next save.
+// A subscription elsewhere with the same Name ends with ErrFenced at its next save, or
+// within 30 s if it has nothing to save. Subscribe waits only for a record that has been
+// taken over several times in short succession; see the package documentation.
 //
 // Subscribe returns a *ConfigError that lists everything that is wrong with its
 // arguments, or a *CheckpointError when the stored position cannot be read, or taken over.
@@ -83,15 +85,17 @@ func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subs
 
 func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err error) {
 	c := &checkpoint{
-		store:     s.opts.Store,
-		key:       s.opts.Name,
-		every:     s.opts.CommitEvery,
-		onRequest: s.opts.CommitEvery < 0,
-		low:       s.window.sweep,
-		report:    s.saved,
-		stop:      s.fail,
-		ended:     make(chan struct{}),
-		dead:      make(chan struct{}),
+		store:      s.opts.Store,
+		key:        s.opts.Name,
+		every:      s.opts.CommitEvery,
+		commitOnly: s.opts.CommitEvery < 0,
+		onRequest:  s.opts.CommitEvery < 0,
+		low:        s.window.sweep,
+		report:     s.saved,
+		contested:  s.log.contested,
+		stop:       s.fail,
+		ended:      make(chan struct{}),
+		dead:       make(chan struct{}),
 	}
 	// Saving outlives ctx: what was acknowledged until then is still to be saved.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -100,6 +104,9 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 		return record{}, err
 	}
 	c.base = stored.Events
+	c.mu.Lock()
+	c.watch()
+	c.mu.Unlock()
 	s.checkpoint = c
 	return stored, nil
 }

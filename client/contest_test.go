@@ -1,0 +1,306 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+)
+
+// replica subscribes again each time it is fenced, as one under a supervisor does.
+func replica(ctx context.Context, t *testing.T, feed *mock.Feed, o *client.Options) (starts int) {
+	for ctx.Err() == nil {
+		sub, err := client.Subscribe(ctx, feed, o)
+		if err != nil {
+			if ctx.Err() == nil {
+				t.Errorf("Subscribe: %v", err)
+			}
+			return starts
+		}
+		starts++
+		for range sub.Events() {
+		}
+		sub.Close()
+		time.Sleep(time.Second)
+	}
+	return starts
+}
+
+// TestReplicasOfOneName: two that restart when they are fenced must not take the record
+// from each other all the time, whether their feed is busy or idle.
+func TestReplicasOfOneName(t *testing.T) {
+	busy := make([]mock.Step, 0, 2*7200)
+	for range 7200 {
+		busy = append(busy, mock.Event("", "x"), mock.Pause(500*time.Millisecond))
+	}
+	for name, steps := range map[string][]mock.Step{"busy": busy, "idle": nil} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var log bytes.Buffer
+				store, feed := mock.NewStore(), script(steps)
+				o := named(store)
+				o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				var group sync.WaitGroup
+				starts := make([]int, 2)
+				for i := range starts {
+					group.Go(func() { starts[i] = replica(ctx, t, feed, o) })
+				}
+				group.Wait()
+				if n := starts[0] + starts[1]; n < 3 || n > 30 {
+					t.Errorf("%d starts in an hour, want a few", n)
+				}
+				if !strings.Contains(log.String(), "contested: run one subscription") {
+					t.Errorf("not logged:\n%s", &log)
+				}
+			})
+		})
+	}
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.Write(p)
+}
+
+// crash ends a subscription as a crash does: nothing of it reaches the store any more.
+func crash(t *testing.T, store *mock.Store, sub *client.Subscription) {
+	t.Helper()
+	gone := &mock.Fault{Count: -1, Err: errors.New("crashed")}
+	store.OnSave(gone)
+	sub.Close()
+	gone.Remove()
+}
+
+func TestRestartIsPrompt(t *testing.T) {
+	for name, c := range map[string]struct {
+		restarts int
+		crash    bool
+		pause    time.Duration
+		want     time.Duration
+	}{
+		"clean restarts":                    {50, false, 0, 0},
+		"three crashes":                     {3, true, 0, 0},
+		"a crash now and then":              {50, true, 16 * time.Minute, 0},
+		"a fourth crash in a short time":    {4, true, 0, 4 * time.Second},
+		"a crash after one hour of crashes": {60, true, time.Minute, time.Minute + time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				store, last := mock.NewStore(), time.Duration(0)
+				for range c.restarts + 1 {
+					start := time.Now()
+					sub := subscribe(t, script(), named(store))
+					last = time.Since(start)
+					if c.crash {
+						crash(t, store, sub)
+					} else {
+						sub.Close()
+					}
+					time.Sleep(c.pause)
+				}
+				if last > c.want || c.want > 0 && last == 0 {
+					t.Errorf("the last Subscribe took %v, want at most %v", last, c.want)
+				}
+			})
+		})
+	}
+}
+
+// contest makes a record that was taken over by crashing processes, then by a living one.
+func contest(t *testing.T, store *mock.Store, takeovers int) *client.Subscription {
+	t.Helper()
+	for range takeovers {
+		crash(t, store, subscribe(t, script(), named(store)))
+	}
+	return subscribe(t, script(), named(store))
+}
+
+// TestStandBy has a newcomer wait for an owner that lives: it takes over when that one
+// closes, when it crashes, and after a while in any case.
+func TestStandBy(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(t *testing.T, store *mock.Store, owner *client.Subscription)
+		want time.Duration // at most, after it
+		long time.Duration // at least
+	}{
+		"the owner closes":  {func(t *testing.T, _ *mock.Store, s *client.Subscription) { s.Close() }, 2 * time.Second, 0},
+		"the owner crashes": {crash, 7 * time.Second, 0},
+		"the owner lives":   {func(*testing.T, *mock.Store, *client.Subscription) {}, time.Minute, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				store := mock.NewStore()
+				owner := contest(t, store, 4)
+				defer owner.Close()
+				over := make(chan time.Time, 1)
+				var group sync.WaitGroup
+				group.Go(func() {
+					sub := subscribe(t, script(), named(store))
+					over <- time.Now()
+					sub.Close()
+				})
+				time.Sleep(5500 * time.Millisecond)
+				if len(over) > 0 {
+					t.Fatal("took the record over from a living owner at once")
+				}
+				ended := time.Now()
+				c.end(t, store, owner)
+				if took := (<-over).Sub(ended); took > c.want || took < c.long {
+					t.Errorf("took over %v after that, want %v to %v", took, c.long, c.want)
+				}
+				group.Wait()
+			})
+		})
+	}
+	bubble(t, func(t *testing.T) { // the wait ends with the context
+		store := mock.NewStore()
+		owner := contest(t, store, 4)
+		defer owner.Close()
+		stop := errors.New("SIGTERM")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second/2, func() { cancel(stop) })
+		var failed *client.CheckpointError
+		_, err := client.Subscribe(ctx, script(), named(store))
+		if !errors.As(err, &failed) || !errors.Is(err, stop) {
+			t.Errorf("Subscribe: %v, want a CheckpointError with the cause of the context", err)
+		}
+	})
+}
+
+// TestContestEnds: an owner that is left alone stops writing after a while, and keeps the
+// position although it has not acknowledged anything.
+func TestContestEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := mock.NewStore()
+		first := subscribe(t, script(events("1")), named(store))
+		data(t, first, 1)
+		first.Close()
+		owner := contest(t, store, 4)
+		time.Sleep(20 * time.Minute)
+		saves := store.Saves()
+		if saves < 800 {
+			t.Errorf("%d saves in the contest, want one a second", saves)
+		}
+		time.Sleep(time.Hour)
+		var r struct{ Contest int }
+		now, _ := store.Record("n")
+		json.Unmarshal(now, &r)
+		if n := store.Saves() - saves; n != 0 || r.Contest != 0 {
+			t.Errorf("%d saves in an hour after the contest, record %s", n, now)
+		}
+		if r := record(t, store); r.Token != "1" || r.Events != 1 {
+			t.Errorf("the position is lost: %+v", r)
+		}
+		owner.Close()
+	})
+}
+
+// TestIdleSubscriptionIsFenced: one that has nothing to save learns of its successor, and
+// is the only one connected soon.
+func TestIdleSubscriptionIsFenced(t *testing.T) {
+	for _, every := range []time.Duration{0, time.Hour, -1} {
+		bubble(t, func(t *testing.T) {
+			store := mock.NewStore()
+			o := named(store)
+			o.CommitEvery = every
+			older := subscribe(t, script(events("1")), o)
+			ev, err := older.Next(t.Context()) // is in hand all the time
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			newer := subscribe(t, script(), o)
+			defer newer.Close()
+			start := time.Now()
+			if _, err := older.Next(t.Context()); !errors.Is(err, client.ErrFenced) || time.Since(start) > 31*time.Second {
+				t.Errorf("CommitEvery %v: Next returned %v after %v, want ErrFenced within 31 s", every, err, time.Since(start))
+			}
+			if err := ev.Ack(); !errors.Is(err, client.ErrFenced) {
+				t.Errorf("Ack: %v", err)
+			}
+			if err := older.Close(); !errors.Is(err, client.ErrFenced) {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+}
+
+// TestLookAtTheRecord: a look that hangs or fails harms nothing, and gives way to Commit
+// and Close.
+func TestLookAtTheRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := mock.NewStore()
+		sub := subscribe(t, script(events("1", "2")), named(store))
+		hung := &mock.Fault{Count: -1, Delay: time.Hour}
+		store.OnLoad(hung)
+		time.Sleep(31 * time.Second)
+		if hung.Hits() == 0 {
+			t.Error("nobody looks")
+		}
+		data(t, sub, 1)
+		start := time.Now()
+		if err := sub.Commit(t.Context()); err != nil || time.Since(start) > 0 {
+			t.Errorf("Commit: %v after %v", err, time.Since(start))
+		}
+		time.Sleep(31 * time.Second)
+		start = time.Now()
+		if err := sub.Close(); err != nil || time.Since(start) > 0 {
+			t.Errorf("Close: %v after %v", err, time.Since(start))
+		}
+	})
+	bubble(t, func(t *testing.T) { // nothing runs on after the end of the context
+		store := mock.NewStore()
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := client.Subscribe(ctx, script(), named(store)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		synctest.Wait()
+		look := &mock.Fault{Count: -1, Err: errors.New("looked at")}
+		store.OnLoad(look)
+		time.Sleep(time.Hour)
+		if look.Hits() > 0 {
+			t.Error("the record is looked at after the end")
+		}
+	})
+}
+
+// TestFailingSavesAreLoggedAgain: an outage of the store is not one line in the log.
+func TestFailingSavesAreLoggedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := mock.NewStore()
+		o := named(store)
+		o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))
+		sub := subscribe(t, script(events("1")), o)
+		outage := &mock.Fault{Count: -1, Err: errors.New("database is down")}
+		store.OnSave(outage)
+		data(t, sub, 1)
+		time.Sleep(24 * time.Hour)
+		if n := strings.Count(log.String(), "checkpoint not saved"); n < 20 || n > 35 {
+			t.Errorf("%d warnings in a day:\n%s", n, &log)
+		}
+		outage.Remove()
+		time.Sleep(time.Minute)
+		if sub.Close(); !strings.Contains(log.String(), "checkpoint saved again") || !strings.Contains(log.String(), "outage=24h") {
+			t.Errorf("the end of the outage:\n%s", log.String()[max(0, log.Len()-600):])
+		}
+	})
+}
