@@ -246,9 +246,9 @@ func TestWebhookProofWithoutEnd(t *testing.T) {
 	}{
 		"one that is long":       {provider.GitHub("a secret"), "X-Hub-Signature-256", []string{"sha256=" + strings.Repeat("0", size)}},
 		"in Base64":              {provider.Shopify("a secret"), "X-Shopify-Hmac-Sha256", []string{strings.Repeat("AAAA", size/4)}},
-		"many signatures":        {provider.Stripe("a secret"), "Stripe-Signature", []string{"t=1" + strings.Repeat(",v1="+mac, size/68)}},
-		"many of another kind":   {provider.Stripe("a secret"), "Stripe-Signature", []string{strings.Repeat("v9=,", size/4)}},
-		"many times":             {provider.Stripe("a secret"), "Stripe-Signature", []string{strings.Repeat("t=,", size/3)}},
+		"many signatures":        {provider.Stripe("whsec_a secret"), "Stripe-Signature", []string{"t=1" + strings.Repeat(",v1="+mac, size/68)}},
+		"many of another kind":   {provider.Stripe("whsec_a secret"), "Stripe-Signature", []string{strings.Repeat("v9=,", size/4)}},
+		"many times":             {provider.Stripe("whsec_a secret"), "Stripe-Signature", []string{strings.Repeat("t=,", size/3)}},
 		"nothing but separators": {provider.StandardWebhooks(secret), "Webhook-Signature", []string{strings.Repeat(" ", size)}},
 		"many lines":             {provider.GitHub("a secret"), "X-Hub-Signature-256", make([]string, size/32)},
 		"of a public key":        {provider.Discord(strings.Repeat("00", 32)), "X-Signature-Ed25519", []string{strings.Repeat("0", size)}},
@@ -296,7 +296,7 @@ func TestWebhookOddNames(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &transport.Webhook{Provider: provider.Stripe("a secret")}
+				w := &transport.Webhook{Provider: provider.Stripe("whsec_a secret")}
 				conn := openHook(t, w)
 				a := post(w, sign(t, w.Provider, "", test.body))
 				m := take(t, conn, test.body)

@@ -28,7 +28,7 @@ import (
 const hookConns = 16
 
 // The secret that everything is signed with, and how Standard Webhooks writes it.
-const hookSecret = "a secret of thirty-two bytes, so"
+const hookSecret = "whsec_a secret of 32 bytes for it"
 
 var hookSecret64 = "whsec_" + base64.StdEncoding.EncodeToString([]byte(hookSecret))
 

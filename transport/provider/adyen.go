@@ -43,7 +43,7 @@ type adyenVerifier struct{ *signer }
 func (adyen) traits() traits { return traits{} }
 
 func (adyen) bind(secrets []secret) (verifier, error) {
-	s, err := inner(Signature{Key: Hex, Encoding: Base64}, secrets)
+	s, err := inner(Signature{Key: Hex, Encoding: Base64, form: form{size: 32}}, secrets)
 	return adyenVerifier{s}, err
 }
 

@@ -16,7 +16,7 @@ func TestAllocations(t *testing.T) {
 		"slack headers":    {Name: "x", Scheme: provider.Slack(key).Scheme},
 		"cloudevents":      provider.CloudEvents(nil, key),
 	} {
-		if err := p.SetSecrets(key); err != nil {
+		if err := p.SetSecrets(map[bool]string{true: "whsec_"}[name == "standardwebhooks"] + key); err != nil {
 			t.Fatal(err)
 		}
 		if name == "standardwebhooks" {

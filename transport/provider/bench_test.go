@@ -28,7 +28,7 @@ func BenchmarkReceive(b *testing.B) {
 	providers := map[string]*provider.Provider{
 		"standardwebhooks without type": bare,
 		"github":                        provider.GitHub(key), "standardwebhooks": provider.StandardWebhooks("whsec_" + key),
-		"stripe": provider.Stripe(key), "slack": provider.Slack(key), "discord": provider.Discord(privatePEM(edKey)),
+		"stripe": provider.Stripe(stripeKey), "slack": provider.Slack(key), "discord": provider.Discord(privatePEM(edKey)),
 	}
 	for name, p := range providers {
 		b.Run(name, func(b *testing.B) {

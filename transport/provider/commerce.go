@@ -11,7 +11,7 @@ func Stripe(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "stripe", Deadline: 15 * time.Second,
 		Scheme: Signature{
-			Header: "Stripe-Signature", Prefix: "v1=", Separator: ",",
+			Header: "Stripe-Signature", Prefix: "v1=", Separator: ",", form: form{prefix: "whsec_"},
 			Timestamp: Timestamp{Prefix: "t="}, Signed: "{ts}.{body}",
 		},
 		ID:      path("id"),
@@ -27,7 +27,7 @@ func Paddle(secrets ...string) *Provider {
 		Name: "paddle", Deadline: 4500 * time.Millisecond,
 		Answers: answer200(),
 		Scheme: Signature{
-			Header: "Paddle-Signature", Prefix: "h1=", Separator: ";",
+			Header: "Paddle-Signature", Prefix: "h1=", Separator: ";", form: form{others: []string{"pdl_live_apikey_", "pdl_sdbx_apikey_"}},
 			Timestamp: Timestamp{Prefix: "ts="}, Signed: "{ts}:{body}",
 		},
 		ID:      path("event_id"),
@@ -44,7 +44,7 @@ func Shopify(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "shopify", Deadline: 4 * time.Second,
 		Retry:   Retry{Waits: slices.Repeat([]time.Duration{30 * time.Minute}, 8)},
-		Scheme:  Signature{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64},
+		Scheme:  Signature{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64, form: form{others: []string{"shpat_", "shpca_", "shppa_"}}},
 		ID:      Source{Header: "X-Shopify-Webhook-Id"},
 		Payload: Payload{ID: Source{Header: "X-Shopify-Event-Id"}, Type: Source{Header: "X-Shopify-Topic"}},
 	}
@@ -72,7 +72,7 @@ func HubSpot(secrets ...string) *Provider {
 		Name: "hubspot", Deadline: 4500 * time.Millisecond,
 		Retry: Retry{Count: path("0.attemptNumber")},
 		Scheme: Signature{
-			Header: "X-Hubspot-Signature-V3", Encoding: Base64,
+			Header: "X-Hubspot-Signature-V3", Encoding: Base64, form: form{others: []string{"pat-"}},
 			Timestamp: Timestamp{Header: "X-Hubspot-Request-Timestamp", Unit: time.Millisecond},
 			Signed:    "{method}{url}{body}{ts}",
 			urls:      hubSpotURLs,

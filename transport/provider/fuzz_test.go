@@ -31,7 +31,7 @@ func FuzzSignatureHeader(f *testing.F) {
 	receivers := []receiver{
 		{provider.StandardWebhooks("whsec_" + key), func(id, stamp string) string { return standardMAC(id + "." + stamp + "." + body) }},
 		{provider.Svix("whsec_" + key), func(id, stamp string) string { return standardMAC(id + "." + stamp + "." + body) }},
-		{provider.Stripe(key), nil},
+		{provider.Stripe(stripeKey), nil},
 		{provider.Paddle(key), nil},
 		{provider.PagerDuty(key), func(string, string) string { return hexMAC(body) }},
 		{provider.GitHub(key), func(string, string) string { return hexMAC(body) }},

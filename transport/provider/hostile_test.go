@@ -2,7 +2,9 @@ package provider_test
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -33,7 +35,9 @@ func TestSignatureHeaders(t *testing.T) {
 		h["Webhook-Signature"] = signatures
 		return h
 	}
-	stripe := func(stamp string) string { return "v1=" + hexMAC(stamp+"."+body) }
+	stripe := func(stamp string) string {
+		return "v1=" + hex.EncodeToString(mac(sha256.New, stripeKey, stamp+"."+body))
+	}
 	hub := "sha256=" + hexMAC(body)
 	times := func(n int, s, sep string) string { return strings.TrimSuffix(strings.Repeat(s+sep, n), sep) }
 
@@ -98,7 +102,7 @@ func TestSignatureHeaders(t *testing.T) {
 				"webhook-id", "m2", "webhook-timestamp", seconds, "webhook-signature", good), early},
 			{"half of one", header("svix-signature", good, "webhook-id", "m1", "webhook-timestamp", seconds), early},
 		},
-		provider.Stripe(key): {
+		provider.Stripe(stripeKey): {
 			{"one", header("Stripe-Signature", "t="+seconds+","+stripe(seconds)), taken},
 			{"in another order", header("Stripe-Signature", "v0=00,"+stripe(seconds)+",t="+seconds), taken},
 			{"two", header("Stripe-Signature", "t="+seconds+","+stripe("1")+","+stripe(seconds)), taken},
@@ -196,11 +200,11 @@ func TestTwice(t *testing.T) {
 		{"mailgun, inside", provider.Mailgun(key), `{` + mailgun + `,"a":[[{"b":1,"c":[],"B":2}]]}`, false},
 		{"mailgun, more than one value", provider.Mailgun(key), `{` + mailgun + `}{}`, false},
 		{"mailgun, deep", provider.Mailgun(key), `{` + mailgun + `,"a":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`, false},
-		{"adyen", provider.Adyen(key), adyen.body, true},
-		{"adyen, twice", provider.Adyen(key), strings.Replace(adyen.body, `"success":"true"`, `"success":"true","SUCCESS":"false"`, 1), false},
-		{"adyen, one is not signed", provider.Adyen(key), strings.Replace(adyen.body, `"p2"`, `"p3"`, 1), false},
-		{"adyen, none", provider.Adyen(key), `{"notificationItems":[]}`, false},
-		{"adyen, something else", provider.Adyen(key), `{"notificationItems":[{"NotificationRequestItem":[]}]}`, false},
+		{"adyen", provider.Adyen(adyenKey), adyen.body, true},
+		{"adyen, twice", provider.Adyen(adyenKey), strings.Replace(adyen.body, `"success":"true"`, `"success":"true","SUCCESS":"false"`, 1), false},
+		{"adyen, one is not signed", provider.Adyen(adyenKey), strings.Replace(adyen.body, `"p2"`, `"p3"`, 1), false},
+		{"adyen, none", provider.Adyen(adyenKey), `{"notificationItems":[]}`, false},
+		{"adyen, something else", provider.Adyen(adyenKey), `{"notificationItems":[{"NotificationRequestItem":[]}]}`, false},
 		{"graph, one has none", provider.MicrosoftGraph(key), `{"value":[{"clientState":"` + key + `"},{}]}`, false},
 		{"graph, none", provider.MicrosoftGraph(key), `{"value":[]}`, false},
 		{"graph, twice", provider.MicrosoftGraph(key), `{"value":[{"clientState":"` + key + `"}],"value":[{}]}`, false},

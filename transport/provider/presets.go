@@ -8,7 +8,8 @@ import (
 
 // StandardWebhooks is any sender of Standard Webhooks: OpenAI, Replicate and others. A
 // secret is whsec_ and Base64 for the HMAC of v1; whpk_ and Base64 for the public key of
-// v1a; whsk_ and Base64 for its private key, with which Sign works. They may be mixed.
+// v1a; whsk_ and Base64 for its private key, with which Sign works. They may be mixed. A
+// sender that shows a plain text instead, such as Polar, means whsec_ and the Base64 of that.
 // (https://www.standardwebhooks.com)
 func StandardWebhooks(secrets ...string) *Provider {
 	p := &Provider{
@@ -118,7 +119,7 @@ func Linear(secrets ...string) *Provider {
 		Retry:   Retry{Waits: []time.Duration{time.Minute, time.Hour, 6 * time.Hour}},
 		Answers: answer200(),
 		Scheme: Signature{
-			Header:    "Linear-Signature",
+			Header: "Linear-Signature", form: form{others: []string{"lin_api_", "lin_oauth_"}},
 			Timestamp: Timestamp{Path: "webhookTimestamp", Unit: time.Millisecond, Tolerance: time.Minute},
 		},
 		ID:      hashBut("webhookTimestamp"), // which is of the attempt, and Linear-Delivery is not signed

@@ -26,6 +26,12 @@ import (
 
 const key = "c0ffee00c0ffee00" // text, and hex and Base64 as well
 
+// Keys of senders whose keys have a form.
+const (
+	stripeKey = "whsec_" + key
+	adyenKey  = key + key + key + key
+)
+
 // at is when the samples are sent.
 var at = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
 
@@ -164,7 +170,7 @@ func sendGridSample() sample {
 }
 
 func adyenSample() sample {
-	raw, _ := hex.DecodeString(key)
+	raw, _ := hex.DecodeString(adyenKey)
 	item := func(ref string) string {
 		text := ref + `::shop:a:b\c:1000:EUR:AUTHORISATION:true`
 		return `{"NotificationRequestItem":{"additionalData":{"hmacSignature":"` +
@@ -173,7 +179,7 @@ func adyenSample() sample {
 			`"merchantReference":"a:b\\c","pspReference":"` + ref + `","success":"true"}}`
 	}
 	return sample{
-		name: "adyen", make: provider.Adyen, proof: provider.ProofMetadata,
+		name: "adyen", make: provider.Adyen, secret: adyenKey, proof: provider.ProofMetadata,
 		body:   `{"live":"false","notificationItems":[` + item("p1") + `,` + item("p2") + `]}`,
 		events: "p1:AUTHORISATION:true AUTHORISATION\np2:AUTHORISATION:true AUTHORISATION",
 	}
@@ -235,10 +241,10 @@ func samples() []sample {
 			body:   `{"ref":"main"}`, events: " push", sign: onHeader("X-Gitea-Signature", "", hexMAC),
 		},
 		{
-			name: "stripe", make: provider.Stripe, body: `{"id":"evt_1","type":"charge.failed"}`,
+			name: "stripe", make: provider.Stripe, secret: stripeKey, body: `{"id":"evt_1","type":"charge.failed"}`,
 			wantID: "evt_1", signed: true, events: "evt_1 charge.failed",
 			sign: func(body string) map[string]string {
-				return map[string]string{"Stripe-Signature": "t=" + seconds + ",v1=" + hexMAC(seconds+"."+body)}
+				return map[string]string{"Stripe-Signature": "t=" + seconds + ",v1=" + hex.EncodeToString(mac(sha256.New, stripeKey, seconds+"."+body))}
 			},
 		},
 		{

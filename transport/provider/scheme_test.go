@@ -40,7 +40,21 @@ func TestValidate(t *testing.T) {
 		{provider.GitHub(), "provider: github: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
 		{provider.GitHub("hush-hush", ""), "provider: github: secret 1 is empty"},
 		{provider.GitHub("abc", "hush-hush\n"), "provider: github: secret 0 is shorter than 4 bytes\nprovider: github: secret 1 begins or ends with white space"},
-		{provider.StandardWebhooks("hush-hush"), "provider: standardwebhooks: secret 0 is not in Base64, which the scheme asks for"},
+		{provider.StandardWebhooks("hush-hush"), "provider: standardwebhooks: secret 0 does not begin with \"whsec_\", \"whpk_\" or \"whsk_\": write \"whsec_\" and the Base64 of the key"},
+		{provider.StandardWebhooks("0123456789abcdefghijklmnopqrstuv"), "provider: standardwebhooks: secret 0 does not begin with \"whsec_\", \"whpk_\" or \"whsk_\": write \"whsec_\" and the Base64 of the key"}, // Base64 or not
+		{provider.Svix("polar_whs_0123456789abcdefghijklmnop"), "provider: svix: secret 0 does not begin with \"whsec_\", \"whpk_\" or \"whsk_\": write \"whsec_\" and the Base64 of the key"},
+		{provider.StandardWebhooks("v1,whsec_" + key), ""},
+		{provider.StandardWebhooks("whsec_hush-hush"), "provider: standardwebhooks: secret 0 is not in Base64, which the scheme asks for"},
+		{provider.GitLab("whsec_hush-hush"), "provider: gitlab: secret 0 is not in Base64, which the scheme asks for"},
+		{provider.Stripe("hush-hush"), `provider: stripe: secret 0 does not begin with "whsec_", as every signing secret of this sender does`},
+		{provider.Stripe(stripeKey, "sk_live_hush-hush"), `provider: stripe: secret 1 does not begin with "whsec_", as every signing secret of this sender does`},
+		{provider.Paddle("pdl_live_apikey_hush"), `provider: paddle: secret 0 begins with "pdl_live_apikey_", as another credential of this sender does: use the signing secret`},
+		{provider.Slack("xoxb-hush-hush"), `provider: slack: secret 0 begins with "xoxb-", as another credential of this sender does: use the signing secret`},
+		{provider.Shopify("shpat_hush-hush"), `provider: shopify: secret 0 begins with "shpat_", as another credential of this sender does: use the signing secret`},
+		{provider.HubSpot("pat-na1-hush"), `provider: hubspot: secret 0 begins with "pat-", as another credential of this sender does: use the signing secret`},
+		{provider.Linear("lin_api_hush"), `provider: linear: secret 0 begins with "lin_api_", as another credential of this sender does: use the signing secret`},
+		{provider.Adyen("c0ffee00"), "provider: adyen: secret 0 is a key of 4 bytes, want 32"},
+		{provider.CloudEvents(nil, "bearer hush-hush"), `provider: cloudevents: secret 0 begins with "Bearer ", which Token.Prefix has already`},
 		{provider.StandardWebhooks("whsec_"), "provider: standardwebhooks: secret 0 is empty"},
 		{provider.StandardWebhooks("whsec_"+key, "whpk_aGVsbG8="), "provider: standardwebhooks: secret 1 is not a public key of this algorithm"},
 		{provider.StandardWebhooks("whsk_aGVsbG8="), "provider: standardwebhooks: secret 0 is not a private key of Ed25519"},
@@ -51,8 +65,8 @@ func TestValidate(t *testing.T) {
 		{provider.SendGrid("-----BEGIN HUSH-----"), "provider: sendgrid: secret 0 is not in PEM"},
 		{provider.SendGrid("aHVzaA=="), "provider: sendgrid: secret 0 is not a public key of this algorithm"},
 		{provider.Adyen("hush-hush"), "provider: adyen: secret 0 is not in hex, which the scheme asks for"},
-		{provider.StandardWebhooks("hush-hush", "whpk_aGVsbG8=", "whsk_aGVsbG8="), "provider: standardwebhooks: secret 2 is not a private key of Ed25519\n" +
-			"provider: standardwebhooks: secret 0 is not in Base64, which the scheme asks for\nprovider: standardwebhooks: secret 1 is not a public key of this algorithm"},
+		{provider.StandardWebhooks("hush-hush", "whpk_aGVsbG8=", "whsk_aGVsbG8="), "provider: standardwebhooks: secret 0 does not begin with \"whsec_\", \"whpk_\" or \"whsk_\": write \"whsec_\" and the Base64 of the key\n" +
+			"provider: standardwebhooks: secret 2 is not a private key of Ed25519\nprovider: standardwebhooks: secret 1 is not a public key of this algorithm"},
 		{&provider.Provider{Name: "acme", Scheme: provider.Signature{}}, "provider: acme: Signature.Header is empty\nprovider: acme: no secret: use SetSecrets, or Unsigned if nothing is to be verified"},
 		{provider.AmazonSNS(nil), "provider: sns: no topic: name those that are subscribed to"},
 		{provider.AmazonSNS(nil, topic), ""},
@@ -147,8 +161,8 @@ func TestRotation(t *testing.T) {
 
 // TestSetSecretsWhileReceiving has deliveries verified by the old secrets or by the new.
 func TestSetSecretsWhileReceiving(t *testing.T) {
-	p := provider.Stripe("older", "newer")
-	older, newer := signed(t, provider.Stripe("older")), signed(t, provider.Stripe("newer"))
+	p := provider.Stripe("whsec_older", "whsec_newer")
+	older, newer := signed(t, provider.Stripe("whsec_older")), signed(t, provider.Stripe("whsec_newer"))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -162,7 +176,7 @@ func TestSetSecretsWhileReceiving(t *testing.T) {
 		})
 	}
 	for range 200 {
-		if p.SetSecrets("newer", "older") != nil || p.SetSecrets("older", "newer") != nil {
+		if p.SetSecrets("whsec_newer", "whsec_older") != nil || p.SetSecrets("whsec_older", "whsec_newer") != nil {
 			t.Error("the secrets are refused")
 		}
 	}

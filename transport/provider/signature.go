@@ -30,6 +30,7 @@ type Signature struct {
 	ID        string    // the header that {id} is in
 	Timestamp Timestamp // when it was signed, {ts}. Default: it has none, and does not expire
 
+	form form                             // of the secrets
 	also []Algorithm                      // of an HMAC, accepted as well with the same secrets
 	urls func(*Request) []string          // the writings of the URL that are tried
 	body func(r *Request) ([]byte, error) // what is signed for {body}
@@ -83,8 +84,15 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 		return nil, errors.Join(errs...) // what a key is cannot be told
 	}
 	for _, secret := range secrets {
+		if err := b.form.check(secret.text); err != nil {
+			errs = append(errs, secret.about(err))
+			continue
+		}
 		for _, algorithm := range b.algorithms() {
 			k, err := algorithm.key(len(b.keys), strings.TrimPrefix(secret.text, b.KeyPrefix), b.Key)
+			if h, ok := k.(*hmacKey); ok && err == nil {
+				err = b.form.checkKey(h.secret)
+			}
 			if err != nil {
 				errs = append(errs, secret.about(err))
 				break

@@ -59,6 +59,7 @@ func (f *family) choice() choice {
 // standardKey tells secrets of v1 and v1a apart. A private key, whsk_ and Base64 of the
 // seed or of seed and public key, becomes PEM.
 func standardKey(text string) (scheme int, key string, err error) {
+	text = strings.TrimPrefix(text, "v1,") // as Supabase shows it
 	encoded, private := strings.CutPrefix(text, "whsk_")
 	switch {
 	case private:
@@ -66,6 +67,8 @@ func standardKey(text string) (scheme int, key string, err error) {
 		return 1, key, err
 	case strings.HasPrefix(text, "whpk_") || isPEM(text):
 		return 1, text, nil
+	case !strings.HasPrefix(text, "whsec_"):
+		return 0, "", errStandard
 	}
 	return 0, text, nil
 }

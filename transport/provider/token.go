@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -73,6 +74,11 @@ func (t Token) bind(secrets []secret) (verifier, error) {
 		return nil, errors.New("Token needs either Header or Query")
 	}
 	t.Header = textproto.CanonicalMIMEHeaderKey(t.Header)
+	for _, s := range secrets {
+		if _, ok := cutFold(s.text, t.Prefix); ok && t.Prefix != "" {
+			return nil, s.about(fmt.Errorf("begins with %q, which Token.Prefix has already", t.Prefix))
+		}
+	}
 	h, err := newHashed(secrets)
 	return &tokenVerifier{t, h}, err
 }

@@ -1,0 +1,36 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// form is what is known of the secrets of a sender. It finds a credential of another kind,
+// with which no signature would ever match. Its errors do not quote a secret.
+type form struct {
+	prefix string   // every secret begins with it; "": nothing is known
+	others []string // what other credentials of the sender begin with
+	size   int      // of the key in bytes; 0: any
+}
+
+func (f *form) check(text string) error {
+	for _, other := range f.others {
+		if strings.HasPrefix(text, other) {
+			return fmt.Errorf("begins with %q, as another credential of this sender does: use the signing secret", other)
+		}
+	}
+	if !strings.HasPrefix(text, f.prefix) {
+		return fmt.Errorf("does not begin with %q, as every signing secret of this sender does", f.prefix)
+	}
+	return nil
+}
+
+func (f *form) checkKey(raw []byte) error {
+	if f.size != 0 && len(raw) != f.size {
+		return fmt.Errorf("is a key of %d bytes, want %d", len(raw), f.size)
+	}
+	return nil
+}
+
+var errStandard = errors.New(`does not begin with "whsec_", "whpk_" or "whsk_": write "whsec_" and the Base64 of the key`)
