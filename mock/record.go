@@ -291,6 +291,12 @@ func (c *recorded) OnExpiring(replace func()) {
 	}
 }
 
+// Lingers is that of the connection. It is a method that transport.Conn may have.
+func (c *recorded) Lingers() bool {
+	l, ok := c.Conn.(interface{ Lingers() bool })
+	return ok && l.Lingers()
+}
+
 // recordError is a recording that cannot go on.
 type recordError struct{ err error }
 

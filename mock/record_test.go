@@ -302,10 +302,16 @@ func TestRecorderPassesOnWhatAConnMayHave(t *testing.T) {
 	if d := c.(interface{ Patience() time.Duration }).Patience(); d != time.Second || !called {
 		t.Errorf("patience %v, told of the end: %t", d, called)
 	}
+	if !c.(interface{ Lingers() bool }).Lingers() {
+		t.Error("a connection that lingers does not")
+	}
 	c = open(t, &mock.Recorder{Transport: mock.NewFeed(), Out: new(bytes.Buffer)}, "")
 	c.(interface{ OnExpiring(func()) }).OnExpiring(func() { t.Error("it does not know its end") })
 	if d := c.(interface{ Patience() time.Duration }).Patience(); d != 0 {
 		t.Errorf("patience %v", d)
+	}
+	if c.(interface{ Lingers() bool }).Lingers() {
+		t.Error("a connection lingers that does not know how")
 	}
 }
 
@@ -393,6 +399,7 @@ func (c *richConn) Close() error {
 
 func (*richConn) Patience() time.Duration   { return time.Second }
 func (*richConn) OnExpiring(replace func()) { replace() }
+func (*richConn) Lingers() bool             { return true }
 
 // slowWriter takes its time.
 type slowWriter struct{}
