@@ -56,7 +56,8 @@ const (
 // may be news. This memory is bounded, see Dedupe, and gone after a restart.
 //
 // [Message].Attempt counts how often a delivery was handed out, as far as it is known by its
-// id: it grows when the sender repeats what was refused. The count is bounded as well.
+// id: it grows when the sender repeats what was refused. The count is bounded as well. A
+// sender's own count is taken if it is higher, as after refusals because the buffer was full.
 //
 // # Jobs longer than the deadline
 //

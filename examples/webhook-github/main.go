@@ -50,7 +50,7 @@ func run(ctx context.Context, out io.Writer) error {
 		sent <- playGitHub(out, srv.URL+"/hooks/github")
 		sub.Close() // ends the loop below
 	}()
-	for attempts := make(map[string]int); ; {
+	for {
 		ev, err := sub.Next(ctx)
 		if errors.Is(err, client.ErrClosed) {
 			return <-sent
@@ -58,8 +58,7 @@ func run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		attempts[ev.ID]++
-		if err := work(out, ev, attempts[ev.ID]); err != nil {
+		if err := work(out, ev); err != nil {
 			ev.Nack(err) // GitHub is answered 503, and its page shows that
 			continue
 		}
@@ -68,9 +67,9 @@ func run(ctx context.Context, out io.Writer) error {
 }
 
 // work stands for what takes a while and may fail.
-func work(out io.Writer, ev client.Event, attempt int) error {
+func work(out io.Writer, ev client.Event) error {
 	fmt.Fprintf(out, "   %s %s: %s\n", ev.Type, ev.ID, ev.Data)
-	if ev.ID == "delivery-3" && attempt == 1 {
+	if ev.ID == "delivery-3" && ev.Attempt == 1 {
 		return errors.New("the database is away")
 	}
 	time.Sleep(50 * time.Millisecond)
