@@ -33,6 +33,10 @@ type Options struct {
 
 	// Token returns where to resume after an event, or "" if the event does not say.
 	// It runs before Skip, on the subscription's goroutine. Default: Event.ID.
+	//
+	// One token is one place in the order of delivery, so return "" for an event that is
+	// not a safe place: a keepalive whose id the server does not store (ntfy), and a live
+	// event that the server sends before it has replayed what came before it.
 	Token func(Event) string
 
 	// Skip reports that an event is not for the consumer: a keepalive or a bookmark.
@@ -43,7 +47,12 @@ type Options struct {
 	// Dedupe is how many event ids to remember: an event whose ID is among them is
 	// dropped. Ids are remembered across reconnects, not across restarts.
 	// Events without an ID are never dropped, nor are those that their sender repeats
-	// until they are acknowledged (webhooks). Default: 0, none.
+	// until they are acknowledged (webhooks).
+	//
+	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's
+	// since), sends an event again after each reconnect. Where its events have no id, let
+	// Control set Message.ID to a hash of the payload, which includes the position, and
+	// Token return the position. Default: 0, none.
 	Dedupe int
 
 	// Sequence returns the event's number in its key's numbering. A number that skips

@@ -109,7 +109,7 @@ func (r *run) judge(c *connection) (attempt int) {
 	d := r.backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
 	if d.Class == retry.TokenRejected && r.token != "" {
 		r.lose(Gap{Reason: transport.TokenRejected, From: r.token, Err: c.err})
-		r.token = ""
+		r.token = r.otherPosition(c.err)
 	}
 	r.disconnected(c, d)
 	if d.Stop {
@@ -118,6 +118,19 @@ func (r *run) judge(c *connection) (attempt int) {
 	}
 	r.pause(d.Delay)
 	return d.Attempt + 1
+}
+
+// otherPosition returns the token that an error names in place of the one that it rejects,
+// "" if none. One that is rejected too is not presented again.
+func (r *run) otherPosition(err error) string {
+	var names transport.PositionError
+	if !errors.As(err, &names) {
+		return ""
+	}
+	if token := names.ResumeAfter(); token != r.token {
+		return token
+	}
+	return ""
 }
 
 // park waits until half of the buffer is free, so that the next connection is not parked

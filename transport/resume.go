@@ -56,3 +56,18 @@ func (e *TokenError) Error() string {
 
 // RejectsToken returns true: no later attempt can resume from this position.
 func (e *TokenError) RejectsToken() bool { return true }
+
+// A PositionError is an error by which a server rejects the token that it was given and
+// names another one, such as a watch of etcd that has compact_revision. Control, or a
+// Transport, returns it. The client resumes after that token, or from no position if it is
+// empty, and puts a [Gap] with the reason [TokenRejected] on the next event. A token that
+// is rejected in turn and named again is not presented again.
+type PositionError interface {
+	error
+	// RejectsToken reports whether the token is rejected. If not, ResumeAfter is not
+	// called.
+	RejectsToken() bool
+	// ResumeAfter returns the token to resume after, "" for none. An event that the
+	// server names as the first one that it has is one after that.
+	ResumeAfter() string
+}
