@@ -381,12 +381,12 @@ func TestNothingIsLoggedUnasked(t *testing.T) {
 			data(t, sub, 0)
 			sub.Close()
 		})
-		return
+		os.Exit(0) // before the test binary reports on itself, and on its coverage
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestNothingIsLoggedUnasked$")
 	cmd.Env = append(os.Environ(), env+"=1")
 	out, err := cmd.CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != "PASS" {
+	if err != nil || len(out) > 0 {
 		t.Errorf("printed %q, %v", out, err)
 	}
 }

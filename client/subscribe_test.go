@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -568,28 +569,43 @@ func (deaf) Open(ctx context.Context, _ string) (transport.Conn, error) {
 	return nil, ctx.Err()
 }
 
-// bubbleGoroutines counts the goroutines in bubbles that run code of package client.
+// bubbleGoroutines counts the goroutines in the caller's bubble that run code of package
+// client, or that it has started.
 func bubbleGoroutines() int {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, 1<<16)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	stacks := strings.Split(string(buf), "\n\n") // the caller's is the first
+	bubble := regexp.MustCompile(`synctest bubble \d+`).FindString(stacks[0])
 	n := 0
-	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(g, "synctest bubble") && strings.Contains(g, "steadfeed/client.(") {
-			n++
+	for _, g := range stacks[1:] {
+		head, frames, _ := strings.Cut(g, "\n")
+		if strings.Contains(head, bubble+"]") || strings.Contains(head, bubble+",") {
+			if strings.Contains(frames, "steadfeed/client.") {
+				n++
+			}
 		}
 	}
 	return n
 }
 
+// TestOneStandingGoroutine counts the goroutines that run code of package client in this
+// bubble, which is a number of its own in each of their stacks.
 func TestOneStandingGoroutine(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		before := runtime.NumGoroutine()
 		sub := subscribe(t, script(events("1")), &client.Options{Name: "n", Store: mock.NewStore()})
 		defer sub.Close()
 		data(t, sub, 1)
 		sub.Commit(t.Context())
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n != 1 {
+		if n := bubbleGoroutines(); n != 1 {
 			t.Errorf("%d goroutines for an idle subscription, want 1", n)
 		}
 	})
