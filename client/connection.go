@@ -86,18 +86,12 @@ func (c *connection) play() error {
 	return c.reason(err)
 }
 
-// open connects. That takes a deeper stack than reading does, which a goroutine then has for
-// the rest of its life: so it is one of its own.
+// open connects.
 func (c *connection) open(token string) (err error) {
 	c.resuming = token != ""
 	c.dialing()
 	start := time.Now()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.conn, err = c.transport.Open(c.ctx, token)
-	}()
-	<-done
+	c.conn, err = c.transport.Open(c.ctx, token)
 	if err == nil {
 		c.begun = time.Now()
 		c.took = c.begun.Sub(start)
