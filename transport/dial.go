@@ -30,6 +30,10 @@ func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
 		DisableCompression:  true, // see acceptEncoding
+
+		// None is kept idle: net/http writes to the standard logger what a server sends on an
+		// idle connection, which may be the rest of a body longer than its Content-Length.
+		MaxIdleConnsPerHost: -1,
 	}
 }
 
