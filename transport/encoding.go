@@ -23,25 +23,54 @@ func (h *HTTP) acceptEncoding() string {
 	return strings.Join(names, ", ")
 }
 
-// decompress undoes the Content-Encoding of a response, whose body is read from raw.
-// It reads nothing yet, for the first byte may be long in coming. It is not ok if the
-// encoding is unknown. Its memory is bounded: a decoder has a window of fixed size, and
-// whoever reads its output stops at MaxFrame.
+// maxCodings is how many content codings one body may have. Some proxies compress what is
+// compressed.
+const maxCodings = 2
+
+// decompress undoes the content codings of a response, whose body is read from raw.
+// It reads nothing yet, for the first byte may be long in coming. It is not ok if one of the
+// codings is unknown. Its memory is bounded: a decoder has a window of fixed size, and the
+// reader of its output stops at MaxFrame.
 func (h *HTTP) decompress(raw io.Reader, header http.Header) (plain io.ReadCloser, ok bool) {
-	coding := strings.Join(contentCodings(header), ",")
+	codings := contentCodings(header)
+	if len(codings) > maxCodings {
+		return nil, false
+	}
+	plain = io.NopCloser(raw)
+	for _, coding := range slices.Backward(codings) {
+		if plain = h.decompressor(coding, plain); plain == nil {
+			return nil, false
+		}
+	}
+	return plain, true
+}
+
+// decompressor undoes one coding of in, and closes in as well. It is nil for one that is
+// unknown.
+func (h *HTTP) decompressor(coding string, in io.ReadCloser) io.ReadCloser {
 	if coding == "x-gzip" {
 		coding = "gzip" // RFC 9110, section 8.4.1.3
 	}
 	open, added := h.Decoders[coding]
 	switch {
-	case coding == "":
-		return io.NopCloser(raw), true
 	case added:
-		return &decoder{in: bufio.NewReader(raw), open: open}, true
+		return stacked{&decoder{in: bufio.NewReader(in), open: open}, in}
 	case coding == "gzip":
-		return io.NopCloser(&gunzip{in: bufio.NewReader(raw)}), true
+		return stacked{io.NopCloser(&gunzip{in: bufio.NewReader(in)}), in}
 	}
-	return nil, false
+	return nil
+}
+
+// stacked is a decoder whose input is closed after it.
+type stacked struct {
+	io.ReadCloser
+	in io.Closer
+}
+
+func (s stacked) Close() error {
+	err := s.ReadCloser.Close()
+	s.in.Close()
+	return err
 }
 
 // gunzip reads gzip members one after the other. gzip.Reader can do that too, but it

@@ -34,6 +34,11 @@ func TestGzipIsVisibleAtTheFlush(t *testing.T) {
 			zw := gzip.NewWriter(w)
 			return func(event string) { io.WriteString(zw, event); zw.Flush() }
 		},
+		"twice": func(w io.Writer) func(string) {
+			outer := gzip.NewWriter(w)
+			zw := gzip.NewWriter(outer)
+			return func(event string) { io.WriteString(zw, event); zw.Flush(); outer.Flush() }
+		},
 		"a member for each": func(w io.Writer) func(string) {
 			return func(event string) { w.Write(gzipped(event)) }
 		},
@@ -47,6 +52,9 @@ func TestGzipIsVisibleAtTheFlush(t *testing.T) {
 							t.Errorf("Accept-Encoding is %q", got)
 						}
 						w.Header().Set("Content-Encoding", "GZIP")
+						if name == "twice" {
+							w.Header().Add("Content-Encoding", "x-gzip")
+						}
 						w.Header().Set("Content-Type", "application/x-ndjson")
 						w.(http.Flusher).Flush() // the first event is long in coming
 						send := sender(w)
