@@ -78,7 +78,6 @@ func (c *httpConn) ReadTo(m *Message) error {
 		c.err = c.failure(err)
 		return c.err
 	}
-	c.watch.heard(f.Kind)
 	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
 	m.Header, m.Settle, m.Parts = nil, nil, nil
 	c.gap = nil
@@ -87,6 +86,7 @@ func (c *httpConn) ReadTo(m *Message) error {
 			return c.refuse(m, err)
 		}
 	}
+	c.watch.heard(m.Kind)
 	m.More = c.more()
 	return nil
 }

@@ -104,6 +104,25 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
+// Control knows which events are heartbeats: they teach the limit as comments do.
+func TestHeartbeatsThatAreEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := inMemory(t, steps("application/x-ndjson", every(10*time.Second, "{}\n", 3)))
+		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Control: func(m *transport.Message) error {
+			m.Kind = decode.Keepalive
+			return nil
+		}}, "")
+		defer conn.Close()
+		var err error
+		for err == nil {
+			_, err = conn.Read()
+		}
+		if e := want[*transport.TimeoutError](t, err); e.After != 30*time.Second {
+			t.Errorf("gave up after %v, want 30s", e.After)
+		}
+	})
+}
+
 func TestNoIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", []step{{1000 * time.Hour, "1\n"}}))

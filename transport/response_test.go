@@ -119,10 +119,10 @@ func TestSeveralContentTypes(t *testing.T) {
 // The verdict on a media type does not wait for a body that goes on.
 func TestContentTypeIsReportedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &transport.HTTP{URL: "http://feed.example", Client: inMemory(t, steps("text/csv", every(100*time.Millisecond, "1,2\n", 1000)))}
+		h := &transport.HTTP{URL: "http://feed.example", Client: inMemory(t, steps("text/csv", every(150*time.Millisecond, "1,2\n", 1000)))}
 		start := time.Now()
 		err := openError(t, h, "")
-		const text = `transport: http://feed.example: content type "text/csv" names no feed: if the body is one, set Format (it begins with "1,2 1,2 1,2 1,2")`
+		const text = `transport: http://feed.example: content type "text/csv" names no feed: if the body is one, set Format (it begins with "1,2 1,2 1,2")`
 		if d := time.Since(start); d > 500*time.Millisecond || err.Error() != text {
 			t.Errorf("after %v: %v", d, err)
 		}
@@ -191,7 +191,10 @@ func TestContentType(t *testing.T) {
 		{contentType: "application/xhtml+xml;x", format: decode.SSE{}},
 		{contentType: "text/event-stream", encoding: "identity", ok: true},
 		{contentType: "text/event-stream", encoding: "br"},
-		{contentType: "text/event-stream", encoding: "gzip, gzip"},
+		{contentType: "text/event-stream", encoding: "gzip, gzip", ok: true},
+		{contentType: "text/event-stream", encoding: "none", ok: true},
+		{contentType: "text/event-stream", encoding: "gzip, gzip, gzip"},
+		{contentType: "text/event-stream", encoding: "gzip, br"},
 		{contentType: "text/event-stream", encoding: "deflate"},
 	}
 	for _, tt := range tests {
