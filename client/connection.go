@@ -228,6 +228,7 @@ func (c *connection) event(m *transport.Message) {
 	if c.opts.Token != nil {
 		ev.Token = c.opts.Token(ev)
 	}
+	c.suspect(&ev)
 	if ev.Token == "" {
 		ev.Token = c.token // it has none of its own
 	}
@@ -319,6 +320,7 @@ func (c *connection) isOld(ev *Event, overlapping bool) bool {
 		return false
 	}
 	key, n, ok := c.opts.Sequence(*ev)
+	c.suspectNumber(ok)
 	if !ok {
 		return false
 	}

@@ -73,6 +73,7 @@
 //	disconnected, connect failed    WARN   error, class, attempt, failures, outage, delay
 //	handover failed                 WARN   error, class, attempt, delay
 //	events may be missing           WARN   reason, missed
+//	(Option) has no effect          WARN   events: so many lack what Dedupe, Store or Sequence needs
 //	buffer full, no event settled   WARN   full, buffered, attempt, age; id
 //	checkpoint not saved            WARN   error, failures, outage
 //	checkpoint saved again          INFO   failures, outage

@@ -20,6 +20,7 @@ type Options struct {
 	Name string
 
 	// Store keeps the checkpoint across restarts.
+	// A Webhook has no positions: Subscribe refuses a Store with it.
 	// Default: none; the subscription resumes across reconnects only.
 	Store Store
 
@@ -27,8 +28,9 @@ type Options struct {
 	// Default: none; the feed starts where its server starts it.
 	StartAt string
 
-	// CommitEvery is the most time between an Ack and the start of its save. Acks in
-	// between share one save. Negative: saved by Commit and Close only. Default: 1 s.
+	// CommitEvery is the maximum time between an Ack and the start of its save. Acks in
+	// between share one save. Negative: Store.Save is called by Subscribe, for Commit and at
+	// the end only; Store.Load is called at other times as well. Default: 1 s.
 	CommitEvery time.Duration
 
 	// Token returns where to resume after an event, or "" if the event does not say.
@@ -45,7 +47,8 @@ type Options struct {
 	Skip func(Event) bool
 
 	// Dedupe is how many event ids to remember: an event whose ID is among them is
-	// dropped. Ids are remembered across reconnects, not across restarts.
+	// dropped. It looks at the ID, not at the Token: events of a JSON feed have no ID until
+	// the transport's Control sets Message.ID. Ids are remembered across reconnects, not across restarts.
 	// Events without an ID are never dropped, nor are those that their sender repeats
 	// until they are acknowledged (webhooks).
 	//
@@ -129,6 +132,17 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	if o != nil {
 		if o.Store != nil && o.Name == "" {
 			problem("Options.Name: is required with Store")
+		}
+		if o.Store == nil && o.CommitEvery != 0 {
+			problem("Options.CommitEvery: has no effect without Store; set Store, or remove it")
+		}
+		if p, ok := t.(transport.Positionless); ok && p.Positionless() {
+			if o.Store != nil {
+				problem("Options.Store: the feed has no positions to save; remove it: the sender repeats what is not acknowledged")
+			}
+			if o.StartAt != "" {
+				problem("Options.StartAt: the feed has no positions; remove it")
+			}
 		}
 		if o.Buffer < 0 || o.Buffer > maxBuffer {
 			problem("Options.Buffer: %d is not between 0 and %d", o.Buffer, maxBuffer)

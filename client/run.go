@@ -34,6 +34,7 @@ type run struct {
 	overlapEnd time.Time         // until when events may come a second time after a handover
 
 	sequences map[string]uint64 // last number of each key
+	doubts    doubts
 }
 
 // errRedial ends a connection because Reconnect was called.

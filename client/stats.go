@@ -1,6 +1,8 @@
 package client
 
 import (
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -16,8 +18,32 @@ const (
 	StateEnded                   // over; see the end of Events
 )
 
+var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended"}
+
+// String returns "connecting", "live", "full", "backing off" or "ended".
 func (s State) String() string {
-	return [...]string{"connecting", "live", "full", "backing off", "ended"}[s]
+	if s < 0 || int(s) >= len(stateNames) {
+		return fmt.Sprintf("State(%d)", int32(s))
+	}
+	return stateNames[s]
+}
+
+// MarshalText returns the String of a state, so that Stats in JSON shows it.
+func (s State) MarshalText() ([]byte, error) {
+	if s < 0 || int(s) >= len(stateNames) {
+		return nil, fmt.Errorf("client: no such state: %d", int32(s))
+	}
+	return []byte(s.String()), nil
+}
+
+// UnmarshalText is the reverse of MarshalText.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(stateNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("client: no such state: %.40q", text)
+	}
+	*s = State(i)
+	return nil
 }
 
 // Stats is a snapshot of a subscription. Counts are since Subscribe.

@@ -86,6 +86,12 @@ type position struct{ token, id string }
 // last.
 const positions = 256
 
+// Positionless reports what the Transport does. See transport.Positionless.
+func (r *Recorder) Positionless() bool {
+	p, ok := r.Transport.(transport.Positionless)
+	return ok && p.Positionless()
+}
+
 // Open connects the Transport. It is the method of transport.Transport.
 func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, error) {
 	if r.Transport == nil || r.Out == nil {

@@ -54,6 +54,15 @@ type Transport interface {
 	Open(ctx context.Context, token string) (Conn, error)
 }
 
+// A Positionless is a [Transport] that may have no positions: then Open ignores its token,
+// and only the sender can repeat what was missed. Positionless reports whether that is so;
+// Options.Store and Options.StartAt of package client are refused with it. It is called
+// before Open, from any goroutine. A transport that wraps another one forwards it.
+type Positionless interface {
+	Transport
+	Positionless() bool
+}
+
 // A Conn is one connection to a feed. It may have any of six methods more:
 //
 //	Patience() time.Duration

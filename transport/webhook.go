@@ -204,6 +204,9 @@ func (w *Webhook) Drain() {
 	}
 }
 
+// Positionless returns true: what was missed, only the sender can repeat.
+func (w *Webhook) Positionless() bool { return true }
+
 // Validate reports every option that cannot work, joined into one error.
 // Open refuses to start with the same error.
 func (w *Webhook) Validate() error {

@@ -1,0 +1,106 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+// TestOptionsThatCannotWork are refused by Subscribe, each with its field and a remedy.
+func TestOptionsThatCannotWork(t *testing.T) {
+	hook := &transport.Webhook{Provider: provider.GitHub("secret")}
+	for name, c := range map[string]struct {
+		transport transport.Transport
+		options   client.Options
+		want      []string
+	}{
+		"Store on a Webhook":   {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+		"StartAt on a Webhook": {hook, client.Options{StartAt: "7"}, []string{"Options.StartAt:"}},
+		"in a Recorder": {&mock.Recorder{Transport: hook, Out: new(bytes.Buffer)},
+			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
+		"all at once": {hook, client.Options{StartAt: "7", CommitEvery: -1, Dedupe: -1},
+			[]string{"Options.CommitEvery:", "Options.StartAt:", "Options.Dedupe:"}},
+	} {
+		_, err := client.Subscribe(context.Background(), c.transport, &c.options)
+		var config *client.ConfigError
+		if !errors.As(err, &config) || len(config.Problems) != len(c.want) {
+			t.Errorf("%s: Subscribe: %v, want problems of %q", name, err, c.want)
+			continue
+		}
+		for i, p := range config.Problems {
+			if !strings.HasPrefix(p.Error(), c.want[i]) || !strings.Contains(err.Error(), "remove it") {
+				t.Errorf("%s: problem %q, want one of %s with a remedy", name, p, c.want[i])
+			}
+		}
+	}
+}
+
+// TestOptionsThatTurnOutUseless: what only the events can show is logged, once.
+func TestOptionsThatTurnOutUseless(t *testing.T) {
+	bare := func(n int) (all []mock.Step) {
+		for range n {
+			all = append(all, mock.Event("", "x"))
+		}
+		return all
+	}
+	number := func(client.Event) (string, uint64, bool) { return "", 0, false }
+	for name, c := range map[string]struct {
+		steps   []mock.Step
+		options client.Options
+		want    string // "" is nothing
+	}{
+		"Dedupe without ids":       {bare(100), client.Options{Dedupe: 10}, "Dedupe has no effect"},
+		"Store without tokens":     {bare(100), client.Options{Name: "n", Store: mock.NewStore()}, "Store has no effect"},
+		"Sequence without numbers": {bare(100), client.Options{Sequence: number}, "Sequence has no effect"},
+		"no options":               {bare(100), client.Options{}, ""},
+		"too few to say":           {bare(31), client.Options{Dedupe: 10}, ""},
+		"one with an id":           {append(events("1"), bare(100)...), client.Options{Dedupe: 10, Name: "n", Store: mock.NewStore()}, ""},
+		"a Token":                  {bare(100), client.Options{Name: "n", Store: mock.NewStore(), Token: func(e client.Event) string { return string(e.Data) }}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var log bytes.Buffer
+				o := c.options
+				o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+				sub := subscribe(t, script(c.steps, steps(mock.Complete())), &o)
+				data(t, sub, -1)
+				sub.Close()
+				n := strings.Count(log.String(), "has no effect")
+				if c.want == "" && n > 0 || c.want != "" && (n != 1 || !strings.Contains(log.String(), c.want)) {
+					t.Errorf("want %q once, logged:\n%s", c.want, &log)
+				}
+			})
+		})
+	}
+}
+
+func TestDedupeOnAWebhook(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log bytes.Buffer
+		hook := &transport.Webhook{Provider: provider.GitHub("secret")}
+		srv := mock.NewServer(hook)
+		defer srv.Close()
+		sub := subscribe(t, hook, &client.Options{Dedupe: 10, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))})
+		go data(t, sub, -1)
+		sender := mock.NewSender(provider.GitHub("secret"), srv.URL, srv.Client())
+		for i := range 40 {
+			if _, err := sender.Send(t.Context(), mock.Delivery{ID: fmt.Sprint(i), Body: []byte(`{}`)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if sub.Close(); strings.Count(log.String(), "Dedupe has no effect") != 1 {
+			t.Errorf("logged:\n%s", &log)
+		}
+	})
+}
