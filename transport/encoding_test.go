@@ -18,8 +18,9 @@ import (
 
 func gzipped(parts ...string) []byte {
 	var b bytes.Buffer
+	zw := gzip.NewWriter(nil)
 	for _, p := range parts {
-		zw := gzip.NewWriter(&b)
+		zw.Reset(&b)
 		io.WriteString(zw, p)
 		zw.Close()
 	}
@@ -181,10 +182,11 @@ func TestExcerptIsDecompressed(t *testing.T) {
 func TestEmptyGzipMembers(t *testing.T) {
 	members := make([]string, 300)
 	members[299] = "1\n"
+	body := gzipped(members...)
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		w.Write(gzipped(members...))
+		w.Write(body)
 	})
 	conn := open(t, &transport.HTTP{URL: srv.URL}, "")
 	if m := read(t, conn); string(m.Data) != "1" {

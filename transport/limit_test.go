@@ -90,6 +90,7 @@ func TestLimitStartedAnew(t *testing.T) {
 		l.start(start, time.Minute)
 		l.expire() // of the first one
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if d := fired.Sub(start); d != time.Minute {
 			t.Errorf("reached after %v", d)
 		}
