@@ -396,7 +396,7 @@ func TestRedirectKeepsBasicAuthentication(t *testing.T) {
 	open(t, &transport.HTTP{URL: strings.Replace(srv.URL, "://", "://user:pw@", 1)}, "")
 }
 
-// The connection that brought a redirect is used for the request after it.
+// A Client's connection that brought a redirect is used for the request after it.
 func TestRedirectReusesConnection(t *testing.T) {
 	var peers []string
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -409,7 +409,7 @@ func TestRedirectReusesConnection(t *testing.T) {
 		}
 		feed(w)
 	})
-	open(t, &transport.HTTP{URL: srv.URL}, "")
+	open(t, &transport.HTTP{URL: srv.URL, Client: srv.Client()}, "")
 	if len(slices.Compact(peers)) != 1 {
 		t.Errorf("connections %q, want one", peers)
 	}
