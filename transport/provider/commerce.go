@@ -65,8 +65,11 @@ func Square(secrets ...string) *Provider {
 }
 
 // HubSpot takes requests with a signature of version 3, up to 100 events in each; a secret
-// is the app's client secret. The URL of a request must be the public one.
-// (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation)
+// is the app's client secret. The URL of a request must be the public one. HubSpot does not
+// promise that an eventId is unique, so the ID of an event is its eventId, subscriptionId,
+// objectId and occurredAt, with colons between them.
+// (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation,
+// https://developers.hubspot.com/docs/api-reference/webhooks-webhooks-v3/guide)
 func HubSpot(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "hubspot", Deadline: 4500 * time.Millisecond,
@@ -77,8 +80,11 @@ func HubSpot(secrets ...string) *Provider {
 			Signed:    "{method}{url}{body}{ts}",
 			urls:      hubSpotURLs,
 		},
-		ID:      hashBut("attemptNumber"),
-		Payload: Payload{Items: "@this", ID: path("eventId"), Type: path("subscriptionType")},
+		ID: hashBut("attemptNumber"),
+		Payload: Payload{
+			Items: "@this", Type: path("subscriptionType"),
+			ID: Source{Path: []string{"eventId", "subscriptionId", "objectId", "occurredAt"}, joined: true},
+		},
 	}
 	return p.with(secrets)
 }

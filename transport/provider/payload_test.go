@@ -131,3 +131,22 @@ func TestReceiveTwice(t *testing.T) {
 		t.Errorf("received %+v, then %+v", first, second)
 	}
 }
+
+// TestHubSpotIDs holds that events which HubSpot gives the same eventId have IDs of their own.
+func TestHubSpotIDs(t *testing.T) {
+	p := provider.HubSpot(key)
+	r := &provider.Request{Method: "POST", URL: "https://example.com/", Header: header(), Time: at, Body: []byte(
+		`[{"eventId":1,"subscriptionId":5,"objectId":7,"occurredAt":1},{"eventId":1,"subscriptionId":5,"objectId":8,"occurredAt":1},` +
+			`{"eventId":1,"subscriptionId":6,"objectId":7,"occurredAt":1},{"eventId":1,"subscriptionId":5,"objectId":7,"occurredAt":2},{"objectId":9}]`,
+	)}
+	if err := p.Sign(r, ""); err != nil {
+		t.Fatal(err)
+	}
+	d, err := p.Receive(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(d.Events), "1:5:7:1 \n1:5:8:1 \n1:6:7:1 \n1:5:7:2 \n "; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -308,9 +308,9 @@ func samples() []sample {
 		},
 		{
 			name: "hubspot", make: provider.HubSpot, url: "https://example.com/a%3Fb%20c?x=%26",
-			body:   `[{"eventId":1,"subscriptionType":"contact.creation"},{"eventId":2,"attemptNumber":0,"subscriptionType":"deal.creation"}]`,
-			wantID: hashOf(`[{"eventId":1,"subscriptionType":"contact.creation"},{"eventId":2,,"subscriptionType":"deal.creation"}]`), signed: true,
-			events: "1 contact.creation\n2 deal.creation",
+			body:   `[{"eventId":1,"subscriptionId":5,"objectId":7,"occurredAt":1567790363161,"subscriptionType":"contact.creation"},{"eventId":2,"attemptNumber":0,"subscriptionType":"deal.creation"}]`,
+			wantID: hashOf(`[{"eventId":1,"subscriptionId":5,"objectId":7,"occurredAt":1567790363161,"subscriptionType":"contact.creation"},{"eventId":2,,"subscriptionType":"deal.creation"}]`), signed: true,
+			events: "1:5:7:1567790363161 contact.creation\n2::: deal.creation",
 			sign: func(body string) map[string]string {
 				text := "POSThttps://example.com/a?b%20c?x=%26" + body + millis
 				return map[string]string{"X-HubSpot-Request-Timestamp": millis, "X-HubSpot-Signature-v3": b64MAC(text)}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/steadfeed/steadfeed/decode"
 )
@@ -18,6 +19,7 @@ type Source struct {
 	Form   []string // fields of a form body, likewise; or
 	Hash   bool     // the SHA-256 of the body, for a sender that gives no id and never means two things by one body
 
+	joined bool           // the value is of all of Path, with a colon between them, if the first is there
 	orHash bool           // Hash, if Path leads to nothing
 	except *regexp.Regexp // what Hash passes over, for it is another one when a delivery is repeated; nil: nothing
 }
@@ -48,6 +50,9 @@ func (s *Source) in(r *Request, payload *content) string {
 	case s.Hash:
 		return s.hash(r.Body)
 	}
+	if s.joined {
+		return s.inAll(payload)
+	}
 	for _, path := range s.Path {
 		if v := payload.field(path); v != "" {
 			return v
@@ -59,6 +64,17 @@ func (s *Source) in(r *Request, payload *content) string {
 	return ""
 }
 
+func (s *Source) inAll(payload *content) string {
+	values := make([]string, len(s.Path))
+	for i, path := range s.Path {
+		values[i] = payload.field(path)
+	}
+	if values[0] == "" {
+		return ""
+	}
+	return strings.Join(values, ":")
+}
+
 // isSet reports whether s leads anywhere.
 func (s *Source) isSet() bool {
 	return s.Header != "" || len(s.Path) > 0 || len(s.Form) > 0 || s.Hash || s.orHash
@@ -66,7 +82,7 @@ func (s *Source) isSet() bool {
 
 // same tells whether two sources are, so that one look is enough.
 func (s *Source) same(t *Source) bool {
-	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
+	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
 func (s *Source) hash(body []byte) string {
