@@ -9,12 +9,17 @@ type Custom struct {
 	// method Busy() bool that returns true makes the sender try again. Verify must compare in
 	// constant time, not wait beyond r.Context and r.Deadline, and may be called
 	// concurrently. Required.
+	//
+	// A scheme whose keys are public, such as a set that is fetched, needs no secrets: Verify
+	// then returns 0 for a match. Verify may replace r.Body, such as with what it has
+	// decrypted: ID, Payload and Challenge take the new body, and the events are cut from it.
+	// It must not change the bytes of the old one.
 	Verify func(r *Request, secrets []string) (key int, err error)
 
 	// Precheck refuses from the header alone what Verify would. Default: nothing.
 	Precheck func(r *Request) error
 
-	// Sign makes r a delivery of the sender. Default: Sign of the provider is an error.
+	// Sign makes r a delivery of the sender, with the first secret, "" if there is none. Default: Sign of the provider is an error.
 	Sign func(r *Request, id, secret string) error
 
 	// Headers are those that prove who the sender is, such as "X-Acme-Key". An event does not
@@ -37,9 +42,6 @@ func (c Custom) bind(secrets []secret) (verifier, error) {
 	if c.Verify == nil {
 		return nil, errors.New("Custom.Verify is nil")
 	}
-	if len(secrets) == 0 {
-		return nil, errNoSecrets
-	}
 	v := &customVerifier{Custom: c}
 	for _, s := range secrets {
 		v.secrets = append(v.secrets, s.text)
@@ -59,8 +61,10 @@ func (v *customVerifier) verify(r *Request) (match, error) {
 	switch {
 	case err != nil:
 		return match{}, err
-	case key < 0 || key >= len(v.secrets):
+	case key < 0 || key >= max(len(v.secrets), 1):
 		return match{}, forged()
+	case len(v.secrets) == 0:
+		key = -1
 	}
 	return match{key: key, proof: v.Proof}, nil
 }
@@ -69,7 +73,11 @@ func (v *customVerifier) sign(r *Request, id string) error {
 	if v.Sign == nil {
 		return errors.New("Custom.Sign is nil")
 	}
-	return v.Sign(r, id, v.secrets[0])
+	secret := ""
+	if len(v.secrets) > 0 {
+		secret = v.secrets[0]
+	}
+	return v.Sign(r, id, secret)
 }
 
 // Unsigned is the scheme of a sender that proves nothing, or whose proof something in

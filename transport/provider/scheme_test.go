@@ -254,6 +254,42 @@ func TestCustom(t *testing.T) {
 	}
 }
 
+// TestCustomWithoutSecrets verifies with keys that are public, and takes the body that Verify
+// has decrypted.
+func TestCustomWithoutSecrets(t *testing.T) {
+	p := &provider.Provider{
+		Name: "own", ID: provider.Source{Path: []string{"id"}}, Payload: provider.Payload{Type: provider.Source{Path: []string{"type"}}},
+		Scheme: provider.Custom{
+			Proof: provider.ProofBody,
+			Verify: func(r *provider.Request, secrets []string) (int, error) {
+				if len(secrets) > 0 || string(r.Body) != "encrypted" {
+					return -1, nil
+				}
+				r.Body = []byte(`{"id":"1","type":"t"}`)
+				return 0, nil
+			},
+			Sign: func(r *provider.Request, id, secret string) error {
+				r.Header.Set("S", "secret"+secret)
+				return nil
+			},
+		},
+	}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	r := &provider.Request{Header: header(), Body: []byte("encrypted")}
+	if err := p.Sign(r, ""); err != nil || r.Header.Get("S") != "secret" {
+		t.Errorf("%v, %v", r.Header, err)
+	}
+	d, err := p.Receive(r)
+	if err != nil || d.Key != -1 || d.ID != "1" || !d.Signed || len(d.Events) != 1 || d.Events[0].Type != "t" || string(d.Events[0].Data) != `{"id":"1","type":"t"}` {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if _, err := p.Receive(&provider.Request{Header: header(), Body: []byte("other")}); !forged(err) {
+		t.Error(err)
+	}
+}
+
 func TestUnsigned(t *testing.T) {
 	p := provider.Dropbox()
 	p.Scheme = provider.Unsigned{}
