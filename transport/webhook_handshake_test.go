@@ -3,9 +3,11 @@ package transport_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
@@ -55,4 +57,43 @@ func TestWebhookSaysThatItIsNotDone(t *testing.T) {
 			wantStatus(t, a, status)
 		})
 	}
+}
+
+// TestWebhookGreetsUnsignedPosts answers the first POST of Notion, which has the secret in its
+// body and no signature, and verifies all others.
+// (https://developers.notion.com/reference/webhooks)
+func TestWebhookGreetsUnsignedPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider.Provider{Name: "notion", Scheme: provider.Signature{Header: "X-Notion-Signature", Prefix: "sha256="}}
+		learnt := ""
+		p.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+			if r.Method != http.MethodPost || r.Header.Get("X-Notion-Signature") != "" {
+				return nil, false
+			}
+			if r.Body == nil {
+				return nil, true
+			}
+			learnt = decode.Field("verification_token")(r.Body)
+			return &provider.Answer{Status: 200}, learnt != ""
+		}
+		if err := p.SetSecrets("not known yet"); err != nil {
+			t.Fatal(err)
+		}
+		w := &transport.Webhook{Provider: p}
+		conn := openHook(t, w)
+		unsigned := func(body string) *http.Request {
+			return httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		}
+		wantStatus(t, post(w, unsigned(`{"type":"page.created"}`)), 400)
+		wantStatus(t, post(w, unsigned(`{"verification_token":"secret_tMrlL1qK5vuQAh1b"}`)), 200)
+		if learnt != "secret_tMrlL1qK5vuQAh1b" {
+			t.Fatalf("learnt %q", learnt)
+		}
+		if err := p.SetSecrets(learnt); err != nil {
+			t.Fatal(err)
+		}
+		a := post(w, sign(t, p, "", `{"type":"page.created"}`))
+		take(t, conn, `{"type":"page.created"}`).Settle(nil)
+		wantStatus(t, a, 204)
+	})
 }

@@ -34,7 +34,7 @@
 //	StandardWebhooks  HMAC or Ed25519, id, time      webhook-id, signed                13 s
 //	Stripe            HMAC, time                     id, signed                        15 s
 //	Svix              as StandardWebhooks            svix-id, signed                   13 s
-//	Twilio            HMAC-SHA1 of form and URL      I-Twilio-Idempotency-Token        13 s
+//	Twilio            HMAC of form and URL           I-Twilio-Idempotency-Token        13 s
 //	Twitch            HMAC, id, time                 the message's id, signed           4 s
 //	Typeform          HMAC of the body               event_id, signed                  10 s
 //	WebSub            HMAC of the body               -                                 10 s
@@ -43,13 +43,45 @@
 //	Zoom              HMAC, time                     hash of the body, signed         2.5 s
 //
 // HMAC is that of SHA-256 unless another is named. A time, where there is one, may be off
-// by five minutes; for Linear by one, for Twitch by ten, for SNS by an hour. Without a time
+// by five minutes; for Linear by one, for Twitch by ten, for Discord by 15. Senders that repeat
+// a delivery with its first signature, or do not say that they sign it anew, have longer: Zoom
+// two hours, Mailgun and SNS a day, SendGrid 25 hours. Without a time
 // a signature is good for ever, and without an id that is signed a delivery can be sent
 // again under another: what a receiver remembers of deliveries then has to include the
 // body, as transport.Webhook's does.
 //
 // Any other sender is a Provider with a [Signature], which says in a few fields what is
-// signed and how, or with a [Custom] scheme.
+// signed and how, or with a [Custom] scheme. One that is nearly a preset is that preset with
+// other fields: the Scheme of a preset is a value, such as a Signature for Twilio.
+//
+// # Answers
+//
+// Any 2xx ends a delivery, also one that was settled before. Most senders take everything
+// else for a failure, and repeat the delivery for hours. What is busy, late or refused by the
+// consumer is 503 with a Retry-After, a proof that does not match 401, what cannot be read
+// 400, a body above Webhook.MaxBody 413, and a path of no provider 404. These senders do not
+// repeat a delivery after some of them:
+//
+//	preset            gives up after                        so a wrong proof is
+//	Alertmanager      any 4xx, until the group's next turn  503
+//	AmazonSNS         4xx but 429                           503
+//	AzureEventGrid    400, 401, 403, 413                    503, also if it is missing
+//	Bitbucket         4xx; else repeats twice, at once      401
+//	CloudEvents       400, 401, 403, 410, 413, 415          503, also if it is missing
+//	Discord           -                                     401, which it tests
+//	GitHub            the first attempt                     401
+//	Mailgun           406                                   401
+//	StandardWebhooks  410, which disables the endpoint      401
+//	Svix              410, likewise                         401
+//	Typeform          404 and 410, which disable it         401
+//	WebSub            410                                   401
+//	Zendesk           all but 409, 429 and 503              503
+//
+// [Provider.Answers] changes an answer; [Retry] says what a sender does.
+//
+// Slack, Discord, Zoom, X, Meta and Microsoft Graph disable a receiver that is often late, or
+// hold back its notifications. If events take longer than the deadline, use
+// transport.AckQueued, or acknowledge an event once it is stored.
 //
 // # Verification
 //

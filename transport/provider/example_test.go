@@ -3,6 +3,7 @@ package provider_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport/provider"
@@ -43,4 +44,38 @@ func Example() {
 	// Output:
 	// d-1 created
 	// d-1 deleted
+}
+
+// A sender that is nearly a preset: Mailchimp Transactional (Mandrill) signs like Twilio, in a
+// header of its own, and sends a batch in a field of a form.
+func ExampleTwilio_derived() {
+	mandrill := provider.Twilio("the webhook key")
+	signature := mandrill.Scheme.(provider.Signature)
+	signature.Header = "X-Mandrill-Signature"
+	mandrill.Name, mandrill.Scheme = "mandrill", signature
+	mandrill.Answers, mandrill.Retry, mandrill.ID = provider.Answers{}, provider.Retry{}, provider.Source{}
+	mandrill.Payload = provider.Payload{
+		Form: "mandrill_events", Items: "@this",
+		ID: provider.Source{Path: []string{"_id"}}, Type: provider.Source{Path: []string{"event"}},
+	}
+
+	r := &provider.Request{
+		Method: http.MethodPost, URL: "https://example.com/hooks/mandrill", Time: time.Now(),
+		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		Body:   []byte("mandrill_events=" + url.QueryEscape(`[{"event":"open","_id":"1"},{"event":"click","_id":"2"}]`)),
+	}
+	if err := mandrill.Sign(r, ""); err != nil { // as Mandrill does
+		fmt.Println(err)
+	}
+	d, err := mandrill.Receive(r)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, e := range d.Events {
+		fmt.Println(e.ID, e.Type)
+	}
+	// Output:
+	// 1 open
+	// 2 click
 }

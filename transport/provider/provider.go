@@ -102,7 +102,10 @@ type Provider struct {
 	// Greeting answers a request that asks whether a receiver is here, before anything of
 	// it is verified: the answer must not depend on it further than that. ok is false for
 	// a request that is none. Of a POST it is asked before the body is read, and once more
-	// with it. It may be called concurrently. Default: none is answered.
+	// with it. To see the body of a POST without a proof, such as the first one of Notion or
+	// monday, it returns nil and true while r.Body is nil, and false with a body that is not
+	// a question, which is then verified. It is given no secrets; it may close over those that
+	// it compares. It may be called concurrently. Default: none is answered.
 	Greeting func(r *Request) (a *Answer, ok bool)
 
 	// Challenge answers a verified request that asks for more than a 2xx, or returns nil.
