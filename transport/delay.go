@@ -8,15 +8,17 @@ import (
 )
 
 // RetryAfter returns how long the server asks to wait before the next attempt, counted
-// from its response, and zero if it does not ask. The value is not limited in any way:
-// whoever waits caps it.
+// from its response, and zero if it does not ask. The value has no limit: the caller
+// applies one.
 //
 // Retry-After counts first (RFC 9110, section 10.2.3), in seconds or as a date. A date
 // is compared with the response's own Date, so that the two clocks need not agree, and
-// with the local clock only without one. After it come the limits that the response
-// says are used up: RateLimit (draft-ietf-httpapi-ratelimit-headers), its older
-// RateLimit-Reset, and X-RateLimit-Reset, which is taken for a UNIX time from
-// 1 000 000 000 on and for seconds below. What cannot be read is ignored.
+// with the local clock only without one. The limits that the response says are used up
+// come next: RateLimit (draft-ietf-httpapi-ratelimit-headers), then a pair of Remaining
+// and Reset with the prefix RateLimit- (older drafts of the same), X-RateLimit-, or
+// X-Rate-Limit- (X). A Reset that is nearer to the time of the response than to zero is a
+// UNIX time, and any other one a number of seconds. Fractions, which Sentry and Shopify
+// send, are rounded up to the next second. What cannot be read is ignored.
 func (e *StatusError) RetryAfter() time.Duration {
 	if d, ok := retryAfter(e.Header); ok {
 		return d
@@ -35,7 +37,7 @@ func (e *StatusError) RetryAfter() time.Duration {
 
 func retryAfter(h http.Header) (time.Duration, bool) {
 	v := strings.TrimSpace(h.Get("Retry-After"))
-	if n, ok := parseCount(v); ok {
+	if n, ok := parseSeconds(v); ok {
 		return seconds(n), true
 	}
 	if t, err := http.ParseTime(v); err == nil {
@@ -51,7 +53,7 @@ func rateLimit(h http.Header) (longest time.Duration, ok bool) {
 		var left, wait int64 = -1, -1
 		for _, param := range splitQuoted(limit, ';')[1:] {
 			key, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-			n, isCount := parseCount(value)
+			n, isCount := parseSeconds(value)
 			switch {
 			case !isCount:
 			case key == "r":
@@ -70,16 +72,17 @@ func rateLimit(h http.Header) (longest time.Duration, ok bool) {
 // rateReset reads a pair of headers, Remaining and Reset. Without Remaining, the status
 // alone can say that the limit is used up.
 func rateReset(h http.Header, prefix string, limited bool) (time.Duration, bool) {
-	left, told := parseCount(h.Get(prefix + "Remaining"))
-	reset, ok := parseCount(h.Get(prefix + "Reset"))
+	left, told := parseSeconds(h.Get(prefix + "Remaining"))
+	reset, ok := parseSeconds(h.Get(prefix + "Reset"))
 	if !ok || told && left > 0 || !told && !limited {
 		return 0, false
 	}
-	const firstEpoch, year9999 = 1_000_000_000, 253_402_300_799
-	if reset < firstEpoch || strings.HasPrefix(prefix, "RateLimit") {
+	const year9999 = 253_402_300_799
+	now := sent(h)
+	if reset <= now.Unix()/2 {
 		return seconds(reset), true
 	}
-	return max(time.Unix(min(reset, year9999), 0).Sub(sent(h)), 0), true
+	return max(time.Unix(min(reset, year9999), 0).Sub(now), 0), true
 }
 
 // sent is when the response was made, by the server's clock if it shows it.
@@ -88,6 +91,19 @@ func sent(h http.Header) time.Time {
 		return t
 	}
 	return time.Now()
+}
+
+// parseSeconds reads a decimal number, such as 1.5, and rounds it up.
+func parseSeconds(s string) (n int64, ok bool) {
+	whole, fraction, hasFraction := strings.Cut(strings.TrimSpace(s), ".")
+	n, ok = parseCount(whole)
+	if !hasFraction || !ok {
+		return n, ok
+	}
+	if _, ok = parseCount(fraction); ok && strings.Trim(fraction, "0") != "" && n < math.MaxInt64 {
+		n++
+	}
+	return n, ok
 }
 
 // parseCount reads a number of ASCII digits. One that is too large becomes the largest.

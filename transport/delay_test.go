@@ -28,7 +28,16 @@ func TestRetryAfter(t *testing.T) {
 		{"signed", 503, map[string]string{"Retry-After": "+1"}, 0},
 		{"garbage", 503, map[string]string{"Retry-After": "soon"}, 0},
 		{"empty", 503, map[string]string{"Retry-After": ""}, 0},
-		{"fraction", 503, map[string]string{"Retry-After": "1.5"}, 0},
+		{"fraction", 503, map[string]string{"Retry-After": "1.5"}, 2 * time.Second},
+		{"small fraction", 503, map[string]string{"Retry-After": "0.001"}, time.Second},
+		{"Shopify", 429, map[string]string{"Retry-After": "2.0"}, 2 * time.Second}, // https://shopify.dev/docs/api/usage/rate-limits
+		{"half a fraction", 503, map[string]string{"Retry-After": "1."}, 0},
+		{"two points", 503, map[string]string{"Retry-After": "1.5.2"}, 0},
+		{"signed fraction", 503, map[string]string{"Retry-After": "1.-5"}, 0},
+		{"huge fraction", 503, map[string]string{"Retry-After": "9223372036854775807.5"}, math.MaxInt64},
+		{"403", 403, map[string]string{"Retry-After": "60"}, time.Minute},
+		{"403, used up", 403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1704067260", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, time.Minute}, // GitHub
+		{"403, some left", 403, map[string]string{"X-RateLimit-Remaining": "12", "X-RateLimit-Reset": "1704067260", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, 0},
 		{"huge", 503, map[string]string{"Retry-After": "9999999999999999999999"}, math.MaxInt64},
 		{"just too large", 503, map[string]string{"Retry-After": "9223372037"}, math.MaxInt64},
 		{"largest", 503, map[string]string{"Retry-After": "9223372036"}, 9223372036 * time.Second},
@@ -43,6 +52,7 @@ func TestRetryAfter(t *testing.T) {
 
 		{"limit used up", 429, map[string]string{"RateLimit": `"burst";r=0;t=30`}, 30 * time.Second},
 		{"limit not used up", 429, map[string]string{"RateLimit": `"burst";r=5;t=30`}, 0},
+		{"limit with a fraction", 429, map[string]string{"RateLimit": `"burst";r=0;t=0.2`}, time.Second},
 		{"limit with partition", 429, map[string]string{"RateLimit": `"a;b,c";pk=:c29tZQ==:;r=0; t=12`}, 12 * time.Second},
 		{"longest of several", 429, map[string]string{"RateLimit": `"s";r=0;t=1, "d";r=0;t=50, "m";r=9;t=900`}, 50 * time.Second},
 		{"limit negative", 429, map[string]string{"RateLimit": `"burst";r=0;t=-30`}, 0},
@@ -54,10 +64,13 @@ func TestRetryAfter(t *testing.T) {
 		{"unreadable Retry-After does not", 429, map[string]string{"Retry-After": "x", "RateLimit": `"b";r=0;t=30`}, 30 * time.Second},
 
 		{"older draft", 429, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "40"}, 40 * time.Second},
-		{"older draft is never a time", 429, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "2000000000"}, 2000000000 * time.Second},
+		{"GitLab, a time", 429, map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "1704067260", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, time.Minute}, // https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/
+		{"a time in a bubble", 429, map[string]string{"X-RateLimit-Reset": "946684845"}, 45 * time.Second},
+		{"a time in a bubble, past", 429, map[string]string{"X-RateLimit-Reset": "946684795"}, 0},
+		{"a time with a fraction", 429, map[string]string{"X-RateLimit-Reset": "1470173023.123", "Date": "Tue, 02 Aug 2016 21:23:00 GMT"}, 44 * time.Second}, // Discord
 		{"older draft, some left", 429, map[string]string{"RateLimit-Remaining": "1", "RateLimit-Reset": "40"}, 0},
 		{"vendor, seconds", 429, map[string]string{"X-RateLimit-Reset": "40"}, 40 * time.Second},
-		{"vendor, last number of seconds", 429, map[string]string{"X-RateLimit-Reset": "999999999"}, 999999999 * time.Second},
+		{"vendor, many seconds", 429, map[string]string{"X-RateLimit-Reset": "99999999"}, 99999999 * time.Second},
 		{"vendor, first epoch, past", 429, map[string]string{"X-RateLimit-Reset": "1000000000", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, 0},
 		{"vendor, epoch", 429, map[string]string{"X-RateLimit-Reset": "1704067260", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, time.Minute},
 		{"X spelling", 429, map[string]string{"x-rate-limit-remaining": "0", "x-rate-limit-reset": "1704067260", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}, time.Minute},
