@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -35,6 +36,7 @@ type connection struct {
 	taking   sync.Mutex // held while a message goes to the window, if offered; never across a wait
 	solo     bool       // the run loop waits for space, or has ended: nothing is taken
 	events   int        // new events received
+	origin   string     // the position when it began
 	pace     pace
 	awaited  bool          // somebody waits for the fate of the last event
 	moved    bool          // the position, without an event, since the last publish
@@ -68,6 +70,7 @@ func (c *connection) play() error {
 	default:
 	}
 	c.drop.Store(&c.cancel)
+	c.origin = c.token
 	opened := time.Now()
 	if !c.follows {
 		c.stats.set(StateConnecting)
@@ -209,7 +212,7 @@ func (c *connection) receive(m *transport.Message) {
 			c.move(m.ID)
 		}
 	case decode.Retry:
-		c.delay = m.Delay
+		c.delay = max(m.Delay, retry.MinDelay) // retry: 0 is a value
 	default:
 		if c.opts.Trace.Signal != nil {
 			c.opts.Trace.Signal(*m)

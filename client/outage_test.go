@@ -129,7 +129,7 @@ func TestFlappingInTheLog(t *testing.T) {
 				t.Errorf("record %d: %q, want %q", i, l, want)
 			}
 		}
-		if n := sub.Stats().Connections; n < 4000 {
+		if n := sub.Stats().Connections; n < 3500 {
 			t.Errorf("%d connections", n)
 		}
 	})

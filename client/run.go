@@ -107,7 +107,9 @@ func (r *run) judge(c *connection) (attempt int) {
 	if c.opened {
 		r.broken = !errors.Is(c.err, io.EOF)
 	}
-	d := r.backoff.Next(retry.Failure{Err: c.err, Events: c.events, Uptime: c.uptime, ServerDelay: r.delay})
+	d := r.backoff.Next(retry.Failure{
+		Err: c.err, Events: c.events, Moved: c.token != c.origin, Uptime: c.uptime, ServerDelay: r.delay,
+	})
 	if d.Class == retry.TokenRejected && r.token != "" {
 		r.lose(Gap{Reason: transport.TokenRejected, From: r.token, Err: c.err})
 		r.token = r.otherPosition(c.err)

@@ -361,7 +361,7 @@ func TestTransientFailuresStayOutOfTheLoop(t *testing.T) {
 
 func TestStopError(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		feed := script(events("1", "2", "3"), steps(mock.Drop(), mock.Status(503), mock.Status(403)))
+		feed := script(events("1", "2", "3"), steps(mock.Drop(), mock.Status(503), mock.Status(401)))
 		sub := subscribe(t, feed, nil)
 		defer sub.Close()
 		synctest.Wait()
@@ -370,8 +370,8 @@ func TestStopError(t *testing.T) {
 		want(t, "what was received before the end", got, []string{"data 1", "data 2", "data 3"})
 		var stop *client.StopError
 		var status interface{ StatusCode() int }
-		if !errors.As(end, &stop) || !errors.As(end, &status) || status.StatusCode() != 403 {
-			t.Fatalf("the loop ended with %v, want a StopError with the 403", end)
+		if !errors.As(end, &stop) || !errors.As(end, &status) || status.StatusCode() != 401 {
+			t.Fatalf("the loop ended with %v, want a StopError with the 401", end)
 		}
 		if stop.Attempts < 2 || stop.Elapsed <= 0 {
 			t.Errorf("%d attempts in %v", stop.Attempts, stop.Elapsed)
@@ -505,7 +505,7 @@ func TestEndsInEveryState(t *testing.T) {
 			full: true, want: client.StateFull},
 		{name: "saving", feed: func() transport.Transport { return script(events("1", "2")) },
 			store: func(s *mock.Store) { s.OnSave(&mock.Fault{Count: -1, Delay: time.Hour}) }, want: client.StateLive},
-		{name: "ended", feed: func() transport.Transport { return script(events("1"), steps(mock.Status(403))) },
+		{name: "ended", feed: func() transport.Transport { return script(events("1"), steps(mock.Status(401))) },
 			want: client.StateEnded},
 	}
 	for _, st := range states {

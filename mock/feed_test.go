@@ -277,7 +277,7 @@ func TestFeedTurnsAwayWithoutAWire(t *testing.T) {
 		}},
 		{404, func(err error) bool {
 			e := new(transport.StatusError)
-			return errors.As(err, &e) && e.StatusCode() == 404 && !e.Retryable()
+			return errors.As(err, &e) && e.StatusCode() == 404
 		}},
 	} {
 		feed := mock.NewFeed(mock.Status(tt.code), mock.End())

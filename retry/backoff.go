@@ -8,9 +8,12 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// minDelay is the least there is between two attempts. It is also the least that a
-// server can ask for.
-const minDelay = 10 * time.Millisecond
+// MinDelay is the minimum time between two attempts. A server cannot ask for less.
+const MinDelay = 10 * time.Millisecond
+
+// brief is how long a connection must last for its events to be progress although they
+// have not moved the position.
+const brief = time.Second
 
 // A Backoff counts the failures of one subscription and decides what follows on each.
 // It is used from one goroutine. [Policy.Start] makes one.
@@ -19,6 +22,7 @@ type Backoff struct {
 	grown   [Permanent]*course // of each class; nil before its first failure in this run
 	attempt int                // failures in this run
 	since   time.Time          // when this run began
+	worked  bool               // a connection has made progress
 }
 
 // course is how far a schedule has got in this run.
@@ -30,12 +34,14 @@ type course struct {
 
 // A Failure is an attempt to connect that failed, or a connection that ended.
 type Failure struct {
-	Err    error         // why; io.EOF or nil when the server ended it in good order
+	Err    error         // why; io.EOF or nil when the server ended it cleanly
 	Events int           // new events on this connection
+	Moved  bool          // the position to resume from changed on this connection
 	Uptime time.Duration // from open to end; 0 if it never opened
 
 	// ServerDelay is the last reconnection time that the server named on this
-	// connection or an earlier one (the SSE field retry), as it was sent. 0: none.
+	// connection or an earlier one (the SSE field retry). 0: none. A server that names
+	// less than MinDelay, 0 included, means MinDelay.
 	ServerDelay time.Duration
 }
 
@@ -60,24 +66,37 @@ func (b *Backoff) Next(f Failure) Decision {
 		f.Err = io.EOF
 	}
 	now := time.Now()
-	progress := f.Events > 0 || b.policy.Healthy > 0 && f.Uptime >= b.policy.Healthy
+	progress := b.progress(&f)
 	if progress {
-		b.grown, b.attempt, b.since = [Permanent]*course{}, 0, now
+		b.grown, b.attempt, b.since, b.worked = [Permanent]*course{}, 0, now, true
 	} else {
 		b.attempt++
 	}
 	d := Decision{Class: b.classify(f.Err), Attempt: b.attempt, Elapsed: now.Sub(b.since)}
 	c := b.course(d.Class, progress)
-	if c.Attempts < 0 || c.Attempts > 0 && c.retried >= c.Attempts {
+	if b.exhausted(c, d.Class) {
 		d.Stop = true
 		return d
 	}
 	c.retried++
-	d.Delay = b.delay(c, d.Class, &f, progress)
+	d.Delay = b.delay(c, &d, &f, progress)
 	if b.spent(d) {
 		d.Delay, d.Stop = 0, true
 	}
 	return d
+}
+
+// progress reports whether a connection made progress, as the package comment defines it.
+func (b *Backoff) progress(f *Failure) bool {
+	wanted := f.Moved || f.Events > 0 && (f.Uptime >= brief || f.ServerDelay > 0)
+	return wanted || b.policy.Healthy > 0 && f.Uptime >= b.policy.Healthy
+}
+
+// exhausted reports whether the attempts of a class are used up. Those of Protocol are
+// limited only until the subscription has worked.
+func (b *Backoff) exhausted(c *course, class Class) bool {
+	limited := c.Attempts > 0 && !(b.worked && class == Protocol)
+	return c.Attempts < 0 || limited && c.retried >= c.Attempts
 }
 
 func (b *Backoff) classify(err error) Class {
@@ -86,7 +105,8 @@ func (b *Backoff) classify(err error) Class {
 			return c
 		}
 	}
-	return Classify(err)
+	c, _ := classify(err)
+	return c.settled(b.worked)
 }
 
 // course returns how far the schedule for a failure has got.
@@ -106,16 +126,20 @@ func (b *Backoff) course(class Class, progress bool) *course {
 
 // delay takes the next delay of c, raises its certain part to what the server asks for,
 // and adds the random part.
-func (b *Backoff) delay(c *course, class Class, f *Failure, progress bool) time.Duration {
+func (b *Backoff) delay(c *course, d *Decision, f *Failure, progress bool) time.Duration {
 	certain, random := c.split(c.growth.NextBackOff())
-	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && class == Network {
+	if c.Jitter == 0 && !c.constant() {
+		most := min(random, max(c.Initial, d.Elapsed)) // back in no more than the outage took
+		certain, random = most-most/2, most/2
+	}
+	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && d.Class == Network {
 		if progress || c.constant() {
 			certain = asked
 		}
 		certain = max(certain, asked)
 	}
 	certain = max(certain, min(retryAfter(f.Err), b.policy.MaxRetryAfter))
-	return max(certain+draw(random), minDelay)
+	return max(certain+draw(random), MinDelay)
 }
 
 // spent tells whether the budget of the run does not reach as far as the next attempt.

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	nothing = retry.Failure{Err: io.EOF}            // 200, then closed with nothing
-	lost    = retry.Failure{Err: io.EOF, Events: 1} // a connection that made progress
+	nothing = retry.Failure{Err: io.EOF}                         // 200, then closed with nothing
+	lost    = retry.Failure{Err: io.EOF, Events: 1, Moved: true} // a connection that made progress
 )
 
 // check takes a failure to b and compares the decision.
@@ -33,8 +33,11 @@ func again(c retry.Class, delay time.Duration, attempt int) retry.Decision {
 
 func TestProgressStartsAgain(t *testing.T) {
 	for name, progress := range map[string]retry.Failure{
-		"events":  {Err: io.ErrUnexpectedEOF, Events: 1},
-		"healthy": {Err: io.EOF, Uptime: time.Minute},
+		"events":         {Err: io.ErrUnexpectedEOF, Events: 1, Moved: true},
+		"healthy":        {Err: io.EOF, Uptime: time.Minute},
+		"moved":          {Err: io.EOF, Moved: true}, // a long poll, a bookmark
+		"a second":       {Err: io.EOF, Events: 1, Uptime: sec},
+		"cut every 45 s": {Err: io.EOF, Uptime: 45 * sec}, // by a proxy, between keepalives
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := still(retry.Default()).Start()
@@ -51,10 +54,11 @@ func TestProgressStartsAgain(t *testing.T) {
 
 func TestNoProgressEscalates(t *testing.T) {
 	for name, f := range map[string]retry.Failure{
-		"end in good order": {Err: io.EOF},
-		"nil":               {},
-		"almost healthy":    {Err: io.EOF, Uptime: time.Minute - 1},
-		"never opened":      {Err: errors.New("refused")},
+		"clean end":      {Err: io.EOF},
+		"nil":            {},
+		"almost healthy": {Err: io.EOF, Uptime: 10*sec - 1},
+		"events at once": {Err: io.EOF, Events: 9, Uptime: sec - 1},
+		"never opened":   {Err: errors.New("refused")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := still(retry.Default()).Start()
@@ -80,14 +84,15 @@ func TestProgressThenAnotherClass(t *testing.T) {
 	b := p.Start()
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 2))
-	check(t, b, retry.Failure{Err: status(503), Events: 9}, again(retry.Server, sec, 0))
+	check(t, b, retry.Failure{Err: status(503), Events: 9, Moved: true}, again(retry.Server, sec, 0))
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 1))
-	check(t, b, retry.Failure{Err: status(401), Events: 9}, retry.Decision{Class: retry.Auth, Stop: true})
-	check(t, b, retry.Failure{Err: status(404), Uptime: time.Hour}, retry.Decision{Class: retry.Permanent, Stop: true})
+	check(t, b, retry.Failure{Err: status(401), Events: 9, Moved: true}, retry.Decision{Class: retry.Auth, Stop: true})
+	check(t, b, retry.Failure{Err: gone{410}, Uptime: time.Hour}, again(retry.TokenRejected, sec, 0))
+	check(t, b, retry.Failure{Err: status(204), Uptime: time.Hour}, retry.Decision{Class: retry.Permanent, Stop: true})
 
 	b = p.Start()
 	for range 10 { // garbage after events, again and again, is not "three times"
-		check(t, b, retry.Failure{Err: garbage{}, Events: 1}, again(retry.Protocol, sec, 0))
+		check(t, b, retry.Failure{Err: garbage{}, Events: 1, Moved: true}, again(retry.Protocol, sec, 0))
 	}
 }
 
@@ -97,9 +102,9 @@ func TestHealthy(t *testing.T) {
 	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5*sec - 1}, again(retry.Network, 500*ms, 1))
 	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5 * sec}, again(retry.Network, sec, 0))
 
-	b = still(retry.Policy{}).Start() // a minute by default
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: minute - 1}, again(retry.Network, 500*ms, 1))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: minute}, again(retry.Network, sec, 0))
+	b = still(retry.Policy{}).Start() // 10 s by default
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 10*sec - 1}, again(retry.Network, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 10 * sec}, again(retry.Network, sec, 0))
 
 	p.Healthy = -1
 	b = p.Start()
@@ -218,8 +223,8 @@ func TestNeverSpins(t *testing.T) {
 				time.Sleep(d.Delay)
 				attempts++
 			}
-			// Full jitter up to 30 s makes one in 15 s.
-			if most := 24 * 60 * 60 / 10; attempts > most {
+			// Half jitter up to 30 s makes one in 22 s.
+			if most := 24 * 60 * 60 / 20; attempts > most {
 				t.Errorf("%s: %d attempts in a day, want at most %d", name, attempts, most)
 			}
 		})
@@ -244,7 +249,7 @@ func TestRetryAfter(t *testing.T) {
 		"ignored":                   {later{503, time.Hour}, -1, []time.Duration{sec, 2 * sec}},
 		"token rejected":            {errors.Join(gone{410}, later{503, 9 * sec}), 0, repeat(9*sec, 3)},
 		"protocol":                  {errors.Join(garbage{}, later{200, 9 * sec}), 0, []time.Duration{9 * sec, 9 * sec, 9 * sec, -1}},
-		"permanent":                 {later{404, 9 * sec}, 0, []time.Duration{-1}},
+		"permanent":                 {later{410, 9 * sec}, 0, []time.Duration{-1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := still(retry.Policy{MaxRetryAfter: tt.max})
@@ -255,7 +260,7 @@ func TestRetryAfter(t *testing.T) {
 		checkDelays(t, still(retry.X()), retry.Failure{Err: later{429, time.Hour}}, repeat(16*minute, 3))
 	})
 	t.Run("after progress", func(t *testing.T) {
-		f := retry.Failure{Err: errors.Join(io.EOF, mendable{true, later{0, 7 * sec}}), Events: 1}
+		f := retry.Failure{Err: errors.Join(io.EOF, mendable{true, later{0, 7 * sec}}), Events: 1, Moved: true}
 		checkDelays(t, still(retry.Default()), f, repeat(7*sec, 3))
 	})
 }
@@ -284,13 +289,14 @@ func TestServerDelay(t *testing.T) {
 		"browser":            {browser, 0, sec, repeat(sec, 20)},
 		"browser, 1 ms":      {browser, 0, ms, repeat(10*ms, 3)},
 		"browser, longer":    {browser, 0, 20 * sec, repeat(20*sec, 20)},
-		"browser, huge":      {browser, 1, saturated, repeat(5*minute, 3)},
+		"browser, an hour":   {browser, 1, time.Hour, repeat(time.Hour, 3)},
+		"browser, huge":      {browser, 1, saturated, repeat(24*time.Hour, 3)},
 		"own cap":            {own, 1, 3 * sec, repeat(2*sec, 3)},
 		"reconnect, Factor":  {growing, 1, 100 * ms, repeat(100*ms, 3)},
 		"ignored":            {off, 1, 3 * sec, repeat(sec, 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := retry.Failure{Err: io.EOF, Events: tt.events, ServerDelay: tt.delay}
+			f := retry.Failure{Err: io.EOF, Events: tt.events, Moved: tt.events > 0, ServerDelay: tt.delay}
 			checkDelays(t, tt.policy, f, tt.want)
 		})
 	}
@@ -320,7 +326,7 @@ func TestClassifyHook(t *testing.T) {
 	check(t, b, retry.Failure{Err: status(400)}, again(retry.Server, sec, 1))
 	check(t, b, retry.Failure{Err: status(400)}, again(retry.Server, 2*sec, 2))
 	check(t, b, retry.Failure{Err: status(400)}, retry.Decision{Class: retry.Permanent, Stop: true, Attempt: 3})
-	check(t, b, retry.Failure{Events: 1}, again(retry.Network, sec, 0))
+	check(t, b, retry.Failure{Events: 1, Moved: true}, again(retry.Network, sec, 0))
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
 	if len(seen) != 5 || seen[2] != 3 || seen[3] != 0 {
 		t.Errorf("attempts %v", seen)

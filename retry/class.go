@@ -1,24 +1,26 @@
 package retry
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // A Class is a kind of failure. All failures of a class are answered alike.
 type Class uint8
 
 const (
-	Network       Class = iota // no answer, a lost connection, or one that ended in good order
-	Server                     // 408, 425 and 5xx: the server cannot answer at present
-	RateLimited                // 420 and 429: it was asked too often
+	Network       Class = iota // no answer, a lost connection, or one that ended cleanly
+	Server                     // 408, 409, 421, 425 and 5xx: the server cannot answer at present
+	RateLimited                // 420, 429, and any other 4xx with a delay: too many requests
 	Auth                       // 401: the credentials are not, or no longer, accepted
-	Protocol                   // an answer that is not what was agreed
+	Protocol                   // an answer that is not a feed, or not one of this protocol
 	TokenRejected              // the server no longer knows the position to resume from
 	Permanent                  // no later attempt can succeed
+
+	// refused is Permanent until a connection has made progress, and Protocol from then
+	// on: what has worked is expected to work again.
+	refused
 )
 
 var classNames = [...]string{
@@ -38,22 +40,41 @@ func (c Class) String() string {
 // anything decides: whoever wraps an error knows more than the error. Of one error,
 // RejectsToken comes before StatusCode, and that before Retryable and Protocol.
 //
-// A status is sorted as the comments of the classes say; 204 and the rest of 4xx are
-// Permanent, the rest of 1xx, 2xx and 3xx is Protocol, and what is no HTTP status at all
-// counts as 5xx (RFC 9110, section 15). If the same error also has Retryable, false
-// makes a Server or RateLimited failure Permanent, and true a Permanent one Server.
-// Without a status, Retryable true keeps the errors below from making it Permanent.
+// A status is sorted as the comments of the classes say; 204, 410 and the rest of 4xx are
+// Permanent, the rest of 1xx, 2xx and 3xx is Protocol, and a number that is not an HTTP
+// status counts as 5xx (RFC 9110, section 15). A 4xx other than 401 and 410 whose error
+// has a RetryAfter above zero is RateLimited: the server itself expects another attempt
+// (RFC 9110, section 10.2.3). If the same error also has Retryable, false makes a Server
+// or RateLimited failure Permanent, and true a Permanent one Server. Without a status,
+// Retryable true keeps the errors below from making it Permanent.
 //
-// A certificate that fails verification is Permanent: until a person changes the one or
-// the other side, each attempt fails alike, and to go on quietly would hide an attack or
-// a wrong setup. Only one that has expired or is not yet valid is Network, since a
-// renewal or a clock that is set mends it.
+// A certificate that fails verification is Permanent, because each attempt fails alike
+// until one side is changed. One that has expired or is not yet valid is Network: a
+// renewal or a corrected clock mends it.
 //
-// Everything else is Network: io.EOF, io.ErrUnexpectedEOF, timeouts, whatever net and
-// net/http return, errors without any of the methods, and nil.
+// A TLS alert of the peer about certificates, versions or names is Protocol (RFC 8446,
+// section 6.2), and so is a peer that does not speak TLS. internal_error and
+// user_canceled are Network.
+//
+// Everything else is Network: io.EOF, io.ErrUnexpectedEOF, timeouts, other errors of net
+// and net/http, errors without any of the methods, and nil.
+//
+// A [Backoff] softens one part of this: once a connection has made progress, a 4xx or a
+// certificate that is Permanent here is Protocol, see [Policy.Protocol].
 func Classify(err error) Class {
 	class, _ := classify(err)
-	return class
+	return class.settled(false)
+}
+
+// settled returns the class that refused stands for.
+func (c Class) settled(worked bool) Class {
+	switch {
+	case c != refused:
+		return c
+	case worked:
+		return Protocol
+	}
+	return Permanent
 }
 
 // classify returns Network and false when nothing in the tree says anything.
@@ -66,7 +87,7 @@ func classify(err error) (Class, bool) {
 	}
 	c, ok := classifyWrapped(err)
 	if r, is := as[interface{ Retryable() bool }](err); is && r.Retryable() {
-		if c == Permanent {
+		if c.settled(false) == Permanent {
 			c = Network
 		}
 		return c, true
@@ -95,11 +116,12 @@ func classifyOne(err error) (Class, bool) {
 		return TokenRejected, true
 	}
 	if s, ok := as[interface{ StatusCode() int }](err); ok && s.StatusCode() != 0 {
-		c := classifyStatus(s.StatusCode())
+		a, asks := as[interface{ RetryAfter() time.Duration }](err)
+		c := classifyStatus(s.StatusCode(), asks && a.RetryAfter() > 0)
 		switch {
 		case says && !retryable.Retryable() && (c == Server || c == RateLimited):
 			c = Permanent
-		case says && retryable.Retryable() && c == Permanent:
+		case says && retryable.Retryable() && c.settled(false) == Permanent:
 			c = Server
 		}
 		return c, true
@@ -110,44 +132,37 @@ func classifyOne(err error) (Class, bool) {
 	if p, ok := as[interface{ Protocol() bool }](err); ok && p.Protocol() {
 		return Protocol, true
 	}
-	return classifyCertificate(err)
+	return classifyTLS(err)
 }
 
 // statusEnhanceYourCalm is how X said 429 in its first streaming interface.
 const statusEnhanceYourCalm = 420
 
-func classifyStatus(code int) Class {
+// classifyStatus sorts a status. asks reports whether the response names a delay.
+func classifyStatus(code int, asks bool) Class {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooEarly:
+		return Server
+	case http.StatusConflict: // RFC 9110, section 15.5.10: such as a connection not yet reaped
+		return Server
+	case http.StatusMisdirectedRequest: // section 15.5.20: another connection may do
 		return Server
 	case http.StatusTooManyRequests, statusEnhanceYourCalm:
 		return RateLimited
 	case http.StatusUnauthorized:
 		return Auth
-	case http.StatusNoContent:
+	case http.StatusNoContent, http.StatusGone:
 		return Permanent
 	}
 	switch {
 	case code < 100 || code >= 500:
 		return Server
+	case code >= 400 && asks:
+		return RateLimited
 	case code >= 400:
-		return Permanent
+		return refused
 	}
 	return Protocol
-}
-
-func classifyCertificate(err error) (Class, bool) {
-	switch err.(type) {
-	case *tls.CertificateVerificationError, x509.CertificateInvalidError, x509.HostnameError,
-		x509.UnknownAuthorityError, x509.SystemRootsError:
-	default:
-		return Network, false
-	}
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return Network, true
-	}
-	return Permanent, true
 }
 
 // as is errors.As for err alone, without what it wraps.

@@ -62,6 +62,9 @@ type mendableStatus struct {
 
 func (m mendableStatus) Retryable() bool { return m.ok }
 
+// alert is what crypto/tls makes of an alert of the peer.
+func alert(code tls.AlertError) error { return &net.OpError{Op: "remote error", Err: code} }
+
 type garbage struct{}
 
 func (garbage) Error() string  { return "not a feed" }
@@ -93,10 +96,10 @@ func TestClassifyStatus(t *testing.T) {
 		300: retry.Protocol, 302: retry.Protocol, 304: retry.Protocol, 399: retry.Protocol,
 		401: retry.Auth,
 		400: retry.Permanent, 402: retry.Permanent, 403: retry.Permanent, 404: retry.Permanent,
-		405: retry.Permanent, 406: retry.Permanent, 407: retry.Permanent, 409: retry.Permanent,
+		405: retry.Permanent, 406: retry.Permanent, 407: retry.Permanent,
 		410: retry.Permanent, 413: retry.Permanent, 414: retry.Permanent, 416: retry.Permanent,
-		421: retry.Permanent, 426: retry.Permanent, 451: retry.Permanent, 499: retry.Permanent,
-		408: retry.Server, 425: retry.Server,
+		426: retry.Permanent, 451: retry.Permanent, 499: retry.Permanent,
+		408: retry.Server, 409: retry.Server, 421: retry.Server, 425: retry.Server,
 		420: retry.RateLimited, 429: retry.RateLimited,
 		500: retry.Server, 501: retry.Server, 502: retry.Server, 503: retry.Server,
 		504: retry.Server, 529: retry.Server, 599: retry.Server,
@@ -128,7 +131,26 @@ func TestClassifyBehaviour(t *testing.T) {
 		"no such host":      {&net.DNSError{Err: "no such host", IsNotFound: true}, retry.Network},
 		"refused": {&url.Error{Op: "Get", URL: "http://h/", Err: &net.OpError{
 			Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, retry.Network},
-		"alert of the peer": {&net.OpError{Op: "remote error", Err: tls.AlertError(80)}, retry.Network},
+		"alert, internal error":       {alert(80), retry.Network},
+		"alert, user canceled":        {alert(90), retry.Network},
+		"alert, bad record":           {alert(20), retry.Network},
+		"alert, handshake failure":    {alert(40), retry.Protocol},
+		"alert, unknown authority":    {alert(48), retry.Protocol},
+		"alert, protocol version":     {alert(70), retry.Protocol},
+		"alert, certificate required": {alert(116), retry.Protocol},
+		"alert, wrapped":              {fmt.Errorf("open: %w", alert(116)), retry.Protocol},
+		"alert of this side":          {&net.OpError{Op: "local error", Err: tls.AlertError(70)}, retry.Network},
+		"not TLS":                     {fmt.Errorf("open: %w", tls.RecordHeaderError{Msg: "m"}), retry.Protocol},
+
+		"403 with Retry-After":          {later{403, sec}, retry.RateLimited},
+		"403 with a Retry-After of 0":   {later{403, 0}, retry.Permanent},
+		"413 with Retry-After":          {later{413, sec}, retry.RateLimited},
+		"418 with Retry-After":          {later{418, sec}, retry.RateLimited}, // of Binance
+		"401 with Retry-After":          {later{401, sec}, retry.Auth},
+		"410 with Retry-After":          {later{410, sec}, retry.Permanent},
+		"503 with an hour":              {later{503, time.Hour}, retry.Server},
+		"200 with Retry-After":          {later{200, sec}, retry.Protocol},
+		"404 of a wrapper that is sure": {mendable{false, later{404, sec}}, retry.Permanent},
 
 		"410 in answer to a token": {gone{410}, retry.TokenRejected},
 		"wrapped 410":              {fmt.Errorf("open: %w", gone{410}), retry.TokenRejected},
@@ -193,7 +215,7 @@ func TestClassifyCertificate(t *testing.T) {
 		"other host":        {&tls.Config{RootCAs: roots, ServerName: "elsewhere.test"}, retry.Permanent},
 		"expired":           {&tls.Config{RootCAs: roots, Time: at(notAfter.Add(time.Hour))}, retry.Network},
 		"not yet valid":     {&tls.Config{RootCAs: roots, Time: at(notBefore.Add(-time.Hour))}, retry.Network},
-		"no common version": {&tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS10, MinVersion: tls.VersionTLS10}, retry.Network},
+		"no common version": {&tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS10, MinVersion: tls.VersionTLS10}, retry.Protocol},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := &http.Transport{TLSClientConfig: tt.config}

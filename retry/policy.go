@@ -11,33 +11,38 @@ import (
 // preset, change its fields; [Policy.Start] takes a copy.
 type Policy struct {
 	// Reconnect holds the delay after a connection that made progress and was then
-	// lost, or ended in good order. It never grows: with the next progress it is the
+	// lost, or ended cleanly. It never grows: with the next progress it is the
 	// first delay again, and without it the failure is one of the classes below.
-	// The SSE field retry takes its place, with as much at random on top as without it.
+	// The SSE field retry replaces it, with the same random part added to it.
 	// Of Attempts only a negative number has a meaning. Default: 0 to 1 s at random.
 	Reconnect Schedule
 
 	// Network holds the delays after attempts and connections that brought nothing.
-	// The SSE field retry is a lower bound for them; if they are constant, it takes
-	// their place. Default: 0.5 s, doubled to 30 s.
+	// The SSE field retry is a lower bound for them; if they are constant, it replaces
+	// them. Default: 0.5 s, doubled to 30 s.
 	Network Schedule
-	// Server holds the delays after 408, 425 and 5xx. Default: 1 s, doubled to 60 s.
+	// Server holds the delays after 408, 409, 421, 425 and 5xx.
+	// Default: 1 s, doubled to 60 s.
 	Server Schedule
-	// RateLimited holds the delays after 420 and 429. Default: 5 s, doubled to 15 min.
+	// RateLimited holds the delays after 420 and 429, and after other 4xx with a
+	// Retry-After or a rate limit that is used up. Default: 5 s, doubled to 15 min.
 	RateLimited Schedule
 	// Auth holds the delays after 401. A transport that can get new credentials has
 	// tried with them before it fails. Attempts must be set for the other fields to
 	// have a meaning. Default: stop.
 	Auth Schedule
-	// Protocol holds the delays after an answer that is not what was agreed. Somebody
-	// in between may give it and be gone soon. Default: 3 times, 1 s, doubled to 60 s.
+	// Protocol holds the delays after an answer that is not a feed, such as an HTML page
+	// with status 200. A positive Attempts limits them until a connection has made
+	// progress. From then on there is no limit, and a 4xx other than 401 and 410 and a
+	// certificate that fails verification are of this class too; see the package comment.
+	// Default: 3 times, 1 s, doubled to 60 s.
 	Protocol Schedule
 	// TokenRejected holds the delays before the feed is read from another position.
 	// Default: 1 s, doubled to 30 s.
 	TokenRejected Schedule
 
-	// Healthy is the time after which a connection counts as progress although it
-	// brought no event. Negative: only events count. Default: 1 min.
+	// Healthy is how long a connection must last to be progress whatever it brought.
+	// Negative: only events and positions count. Default: 10 s.
 	Healthy time.Duration
 
 	// MaxAttempts is how many failures without progress in a row, of whichever class,
@@ -50,8 +55,8 @@ type Policy struct {
 	// MaxRetryAfter is the most of a Retry-After (RFC 9110, section 10.2.3) that is
 	// waited for, in any class. Negative: it is ignored. Default: 15 min.
 	MaxRetryAfter time.Duration
-	// MaxServerDelay is the most of an SSE retry field that is waited for. Negative:
-	// it is ignored. Default: 5 min.
+	// MaxServerDelay is the maximum of an SSE retry field that is waited for. Negative:
+	// the field is ignored. Default: 5 min.
 	MaxServerDelay time.Duration
 
 	// Classify, if set, is asked about each failure before [Classify] is. attempt

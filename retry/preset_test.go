@@ -70,7 +70,7 @@ func TestPresets(t *testing.T) {
 	}
 	steps = append(steps, 16*sec, 16*sec, 16*sec)
 	stop := []time.Duration{-1}
-	progress := retry.Failure{Err: io.EOF, Events: 1}
+	progress := retry.Failure{Err: io.EOF, Events: 1, Moved: true}
 	fails := func(err error) retry.Failure { return retry.Failure{Err: err} }
 
 	for name, tt := range map[string]struct {

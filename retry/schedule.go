@@ -28,9 +28,10 @@ type Schedule struct {
 	// add to it. Default: that of Default, or Initial if it is more.
 	Max time.Duration
 	// Jitter is the share of a delay that is added at random: 1 makes it up to twice as
-	// long. Negative: nothing is random. Default: full jitter, where the delay is a
-	// random part of what the schedule says, from none to all of it; a RateLimited one
-	// has 0.2, because coming back early is what it is a failure of.
+	// long. Negative: nothing is random. Default: a constant delay is drawn from zero to
+	// that delay. One that grows is first reduced to the time since the last progress,
+	// but not below Initial, and then drawn from its upper half. RateLimited has 0.2,
+	// because coming back early is what it is a failure of.
 	Jitter float64
 	// Attempts is how many failures of the class in a run are answered with another
 	// attempt; the next one stops. math.MaxInt sets no limit. Negative: none is.

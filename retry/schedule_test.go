@@ -98,7 +98,7 @@ func draws(p retry.Policy, f retry.Failure) (least, most time.Duration, lower fl
 }
 
 func TestJitter(t *testing.T) {
-	progress := retry.Failure{Err: io.EOF, Events: 1}
+	progress := retry.Failure{Err: io.EOF, Events: 1, Moved: true}
 	x := retry.X()
 	wide := retry.Default()
 	wide.Network.Jitter = 3
@@ -107,11 +107,11 @@ func TestJitter(t *testing.T) {
 		failure     retry.Failure
 		least, most time.Duration
 	}{
-		"full":                  {retry.Default(), nothing, 10 * ms, 500 * ms},
+		"half":                  {retry.Default(), nothing, 250 * ms, 500 * ms},
 		"full, reconnect":       {retry.Default(), progress, 10 * ms, sec},
-		"full, 503":             {retry.Default(), retry.Failure{Err: status(503)}, 10 * ms, sec},
-		"full, token":           {retry.Default(), retry.Failure{Err: gone{410}}, 10 * ms, sec},
-		"full, protocol":        {retry.Default(), retry.Failure{Err: garbage{}}, 10 * ms, sec},
+		"half, 503":             {retry.Default(), retry.Failure{Err: status(503)}, 500 * ms, sec},
+		"half, token":           {retry.Default(), retry.Failure{Err: gone{410}}, 500 * ms, sec},
+		"half, protocol":        {retry.Default(), retry.Failure{Err: garbage{}}, 500 * ms, sec},
 		"fifth":                 {retry.Default(), retry.Failure{Err: status(429)}, 5 * sec, 6 * sec},
 		"tenth":                 {x, retry.Failure{Err: status(503)}, 5 * sec, 5500 * ms},
 		"tenth of a minute":     {x, retry.Failure{Err: status(429)}, minute, 66 * sec},
@@ -119,11 +119,11 @@ func TestJitter(t *testing.T) {
 		"as much again":         {retry.Kubernetes(), nothing, 800 * ms, 1600 * ms},
 		"kubernetes reconnect":  {retry.Kubernetes(), progress, 10 * ms, 800 * ms},
 		"three times":           {wide, nothing, 500 * ms, 2 * sec},
-		"full over Retry-After": {retry.Default(), retry.Failure{Err: later{503, 9 * sec}}, 9 * sec, 10 * sec},
+		"half over Retry-After": {retry.Default(), retry.Failure{Err: later{503, 9 * sec}}, 9 * sec, 9500 * ms},
 		"over Retry-After":      {retry.Default(), retry.Failure{Err: later{429, minute}}, minute, 61 * sec},
 		"over a capped one":     {retry.Default(), retry.Failure{Err: later{429, time.Hour}}, 15 * minute, 15*minute + sec},
-		"over retry, reconnect": {retry.Default(), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: 3 * sec}, 3 * sec, 4 * sec},
-		"over retry, network":   {retry.Default(), retry.Failure{Err: io.EOF, ServerDelay: 3 * sec}, 3 * sec, 3500 * ms},
+		"over retry, reconnect": {retry.Default(), retry.Failure{Err: io.EOF, Events: 1, Moved: true, ServerDelay: 3 * sec}, 3 * sec, 4 * sec},
+		"over retry, network":   {retry.Default(), retry.Failure{Err: io.EOF, ServerDelay: 3 * sec}, 3 * sec, 3250 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			least, most, lower := draws(tt.policy, tt.failure)
@@ -166,7 +166,7 @@ func FuzzNext(f *testing.F) {
 			ServerDelay: time.Duration(asked),
 		}
 		if progress {
-			fail.Events = 1
+			fail.Events, fail.Moved = 1, true
 		}
 		for range 5 {
 			d := b.Next(fail)

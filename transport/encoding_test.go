@@ -130,7 +130,7 @@ func TestGzipEndings(t *testing.T) {
 		}},
 		{"not gzip", []byte("1\n2\n and more of it"), 0, func(err error) bool {
 			var e *transport.ProtocolError
-			return errors.As(err, &e) && retryable(err) == "false"
+			return errors.As(err, &e) && class(err) == "protocol"
 		}},
 	}
 	for _, tt := range tests {

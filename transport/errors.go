@@ -43,16 +43,6 @@ func (e *StatusError) Error() string {
 // StatusCode returns Code.
 func (e *StatusError) StatusCode() int { return e.Code }
 
-// Retryable tells whether the same request may succeed later: 408, 420, 425, 429 and
-// everything from 500 on.
-func (e *StatusError) Retryable() bool {
-	switch e.Code {
-	case http.StatusRequestTimeout, statusEnhanceYourCalm, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return e.Code >= 500
-}
-
 // RejectsToken tells whether the server no longer knows the position that the request
 // named: 410 (RFC 9110, section 15.5.11) in answer to a token.
 func (e *StatusError) RejectsToken() bool { return e.Code == http.StatusGone && e.Resuming }
@@ -61,14 +51,13 @@ func (e *StatusError) RejectsToken() bool { return e.Code == http.StatusGone && 
 const statusEnhanceYourCalm = 420
 
 // A ProtocolError is a peer that answers, but not with a feed: an HTML page, a status
-// without a meaning here, a loop of redirects, an encoding that nobody asked for.
+// without a meaning here, a loop of redirects, an encoding that was not asked for. A proxy
+// may have answered instead, so that a later attempt can succeed.
 type ProtocolError struct {
 	Reason string
 	Origin string      // scheme and host that answered
 	Header http.Header // of the response
 	Body   []byte      // its beginning, at most 4 KiB
-
-	retryable bool // somebody in between may have answered
 }
 
 func (e *ProtocolError) Error() string {
@@ -77,10 +66,6 @@ func (e *ProtocolError) Error() string {
 
 // Protocol returns true.
 func (e *ProtocolError) Protocol() bool { return true }
-
-// Retryable tells whether the next attempt may find another peer: after a WebSocket's
-// handshake or frames against the rules, which somebody in between may have garbled.
-func (e *ProtocolError) Retryable() bool { return e.retryable }
 
 // A TimeoutError is a peer that kept silent for too long.
 type TimeoutError struct {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -141,6 +142,9 @@ func retryable(err error) string {
 	}
 	return fmt.Sprint(r.Retryable())
 }
+
+// class sorts an error as package retry does.
+func class(err error) string { return retry.Classify(err).String() }
 
 // inMemory serves h on a network in memory until the test ends, for synctest bubbles,
 // and returns a client for it. A connection that is left open fails the test.

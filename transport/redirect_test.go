@@ -297,8 +297,8 @@ func TestRedirectLimit(t *testing.T) {
 		h := &transport.HTTP{URL: srv.URL}
 		if tt.ok {
 			open(t, h, "")
-		} else if err := openError(t, h, ""); retryable(err) != "false" {
-			t.Errorf("%v, retryable %s", err, retryable(err))
+		} else if err := openError(t, h, ""); class(err) != "protocol" {
+			t.Errorf("%v, class %s", err, class(err))
 		} else {
 			want[*transport.ProtocolError](t, err)
 		}

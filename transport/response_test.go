@@ -17,19 +17,21 @@ import (
 
 func TestStatus(t *testing.T) {
 	tests := []struct {
-		codes     []int
-		token     string
-		kind      string
-		retryable string
-		rejects   bool
+		codes   []int
+		token   string
+		kind    string
+		class   string // without Retry-After
+		rejects bool
 	}{
-		{codes: []int{204}, kind: "end", retryable: "unset"},
-		{codes: []int{205, 206, 300, 304, 305}, kind: "protocol", retryable: "false"},
-		{codes: []int{400, 401, 402, 403, 404, 405, 406, 413, 414, 416, 451, 499}, kind: "status", retryable: "false"},
-		{codes: []int{408, 420, 425, 429, 500, 501, 502, 503, 504, 599}, kind: "status", retryable: "true"},
-		{codes: []int{410}, kind: "status", retryable: "false"},
-		{codes: []int{410}, token: "t", kind: "status", retryable: "false", rejects: true},
-		{codes: []int{404}, token: "t", kind: "status", retryable: "false"},
+		{codes: []int{204}, kind: "end"},
+		{codes: []int{205, 206, 300, 304, 305}, kind: "protocol", class: "protocol"},
+		{codes: []int{400, 402, 403, 404, 405, 406, 407, 413, 414, 416, 451, 499}, kind: "status", class: "permanent"},
+		{codes: []int{401}, kind: "status", class: "auth"},
+		{codes: []int{420, 429}, kind: "status", class: "rate limited"},
+		{codes: []int{408, 409, 421, 425, 500, 501, 502, 503, 504, 599}, kind: "status", class: "server"},
+		{codes: []int{410}, kind: "status", class: "permanent"},
+		{codes: []int{410}, token: "t", kind: "status", class: "token rejected", rejects: true},
+		{codes: []int{404}, token: "t", kind: "status", class: "permanent"},
 	}
 	for _, tt := range tests {
 		for _, code := range tt.codes {
@@ -43,9 +45,6 @@ func TestStatus(t *testing.T) {
 					}
 				})
 				err := openError(t, &transport.HTTP{URL: srv.URL}, tt.token)
-				if got := retryable(err); got != tt.retryable {
-					t.Errorf("retryable: %s, want %s", got, tt.retryable)
-				}
 				switch tt.kind {
 				case "end":
 					if err != transport.ErrEnd {
@@ -60,6 +59,10 @@ func TestStatus(t *testing.T) {
 					if e.StatusCode() != code || len(e.Body) != 4096 || e.RetryAfter() != 7*time.Second || e.Origin != srv.URL || e.RejectsToken() != tt.rejects {
 						t.Errorf("code %d, %d bytes of body, Retry-After %v, origin %q, rejects %t", e.StatusCode(), len(e.Body), e.RetryAfter(), e.Origin, e.RejectsToken())
 					}
+					e.Header.Del("Retry-After")
+				}
+				if got := class(err); tt.kind != "end" && got != tt.class {
+					t.Errorf("class %s, want %s", got, tt.class)
 				}
 			})
 		}
@@ -214,8 +217,8 @@ func TestContentType(t *testing.T) {
 			}
 			err := openError(t, h, "")
 			e := want[*transport.ProtocolError](t, err)
-			if string(e.Body) != page[:4096] || e.Origin != srv.URL || retryable(err) != "false" {
-				t.Errorf("%d bytes of body, origin %q, retryable %s", len(e.Body), e.Origin, retryable(err))
+			if string(e.Body) != page[:4096] || e.Origin != srv.URL || class(err) != "protocol" {
+				t.Errorf("%d bytes of body, origin %q, class %s", len(e.Body), e.Origin, class(err))
 			}
 			if tt.encoding != "" && !strings.Contains(err.Error(), tt.encoding) {
 				t.Errorf("it does not name the encoding %q: %v", tt.encoding, err)
@@ -265,7 +268,7 @@ func TestUnauthorized(t *testing.T) {
 			}
 			if tt.ok {
 				open(t, h, "t")
-			} else if e := want[*transport.StatusError](t, openError(t, h, "t")); e.Code != 401 || e.Retryable() {
+			} else if e := want[*transport.StatusError](t, openError(t, h, "t")); e.Code != 401 {
 				t.Errorf("error %v", e)
 			}
 			if !slices.Equal(got, tt.requests) {

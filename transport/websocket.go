@@ -180,7 +180,6 @@ type WebSocket struct {
 	Handover bool
 
 	live    atomic.Pointer[socketConn] // the latest that is ready
-	known   atomic.Bool                // a handshake with URL has succeeded
 	refresh atomic.Bool                // the next attempt needs fresh credentials
 	buffers sync.Pool                  // of connections with much to read, *[wireBuffer]byte
 }

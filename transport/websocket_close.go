@@ -42,25 +42,36 @@ const (
 	closeAbnormal = 1006
 )
 
-// A CloseError is the end of a WebSocket by the server or by the network. What follows is
-// decided by Classify and Closes, and else like this:
+// A CloseError is the end of a WebSocket by the server or by the network. Classify and
+// Closes decide what follows, and otherwise this table:
 //
 //	1000                          see EOF
 //	1001, 1005, 1006, 1011, 1014  reconnect
 //	1012                          reconnect after 5 to 30 s
 //	1013, 4008, 4429              reconnect after 30 to 60 s
-//	1008, 3000, 3003, 4401, 4403  with fresh credentials (Prepare, Hello), once
+//	1008                          reconnect, with fresh credentials
+//	3000, 3003, 4401, 4403        with fresh credentials (Prepare, Hello), once
 //	4007, 4009                    without the token, which is a Gap
-//	1002, 1003, 1007, 1009, 1010, 3500-3999, 4004, 4010-4014, 4400, 4406, 4409  stop
+//	1002, 1003, 1007, 1009, 1010, 3500-3999, 4004, 4010-4014, 4400, 4406, 4409  protocol
 //	all others                    reconnect
 //
-// Codes up to 1014 are those of RFC 6455, section 7.4.1, and the IANA registry, from 3000 on
-// what servers have in common; to reconnect is to do so as after a loss of the network.
+// To reconnect is to do so as after a loss of the network; "protocol" is the class of an
+// answer that is not a feed, whose attempts are limited only until a connection has made
+// progress (see package retry). So the only codes that can end a feed that has worked are
+// 3000, 3003, 4401 and 4403, when the server sends one to fresh credentials as well, or
+// when there are neither Prepare nor Hello to bring any.
+//
+// 1008 is generic (RFC 6455, section 7.4.1): servers send it for a late pong, for a slow
+// consumer, for too many connections and for wrong credentials. If fresh credentials are
+// refused with it at once too, it is "protocol".
+//
+// Codes up to 1014 are those of RFC 6455, section 7.4.1, and the IANA registry, codes from
+// 3000 on what servers have in common.
 type CloseError struct {
 	// Code is what the server sent, 1005 when it sent none, and 1006 when the connection
-	// ended without a close frame: it then wraps what the network said, and
-	// io.ErrUnexpectedEOF when that was inside a message. An end in good order, 1000, 1001
-	// and 1012, wraps io.EOF.
+	// ended without a close frame: it then wraps the error of the network, and
+	// io.ErrUnexpectedEOF when that was inside a message. A clean end, 1000, 1001
+	// or 1012, wraps io.EOF.
 	Code   int
 	Reason string // the server's text as valid UTF-8, which the error does not show
 	Origin string // scheme and host
@@ -109,6 +120,8 @@ const (
 	ActionEnd                     // the feed is complete
 
 	actionUnauthorized // ActionRefresh, but it was done
+	actionPolicy       // ActionRefresh of a code that may have another reason
+	actionUnexpected   // connect again, a limited number of times until that has worked
 )
 
 // A CloseRule says what to do after a close code.
@@ -154,13 +167,15 @@ func defaultCloses(code int) CloseRule {
 		return CloseRule{Action: ActionWait, MinWait: 5 * time.Second, MaxWait: 30 * time.Second}
 	case code == 1013, code == 4008, code == 4429:
 		return CloseRule{Action: ActionWait}
-	case code == 1008, code == 3000, code == 3003, code == 4401, code == 4403:
+	case code == 1008:
+		return CloseRule{Action: actionPolicy}
+	case code == 3000, code == 3003, code == 4401, code == 4403:
 		return CloseRule{Action: ActionRefresh}
 	case code == 4007, code == 4009:
 		return CloseRule{Action: ActionDropToken}
 	case code == 1002, code == 1003, code == 1007, code == 1009, code == 1010, code >= 3500 && code <= 3999,
 		code == 4004, code >= 4010 && code <= 4014, code == 4400, code == 4406, code == 4409:
-		return CloseRule{Action: ActionStop}
+		return CloseRule{Action: actionUnexpected}
 	}
 	return CloseRule{Action: ActionReconnect}
 }
@@ -228,16 +243,21 @@ func (w *WebSocket) judge(err error) error {
 	return j
 }
 
-// refreshed is what becomes of err if it asks for fresh credentials: the next attempt has
-// them, unless this one had, or there is nobody to bring them.
+// refreshed returns what err means if it asks for fresh credentials: the next attempt has
+// them, unless this one had, or there is no function to bring them.
 func (w *WebSocket) refreshed(err error, fresh bool) error {
 	j, ok := err.(*judged)
+	if !ok || j.action != ActionRefresh && j.action != actionPolicy {
+		return err
+	}
+	can := w.Prepare != nil || w.Hello != nil
 	switch {
-	case !ok || j.action != ActionRefresh:
-	case fresh || w.Prepare == nil && w.Hello == nil:
-		j.action = actionUnauthorized
-	default:
+	case can && !fresh:
 		w.refresh.Store(true)
+	case j.action == ActionRefresh:
+		j.action = actionUnauthorized
+	case can:
+		j.action = actionUnexpected
 	}
 	return err
 }
@@ -268,6 +288,9 @@ func (j *judged) Unwrap() error { return j.error }
 
 // Retryable is false only where that is the decision.
 func (j *judged) Retryable() bool { return j.action != ActionStop }
+
+// Protocol reports whether the peer may not be the one that is meant.
+func (j *judged) Protocol() bool { return j.action == actionUnexpected }
 
 // RejectsToken tells whether the position is no longer known.
 func (j *judged) RejectsToken() bool { return j.action == ActionDropToken }

@@ -397,7 +397,7 @@ func (c *socketConn) failure(err error, inside bool) error {
 }
 
 func (c *socketConn) violation(err error) error {
-	return &ProtocolError{Reason: "the WebSocket breaks its rules: " + err.Error(), Origin: c.origin, retryable: true}
+	return &ProtocolError{Reason: "the WebSocket breaks its rules: " + err.Error(), Origin: c.origin}
 }
 
 // accepted is after how long a server that says nothing has accepted credentials.

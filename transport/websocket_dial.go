@@ -44,7 +44,6 @@ func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, err
 		h.cancel(err)
 		return nil, err
 	}
-	w.known.Store(true)
 	return newSocketConn(parent, h, ws), nil
 }
 
@@ -113,7 +112,7 @@ func (w *WebSocket) offered() []string {
 }
 
 func (h *handshake) violation(resp *http.Response, reason string) error {
-	return &ProtocolError{Reason: reason, Origin: originOf(h.url), Header: resp.Header, retryable: true}
+	return &ProtocolError{Reason: reason, Origin: originOf(h.url), Header: resp.Header}
 }
 
 // RoundTrip sends the library's handshake the way of an attempt.
@@ -151,9 +150,7 @@ func (h *handshake) refused(resp *http.Response) error {
 	}
 	h.answered = resp.StatusCode < 500
 	if resp.StatusCode < 400 {
-		err := h.protocolError(resp, "status "+status(resp.StatusCode)+" opens no WebSocket")
-		err.retryable = h.socket.known.Load() // something else answers for the time being
-		return err
+		return h.protocolError(resp, "status "+status(resp.StatusCode)+" opens no WebSocket")
 	}
 	err := h.socket.judge(h.statusError(resp))
 	return h.socket.refreshed(err, h.refreshed)

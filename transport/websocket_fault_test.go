@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -158,35 +159,35 @@ func TestWebSocketFaults(t *testing.T) {
 	}
 	message := func(t *testing.T, err error) { want[*transport.MessageError](t, err) }
 	for name, c := range map[string]struct {
-		bytes     []byte
-		check     func(*testing.T, error)
-		retryable string
-		says      int // the close code that the server gets, -1 for any
+		bytes []byte
+		check func(*testing.T, error)
+		class string
+		says  int // the close code that the server gets, -1 for any
 	}{
-		"no close frame":         {nil, code(1006), "unset", 0},
-		"close without a code":   {wsFrame(fin|opClose, ""), code(1005), "true", -1},
-		"close 1000":             {closing(1000, ""), code(1000), "true", 1000},
-		"close 1006":             {closing(1006, ""), code(1006), "true", 1002},
-		"close 5000":             {closing(5000, "x"), code(5000), "true", 1002},
-		"close 999":              {closing(999, ""), code(999), "true", 1002},
-		"close 1009":             {closing(1009, ""), code(1009), "false", 1009},
-		"close with one byte":    {wsFrame(fin|opClose, "x"), code(1005), "true", 1002},
-		"cut in a header":        {wsFrame(fin|opText, strings.Repeat("x", 300))[:3], code(1006), "unset", 0},
-		"cut in a payload":       {wsFrame(fin|opText, "payload")[:5], cut, "unset", 0},
-		"cut between fragments":  {wsFrame(opText, "payload"), cut, "unset", 0},
-		"masked":                 {append([]byte{fin | opText, 0x80 | 2, 1, 2, 3, 4}, 'h'^1, 'i'^2), isProtocol, "true", 1002},
-		"continuation of naught": {wsFrame(fin|opContinuation, "x"), isProtocol, "true", 1002},
-		"start in a message":     {append(wsFrame(opText, "x"), wsFrame(fin|opText, "y")...), isProtocol, "true", 1002},
-		"RSV2":                   {wsFrame(fin|rsv2|opText, "x"), isProtocol, "true", 1002},
-		"RSV1 without deflate":   {wsFrame(fin|rsv1|opText, "x"), isProtocol, "true", 1002},
-		"opcode 3":               {wsFrame(fin|3, "x"), isProtocol, "true", 1002},
-		"fragmented ping":        {wsFrame(opPing, "x"), isProtocol, "true", 1002},
-		"long ping":              {wsFrame(fin|opPing, strings.Repeat("x", 126)), isProtocol, "true", 1002},
-		"not UTF-8":              {wsFrame(fin|opText, "\xff\xfe"), message, "true", 1007},
-		"not UTF-8 in pieces":    {append(wsFrame(opText, "\xff"), wsFrame(fin|opContinuation, "\xfe")...), message, "true", 1007},
-		"too large":              {wsFrame(fin|opText, strings.Repeat("x", 101)), message, "false", 1009},
-		"too large in pieces":    {append(wsFrame(opText, strings.Repeat("x", 60)), wsFrame(fin|opContinuation, strings.Repeat("x", 41))...), message, "false", 1009},
-		"announced too large":    {append([]byte{fin | opText, 127}, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), message, "false", 1009},
+		"no close frame":         {nil, code(1006), "network", 0},
+		"close without a code":   {wsFrame(fin|opClose, ""), code(1005), "network", -1},
+		"close 1000":             {closing(1000, ""), code(1000), "network", 1000},
+		"close 1006":             {closing(1006, ""), code(1006), "network", 1002},
+		"close 5000":             {closing(5000, "x"), code(5000), "network", 1002},
+		"close 999":              {closing(999, ""), code(999), "network", 1002},
+		"close 1009":             {closing(1009, ""), code(1009), "protocol", 1009},
+		"close with one byte":    {wsFrame(fin|opClose, "x"), code(1005), "network", 1002},
+		"cut in a header":        {wsFrame(fin|opText, strings.Repeat("x", 300))[:3], code(1006), "network", 0},
+		"cut in a payload":       {wsFrame(fin|opText, "payload")[:5], cut, "network", 0},
+		"cut between fragments":  {wsFrame(opText, "payload"), cut, "network", 0},
+		"masked":                 {append([]byte{fin | opText, 0x80 | 2, 1, 2, 3, 4}, 'h'^1, 'i'^2), isProtocol, "protocol", 1002},
+		"continuation of naught": {wsFrame(fin|opContinuation, "x"), isProtocol, "protocol", 1002},
+		"start in a message":     {append(wsFrame(opText, "x"), wsFrame(fin|opText, "y")...), isProtocol, "protocol", 1002},
+		"RSV2":                   {wsFrame(fin|rsv2|opText, "x"), isProtocol, "protocol", 1002},
+		"RSV1 without deflate":   {wsFrame(fin|rsv1|opText, "x"), isProtocol, "protocol", 1002},
+		"opcode 3":               {wsFrame(fin|3, "x"), isProtocol, "protocol", 1002},
+		"fragmented ping":        {wsFrame(opPing, "x"), isProtocol, "protocol", 1002},
+		"long ping":              {wsFrame(fin|opPing, strings.Repeat("x", 126)), isProtocol, "protocol", 1002},
+		"not UTF-8":              {wsFrame(fin|opText, "\xff\xfe"), message, "protocol", 1007},
+		"not UTF-8 in pieces":    {append(wsFrame(opText, "\xff"), wsFrame(fin|opContinuation, "\xfe")...), message, "protocol", 1007},
+		"too large":              {wsFrame(fin|opText, strings.Repeat("x", 101)), message, "permanent", 1009},
+		"too large in pieces":    {append(wsFrame(opText, strings.Repeat("x", 60)), wsFrame(fin|opContinuation, strings.Repeat("x", 41))...), message, "permanent", 1009},
+		"announced too large":    {append([]byte{fin | opText, 127}, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), message, "permanent", 1009},
 		"announced negative":     {append([]byte{fin | opText, 127}, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), func(*testing.T, error) {}, "", -1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,8 +205,8 @@ func TestWebSocketFaults(t *testing.T) {
 				}
 				err := readError(t, conn)
 				c.check(t, err)
-				if got := retryable(err); c.retryable != "" && got != c.retryable {
-					t.Errorf("Retryable of %v is %s, want %s", err, got, c.retryable)
+				if got := class(err); c.class != "" && got != c.class {
+					t.Errorf("%v is of class %s, want %s", err, got, c.class)
 				}
 				conn.Close()
 				if got := <-said; c.says >= 0 && got != c.says {
@@ -314,17 +315,33 @@ func TestWebSocketCloseCodes(t *testing.T) {
 		{1000, &transport.WebSocket{}, "network"},
 		{1000, &transport.WebSocket{EOF: transport.EOFEnds}, "end"},
 		{1001, &transport.WebSocket{}, "network"},
-		{1008, &transport.WebSocket{}, "auth"},
+		{1008, &transport.WebSocket{}, "network"},
 		{1008, &transport.WebSocket{Prepare: func(*http.Request) error { return nil }}, "network"},
+		{1002, &transport.WebSocket{}, "protocol"},
+		{1003, &transport.WebSocket{}, "protocol"},
+		{1007, &transport.WebSocket{}, "protocol"},
+		{1009, &transport.WebSocket{}, "protocol"},
+		{1010, &transport.WebSocket{}, "protocol"},
 		{1011, &transport.WebSocket{}, "network"},
+		{1014, &transport.WebSocket{}, "network"},
+		{3001, &transport.WebSocket{}, "network"},
+		{3003, &transport.WebSocket{}, "auth"},
+		{3008, &transport.WebSocket{}, "network"},
+		{3999, &transport.WebSocket{}, "protocol"},
+		{4012, &transport.WebSocket{}, "protocol"},
+		{4400, &transport.WebSocket{}, "protocol"},
+		{4401, &transport.WebSocket{}, "auth"},
+		{4406, &transport.WebSocket{}, "protocol"},
+		{4408, &transport.WebSocket{}, "network"},
+		{4409, &transport.WebSocket{}, "protocol"},
 		{1012, &transport.WebSocket{}, "wait 5s-30s"},
 		{1013, &transport.WebSocket{}, "wait 30s-1m0s"},
 		{3000, &transport.WebSocket{}, "auth"},
 		{3000, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "network"},
-		{3500, &transport.WebSocket{}, "stop"},
+		{3500, &transport.WebSocket{}, "protocol"},
 		{3014, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "token"},
 		{4503, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "stop"},
-		{4004, &transport.WebSocket{}, "stop"},
+		{4004, &transport.WebSocket{}, "protocol"},
 		{4007, &transport.WebSocket{}, "token"},
 		{4003, &transport.WebSocket{Closes: transport.DiscordCloses()}, "network"},
 		{4403, &transport.WebSocket{}, "auth"},
@@ -345,6 +362,35 @@ func TestWebSocketCloseCodes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// 1008 is for a late pong as well as for wrong credentials: only when fresh ones are refused
+// at once it counts as more than a lost connection, and it never ends a feed that has worked.
+func TestWebSocketPolicyViolation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		speaks := true
+		w := sockets(t, func(p *peer) {
+			if speaks {
+				p.say("x")
+			}
+			p.Close(1008, "Pong timeout")
+		})
+		w.Prepare = func(*http.Request) error { return nil }
+		for i, c := range []struct {
+			speaks bool
+			want   string
+		}{{true, "network"}, {true, "network"}, {true, "network"}, {false, "protocol"}, {false, "network"}, {false, "protocol"}, {true, "network"}} {
+			speaks = c.speaks
+			conn := openSocket(t, w, "")
+			if speaks {
+				read(t, conn)
+			}
+			if err := readError(t, conn); class(err) != c.want {
+				t.Errorf("end %d: %v is of class %s, want %s", i+1, err, class(err), c.want)
+			}
+			conn.Close()
+		}
+	})
 }
 
 // follows tells whether err leads to what is wanted, by what package retry sees of it.
@@ -372,6 +418,8 @@ func follows(err error, want string) bool {
 		return want == "token"
 	case !says.Retryable():
 		return want == "stop"
+	case retry.Classify(err) == retry.Protocol:
+		return want == "protocol"
 	}
 	return want == "network" && says.RetryAfter() == 0
 }

@@ -232,23 +232,23 @@ func TestWebSocketRefused(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		serve     http.HandlerFunc
-		check     func(t *testing.T, err error)
-		retryable string
+		serve http.HandlerFunc
+		check func(t *testing.T, err error)
+		class string
 	}{
-		"401":       {answer(401), isStatus(401), "false"},
-		"403":       {answer(403), isStatus(403), "false"},
-		"404":       {answer(404), isStatus(404), "false"},
-		"410":       {answer(410), isStatus(410), "false"},
-		"429":       {answer(429, "Retry-After", "7"), isStatus(429), "true"},
-		"503":       {answer(503), isStatus(503), "true"},
-		"HTML":      {answer(200, "Content-Type", "text/html"), isProtocol, "false"},
-		"loop":      {answer(302, "Location", "ws://feed.test/"), isProtocol, "false"},
-		"nowhere":   {answer(302, "Location", "ftp://feed.test/"), isProtocol, "false"},
-		"accept":    {hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"), isProtocol, "true"},
-		"upgrade":   {hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), isProtocol, "true"},
-		"cut":       {hijacked(""), func(*testing.T, error) {}, "unset"},
-		"endless":   {endless, isStatus(502), "true"},
+		"401":       {answer(401), isStatus(401), "auth"},
+		"403":       {answer(403), isStatus(403), "permanent"},
+		"404":       {answer(404), isStatus(404), "permanent"},
+		"410":       {answer(410), isStatus(410), "token rejected"},
+		"429":       {answer(429, "Retry-After", "7"), isStatus(429), "rate limited"},
+		"503":       {answer(503), isStatus(503), "server"},
+		"HTML":      {answer(200, "Content-Type", "text/html"), isProtocol, "protocol"},
+		"loop":      {answer(302, "Location", "ws://feed.test/"), isProtocol, "protocol"},
+		"nowhere":   {answer(302, "Location", "ftp://feed.test/"), isProtocol, "protocol"},
+		"accept":    {hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"), isProtocol, "protocol"},
+		"upgrade":   {hijacked("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), isProtocol, "protocol"},
+		"cut":       {hijacked(""), func(*testing.T, error) {}, "network"},
+		"endless":   {endless, isStatus(502), "server"},
 		"forbidden": {func(w http.ResponseWriter, r *http.Request) { websocket.Accept(w, r, nil) }, nil, ""},
 	} {
 		if c.check == nil {
@@ -259,8 +259,8 @@ func TestWebSocketRefused(t *testing.T) {
 				w := &transport.WebSocket{URL: "ws://feed.test/live?key=secret", Client: inMemory(t, c.serve)}
 				err := openSocketError(t, w, "secret-token")
 				c.check(t, err)
-				if got := retryable(err); got != c.retryable {
-					t.Errorf("Retryable of %v is %s, want %s", err, got, c.retryable)
+				if got := class(err); got != c.class {
+					t.Errorf("%v is of class %s, want %s", err, got, c.class)
 				}
 			})
 		})
@@ -322,7 +322,7 @@ func TestWebSocketPageForAWhile(t *testing.T) {
 		conn := openSocket(t, w, "")
 		readError(t, conn)
 		conn.Close()
-		if err := openSocketError(t, w, ""); retryable(err) != "true" {
+		if err := openSocketError(t, w, ""); class(err) != "protocol" {
 			t.Errorf("%v is taken for final", err)
 		}
 	})
@@ -432,7 +432,7 @@ func TestWebSocketHello(t *testing.T) {
 		check func(t *testing.T, err error)
 	}{
 		"closed": {func(p *peer) { p.Close(4004, "") }, receiveOnce, func(t *testing.T, err error) {
-			if e := want[*transport.CloseError](t, err); e.Code != 4004 || retryable(err) != "false" {
+			if e := want[*transport.CloseError](t, err); e.Code != 4004 || class(err) != "protocol" {
 				t.Errorf("got %v", err)
 			}
 		}},

@@ -1,0 +1,90 @@
+package retry_test
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/retry"
+)
+
+// An outage is what 5,000 feeds do that lose their server at the same time.
+type outage struct {
+	lasted   time.Duration
+	back     []time.Duration // after its end, in order
+	attempts int             // of all feeds
+	busiest  int             // attempts in one second after its end
+}
+
+func play(lasted time.Duration, policy retry.Policy) *outage {
+	const feeds = 5000
+	o, seconds := &outage{lasted: lasted}, make(map[time.Duration]int)
+	start := time.Now()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range feeds {
+		wg.Go(func() {
+			b, n := policy.Start(), 1
+			refused := retry.Failure{Err: errors.New("connection refused")}
+			time.Sleep(b.Next(lost).Delay)
+			for ; time.Since(start) < lasted; n++ {
+				time.Sleep(b.Next(refused).Delay)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			late := time.Since(start) - lasted
+			o.back = append(o.back, late)
+			o.attempts += n
+			seconds[late/time.Second]++
+		})
+	}
+	wg.Wait()
+	slices.Sort(o.back)
+	for _, n := range seconds {
+		o.busiest = max(o.busiest, n)
+	}
+	return o
+}
+
+// quantile returns when q of 100 feeds are back.
+func (o *outage) quantile(q int) time.Duration { return o.back[(len(o.back)-1)*q/100] }
+
+// These are the numbers of the package comment.
+func TestOutage(t *testing.T) {
+	for _, tt := range []struct {
+		lasted            time.Duration
+		half, most, all   time.Duration
+		busiest, attempts int // in a second; of one feed
+	}{
+		{sec, 300 * ms, 900 * ms, sec, 5000, 3},
+		{5 * sec, 1400 * ms, 4500 * ms, 5 * sec, 2000, 6},
+		{minute, 11 * sec, 27 * sec, 30 * sec, 300, 11},
+		{10 * minute, 11 * sec, 27 * sec, 30 * sec, 300, 35},
+	} {
+		t.Run(tt.lasted.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := play(tt.lasted, retry.Default())
+				t.Logf("back after %v, %v, %v; %d in the busiest second; %.1f attempts each",
+					o.quantile(50), o.quantile(99), o.quantile(100), o.busiest, float64(o.attempts)/float64(len(o.back)))
+				if got := o.quantile(50); got > tt.half*5/4 || got < tt.half*3/4 {
+					t.Errorf("half of the feeds are back after %v, want about %v", got, tt.half)
+				}
+				if got := o.quantile(99); got > tt.most*11/10 || got < tt.most*9/10 {
+					t.Errorf("99 of 100 feeds are back after %v, want about %v", got, tt.most)
+				}
+				if got := o.quantile(100); got > tt.all {
+					t.Errorf("the last feed is back after %v, want at most %v", got, tt.all)
+				}
+				if o.busiest > tt.busiest {
+					t.Errorf("%d feeds come back in one second, want at most %d", o.busiest, tt.busiest)
+				}
+				if most := tt.attempts * len(o.back); o.attempts > most {
+					t.Errorf("%d attempts, want at most %d", o.attempts, most)
+				}
+			})
+		})
+	}
+}
