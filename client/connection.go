@@ -80,7 +80,7 @@ func (c *connection) play() error {
 		opened = time.Now()
 	}
 	c.live()
-	if p, ok := c.conn.(interface{ Patience() time.Duration }); ok && c.resumes() {
+	if p, ok := c.conn.(transport.Patient); ok && c.resumes() {
 		c.patience = p.Patience()
 	}
 	c.awaitExpiry()
@@ -105,7 +105,7 @@ func (c *connection) open(token string) (err error) {
 
 // resumes tells whether a position can be presented to the transport at all.
 func (c *connection) resumes() bool {
-	r, ok := c.conn.(interface{ Resumes() bool })
+	r, ok := c.conn.(transport.Resumer)
 	return !ok || r.Resumes()
 }
 
@@ -152,7 +152,7 @@ func (c *connection) read(conn transport.Conn) (err error) {
 
 // lingers reports whether conn has something to do after ErrEnd.
 func lingers(conn transport.Conn) bool {
-	l, ok := conn.(interface{ Lingers() bool })
+	l, ok := conn.(transport.Lingerer)
 	return ok && l.Lingers()
 }
 
@@ -178,9 +178,7 @@ func (c *connection) linger() {
 
 // readerOf returns the way to read from conn that copies the least.
 func readerOf(conn transport.Conn) func(*transport.Message) error {
-	if c, ok := conn.(interface {
-		ReadTo(*transport.Message) error
-	}); ok {
+	if c, ok := conn.(transport.ReaderTo); ok {
 		return c.ReadTo
 	}
 	return func(m *transport.Message) (err error) {

@@ -53,7 +53,7 @@ const (
 
 // awaitExpiry prepares the handover, if the connection will say when it is due.
 func (c *connection) awaitExpiry() {
-	expiring, ok := c.conn.(interface{ OnExpiring(func()) })
+	expiring, ok := c.conn.(transport.Expirer)
 	if !ok {
 		return
 	}

@@ -11,9 +11,7 @@ import (
 // has any, and no function of the user's has to run on the subscription's for each. The run
 // loop still reads what could not be brought like that.
 func (c *connection) offer(conn transport.Conn) {
-	o, ok := conn.(interface {
-		Offer(take func(*transport.Message) bool)
-	})
+	o, ok := conn.(transport.Offerer)
 	c.offered = ok && c.opts.Token == nil && c.opts.Skip == nil && c.opts.Sequence == nil
 	if c.offered {
 		o.Offer(c.take)

@@ -101,7 +101,7 @@ func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, erro
 	n, failed := r.opened(ctx, token, err)
 	switch {
 	case err == nil && failed == nil:
-		return &recorded{Conn: inner, recorder: r, ctx: ctx, n: n}, nil
+		return &recorded{ExtendedConn: transport.Extend(inner), recorder: r, ctx: ctx, n: n}, nil
 	case err == nil:
 		inner.Close()
 		return nil, failed
@@ -233,7 +233,7 @@ func (r *Recorder) end(c *recorded, e *entry) {
 
 // recorded is a connection that is written down.
 type recorded struct {
-	transport.Conn
+	transport.ExtendedConn
 	recorder *Recorder
 	ctx      context.Context
 	n        int
@@ -241,22 +241,25 @@ type recorded struct {
 	over     bool  // guarded by the recorder's turn
 }
 
-func (c *recorded) Read() (transport.Message, error) {
+var _ transport.ExtendedConn = (*recorded)(nil)
+
+func (c *recorded) Read() (m transport.Message, err error) {
+	err = c.ReadTo(&m)
+	return m, err
+}
+
+func (c *recorded) ReadTo(m *transport.Message) error {
 	if c.err != nil {
-		return transport.Message{}, c.err
+		return c.err
 	}
-	m, err := c.Conn.Read()
-	if err != nil {
+	if err := c.ExtendedConn.ReadTo(m); err != nil {
 		c.recorder.end(c, c.ending(err))
-		return m, err
+		return err
 	}
-	if c.err = c.recorder.message(c, m); c.err != nil {
-		if m.Settle != nil {
-			m.Settle(c.err)
-		}
-		return transport.Message{}, c.err
+	if c.err = c.recorder.message(c, *m); c.err != nil && m.Settle != nil {
+		m.Settle(c.err)
 	}
-	return m, nil
+	return c.err
 }
 
 // ending is the line about the end of a connection.
@@ -279,29 +282,11 @@ func (c *recorded) ending(err error) *entry {
 
 func (c *recorded) Close() error {
 	c.recorder.end(c, &entry{verb: verbClosed}) // before Read fails because of it
-	return c.Conn.Close()
+	return c.ExtendedConn.Close()
 }
 
-// Patience is that of the connection. It is a method that transport.Conn may have.
-func (c *recorded) Patience() time.Duration {
-	if p, ok := c.Conn.(interface{ Patience() time.Duration }); ok {
-		return p.Patience()
-	}
-	return 0
-}
-
-// OnExpiring is that of the connection. It is a method that transport.Conn may have.
-func (c *recorded) OnExpiring(replace func()) {
-	if x, ok := c.Conn.(interface{ OnExpiring(func()) }); ok {
-		x.OnExpiring(replace)
-	}
-}
-
-// Lingers is that of the connection. It is a method that transport.Conn may have.
-func (c *recorded) Lingers() bool {
-	l, ok := c.Conn.(interface{ Lingers() bool })
-	return ok && l.Lingers()
-}
+// Offer does nothing, so that every message comes to Read, in the order that is recorded.
+func (c *recorded) Offer(func(*transport.Message) bool) {}
 
 // recordError is a recording that cannot go on.
 type recordError struct{ err error }

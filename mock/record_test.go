@@ -295,23 +295,22 @@ func TestRecorderConforms(t *testing.T) {
 
 // What a Conn may have more, it has as a recorded one.
 func TestRecorderPassesOnWhatAConnMayHave(t *testing.T) {
-	rich := opener(func() (transport.Conn, error) { return new(richConn), nil })
-	c := open(t, &mock.Recorder{Transport: rich, Out: new(bytes.Buffer)}, "")
+	full := opener(func() (transport.Conn, error) { return new(fullConn), nil })
+	c := open(t, &mock.Recorder{Transport: full, Out: new(bytes.Buffer)}, "").(transport.ExtendedConn)
 	called := false
-	c.(interface{ OnExpiring(func()) }).OnExpiring(func() { called = true })
-	if d := c.(interface{ Patience() time.Duration }).Patience(); d != time.Second || !called {
-		t.Errorf("patience %v, told of the end: %t", d, called)
+	c.OnExpiring(func() { called = true })
+	if d := c.Patience(); d != time.Second || !called || c.Resumes() || !c.Lingers() {
+		t.Errorf("patience %v, calls replace: %t, resumes: %t, lingers: %t", d, called, c.Resumes(), c.Lingers())
 	}
-	if !c.(interface{ Lingers() bool }).Lingers() {
-		t.Error("a connection that lingers does not")
+	c.Offer(func(*transport.Message) bool { t.Error("a message went past the recording"); return true })
+	var m transport.Message
+	if err := c.ReadTo(&m); err != nil || m.ID != "2" {
+		t.Errorf("ReadTo: %q, %v", m.ID, err)
 	}
-	c = open(t, &mock.Recorder{Transport: mock.NewFeed(), Out: new(bytes.Buffer)}, "")
-	c.(interface{ OnExpiring(func()) }).OnExpiring(func() { t.Error("it does not know its end") })
-	if d := c.(interface{ Patience() time.Duration }).Patience(); d != 0 {
-		t.Errorf("patience %v", d)
-	}
-	if c.(interface{ Lingers() bool }).Lingers() {
-		t.Error("a connection lingers that does not know how")
+	c = open(t, &mock.Recorder{Transport: mock.NewFeed(), Out: new(bytes.Buffer)}, "").(transport.ExtendedConn)
+	c.OnExpiring(func() { t.Error("it does not know its end") })
+	if d := c.Patience(); d != 0 || !c.Resumes() || c.Lingers() {
+		t.Errorf("patience %v, resumes: %t, lingers: %t", d, c.Resumes(), c.Lingers())
 	}
 }
 
@@ -397,9 +396,20 @@ func (c *richConn) Close() error {
 	return nil
 }
 
-func (*richConn) Patience() time.Duration   { return time.Second }
-func (*richConn) OnExpiring(replace func()) { replace() }
-func (*richConn) Lingers() bool             { return true }
+// A fullConn has every method that a Conn may have.
+type fullConn struct{ richConn }
+
+func (*fullConn) Patience() time.Duration   { return time.Second }
+func (*fullConn) OnExpiring(replace func()) { replace() }
+func (*fullConn) Resumes() bool             { return false }
+func (*fullConn) Lingers() bool             { return true }
+
+func (*fullConn) ReadTo(m *transport.Message) error {
+	*m = transport.Message{ID: "2"}
+	return nil
+}
+
+func (*fullConn) Offer(take func(*transport.Message) bool) { take(new(transport.Message)) }
 
 // slowWriter takes its time.
 type slowWriter struct{}

@@ -51,7 +51,7 @@ func (c *httpConn) Read() (m Message, err error) {
 	return m, err
 }
 
-// ReadTo is Read without a copy of the message. See Conn.
+// ReadTo is Read without a copy of the message. See ReaderTo.
 func (c *httpConn) ReadTo(m *Message) error {
 	if c.err == nil && c.ctx.Err() != nil {
 		c.err = c.failure(nil)

@@ -63,42 +63,9 @@ type Positionless interface {
 	Positionless() bool
 }
 
-// A Conn is one connection to a feed. It may have any of six methods more:
-//
-//	Patience() time.Duration
-//
-// for one whose peer takes it for dead when nobody reads: when Read was not called for
-// that long because the consumer has enough to do, and there is a position to resume from,
-// the connection is closed, and resumed once there is space again. Zero or less means that
-// it can wait for ever. And
-//
-//	OnExpiring(replace func())
-//
-// for one that learns before its end that it will end: replace is called once, from any
-// goroutine, and does not block; a successor is then opened while this one is still read.
-// And
-//
-//	Resumes() bool
-//
-// for one of a transport that cannot present every token: false says that this connection
-// did not begin at the position that Open was given. And
-//
-//	ReadTo(m *Message) error
-//
-// for one that brings so many small messages that copying them counts: it is Read, called
-// instead of it, and sets every field of m, or returns an error. And
-//
-//	Offer(take func(m *Message) bool)
-//
-// for one whose messages come on goroutines of their own, which wait for their fate. It is
-// called once, before Read. The Conn may then call take, from any goroutine, with what Read
-// would return next: true says that the message has been taken into keeping, false that
-// Read is to return it. take does not wait. And
-//
-//	Lingers() bool
-//
-// for one that has something to do after ErrEnd: true means that Close is called only once
-// every event of the subscription is settled, or the subscription is closed.
+// A Conn is one connection to a feed. It may be a [Patient], an [Expirer], a [Resumer], a
+// [ReaderTo], an [Offerer] and a [Lingerer] too. One that wraps another embeds what [Extend]
+// returns, so that it cannot lose an ability of that.
 type Conn interface {
 	// Read returns the next message. It is called from one goroutine. To call it again
 	// says that the message before it has been taken into keeping.

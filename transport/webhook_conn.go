@@ -146,7 +146,7 @@ func (c *webhookConn) next() (m Message, ok bool, err error) {
 	return m, true, nil
 }
 
-// Offer makes take the way of a delivery when nothing waits for Read. See Conn.
+// Offer makes take the way of a delivery when nothing waits for Read. See Offerer.
 func (c *webhookConn) Offer(take func(*Message) bool) {
 	c.hook.mu.Lock()
 	defer c.hook.mu.Unlock()

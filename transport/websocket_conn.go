@@ -468,7 +468,7 @@ func (c *socketConn) shake() {
 // An expiringConn lets its reader open a successor.
 type expiringConn struct{ *socketConn }
 
-// OnExpiring is described at Conn.
+// OnExpiring is described at Expirer.
 func (c *expiringConn) OnExpiring(replace func()) {
 	c.mu.Lock()
 	c.replace = replace
@@ -479,10 +479,10 @@ func (c *expiringConn) OnExpiring(replace func()) {
 	}
 }
 
-// Resumes is described at Conn: without Resume and Hello there is nobody to present a token.
+// Resumes is described at Resumer: without Resume and Hello there is nobody to present a token.
 func (c *socketConn) Resumes() bool { return c.feed.Resume != nil || c.feed.Hello != nil }
 
-// Patience is described at Conn.
+// Patience is described at Patient.
 func (c *socketConn) Patience() time.Duration {
 	return orDefault(c.feed.Patience, defaultPatience)
 }

@@ -144,6 +144,74 @@ func bendReadTo(take func(m *transport.Message, read transport.Message)) func(*m
 	}
 }
 
+// An optionalConn has every method that a Conn may have, and keeps their promises.
+type optionalConn struct {
+	transport.Conn
+	resumes   bool
+	expires   int
+	patient   bool
+	asked     int
+	lingering bool
+	twice     bool
+	drops     bool
+	take      func(*transport.Message) bool
+}
+
+func (c *optionalConn) Resumes() bool { return c.resumes }
+
+func (c *optionalConn) OnExpiring(replace func()) {
+	for range c.expires {
+		replace()
+	}
+}
+
+func (c *optionalConn) Patience() time.Duration {
+	if c.asked++; c.patient {
+		return time.Second
+	}
+	return time.Duration(c.asked)
+}
+
+func (c *optionalConn) Lingers() bool {
+	c.asked++
+	return c.lingering && c.asked%2 == 0
+}
+
+func (c *optionalConn) Offer(take func(*transport.Message) bool) { c.take = take }
+
+func (c *optionalConn) ReadTo(m *transport.Message) error {
+	read, err := c.Read()
+	if err == nil {
+		*m = read
+	}
+	return err
+}
+
+// Read offers each message before it returns it.
+func (c *optionalConn) Read() (transport.Message, error) {
+	for {
+		m, err := c.Conn.Read()
+		if err != nil || c.take == nil || !c.take(&m) && !c.drops || c.twice {
+			return m, err
+		}
+	}
+}
+
+// bendOptional breaks one of the optional methods.
+func bendOptional(change func(*optionalConn)) func(*memory, <-chan struct{}) transport.Transport {
+	return func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
+			c, err := m.Open(ctx, token)
+			if err != nil {
+				return nil, err
+			}
+			o := &optionalConn{Conn: c, resumes: true, expires: 1, patient: true}
+			change(o)
+			return o, nil
+		})
+	}
+}
+
 // instead returns got where Read fails with want.
 func instead(want, got error) func(*memory, <-chan struct{}) transport.Transport {
 	return bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
@@ -193,6 +261,12 @@ var broken = []struct {
 		*m = read
 		m.Header = header
 	})},
+	{"does not resume", "Open resumes behind the token", bendOptional(func(c *optionalConn) { c.resumes = false })},
+	{"expires twice", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.expires = 2 })},
+	{"does not know its patience", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.patient = false })},
+	{"lingers and does not", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.lingering = true })},
+	{"offers and reads", "what is offered comes once", bendOptional(func(c *optionalConn) { c.twice = true })},
+	{"drops what it offers", "what is offered comes once", bendOptional(func(c *optionalConn) { c.drops = true })},
 	{"takes a long time to connect", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			time.Sleep(time.Minute)
@@ -466,14 +540,19 @@ func TestBrokenTransportsAreCaught(t *testing.T) {
 
 // What the table bends is sound before.
 func TestMemory(t *testing.T) {
-	start := func(_ testing.TB, s Script) transport.Transport { return &memory{script: s} }
-	RunInBubble(t, start)
-	for _, c := range checks {
-		synctest.Test(t, func(t *testing.T) {
-			if found := c.findings(t, start); found != nil {
-				t.Errorf("%s: the recorder sees %q", c.name, found)
-			}
-		})
+	for _, bend := range []func(*memory, <-chan struct{}) transport.Transport{
+		func(m *memory, _ <-chan struct{}) transport.Transport { return m },
+		bendOptional(func(*optionalConn) {}),
+	} {
+		start := func(_ testing.TB, s Script) transport.Transport { return bend(&memory{script: s}, nil) }
+		RunInBubble(t, start)
+		for _, c := range checks {
+			synctest.Test(t, func(t *testing.T) {
+				if found := c.findings(t, start); found != nil {
+					t.Errorf("%s: the recorder sees %q", c.name, found)
+				}
+			})
+		}
 	}
 }
 

@@ -55,21 +55,25 @@ func TestHTTPInMemory(t *testing.T) {
 	for name, wire := range wires {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(name+" "+scheme, func(t *testing.T) {
-				transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
-					srv := mock.NewServer(wire.peer(s))
-					t.Cleanup(func() {
-						if err := srv.Close(); err != nil {
-							t.Error(err)
-						}
-					})
-					h := &transport.HTTP{URL: scheme + "://feed.test/stream?key=secret-0", Client: srv.Client(), Resume: wire.resume}
-					if s.Door == transporttest.Closed {
-						h.URL = scheme + "://feed.test:9/stream?key=secret-0"
-					}
-					return h
-				})
+				transporttest.RunInBubble(t, startHTTP(wire, scheme))
 			})
 		}
+	}
+}
+
+func startHTTP(wire wire, scheme string) transporttest.Start {
+	return func(t testing.TB, s transporttest.Script) transport.Transport {
+		srv := mock.NewServer(wire.peer(s))
+		t.Cleanup(func() {
+			if err := srv.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		h := &transport.HTTP{URL: scheme + "://feed.test/stream?key=secret-0", Client: srv.Client(), Resume: wire.resume}
+		if s.Door == transporttest.Closed {
+			h.URL = scheme + "://feed.test:9/stream?key=secret-0"
+		}
+		return h
 	}
 }
 
@@ -99,14 +103,14 @@ func TestHTTPOnLoopback(t *testing.T) {
 }
 
 // A feed that needs no wire is a Transport too.
-func TestFeed(t *testing.T) {
-	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
-		switch {
-		case s.Door == transporttest.Mute || s.Ending == transporttest.Partial:
-			return nil
-		case s.Door == transporttest.Closed:
-			return mock.NewFeed(mock.Refuse(), mock.Refuse())
-		}
-		return mock.NewFeed(script(s, "")...)
-	})
+func TestFeed(t *testing.T) { transporttest.RunInBubble(t, startFeed) }
+
+func startFeed(_ testing.TB, s transporttest.Script) transport.Transport {
+	switch {
+	case s.Door == transporttest.Mute || s.Ending == transporttest.Partial:
+		return nil
+	case s.Door == transporttest.Closed:
+		return mock.NewFeed(mock.Refuse(), mock.Refuse())
+	}
+	return mock.NewFeed(script(s, "")...)
 }

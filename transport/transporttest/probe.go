@@ -160,9 +160,7 @@ func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, er
 
 // next is Read, and in turns ReadTo where there is one, into a message that was used before.
 func (c *conn) next() (m transport.Message, err error) {
-	to, ok := c.conn.(interface {
-		ReadTo(m *transport.Message) error
-	})
+	to, ok := c.conn.(transport.ReaderTo)
 	if c.reads++; !ok || c.reads%2 == 0 {
 		return c.conn.Read()
 	}

@@ -29,39 +29,39 @@ func (a announced) Open(ctx context.Context, token string) (transport.Conn, erro
 }
 
 // A webhook has no peer that could end the connection, and no position.
-func TestWebhook(t *testing.T) {
+func TestWebhook(t *testing.T) { transporttest.RunInBubble(t, startWebhook) }
+
+func startWebhook(t testing.TB, s transporttest.Script) transport.Transport {
 	const secret = "whsec_c3RlYWRmZWVkIHN0ZWFkZmVlZA=="
-	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
-		if s.Door != transporttest.Open || s.Ending != transporttest.Stay || s.Resumes {
-			return nil
+	if s.Door != transporttest.Open || s.Ending != transporttest.Stay || s.Resumes {
+		return nil
+	}
+	hook := &transport.Webhook{Provider: provider.StandardWebhooks(secret)}
+	srv := mock.NewServer(hook)
+	sender := mock.NewSender(provider.StandardWebhooks(secret), srv.URL, srv.Client())
+	sender.Retries = slices.Repeat([]time.Duration{time.Second}, 100)
+	ctx, cancel := context.WithCancel(context.Background())
+	opened := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-opened:
 		}
-		hook := &transport.Webhook{Provider: provider.StandardWebhooks(secret)}
-		srv := mock.NewServer(hook)
-		sender := mock.NewSender(provider.StandardWebhooks(secret), srv.URL, srv.Client())
-		sender.Retries = slices.Repeat([]time.Duration{time.Second}, 100)
-		ctx, cancel := context.WithCancel(context.Background())
-		opened := make(chan struct{})
-		var work sync.WaitGroup
-		work.Go(func() {
-			select {
-			case <-ctx.Done():
+		for _, e := range s.Events {
+			time.Sleep(e.Pause)
+			if _, err := sender.Send(ctx, mock.Delivery{ID: e.Token, Body: []byte(e.Data)}); err != nil {
 				return
-			case <-opened:
 			}
-			for _, e := range s.Events {
-				time.Sleep(e.Pause)
-				if _, err := sender.Send(ctx, mock.Delivery{ID: e.Token, Body: []byte(e.Data)}); err != nil {
-					return
-				}
-			}
-		})
-		t.Cleanup(func() {
-			cancel()
-			work.Wait()
-			if err := srv.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return announced{hook, sync.OnceFunc(func() { close(opened) })}
+		}
 	})
+	t.Cleanup(func() {
+		cancel()
+		work.Wait()
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return announced{hook, sync.OnceFunc(func() { close(opened) })}
 }

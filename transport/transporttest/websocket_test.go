@@ -83,19 +83,23 @@ func TestWebSocketInMemory(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		for _, handover := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, handover %v", scheme, handover), func(t *testing.T) {
-				transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
-					srv := mock.NewServer(sockets{s})
-					t.Cleanup(func() {
-						if err := srv.Close(); err != nil {
-							t.Error(err)
-						}
-					})
-					w := socket(s, scheme+"://feed.test", scheme+"://feed.test:9")
-					w.Client, w.Handover = srv.Client(), handover
-					return w
-				})
+				transporttest.RunInBubble(t, startSocket(scheme, handover))
 			})
 		}
+	}
+}
+
+func startSocket(scheme string, handover bool) transporttest.Start {
+	return func(t testing.TB, s transporttest.Script) transport.Transport {
+		srv := mock.NewServer(sockets{s})
+		t.Cleanup(func() {
+			if err := srv.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		w := socket(s, scheme+"://feed.test", scheme+"://feed.test:9")
+		w.Client, w.Handover = srv.Client(), handover
+		return w
 	}
 }
 

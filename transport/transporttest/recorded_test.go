@@ -1,0 +1,31 @@
+package transporttest_test
+
+import (
+	"io"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/transporttest"
+)
+
+// TestRecorded wraps the connections of each transport. They keep the contract and every
+// ability that they have.
+func TestRecorded(t *testing.T) {
+	for name, start := range map[string]transporttest.Start{
+		"HTTP":      startHTTP(wires["SSE"], "http"),
+		"WebSocket": startSocket("ws", true),
+		"Webhook":   startWebhook,
+		"Feed":      startFeed,
+	} {
+		t.Run(name, func(t *testing.T) {
+			transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+				inner := start(t, s)
+				if inner == nil {
+					return nil
+				}
+				return &mock.Recorder{Transport: inner, Out: io.Discard}
+			})
+		})
+	}
+}
