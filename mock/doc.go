@@ -83,24 +83,36 @@
 // # Bubbles
 //
 // Everything here works inside a bubble of [testing/synctest] and outside. Inside, time
-// passes as soon as every goroutine of the bubble waits. What to know about bubbles:
+// passes as soon as every goroutine of the bubble waits. Pitfalls of bubbles:
 //
 //   - Make a Network or a Server in the bubble that uses it, and close it there. Feeds,
 //     stores and faults may be made outside, if only one bubble uses them.
-//   - A real socket stops the clock for ever: use a Server instead of
-//     net/http/httptest.Server, and [Server.Client] instead of http.DefaultClient.
-//   - A mutex that is held while its holder waits for time to pass hangs the test if
-//     somebody else wants it: waiting for a mutex does not let time pass.
-//   - A loop that reconnects without any delay runs for ever at one instant.
+//   - A real socket stops the clock: waiting for it does not let time pass. Use a Server
+//     instead of net/http/httptest.Server, and [Server.Client] instead of
+//     http.DefaultClient. The same holds for a child process and for a file that blocks.
+//   - A lock that is held while its holder waits for time to pass hangs the test as soon as
+//     another goroutine wants it: waiting for a sync.Mutex, sync.Once or sync.OnceValue does
+//     not let time pass either. A channel of one element, or sync.Cond, does.
+//   - A timer of zero or less, such as time.AfterFunc(0, f), time.After(0) or a computed
+//     delay that is already over, can crash Go 1.26 under the race detector. Call f at once,
+//     or wait a nanosecond.
+//   - A loop that reconnects without any delay runs without end at one instant.
 //   - Use the Context of the inner testing.T. One that is made outside and ends inside,
-//     or the other way round, is an error or a hang.
-//   - Before the function of the bubble returns, all its goroutines must have ended. Close
-//     the subscription first, then response bodies, then the Server.
+//     or the other way round, is an error or a hang. It ends just before Cleanup functions run.
+//   - Before the function of the bubble returns, all its goroutines must have ended; the
+//     test panics otherwise. Close the subscription first, then response bodies, then the
+//     Server. A library that keeps a goroutine for the whole process, or starts one at its
+//     first use, must do so outside.
+//   - HTTP/2 works between a Server and its Client. An http.Transport, and with it each pool
+//     of connections, belongs to one bubble: http.DefaultTransport belongs to none.
 //   - t.Run and t.Parallel panic inside. Loop over a table outside, with a bubble for each
 //     of its entries.
 //   - The clock starts at midnight UTC on 2000-01-01, when recorded timestamps lie in the
 //     future and most certificates are not yet valid; those of a Server are. Sign with
 //     time.Now, or first sleep until the time of the recording, which takes no time.
+//   - A UNIX time made from that clock is 946684800 and a little more. Code that recognises
+//     a point in time by its size, often 1,000,000,000 or more, takes it for a duration, in a
+//     header like X-RateLimit-Reset. A recorded UNIX time there means a wait of 25 years.
 //   - http.Client.Timeout and http.Server.WriteTimeout cut a stream, also in a bubble.
 //   - Delays between attempts are exact where nothing is random: a retry policy with
 //     jitter has to be given none.

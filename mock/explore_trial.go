@@ -121,7 +121,7 @@ func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (en
 		t.Logf("%s", death.text)
 		stop(errStopped)
 	})
-	timer.Reset(death.life) // not before its function can see the variable
+	timer.Reset(max(death.life, atOnce)) // not before its function can see the variable
 	return func() {
 		if !timer.Stop() {
 			t.Feed.meanwhile(death.away)

@@ -58,7 +58,7 @@ func (f *flight) send(data []byte, land func()) {
 	f.parts = append(f.parts, part{f.free.Add(f.latency), bytes.Clone(data)})
 	f.size += len(data)
 	if len(f.parts) == 1 && !f.closed {
-		f.timer = time.AfterFunc(f.parts[0].at.Sub(now), land)
+		f.timer = time.AfterFunc(max(f.parts[0].at.Sub(now), atOnce), land)
 	}
 }
 
@@ -74,7 +74,7 @@ func (f *flight) arrivals(land func()) (arrived []part) {
 		f.parts = f.parts[1:]
 	}
 	if len(f.parts) > 0 && !f.closed {
-		f.timer = time.AfterFunc(f.parts[0].at.Sub(now), land)
+		f.timer = time.AfterFunc(max(f.parts[0].at.Sub(now), atOnce), land)
 	}
 	return arrived
 }

@@ -25,11 +25,15 @@ func (s *signal) fire() {
 	}
 }
 
+// atOnce is the shortest that a timer waits: Go 1.26 may crash, under the race detector, on one
+// in a bubble that is due when it starts.
+const atOnce = time.Nanosecond
+
 // pause waits for wake, for the given time (zero: none is set), or for ctx.
 func pause(ctx context.Context, wake <-chan struct{}, until time.Time) {
 	var due <-chan time.Time
 	if !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
+		timer := time.NewTimer(max(time.Until(until), atOnce))
 		defer timer.Stop()
 		due = timer.C
 	}

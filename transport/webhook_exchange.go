@@ -325,9 +325,9 @@ func (x *exchange) start(deadline time.Time) {
 func (x *exchange) arm(at time.Time) {
 	switch {
 	case x.timer == nil:
-		x.timer = time.AfterFunc(time.Until(at), x.ring)
+		x.timer = time.AfterFunc(max(time.Until(at), atOnce), x.ring)
 	case x.rings.IsZero() || at.Before(x.rings):
-		x.timer.Reset(time.Until(at))
+		x.timer.Reset(max(time.Until(at), atOnce))
 	default:
 		return
 	}

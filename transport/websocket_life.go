@@ -12,6 +12,10 @@ import (
 // pings before a connection is given up: one may be lost in a server that is busy.
 const pings = 2
 
+// atOnce is the shortest that a timer waits: Go 1.26 may crash, under the race detector, on one
+// in a synctest bubble that is due when it starts.
+const atOnce = time.Nanosecond
+
 // after calls f in d on a goroutine that Close waits for, unless the connection is closed
 // by then. f must not wait for Close.
 func (c *socketConn) after(d time.Duration, f func()) *time.Timer {
@@ -22,7 +26,7 @@ func (c *socketConn) after(d time.Duration, f func()) *time.Timer {
 	}
 	var t *time.Timer
 	c.running.Add(1)
-	t = time.AfterFunc(d, func() {
+	t = time.AfterFunc(max(d, atOnce), func() {
 		defer c.running.Done()
 		c.mu.Lock()
 		_, valid := c.timers[t]
