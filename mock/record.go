@@ -86,6 +86,18 @@ type position struct{ token, id string }
 // last.
 const positions = 256
 
+// Validate reports all that is wrong with the Recorder, and with the Transport.
+func (r *Recorder) Validate() error {
+	var problems []error
+	if r.Transport == nil || r.Out == nil {
+		problems = append(problems, &recordError{errors.New("a Recorder needs Transport and Out")})
+	}
+	if v, ok := r.Transport.(interface{ Validate() error }); ok {
+		problems = append(problems, v.Validate())
+	}
+	return errors.Join(problems...)
+}
+
 // Positionless reports what the Transport does. See transport.Positionless.
 func (r *Recorder) Positionless() bool {
 	p, ok := r.Transport.(transport.Positionless)
@@ -95,7 +107,7 @@ func (r *Recorder) Positionless() bool {
 // Open connects the Transport. It is the method of transport.Transport.
 func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, error) {
 	if r.Transport == nil || r.Out == nil {
-		return nil, &recordError{errors.New("a Recorder needs Transport and Out")}
+		return nil, r.Validate()
 	}
 	inner, err := r.Transport.Open(ctx, token)
 	n, failed := r.opened(ctx, token, err)

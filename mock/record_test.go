@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -394,6 +395,18 @@ func (c *richConn) Read() (transport.Message, error) {
 func (c *richConn) Close() error {
 	c.closed++
 	return nil
+}
+
+// TestRecorderValidates holds that what is wrong is reported before the first attempt.
+func TestRecorderValidates(t *testing.T) {
+	bad := &mock.Recorder{Transport: &transport.HTTP{URL: "no scheme"}}
+	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Out") || !strings.Contains(err.Error(), "URL") {
+		t.Errorf("Validate: %v", err)
+	}
+	good := &mock.Recorder{Transport: mock.NewFeed(), Out: io.Discard}
+	if err := good.Validate(); err != nil {
+		t.Errorf("Validate: %v", err)
+	}
 }
 
 // A fullConn has every method that a Conn may have.
