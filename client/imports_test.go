@@ -13,11 +13,10 @@ const module = "github.com/steadfeed/steadfeed"
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"decode":             {},
-		"internal/joined":    {},
-		"transport":          {"decode", "transport/provider", "internal/joined"},
-		"transport/provider": {"decode", "internal/joined"},
+		"transport":          {"decode", "transport/provider", "transport/internal/joined"},
+		"transport/provider": {"decode", "transport/internal/joined"},
 		"retry":              {},
-		"client":             {"decode", "transport", "retry", "internal/joined"},
+		"client":             {"decode", "transport", "retry"},
 		"mock":               {"decode", "transport", "transport/provider"},
 	}
 	// Which packages may import a library, directly. goleak is for tests only.

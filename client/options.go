@@ -2,12 +2,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"time"
 
-	"github.com/steadfeed/steadfeed/internal/joined"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -127,7 +127,7 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	if v := reflect.ValueOf(t); t == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		problem("transport: is nil")
 	} else if v, ok := t.(interface{ Validate() error }); ok {
-		problems = append(problems, joined.List(v.Validate())...)
+		problems = append(problems, listed(v.Validate())...)
 	}
 	if o != nil {
 		if o.Store != nil && o.Name == "" {
@@ -153,10 +153,29 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 		if o.Dedupe < 0 {
 			problem("Options.Dedupe: %d is negative", o.Dedupe)
 		}
-		problems = append(problems, joined.List(o.Retry.Validate())...)
+		problems = append(problems, listed(o.Retry.Validate())...)
 	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
 	}
 	return nil
+}
+
+// listed returns what errors.Join joined. An error that wraps joined ones stays whole: its
+// own text would be lost.
+func listed(err error) (list []error) {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	if again := errors.Join(joined.Unwrap()...); again == nil || again.Error() != err.Error() {
+		return []error{err}
+	}
+	for _, part := range joined.Unwrap() {
+		list = append(list, listed(part)...)
+	}
+	return list
 }

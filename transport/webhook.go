@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/steadfeed/steadfeed/internal/joined"
+	"github.com/steadfeed/steadfeed/transport/internal/joined"
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 

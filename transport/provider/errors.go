@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/steadfeed/steadfeed/internal/joined"
+	"github.com/steadfeed/steadfeed/transport/internal/joined"
 )
 
 // A refusal is a request that is not taken. Its text holds neither secrets nor anything
