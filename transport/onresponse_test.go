@@ -1,9 +1,11 @@
 package transport_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -16,17 +18,17 @@ func TestOnResponse(t *testing.T) {
 		feed(w, "1\n")
 	})
 	var session, body string
-	lost := &transport.Gap{Reason: transport.Notice}
+	lost := transport.Gap{Reason: transport.Notice, From: "a"}
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(resp *http.Response) (*transport.Gap, error) {
 		session = resp.Header.Get("Mcp-Session-Id")
 		b, _ := io.ReadAll(resp.Body)
 		body = string(b)
-		return lost, nil
+		return &lost, nil
 	}}, "")
 	if session != "s1" || body != "" {
 		t.Errorf("session %q, body %q", session, body)
 	}
-	if m := read(t, conn); m.Gap != lost || string(m.Data) != "1" {
+	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || string(m.Data) != "1" {
 		t.Errorf("first message %+v", m)
 	}
 }
@@ -34,9 +36,9 @@ func TestOnResponse(t *testing.T) {
 // A loss is reported even if the connection brings no message.
 func TestGapOfOnResponseWithoutMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w) })
-	lost := &transport.Gap{Reason: transport.Notice}
-	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return lost, nil }}, "")
-	if m := read(t, conn); m.Gap != lost || m.Kind != decode.Keepalive {
+	lost := transport.Gap{Reason: transport.Notice, From: "a"}
+	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return &lost, nil }}, "")
+	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || m.Kind != decode.Keepalive {
 		t.Errorf("message %+v", m)
 	}
 	if err := readError(t, conn); err != io.EOF {
@@ -99,4 +101,38 @@ func TestMercureGap(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A WebSocket's handshake has a header, too.
+func TestOnResponseOfWebSocket(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) { p.say("1"); p.wait() })
+		lost := transport.Gap{Reason: transport.Notice, From: "a"}
+		var order []string
+		w.OnResponse = func(resp *http.Response) (*transport.Gap, error) {
+			b, err := io.ReadAll(resp.Body)
+			order = append(order, "response "+resp.Header.Get("Upgrade"))
+			if len(b) > 0 || err != nil || resp.StatusCode != 101 || resp.Request == nil || resp.Request.URL.Host != "feed.test" {
+				t.Errorf("status %d, body %q, %v, request %v", resp.StatusCode, b, err, resp.Request)
+			}
+			return &lost, nil
+		}
+		w.Hello = func(context.Context, *transport.Socket, string) error {
+			order = append(order, "hello")
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); m.Gap == nil || *m.Gap != lost || string(m.Data) != "1" {
+			t.Errorf("first message %+v", m)
+		}
+		if !slices.Equal(order, []string{"response websocket", "hello"}) {
+			t.Errorf("called %q", order)
+		}
+		conn.Close()
+
+		w.OnResponse = func(*http.Response) (*transport.Gap, error) { return nil, gone{} }
+		if err := openSocketError(t, w, "t"); !errors.Is(err, gone{}) || retryable(err) != "unset" {
+			t.Errorf("error %v, retryable %s", err, retryable(err))
+		}
+	})
 }

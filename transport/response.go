@@ -61,8 +61,11 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 	seen.Body = http.NoBody
 	gap, err := a.OnResponse(&seen)
 	switch {
+	case err == nil && gap == nil:
+		return nil, nil
 	case err == nil:
-		return gap, nil
+		own := *gap // what is lost later may be added to it
+		return &own, nil
 	case errors.Is(err, ErrEnd):
 		return nil, ErrEnd
 	case a.ends(): // the reply has begun: another request would ask for a second one

@@ -69,6 +69,12 @@ type WebSocket struct {
 	// Prepare and redirects included. Negative: no limit. Default 10 s.
 	HandshakeTimeout time.Duration
 
+	// OnResponse is called with the response of each handshake that succeeds, before Hello. It
+	// may remember what the header holds. A Gap that it returns goes on the first message. An
+	// error ends the connection, as one of Control does. The body that it sees is empty.
+	// Default none.
+	OnResponse func(resp *http.Response) (*Gap, error)
+
 	// Hello opens the session after each handshake: it may log in, subscribe, resume from
 	// token, and wait for what the server says to that. Only when it has returned nil is
 	// the connection ready. It decides by its error like any other failure; the error of

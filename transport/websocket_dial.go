@@ -23,6 +23,7 @@ type handshake struct {
 	asked    bool // for fresh credentials, before the first request
 	answered bool // by the server
 
+	gap *Gap  // that OnResponse has returned
 	err error // why there is no answer for the library
 }
 
@@ -50,7 +51,7 @@ func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, err
 func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 	feed := &HTTP{
 		URL: overHTTP(w.URL), Header: w.Header, Client: w.Client, Resume: w.Resume, Prepare: w.Prepare,
-		HeaderTimeout: w.HandshakeTimeout,
+		OnResponse: w.OnResponse, HeaderTimeout: w.HandshakeTimeout,
 	}
 	if feed.HeaderTimeout == 0 {
 		feed.HeaderTimeout = defaultHandshake
@@ -96,6 +97,10 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	case ws.Subprotocol() == "" && len(h.socket.Subprotocols) > 0 && !slices.Contains(h.socket.Subprotocols, ""):
 		ws.CloseNow()
 		return nil, h.violation(resp, `the server chooses none of Subprotocols; with "" among them it need not`)
+	}
+	if h.gap, err = h.inspect(resp); err != nil {
+		ws.CloseNow()
+		return nil, err
 	}
 	if !stop() {
 		h.cancel(h.timeout) // unless it is about to do so itself
