@@ -65,14 +65,11 @@ func (b *Backoff) Next(f Failure) Decision {
 	if f.Err == nil {
 		f.Err = io.EOF
 	}
-	now := time.Now()
-	progress := b.progress(&f)
-	if progress {
-		b.grown, b.attempt, b.since, b.worked = [Permanent]*course{}, 0, now, true
-	} else {
+	progress := b.Progress(f)
+	if !progress {
 		b.attempt++
 	}
-	d := Decision{Class: b.classify(f.Err), Attempt: b.attempt, Elapsed: now.Sub(b.since)}
+	d := Decision{Class: b.classify(f.Err), Attempt: b.attempt, Elapsed: time.Since(b.since)}
 	c := b.course(d.Class, progress)
 	if b.exhausted(c, d.Class) {
 		d.Stop = true
@@ -86,10 +83,16 @@ func (b *Backoff) Next(f Failure) Decision {
 	return d
 }
 
-// progress reports whether a connection made progress, as the package comment defines it.
-func (b *Backoff) progress(f *Failure) bool {
+// Progress reports whether a connection made progress, as the package comment defines it,
+// and starts a new run if it did. Next calls it; a caller does so for a connection that it
+// ended itself.
+func (b *Backoff) Progress(f Failure) bool {
 	wanted := f.Moved || f.Events > 0 && (f.Uptime >= brief || f.ServerDelay > 0)
-	return wanted || b.policy.Healthy > 0 && f.Uptime >= b.policy.Healthy
+	if !wanted && (b.policy.Healthy < 0 || f.Uptime < b.policy.Healthy) {
+		return false
+	}
+	b.grown, b.attempt, b.since, b.worked = [Permanent]*course{}, 0, time.Now(), true
+	return true
 }
 
 // exhausted reports whether the attempts of a class are used up. Those of Protocol are

@@ -87,3 +87,17 @@ func TestAnswerThatEndsAtOnce(t *testing.T) {
 	checkDelays(t, still(retry.Default()), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: 2 * sec}, repeat(2*sec, 9))
 	checkDelays(t, still(retry.Default()), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: retry.MinDelay}, repeat(10*ms, 9))
 }
+
+// A connection that the caller ended counts as well.
+func TestProgressOfAConnectionThatWasReplaced(t *testing.T) {
+	b := still(retry.Default()).Start()
+	check(t, b, nothing, again(retry.Network, 500*ms, 1))
+	if b.Progress(nothing) {
+		t.Error("a connection that brought nothing made progress")
+	}
+	check(t, b, nothing, again(retry.Network, sec, 2))
+	if !b.Progress(retry.Failure{Uptime: minute}) {
+		t.Error("a minute is no progress")
+	}
+	check(t, b, retry.Failure{Err: status(404)}, again(retry.Protocol, sec, 1))
+}
