@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,4 +140,52 @@ func TestConflictAtTheStart(t *testing.T) {
 	if len(at) != 11 || end != nil {
 		t.Errorf("%d requests and %v", len(at), end)
 	}
+}
+
+// A connection that Reconnect ended has worked all the same.
+func TestRoutineTroubleAfterReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		feed := &transport.HTTP{URL: "http://feed.example", Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			n++
+			resp := &http.Response{StatusCode: 404, Header: typ("text/event-stream"), Body: io.NopCloser(strings.NewReader("")), ProtoMajor: 2}
+			switch n {
+			case 1:
+				pr, pw := io.Pipe()
+				go io.WriteString(pw, "id: 1\ndata: a\n\n")
+				resp.StatusCode, resp.Body = 200, pr
+			case 10:
+				resp.StatusCode = 204
+			}
+			return resp, nil
+		})}}
+		sub := subscribe(t, feed, nil)
+		defer sub.Close()
+		if _, err := sub.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sub.Reconnect()
+		if _, err := sub.Next(t.Context()); err != io.EOF || n != 10 {
+			t.Errorf("%d requests and %v, want 10 and the end of the feed", n, err)
+		}
+	})
+}
+
+// A POST whose response ends says in the log why that is the end.
+func TestEndOfAPOSTInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := &logbook{}
+		feed := &transport.HTTP{URL: "http://feed.example", Method: "POST", Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: typ("text/event-stream"), Body: io.NopCloser(strings.NewReader("data: a\n\n")), ProtoMajor: 2}, nil
+		})}}
+		sub := subscribe(t, feed, &client.Options{Logger: book.logger()})
+		defer sub.Close()
+		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
+			t.Errorf("%q and %v", got, err)
+		}
+		sub.Close()
+		if !slices.Contains(book.brief(), "INFO the feed is complete") {
+			t.Errorf("the log has only %q", book.brief())
+		}
+	})
 }

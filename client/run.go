@@ -59,6 +59,7 @@ func (r *run) loop() {
 		last = c
 		c.err = c.play()
 		if next := r.follow(c); next != nil {
+			r.backoff.Progress(c.failure())
 			r.disconnected(c, retry.Decision{})
 			c = next
 		} else if attempt := r.judge(c); attempt > 0 {
@@ -93,13 +94,18 @@ func (r *run) judge(c *connection) (attempt int) {
 		if !c.opened && r.broken && r.token == "" {
 			r.lose(Gap{Reason: transport.NoToken, Err: c.err}) // what came between has passed
 		}
+		if c.err != transport.ErrEnd { // which says no more than that
+			r.log.Info("the feed is complete", "reason", c.err)
+		}
 		r.end = r.complete()
 		r.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case c.err == errRedial:
+		r.backoff.Progress(c.failure())
 		r.disconnected(c, retry.Decision{})
 		return 1
 	case c.err == errParked:
+		r.backoff.Progress(c.failure())
 		r.disconnected(c, retry.Decision{})
 		r.park()
 		return 1
@@ -107,9 +113,7 @@ func (r *run) judge(c *connection) (attempt int) {
 	if c.opened {
 		r.broken = !errors.Is(c.err, io.EOF)
 	}
-	d := r.backoff.Next(retry.Failure{
-		Err: c.err, Events: c.events, Moved: c.token != c.origin, Uptime: c.uptime, ServerDelay: r.delay,
-	})
+	d := r.backoff.Next(c.failure())
 	if d.Class == retry.TokenRejected && r.token != "" {
 		r.lose(Gap{Reason: transport.TokenRejected, From: r.token, Err: c.err})
 		r.token = r.otherPosition(c.err)
@@ -134,6 +138,13 @@ func (r *run) otherPosition(err error) string {
 		return token
 	}
 	return ""
+}
+
+// failure describes the connection, which has ended, to the retry policy.
+func (c *connection) failure() retry.Failure {
+	return retry.Failure{
+		Err: c.err, Events: c.events, Moved: c.token != c.origin, Uptime: c.uptime, ServerDelay: c.delay,
+	}
 }
 
 // park waits until half of the buffer is free, so that the next connection is not parked

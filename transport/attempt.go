@@ -61,6 +61,9 @@ func (a *attempt) open() (*httpConn, error) {
 	conn, err := a.admit(resp)
 	if err != nil {
 		a.discard(resp)
+		if _, begun := err.(*ProtocolError); begun {
+			err = a.once(err)
+		}
 		return nil, err
 	}
 	if !stop() {

@@ -92,8 +92,9 @@ type HTTP struct {
 	// context ends with the attempt. An error ends the attempt. Default none.
 	Prepare func(*http.Request) error
 
-	// EOF says what a clean end of the body means, and with it whether the request may
-	// be sent again after it once brought a response. Default EOFByMethod.
+	// EOF says what a clean end of the body means, and whether the request may be sent
+	// again once a response has begun. A POST that is a subscription needs EOFReconnects.
+	// Default EOFByMethod.
 	EOF EOF
 
 	// HeaderTimeout is the time from the start of an attempt to the response header:
@@ -147,23 +148,6 @@ type HTTP struct {
 	TrustedOrigins []string
 }
 
-// EOF says what the clean end of a response means to an HTTP feed.
-type EOF uint8
-
-const (
-	// EOFByMethod is EOFReconnects for GET, and EOFEnds for any other method.
-	EOFByMethod EOF = iota
-
-	// EOFReconnects says that the server ended the connection and not the feed: Read
-	// returns io.EOF, and the request may be sent again.
-	EOFReconnects
-
-	// EOFEnds says that the body is the whole reply: Read returns ErrEnd. Once the
-	// response has begun the request is not to be sent again, so the error of a
-	// connection that breaks has a method Retryable that returns false.
-	EOFEnds
-)
-
 // Validate reports every option that cannot work, joined into one error.
 // Open refuses to start with the same error.
 func (h *HTTP) Validate() error {
@@ -183,8 +167,11 @@ func (h *HTTP) Validate() error {
 	if err := checkHeader(h.Header); err != nil {
 		bad("Header", "%w", err)
 	}
-	if h.EOF > EOFEnds {
+	if h.EOF > EOFUnexpected {
 		bad("EOF", "no such value: %d", h.EOF)
+	}
+	if h.EOF == EOFUnexpected && h.Control == nil {
+		bad("EOF", "EOFUnexpected needs a Control that returns ErrEnd")
 	}
 	for name, d := range h.Decoders {
 		if !isToken(name) || name != strings.ToLower(name) || d == nil {
@@ -229,14 +216,6 @@ func (h *HTTP) method() string {
 		return http.MethodGet
 	}
 	return h.Method
-}
-
-// ends tells whether the response is the whole feed.
-func (h *HTTP) ends() bool {
-	if h.EOF == EOFByMethod {
-		return h.method() != http.MethodGet
-	}
-	return h.EOF == EOFEnds
 }
 
 // accept is the value of the Accept header.

@@ -30,7 +30,7 @@ type httpConn struct {
 	parts  []Message            // of the last one that it has taken apart
 	watch  *watch
 	origin string
-	ends   bool  // the response is the whole feed
+	feed   *HTTP
 	framed bool  // an end of the body that is none of the sender's would be told
 	gap    *Gap  // for the next message
 	err    error // of the Read that failed
@@ -144,19 +144,14 @@ func (c *httpConn) failure(err error) error {
 		err = &TimeoutError{Op: "idle", After: time.Duration(c.watch.window.Load())}
 	case cause != nil:
 		return cause
-	case err == io.EOF && c.ends:
-		return ErrEnd
 	case err == io.EOF:
-		return io.EOF
+		return c.feed.atEOF(c.origin)
 	case notGzip(err):
 		err = &ProtocolError{Reason: "the body is not gzip, contrary to its Content-Encoding", Origin: c.origin}
 	default:
 		err = &failed{c.origin, err}
 	}
-	if c.ends {
-		return &final{err} // sending the request again would ask for a second reply
-	}
-	return err
+	return c.feed.once(err)
 }
 
 func (c *httpConn) Close() error {

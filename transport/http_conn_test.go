@@ -136,11 +136,87 @@ func TestCleanEnd(t *testing.T) {
 			t.Run(fmt.Sprint(name, tt.method, tt.eof), func(t *testing.T) {
 				conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method, EOF: tt.eof}, "")
 				read(t, conn)
-				if err := readError(t, conn); err != tt.want {
+				if err := readError(t, conn); !errors.Is(err, tt.want) {
 					t.Errorf("error %v, want %v", err, tt.want)
+				} else if hint := strings.Contains(err.Error(), "HTTP.EOF to EOFReconnects"); hint != (tt.want == transport.ErrEnd && tt.eof == transport.EOFByMethod) {
+					t.Errorf("error %v", err)
 				}
 			})
 		}
+	}
+}
+
+// A reply that marks its own end is complete with that mark only.
+func TestEOFUnexpected(t *testing.T) {
+	done := func(m *transport.Message) error {
+		if string(m.Data) == "[DONE]" {
+			return transport.ErrEnd
+		}
+		return nil
+	}
+	for body, want := range map[string]error{
+		"data: a\n\ndata: [DONE]\n\n": transport.ErrEnd,
+		"data: a\n\n":                 io.ErrUnexpectedEOF,
+		"data: a\n\ndata: [DO":        io.ErrUnexpectedEOF,
+		"":                            io.ErrUnexpectedEOF,
+	} {
+		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, body)
+		})
+		conn := open(t, &transport.HTTP{URL: srv.URL, Method: "POST", EOF: transport.EOFUnexpected, Control: done}, "")
+		var err error
+		for err == nil {
+			_, err = conn.Read()
+		}
+		if !errors.Is(err, want) || want != transport.ErrEnd && retryable(err) != "false" {
+			t.Errorf("%q: %v, want %v", body, err, want)
+		}
+		if body == "data: a\n\n" && !strings.Contains(err.Error(), "before Control returned ErrEnd") {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+	if err := (&transport.HTTP{URL: "http://a.example", EOF: transport.EOFUnexpected}).Validate(); err == nil || !strings.Contains(err.Error(), "HTTP.EOF: ") {
+		t.Errorf("without Control: %v", err)
+	}
+}
+
+// What ends a POST although the feed might go on names the remedy, and so does a reply that
+// is no feed: the request is not sent again.
+func TestPOSTNamesTheRemedy(t *testing.T) {
+	const remedy = "a POST is not sent again once its response has begun: set HTTP.EOF to EOFReconnects if it only subscribes"
+	cut := func(w http.ResponseWriter, r *http.Request) {
+		feed(w, "1\n")
+		panic(http.ErrAbortHandler)
+	}
+	page := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<h1>Back soon</h1>")
+	}
+	for name, tt := range map[string]struct {
+		serve  http.HandlerFunc
+		eof    transport.EOF
+		class  string
+		remedy bool
+	}{
+		"cut":                 {cut, transport.EOFByMethod, "permanent", true},
+		"cut, EOFEnds":        {cut, transport.EOFEnds, "permanent", false},
+		"cut, EOFReconnects":  {cut, transport.EOFReconnects, "network", false},
+		"page":                {page, transport.EOFByMethod, "permanent", true},
+		"page, EOFReconnects": {page, transport.EOFReconnects, "protocol", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := serve(t, tt.serve)
+			conn, err := (&transport.HTTP{URL: srv.URL, Method: "POST", EOF: tt.eof}).Open(t.Context(), "")
+			if err == nil {
+				defer conn.Close()
+				read(t, conn)
+				_, err = conn.Read()
+			}
+			if class(err) != tt.class || strings.Contains(err.Error(), remedy) != tt.remedy {
+				t.Errorf("%v is of class %s", err, class(err))
+			}
+		})
 	}
 }
 

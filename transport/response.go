@@ -30,7 +30,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
-		origin: originOf(resp.Request.URL), ends: a.ends(), framed: framed(resp), check: a.Control,
+		origin: originOf(resp.Request.URL), feed: a.HTTP, framed: framed(resp), check: a.Control,
 	}
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.decompress(c.watch, resp.Header)
@@ -68,10 +68,8 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 		return &own, nil
 	case errors.Is(err, ErrEnd):
 		return nil, ErrEnd
-	case a.ends(): // the reply has begun: another request would ask for a second one
-		return nil, &final{&failed{"OnResponse", err}}
 	}
-	return nil, &failed{"OnResponse", err}
+	return nil, a.once(&failed{"OnResponse", err})
 }
 
 // framed tells whether the end of a body is marked. Otherwise it ends with the connection, of
