@@ -51,6 +51,11 @@
 // a record that does not change for 3 s has no owner and is taken over. One that changes is
 // left to its owner for 15 s. Both times double with each takeover, up to 1 and 5 minutes.
 //
+// Where events change a database, save the position in the same transaction, so that each
+// event has its effect exactly once: with a Store that saves through the open transaction,
+// a negative CommitEvery, and for each event the work, [Event.Ack], Commit and the commit of
+// the transaction. See the example of [Store].
+//
 // # Errors
 //
 // A failure that can be retried is retried as [Options.Retry] says and reported to
@@ -92,6 +97,21 @@
 // 210 s and so on: the consumer hangs, or has forgotten an Ack. The attributes attempt, age
 // and id are of the oldest event. Its id is left out where it is the token, because a token
 // can be a secret; [Trace].Stalled and [Stats] have it.
+//
+// # Panics
+//
+// A panic in a function of the program is never hidden. On a goroutine of the subscription
+// it ends the process: Token, Skip, Sequence, Retry.Classify, the functions of [Trace] but
+// Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the functions
+// of transport.HTTP and transport.WebSocket. The stored record stays intact; what was not
+// saved comes again.
+//
+// The body of a loop, Trace.Nacked, and the Store during Subscribe run on the caller's
+// goroutine. If the caller recovers, the event in hand is handed out again, no lock stays
+// held, and a deferred Close works.
+//
+// A panic in a function of a Webhook's provider is answered with 500. One in OnRefused is
+// left to the HTTP server, which closes the connection. The subscription goes on.
 //
 // # Goroutines
 //

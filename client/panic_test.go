@@ -1,0 +1,352 @@
+package client_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/provider"
+)
+
+const panicEnv = "STEADFEED_PANIC_TEST"
+
+// fatalPanics are the functions whose panic ends the process.
+var fatalPanics = []string{
+	"Token", "Skip", "Sequence", "Logger", "Store.Load", "Store.Save", "Retry.Classify",
+	"Trace.Connecting", "Trace.Connected", "Trace.Disconnected", "Trace.Signal", "Trace.Gap", "Trace.Saved", "Trace.Ended",
+	"HTTP.Prepare", "HTTP.Resume", "HTTP.Control", "HTTP.OnBadFrame", "HTTP.OnResponse", "HTTP.Decoders",
+	"WebSocket.Hello", "WebSocket.Control", "WebSocket.Classify",
+}
+
+// TestPanicEndsTheProcess has a function of the program panic on a goroutine of the
+// subscription: the process ends, with the stored position intact.
+func TestPanicEndsTheProcess(t *testing.T) {
+	if what := os.Getenv(panicEnv); what != "" {
+		panicIn(what)
+		return
+	}
+	for _, what := range fatalPanics {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestPanicEndsTheProcess$")
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), panicEnv+"="+what)
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.Contains(out, []byte("panic: a mistake in "+what)) {
+				t.Fatalf("the process ended with %v, want exit status 2 and the panic:\n%s", err, out)
+			}
+			if r := record(t, client.FileStore(dir)); r.Token == "" || r.Events == 0 {
+				t.Errorf("stored is %+v, want token 1 or a later one", r)
+			}
+			sub := subscribe(t, deaf{}, named(client.FileStore(dir)))
+			if err := sub.Close(); err != nil {
+				t.Errorf("the record cannot be taken over: %v", err)
+			}
+		})
+	}
+}
+
+// A trap panics in one function once it is set.
+type trap struct {
+	what string
+	set  atomic.Bool
+}
+
+func (p *trap) in(what string) {
+	if what == p.what && p.set.Load() {
+		panic("a mistake in " + what)
+	}
+}
+
+func panicIn(what string) {
+	p := &trap{what: what}
+	ctx, cancel := context.WithCancel(context.Background())
+	sub, err := client.Subscribe(ctx, p.transport(), p.options())
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	late := time.AfterFunc(30*time.Second, cancel)
+	defer late.Stop()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			break
+		}
+		if ev.ID != "1" {
+			continue
+		}
+		ev.Ack()
+		if err := sub.Commit(ctx); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		p.set.Store(true)
+		if what == "Trace.Ended" {
+			cancel()
+		} else {
+			sub.Reconnect()
+		}
+	}
+	time.Sleep(time.Second) // Trace.Ended may be about to be called
+	fmt.Println("no panic in", what)
+	os.Exit(1)
+}
+
+func (p *trap) options() *client.Options {
+	store := &trapStore{client.FileStore("."), p}
+	return &client.Options{
+		Name: "n", Store: store, CommitEvery: time.Millisecond,
+		Logger:   slog.New(&trapHandler{slog.DiscardHandler, p}),
+		Token:    func(e client.Event) string { p.in("Token"); return e.ID },
+		Skip:     func(client.Event) bool { p.in("Skip"); return false },
+		Sequence: func(client.Event) (string, uint64, bool) { p.in("Sequence"); return "", 0, false },
+		Retry: retry.Policy{Classify: func(error, int) (retry.Class, bool) {
+			p.in("Retry.Classify")
+			return 0, false
+		}},
+		Trace: &client.Trace{
+			Connecting:   func(client.Attempt) { p.in("Trace.Connecting") },
+			Connected:    func(client.Attempt) { p.in("Trace.Connected") },
+			Disconnected: func(client.Disconnect) { p.in("Trace.Disconnected") },
+			Signal:       func(transport.Message) { p.in("Trace.Signal") },
+			Gap:          func(client.Gap) { p.in("Trace.Gap") },
+			Saved:        func(client.Save) { p.in("Trace.Saved") },
+			Ended:        func(error) { p.in("Trace.Ended") },
+		},
+	}
+}
+
+// transport returns a feed that has something for each function after the first event.
+func (p *trap) transport() transport.Transport {
+	if strings.HasPrefix(p.what, "WebSocket.") {
+		steps := []mock.Step{mock.Event("1", `{"id":"1"}`), mock.Pause(50 * time.Millisecond)}
+		for i := 2; i < 1000; i++ {
+			steps = append(steps, mock.Event(fmt.Sprint(i), "{}"), mock.Drop(), mock.Status(503))
+		}
+		srv := mock.NewServer(mock.NewFeed(steps...).WebSocket(nil, nil))
+		return &transport.WebSocket{
+			URL: strings.Replace(srv.URL, "http", "ws", 1), Client: srv.Client(),
+			Hello: func(context.Context, *transport.Socket, string) error { p.in("WebSocket.Hello"); return nil },
+			Control: func(_ *transport.Socket, m *transport.Message) error {
+				p.in("WebSocket.Control")
+				m.ID = idIn(m.Data)
+				return nil
+			},
+			Classify: func(error) transport.Action { p.in("WebSocket.Classify"); return 0 },
+		}
+	}
+	return p.http()
+}
+
+func (p *trap) http() transport.Transport {
+	n := atomic.Int32{}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch i := n.Add(1); {
+		case i == 1:
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			fmt.Fprintln(w, `{"id":"1"}`)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		case i%5 == 2 && p.what == "Trace.Gap":
+			w.WriteHeader(http.StatusGone)
+		case i%5 == 3:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			w.Header().Set("Content-Encoding", "x-trap")
+			z := gzip.NewWriter(w)
+			fmt.Fprintf(z, "\n{\"long\":%q}\n{\"id\":\"%d\"}\n", strings.Repeat("x", 100), i)
+			z.Close()
+		}
+	})
+	srv := mock.NewServer(handler)
+	return &transport.HTTP{
+		URL: srv.URL, Client: srv.Client(), MaxFrame: 50,
+		Prepare: func(*http.Request) error { p.in("HTTP.Prepare"); return nil },
+		Resume:  func(*http.Request, string) error { p.in("HTTP.Resume"); return nil },
+		Control: func(m *transport.Message) error {
+			p.in("HTTP.Control")
+			m.ID = idIn(m.Data)
+			return nil
+		},
+		OnBadFrame: func(*decode.FrameError) { p.in("HTTP.OnBadFrame") },
+		OnResponse: func(*http.Response) (*client.Gap, error) { p.in("HTTP.OnResponse"); return nil, nil },
+		Decoders: map[string]func(io.Reader) (io.ReadCloser, error){"x-trap": func(r io.Reader) (io.ReadCloser, error) {
+			p.in("HTTP.Decoders")
+			return gzip.NewReader(r)
+		}},
+	}
+}
+
+func idIn(data []byte) string {
+	_, rest, _ := strings.Cut(string(data), `"id":"`)
+	id, _, _ := strings.Cut(rest, `"`)
+	return id
+}
+
+type trapStore struct {
+	client.Store
+	*trap
+}
+
+// Save fails while Load is to panic, so that the record is read back.
+func (s *trapStore) Save(ctx context.Context, key string, data []byte, prev string) (string, error) {
+	s.in("Store.Save")
+	if s.what == "Store.Load" && s.set.Load() {
+		return "", errors.New("a failure")
+	}
+	return s.Store.Save(ctx, key, data, prev)
+}
+
+func (s *trapStore) Load(ctx context.Context, key string) ([]byte, string, error) {
+	s.in("Store.Load")
+	return s.Store.Load(ctx, key)
+}
+
+type trapHandler struct {
+	slog.Handler
+	*trap
+}
+
+func (h *trapHandler) Enabled(context.Context, slog.Level) bool { h.in("Logger"); return false }
+
+func (h *trapHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// caught calls f and returns what it panics with.
+func caught(f func()) (v any) {
+	defer func() { v = recover() }()
+	f()
+	return nil
+}
+
+// TestPanicOnTheCallersGoroutine: where the program recovers, the subscription goes on and
+// can be closed.
+func TestPanicOnTheCallersGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := mock.NewStore()
+		o := named(store)
+		o.Trace = &client.Trace{Nacked: func(client.Event, error) { panic("nacked") }}
+		sub := subscribe(t, script(events("1", "2", "3")), o)
+		for range 2 { // the event comes again
+			if v := caught(func() {
+				defer sub.Stats()
+				for ev := range sub.Events() {
+					if ev.ID == "1" {
+						panic("body " + ev.ID)
+					}
+				}
+			}); v != "body 1" {
+				t.Fatalf("the loop panics with %v", v)
+			}
+		}
+		got, _ := data(t, sub, 1)
+		want(t, "after two panics", got, []string{"data 1"})
+		ev, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := caught(func() { ev.Nack(nil) }); v != "nacked" {
+			t.Errorf("Nack panics with %v", v)
+		}
+		if v := caught(func() {
+			defer sub.Close()
+			for range sub.Batches(1, 0) {
+				panic("batch")
+			}
+		}); v != "batch" {
+			t.Errorf("the loop panics with %v", v)
+		}
+		if err := sub.Close(); err != nil || record(t, store).Token != "1" {
+			t.Errorf("Close: %v, stored %+v", err, record(t, store))
+		}
+	})
+	for _, in := range []string{"Store.Load", "Store.Save"} {
+		bubble(t, func(t *testing.T) {
+			p := &trap{what: in}
+			p.set.Store(true)
+			store := mock.NewStore()
+			if v := caught(func() { client.Subscribe(t.Context(), script(), named(&trapStore{store, p})) }); v == nil {
+				t.Errorf("no panic in %s", in)
+			}
+			p.set.Store(false)
+			sub := subscribe(t, script(events("1")), named(&trapStore{store, p}))
+			if err := sub.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPanicInAWebhook is contained: the request is answered or its connection closed, the
+// next one is taken, and Close returns.
+func TestPanicInAWebhook(t *testing.T) {
+	for _, what := range []string{"Verify", "Precheck", "Greeting", "Challenge", "OnRefused"} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				p := &trap{what: what}
+				hook := &transport.Webhook{
+					Provider: &provider.Provider{Name: "mine", Scheme: provider.Custom{
+						Verify: func(r *provider.Request, secrets []string) (int, error) {
+							p.in("Verify")
+							if r.Header.Get("Key") != secrets[0] {
+								return 0, errors.New("wrong key")
+							}
+							return 0, nil
+						},
+						Precheck: func(*provider.Request) error { p.in("Precheck"); return nil },
+						Sign:     func(r *provider.Request, _, secret string) error { r.Header.Set("Key", secret); return nil },
+					}},
+					OnRefused: func(*transport.RefusedError) { p.in("OnRefused") },
+				}
+				hook.Provider.SetSecrets("a secret")
+				hook.Provider.Greeting = func(*provider.Request) (*provider.Answer, bool) { p.in("Greeting"); return nil, false }
+				hook.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer { p.in("Challenge"); return nil }
+				srv := mock.NewServer(hook)
+				sub := subscribe(t, hook, nil)
+				sender := mock.NewSender(hook.Provider, srv.URL, srv.Client())
+				post := func(header http.Header) mock.Sent {
+					sent, err := sender.Post(t.Context(), mock.Delivery{Body: []byte(`{}`), Header: header})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return sent
+				}
+				go data(t, sub, -1)
+				p.set.Store(true)
+				var header http.Header
+				if what == "OnRefused" {
+					header = http.Header{"Content-Encoding": {"x-unknown"}}
+				}
+				if sent := post(header); sent.Accepted() {
+					t.Errorf("status %d in spite of a panic", sent.Status)
+				}
+				p.set.Store(false)
+				if sent := post(nil); !sent.Accepted() {
+					t.Errorf("the next delivery: status %d, %v", sent.Status, sent.Err)
+				}
+				if err := sub.Close(); err != nil {
+					t.Error(err)
+				}
+				srv.Close() // its error names the panic
+			})
+		})
+	}
+}
