@@ -58,7 +58,7 @@ func do(f func()) {
 // findings is what the check finds in the Transport.
 func (c check) findings(t testing.TB, start Start) []string {
 	r := &recorder{TB: t}
-	do(func() { c.verify(r, start) })
+	do(func() { c.verify(r, start, prompt) })
 	for _, f := range slices.Backward(r.cleanups) {
 		do(f)
 	}
@@ -558,7 +558,7 @@ func TestMemory(t *testing.T) {
 
 func TestNoPeerSkips(t *testing.T) {
 	r := &recorder{TB: t}
-	do(func() { checks[0].verify(r, func(testing.TB, Script) transport.Transport { return nil }) })
+	do(func() { checks[0].verify(r, func(testing.TB, Script) transport.Transport { return nil }, prompt) })
 	if !r.skipped || len(r.found) > 0 {
 		t.Errorf("skipped: %t, found %q", r.skipped, r.found)
 	}

@@ -116,7 +116,7 @@ func optional(p *probe) {
 			p.t.Errorf("Lingers returned true and false")
 		}
 		return nil
-	}), prompt)
+	}), p.prompt)
 	c.rest()
 	if p.script.Ending == End {
 		c.failure(patient)
@@ -251,12 +251,12 @@ func failsOn(p *probe) {
 	c.rest()
 	c.failure(patient)
 	for range 3 {
-		if m, err := c.read(prompt); err == nil {
+		if m, err := c.read(c.prompt); err == nil {
 			p.t.Fatalf("Read after an error returned %s", brief(m.Data))
 		}
 	}
 	c.close()
-	if m, err := c.read(prompt); err == nil {
+	if m, err := c.read(c.prompt); err == nil {
 		p.t.Fatalf("Read after Close returned %s", brief(m.Data))
 	}
 }
@@ -272,10 +272,10 @@ func closeUnblocks(p *probe) {
 	default:
 	}
 	c.close()
-	if err := p.wait(reading, prompt); errors.Is(err, io.EOF) || isEnd(err) {
+	if err := p.wait(reading, p.prompt); errors.Is(err, io.EOF) || isEnd(err) {
 		p.t.Errorf("Read returned %v because of Close; want an error that does not blame the server", err)
 	}
-	if m, err := c.read(prompt); err == nil {
+	if m, err := c.read(c.prompt); err == nil {
 		p.t.Errorf("Read after Close returned %s", brief(m.Data))
 	}
 }
@@ -294,7 +294,7 @@ func closeOften(p *probe) {
 		}))
 	}
 	for _, call := range calls {
-		p.wait(call, prompt)
+		p.wait(call, p.prompt)
 	}
 	c.close()
 	c.close()
@@ -320,10 +320,10 @@ func contextEndsRead(p *probe) {
 	reading := p.begin("Read, after the end of the context,", c.fail)
 	time.Sleep(settle)
 	c.end(errOver)
-	if err := p.wait(reading, prompt); !errors.Is(err, errOver) {
+	if err := p.wait(reading, p.prompt); !errors.Is(err, errOver) {
 		p.t.Errorf("Read returned %v; want the cause of the context", err)
 	}
-	if _, err := c.read(prompt); err == nil {
+	if _, err := c.read(c.prompt); err == nil {
 		p.t.Errorf("Read after the end of the context returned a message")
 	}
 }
@@ -351,7 +351,7 @@ func contextEndsOpen(p *probe) {
 	})
 	time.Sleep(settle)
 	cancel(errOver)
-	if err := p.wait(opening, prompt); !errors.Is(err, errOver) {
+	if err := p.wait(opening, p.prompt); !errors.Is(err, errOver) {
 		p.t.Errorf("Open returned %v; want the cause of the context", err)
 	}
 }
@@ -359,7 +359,7 @@ func contextEndsOpen(p *probe) {
 func contextOver(p *probe) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(errOver)
-	if _, err := p.attempt(ctx, p.script.Events[0].Token, prompt); !errors.Is(err, errOver) {
+	if _, err := p.attempt(ctx, p.script.Events[0].Token, p.prompt); !errors.Is(err, errOver) {
 		p.t.Errorf("Open returned %v; want the cause of the context", err)
 	}
 }

@@ -27,7 +27,7 @@ func (p *probe) name() string { return fmt.Sprintf("%p", p) }
 // checkGoroutines waits for the goroutines of the probe to end.
 func (p *probe) checkGoroutines() {
 	unmark()
-	for range 400 {
+	for range 2000 {
 		if len(p.goroutines()) == 0 {
 			return
 		}

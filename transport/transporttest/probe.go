@@ -15,6 +15,7 @@ import (
 
 const (
 	prompt  = time.Second            // what the contract allows Close, and we everything that ends
+	tardy   = 5 * time.Second        // the same by the real clock, on a machine with other work
 	patient = 10 * time.Second       // for what has no limit of its own
 	settle  = 20 * time.Millisecond  // for a call to begin to wait
 	half    = 500 * time.Millisecond // of a second of silence, in which nothing that waits for the network can come
@@ -26,6 +27,7 @@ type probe struct {
 	t         testing.TB
 	transport transport.Transport
 	script    Script
+	prompt    time.Duration // for what the contract wants to return within a second
 	conns     []*conn
 
 	mu    sync.Mutex
@@ -42,7 +44,9 @@ type conn struct {
 	reads  int // calls of next
 }
 
-func newProbe(t testing.TB, s Script) *probe { return &probe{t: t, script: s} }
+func newProbe(t testing.TB, s Script, prompt time.Duration) *probe {
+	return &probe{t: t, script: s, prompt: prompt}
+}
 
 // release closes all connections and looks at what the Transport has said.
 func (p *probe) release() {
@@ -243,7 +247,7 @@ func (c *conn) failure(limit time.Duration) error {
 func (c *conn) drained() error {
 	c.t.Helper()
 	for range len(c.script.Events) + 100 {
-		if _, err := c.read(prompt); err != nil {
+		if _, err := c.read(c.prompt); err != nil {
 			return err
 		}
 	}
@@ -263,7 +267,7 @@ func (c *conn) fail() error {
 // close calls Close, which must be prompt.
 func (c *conn) close() {
 	c.t.Helper()
-	c.wait(c.begin("Close", c.conn.Close), prompt)
+	c.wait(c.begin("Close", c.conn.Close), c.prompt)
 }
 
 func isEnd(err error) bool { return errors.Is(err, transport.ErrEnd) }
