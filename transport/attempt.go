@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,8 @@ type attempt struct {
 	method string
 	body   []byte
 
+	plain   bool        // no compression is offered
+	waiting bool        // for a response's header
 	upgrade http.Header // of a WebSocket handshake; nil for an HTTP feed
 	fresh   bool        // Prepare is to bring fresh credentials at once
 
@@ -45,7 +48,7 @@ func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
 	return &attempt{
 		HTTP: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
 		timeout: &TimeoutError{Op: "header", After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
-		url:     u, method: h.method(), body: h.Body,
+		url:     u, method: h.method(), body: h.Body, plain: atomic.LoadInt32(&h.gzip) != gzipOffered,
 	}
 }
 
@@ -82,6 +85,9 @@ func (a *attempt) failure(err error) error {
 	cause := context.Cause(a.ctx)
 	if _, broken := err.(*failed); cause == nil || cause == a.timeout && !broken {
 		return err
+	}
+	if cause == a.timeout && a.waiting {
+		a.timeout.compressor = a.silent(a.compresses(), a.plain)
 	}
 	return cause
 }
@@ -134,7 +140,9 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	if a.upgrade != nil {
 		req = req.WithContext(throughTunnel(req.Context(), req.URL))
 	}
+	a.waiting = true
 	resp, err := a.rt.RoundTrip(req)
+	a.waiting = err != nil
 	if err == nil && resp == nil {
 		err = errors.New("the RoundTripper returned neither response nor error")
 	}

@@ -13,9 +13,12 @@ import (
 
 // acceptEncoding is the value of the Accept-Encoding header. It is always sent: net/http's
 // own decompression would hide the bytes as they arrive from the idle watchdog.
-func (h *HTTP) acceptEncoding() string {
+func (a *attempt) acceptEncoding() string {
+	if a.plain {
+		return "identity"
+	}
 	names := []string{"gzip"}
-	for _, name := range slices.Sorted(maps.Keys(h.Decoders)) {
+	for _, name := range slices.Sorted(maps.Keys(a.Decoders)) {
 		if name != "gzip" {
 			names = append(names, name)
 		}

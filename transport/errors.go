@@ -75,9 +75,18 @@ type TimeoutError struct {
 	// for what is sent.
 	Op    string
 	After time.Duration
+
+	compressor bool // may hold back what the peer has sent
 }
 
 func (e *TimeoutError) Error() string {
+	if e.compressor {
+		return e.text() + " (gzip was offered, and a server that does not flush its compressor sends nothing: the next attempt offers none)"
+	}
+	return e.text()
+}
+
+func (e *TimeoutError) text() string {
 	switch e.Op {
 	case "header":
 		return fmt.Sprintf("transport: no response header within %v", e.After)

@@ -22,12 +22,14 @@ const (
 
 // HTTP is a feed that arrives as the body of a long-lived HTTP response, such as
 // server-sent events or delimited JSON. Only URL must be set. Use it as *HTTP and
-// do not change it once it is in use; it holds no state of its own, and Open may be
-// called from several goroutines at once.
+// do not change it once it is in use. Open may be called from several goroutines at once.
 //
 // What is sent: every request is built anew from copies of these fields, with
 // "Cache-Control: no-cache", an Accept of the framings asked for, and an
-// Accept-Encoding of gzip and Decoders, unless Header says otherwise.
+// Accept-Encoding of gzip and Decoders, unless Header says otherwise. A server that does not
+// flush its compressor then sends nothing: after a header that does not come in time, or a
+// compressed response whose first message does not, one attempt offers no compression. If a
+// message comes, neither do later ones of this HTTP.
 //
 // What is accepted: status 200, or another 2xx that allows a whole body, with the media type
 // of a feed; with application/json, which names no framing, only 200 unless Format is set.
@@ -146,6 +148,8 @@ type HTTP struct {
 	// cookies, credentials and token after a redirect. A http origin listed here may
 	// also be redirected to from https. Default none beside that of URL.
 	TrustedOrigins []string
+
+	gzip int32 // what is known of the server's compressor; atomic
 }
 
 // Validate reports every option that cannot work, joined into one error.

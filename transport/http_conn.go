@@ -23,6 +23,10 @@ type httpConn struct {
 	plain    io.ReadCloser // what decompresses it
 	released chan struct{} // closed once both are
 
+	feed       *HTTP
+	plainly    bool // no compression was offered
+	compressed bool // because it was offered
+
 	frames *decode.Reader
 	frame  decode.Frame         // the last one
 	check  func(*Message) error // HTTP.Control
@@ -30,7 +34,7 @@ type httpConn struct {
 	parts  []Message            // of the last one that it has taken apart
 	watch  *watch
 	origin string
-	feed   *HTTP
+	spoken bool  // a frame has come
 	framed bool  // an end of the body that is none of the sender's would be told
 	gap    *Gap  // for the next message
 	err    error // of the Read that failed
@@ -77,6 +81,10 @@ func (c *httpConn) ReadTo(m *Message) error {
 	if err != nil {
 		c.err = c.failure(err)
 		return c.err
+	}
+	if !c.spoken {
+		c.spoken = true
+		c.feed.spoke(c.plainly)
 	}
 	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
 	m.Header, m.Settle, m.Parts = nil, nil, nil
@@ -141,7 +149,8 @@ func (c *httpConn) failure(err error) error {
 	cause := context.Cause(c.ctx)
 	switch {
 	case cause == errIdle:
-		err = &TimeoutError{Op: "idle", After: time.Duration(c.watch.window.Load())}
+		compressor := !c.spoken && c.feed.silent(c.compressed, c.plainly)
+		err = &TimeoutError{Op: "idle", After: time.Duration(c.watch.window.Load()), compressor: compressor}
 	case cause != nil:
 		return cause
 	case err == io.EOF:

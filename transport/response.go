@@ -31,6 +31,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
 		origin: originOf(resp.Request.URL), feed: a.HTTP, framed: framed(resp), check: a.Control,
+		plainly: a.plain, compressed: a.compresses() && compressed(resp.Header),
 	}
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.decompress(c.watch, resp.Header)
