@@ -108,7 +108,8 @@ type HTTP struct {
 	// nobody reads does not count. Negative: no limit.
 	//
 	// Default: 90 s, until two keepalives (comments, empty lines, events that Control has made
-	// one) have each ended a silence of more than a second on this connection. From then on the feed's own
+	// one) have each ended a silence of more than a second on this connection; those of its
+	// first 20 s, which may be greetings, do not count. From then on the feed's own
 	// heartbeat sets the limit: three times the longest such silence, at least 20 s.
 	// Events do not shorten it, for a burst says nothing about the next silence.
 	IdleTimeout time.Duration

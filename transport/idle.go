@@ -14,6 +14,7 @@ const (
 	minIdle       = 20 * time.Second
 	idlePerBeat   = 3
 	minBeats      = 2
+	greeting      = minIdle     // keepalives sooner after the start may be greetings, not heartbeats
 	shortestBeat  = time.Second // a keepalive sooner than this says nothing
 	longestDetour = time.Second // a reader away for longer does not know when bytes came
 )
@@ -32,6 +33,7 @@ type watch struct {
 	limit  limit
 	learns bool // the window follows the feed's heartbeat
 
+	start   time.Time
 	last    time.Time     // when bytes last came
 	silence atomic.Int64  // a time.Duration that ended since the last frame, zero if it is not known
 	beats   int           // keepalives that ended a silence
@@ -39,7 +41,9 @@ type watch struct {
 }
 
 func newWatch(body io.Reader, idle time.Duration, fire func()) *watch {
-	w := &watch{body: body, learns: idle == 0, limit: limit{fire: fire}, last: time.Now()}
+	w := &watch{body: body, learns: idle == 0, limit: limit{fire: fire}}
+	w.start = time.Now()
+	w.last = w.start
 	w.window.Store(int64(orDefault(idle, defaultIdle)))
 	return w
 }
@@ -55,7 +59,7 @@ func (w *watch) Read(p []byte) (int, error) {
 	w.limit.stop()
 	if n > 0 {
 		now := time.Now()
-		if start.Sub(w.last) <= longestDetour {
+		if start.Sub(w.last) <= longestDetour && now.Sub(w.start) >= greeting {
 			w.silence.Store(max(w.silence.Load(), int64(now.Sub(w.last))))
 		}
 		w.last = now

@@ -63,16 +63,17 @@ func TestIdleTimeout(t *testing.T) {
 		{"a byte is life", sse, 21 * time.Second, every(20*time.Second, "x", 10), 21 * time.Second},
 		{"an empty line is life", line, 21 * time.Second, every(20*time.Second, "\r\n", 10), 21 * time.Second},
 		{"one heartbeat teaches nothing", sse, 0, every(10*time.Second, beat, 1), 90 * time.Second},
-		{"two heartbeats", sse, 0, every(10*time.Second, beat, 2), 30 * time.Second},
+		{"two heartbeats", sse, 0, every(10*time.Second, beat, 3), 30 * time.Second},
+		{"greetings teach nothing", sse, 0, every(2*time.Second, beat, 9), 90 * time.Second},
 		{"empty lines", line, 0, every(15*time.Second, "\n", 3), 45 * time.Second},
-		{"fast heartbeat", sse, 0, every(2*time.Second, beat, 9), 20 * time.Second},
+		{"fast heartbeat", sse, 0, every(2*time.Second, beat, 12), 20 * time.Second},
 		{"slow heartbeat", sse, 0, every(80*time.Second, beat, 3), 240 * time.Second},
 		{"the longest counts", sse, 0, []step{{5 * time.Second, beat}, {16 * time.Second, beat}, {3 * time.Second, beat}}, 48 * time.Second},
 		{"too fast to be one", sse, 0, every(time.Second, beat, 9), 90 * time.Second},
 		{"events teach nothing", line, 0, every(2*time.Second, "1\n", 9), 90 * time.Second},
 		{"keepalives behind events teach nothing", line, 0, every(5*time.Second, "1\n\n\n", 9), 90 * time.Second},
-		{"heartbeat in pieces", sse, 0, []step{{15 * time.Second, ":"}, {0, "\n"}, {0, "\n"}, {15 * time.Second, ":"}, {0, "\n\n"}}, 45 * time.Second},
-		{"events between heartbeats", line, 0, []step{{10 * time.Second, "\n"}, {25 * time.Second, "1\n"}, {10 * time.Second, "\n"}}, 30 * time.Second},
+		{"heartbeat in pieces", sse, 0, []step{{15 * time.Second, ":"}, {0, "\n"}, {0, "\n"}, {15 * time.Second, ":"}, {0, "\n\n"}, {15 * time.Second, beat}}, 45 * time.Second},
+		{"events between heartbeats", line, 0, []step{{10 * time.Second, "\n"}, {10 * time.Second, "\n"}, {25 * time.Second, "1\n"}, {10 * time.Second, "\n"}}, 30 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
