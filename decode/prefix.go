@@ -58,6 +58,7 @@ type prefixSplitter struct {
 	drop uint64 // bytes of an oversize frame that are to come
 	took int    // bytes of the frame that were consumed already
 	tail bool   // the line end behind the last frame is to come
+	look int    // how far a frame longer than size was searched for its line end
 }
 
 func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
@@ -114,7 +115,7 @@ func (s *prefixSplitter) payload(buf []byte, atEOF bool) (n int, f Frame, ok boo
 			return 0, f, false, err
 		}
 	}
-	s.size, s.took = 0, 0
+	s.size, s.took, s.look = 0, 0, 0
 	if len(data) == 0 {
 		return n, Frame{Kind: Keepalive}, true, nil
 	}
@@ -125,13 +126,19 @@ func (s *prefixSplitter) payload(buf []byte, atEOF bool) (n int, f Frame, ok boo
 // takes: those that were announced, or all of its line if they are not a whole value.
 func (s *prefixSplitter) line(buf []byte, atEOF bool) (n int, data []byte, err error) {
 	n = s.size
-	data, counted := bytes.CutSuffix(buf[:n], []byte("\n"))
-	data = trimCR(data)
-	if s.tail = !counted && delimitsItself(data); counted || s.tail {
-		return n, data, nil
+	if s.look == 0 {
+		var counted bool
+		data, counted = bytes.CutSuffix(buf[:n], []byte("\n"))
+		data = trimCR(data)
+		if s.tail = !counted && delimitsItself(data); counted || s.tail {
+			return n, data, nil
+		}
+		s.look = n
 	}
-	if end := bytes.IndexByte(buf[n:], '\n'); end >= 0 {
-		data, n = trimCR(buf[:n+end]), n+end+1
+	from := s.look
+	s.look = len(buf)
+	if end := bytes.IndexByte(buf[from:], '\n'); end >= 0 {
+		data, n = trimCR(buf[:from+end]), from+end+1
 	} else if data = trimCR(buf); atEOF && len(data) <= n {
 		n = len(buf)
 	} else {

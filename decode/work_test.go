@@ -26,6 +26,7 @@ var large = []struct {
 	{decode.RSJSON{}, `"`, "\"\x1e", "\x1e", "", "\x1e"},
 	{decode.CRLFJSON{}, `"`, "\"\r\n", "\r\n", "", "\r\n"},
 	{decode.LengthPrefixed{}, fmt.Sprint(largeSize) + "\n", "\n", "\r\n1\n", fmt.Sprint(largeSize) + "\n", "\n"},
+	{decode.LengthPrefixed{}, "2\n", "\n", "\r\n1\n", "2\n", "\n"},
 	{decode.Uint32Prefixed{}, string(binary.BigEndian.AppendUint32(nil, largeSize)), "", "\x00", string(binary.BigEndian.AppendUint32(nil, largeSize)), ""},
 	{decode.VarintPrefixed{}, string(binary.AppendUvarint(nil, largeSize)), "", "\x00", string(binary.AppendUvarint(nil, largeSize)), ""},
 	{decode.JSONSeq{}, "\x1e[\"", "\"]\n", "\"]\x1e", "\x1e", "\n"},
