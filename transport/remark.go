@@ -15,6 +15,7 @@ const (
 	maxRemark  = 160 // bytes of a body in an error's text
 	minSecret  = 4   // shorter values hide nothing, and would hide the words around them
 	minBodyTag = 16  // bytes of a word in a request's body that may be a key
+	minHead    = 16  // bytes of a value that is cut short, to be hidden nevertheless
 )
 
 // remark returns what an error's text shows of the body of a refusal: its beginning as one
@@ -25,10 +26,7 @@ func (a *attempt) remark(resp *http.Response, body []byte) string {
 	if isHTML(mediaType(resp.Header)) || slices.Contains(body, 0) {
 		return ""
 	}
-	text := strings.ToValidUTF8(string(body), "")
-	for _, s := range a.secrets(resp.Request) {
-		text = strings.ReplaceAll(text, s, "…")
-	}
+	text := strings.ToValidUTF8(hide(string(body), a.secrets(resp.Request), len(body) == maxErrorBody), "")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }), " ")
 	if len(text) <= maxRemark {
 		return text
@@ -38,6 +36,43 @@ func (a *attempt) remark(resp *http.Response, body []byte) string {
 		cut--
 	}
 	return text[:cut] + "…"
+}
+
+// hide replaces the secrets in text, and their beginnings where they are cut short: by a server
+// that shortens what it echoes, or, with cut, at the end of text.
+func hide(text string, secrets []string, cut bool) string {
+	for _, s := range secrets {
+		text = strings.ReplaceAll(text, s, "…")
+	}
+	for _, s := range secrets {
+		if len(s) > minHead {
+			text = hideHead(text, s[:minHead], s[minHead:])
+		}
+	}
+	for _, s := range secrets {
+		for n := min(len(s), minHead) - 1; cut && n >= minSecret; n-- {
+			text = strings.TrimSuffix(text, s[:n])
+		}
+	}
+	return text
+}
+
+// hideHead replaces each head in text with as much of tail as follows it.
+func hideHead(text, head, tail string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, head)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("…")
+		n := 0
+		for n < min(len(after), len(tail)) && after[n] == tail[n] {
+			n++
+		}
+		text = after[n:]
+	}
 }
 
 // secrets returns what must not be shown of a request, in the forms in which a body may echo
@@ -70,7 +105,7 @@ func (a *attempt) secrets(req *http.Request) []string {
 	var all []string
 	for _, s := range plain {
 		quoted, _ := json.Marshal(s)
-		for _, form := range []string{s, url.QueryEscape(s), html.EscapeString(s), strings.ReplaceAll(s, "/", `\/`), strings.Trim(string(quoted), `"`)} {
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.ReplaceAll(s, "/", `\/`), strings.Trim(string(quoted), `"`)} {
 			if len(form) >= minSecret {
 				all = append(all, form)
 			}
