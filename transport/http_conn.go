@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -87,7 +88,7 @@ func (c *httpConn) ReadTo(m *Message) error {
 		c.feed.spoke(c.plainly)
 	}
 	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
-	m.Header, m.Settle, m.Parts = nil, nil, nil
+	m.Header, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
 	c.gap = nil
 	if c.check != nil && m.Kind == decode.Data {
 		if err := c.control(m); err != nil {
@@ -108,7 +109,9 @@ func (c *httpConn) more() bool { return len(c.parts) > 0 || c.frames.Buffered() 
 func (c *httpConn) control(m *Message) error {
 	c.seen = *m
 	err := c.check(&c.seen)
+	gap := m.Gap
 	*m, c.seen = c.seen, Message{}
+	m.Gap = cmp.Or(m.Gap, gap) // Control may have written a Message of its own
 	if err == nil && m.Parts != nil {
 		c.parts = m.takeApart()
 	}

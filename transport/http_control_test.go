@@ -91,6 +91,29 @@ func TestControlOfAReply(t *testing.T) {
 	}
 }
 
+// A Message of Control's own loses no gap, and leaves nothing in the next message.
+func TestControlWritesAMessage(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this line is too long\na\nb\n") })
+	conn := open(t, &transport.HTTP{
+		URL: srv.URL, Format: decode.Lines{}, MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
+		Control: func(m *transport.Message) error {
+			if string(m.Data) == "a" {
+				*m = transport.Message{Data: m.Data, Attempt: 3}
+			}
+			return nil
+		},
+	}, "")
+	var m transport.Message // one for all, as the client has it
+	for _, want := range []string{"data a, bad frame, attempt 3", "data b, attempt 0"} {
+		if err := conn.(transport.ReaderTo).ReadTo(&m); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s, attempt %d", describe(m), m.Attempt); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func describe(m transport.Message) string {
 	kind := map[decode.Kind]string{decode.Data: "data", decode.Keepalive: "keepalive", decode.Position: "position"}[m.Kind]
 	parts := slices.DeleteFunc([]string{kind, string(m.Data), m.ID, m.Type}, func(s string) bool { return s == "" })

@@ -137,3 +137,26 @@ func TestPartsWithFormat(t *testing.T) {
 		}
 	})
 }
+
+// A Gap that Control returns again and again stays as it is.
+func TestGapIsNotChanged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("junk\x1e{}\n", "junk\x1e{}\n")
+			p.wait()
+		})
+		w.Format = decode.JSONSeq{}
+		w.OnBadFrame = func(*decode.FrameError) {}
+		lost := &transport.Gap{Reason: transport.Notice, Missed: 5}
+		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+			m.Gap = lost
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		for range 2 {
+			if m := read(t, conn); m.Gap == nil || m.Gap.Missed != 6 || lost.Missed != 5 {
+				t.Errorf("gap %+v, want 6 missed; that of Control is %+v", m.Gap, *lost)
+			}
+		}
+	})
+}

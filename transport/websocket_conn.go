@@ -328,7 +328,9 @@ func (c *socketConn) lose(g *Gap) {
 	case c.gap == nil:
 		c.gap = g
 	default:
-		c.gap.Missed += g.Missed
+		both := *c.gap // g and c.gap may be the caller's, who may return them again
+		both.Missed += g.Missed
+		c.gap = &both
 	}
 }
 
