@@ -168,7 +168,9 @@ func TestReplayGap(t *testing.T) {
 		}
 		m.Gap.From = "1"
 	}
-	c, again := record(t, mock.NewFeed(script...))
+	var c reader
+	var again string
+	synctest.Test(t, func(t *testing.T) { c, again = record(t, mock.NewFeed(script...)) })
 	if again != recording {
 		t.Errorf("recorded again:\n%s", again)
 	}
