@@ -141,6 +141,8 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 		req = req.WithContext(throughTunnel(req.Context(), req.URL))
 	}
 	a.waiting = true
+	var x exchangeTrace
+	req = req.WithContext(x.with(req.Context()))
 	resp, err := a.rt.RoundTrip(req)
 	a.waiting = err != nil
 	if err == nil && resp == nil {
@@ -148,7 +150,7 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	}
 	if err != nil {
 		cancel()
-		return nil, &failed{originOf(req.URL), err}
+		return nil, a.broken(req, &x, err)
 	}
 	if resp.Body == nil { // a RoundTripper that is not net/http's
 		resp.Body = http.NoBody
@@ -169,7 +171,7 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 func (a *attempt) request(ctx context.Context) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, a.method, a.url.String(), bytes.NewReader(a.body))
 	if err != nil {
-		return nil, &final{&failed{originOf(a.url), err}}
+		return nil, &final{&failed{a.shown(a.url), err}}
 	}
 	if a.strange {
 		a.describeBody(req)

@@ -23,13 +23,15 @@ func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 	}
 	ping := orDefault(h.PingInterval, defaultPingInterval)
 	return &http.Transport{
-		Proxy:               proxyFromEnvironment,
-		DialContext:         dialWithin(ctx, &net.Dialer{Timeout: dialTimeout}),
-		TLSHandshakeTimeout: dialTimeout,
-		ReadBufferSize:      readBuffer,
-		ForceAttemptHTTP2:   true,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
-		DisableCompression:  true, // see acceptEncoding
+		Proxy: proxyFromEnvironment,
+
+		OnProxyConnectResponse: refusedByProxy,
+		DialContext:            dialWithin(ctx, &net.Dialer{Timeout: dialTimeout}),
+		TLSHandshakeTimeout:    dialTimeout,
+		ReadBufferSize:         readBuffer,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
+		DisableCompression:     true, // see acceptEncoding
 
 		// None is kept idle: net/http writes to the standard logger what a server sends on an
 		// idle connection, which may be the rest of a body longer than its Content-Length.

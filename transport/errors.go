@@ -20,17 +20,22 @@ type StatusError struct {
 	Code   int
 	Header http.Header // of the response
 	Body   []byte      // its beginning, at most 4 KiB
-	Origin string      // scheme and host that answered
+	Origin string      // scheme and host that answered, ws or wss for a WebSocket; or the proxy's
 
 	// Resuming says that the request named a position to resume from.
 	Resuming bool
 
+	proxy    bool   // it is a proxy's
 	withheld bool   // a redirect led here, without the caller's header and credentials
 	remark   string // what the text shows of Body
 }
 
 func (e *StatusError) Error() string {
-	text := fmt.Sprintf("transport: %s: status %s", e.Origin, status(e.Code))
+	peer := e.Origin
+	if e.proxy {
+		peer = "proxy " + peer
+	}
+	text := fmt.Sprintf("transport: %s: status %s", peer, status(e.Code))
 	if e.remark != "" {
 		text += fmt.Sprintf(": %q", e.remark)
 	}

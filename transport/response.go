@@ -126,15 +126,19 @@ func (a *attempt) notAFeed(resp *http.Response, media string) error {
 // statusError is the error for a status of 400 or above.
 func (a *attempt) statusError(resp *http.Response) *StatusError {
 	body := a.excerpt(resp)
-	return &StatusError{
-		Code: resp.StatusCode, Header: resp.Header, Body: body, Origin: originOf(resp.Request.URL),
+	e := &StatusError{
+		Code: resp.StatusCode, Header: resp.Header, Body: body, Origin: a.shown(resp.Request.URL),
 		Resuming: a.token != "" && !a.strange, withheld: a.strange, remark: a.remark(resp, body),
 	}
+	if proxy := a.proxyOf(resp.Request); proxy != nil && e.Code == http.StatusProxyAuthRequired {
+		e.Origin, e.proxy = originOf(proxy), true
+	}
+	return e
 }
 
 func (a *attempt) protocolError(resp *http.Response, reason string) *ProtocolError {
 	return &ProtocolError{
-		Reason: reason, Origin: originOf(resp.Request.URL), Header: resp.Header, Body: a.excerpt(resp),
+		Reason: reason, Origin: a.shown(resp.Request.URL), Header: resp.Header, Body: a.excerpt(resp),
 	}
 }
 

@@ -67,7 +67,7 @@ type socketConn struct {
 
 func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *socketConn {
 	c := &socketConn{
-		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.ctx, cut: h.cancel, origin: originOf(h.url),
+		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.ctx, cut: h.cancel, origin: overWebSocket(originOf(h.url)),
 		gap: h.gap, fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
 		done: make(chan struct{}),
 	}

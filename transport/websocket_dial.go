@@ -93,7 +93,7 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	case err != nil && resp != nil:
 		return nil, h.violation(resp, "the answer to the handshake of the WebSocket breaks its rules")
 	case err != nil:
-		return nil, &failed{originOf(h.url), err}
+		return nil, &failed{overWebSocket(originOf(h.url)), err}
 	case ws.Subprotocol() == "" && len(h.socket.Subprotocols) > 0 && !slices.Contains(h.socket.Subprotocols, ""):
 		ws.CloseNow()
 		return nil, h.violation(resp, `the server chooses none of Subprotocols; with "" among them it need not`)
@@ -117,7 +117,7 @@ func (w *WebSocket) offered() []string {
 }
 
 func (h *handshake) violation(resp *http.Response, reason string) error {
-	return &ProtocolError{Reason: reason, Origin: originOf(h.url), Header: resp.Header}
+	return &ProtocolError{Reason: reason, Origin: overWebSocket(originOf(h.url)), Header: resp.Header}
 }
 
 // RoundTrip sends the library's handshake the way of an attempt.
@@ -131,7 +131,7 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.follow()
 	if err == nil && h.strange {
 		// Hello and Control would speak to it of what a redirect must not take along.
-		err = &ProtocolError{Reason: "redirected to an origin that is not trusted", Origin: originOf(resp.Request.URL)}
+		err = &ProtocolError{Reason: "redirected to an origin that is not trusted", Origin: h.shown(resp.Request.URL)}
 		resp.Body.Close()
 	} else if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		err = h.refused(resp)
@@ -169,10 +169,12 @@ func dialTunnelled(ctx context.Context) *http.Transport {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9},
 	}
 	return &http.Transport{
-		Proxy:              proxyExceptHTTP,
-		DialContext:        tunnelled(dialWithin(ctx, dialer)),
-		DisableKeepAlives:  true,
-		DisableCompression: true,
+		Proxy: proxyExceptHTTP,
+
+		OnProxyConnectResponse: refusedByProxy,
+		DialContext:            tunnelled(dialWithin(ctx, dialer)),
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
 	}
 }
 

@@ -95,7 +95,7 @@ func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, addr string) (_ 
 	case err != nil:
 		return nil, err
 	case resp.StatusCode != http.StatusOK:
-		return nil, errors.New("status " + status(resp.StatusCode))
+		return nil, refusedByProxy(ctx, proxy, req, resp)
 	case r.Buffered() > 0:
 		return nil, errors.New("it speaks before it was asked")
 	}

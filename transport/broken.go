@@ -1,0 +1,135 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync/atomic"
+)
+
+// An exchangeTrace is how far a request came that failed: net/http has no types for much of
+// what goes wrong. Its hooks may run after the request has failed.
+type exchangeTrace struct {
+	handshake atomic.Pointer[error] // why the TLS handshake failed
+	answered  atomic.Bool           // the peer has sent something after it
+}
+
+func (x *exchangeTrace) with(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err != nil {
+				x.handshake.Store(&err)
+			}
+		},
+		GotFirstResponseByte: func() { x.answered.Store(true) },
+	})
+}
+
+// broken returns what an error of the RoundTripper means. It is the same for HTTP feeds and
+// WebSockets.
+func (a *attempt) broken(req *http.Request, x *exchangeTrace, err error) error {
+	var refusal *StatusError
+	if errors.As(err, &refusal) && refusal.proxy {
+		return refusal
+	}
+	explained := x.explain(err)
+	if proxy := a.proxyOf(req); explained == err && proxy != nil && !isOfNetwork(err) {
+		explained = &strange{err, "proxy " + originOf(proxy)} // of an http.Transport without refusedByProxy
+	}
+	return &failed{a.shown(req.URL), explained}
+}
+
+// explain adds the remedy to errors whose text has none, and the method Protocol to those that
+// are not of the network although their types do not say so.
+func (x *exchangeTrace) explain(err error) error {
+	var header tls.RecordHeaderError
+	handshake := x.handshake.Load()
+	switch {
+	case errors.As(err, &header):
+		return &strange{err, "the peer does not speak TLS: does the URL need http or ws"}
+	case refusesCertificate(err):
+		return &strange{err, "the peer does not accept the client certificate, or wants one: see TLSClientConfig of Client's Transport"}
+	case isOfNetwork(err):
+		return err
+	case handshake != nil && errors.Is(err, *handshake):
+		return &strange{err, "the TLS handshake fails"}
+	case x.answered.Load():
+		return &strange{err, "the answer is not HTTP: does the URL need https or wss"}
+	}
+	return err
+}
+
+// isOfNetwork reports whether an error says what it is by its type.
+func isOfNetwork(err error) bool {
+	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	var says interface{ Retryable() bool }
+	return errors.As(err, &network) || errors.As(err, &certificate) || errors.As(err, &says) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
+}
+
+// refusesCertificate reports whether the peer has sent one of the alerts of RFC 8446, section
+// 6.2, about the client's certificate. crypto/tls does not export the type of the error, which
+// is a number.
+func refusesCertificate(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	v := reflect.ValueOf(op.Err)
+	if v.Kind() != reflect.Uint8 {
+		return false
+	}
+	switch v.Uint() {
+	case 42, 43, 44, 45, 46, 48, 49, 116:
+		return true
+	}
+	return false
+}
+
+// strange is the failure of a peer that may not be the one that is meant.
+type strange struct {
+	err  error
+	text string
+}
+
+func (e *strange) Error() string  { return e.text + ": " + redact(e.err) }
+func (e *strange) Unwrap() error  { return e.err }
+func (e *strange) Protocol() bool { return true }
+
+// refusedByProxy is the OnProxyConnectResponse of an http.Transport: what a proxy answers to
+// CONNECT is a status like that of a server.
+func refusedByProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &StatusError{Code: resp.StatusCode, Header: resp.Header, Origin: originOf(proxy), proxy: true}
+}
+
+// proxyOf returns the proxy that a request goes through, as far as that can be known.
+func (a *attempt) proxyOf(req *http.Request) *url.URL {
+	t, ok := a.rt.(*http.Transport)
+	if !ok || t.Proxy == nil {
+		return nil
+	}
+	proxy, _ := t.Proxy(req)
+	return proxy
+}
+
+// shown returns the origin of u for an error, with the scheme of a WebSocket for one.
+func (a *attempt) shown(u *url.URL) string {
+	if a.upgrade != nil {
+		return overWebSocket(originOf(u))
+	}
+	return originOf(u)
+}
+
+// overWebSocket is the reverse of overHTTP for an origin.
+func overWebSocket(origin string) string { return "ws" + strings.TrimPrefix(origin, "http") }
