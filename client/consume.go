@@ -187,13 +187,14 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 		w.rest()
 	case <-due:
 	case <-hurry:
+		w.passOn() // the caller is about to leave with what it has
 	case <-over:
 		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
 			return s.end
 		}
 	case <-s.ctx.Done():
 	case <-ctx.Done():
-		w.passOn() // somebody else has to wait for what is returned
+		w.passOn() // another consumer has to wait for what is returned
 		return context.Cause(ctx)
 	}
 	return nil

@@ -95,3 +95,41 @@ func TestPace(t *testing.T) {
 		}
 	}
 }
+
+// TestReturnedEventIsPassedOn: a batch that is handed out early, because the producer waits
+// for space, leaves an event that was refused to a consumer that waits.
+func TestReturnedEventIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		s := &Subscription{ctx: ctx, over: make(chan struct{})}
+		s.window = newWindow(s, 16, 1<<20)
+		fill(t, s.window, 0, 2)
+		var refused Event
+		s.window.claim(&refused)
+		batch := make(chan []Event, 1)
+		go func() {
+			b, _ := s.nextBatch(16, time.Hour)
+			batch <- b
+		}()
+		synctest.Wait()
+		got := make(chan Event, 1)
+		go func() {
+			var ev Event
+			s.next(context.Background(), &ev)
+			got <- ev
+		}()
+		synctest.Wait()
+		s.window.giveBack(&refused, time.Now().Add(time.Second)) // wakes who has waited longer
+		synctest.Wait()
+		s.window.press()
+		if b := <-batch; len(b) != 1 {
+			t.Fatalf("a batch of %d events", len(b))
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(got) != 1 {
+			t.Error("the refused event is not handed out although a consumer waits")
+		}
+	})
+}
