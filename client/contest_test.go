@@ -184,6 +184,29 @@ func TestStandBy(t *testing.T) {
 	})
 }
 
+// TestStandByWithAFailingStore: reads that fail for a while do not end the wait, and those
+// that keep failing do.
+func TestStandByWithAFailingStore(t *testing.T) {
+	for count, want := range map[int]bool{3: true, -1: false} {
+		bubble(t, func(t *testing.T) {
+			store := mock.NewStore()
+			owner := contest(t, store, 4)
+			defer owner.Close()
+			outage := &mock.Fault{Count: count, Err: errors.New("connection refused")}
+			time.AfterFunc(1500*time.Millisecond, func() { store.OnLoad(outage) })
+			sub, err := client.Subscribe(t.Context(), script(), named(store))
+			if (err == nil) != want || outage.Hits() == 0 {
+				t.Errorf("%d reads fail: %v", count, err)
+			}
+			if err == nil {
+				sub.Close()
+			} else if !errors.Is(err, outage.Err) {
+				t.Errorf("the error does not name its cause: %v", err)
+			}
+		})
+	}
+}
+
 // TestContestEnds: an owner that is left alone stops writing after a while, and keeps the
 // position although it has not acknowledged anything.
 func TestContestEnds(t *testing.T) {

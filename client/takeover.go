@@ -78,7 +78,7 @@ func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
 }
 
 // standBy returns the record, which was just read, once it may be taken over: at once
-// unless it is contested.
+// unless it is contested. A few reads in a row may fail.
 func (c *checkpoint) standBy(ctx context.Context, r record, version string) (record, string, error) {
 	n := r.contested(time.Now())
 	if n <= promptContest {
@@ -87,22 +87,25 @@ func (c *checkpoint) standBy(ctx context.Context, r record, version string) (rec
 	c.contested(n, r.Owner, patienceTimes*quiet(n))
 	taken := time.Now() // as far as is known here
 	changed := taken
-	for {
+	for failed := 0; ; {
 		sleep(ctx, beat)
 		if ctx.Err() != nil {
 			return record{}, "", &CheckpointError{c.key, "take over", context.Cause(ctx)}
 		}
-		last, epoch := version, r.Epoch
-		var err error
-		if r, version, err = c.load(ctx); err != nil {
-			return record{}, "", err
+		next, v, err := c.load(ctx)
+		if err != nil {
+			if failed++; failed == maxLost {
+				return record{}, "", err
+			}
+			continue
 		}
-		if version != last {
+		if v != version {
 			changed = time.Now()
 		}
-		if r.Epoch != epoch {
+		if next.Epoch != r.Epoch {
 			taken = changed
 		}
+		r, version, failed = next, v, 0
 		n = r.contested(time.Now())
 		if n <= promptContest || time.Since(changed) >= quiet(n) || time.Since(taken) >= patienceTimes*quiet(n) {
 			return r, version, nil
