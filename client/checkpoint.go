@@ -179,19 +179,21 @@ func (c *checkpoint) run() {
 	defer cancel()
 	c.mu.Lock()
 	c.armed, c.saving, c.cancelSave = false, true, cancel
-	limit, looking := c.limit, c.looking
+	limit, watching := c.limit, c.looking
+	c.looking = watching && !c.beats()
+	looking := c.looking
 	c.mu.Unlock()
 	if limit != nil {
 		defer context.AfterFunc(limit, cancel)()
 	}
-	if looking && !c.beats() {
+	if looking {
 		c.look(ctx)
 		c.over(nil)
 		return
 	}
 	c.dirty.Store(false)
 	low := c.low()
-	err := c.save(ctx, low, looking || c.final.Load())
+	err := c.save(ctx, low, watching || c.final.Load())
 	c.over(func() {
 		if c.err = err; err != nil {
 			c.failures++

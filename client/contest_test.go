@@ -207,6 +207,26 @@ func TestStandByWithAFailingStore(t *testing.T) {
 	}
 }
 
+// TestCommitWhileTheRecordIsKeptChanging: the save that only shows that the owner lives is
+// not cut off by one that is asked for.
+func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := mock.NewStore()
+		owner := contest(t, store, 4)
+		store.OnSave(&mock.Fault{Count: -1, Delay: 200 * time.Millisecond})
+		time.Sleep(1100 * time.Millisecond) // in the middle of one
+		if err := owner.Commit(t.Context()); err != nil {
+			t.Errorf("Commit: %v", err)
+		}
+		if s := owner.Stats(); s.SaveErrors != 0 || s.Saves == 0 {
+			t.Errorf("%d saves, %d of them failed", s.Saves+s.SaveErrors, s.SaveErrors)
+		}
+		if err := owner.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
 // TestContestEnds: an owner that is left alone stops writing after a while, and keeps the
 // position although it has not acknowledged anything.
 func TestContestEnds(t *testing.T) {
