@@ -22,7 +22,7 @@ func (r *run) watchStall() *stall {
 		s.since = now
 		s.pace.start(now, stallAfter)
 	}
-	s.timer = time.NewTimer(time.Until(s.pace.due))
+	s.timer = time.NewTimer(max(time.Until(s.pace.due), 1)) // it may be due since the connection was parked
 	return s
 }
 
@@ -47,6 +47,9 @@ func (r *run) reportStall() {
 	s.pace.next(now)
 	s.timer.Reset(time.Until(s.pace.due))
 	oldest, held := r.window.oldest()
+	if held == 0 {
+		return // settled just now
+	}
 	full := now.Sub(s.since)
 	args := []any{"full", full, "buffered", held, "attempt", oldest.Attempt, "age", now.Sub(oldest.Received)}
 	if oldest.ID != "" && oldest.ID != oldest.Token { // a token stays out of the log
