@@ -66,7 +66,7 @@ func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 		return nil, &final{errors.New("transport: this Webhook has an open Conn already")}
 	}
 	if err := c.listen(ctx); err != nil {
-		w.conn.Store(nil)
+		c.shut(err) // a mux may have brought requests meanwhile
 		return nil, w.orEnd(err)
 	}
 	w.mu.Lock()

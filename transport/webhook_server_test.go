@@ -393,3 +393,47 @@ func TestWebhookTLSNeedsACertificate(t *testing.T) {
 		t.Errorf("TLS without a certificate: %v", err)
 	}
 }
+
+// What comes through a mux while Open fails is refused, and delivered when it is repeated.
+func TestWebhookOpenFailsWithARequestInHand(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	w := newHook()
+	w.Addr = "localhost:" + port
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for range 300 {
+			w.Open(t.Context(), "")
+		}
+	}()
+	var ids []string
+	for i := 0; ; i++ {
+		select {
+		case <-over:
+		default:
+			id := fmt.Sprint("msg_", i)
+			ids = append(ids, id)
+			wantStatus(t, post(w, sign(t, w.Provider, id, `{}`)), 503)
+			continue
+		}
+		break
+	}
+	l.Close()
+	conn := openHook(t, w)
+	go func() {
+		for {
+			m, err := conn.Read()
+			if err != nil {
+				return
+			}
+			m.Settle(nil)
+		}
+	}()
+	for _, id := range ids {
+		wantStatus(t, post(w, sign(t, w.Provider, id, `{}`)), 204)
+	}
+}
