@@ -3,12 +3,14 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,4 +126,46 @@ func TestEventInHandAtTheEnd(t *testing.T) {
 			cancel(nil)
 		})
 	}
+}
+
+// A lingering is a feed whose connection ends at once and lingers, and is reconnected just
+// then.
+type lingering struct {
+	sub           chan *client.Subscription
+	opens, closes atomic.Int32
+}
+
+func (f *lingering) Open(context.Context, string) (transport.Conn, error) {
+	if f.opens.Add(1) > 1 {
+		return nil, transport.ErrEnd
+	}
+	return f, nil
+}
+
+func (f *lingering) Read() (transport.Message, error) { return transport.Message{}, transport.ErrEnd }
+
+func (f *lingering) Lingers() bool {
+	(<-f.sub).Reconnect()
+	return true
+}
+
+func (f *lingering) Close() error {
+	f.closes.Add(1)
+	return nil
+}
+
+// TestReconnectAtTheEnd: the end of the feed counts, and its connection is closed once.
+func TestReconnectAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		feed := &lingering{sub: make(chan *client.Subscription, 1)}
+		sub := subscribe(t, feed, nil)
+		feed.sub <- sub
+		if _, err := sub.Next(t.Context()); err != io.EOF {
+			t.Errorf("the end: %v", err)
+		}
+		sub.Close()
+		if opens, closes := feed.opens.Load(), feed.closes.Load(); opens != 1 || closes != 1 {
+			t.Errorf("opened %d times, closed %d times", opens, closes)
+		}
+	})
 }

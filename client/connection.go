@@ -86,6 +86,9 @@ func (c *connection) play() error {
 	c.awaitExpiry()
 	err := c.read(c.conn)
 	c.uptime = time.Since(opened)
+	if c.lingers {
+		return err // the feed is complete, and its connection stays open
+	}
 	return c.reason(err)
 }
 

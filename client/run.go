@@ -68,6 +68,7 @@ func (r *run) loop() {
 			c = nil
 		}
 	}
+	r.drop.Store(nil) // Reconnect does not end what lingers
 	r.stats.set(StateEnded)
 	r.log.ended(loopError(r.end), r.ctx.Err() != nil && r.sealed() == nil)
 	r.checkpoint.unwatch()

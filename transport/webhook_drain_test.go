@@ -138,6 +138,37 @@ func TestWebhookDrainsBetweenConns(t *testing.T) {
 	})
 }
 
+// Reconnect changes nothing once the feed is complete: the receiver goes on refusing until the
+// consumer has handled what it has.
+func TestWebhookReconnectWhileItLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Ack = transport.AckQueued
+		var refused []error
+		w.OnRefused = func(e *transport.RefusedError) { refused = append(refused, e) }
+		sub := subscribe(t, w, nil)
+		wantStatus(t, post(w, sign(t, w.Provider, "a", `{}`)), 204)
+		ev, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Drain()
+		synctest.Wait()
+		sub.Reconnect()
+		time.Sleep(time.Second)
+		wantStatus(t, post(w, sign(t, w.Provider, "b", `{}`)), 503)
+		if len(refused) != 1 || !strings.Contains(refused[0].Error(), "drained") {
+			t.Errorf("refused: %v", refused)
+		}
+		ev.Ack()
+		time.Sleep(time.Second)
+		wantStatus(t, post(w, sign(t, w.Provider, "c", `{}`)), 503)
+		if len(refused) != 2 || !strings.Contains(refused[1].Error(), "no Conn") {
+			t.Errorf("refused: %v", refused)
+		}
+	})
+}
+
 func TestWebhookDrainsWhileTheAddressIsInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
