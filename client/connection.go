@@ -94,7 +94,7 @@ func (c *connection) play() error {
 
 // open connects.
 func (c *connection) open(token string) (err error) {
-	c.resuming = token != ""
+	c.resuming = token != "" && !c.pushed
 	c.dialing()
 	start := time.Now()
 	c.conn, err = c.transport.Open(c.ctx, token)

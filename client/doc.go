@@ -27,7 +27,8 @@
 // What may have been lost is said, in its place: an event whose Gap is not nil may have
 // missing events just before it. That is so when the server no longer knows the
 // position, when a feed without positions was interrupted, when numbers jump
-// ([Options.Sequence]), or when the server says so.
+// ([Options.Sequence]), or when the server says so. A feed that others push, such as a
+// webhook, has no such interruption: the sender repeats what is not acknowledged.
 //
 // A consumer that is slower than its feed fills the buffer ([Options.Buffer]); then the
 // subscription stops reading, and nothing is dropped. One that is faster waits; from

@@ -136,7 +136,7 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 		if o.Store == nil && o.CommitEvery != 0 {
 			problem("Options.CommitEvery: has no effect without Store; set Store, or remove it")
 		}
-		if p, ok := t.(transport.Positionless); ok && p.Positionless() {
+		if isPositionless(t) {
 			if o.Store != nil {
 				problem("Options.Store: the feed has no positions to save; remove it: the sender repeats what is not acknowledged")
 			}
@@ -159,6 +159,11 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 		return &ConfigError{Problems: problems}
 	}
 	return nil
+}
+
+func isPositionless(t transport.Transport) bool {
+	p, ok := t.(transport.Positionless)
+	return ok && p.Positionless()
 }
 
 // listed returns what errors.Join joined. An error that wraps joined ones stays whole: its

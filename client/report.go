@@ -27,7 +27,7 @@ func (c *connection) live() {
 	if f := c.opts.Trace.Connected; f != nil {
 		f(Attempt{Number: c.attempt, Resuming: c.resuming, Took: c.took})
 	}
-	if c.hasConnected && !c.resuming && !c.follows && c.gap == nil {
+	if c.hasConnected && !c.resuming && !c.follows && !c.pushed && c.gap == nil {
 		c.lose(Gap{Reason: transport.NoToken})
 	}
 	c.hasConnected = true

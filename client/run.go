@@ -92,7 +92,7 @@ func (r *run) judge(c *connection) (attempt int) {
 		r.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case errors.Is(c.err, transport.ErrEnd):
-		if !c.opened && r.broken && r.token == "" {
+		if !c.opened && r.broken && r.token == "" && !r.pushed {
 			r.lose(Gap{Reason: transport.NoToken, Err: c.err}) // what came between has passed
 		}
 		if c.err != transport.ErrEnd { // which says no more than that

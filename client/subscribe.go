@@ -18,6 +18,7 @@ type Subscription struct {
 	transport  transport.Transport
 	window     *window
 	checkpoint *checkpoint // nil without a Store
+	pushed     bool        // the transport has no positions: what was missed, the sender repeats
 
 	ctx       context.Context // ends when nothing more is to be handed out; its cause says why
 	cancel    context.CancelCauseFunc
@@ -65,6 +66,7 @@ func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subs
 		joined:    new(sync.WaitGroup),
 		closed:    make(chan struct{}),
 	}
+	s.pushed = isPositionless(t)
 	s.window = newWindow(s, s.opts.Buffer, s.opts.BufferBytes)
 	s.log.Logger = s.opts.Logger
 	r := &run{Subscription: s, token: s.opts.StartAt}

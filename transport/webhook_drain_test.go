@@ -138,6 +138,35 @@ func TestWebhookDrainsBetweenConns(t *testing.T) {
 	})
 }
 
+// A Conn that replaces another one loses nothing that the sender cannot repeat: Drain ends
+// the feed cleanly whether an event has come or not.
+func TestWebhookDrainsAfterReconnect(t *testing.T) {
+	for _, id := range []string{"", "a"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newHook()
+			sub := subscribe(t, w, nil)
+			if id != "" {
+				answer := post(w, sign(t, w.Provider, id, `{}`))
+				ev, err := sub.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ev.Ack()
+				wantStatus(t, answer, 204)
+			}
+			sub.Reconnect()
+			time.Sleep(time.Second)
+			w.Drain()
+			if _, err := sub.Next(t.Context()); err != io.EOF {
+				t.Errorf("the end: %v", err)
+			}
+			if n := sub.Stats().Gaps; n != 0 {
+				t.Errorf("%d gaps", n)
+			}
+		})
+	}
+}
+
 // Reconnect changes nothing once the feed is complete: the receiver goes on refusing until the
 // consumer has handled what it has.
 func TestWebhookReconnectWhileItLingers(t *testing.T) {
