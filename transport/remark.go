@@ -97,10 +97,12 @@ func (a *attempt) secrets(req *http.Request) []string {
 	if user, password, ok := req.BasicAuth(); ok {
 		plain = append(plain, user, password)
 	}
+	name := ""
 	for _, word := range strings.FieldsFunc(string(a.body), isDelimiter) {
-		if len(word) >= minBodyTag {
+		if len(word) >= minBodyTag || namesSecret(name) {
 			plain = append(plain, word)
 		}
+		name = word
 	}
 	var all []string
 	for _, s := range plain {
@@ -130,6 +132,14 @@ func credentials(values []string) (all []string) {
 		}
 	}
 	return all
+}
+
+// namesSecret reports whether the value of a field with this name is likely a secret.
+func namesSecret(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"pass", "pwd", "secret", "token", "key", "auth", "credential"}, func(part string) bool {
+		return strings.Contains(name, part)
+	})
 }
 
 func isDelimiter(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`"'{}[],:;&=<>`, r) }

@@ -153,6 +153,7 @@ func TestRefusalText(t *testing.T) {
 		{"cookie", "text/plain", "session 0123456 unknown", `: "session … unknown"`},
 		{"position", "text/plain", "position pos-77 unknown", `: "position … unknown"`},
 		{"body", "text/plain", "key sk-0123456789abcdef unknown", `: "key … unknown"`},
+		{"password in the body", "application/json", `{"input":{"password":"hunter2"}}`, `: "{\"input\":{\"password\":\"…\"}}"`},
 		{"cut by the server", "text/plain", "X-Long: long-qwertzuiopyx...", `: "X-Long: …..."`},
 		{"cut by the excerpt", "text/plain", strings.Repeat(" ", 3000) + "X-Long: " + long, `: "X-Long: …"`},
 		{"cut after a few bytes", "text/plain", strings.Repeat(" ", 4080) + "no " + long, `: "no"`},
@@ -165,7 +166,7 @@ func TestRefusalText(t *testing.T) {
 				io.WriteString(w, tt.body)
 			})
 			err := openError(t, &transport.HTTP{
-				URL: srv.URL + "/secret/path?key=k%2F123&z=9", Method: "POST", Body: []byte(`{"key":"sk-0123456789abcdef"}`),
+				URL: srv.URL + "/secret/path?key=k%2F123&z=9", Method: "POST", Body: []byte(`{"key":"sk-0123456789abcdef","password":"hunter2"}`),
 				Header: http.Header{"Authorization": {"Bearer s3cr3t-token"}, "X-Api-Key": {"abcdef"}, "Cookie": {"a=b; sid=0123456"}, "X-Long": {long}, "X-Space": {"with space"}},
 			}, "pos-77")
 			if want := "transport: " + srv.URL + ": status 400 Bad Request" + tt.want; err.Error() != want {
