@@ -18,6 +18,7 @@ import (
 // what goes wrong. Its hooks may run after the request has failed.
 type exchangeTrace struct {
 	handshake atomic.Pointer[error] // why the TLS handshake failed
+	connected atomic.Bool           // there is a connection, through a proxy that has opened the way
 	answered  atomic.Bool           // the peer has sent something after it
 }
 
@@ -28,6 +29,7 @@ func (x *exchangeTrace) with(ctx context.Context) context.Context {
 				x.handshake.Store(&err)
 			}
 		},
+		GotConn:              func(httptrace.GotConnInfo) { x.connected.Store(true) },
 		GotFirstResponseByte: func() { x.answered.Store(true) },
 	})
 }
@@ -40,7 +42,7 @@ func (a *attempt) broken(req *http.Request, x *exchangeTrace, err error) error {
 		return refusal
 	}
 	explained := x.explain(err)
-	if proxy := a.proxyOf(req); explained == err && proxy != nil && !isOfNetwork(err) {
+	if proxy := a.proxyOf(req); explained == err && proxy != nil && !x.connected.Load() && !isOfNetwork(err) {
 		explained = &strange{err, "proxy " + originOf(proxy)} // of an http.Transport without refusedByProxy
 	}
 	return &failed{a.shown(req.URL), explained}

@@ -219,3 +219,40 @@ func TestWebSocketOrigin(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 }
+
+// A request that fails once a connection through a proxy is open is not refused by the proxy.
+func TestFailureThroughProxy(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer peer.Close()
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() {
+			io.Copy(peer, buffered)
+			peer.Close()
+		}()
+		io.Copy(conn, peer)
+	}))
+	defer proxy.Close()
+	u, _ := url.Parse(proxy.URL)
+	tr := srv.Client().Transport.(*http.Transport).Clone()
+	tr.Proxy = http.ProxyURL(u)
+	defer tr.CloseIdleConnections()
+	err := openError(t, &transport.HTTP{URL: "https://example.com", Client: &http.Client{Transport: tr}}, "")
+	if class(err) != "network" || strings.Contains(err.Error(), "proxy") {
+		t.Errorf("class %s: %v", class(err), err)
+	}
+}
