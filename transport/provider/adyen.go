@@ -108,7 +108,7 @@ func (v adyenVerifier) sign(r *Request, _ string) error {
 		outer, _ := wrapped.(map[string]any)
 		item, ok := outer["NotificationRequestItem"].(map[string]any)
 		if !ok {
-			return malformed("the body to be signed has no NotificationRequestItem")
+			return malformed("the body to sign has no NotificationRequestItem")
 		}
 		raw, err := json.Marshal(item)
 		if err != nil {

@@ -34,7 +34,7 @@ func (a Algorithm) public() bool { return a == Ed25519 || a == ECDSA }
 
 func (a Algorithm) check() error {
 	if a > ECDSA {
-		return errors.New("Signature.Algorithm is none of this package")
+		return errors.New("Signature.Algorithm is unknown")
 	}
 	return nil
 }
@@ -136,15 +136,15 @@ func (w *work) whole(t *template) []byte {
 
 var (
 	errShort     = fmt.Errorf("is shorter than %d bytes", minSecret)
-	errPublicKey = errors.New("is not a public key of this algorithm")
-	errNotSigner = errors.New("the provider has a public key only, and cannot sign")
+	errPublicKey = errors.New("is not a public key for this algorithm")
+	errNotSigner = errors.New("cannot sign: the provider has no private key")
 )
 
 // fromPEM takes a private key in PKCS #8 (RFC 5958), or a public one in SPKI (RFC 5280).
 func (a Algorithm) fromPEM(text string) (key, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, errors.New("is not in PEM")
+		return nil, errors.New("is not valid PEM")
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {

@@ -116,7 +116,7 @@ func (c *certificates) get(address string) ([]byte, error) {
 }
 
 // errFetch is a request that cannot be judged now, through no fault of its own.
-var errFetch error = &refusal{reason: "what the sender is verified with cannot be fetched", busy: true}
+var errFetch error = &refusal{reason: "cannot fetch a valid signing certificate", busy: true}
 
 // later asks the sender to send a request again.
 func later() *Answer {
@@ -144,7 +144,7 @@ func rsaKey(text string) (*rsa.PublicKey, *rsa.PrivateKey, error) {
 			return &private.PublicKey, private, nil
 		}
 	}
-	return nil, nil, errors.New("is neither a certificate nor a private key of RSA in PEM")
+	return nil, nil, errors.New("is neither a certificate nor a private key for RSA in PEM")
 }
 
 // guardedClient goes where it is told and nowhere else. It keeps no connection.
@@ -167,7 +167,7 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 	}
 	ip := at.Addr().Unmap()
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return errors.New("not a public address")
+		return errors.New("the address is not public")
 	}
 	return nil
 }

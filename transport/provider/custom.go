@@ -88,7 +88,7 @@ func (Unsigned) traits() traits { return traits{} }
 
 func (Unsigned) bind(secrets []secret) (verifier, error) {
 	if len(secrets) > 0 {
-		return nil, errors.New("Unsigned has no secrets")
+		return nil, errors.New("Unsigned takes no secrets")
 	}
 	return Unsigned{}, nil
 }

@@ -67,8 +67,8 @@ func (e Encoding) encode(raw []byte) string {
 }
 
 var (
-	errHex    = errors.New("is not in hex, which the scheme asks for")
-	errBase64 = errors.New("is not in Base64, which the scheme asks for")
+	errHex    = errors.New("is not valid hex, which the scheme requires")
+	errBase64 = errors.New("is not valid Base64, which the scheme requires")
 )
 
 // key returns the bytes of a secret. Padding of Base64 is often lost on the way from a

@@ -40,14 +40,14 @@ func (e *refusal) Busy() bool { return e.busy }
 
 // forged is every way in which a proof can fail, staleness included: whoever tries to
 // forge a request shall not learn how far he came.
-func forged() error { return &refusal{reason: "the proof of the sender does not match", forged: true} }
+func forged() error { return &refusal{reason: "verification failed", forged: true} }
 
 func malformed(format string, args ...any) error {
 	return &refusal{reason: fmt.Sprintf(format, args...)}
 }
 
 func busy() error {
-	return &refusal{reason: "there is no time to check the proof of the sender", busy: true}
+	return &refusal{reason: "the request ended before its signature was verified", busy: true}
 }
 
 func isForged(err error) bool {
@@ -94,9 +94,9 @@ func (p *Provider) named(err error) error {
 
 const (
 	doubtSecret = "wrong secret"
-	doubtBody   = "body changed on its way"
-	doubtURL    = "Webhook.URL not as the sender has it"
-	doubtClock  = "clock off"
+	doubtBody   = "body modified in transit"
+	doubtURL    = "Webhook.URL differs from the sender's URL"
+	doubtClock  = "clock skew"
 )
 
 // anyOf lists every reason why a proof may not match: the operator learns where to look, and

@@ -15,12 +15,12 @@ func TestDoubts(t *testing.T) {
 		make func(...string) *provider.Provider
 		want string
 	}{
-		{provider.GitHub, "wrong secret, or body changed on its way"},
-		{provider.Stripe, "wrong secret, body changed on its way, or clock off"},
-		{provider.StandardWebhooks, "wrong secret, body changed on its way, or clock off"},
-		{provider.Square, "wrong secret, body changed on its way, or Webhook.URL not as the sender has it"},
-		{provider.HubSpot, "wrong secret, body changed on its way, Webhook.URL not as the sender has it, or clock off"},
-		{provider.Mailgun, "wrong secret, or clock off"},
+		{provider.GitHub, "wrong secret, or body modified in transit"},
+		{provider.Stripe, "wrong secret, body modified in transit, or clock skew"},
+		{provider.StandardWebhooks, "wrong secret, body modified in transit, or clock skew"},
+		{provider.Square, "wrong secret, body modified in transit, or Webhook.URL differs from the sender's URL"},
+		{provider.HubSpot, "wrong secret, body modified in transit, Webhook.URL differs from the sender's URL, or clock skew"},
+		{provider.Mailgun, "wrong secret, or clock skew"},
 	} {
 		for reason, change := range map[string]func(*provider.Request){
 			"body":   func(r *provider.Request) { r.Body = append(r.Body, ' ') },
@@ -45,7 +45,7 @@ func TestDoubts(t *testing.T) {
 			}
 			change(r)
 			_, err := p.Receive(r)
-			if !forged(err) || !strings.HasSuffix(err.Error(), "the proof of the sender does not match: "+c.want) {
+			if !forged(err) || !strings.HasSuffix(err.Error(), "verification failed: "+c.want) {
 				t.Errorf("%s: %v", reason, err)
 			}
 		}

@@ -17,11 +17,11 @@ type form struct {
 func (f *form) check(text string) error {
 	for _, other := range f.others {
 		if strings.HasPrefix(text, other) {
-			return fmt.Errorf("begins with %q, as another credential of this sender does: use the signing secret", other)
+			return fmt.Errorf("begins with %q, which marks another credential of this sender: use the signing secret", other)
 		}
 	}
 	if !strings.HasPrefix(text, f.prefix) {
-		return fmt.Errorf("does not begin with %q, as every signing secret of this sender does", f.prefix)
+		return fmt.Errorf("does not begin with %q, the prefix of this sender's signing secrets", f.prefix)
 	}
 	return nil
 }

@@ -27,10 +27,10 @@ func first(h http.Header, name string) string {
 func one(h http.Header, name string) (string, error) {
 	lines := h[name]
 	if len(lines) > 1 {
-		return "", malformed("more than one %s", name)
+		return "", malformed("header %s occurs more than once", name)
 	}
 	if len(lines) == 0 || lines[0] == "" {
-		return "", malformed("no %s", name)
+		return "", malformed("header %s is missing or empty", name)
 	}
 	return lines[0], nil
 }
@@ -47,7 +47,7 @@ func (s *signer) entries(line string, w *work) (stamp string, err error) {
 		}
 		if at, ok := s.cutStamp(entry); ok {
 			if stamp != "" || at == "" {
-				return "", malformed("not one timestamp in %s", s.Header)
+				return "", malformed("%s has an empty timestamp or more than one", s.Header)
 			}
 			stamp = at
 		} else if text, ok := strings.CutPrefix(entry, s.Prefix); ok {

@@ -54,7 +54,7 @@ func unambiguous(body []byte) error {
 	for {
 		t, err := d.Token()
 		if err != nil || len(open) > maxNesting {
-			return malformed("the body is not JSON that can be taken")
+			return malformed("the body is not valid JSON, or is nested too deeply")
 		}
 		switch {
 		case t == json.Delim('{'):
@@ -66,7 +66,7 @@ func unambiguous(body []byte) error {
 		case !named:
 			names, name := open[len(open)-1], fold(t.(string))
 			if names[name] {
-				return malformed("the body names something twice")
+				return malformed("an object in the body has a duplicate name")
 			}
 			names[name], named = true, true
 			continue
@@ -87,7 +87,7 @@ func object(body []byte) (map[string]any, error) {
 	d.UseNumber()
 	var o map[string]any
 	if d.Decode(&o) != nil || o == nil {
-		return nil, malformed("the body to be signed is not a JSON object")
+		return nil, malformed("the body to sign is not a JSON object")
 	}
 	return o, nil
 }

@@ -32,19 +32,19 @@ func parseTemplate(s string) (t template, err error) {
 		name, rest, closed := strings.Cut(rest, "}")
 		switch {
 		case !closed:
-			return t, errors.New("in Signed a brace is not closed")
+			return t, errors.New("Signature.Signed has an unclosed brace")
 		case name == "body":
 			parts = &t.after
 			bodies++
 		case name == "id" || name == "ts" || name == "method" || name == "url":
 			*parts = append(*parts, part{field: name})
 		default:
-			return t, fmt.Errorf("in Signed no field is named {%s}", name)
+			return t, fmt.Errorf("Signature.Signed has the unknown field {%s}", name)
 		}
 		s = rest
 	}
 	if bodies != 1 {
-		return t, errors.New("in Signed there must be {body} once")
+		return t, errors.New("Signature.Signed needs {body} exactly once")
 	}
 	return t, nil
 }

@@ -14,7 +14,7 @@ func (p *Provider) Validate() error {
 		errs = append(errs, errors.New("provider: Name is empty"))
 	}
 	if p.Deadline < 0 {
-		errs = append(errs, p.named(errors.New("the Deadline is negative")))
+		errs = append(errs, p.named(errors.New("Deadline is negative")))
 	}
 	for _, a := range []Answer{p.Answers.Accepted, p.Answers.Queued, p.Answers.Duplicate} {
 		if a.Status != 0 && a.Status/100 != 2 {

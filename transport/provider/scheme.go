@@ -159,7 +159,7 @@ func numbered(secrets []string) (list []secret) {
 // about puts the place of a secret into an error.
 func (s secret) about(err error) error { return fmt.Errorf("secret %d %w", s.at, err) }
 
-var errNoSecrets = errors.New("no secret: use SetSecrets, or Unsigned if nothing is to be verified")
+var errNoSecrets = errors.New("no secret: use SetSecrets, or the Unsigned scheme to verify nothing")
 
 // secret returns one of the secrets that are in force, "" if there are fewer.
 func (p *Provider) secret(i int) string {

@@ -132,7 +132,7 @@ func (s *signer) complete() (err error) {
 		errs = append(errs, errors.New("Signature.Header is empty"))
 	}
 	if s.Encoding > Base64 || s.Key > Base64 {
-		errs = append(errs, errors.New("Encoding is none of this package"))
+		errs = append(errs, errors.New("Signature.Encoding or Signature.Key is unknown"))
 	}
 	if s.Encoding == Text {
 		s.Encoding = Hex
@@ -147,10 +147,10 @@ func (s *signer) complete() (err error) {
 		errs = append(errs, err)
 	}
 	if s.names("id") != (s.ID != "") {
-		errs = append(errs, errors.New("Signature.ID is the header that {id} is in: set both or neither"))
+		errs = append(errs, errors.New("Signature.ID and {id} in Signature.Signed must be set together"))
 	}
 	if signed := s.Timestamp.Header != "" || s.Timestamp.Prefix != ""; s.names("ts") != signed {
-		errs = append(errs, errors.New("Signature.Timestamp is where {ts} is: set both or neither"))
+		errs = append(errs, errors.New("Signature.Timestamp (Header or Prefix) and {ts} in Signature.Signed must be set together"))
 	}
 	if s.Timestamp.Prefix != "" && s.Separator == "" {
 		errs = append(errs, errors.New("Signature.Timestamp.Prefix needs a Separator"))
@@ -270,7 +270,7 @@ func (s *signer) sign(r *Request, id string) error {
 	w.message = message{id: id, method: r.Method, url: r.URL}
 	if s.ID != "" {
 		if id == "" || s.ambiguous(id) {
-			return malformed("the id of the delivery is empty or not one that can be signed")
+			return malformed("the delivery id is empty or ambiguous in the signed text")
 		}
 		r.Header.Set(s.ID, id)
 	}

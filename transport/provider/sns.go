@@ -72,16 +72,16 @@ type snsVerifier struct {
 }
 
 func (sns) traits() traits {
-	return traits{doubts: "a topic that is not named, a message changed on its way, or one older than a day"}
+	return traits{doubts: "unlisted topic, message modified in transit, or message older than a day"}
 }
 
 func (s sns) bind(secrets []secret) (verifier, error) {
 	if len(s.topics) == 0 {
-		return nil, errors.New("no topic: name those that are subscribed to")
+		return nil, errors.New("no topic: name the ARNs of the subscribed topics")
 	}
 	for _, arn := range s.topics {
 		if snsHost(arn) == "" {
-			return nil, errors.New("a topic is not arn:aws:sns:REGION:ACCOUNT:NAME")
+			return nil, errors.New("a topic does not have the form arn:aws:sns:REGION:ACCOUNT:NAME")
 		}
 	}
 	v := &snsVerifier{sns: s, slots: newSlots()}
@@ -111,7 +111,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	field := decode.Check(r.Body).Field
 	names := snsFields(kind)
 	if names == nil || field("Type") != kind {
-		return m, malformed("not a message of SNS")
+		return m, malformed("not an SNS message")
 	}
 	if field("SignatureVersion") != "2" {
 		return m, malformed("SignatureVersion is not 2")

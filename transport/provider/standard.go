@@ -79,7 +79,7 @@ func seedPEM(encoded string) (string, error) {
 		return "", err
 	}
 	if len(raw) != ed25519.SeedSize && len(raw) != ed25519.PrivateKeySize {
-		return "", errors.New("is not a private key of Ed25519")
+		return "", errors.New("is not an Ed25519 private key")
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize]))
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), err

@@ -118,7 +118,7 @@ func (t *Timestamp) write(body []byte, now time.Time) ([]byte, error) {
 	text := strings.TrimLeft(string(body), " \t\r\n")
 	rest, ok := strings.CutPrefix(text, "{")
 	if !ok || t.Layout != "" || !harmless(t.Path, "") || strings.Contains(t.Path, ".") {
-		return nil, malformed("the time can only be written as a number into a JSON object")
+		return nil, malformed("the timestamp can only be written as a number into the top level of a JSON object")
 	}
 	if !strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), "}") {
 		rest = "," + rest

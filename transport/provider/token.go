@@ -76,7 +76,7 @@ func (t Token) bind(secrets []secret) (verifier, error) {
 	t.Header = textproto.CanonicalMIMEHeaderKey(t.Header)
 	for _, s := range secrets {
 		if _, ok := cutFold(s.text, t.Prefix); ok && t.Prefix != "" {
-			return nil, s.about(fmt.Errorf("begins with %q, which Token.Prefix has already", t.Prefix))
+			return nil, s.about(fmt.Errorf("begins with %q, which Token.Prefix already adds", t.Prefix))
 		}
 	}
 	h, err := newHashed(secrets)
@@ -92,7 +92,7 @@ func (t *tokenVerifier) verify(r *Request) (match, error) {
 	if t.Query != "" {
 		values := query(r)[t.Query]
 		if len(values) != 1 || values[0] == "" {
-			return match{}, malformed("not one token in the URL")
+			return match{}, malformed("the URL needs exactly one token")
 		}
 		return t.match(values[0])
 	}
@@ -145,14 +145,14 @@ func (b *basicVerifier) precheck(r *Request) error {
 func (b *basicVerifier) verify(r *Request) (match, error) {
 	line, err := one(r.Header, "Authorization")
 	if len(r.Header["Authorization"]) == 0 {
-		return match{}, challenged("no Authorization")
+		return match{}, challenged("header Authorization is missing")
 	}
 	if err != nil {
 		return match{}, err
 	}
 	encoded, ok := cutFold(line, "Basic ")
 	if !ok {
-		return match{}, challenged("Authorization is not Basic")
+		return match{}, challenged("header Authorization is not Basic")
 	}
 	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {

@@ -92,7 +92,7 @@ func twilioBody(r *Request) ([]byte, error) {
 		return nil, nil
 	}
 	if mediaType(r) != "application/x-www-form-urlencoded" {
-		return nil, malformed("neither a form nor a URL with bodySHA256")
+		return nil, malformed("the body is not a form, and the URL has no bodySHA256")
 	}
 	form, err := url.ParseQuery(string(r.Body))
 	if err != nil {
