@@ -7,30 +7,30 @@ import (
 	"net/http"
 )
 
-// EOF says what the clean end of a response means to an HTTP feed, and whether its request may
-// be sent again once a response has begun.
+// EOF defines what the clean end of a response means to an HTTP feed, and whether the request
+// may be sent again once the response has started.
 //
-// A POST is not repeated unless EOFReconnects allows it: it may ask for a second reply of a
-// language model, or do twice what it does. A POST that subscribes, as those of etcd,
-// Centrifugo's http_stream and graphql-sse do, changes nothing and needs EOFReconnects. No
-// media type tells the two apart.
+// A POST is not repeated unless EOFReconnects allows it: it may request a second reply from a
+// language model, or repeat another side effect. A POST that only subscribes, such as those of
+// etcd, Centrifugo's http_stream and graphql-sse, has no side effect and needs EOFReconnects.
+// No media type distinguishes the two.
 type EOF uint8
 
 const (
-	// EOFByMethod is EOFReconnects for GET, and EOFEnds for any other method.
+	// EOFByMethod is EOFReconnects for GET and EOFEnds for any other method.
 	EOFByMethod EOF = iota
 
-	// EOFReconnects means that the server ended the connection and not the feed: Read
-	// returns io.EOF, and the request may be sent again.
+	// EOFReconnects means that the server ended the connection and not the feed: Read returns
+	// io.EOF, and the request may be sent again.
 	EOFReconnects
 
-	// EOFEnds means that the body is the whole reply: Read returns ErrEnd, and the request
-	// is not sent again, so the error of a connection that breaks has a method Retryable
-	// that returns false.
+	// EOFEnds means that the body is the complete reply: Read returns ErrEnd. The request is
+	// not sent again: if the connection breaks, the error has a method Retryable that returns
+	// false.
 	EOFEnds
 
-	// EOFUnexpected is EOFEnds for a reply that marks its own end: only when Control has
-	// returned ErrEnd is it complete. A body that ends before is io.ErrUnexpectedEOF.
+	// EOFUnexpected is EOFEnds for a reply that marks its own end: it is complete only once
+	// Control has returned ErrEnd. A body that ends before that is io.ErrUnexpectedEOF.
 	EOFUnexpected
 )
 
@@ -46,7 +46,7 @@ func (h *HTTP) ends() bool {
 func (h *HTTP) atEOF(origin string) error {
 	switch {
 	case h.EOF == EOFUnexpected:
-		return h.once(&failed{origin, fmt.Errorf("%w: the body has ended before Control returned ErrEnd", io.ErrUnexpectedEOF)})
+		return h.once(&failed{origin, fmt.Errorf("%w: body ended before Control returned ErrEnd", io.ErrUnexpectedEOF)})
 	case !h.ends():
 		return io.EOF
 	case h.EOF == EOFByMethod:
@@ -55,7 +55,7 @@ func (h *HTTP) atEOF(origin string) error {
 	return ErrEnd
 }
 
-// once makes err final if the request must not be sent again because its response has begun.
+// once makes err final if the response has started and the request must not be sent again.
 func (h *HTTP) once(err error) error {
 	if !h.ends() || errors.Is(err, ErrEnd) {
 		return err
@@ -67,11 +67,11 @@ func (h *HTTP) once(err error) error {
 	return &unrepeated{final{err}, h.method()}
 }
 
-// endByMethod is ErrEnd with the reason why the end of a body was taken for that of the feed.
+// endByMethod is ErrEnd with the reason why the end of the body is the end of the feed.
 type endByMethod struct{ method string }
 
 func (e *endByMethod) Error() string {
-	return "transport: the response to a " + e.method + " is complete: set HTTP.EOF to EOFReconnects if it is a feed that goes on"
+	return "transport: the response to a " + e.method + " is complete: set HTTP.EOF to EOFReconnects if the feed continues"
 }
 
 func (e *endByMethod) Unwrap() error { return ErrEnd }
@@ -83,5 +83,5 @@ type unrepeated struct {
 }
 
 func (e *unrepeated) Error() string {
-	return e.final.Error() + " (a " + e.method + " is not sent again once its response has begun: set HTTP.EOF to EOFReconnects if it only subscribes)"
+	return e.final.Error() + " (a " + e.method + " is not sent again once its response has started: set HTTP.EOF to EOFReconnects if it only subscribes)"
 }

@@ -2,48 +2,48 @@ package transport
 
 import "time"
 
-// A Patient is a Conn whose peer takes it for dead when nothing is read. When Read was not
-// called for the duration that Patience returns, because the consumer has enough to do, and
-// there is a position to resume from, the connection is closed, and resumed once there is
-// space again. Zero or less means that it can wait without limit.
+// A Patient is a Conn whose peer drops a connection that is not read. Patience returns how long
+// the connection may stay unread. If the consumer is slower and there is a position to resume
+// from, the connection is closed, and resumed once the consumer has space. Zero or less means
+// no limit.
 type Patient interface {
 	Patience() time.Duration
 }
 
-// An Expirer is a Conn that learns before its end that it will end. OnExpiring is called
-// once. The Conn calls replace at most once, from any goroutine, and replace does not block:
-// a successor is then opened while this Conn is still read.
+// An Expirer is a Conn that knows in advance that it will end. OnExpiring is called once. The
+// Conn calls replace at most once, from any goroutine: a successor is then opened while this
+// Conn is still read. replace does not block.
 type Expirer interface {
 	OnExpiring(replace func())
 }
 
-// A Resumer is a Conn of a transport that cannot present every token. False means that the
-// connection did not begin at the position that Open was given.
+// A Resumer is a Conn of a transport that cannot present every token. Resumes reports whether
+// the connection started at the position given to Open.
 type Resumer interface {
 	Resumes() bool
 }
 
-// A ReaderTo is a Conn that brings so many small messages that copying them counts. ReadTo is
-// Read, called instead of it, and sets every field of m, or returns an error.
+// A ReaderTo is a Conn with a Read that does not copy the message, for feeds of many small
+// messages. ReadTo is called instead of Read. It sets every field of m or returns an error.
 type ReaderTo interface {
 	ReadTo(m *Message) error
 }
 
-// An Offerer is a Conn whose messages come on goroutines of their own, which wait for their
-// fate. Offer is called at most once, before Read. The Conn may then call take, from any
-// goroutine, with what Read would return next: true means that the message has been taken
-// into keeping, false that Read must return it. take does not wait.
+// An Offerer is a Conn that receives each message on a goroutine that waits until the message
+// is settled. Offer is called at most once, before Read. The Conn may then call take, from any
+// goroutine, with the message that Read would return next: true means that the message has been
+// taken over, false that Read must return it. take does not block.
 type Offerer interface {
 	Offer(take func(m *Message) bool)
 }
 
-// A Lingerer is a Conn that has something to do after ErrEnd. True means that Close is called
-// only once every event of the subscription is settled, or the subscription is closed.
+// A Lingerer is a Conn that has work to do after ErrEnd. If Lingers returns true, Close is
+// called only once every event of the subscription is settled or the subscription is closed.
 type Lingerer interface {
 	Lingers() bool
 }
 
-// An ExtendedConn is a Conn with every optional ability.
+// An ExtendedConn is a Conn with every optional method.
 type ExtendedConn interface {
 	Conn
 	Patient
@@ -54,11 +54,11 @@ type ExtendedConn interface {
 	Lingerer
 }
 
-// Extend returns c with every optional ability. One that c does not have behaves as its
-// absence does: it waits without limit, never expires, resumes, copies each message, offers
-// none and does not linger. A Conn that wraps another one embeds the result and has what will
-// be added here too. If it must see each message, it has its own Read, ReadTo and Offer; an
-// Offer that does nothing brings all of them to Read.
+// Extend returns c with every optional method. Where c lacks one, the result waits without
+// limit, never expires, resumes, copies each message, offers none and does not linger. A Conn
+// that wraps another one embeds the result, and so also forwards methods that later versions
+// add. A wrapper that must see each message defines Read, ReadTo and Offer; an Offer that does
+// nothing sends every message through Read.
 func Extend(c Conn) ExtendedConn {
 	if x, ok := c.(ExtendedConn); ok {
 		return x

@@ -20,141 +20,147 @@ const (
 	dialTimeout          = 10 * time.Second
 )
 
-// HTTP is a feed that arrives as the body of a long-lived HTTP response, such as
-// server-sent events or delimited JSON. Only URL must be set. Use it as *HTTP and
-// do not change it once it is in use. Open may be called from several goroutines at once.
+// HTTP is a feed that arrives as the body of a long-lived HTTP response, such as server-sent
+// events or delimited JSON. Only URL is required. Use it as *HTTP and do not change it once it
+// is in use. Open may be called from several goroutines at once.
 //
-// What is sent: every request is built anew from copies of these fields, with
-// "Cache-Control: no-cache", an Accept of the framings asked for, and an
-// Accept-Encoding of gzip and Decoders, unless Header says otherwise. A server that does not
-// flush its compressor then sends nothing: after a header that does not come in time, or a
-// compressed response whose first message does not, one attempt offers no compression. If a
-// message comes, neither do later ones of this HTTP.
+// A status message inside the feed is an event like any other, unless Control turns it into an
+// error. The Kubernetes example of client.Subscribe does so for an expired position.
 //
-// What is accepted: status 200, or another 2xx that allows a whole body, with the media type
-// of a feed; with application/json, which names no framing, only 200 unless Format is set.
-// 204 is ErrEnd, 401 asks Prepare for fresh credentials once, and any other status is a
-// *StatusError (4xx and 5xx) or a *ProtocolError.
+// # Requests
 //
-// Redirects (301, 302, 303, 307, 308) are followed, at most ten in a row and never
-// from https to http; each Open starts at URL again. A redirect that leaves the origin
-// (scheme, host and port), for one that TrustedOrigins does not list, takes along
-// neither header nor cookie, credentials or token, and what follows it stays without
-// them; a body that is sent again keeps its Content-Type and Content-Encoding. If a
-// token was withheld like that, the first message carries a Gap.
+// Every request is built from copies of the fields. It has "Cache-Control: no-cache", an Accept
+// of the expected framings, and an Accept-Encoding of gzip and Decoders, unless Header sets
+// them.
 //
-// What a feed says of itself in its events is an event like any other, until Control makes
-// an error of it: the example of client.Subscribe for Kubernetes does so with a position
-// that is no longer known.
+// A server that does not flush its compressor seems silent. So if a response header, or the
+// first message of a compressed response, does not arrive in time, one attempt offers no
+// compression. If that brings a message, later attempts of this HTTP offer none either.
+//
+// # Responses
+//
+// A response is accepted with status 200, or with another 2xx except 205 and 206, if its media
+// type is a feed's. application/json names no framing and is accepted only with 200, unless
+// Format is set. 204 is ErrEnd. 401 asks Prepare once for fresh credentials. Any other status
+// is a *StatusError (4xx and 5xx) or a *ProtocolError.
+//
+// # Redirects
+//
+// Redirects (301, 302, 303, 307, 308) are followed, at most ten in a row. One from https to
+// http is refused unless TrustedOrigins lists its target. Each Open starts at URL again.
+//
+// A redirect to another origin (scheme, host and port) that TrustedOrigins does not list is
+// followed without headers, cookies, credentials and token, and so are those after it; a body
+// that is sent again keeps its Content-Type and Content-Encoding. If a token was withheld, the
+// first message has a Gap.
 type HTTP struct {
-	// URL is the address of the feed, http or https. User and password in it are sent
-	// as basic authentication. Required.
+	// URL is the address of the feed, http or https. A user and password in it are sent as
+	// basic authentication. Required.
 	URL string
 
-	// Method of the request. Default GET.
+	// Method is the method of the request. Default: GET.
 	Method string
 
-	// Body is sent with every attempt, from its first byte. Default none.
+	// Body is sent in full with every attempt. Default: none.
 	Body []byte
 
-	// Header is sent with every attempt. "Host" in it replaces the host of URL; a name
-	// without values keeps that header from being sent. Default none.
+	// Header is sent with every attempt. "Host" replaces the host of URL. A name without values
+	// suppresses that header. Default: none.
 	Header http.Header
 
-	// Client gives its Transport and its Jar; its Timeout, which would cut the stream,
-	// and its CheckRedirect are not used. An http.Transport that is given should send
-	// HTTP/2 pings (http.HTTP2Config), or a reconnect may be sent down the dead
-	// connection that it flees from. Default: a fresh Transport for each connection, of
-	// which nothing stays behind, with 10 s to dial, HTTP/2 where the server has it,
-	// pings, and proxies from the environment.
+	// Client provides its Transport and its Jar. Its Timeout, which would cut the stream, and
+	// its CheckRedirect are ignored. An http.Transport should send HTTP/2 pings
+	// (http.HTTP2Config); otherwise a reconnect may reuse the dead connection. Default: a new
+	// Transport for each connection, which is released with it, with 10 s to dial, HTTP/2 if
+	// the server supports it, pings, and proxies from the environment.
 	Client *http.Client
 
-	// Format is the framing of the body. When set it is used whatever the response's
-	// Content-Type says, unless that is HTML: an error in JSON with status 200 is then read
-	// as that framing too, and SSE finds nothing in it. Default: by Content-Type, see
-	// decode.Auto.
+	// Format is the framing of the body. It applies to any Content-Type except HTML: an error
+	// in JSON with status 200 is then read in that framing too, and SSE finds nothing in it.
+	// Default: by Content-Type, see decode.Auto.
 	Format decode.Format
 
-	// Decoders undo content encodings (RFC 9110, section 8.4.1) beside gzip, by their
-	// names in lower case, such as "zstd". One is called with a compressed body once its
-	// first byte is there; what it returns is closed with the connection, but never
-	// during a Read. Its Read returns what there is without waiting for more, and it
-	// bounds its own memory: MaxFrame applies to what comes out of it.
-	// "gzip" replaces the decoder that is built in. Default: gzip only.
+	// Decoders decode content encodings (RFC 9110, section 8.4.1) in addition to gzip. The keys
+	// are their names in lower case, such as "zstd". A decoder is called with a compressed body
+	// once its first byte has arrived. Its result is closed with the connection, but never
+	// during a Read. Its Read must return what is available without waiting for more, and it
+	// must bound its own memory: MaxFrame applies to its output. "gzip" replaces the built-in
+	// decoder. Default: gzip only.
 	Decoders map[string]func(io.Reader) (io.ReadCloser, error)
 
-	// Resume puts the token on the request. It is not called for an empty token.
-	// Default ResumeHeader("Last-Event-ID").
+	// Resume puts the token on the request. It is not called for an empty token. Default:
+	// ResumeHeader("Last-Event-ID").
 	Resume Resume
 
-	// Prepare changes a request just before it is sent: fresh credentials, a signature,
-	// query parameters. It is called for every request to the feed's own origin or a
-	// trusted one, those after a redirect included, and therefore sets values rather
-	// than adding them. After a 401 the request is repeated once, see Refresh. Its
-	// context ends with the attempt. An error ends the attempt. Default none.
+	// Prepare changes a request just before it is sent, for example to set fresh credentials, a
+	// signature or query parameters. It is called for every request to the feed's own origin or
+	// a trusted one, including those after a redirect, so it must set values rather than add
+	// them. After a 401 the request is repeated once, see Refresh. The request's context ends
+	// with the attempt. An error ends the attempt. Default: none.
 	Prepare func(*http.Request) error
 
-	// EOF says what a clean end of the body means, and whether the request may be sent
-	// again once a response has begun. A POST that is a subscription needs EOFReconnects.
-	// Default EOFByMethod.
+	// EOF defines what a clean end of the body means, and whether the request may be sent again
+	// once a response has started. A POST that subscribes needs EOFReconnects. Default:
+	// EOFByMethod.
 	EOF EOF
 
-	// HeaderTimeout is the time from the start of an attempt to the response header:
-	// dial, TLS, Prepare and redirects included. Negative: no limit. Default 30 s.
+	// HeaderTimeout limits the time from the start of an attempt to the response header,
+	// including dial, TLS, Prepare and redirects. Negative: no limit. Default: 30 s.
 	HeaderTimeout time.Duration
 
-	// IdleTimeout is how long a Read waits without a single byte, a keepalive's
-	// included, before it gives the connection up with a *TimeoutError. Time in which
-	// nobody reads does not count. Negative: no limit.
+	// IdleTimeout limits how long a Read waits without a single byte, keepalives included,
+	// before it fails with a *TimeoutError. Time between Reads does not count. Negative: no
+	// limit.
 	//
-	// Default: 90 s, until two keepalives (comments, empty lines, events that Control has made
-	// one) have each ended a silence of more than a second on this connection; those of its
-	// first 20 s, which may be greetings, do not count. From then on the feed's own
-	// heartbeat sets the limit: three times the longest such silence, at least 20 s.
-	// Events do not shorten it, for a burst says nothing about the next silence.
+	// If it is zero, the limit is learned from the feed's heartbeat. It is 90 s until two
+	// keepalives (comments, empty lines, events that Control has made keepalives) have each
+	// ended a silence of more than a second on this connection. Keepalives in the first 20 s do
+	// not count, because they may be greetings. From then on the limit is three times the
+	// longest such silence, at least 20 s. Events do not shorten it, because a burst does not
+	// predict the next silence. Default: learned, from 90 s.
 	IdleTimeout time.Duration
 
-	// PingInterval is how long an HTTP/2 connection is silent before it is probed with
-	// a PING, whose answer may take half as long. It applies when Client brings no
-	// Transport of its own. Negative: no pings. Default 30 s.
+	// PingInterval is how long an HTTP/2 connection may be silent before it is probed with a
+	// PING; the answer may take half as long. It applies if Client has no Transport. Negative:
+	// no pings. Default: 30 s.
 	PingInterval time.Duration
 
-	// MaxFrame is the most bytes of one event, after decompression. A larger one is a
-	// *decode.FrameError. Negative: no limit. Default 16 MiB.
+	// MaxFrame is the maximum size of one event in bytes, after decompression. A larger one is
+	// a *decode.FrameError. Negative: no limit. Default: 16 MiB.
 	MaxFrame int
 
-	// OnBadFrame is told of each frame that is malformed or larger than MaxFrame, where
-	// the framing says how to go on. The frame is passed over, and the message behind it
-	// carries a Gap that says BadFrame. It is called from Read. Default: a bad frame ends
-	// the connection with its *decode.FrameError.
+	// OnBadFrame is called from Read with each frame that is malformed or larger than MaxFrame,
+	// if the framing allows reading to continue. The frame is skipped, and the next message has
+	// a Gap with the reason BadFrame. Default: a bad frame ends the connection with its
+	// *decode.FrameError.
 	OnBadFrame func(*decode.FrameError)
 
-	// OnResponse is called with each response that opens the feed, before its first event. It
-	// may remember what the header holds, such as a session id. A Gap that it returns goes on
-	// the first message: MercureGap is ready for a server that announces a loss in its
-	// header. An error ends the connection, as one of Control does. The body that it sees is
-	// empty. It is called from Open. Default none.
+	// OnResponse is called from Open with each response that opens the feed, before its first
+	// event. It may store what the header contains, such as a session id. A Gap that it returns
+	// goes on the first message: use MercureGap for a server that announces a loss in its
+	// header. An error ends the connection, like an error of Control. The body of resp is
+	// empty. Default: none.
 	OnResponse func(resp *http.Response) (*Gap, error)
 
-	// Control sees each event before it is delivered, and may change it: cut the payload
-	// out of Data, set ID and Type, add a Gap, or turn it with Kind into a decode.Keepalive
-	// (which is no event) or a decode.Position. An error ends the connection and decides
-	// what follows: one with a method Retryable that returns false, RejectsToken, RetryAfter
-	// (see package retry), io.EOF to reconnect, or ErrEnd when the event says that the feed
-	// is complete. An event that consists of several is taken apart with Message.Parts. It is called from Read and may not wait for the subscription (Close,
-	// Commit, Next). Default none.
+	// Control is called from Read with each event before it is delivered, and may change it:
+	// extract the payload from Data, set ID and Type, add a Gap, set Kind to decode.Keepalive
+	// (not an event) or decode.Position, or split it into several events with Parts. It must
+	// not wait for the subscription (Close, Commit, Next).
+	//
+	// An error ends the connection and determines what follows: an error with a method
+	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to
+	// reconnect, or ErrEnd when the event means that the feed is complete. Default: none.
 	Control func(m *Message) error
 
-	// TrustedOrigins ("https://host" or "https://host:port") may receive header,
-	// cookies, credentials and token after a redirect. A http origin listed here may
-	// also be redirected to from https. Default none beside that of URL.
+	// TrustedOrigins ("https://host" or "https://host:port") may receive headers, cookies,
+	// credentials and token after a redirect. An http origin listed here may also be redirected
+	// to from https. Default: only the origin of URL.
 	TrustedOrigins []string
 
-	gzip int32 // what is known of the server's compressor; atomic
+	gzip int32 // whether to offer compression, see gzipOffered; atomic
 }
 
-// Validate reports every option that cannot work, joined into one error.
-// Open refuses to start with the same error.
+// Validate reports every invalid option, joined into one error. Open fails with the same error.
 func (h *HTTP) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
@@ -167,20 +173,20 @@ func (h *HTTP) Validate() error {
 		bad("Method", "%q is not an HTTP method", h.Method)
 	}
 	if m := h.method(); m == http.MethodHead || m == http.MethodConnect {
-		bad("Method", "a response to %s brings no feed", m)
+		bad("Method", "the response to %s carries no feed", m)
 	}
 	if err := checkHeader(h.Header); err != nil {
 		bad("Header", "%w", err)
 	}
 	if h.EOF > EOFUnexpected {
-		bad("EOF", "no such value: %d", h.EOF)
+		bad("EOF", "unknown value %d", h.EOF)
 	}
 	if h.EOF == EOFUnexpected && h.Control == nil {
-		bad("EOF", "EOFUnexpected needs a Control that returns ErrEnd")
+		bad("EOF", "EOFUnexpected requires a Control that returns ErrEnd")
 	}
 	for name, d := range h.Decoders {
 		if !isToken(name) || name != strings.ToLower(name) || d == nil {
-			bad("Decoders", "%q: want the name of an encoding in lower case, and a function", name)
+			bad("Decoders", "%q: want a lower-case encoding name and a function that is not nil", name)
 		}
 	}
 	for i, o := range h.TrustedOrigins {
@@ -191,13 +197,13 @@ func (h *HTTP) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Open sends the request, follows redirects, and returns once the response's header
-// has shown that the body is a feed. ctx is the life of the connection; when it ends,
-// Open and Read return its cause.
+// Open sends the request, follows redirects, and returns once the response header shows that
+// the body is a feed. ctx is the lifetime of the connection; when it ends, Open and Read return
+// its cause.
 //
-// Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, what Prepare or
-// OnResponse returned, or a failure of the network. Their texts name the origin at most, no
-// path, query, header or token; that of a refusal shows the beginning of its body, see
+// Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, an error of Prepare
+// or OnResponse, or a network failure. Their texts contain at most the origin: no path, query,
+// header or token. The text for a refused response shows the beginning of its body, see
 // StatusError.
 func (h *HTTP) Open(ctx context.Context, token string) (Conn, error) {
 	if ctx.Err() != nil {
@@ -223,7 +229,7 @@ func (h *HTTP) method() string {
 	return h.Method
 }
 
-// accept is the value of the Accept header.
+// accept returns the value of the Accept header.
 func (h *HTTP) accept() string {
 	if h.Format != nil {
 		return strings.Join(h.Format.MediaTypes(), ", ")
@@ -238,8 +244,8 @@ func (h *HTTP) trusts(origin string) bool {
 	})
 }
 
-// orDefault is the value of a duration field: d, the default for zero, and zero,
-// which means none, for a negative one.
+// orDefault returns the value of a duration field: def if d is zero, and zero, which means no
+// limit, if d is negative.
 func orDefault(d, def time.Duration) time.Duration {
 	if d == 0 {
 		return def
@@ -247,7 +253,7 @@ func orDefault(d, def time.Duration) time.Duration {
 	return max(d, 0)
 }
 
-// checkURL explains why s is no URL of an HTTP feed. It does not show s.
+// checkURL returns why s is not the URL of an HTTP feed. The error does not contain s.
 func checkURL(s string) error {
 	_, err := parseURL(s)
 	if err == nil {
@@ -270,7 +276,7 @@ func checkURL(s string) error {
 	return err
 }
 
-// parseURL does not return the error of url.Parse, which would show the URL.
+// parseURL replaces the error of url.Parse, which would contain the URL.
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -284,8 +290,8 @@ func isOrigin(s string) bool {
 	return err == nil && u.User == nil && u.Path == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
-// originOf returns scheme://host[:port] in a form that can be compared: lower case,
-// without the scheme's own port.
+// originOf returns scheme://host[:port] in a comparable form: lower case, without the scheme's
+// default port.
 func originOf(u *url.URL) string {
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
 	switch u.Scheme {

@@ -184,7 +184,7 @@ func TestEOFUnexpected(t *testing.T) {
 // What ends a POST although the feed might go on names the remedy, and so does a reply that
 // is no feed: the request is not sent again.
 func TestPOSTNamesTheRemedy(t *testing.T) {
-	const remedy = "a POST is not sent again once its response has begun: set HTTP.EOF to EOFReconnects if it only subscribes"
+	const remedy = "a POST is not sent again once its response has started: set HTTP.EOF to EOFReconnects if it only subscribes"
 	cut := func(w http.ResponseWriter, r *http.Request) {
 		feed(w, "1\n")
 		panic(http.ErrAbortHandler)
