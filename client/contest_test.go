@@ -227,6 +227,42 @@ func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
 	})
 }
 
+// TestStandByIsOvertaken: one that waits logs how long it leaves the record to an owner, and
+// again when another one has taken it over meanwhile.
+func TestStandByIsOvertaken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := mock.NewStore()
+		owner := contest(t, store, 4)
+		defer owner.Close()
+		var group sync.WaitGroup
+		group.Go(func() {
+			sub := subscribe(t, script(), named(store))
+			time.Sleep(time.Hour)
+			sub.Close()
+		})
+		time.Sleep(2 * time.Second)
+		book := &logbook{}
+		o := named(store)
+		o.Logger = book.logger()
+		start := time.Now()
+		sub := subscribe(t, script(), o)
+		took := time.Since(start)
+		sub.Close()
+		group.Wait()
+		var owners []string
+		var most time.Duration
+		for _, l := range book.lines {
+			if strings.Contains(l.text, "contested") {
+				owners = append(owners, l.attrs["owner"].String())
+				most += l.attrs["waiting_at_most"].Duration()
+			}
+		}
+		if len(owners) != 2 || owners[0] == owners[1] || took > most+time.Second {
+			t.Errorf("waited %v; logged at most %v for the owners %v", took, most, owners)
+		}
+	})
+}
+
 // TestContestEnds: an owner that is left alone stops writing after a while, and keeps the
 // position although it has not acknowledged anything.
 func TestContestEnds(t *testing.T) {

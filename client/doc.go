@@ -51,6 +51,7 @@
 // Subscribe logs a warning and watches the record, which its owner now saves every second:
 // a record that does not change for 3 s has no owner and is taken over. One that changes is
 // left to its owner for 15 s. Both times double with each takeover, up to 1 and 5 minutes.
+// When another subscription takes the record over meanwhile, the wait begins anew.
 //
 // Where events change a database, save the position in the same transaction, so that each
 // event has its effect exactly once: with a Store that saves through the open transaction,

@@ -102,13 +102,17 @@ func (c *checkpoint) standBy(ctx context.Context, r record, version string) (rec
 		if v != version {
 			changed = time.Now()
 		}
-		if next.Epoch != r.Epoch {
+		overtaken := next.Epoch != r.Epoch
+		if overtaken {
 			taken = changed
 		}
 		r, version, failed = next, v, 0
 		n = r.contested(time.Now())
 		if n <= promptContest || time.Since(changed) >= quiet(n) || time.Since(taken) >= patienceTimes*quiet(n) {
 			return r, version, nil
+		}
+		if overtaken {
+			c.contested(n, r.Owner, patienceTimes*quiet(n))
 		}
 	}
 }
