@@ -11,30 +11,31 @@ import (
 	"time"
 )
 
-// A MessageError is a message of a WebSocket that cannot be accepted.
+// A MessageError reports a WebSocket message that cannot be accepted or sent.
 type MessageError struct {
-	Limit int // WebSocket.MaxMessage, of a message that is larger
+	Limit int // WebSocket.MaxMessage, if the message exceeds it
 
-	// Err is decode.ErrTooLarge, what Format or Unpack has found, or that a text is not UTF-8.
+	// Err is decode.ErrTooLarge, an error of Format or Unpack, or invalid UTF-8 in a text
+	// message.
 	Err error
 }
 
-var errNotUTF8 = errors.New("a text that is not UTF-8")
+var errNotUTF8 = errors.New("text is not valid UTF-8")
 
 func (e *MessageError) Error() string {
 	if e.Limit > 0 {
-		return fmt.Sprintf("transport: a message is larger than WebSocket.MaxMessage, %d bytes", e.Limit)
+		return fmt.Sprintf("transport: message exceeds WebSocket.MaxMessage (%d bytes)", e.Limit)
 	}
-	return "transport: a message cannot be read: " + e.Err.Error()
+	return "transport: malformed message: " + e.Err.Error()
 }
 
 func (e *MessageError) Unwrap() error { return e.Err }
 
-// Retryable tells whether to connect again can help: not when a message is too large,
-// because a feed that resumes sends it again.
+// Retryable reports whether reconnecting can help. It cannot if a message is too large, because
+// a feed that resumes sends it again.
 func (e *MessageError) Retryable() bool { return e.Limit == 0 }
 
-// Protocol tells whether the server broke a rule.
+// Protocol reports whether the server violated the protocol.
 func (e *MessageError) Protocol() bool { return e.Limit == 0 }
 
 const (
@@ -42,8 +43,8 @@ const (
 	closeAbnormal = 1006
 )
 
-// A CloseError is the end of a WebSocket by the server or by the network. Classify and
-// Closes decide what follows, and otherwise this table:
+// A CloseError reports that the server or the network ended a WebSocket. Classify and Closes
+// decide what follows, and otherwise this table:
 //
 //	1000                          see EOF
 //	1001, 1005, 1006, 1011, 1014  reconnect
@@ -55,25 +56,24 @@ const (
 //	1002, 1003, 1007, 1009, 1010, 3500-3999, 4004, 4010-4014, 4400, 4406, 4409  protocol
 //	all others                    reconnect
 //
-// To reconnect is to do so as after a loss of the network; "protocol" is the class of an
-// answer that is not a feed, whose attempts are limited only until a connection has made
-// progress (see package retry). So the only codes that can end a feed that has worked are
-// 3000, 3003, 4401 and 4403, when the server sends one to fresh credentials as well, or
-// when there are neither Prepare nor Hello to bring any.
+// "reconnect" is handled like a network failure. "protocol" is the class of a response that is
+// not a feed, whose attempts are limited only until a connection has made progress (see package
+// retry). So only 3000, 3003, 4401 and 4403 can end a feed that has worked: if the server also
+// sends one for fresh credentials, or if there is neither Prepare nor Hello to provide them.
 //
-// 1008 is generic (RFC 6455, section 7.4.1): servers send it for a late pong, for a slow
-// consumer, for too many connections and for wrong credentials. If fresh credentials are
-// refused with it at once too, it is "protocol".
+// 1008 is generic (RFC 6455, section 7.4.1): servers send it for a late pong, a slow consumer,
+// too many connections or wrong credentials. If fresh credentials are closed with it at once
+// too, it is "protocol".
 //
-// Codes up to 1014 are those of RFC 6455, section 7.4.1, and the IANA registry, codes from
-// 3000 on what servers have in common.
+// Codes up to 1014 are from RFC 6455, section 7.4.1, and the IANA registry; codes from 3000
+// follow common practice of servers.
 type CloseError struct {
-	// Code is what the server sent, 1005 when it sent none, and 1006 when the connection
-	// ended without a close frame: it then wraps the error of the network, and
-	// io.ErrUnexpectedEOF when that was inside a message. A clean end, 1000, 1001
-	// or 1012, wraps io.EOF.
+	// Code is the code that the server sent, 1005 if it sent none, or 1006 if the connection
+	// ended without a close frame. With 1006 the error wraps the network's error, and
+	// io.ErrUnexpectedEOF if the end was inside a message. A clean end (1000, 1001 or 1012)
+	// wraps io.EOF.
 	Code   int
-	Reason string // the server's text as valid UTF-8, which the error does not show
+	Reason string // the server's text as valid UTF-8; not in the error's text
 	Origin string // scheme and host
 
 	err error
@@ -82,15 +82,15 @@ type CloseError struct {
 func (e *CloseError) Error() string {
 	switch e.Code {
 	case closeNoStatus:
-		return "transport: " + e.Origin + ": closed by the server without a code"
+		return "transport: " + e.Origin + ": server closed the connection without a code"
 	case closeAbnormal:
-		text := "transport: " + e.Origin + ": the connection ended without a close frame"
+		text := "transport: " + e.Origin + ": connection ended without a close frame"
 		if e.err != nil {
 			text += ": " + redact(e.err)
 		}
 		return text
 	}
-	return fmt.Sprintf("transport: %s: closed by the server with code %d", e.Origin, e.Code)
+	return fmt.Sprintf("transport: %s: server closed the connection with code %d", e.Origin, e.Code)
 }
 
 func (e *CloseError) Unwrap() error { return e.err }
@@ -107,47 +107,47 @@ func newCloseError(origin string, payload []byte) *CloseError {
 	return e
 }
 
-// Action is what to do after a connection was closed, or refused.
+// An Action is what to do after a connection was closed or refused.
 type Action uint8
 
 const (
-	ActionDefault   Action = iota // whatever is done otherwise
-	ActionReconnect               // connect again, as after a loss of the network
-	ActionWait                    // connect again, after the time that the rule says
-	ActionDropToken               // the position is no longer known: connect again without it
-	ActionRefresh                 // connect again with fresh credentials, once
+	ActionDefault   Action = iota // the next rule or the default
+	ActionReconnect               // reconnect, as after a network failure
+	ActionWait                    // reconnect after the wait of the rule
+	ActionDropToken               // the position is unknown to the server: reconnect without it
+	ActionRefresh                 // reconnect with fresh credentials, once
 	ActionStop                    // no further attempt can succeed
 	ActionEnd                     // the feed is complete
 
-	actionUnauthorized // ActionRefresh, but it was done
-	actionPolicy       // ActionRefresh of a code that may have another reason
-	actionUnexpected   // connect again, a limited number of times until that has worked
+	actionUnauthorized // ActionRefresh, but the credentials were fresh
+	actionPolicy       // ActionRefresh for a code that may have another reason
+	actionUnexpected   // reconnect, a limited number of times until a connection makes progress
 )
 
-// A CloseRule says what to do after a close code.
+// A CloseRule defines what to do after a close code.
 type CloseRule struct {
-	From, To int // the codes, both included; To 0: From only
+	From, To int // range of codes, inclusive; To 0: From only
 	Action   Action
-	// MinWait and MaxWait bound the wait of ActionWait, drawn at random so that not all
-	// clients of a server come back at once. Default 30 s to 60 s.
+	// MinWait and MaxWait bound the wait of ActionWait. It is drawn at random so that the
+	// clients of a server do not all reconnect at once. Default: 30 s to 60 s.
 	MinWait, MaxWait time.Duration
 }
 
 func (r CloseRule) validate() error {
 	switch {
 	case r.From <= 0 || r.To != 0 && r.To < r.From:
-		return fmt.Errorf("no code is from %d to %d", r.From, r.To)
+		return fmt.Errorf("invalid range of codes: %d to %d", r.From, r.To)
 	case r.Action > ActionEnd:
-		return fmt.Errorf("no such action: %d", r.Action)
+		return fmt.Errorf("unknown action %d", r.Action)
 	case r.MinWait < 0 || r.MaxWait != 0 && r.MaxWait < r.MinWait:
-		return fmt.Errorf("no wait is from %v to %v", r.MinWait, r.MaxWait)
+		return fmt.Errorf("invalid wait: %v to %v", r.MinWait, r.MaxWait)
 	}
 	return nil
 }
 
 func (r CloseRule) fits(code int) bool { return r.From <= code && code <= max(r.From, r.To) }
 
-// wait draws a time.
+// wait returns a random wait within the bounds.
 func (r CloseRule) wait() time.Duration {
 	lo, hi := r.MinWait, r.MaxWait
 	if lo == 0 && hi == 0 {
@@ -159,8 +159,8 @@ func (r CloseRule) wait() time.Duration {
 	return lo + rand.N(hi-lo)
 }
 
-// defaultCloses are the rules in the comment of CloseError. RFC 6455 and the IANA registry
-// define the codes below 4000; 5 to 30 s come from the text that introduced 1012.
+// defaultCloses returns the rules in the comment of CloseError. RFC 6455 and the IANA registry
+// define the codes below 4000; 5 to 30 s are from the proposal of 1012.
 func defaultCloses(code int) CloseRule {
 	switch {
 	case code == 1012:
@@ -180,7 +180,7 @@ func defaultCloses(code int) CloseRule {
 	return CloseRule{Action: ActionReconnect}
 }
 
-// DiscordCloses are the close codes of Discord's gateway
+// DiscordCloses returns the rules for the close codes of Discord's gateway
 // (https://discord.com/developers/docs/topics/opcodes-and-status-codes). Use them with a
 // CloseCode of 4000, because Discord ends the session on 1000 and 1001.
 func DiscordCloses() []CloseRule {
@@ -196,7 +196,8 @@ func DiscordCloses() []CloseRule {
 	}
 }
 
-// CentrifugoCloses are the ranges of Centrifugo (https://centrifugal.dev/docs/server/codes).
+// CentrifugoCloses returns the rules for the close codes of Centrifugo
+// (https://centrifugal.dev/docs/server/codes).
 func CentrifugoCloses() []CloseRule {
 	return []CloseRule{
 		{From: 3014, Action: ActionDropToken},
@@ -207,7 +208,7 @@ func CentrifugoCloses() []CloseRule {
 	}
 }
 
-// GraphQLCloses are the close codes of the subprotocol graphql-transport-ws
+// GraphQLCloses returns the rules for the close codes of the subprotocol graphql-transport-ws
 // (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md).
 func GraphQLCloses() []CloseRule {
 	return []CloseRule{
@@ -221,7 +222,7 @@ func GraphQLCloses() []CloseRule {
 	}
 }
 
-// judge makes of err, a *CloseError or a *StatusError, one that says what to do.
+// judge turns err, a *CloseError or a *StatusError, into an error that reports what to do.
 func (w *WebSocket) judge(err error) error {
 	rule := CloseRule{}
 	if w.Classify != nil {
@@ -243,8 +244,8 @@ func (w *WebSocket) judge(err error) error {
 	return j
 }
 
-// refreshed returns what err means if it asks for fresh credentials: the next attempt has
-// them, unless this one had, or there is no function to bring them.
+// refreshed arranges fresh credentials for the next attempt if err asks for them and this attempt
+// had none. If it had, or if no function can provide them, err reports that instead.
 func (w *WebSocket) refreshed(err error, fresh bool) error {
 	j, ok := err.(*judged)
 	if !ok || j.action != ActionRefresh && j.action != actionPolicy {
@@ -277,7 +278,7 @@ func (w *WebSocket) closeRule(code int) CloseRule {
 	return CloseRule{Action: ActionReconnect}
 }
 
-// judged is an error about which it is decided what to do.
+// judged is an error with the action that was decided for it.
 type judged struct {
 	error
 	action Action
@@ -286,16 +287,16 @@ type judged struct {
 
 func (j *judged) Unwrap() error { return j.error }
 
-// Retryable is false only where that is the decision.
+// Retryable is false only for ActionStop.
 func (j *judged) Retryable() bool { return j.action != ActionStop }
 
-// Protocol reports whether the peer may not be the one that is meant.
+// Protocol reports whether the peer may not be the intended one.
 func (j *judged) Protocol() bool { return j.action == actionUnexpected }
 
-// RejectsToken tells whether the position is no longer known.
+// RejectsToken reports whether the server no longer knows the position.
 func (j *judged) RejectsToken() bool { return j.action == ActionDropToken }
 
-// RetryAfter returns the wait that was drawn, or what the server asks for if that is more.
+// RetryAfter returns the drawn wait, or the server's own if that is longer.
 func (j *judged) RetryAfter() time.Duration {
 	var asks interface{ RetryAfter() time.Duration }
 	if errors.As(j.error, &asks) {
@@ -304,7 +305,7 @@ func (j *judged) RetryAfter() time.Duration {
 	return j.wait
 }
 
-// StatusCode is 401 where fresh credentials have not helped.
+// StatusCode returns 401 if fresh credentials did not help.
 func (j *judged) StatusCode() int {
 	if j.action == actionUnauthorized {
 		return http.StatusUnauthorized

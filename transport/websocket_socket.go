@@ -12,30 +12,30 @@ import (
 	"github.com/coder/websocket"
 )
 
-// writeTimeout is how long the peer may take nothing. The library allows a pong five
-// seconds, its wait for other writers included.
+// writeTimeout is how long the peer may accept no data. The library allows five seconds for a
+// pong, including its wait for other writers.
 const writeTimeout = 4 * time.Second
 
-// A Socket is an open connection as Hello and Control see it. All its methods but Receive
-// and Unread may be called from any goroutine, and later than from Hello and Control too; on
-// a connection that has ended they have no effect, or return its error.
+// A Socket is an open connection, as passed to Hello and Control. All its methods except
+// Receive and Unread may be called from any goroutine, also after Hello and Control have
+// returned. On a connection that has ended they have no effect or return its error.
 type Socket struct {
-	// Subprotocol is what the server has chosen, empty if none were offered.
+	// Subprotocol is the one that the server selected; empty if none.
 	Subprotocol string
 
-	// Value is the user's, for the state of a session: with Handover two connections are open
-	// at once. Hello and Control of one connection do not run at the same time; other
-	// goroutines synchronise themselves.
+	// Value is for the caller's session state: with Handover two connections are open at once.
+	// Hello and Control of one connection do not run concurrently; other goroutines must
+	// synchronise.
 	Value any
 
 	conn     *socketConn
-	greeting atomic.Bool // Hello is at work
+	greeting atomic.Bool // Hello is running
 }
 
-// Send sends a text message, as WebSocket.Send does. Once Hello has returned, it may use
-// what SendLimit keeps for answers and heartbeats, so that Control does not wait, and on a
-// connection that is lost it drops the message and returns nil as long as received messages
-// are unread: Control handles these first, and Read then returns the reason of the loss.
+// Send sends a text message, like WebSocket.Send. After Hello has returned, it may use the
+// reserve of SendLimit, so that Control does not wait. On a lost connection it drops the
+// message and returns nil while received messages are unread: Control handles these first, then
+// Read returns the reason of the loss.
 func (s *Socket) Send(ctx context.Context, text []byte) error {
 	return s.send(ctx, websocket.MessageText, text)
 }
@@ -54,10 +54,10 @@ func (s *Socket) send(ctx context.Context, kind websocket.MessageType, data []by
 	return err
 }
 
-var errNotGreeting = errors.New("transport: Socket: Receive and Unread are for Hello only")
+var errNotGreeting = errors.New("transport: Socket.Receive called outside Hello")
 
-// Receive waits for the next message, which is then not seen by Control. It is for Hello
-// only and ends with its ctx. Its error is final for the connection.
+// Receive waits for the next message, which Control then does not see. It may be called only
+// from Hello, and ends with Hello's ctx. After an error the connection is unusable.
 func (s *Socket) Receive() (Message, error) {
 	if !s.greeting.Load() {
 		return Message{}, errNotGreeting
@@ -71,14 +71,14 @@ func (s *Socket) Receive() (Message, error) {
 }
 
 const (
-	unreadCost = 256  // of a message that is handed on, beside its data
+	unreadCost = 256  // of a message put back, in addition to its data
 	unreadFree = 1024 // messages, whatever MaxMessage is
 )
 
-// Unread hands m on to the reader of the connection, behind what was handed on before and
-// before what is received later: an event that came before the answer Hello has waited
-// for. It goes the way of any other message, through Control and Format. It is for Hello
-// only, and for MaxMessage bytes in all: more ends the connection.
+// Unread puts m back for the reader of the connection, after messages put back before and
+// before those received later. It is for events that arrive before the reply that Hello waits
+// for. m passes through Control and Format like any other message. Unread may be called only
+// from Hello. More than MaxMessage bytes in all ends the connection.
 func (s *Socket) Unread(m Message) {
 	c := s.conn
 	if !s.greeting.Load() {
@@ -91,33 +91,34 @@ func (s *Socket) Unread(m Message) {
 	c.handedOn = append(c.handedOn, m)
 }
 
-// Context returns a context that ends when the connection is lost or closed, with its cause:
-// for goroutines that live as long as the connection, and, with context.AfterFunc, for what
-// must be released after it. Control may still see messages that were received before.
+// Context returns a context that ends, with its cause, when the connection is lost or closed.
+// Use it for goroutines that live as long as the connection, and with context.AfterFunc to
+// release resources after it. Control may still be called with messages received before that.
 func (s *Socket) Context() context.Context { return s.conn.ctx }
 
-// Expire says that the connection is about to end, because the server has said so. It is
-// replaced: with WebSocket.Handover the next one is opened first.
+// Expire replaces the connection, for a server that announces its end. With WebSocket.Handover
+// the next connection is opened first.
 func (s *Socket) Expire() { s.conn.expire() }
 
-// SetIdleTimeout replaces WebSocket.IdleTimeout on this connection, where the server tells
-// how often it speaks. Negative or zero: no limit.
+// SetIdleTimeout replaces WebSocket.IdleTimeout for this connection, for a server that
+// announces its interval. Negative or zero: no limit.
 func (s *Socket) SetIdleTimeout(d time.Duration) {
 	s.conn.idle.Store(int64(max(d, 0)))
 	s.conn.armIdle()
 }
 
-// Heartbeat sends what message returns, as text and each interval, until the connection
-// ends. The first one follows after a part of interval at random, so that not all clients
-// of a server beat at once; a nil message is left out. If answered is set, Answered is to
-// be called between two of them, or the connection is given up with a *TimeoutError.
-// A further call replaces the one before; with an interval that is not above zero, or
-// without message, it ends the heartbeat. message must not close the connection.
+// Heartbeat sends the result of message as text every interval until the connection ends. The
+// first one is sent after a random part of interval, so that the clients of a server do not
+// send at once. If message returns nil, nothing is sent. If answered is set, Answered must be
+// called between two heartbeats; otherwise the connection ends with a *TimeoutError.
+//
+// Another call replaces the heartbeat. It ends the heartbeat if interval is not positive or
+// message is nil. message must not close the connection.
 func (s *Socket) Heartbeat(interval time.Duration, answered bool, message func() []byte) {
 	s.conn.startHeartbeat(&heartbeat{interval: interval, answered: answered, message: message})
 }
 
-// Answered says that the server has answered the last heartbeat.
+// Answered reports that the server has answered the last heartbeat.
 func (s *Socket) Answered() {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -130,8 +131,8 @@ type heartbeat struct {
 	interval time.Duration
 	answered bool // the server answers each
 	message  func() []byte
-	open     bool  // the last one is not answered
-	at       int64 // by the wire's clock: when it was sent
+	open     bool  // the last one is unanswered
+	at       int64 // when it was sent, by the wire's clock
 }
 
 func (c *socketConn) startHeartbeat(b *heartbeat) {
@@ -146,8 +147,8 @@ func (c *socketConn) startHeartbeat(b *heartbeat) {
 	}
 }
 
-// heartbeat sends one, unless another has taken its place or the last is not answered
-// although all that came since was read.
+// heartbeat sends b's message. It stops if another heartbeat has replaced b, and aborts if the
+// last one is unanswered although everything received since has been read.
 func (c *socketConn) heartbeat(b *heartbeat) {
 	c.mu.Lock()
 	current, dead := c.beat == b, b.open && c.wire.caughtUpSince(b.at)
@@ -162,15 +163,15 @@ func (c *socketConn) heartbeat(b *heartbeat) {
 	}
 	if text := b.message(); text != nil && c.limiter.wait(c.ctx, c.ctx, true) == nil {
 		c.mu.Lock()
-		b.open, b.at = b.answered, c.wire.now() // not before: a wait for SendLimit is not the server's
+		b.open, b.at = b.answered, c.wire.now() // not earlier: the wait for SendLimit is not the server's
 		c.mu.Unlock()
 		c.write(websocket.MessageText, text)
 	}
 	c.watchdog(b.interval, func() { c.heartbeat(b) })
 }
 
-// send writes a message. The end of ctx does not end the write, because that would end
-// the connection.
+// send writes a message. The end of ctx does not interrupt the write, which would end the
+// connection.
 func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data []byte, urgent bool) error {
 	if kind == websocket.MessageText && !utf8.Valid(data) {
 		return &MessageError{Err: errNotUTF8}
@@ -184,9 +185,9 @@ func (c *socketConn) send(ctx context.Context, kind websocket.MessageType, data 
 	return c.write(kind, data)
 }
 
-// write writes a message, a large one in several frames so that pongs get between them. It
-// takes as long as the peer takes something every now and then. It has no context: one that
-// ended would close the library's connection, and with it what is received and not yet read.
+// write writes a message, a large one in several frames so that pongs can be sent between them.
+// It takes as long as the peer keeps accepting data. It has no context: the end of one would
+// close the library's connection and lose what is received but unread.
 func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
 	ctx := context.Background()
 	if len(data) <= largestFrame {
@@ -204,12 +205,12 @@ func (c *socketConn) write(kind websocket.MessageType, data []byte) error {
 	return c.sendError(err)
 }
 
-// largestFrame is what is sent in one frame.
+// largestFrame is the maximum payload of a sent frame in bytes.
 const largestFrame = 64 << 10
 
-// watchWrites gives up a peer that has taken nothing for writeTimeout, as long as there
-// is something to be taken. It watches messages, pings and pongs alike: the library would end
-// the connection at once for a pong that it cannot send.
+// watchWrites aborts if the peer has accepted no data for writeTimeout while a write is
+// pending. It watches messages, pings and pongs alike: the library would end the connection at
+// once for a pong that it cannot send.
 func (c *socketConn) watchWrites() {
 	w := c.wire
 	if broken := w.unwritable.Load(); broken != nil {
@@ -231,8 +232,8 @@ func (c *socketConn) watchWrites() {
 	c.watchdog(writeTimeout-idle, c.watchWrites)
 }
 
-// readOut ends a connection whose writes fail once what the server has sent is read, if the
-// network does not do so itself.
+// readOut ends a connection whose writes fail once everything the server has sent is read,
+// unless the network ends it first.
 func (c *socketConn) readOut(since int64, broken error) {
 	if c.wire.caughtUpSince(since) {
 		c.abort(&CloseError{Code: closeAbnormal, Origin: c.origin, err: broken})
