@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// An authority issues a certificate for whatever name a client asks for.
+// An authority issues a certificate for any name that a client asks for.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	root *x509.Certificate
@@ -23,8 +23,8 @@ type authority struct {
 	issued map[string]*tls.Certificate
 }
 
-// Certificates hold over both the present and the year 2000, in which the time of a
-// synctest bubble begins.
+// Certificates are valid both today and in the year 2000, where the clock of a synctest bubble
+// starts.
 var (
 	notBefore = time.Unix(0, 0)
 	notAfter  = notBefore.AddDate(120, 0, 0)
@@ -46,7 +46,7 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-// certificate is the GetCertificate of a tls.Config.
+// certificate is the GetCertificate function of a tls.Config.
 func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := hello.ServerName
 	if name == "" { // the client dialed an IP address

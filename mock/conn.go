@@ -13,7 +13,7 @@ import (
 type conn struct {
 	network       *Network
 	local, remote net.Addr
-	dialed        bool // this is the end that has dialed
+	dialed        bool // this end dialed
 	rx, tx        *pipe
 	abrupt        atomic.Bool // Close resets
 }
@@ -50,11 +50,11 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// CloseWrite ends what this end writes. It can still read.
+// CloseWrite closes the writing side. This end can still read.
 func (c *conn) CloseWrite() error { return c.failed("close", c.tx.shutWriter()) }
 
-// SetLinger with zero makes Close reset the connection, as [net.TCPConn.SetLinger] does.
-// Other values have no effect here, where nothing has to be waited for.
+// SetLinger with zero makes Close reset the connection, as [net.TCPConn.SetLinger] does. Other
+// values have no effect: Close never waits.
 func (c *conn) SetLinger(sec int) error {
 	c.abrupt.Store(sec == 0)
 	return nil
@@ -72,7 +72,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.failed("set", c.tx.setDeadline(&c.tx.writeBy, &c.tx.writeClosed, t))
 }
 
-// failed is err as package net reports it, nil for nil.
+// failed wraps err as package net does. It returns nil for nil.
 func (c *conn) failed(op string, err error) error {
 	if err == nil {
 		return nil
@@ -80,7 +80,7 @@ func (c *conn) failed(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// unclosed says which end of which connection this is.
+// unclosed returns the error about an end that was not closed.
 func (c *conn) unclosed() error {
 	from, to, end := c.remote, c.local, "accepting"
 	if c.dialed {
@@ -89,7 +89,7 @@ func (c *conn) unclosed() error {
 	return fmt.Errorf("mock: connection %s -> %s: the %s end was not closed", from, to, end)
 }
 
-// drop resets and closes an end that nobody uses.
+// drop resets and closes an end that was never accepted.
 func (c *conn) drop() {
 	c.abrupt.Store(true)
 	c.Close()

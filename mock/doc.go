@@ -1,5 +1,5 @@
-// Package mock has fake feeds for the unit tests of code that consumes feeds: they behave
-// like the real ones, misbehave on command, and let days pass in milliseconds.
+// Package mock provides fake feeds for unit tests of code that consumes feeds. They behave like
+// real feeds, fail on command, and let days pass in milliseconds.
 //
 //	func TestMyConsumer(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -16,47 +16,49 @@
 //
 // # Feeds
 //
-// A [Feed] plays a script of steps: events and what is said between them, silence,
-// breaks, refusals. It is a transport.Transport, for tests without a wire, and it serves
-// HTTP ([Feed.SSE], [Feed.NDJSON], [Feed.ConcatJSON], [Feed.JSONSeq], [Feed.LengthPrefixed])
-// and WebSockets ([Feed.WebSocket]), for tests with one. The script tells the same
-// story on each. The feed remembers which events it has played and resumes from the
-// token of whoever comes back; it records every attempt to connect, and can limit how far
-// back a token may reach, who may connect and how many at once.
+// A [Feed] plays a script of steps: events, keepalives, silence, broken connections, refused
+// attempts. It is a transport.Transport, for tests without a wire. Its handlers serve the same
+// script over HTTP ([Feed.SSE], [Feed.NDJSON], [Feed.ConcatJSON], [Feed.JSONSeq],
+// [Feed.LengthPrefixed]) and over WebSockets ([Feed.WebSocket]), for tests with one. The feed
+// keeps a log of the events it has played, and resumes from the token of a consumer that
+// reconnects. It records every attempt to connect. It can limit how far back a token may reach,
+// which requests are authorized, and how many connections are open at once.
 //
 // # Wires
 //
-// A [Server] is net/http on a [Network] in memory, with TLS and HTTP/2. It answers under
-// every host name, so that the code under test keeps its URLs:
+// A [Server] is net/http's server on an in-memory [Network], with TLS and HTTP/2. It answers
+// under every host name, so that the code under test keeps its URLs:
 //
 //	srv := mock.NewServer(feed.SSE())
 //	defer srv.Close()
 //	source := &transport.HTTP{URL: "https://api.example.com/stream", Client: srv.Client()}
 //
-// [Network.Delay] gives the wires latency and a bandwidth, [Network.Cut] makes them half-open,
-// [Network.Reset] breaks them. The handlers of a feed work just as well with
+// [Network.Delay] gives the wires a latency and a bandwidth, [Network.Cut] makes them
+// half-open, [Network.Reset] breaks them. The handlers of a feed also work with
 // net/http/httptest on a real network.
 //
 // # Webhooks
 //
 // A [Sender] posts a script, or single deliveries, to a receiver as a provider of package
-// transport/provider would: signed, repeated on the provider's schedule, forged, late.
+// transport/provider would: signed, and retried on the provider's schedule. A [Delivery] can
+// also be forged, old, compressed or slow.
 //
 // # Recordings
 //
-// A [Recorder] writes what a real feed brings to a text file, without secrets, and [Replay]
-// makes a script of it: at the speed of the recording, faster, or without any silence.
-// [Stream] makes a raw connection, or the body of a response, something to record.
+// A [Recorder] writes what a real feed delivers to a text file, without URLs, request headers
+// and error texts. [Replay] turns the file into a script, at the recorded speed, at another one,
+// or without pauses. [Stream] makes a Transport of a raw connection or a response body, so that
+// it can be recorded.
 //
 // # Verification
 //
-// [Seen] collects what the consumer was given, and [Feed.Verify] says what of it is
-// missing, repeated, out of order or made up, in a report that shows the places.
+// [Seen] collects what the consumer received. [Feed.Verify] reports which events are missing,
+// repeated, out of order or were never sent, and shows where.
 //
 // # Exploration
 //
-// [Explore] plays random schedules of faults against a scenario, and reports the first one
-// with which it fails, brought down to the faults that it needs:
+// [Explore] plays random schedules of faults against a scenario. It reports the first schedule
+// that makes the scenario fail, reduced to the faults that it needs:
 //
 //	func TestMyConsumerLosesNothing(t *testing.T) {
 //		bubble := func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
@@ -72,54 +74,56 @@
 //
 // # Stores
 //
-// A [Store] keeps checkpoints in memory. A [Fault] makes its calls fail, take long, read
-// what is out of date, or fail although they took effect.
+// A [Store] keeps checkpoints in memory. A [Fault] makes its calls fail, take long, return
+// stale data, or fail although they took effect.
 //
 // # Goroutines
 //
-// Feeds, stores and networks start none. Those of a Server are joined by its Close, which
-// also names the handlers and connections that are left.
+// Feeds, stores and networks start no goroutine, except the handler of [Feed.WebSocket], which
+// joins its goroutines before it returns. [Server.Close] joins the goroutines of a Server, and
+// its error names the handlers and connections that are left.
 //
 // # Bubbles
 //
-// Everything here works inside a bubble of [testing/synctest] and outside. Inside, time
-// passes as soon as every goroutine of the bubble waits. Pitfalls of bubbles:
+// Everything in this package works both inside a bubble of [testing/synctest] and outside.
+// Inside, time advances as soon as every goroutine of the bubble is blocked. Pitfalls:
 //
-//   - Make a Network or a Server in the bubble that uses it, and close it there. Feeds,
-//     stores and faults may be made outside, if only one bubble uses them.
-//   - A real socket stops the clock: waiting for it does not let time pass. Use a Server
-//     instead of net/http/httptest.Server, and [Server.Client] instead of
-//     http.DefaultClient. The same holds for a child process and for a file that blocks.
+//   - Create a Network or a Server in the bubble that uses it, and close it there. Feeds,
+//     stores and faults may be created outside, if only one bubble uses them.
+//   - Waiting for a real socket stops the clock of the bubble. Use a Server instead of
+//     net/http/httptest.Server, and [Server.Client] instead of http.DefaultClient. The same
+//     applies to a child process and to a file that blocks.
 //   - A lock that is held while its holder waits for time to pass hangs the test as soon as
-//     another goroutine wants it: waiting for a sync.Mutex, sync.Once or sync.OnceValue does
-//     not let time pass either. A channel of one element, or sync.Cond, does.
-//   - A timer of zero or less, such as time.AfterFunc(0, f), time.After(0) or a computed
-//     delay that is already over, can crash Go 1.26 under the race detector. Call f at once,
-//     or wait a nanosecond.
-//   - A loop that reconnects without any delay runs without end at one instant.
-//   - Use the Context of the inner testing.T. One that is made outside and ends inside,
-//     or the other way round, is an error or a hang. It ends just before Cleanup functions run.
-//   - Before the function of the bubble returns, all its goroutines must have ended; the
-//     test panics otherwise. Close the subscription first, then response bodies, then the
-//     Server. A library that keeps a goroutine for the whole process, or starts one at its
-//     first use, must do so outside.
-//   - HTTP/2 works between a Server and its Client. An http.Transport, and with it each pool
-//     of connections, belongs to one bubble: http.DefaultTransport belongs to none.
-//   - A response body that is closed is read for 50 ms more by Go 1.27, before the server
-//     notices. End the request's context first to leave at once, as transport.HTTP does.
-//   - t.Run and t.Parallel panic inside. Loop over a table outside, with a bubble for each
-//     of its entries.
-//   - The clock starts at midnight UTC on 2000-01-01, when recorded timestamps lie in the
-//     future and most certificates are not yet valid; those of a Server are. Sign with
-//     time.Now, or first sleep until the time of the recording, which takes no time.
-//   - A UNIX time made from that clock is 946684800 and a little more. Code that recognises
-//     a point in time by its size, often 1,000,000,000 or more, takes it for a duration, in a
-//     header like X-RateLimit-Reset. A recorded UNIX time there means a wait of 25 years.
-//   - http.Client.Timeout and http.Server.WriteTimeout cut a stream, also in a bubble.
-//   - Delays between attempts are exact where nothing is random: a retry policy with
-//     jitter has to be given none.
-//   - After a handler has hijacked its connection, the context of its request ends only
-//     with [Server.Close], not when the peer goes away.
-//   - goleak belongs into TestMain. In a bubble it sees goroutines of synctest's own; the
-//     bubble is the stricter test anyway.
+//     another goroutine wants it: time does not advance while a goroutine waits for a
+//     sync.Mutex, sync.Once or sync.OnceValue. It does for a channel of capacity one and for
+//     sync.Cond.
+//   - A timer of zero or less, such as time.AfterFunc(0, f), time.After(0) or a computed delay
+//     that has already passed, can crash Go 1.26 under the race detector. Call f directly, or
+//     wait a nanosecond.
+//   - A loop that reconnects without a delay runs forever at one instant.
+//   - Use the Context of the inner testing.T. A context that is created outside and canceled
+//     inside, or the reverse, causes an error or a hang. The inner one is canceled just before
+//     Cleanup functions run.
+//   - All goroutines of the bubble must end before its function returns; the test panics
+//     otherwise. Close the subscription first, then response bodies, then the Server. A library
+//     that keeps a goroutine for the whole process, or starts one at its first use, must do so
+//     outside.
+//   - HTTP/2 works between a Server and its Client. An http.Transport, like every connection
+//     pool, belongs to one bubble; http.DefaultTransport belongs to none.
+//   - Go 1.27 reads a closed response body for 50 ms more, before the server notices the close.
+//     Cancel the request's context first to disconnect at once, as transport.HTTP does.
+//   - t.Run and t.Parallel panic inside. Loop over a table outside, with one bubble per entry.
+//   - The clock starts at midnight UTC on 2000-01-01. Recorded timestamps are in the future
+//     then, and most certificates are not yet valid; those of a Server are. Sign with time.Now,
+//     or sleep until the time of the recording first, which takes no real time.
+//   - A UNIX time of that clock is 946684800 and a little more. Code that distinguishes a point in
+//     time from a duration by its size, often at 1,000,000,000, takes it for a duration, for
+//     example in an X-RateLimit-Reset header. A recorded UNIX time there means a wait of 25 years.
+//   - http.Client.Timeout and http.Server.WriteTimeout cut off a stream, in a bubble too.
+//   - Delays between attempts are exact only without randomness: give the retry policy no
+//     jitter.
+//   - After a handler has hijacked its connection, the context of its request ends only with
+//     [Server.Close], not when the peer disconnects.
+//   - Call goleak in TestMain. In a bubble it reports goroutines of synctest itself; the bubble
+//     is the stricter test anyway.
 package mock

@@ -8,62 +8,62 @@ import (
 	"time"
 )
 
-// An Exploration says which schedules [Explore] plays.
+// An Exploration configures [Explore].
 type Exploration struct {
-	// Bubble runs f in a bubble of testing/synctest, which is the caller's because this
+	// Bubble runs f in a bubble of testing/synctest. The caller provides it because this
 	// package does not import testing. Required.
 	//
 	//	func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
 	Bubble func(f func())
 
-	// Script is what the feed plays when nothing goes wrong. Default: events with the
-	// ids 1 to 20, a second apart, and Complete.
+	// Script is what the feed plays without faults. Default: events with the ids 1 to 20, one
+	// second apart, then Complete.
 	Script []Step
 
-	// Seed is that of the first schedule. The next ones follow on it. Default 1.
+	// Seed is the seed of the first schedule. The next schedules use the numbers after it.
+	// Default: 1.
 	Seed uint64
 
-	// Runs is how many schedules are played. Default 100.
+	// Runs is the number of schedules to play. Default: 100.
 	Runs int
 
-	// Faults is how many faults a schedule has at most. Negative: none. Default 12.
+	// Faults is the maximum number of faults in a schedule. Negative: none. Default: 12.
 	Faults int
 
-	// Stalls has connections fall silent for good, too. The consumer must be one that
-	// gives them up, as transport.HTTP does and a Feed without a wire does not. Default
+	// Stalls adds connections that fall silent permanently. The consumer must close a silent
+	// connection itself, as transport.HTTP does and a Feed without a wire does not. Default:
 	// false.
 	Stalls bool
 
-	// Lossy has the feed reject a token (410) and take one back (an empty Position),
-	// too, after which only a Gap accounts for what is missing. Default false.
+	// Lossy adds a feed that rejects a token (410) and one that resets the position (an empty
+	// Position). After either, only a Gap accounts for the missing events. Default: false.
 	Lossy bool
 
-	// Limit is how much of the bubble's time a scenario may take. Negative: no limit.
-	// Default 24 h.
+	// Limit is the maximum duration of a scenario, in the bubble's time. Negative: no limit.
+	// Default: 24 h.
 	Limit time.Duration
 
-	// Only keeps these of the faults of a schedule, by number. With Seed and Runs it
-	// repeats a failure that Explore has reported. Default, when nil: all.
+	// Only selects faults of a schedule by number. With Seed and Runs it reproduces a failure
+	// that Explore has reported. An empty slice selects none. Default: nil, all faults.
 	Only []int
 }
 
-// Explore calls scenario again and again, each time in a bubble with a feed and a store to
-// which other things happen: connections break, attempts fail, the feed pauses and
-// repeats itself, calls of the store fail, take effect late or lie about it, and processes
-// are stopped and killed.
+// Explore calls scenario repeatedly, each time in a new bubble with a feed and a store that
+// misbehave: connections break, attempts fail, the feed pauses and repeats events, calls of the
+// store fail, are slow, take effect although they fail or return stale data, and processes are
+// stopped and killed.
 //
-// The first schedule with which the scenario fails is reported on t, once: what failed,
-// the faults that are enough for it to fail, what happened in what order, and the
-// Exploration that repeats it. It has failed when it calls Errorf of its Trial, panics,
-// leaves a goroutine behind, waits for ever, takes longer than Limit, or returns while
-// there are events in the script.
+// Explore reports the first schedule that makes the scenario fail, once, on t: the failure, the
+// faults that suffice for it, a timeline, and the fields of the Exploration that reproduces it.
+// A scenario fails if it calls Errorf of its Trial, panics, leaves a goroutine running,
+// deadlocks, takes longer than Limit, or returns while the script still has events.
 //
-// A seed fixes what happens to the scenario, but not the order in which goroutines run at
-// one instant; the report says how often the failure came back.
+// A seed determines the faults, but not the order in which goroutines run at one instant. The
+// report includes how often the failure recurred.
 func Explore(t TB, e Exploration, scenario func(*Trial)) {
 	t.Helper()
 	if e.Bubble == nil {
-		t.Errorf("mock: an Exploration needs a Bubble")
+		t.Errorf("mock: Exploration.Bubble: must be set")
 		return
 	}
 	e = e.withDefaults()
@@ -101,8 +101,8 @@ func (e Exploration) withDefaults() Exploration {
 func (e Exploration) play(seed uint64, s schedule, scenario func(*Trial)) (trial *Trial) {
 	trial = newTrial(seed)
 	defer func() {
-		if p := recover(); p != nil { // the bubble's: a goroutine is left, or everybody waits
-			trial.start = time.Time{} // which was the bubble's time
+		if p := recover(); p != nil { // from the bubble: a goroutine is left, or all are blocked
+			trial.start = time.Time{} // it is in the bubble's time
 			trial.Errorf("%v", p)
 		}
 	}()
@@ -121,12 +121,12 @@ func (e Exploration) play(seed uint64, s schedule, scenario func(*Trial)) (trial
 }
 
 const (
-	repeats = 5                // of a failure, to see whether the schedule brings it about
-	tries   = 3                // of a smaller schedule before it counts as sound
-	budget  = 20 * time.Second // of real time for making a schedule smaller
+	repeats = 5                // of a failing schedule, to count how often it fails
+	tries   = 3                // of a smaller schedule before it counts as passing
+	budget  = 20 * time.Second // of real time for reducing a schedule
 )
 
-// report tells all about a failure.
+// report describes a failure.
 func (e Exploration) report(seed uint64, before int, all schedule, scenario func(*Trial)) string {
 	again := 0
 	for range repeats {
@@ -139,26 +139,26 @@ func (e Exploration) report(seed uint64, before int, all schedule, scenario func
 		trial = e.play(seed, all, scenario)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "mock: the scenario fails with seed %d, after %d without a failure; repeated, it failed %d times of %d\n", seed, before, again, repeats)
+	fmt.Fprintf(&b, "mock: scenario failed with seed %d, after %d seeds without a failure; it failed in %d out of %d repetitions\n", seed, before, again, repeats)
 	for _, err := range trial.errors() {
 		fmt.Fprintln(&b, indent(err))
 	}
-	fmt.Fprintf(&b, "%d of %d faults are enough for it:\n", len(enough), len(all))
+	fmt.Fprintf(&b, "%d of %d faults suffice:\n", len(enough), len(all))
 	for _, f := range enough {
 		fmt.Fprintf(&b, "\t#%d %s\n", f.n, f.text)
 	}
-	b.WriteString("what happened:\n")
+	b.WriteString("timeline:\n")
 	for _, line := range trial.timeline() {
 		fmt.Fprintln(&b, indent(line))
 	}
-	fmt.Fprintf(&b, "to repeat it: Seed: %d, Runs: 1, Only: []int{%s}\n", seed, enough.numbers())
+	fmt.Fprintf(&b, "to reproduce: Seed: %d, Runs: 1, Only: []int{%s}\n", seed, enough.numbers())
 	return b.String()
 }
 
 func indent(text string) string { return "\t" + strings.ReplaceAll(text, "\n", "\n\t") }
 
-// shrink leaves out faults, in smaller and smaller pieces, as long as the scenario still
-// fails. It returns what is left and the last failure, nil if there was none.
+// shrink removes faults, in smaller and smaller groups, as long as the scenario still fails. It
+// returns the faults that are left and the last failure, nil if there was none.
 func (e Exploration) shrink(seed uint64, all schedule, scenario func(*Trial)) (left schedule, failure *Trial) {
 	left = all
 	begun := time.Now()

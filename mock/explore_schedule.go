@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// A schedule is what goes wrong in one trial.
+// A schedule is the faults of one trial.
 type schedule []planned
 
-// A planned fault is one of a schedule's. Each is independent of the others, so that any
-// can be left out.
+// A planned fault is one fault of a schedule. Faults are independent, so that any of them can
+// be removed.
 type planned struct {
-	n    int // its number in the schedule
+	n    int // number in the schedule
 	text string
 
-	place int    // in the script: before which step
-	steps []Step // that are put there
+	place int    // index in the script; -1 if not a fault of the feed
+	steps []Step // inserted before the step at place
 
 	call int    // of the store, counted from 0
-	load *Fault // what it meets
-	save *Fault
+	load *Fault // that a Load meets
+	save *Fault // that a Save meets
 
 	life time.Duration // after which a process ends
 	kill bool          // without a chance to save
-	away int           // events that are played before there is the next one
+	away int           // events that are played before the next process starts
 }
 
-// schedule makes the faults of a seed.
+// schedule generates the faults of a seed.
 func (e Exploration) schedule(seed uint64) schedule {
 	if e.Faults < 0 {
 		return nil
@@ -52,7 +52,7 @@ func (e Exploration) schedule(seed uint64) schedule {
 	return all
 }
 
-// mishap is a fault of the feed.
+// mishap returns a fault of the feed.
 func (e Exploration) mishap(rng *rand.Rand) planned {
 	p := planned{place: rng.IntN(len(e.Script) + 1)}
 	p.steps, p.text = e.trouble(rng, p.place)
@@ -72,10 +72,10 @@ func (e Exploration) mishap(rng *rand.Rand) planned {
 	return p
 }
 
-// breaks tells whether nobody is connected behind the step.
+// breaks reports whether no consumer is connected after the step.
 func (s Step) breaks() bool { return s.turnsAway() || s.act == drops || s.act == ends }
 
-// trouble is what a mishap does, and its name.
+// trouble returns the steps of a mishap and their description.
 func (e Exploration) trouble(rng *rand.Rand, place int) ([]Step, string) {
 	one := func(s Step) ([]Step, string) { return []Step{s}, s.act.String() }
 	times := 1 + rng.IntN(3)
@@ -107,18 +107,18 @@ func (e Exploration) trouble(rng *rand.Rand, place int) ([]Step, string) {
 		gone.resuming = true
 		return []Step{gone}, "status 410 to a token"
 	case n == 16 && e.Lossy:
-		return []Step{Position("")}, "position taken back"
+		return []Step{Position("")}, "position reset"
 	}
 	for _, s := range slices.Backward(e.Script[:min(place, len(e.Script))]) {
 		if s.isEvent() && s.frame.ID != "" {
 			s.again = true
-			return []Step{s}, "event " + label(s.frame.ID, s.frame.Data) + " once more"
+			return []Step{s}, "event " + label(s.frame.ID, s.frame.Data) + " repeated"
 		}
 	}
 	return one(Drop())
 }
 
-// storeFault is a fault of the store.
+// storeFault returns a fault of the store.
 func storeFault(rng *rand.Rand) planned {
 	p := planned{place: -1, call: rng.IntN(8)}
 	d := time.Duration(1+rng.IntN(20_000)) * time.Millisecond
@@ -142,13 +142,13 @@ func storeFault(rng *rand.Rand) planned {
 		return p
 	}
 	if fault.Applied {
-		*fault, what = Fault{Stale: true}, "is out of date"
+		*fault, what = Fault{Stale: true}, "returns stale data"
 	}
 	p.load, p.text = fault, fmt.Sprintf("load %d %s", p.call+1, what)
 	return p
 }
 
-// death is the end of a process.
+// death returns the end of a process.
 func death(rng *rand.Rand) planned {
 	p := planned{place: -1, life: time.Duration(rng.IntN(60_000)) * time.Millisecond, kill: rng.IntN(2) == 0}
 	p.away = rng.IntN(4)
@@ -160,7 +160,7 @@ func death(rng *rand.Rand) planned {
 	return p
 }
 
-// keep returns the faults with these numbers; nil: all.
+// keep returns the faults with the given numbers, all of them for nil.
 func (s schedule) keep(numbers []int) schedule {
 	if numbers == nil {
 		return s
@@ -176,7 +176,7 @@ func (s schedule) numbers() string {
 	return strings.Join(all, ", ")
 }
 
-// script is the script with the mishaps in it.
+// script returns steps with the mishaps inserted.
 func (s schedule) script(steps []Step) (all []Step) {
 	for place := range len(steps) + 1 {
 		for _, p := range s {
@@ -191,8 +191,8 @@ func (s schedule) script(steps []Step) (all []Step) {
 	return all
 }
 
-// faults are those that the calls of the store meet, one after the other, with calls that
-// meet none between them.
+// faults returns the faults for the calls of the store, in order, with harmless ones for the
+// calls between them.
 func (s schedule) faults(of func(planned) *Fault) (all []*Fault) {
 	due := slices.DeleteFunc(slices.Clone(s), func(p planned) bool { return of(p) == nil })
 	slices.SortStableFunc(due, func(a, b planned) int { return a.call - b.call })
@@ -209,7 +209,7 @@ func (s schedule) faults(of func(planned) *Fault) (all []*Fault) {
 	return all
 }
 
-// deaths are the ends of processes, in turn.
+// deaths returns the ends of processes, in order.
 func (s schedule) deaths() schedule {
 	return slices.DeleteFunc(slices.Clone(s), func(p planned) bool { return p.place >= 0 || p.load != nil || p.save != nil })
 }

@@ -226,7 +226,7 @@ func consume(sub *client.Subscription, seen *mock.Seen) bool {
 	return true
 }
 
-var again = regexp.MustCompile(`\nto repeat it: Seed: (\d+), Runs: 1, Only: \[\]int\{([\d, ]*)\}\n$`)
+var again = regexp.MustCompile(`\nto reproduce: Seed: (\d+), Runs: 1, Only: \[\]int\{([\d, ]*)\}\n$`)
 
 // repeat is the Exploration that a report names.
 func repeat(t *testing.T, report string) mock.Exploration {
@@ -255,9 +255,9 @@ func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
 		{"forgets its token after a 503", 2, "missing"},
 		{"saves before it works", 3, "missing"},
 		{"loses the first event of its third connection", 2, "1 missing"},
-		{"gives up after a refusal", 1, "events were still to come"},
+		{"gives up after a refusal", 1, "events left in the script"},
 		{"panics at a 503", 1, "panic: no such status"},
-		{"never waits", 1, "100 attempts to connect without any delay"},
+		{"never waits", 1, "100 attempts to connect without a delay"},
 	} {
 		var found reports
 		mock.Explore(&found, mock.Exploration{Bubble: in(t), Runs: 1000}, work(tt.bug))
@@ -265,14 +265,14 @@ func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
 			t.Errorf("%s: %d reports\n%s", tt.bug, len(found), strings.Join(found, "\n"))
 			continue
 		}
-		if strings.Count(found[0], "\n") > 110 || tt.most > 1 && !strings.Contains(found[0], "lines on which all is well") {
+		if strings.Count(found[0], "\n") > 110 || tt.most > 1 && !strings.Contains(found[0], "lines of normal operation") {
 			t.Errorf("%s: the report is long:\n%s", tt.bug, found[0])
 		}
 		e := repeat(t, found[0])
 		if len(e.Only) == 0 || len(e.Only) > tt.most {
 			t.Errorf("%s: %d faults are left, want %d at most", tt.bug, len(e.Only), tt.most)
 		}
-		if !strings.Contains(found[0], "repeated, it failed 5 times of 5") {
+		if !strings.Contains(found[0], "it failed in 5 out of 5 repetitions") {
 			t.Errorf("%s: it does not repeat", tt.bug)
 		}
 		var second reports
@@ -306,7 +306,7 @@ func TestExploreFindsWhatNeverEnds(t *testing.T) {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
 		cmd.Env = append(os.Environ(), env+"="+bug)
 		out, _ := cmd.CombinedOutput()
-		if !strings.Contains(string(out), want) || !strings.Contains(string(out), "to repeat it: Seed: ") {
+		if !strings.Contains(string(out), want) || !strings.Contains(string(out), "to reproduce: Seed: ") {
 			t.Errorf("%s: %.3000s", bug, out)
 		}
 	}
@@ -462,7 +462,7 @@ func TestExploreLimit(t *testing.T) {
 			trial.Errorf("the cause is %v", err)
 		}
 	})
-	if len(found) != 1 || !strings.Contains(found[0], "the scenario is not over after 1m0s") || !strings.Contains(found[0], "0 of ") || strings.Contains(found[0], "the cause is") {
+	if len(found) != 1 || !strings.Contains(found[0], "the scenario is still running after 1m0s") || !strings.Contains(found[0], "0 of ") || strings.Contains(found[0], "the cause is") {
 		t.Errorf("%q", found)
 	}
 }
@@ -483,7 +483,7 @@ func TestTrialRand(t *testing.T) {
 func TestExploreNeedsABubble(t *testing.T) {
 	var found reports
 	mock.Explore(&found, mock.Exploration{}, func(*mock.Trial) { t.Error("it was called") })
-	if fmt.Sprint(found) != "[mock: an Exploration needs a Bubble]" {
+	if fmt.Sprint(found) != "[mock: Exploration.Bubble: must be set]" {
 		t.Errorf("%q", found)
 	}
 }

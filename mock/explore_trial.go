@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// A Trial is one run of a scenario: what it plays with, and where it reports. It is a
-// [TB], so that Feed.Verify can report to it. The scenario uses it instead of its
-// *testing.T, which would fail for good while Explore is looking for the smallest
-// failure. All methods but Lives may be called from any goroutine.
+// A Trial is one run of a scenario: it provides the feed and the store, and collects failures.
+// It implements [TB], so that Feed.Verify can report to it. The scenario must use it instead of
+// its *testing.T, which would fail permanently while Explore searches for the smallest failure.
+// All methods except Lives may be called from any goroutine.
 type Trial struct {
-	Feed  *Feed      // plays the script with the faults in it
-	Store *Store     // whose calls meet the others
-	Seen  *Seen      // for what the consumer is given
-	Rand  *rand.Rand // from the seed, for choices of the scenario's own; for one goroutine
+	Feed  *Feed      // plays the script with the faults of the feed
+	Store *Store     // its calls meet the faults of the store
+	Seen  *Seen      // for the events that the consumer receives
+	Rand  *rand.Rand // seeded, for the scenario's own choices; for one goroutine
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -42,12 +42,12 @@ func newTrial(seed uint64) *Trial {
 }
 
 var (
-	errTrialOver   = errors.New("mock: the trial is over")
-	errStopped     = errors.New("mock: the process is stopped")
-	errUnreachable = errors.New("mock: the store cannot be reached")
+	errTrialOver   = errors.New("mock: trial has ended")
+	errStopped     = errors.New("mock: process stopped")
+	errUnreachable = errors.New("mock: store unreachable")
 )
 
-// begin sets everything up, inside the bubble.
+// begin prepares the trial, inside the bubble.
 func (t *Trial) begin(e Exploration, s schedule) {
 	t.start = time.Now()
 	t.Feed = NewFeed(s.script(e.Script)...)
@@ -64,7 +64,7 @@ func (t *Trial) begin(e Exploration, s schedule) {
 		return
 	}
 	late := time.AfterFunc(e.Limit, func() {
-		t.Errorf("the scenario is not over after %v", e.Limit)
+		t.Errorf("the scenario is still running after %v (Exploration.Limit)", e.Limit)
 		t.cancel(errTrialOver)
 	})
 	context.AfterFunc(t.ctx, func() { late.Stop() })
@@ -72,15 +72,15 @@ func (t *Trial) begin(e Exploration, s schedule) {
 
 func (t *Trial) end() { t.cancel(errTrialOver) }
 
-// Context returns a context that ends with the trial, at the latest at the Limit.
+// Context returns a context that is canceled when the trial ends, at the latest after Limit.
 func (t *Trial) Context() context.Context { return t.ctx }
 
-// Lives plays the processes of the scenario, one after the other: each has the context
-// that is yielded, which ends when the schedule stops or kills it. The body runs the
-// process to its end, and leaves the loop when there is nothing more to do. A process that
-// ends by itself is started again a second later. While one is being killed, none of its
-// calls reaches the Store: what it has not saved is lost. None is stopped or killed before
-// there is a record in the Store, because the next one could not know where to begin.
+// Lives yields one context for each process of the scenario, one process at a time. The loop
+// body runs the process until it ends, and breaks when nothing is left to do. The context is
+// canceled when the schedule stops or kills the process. A second after a process has ended,
+// the next one starts. While a process is being killed, none of its calls reaches the Store:
+// what it has not saved is lost. No process is stopped or killed before the Store has a record,
+// because the next one could not know where to start.
 func (t *Trial) Lives() iter.Seq[context.Context] {
 	return func(yield func(context.Context) bool) {
 		for t.ctx.Err() == nil && t.live(yield) {
@@ -89,12 +89,12 @@ func (t *Trial) Lives() iter.Seq[context.Context] {
 	}
 }
 
-// live plays one process. It reports whether there is to be another one.
+// live runs one process. It reports whether another one must follow.
 func (t *Trial) live(yield func(context.Context) bool) bool {
 	ctx, stop := context.WithCancelCause(t.ctx)
 	defer stop(errStopped)
 	t.lives++
-	t.Logf("process %d begins", t.lives)
+	t.Logf("process %d starts", t.lives)
 	if len(t.deaths) > 0 {
 		death := t.deaths[0]
 		t.deaths = t.deaths[1:]
@@ -105,9 +105,8 @@ func (t *Trial) live(yield func(context.Context) bool) bool {
 	return yield(ctx)
 }
 
-// die ends a process when its time has come, but not before there is something in the
-// store for the next one to go on with. The function that it returns is called behind the
-// end of the process.
+// die ends a process when its time has come, but not before the store has a record for the next
+// one to resume from. The returned function must be called after the process has ended.
 func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (ended func()) {
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
@@ -121,7 +120,7 @@ func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (en
 		t.Logf("%s", death.text)
 		stop(errStopped)
 	})
-	timer.Reset(max(death.life, atOnce)) // not before its function can see the variable
+	timer.Reset(max(death.life, atOnce)) // only now: its function uses timer
 	return func() {
 		if !timer.Stop() {
 			t.Feed.meanwhile(death.away)
@@ -129,7 +128,7 @@ func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (en
 	}
 }
 
-// meanwhile plays the next n events for those who come later.
+// meanwhile plays the next n events for connections that are opened later.
 func (f *Feed) meanwhile(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -150,10 +149,10 @@ func firstLine(text string) string {
 	return line
 }
 
-// Helper does nothing: a trial does not say where it was called.
+// Helper does nothing: a trial does not report source lines.
 func (t *Trial) Helper() {}
 
-// Logf adds a line to what happened, with the time since the trial began.
+// Logf adds a line to the timeline, with the time since the trial started.
 func (t *Trial) Logf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	t.mu.Lock()
@@ -165,13 +164,13 @@ func (t *Trial) Logf(format string, args ...any) {
 	t.lines = append(t.lines, logLine{fmt.Sprintf("%-10s %s", at, line), isDull(line)})
 }
 
-// A logLine is one line of what happened.
+// A logLine is one line of the timeline.
 type logLine struct {
 	text string
-	dull bool // it says that all is well
+	dull bool // it reports normal operation
 }
 
-// isDull tells whether a line says that all is well.
+// isDull reports whether a line reports normal operation.
 func isDull(line string) bool {
 	for _, begin := range []string{"feed: event ", "feed: silence ", "seen: ", "store: load, ", "store: save, "} {
 		if strings.HasPrefix(line, begin) {
@@ -181,10 +180,11 @@ func isDull(line string) bool {
 	return false
 }
 
-// impetuous is how many attempts at one instant are a loop without a delay.
+// impetuous is the number of attempts at one instant that means a loop without a delay.
 const impetuous = 100
 
-// meet lets an attempt wait if there are too many, so that the time of the bubble goes on.
+// meet delays an attempt if there are too many at one instant, so that the bubble's time
+// advances.
 func (t *Trial) meet() {
 	now := time.Now()
 	t.mu.Lock()
@@ -195,14 +195,14 @@ func (t *Trial) meet() {
 	hurry := t.hurry
 	t.mu.Unlock()
 	if hurry == impetuous {
-		t.Errorf("%d attempts to connect without any delay", impetuous)
+		t.Errorf("%d attempts to connect without a delay", impetuous)
 	}
 	if hurry >= impetuous {
 		pause(t.ctx, nil, now.Add(time.Minute))
 	}
 }
 
-// checkScript looks for events that nobody has asked for.
+// checkScript reports events that were never played.
 func (t *Trial) checkScript() {
 	t.Feed.mu.Lock()
 	left := 0
@@ -213,7 +213,7 @@ func (t *Trial) checkScript() {
 	}
 	t.Feed.mu.Unlock()
 	if left > 0 {
-		t.Errorf("the scenario was over while %d events were still to come", left)
+		t.Errorf("the scenario returned with %d events left in the script", left)
 	}
 }
 
@@ -226,11 +226,11 @@ func (t *Trial) errors() []string {
 }
 
 const (
-	timelineAround = 5  // lines that are shown before and behind one that is not dull
-	timelineEnds   = 40 // of what is still too long, so much of the beginning and of the end is shown
+	timelineAround = 5  // lines shown before and after one that is not dull
+	timelineEnds   = 40 // lines shown at the start and at the end of a longer timeline
 )
 
-// timeline is what happened, without what is far from any fault.
+// timeline returns what happened, without the lines far from any fault.
 func (t *Trial) timeline() (shown []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -242,7 +242,7 @@ func (t *Trial) timeline() (shown []string) {
 			continue
 		}
 		if skipped > 0 {
-			shown = append(shown, fmt.Sprintf("... %d lines on which all is well", skipped))
+			shown = append(shown, fmt.Sprintf("... %d lines of normal operation", skipped))
 			skipped = 0
 		}
 		shown = append(shown, l.text)

@@ -7,34 +7,33 @@ import (
 	"time"
 )
 
-// A Fault is something that goes wrong with calls of a [Store]: see [Store.OnLoad] and
-// [Store.OnSave]. Its fields must not change once it is in use.
+// A Fault makes calls of a [Store] fail or misbehave: see [Store.OnLoad] and [Store.OnSave].
+// Its fields must not change once it is in use.
 //
-// The zero Fault lets one call fail. A store that is read-only is one on whose saves
-// lies a Fault{Count: -1, Err: fs.ErrPermission}.
+// The zero Fault makes one call fail. For a read-only store, use OnSave(&Fault{Count: -1, Err:
+// fs.ErrPermission}).
 type Fault struct {
-	// Count is how many calls the fault meets before it is used up. Negative: every
-	// call until Remove. Default 1.
+	// Count is the number of calls that the fault affects. Negative: every call until Remove.
+	// Default: 1.
 	Count int
 
-	// Delay is how long the call takes. When its context ends sooner, the call returns
-	// the context's cause. A Save is applied after the delay, unless Applied says
-	// otherwise. Default none.
+	// Delay is how long the call takes. If its context ends sooner, the call returns the
+	// context's cause. A Save takes effect after the delay, unless Applied is set. Default:
+	// none.
 	Delay time.Duration
 
-	// Err is what the call returns. Default an error of this package, and for a fault
-	// that has only a Delay, or is Stale, none.
+	// Err is what the call returns. Default: an error of this package, or nil for a fault with
+	// a Delay or Stale and without Applied.
 	Err error
 
-	// Applied makes a Save that fails take effect all the same, before the Delay: the
-	// caller cannot know the outcome. Default false.
+	// Applied makes a failing Save take effect before the Delay, so that the caller cannot know
+	// the outcome. Default: false.
 	Applied bool
 
-	// Stale makes a Load return the record as it was before the latest change of it.
-	// Default false.
+	// Stale makes a Load return the record as it was before its latest change. Default: false.
 	Stale bool
 
-	harmless bool // the call goes on as if there were no fault
+	harmless bool // the call proceeds as if there were no fault
 
 	mu      sync.Mutex
 	hits    int
@@ -42,17 +41,18 @@ type Fault struct {
 	changed signal
 }
 
-// errInjected is the failure of a Fault that names none.
+// errInjected is the default Err of a Fault.
 var errInjected = errors.New("mock: injected fault")
 
-// Hits returns how many calls the fault has met.
+// Hits returns the number of calls that the fault has affected.
 func (f *Fault) Hits() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.hits
 }
 
-// Wait returns nil once the fault has met n calls. The error is the cause of ctx.
+// Wait waits until the fault has affected n calls. It returns the cause of ctx if ctx ends
+// first.
 func (f *Fault) Wait(ctx context.Context, n int) error {
 	for {
 		f.mu.Lock()
@@ -68,14 +68,15 @@ func (f *Fault) Wait(ctx context.Context, n int) error {
 	}
 }
 
-// Remove lets the fault meet no further call. A call that it has met goes on.
+// Remove keeps the fault from affecting further calls. A call that it already affects
+// continues.
 func (f *Fault) Remove() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.removed = true
 }
 
-// meet reports whether the fault meets this call.
+// meet reports whether the fault affects this call, and counts the call.
 func (f *Fault) meet() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,8 +88,8 @@ func (f *Fault) meet() bool {
 	return true
 }
 
-// befall is what happens to a call that meets the fault: it takes its time and fails. A
-// nil Fault does nothing.
+// befall applies the fault to a call: it waits for the Delay and returns the error. For a nil
+// Fault only an ended context is an error.
 func (f *Fault) befall(ctx context.Context) error {
 	if f != nil && f.harmless {
 		f = nil

@@ -11,67 +11,65 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A Feed plays a script to whoever connects: as a transport.Transport of its own,
-// without a wire, or over HTTP and WebSockets through the handlers that it returns,
-// also all at once. The zero Feed has an empty script. All its methods may be called from
-// any goroutine. It starts none.
+// A Feed plays a script to its consumers: as a transport.Transport, without a wire, or over
+// HTTP and WebSockets through the handlers that it returns, also all at once. The zero Feed has
+// an empty script. All its methods may be called from any goroutine.
 //
-// The script is the server's time line, one for all connections. It moves on only while
-// a connection is there to see it: each step happens when a reader has come so far, on
-// every connection that is open then. After a connection has ended, the next one goes on
-// with the following step. When the script is used up, connections stay open and silent
-// until Publish extends it.
+// The script is the server's time line, shared by all connections. It advances only while a
+// connection is open: a step is played when a reader reaches it, and then happens on every
+// connection that is open. After a connection has ended, the next one continues with the
+// following step. When the script is used up, connections stay open and silent until Publish
+// extends it.
 //
-// The feed keeps a log of the events that it has played. An attempt with a token first
-// gets the events after the one whose id the token is, and then goes on with the script;
-// an attempt without a token goes on from now. A token that is not in the log is
-// answered with status 410. Where an id was used more than once, its first use counts:
-// events may come again, but none is lost.
+// The feed keeps a log of the events that it has played. An attempt with a token first receives
+// the events after the one with that id, and then continues with the script. An attempt without
+// a token continues from now. A token that is not in the log is answered with status 410. If an
+// id was used more than once, its first use counts: events may be repeated, but none is lost.
 type Feed struct {
-	// Token finds the token in a request. Default: the header Last-Event-ID, without
-	// one the query parameter "since".
+	// Token returns the resume token of a request. Default: the Last-Event-ID header, or
+	// without one the query parameter "since".
 	Token func(*http.Request) string
 
-	// Retention is how many of the last events can be had again. An attempt whose token is
-	// further back is answered like one whose token was never given out. Default: all.
+	// Retention is the number of latest events from which a consumer can resume. An older token
+	// is answered like an unknown one. Default: all.
 	Retention int
 
-	// MaxConns is how many connections may be open at one time. Default: no limit.
+	// MaxConns is the maximum number of open connections. Default: no limit.
 	MaxConns int
 
-	// TooMany is how an attempt beyond MaxConns is turned away: a Status, such as 409, or
-	// Refuse. Default, also for any other step: Status 429.
+	// TooMany answers an attempt beyond MaxConns: a Status, such as 409, or Refuse. Any other
+	// step means the default. Default: Status 429.
 	TooMany Step
 
-	// Authorize tells whether the credentials of a request are good. If not it is answered
-	// 401. It is called at every attempt, from any goroutine; without a wire, where there
-	// is no request, it is not. Default: they are.
+	// Authorize reports whether the credentials of a request are valid. If not, the request is
+	// answered with status 401. It is called for every attempt over a wire, from any goroutine,
+	// and twice by WebSocket with an opening. Default: all are valid.
 	Authorize func(*http.Request) bool
 
 	mu       sync.Mutex
-	script   []Step         // what is still to be played
-	tape     []Step         // what was, pauses and refusals aside
-	places   map[string]int // where on the tape a token resumes
-	resting  time.Time      // a Pause: the script goes on then
-	down     time.Time      // attempts are refused until then
+	script   []Step         // still to be played
+	tape     []Step         // already played, without pauses and refusals
+	places   map[string]int // index on the tape from which a token resumes
+	resting  time.Time      // end of a Pause
+	down     time.Time      // end of an outage
 	complete bool
 	attempts []Attempt
-	conns    int // that are open
-	peak     int // the most that ever were
+	conns    int // open now
+	peak     int // maximum of conns so far
 	changed  signal
 
-	// Of a Trial, nil elsewhere. Note is called with the mutex held, meet without.
+	// Set by a Trial, nil elsewhere. note is called with the mutex held, meet without.
 	note func(format string, args ...any)
 	meet func()
 }
 
-// An Attempt is one try to connect, and what became of it.
+// An Attempt is one attempt to connect, and its outcome.
 type Attempt struct {
-	Token  string      // from which to resume; empty: none
+	Token  string      // to resume from; empty: none
 	Header http.Header // of the request; nil without a wire
 	At     time.Time   // when it was made
-	Ended  time.Time   // when it was refused or its connection was over; zero while that is open
-	Err    error       // how the feed ended it; nil when the consumer did
+	Ended  time.Time   // when it was refused or its connection ended; zero while that is open
+	Err    error       // why the feed ended it; nil when the consumer did
 }
 
 // NewFeed returns a feed that plays steps.
@@ -79,7 +77,7 @@ func NewFeed(steps ...Step) *Feed {
 	return &Feed{script: slices.Clone(steps)}
 }
 
-// Publish adds steps at the end of the script.
+// Publish appends steps to the script.
 func (f *Feed) Publish(steps ...Step) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,8 +85,7 @@ func (f *Feed) Publish(steps ...Step) {
 	f.changed.fire()
 }
 
-// Log returns the events that were played so far, in order, whether or not somebody
-// received them.
+// Log returns the events played so far, in order, whether or not a consumer received them.
 func (f *Feed) Log() []decode.Frame {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,22 +99,22 @@ func (f *Feed) Log() []decode.Frame {
 	return log
 }
 
-// Attempts returns all attempts so far, in the order in which they were made.
+// Attempts returns all attempts so far, oldest first.
 func (f *Feed) Attempts() []Attempt {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.attempts)
 }
 
-// Peak returns the most connections that were open at one time so far.
+// Peak returns the maximum number of connections that were open at the same time so far.
 func (f *Feed) Peak() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.peak
 }
 
-// Await returns the n-th attempt, counted from 1, as soon as it is made. The error is the
-// cause of ctx.
+// Await waits for the n-th attempt, counted from 1, and returns it as soon as it is made. It
+// returns the cause of ctx if ctx ends first.
 func (f *Feed) Await(ctx context.Context, n int) (Attempt, error) {
 	n = max(n, 1)
 	for {
@@ -135,8 +132,8 @@ func (f *Feed) Await(ctx context.Context, n int) (Attempt, error) {
 	}
 }
 
-// Played returns nil once the script is used up, a Pause at its end included. The error
-// is the cause of ctx.
+// Played waits until the script is used up, including a Pause at its end. It returns the cause
+// of ctx if ctx ends first.
 func (f *Feed) Played(ctx context.Context) error {
 	for {
 		f.mu.Lock()
@@ -157,13 +154,13 @@ func (f *Feed) Played(ctx context.Context) error {
 	}
 }
 
-// play moves the next step of the script to the tape. It reports false if there is none
-// or its time has not come.
+// play moves the next step of the script to the tape. It reports false if there is none or its
+// time has not come.
 func (f *Feed) play(now time.Time) bool {
 	for len(f.script) > 0 && !f.complete && !now.Before(f.resting) {
 		s := f.script[0]
 		if s.turnsAway() {
-			// It stays in the script for the attempt that the break brings about.
+			// Open connections break. The step stays in the script for the next attempt.
 			f.record(Drop())
 			return true
 		}
@@ -180,8 +177,8 @@ func (f *Feed) play(now time.Time) bool {
 	return false
 }
 
-// pass plays the next n events at once, with the silences before them, for those who
-// come later.
+// pass plays the next n events at once, with the pauses before them, for connections that are
+// opened later. It stops at any other step.
 func (f *Feed) pass(n int) {
 	for n > 0 && len(f.script) > 0 && (f.script[0].isEvent() || f.script[0].act == pauses) {
 		s := f.script[0]
@@ -193,7 +190,7 @@ func (f *Feed) pass(n int) {
 	}
 }
 
-// record puts a step on the tape, for every open connection to come upon.
+// record puts a step on the tape, for every open connection.
 func (f *Feed) record(s Step) {
 	f.tape = append(f.tape, s)
 	f.complete = f.complete || s.act == completes
@@ -208,7 +205,7 @@ func (f *Feed) tell(format string, args ...any) {
 	}
 }
 
-// mark lets token resume from the end of the tape, unless it is known already.
+// mark makes token resume from the end of the tape, unless it is already known.
 func (f *Feed) mark(token string) {
 	if _, known := f.places[token]; known || token == "" {
 		return

@@ -11,50 +11,50 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// SSE returns a handler that plays the feed as server-sent events (WHATWG HTML, section
-// 9.2). Line ends within data reach the consumer as LF. An event whose id or type holds
-// a line end or NUL cannot be sent and breaks the connection; [Attempt.Err] says so.
+// SSE returns a handler that plays the feed as server-sent events (WHATWG HTML, section 9.2).
+// Line ends within data arrive as LF. An event whose id or type contains a line end or NUL
+// cannot be sent: it breaks the connection, and [Attempt.Err] reports why.
 func (f *Feed) SSE() http.Handler { return f.handler("text/event-stream", appendSSE) }
 
-// NDJSON returns a handler that plays the feed as lines of JSON. An event whose data is a
-// JSON object is sent as it is, on one line: what of it is the token is between its
-// author and the consumer. Any other event becomes
+// NDJSON returns a handler that plays the feed as newline-delimited JSON. An event whose data
+// is a JSON object is sent as it is, on one line; its id is not sent, so the token must be in
+// the data. Any other event becomes
 //
 //	{"id":"7","type":"update","data":"text"}
 //
-// without id and type where it has none; bytes that are not UTF-8 become U+FFFD. A position
-// becomes {"id":"7"}.
+// without id and type if it has none. Bytes that are not UTF-8 become U+FFFD. A position
+// becomes {"id":"7"}. A keepalive is an empty line.
 func (f *Feed) NDJSON() http.Handler { return f.handler("application/x-ndjson", appendNDJSON) }
 
-// ConcatJSON returns a handler that plays the feed as JSON values one after the other, with
-// a line end behind each, as the watches of Kubernetes do. The values are those of
-// [Feed.NDJSON]; what differs is the media type, application/json.
+// ConcatJSON returns a handler that plays the feed as concatenated JSON values, with a line end
+// after each, as Kubernetes watches do. Only the media type, application/json, differs from
+// [Feed.NDJSON].
 func (f *Feed) ConcatJSON() http.Handler { return f.handler("application/json", appendNDJSON) }
 
-// JSONSeq returns a handler that plays the feed as a JSON text sequence (RFC 7464). The
-// values are those of [Feed.NDJSON], and proof of life is a line feed between two of them.
+// JSONSeq returns a handler that plays the feed as a JSON text sequence (RFC 7464). The values
+// are those of [Feed.NDJSON]. A keepalive is a line feed between two of them.
 func (f *Feed) JSONSeq() http.Handler { return f.handler("application/json-seq", appendJSONSeq) }
 
 // LengthPrefixed returns a handler that plays the feed in the framing of X's streams with
-// delimited=length: before each value its length in bytes, in decimal digits on a line of
-// its own, which counts the CRLF behind the value; proof of life is an empty line
-// (https://dev.twitter.com/docs/streaming-apis/parameters, "delimited").
-// The values are those of [Feed.NDJSON]. The media type, application/json, does not tell:
-// the consumer's transport needs the Format decode.LengthPrefixed.
+// delimited=length: before each value comes a line with its length in bytes, in decimal digits.
+// The length includes the CRLF after the value. A keepalive is an empty line
+// (https://dev.twitter.com/docs/streaming-apis/parameters, "delimited"). The values are those
+// of [Feed.NDJSON]. The media type, application/json, does not identify the framing: the
+// consumer's transport needs the Format decode.LengthPrefixed.
 func (f *Feed) LengthPrefixed() http.Handler {
 	return f.handler("application/json", appendLengthPrefixed)
 }
 
-// An encoder appends what a step is on the wire.
+// An encoder appends the wire form of a step.
 type encoder func(b []byte, s Step) ([]byte, error)
 
 func (f *Feed) handler(mediaType string, encode encoder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Only when the request has been read does net/http notice that its client goes.
+		// net/http detects a disconnect only after the request has been read.
 		io.Copy(io.Discard, r.Body)
 		if r.ProtoMajor == 1 {
-			// An attempt is a connection of its own: on a used one, net/http's client
-			// repeats a request that fails, and the script would see two.
+			// Each attempt needs a new connection: on a reused one, net/http's client repeats a
+			// failed request, and the script would see two attempts.
 			w.Header().Set("Connection", "close")
 		}
 		s, away := f.open(f.token(r), r)
@@ -69,7 +69,7 @@ func (f *Feed) handler(mediaType string, encode encoder) http.Handler {
 		switch {
 		case err == nil || err == io.EOF || err == transport.ErrEnd:
 		case errors.Is(err, http.ErrNotSupported):
-			http.Error(w, "mock: this server cannot stream", http.StatusInternalServerError)
+			http.Error(w, "mock: cannot stream: the ResponseWriter does not support Flush", http.StatusInternalServerError)
 		default:
 			panic(http.ErrAbortHandler)
 		}
@@ -83,11 +83,11 @@ func (f *Feed) token(r *http.Request) string {
 	return cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("since"))
 }
 
-// play sends what happens until the connection is over, and returns why the feed has
-// ended it: nil if the consumer did.
+// play sends steps until the connection ends. It returns why the feed ended it, nil if the
+// consumer did.
 func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encoder) error {
 	wire := http.NewResponseController(w)
-	// The header must not wait for the first event, which may be long in coming.
+	// The header must not wait for the first event, which may come much later.
 	if err := wire.Flush(); errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encode
 	}
 }
 
-// send fails if the consumer is gone.
+// send writes and flushes b. It fails if the consumer has disconnected.
 func send(w io.Writer, wire *http.ResponseController, b []byte) error {
 	if _, err := w.Write(b); err != nil {
 		return err
@@ -132,7 +132,7 @@ func turnAway(w http.ResponseWriter, s Step) {
 	switch s.act {
 	case refuses:
 		hangUp(w)
-		panic(http.ErrAbortHandler) // hijacking is not for HTTP/2
+		panic(http.ErrAbortHandler) // HTTP/2 cannot be hijacked
 	case completes:
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -147,7 +147,7 @@ func turnAway(w http.ResponseWriter, s Step) {
 	io.WriteString(w, http.StatusText(s.code)+"\n")
 }
 
-// hangUp resets the connection, if it can be had.
+// hangUp resets the connection if it can be hijacked.
 func hangUp(w http.ResponseWriter) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A link is how a wire delays what is written to it. The zero link delays nothing.
+// A link is the delay of a wire. The zero link delays nothing.
 type link struct {
 	latency   time.Duration
 	bandwidth int // bytes per second; 0: no limit
 }
 
-// Delay makes connections that are dialed from now on slow: what is written arrives after
-// latency, and no faster than bytesPerSecond in each direction. A latency of zero is none, and
-// so is a bandwidth of zero. To dial takes a round trip. A reset, and that a peer has closed
-// what it does not want to read, is known at once.
+// Delay slows down connections that are dialed from now on. Data arrives after latency, and no
+// faster than bytesPerSecond in each direction. Zero means no latency, or no limit. Dial takes
+// a round trip. A reset is not delayed, and neither is the error of a Write after the peer has
+// closed the connection.
 func (n *Network) Delay(latency time.Duration, bytesPerSecond int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -27,26 +27,26 @@ func (n *Network) roundTrip() time.Duration {
 	return 2 * n.link.latency
 }
 
-// A flight is what is on its way along a wire.
+// A flight is the data in transit on a wire.
 type flight struct {
 	link
-	free   time.Time // when the last byte has left the writer's end
+	free   time.Time // when the last byte leaves the writer's end
 	parts  []part
 	size   int // bytes of the parts
 	timer  *time.Timer
 	closed bool
 }
 
-// A part arrives as a whole. The one without bytes is the end of what is written.
+// A part arrives as a whole. One without bytes is the end of the stream.
 type part struct {
 	at   time.Time
 	data []byte
 }
 
-// delays tells whether something that is written now arrives later.
+// delays reports whether data written now arrives later.
 func (f *flight) delays() bool { return f.link != link{} || len(f.parts) > 0 }
 
-// send puts data on its way. land is called when something arrives.
+// send puts data in transit. land is called when something arrives.
 func (f *flight) send(data []byte, land func()) {
 	now := time.Now()
 	if f.free.Before(now) {
@@ -62,10 +62,10 @@ func (f *flight) send(data []byte, land func()) {
 	}
 }
 
-// packet is how much arrives at once over a wire of limited bandwidth.
+// packet is the maximum number of bytes that arrive together on a wire that delays.
 const packet = 1460
 
-// arrivals returns what has arrived, and sees to it that land is called for the next.
+// arrivals returns what has arrived, and arranges for land to be called for the next part.
 func (f *flight) arrivals(land func()) (arrived []part) {
 	now := time.Now()
 	for len(f.parts) > 0 && !f.parts[0].at.After(now) {
@@ -79,7 +79,7 @@ func (f *flight) arrivals(land func()) (arrived []part) {
 	return arrived
 }
 
-// stop ends it: nobody waits for what is on its way.
+// stop ends the transfer: what is in transit is no longer read.
 func (f *flight) stop() {
 	f.closed = true
 	if f.timer != nil {

@@ -10,12 +10,11 @@ import (
 type listener struct {
 	network *Network
 	addr    address
-	queue   []*conn // ends that nobody has accepted yet
+	queue   []*conn // ends not yet accepted
 	closed  bool
 }
 
-// admit makes a connection, as soon as there is room for it in the backlog, and returns
-// the end of who dials.
+// admit creates a connection as soon as the backlog has room, and returns the dialing end.
 func (l *listener) admit(ctx context.Context, addr net.Addr) (*conn, error) {
 	n := l.network
 	for {
@@ -72,7 +71,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close resets what has not been accepted.
+// Close resets the connections that have not been accepted.
 func (l *listener) Close() error {
 	n := l.network
 	n.mu.Lock()

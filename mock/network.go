@@ -13,34 +13,35 @@ import (
 	"time"
 )
 
-// A Network is a small internet in memory: hosts that listen, and connections to them.
-// A connection behaves like one of TCP: each direction holds 64 KiB and then makes its
-// writer wait; deadlines, CloseWrite and SetLinger(0) do what they do on a *net.TCPConn;
-// errors are *net.OpError around the errno of a real network. Waiting on it lets the
-// time of a synctest bubble go on.
+// A Network is an in-memory network: hosts that listen, and connections to them. A connection
+// behaves like TCP: each direction holds 64 KiB and then blocks its writer; deadlines,
+// CloseWrite and SetLinger(0) work as on a *net.TCPConn; errors are *net.OpError around the
+// errno of a real network. The time of a synctest bubble advances while goroutines wait on a
+// connection.
 //
-// All its methods may be called from any goroutine. It starts none.
+// All methods may be called from any goroutine. A Network starts no goroutine.
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener // by host:port; an empty host is any host
-	hosts     map[string]bool      // that ever listened
+	hosts     map[string]bool      // that have ever listened
 	ends      map[*conn]struct{}   // that are open
-	port      int                  // given out last
+	port      int                  // assigned last
 	link      link                 // of connections that are dialed from now on
 	closed    bool
 	changed   signal
 }
 
 const (
-	firstPort = 49152 // of the range that is free for all (RFC 6335, section 6)
-	backlog   = 128   // connections that a listener keeps until they are accepted
+	firstPort = 49152 // first dynamic port (RFC 6335, section 6)
+	backlog   = 128   // connections that a listener queues until they are accepted
 	closeWait = 5 * time.Second
 )
 
-// dialer is the address of whoever dials: documentation only (RFC 5737, section 3).
+// dialer is the address of every dialing end, from a block for documentation (RFC 5737, section
+// 3).
 var dialer = net.IPv4(192, 0, 2, 1)
 
-// NewNetwork returns a network on which nobody listens.
+// NewNetwork returns a network without listeners.
 func NewNetwork() *Network {
 	return &Network{
 		listeners: make(map[string]*listener), hosts: make(map[string]bool), ends: make(map[*conn]struct{}),
@@ -48,8 +49,8 @@ func NewNetwork() *Network {
 	}
 }
 
-// Listen announces on "host:port". Without a host it takes what is dialed to the port
-// of any host, and with port 0 it picks a free one.
+// Listen listens on "host:port". Without a host it accepts connections to the port of any host.
+// Port 0 picks a free port.
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -78,9 +79,9 @@ func listenError(addr string, err error) error {
 	return &net.OpError{Op: "listen", Net: "tcp", Addr: address(addr), Err: err}
 }
 
-// Dial connects to a listener. It can be the DialContext of a [net/http.Transport].
-// A host that nobody has ever listened on is a *net.DNSError, a port without a listener is
-// ECONNREFUSED. While the listener has a full backlog, Dial waits, as long as ctx lives.
+// Dial connects to a listener. It can be the DialContext of a [net/http.Transport]. A host that
+// has never listened is a *net.DNSError, a port without a listener is ECONNREFUSED. While the
+// listener's backlog is full, Dial waits until ctx ends.
 func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: address(addr), Err: err}
@@ -143,7 +144,7 @@ func (n *Network) nextPort() int {
 	return n.port
 }
 
-// forget strikes off an end that is being closed. It reports false if it was already.
+// forget removes an end that is being closed. It reports false if that was already removed.
 func (n *Network) forget(c *conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -166,8 +167,7 @@ func (n *Network) open() []*conn {
 	return all
 }
 
-// Reset breaks every connection that is open: whatever is under way is lost, and both
-// ends get ECONNRESET.
+// Reset breaks every open connection: data in transit is lost, and both ends get ECONNRESET.
 func (n *Network) Reset() {
 	for _, c := range n.open() {
 		c.rx.reset()
@@ -175,10 +175,10 @@ func (n *Network) Reset() {
 	}
 }
 
-// Cut makes every open connection half-open, as if the cable were pulled. What has
-// arrived can be read, and after that there is silence: neither bytes nor the end of the
-// connection get through. Writes succeed until 64 KiB are under way, deadlines go off.
-// Connections that are dialed later work.
+// Cut makes every open connection half-open, as if a cable were unplugged. Data that has
+// arrived can be read; after it there is silence: neither bytes nor the end of the connection
+// get through. Writes succeed until 64 KiB are buffered. Deadlines expire as usual. Connections
+// that are dialed later work.
 func (n *Network) Cut() {
 	for _, c := range n.open() {
 		c.rx.sever()
@@ -186,9 +186,8 @@ func (n *Network) Cut() {
 	}
 }
 
-// Close closes the listeners, resets every connection, and waits until both ends of each
-// have been closed by those who use them, for at most five seconds. The error then names
-// the ends that are left.
+// Close closes the listeners, resets every connection, and waits up to five seconds until the
+// users of each connection have closed both ends. The error then names the ends that are left.
 func (n *Network) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
@@ -211,8 +210,8 @@ func (n *Network) shut() {
 	n.Reset()
 }
 
-// left waits until no end is open or ctx is over, and then returns an error for each
-// that is.
+// left waits until no end is open or ctx ends, and returns an error for each end that is still
+// open.
 func (n *Network) left(ctx context.Context) (errs []error) {
 	for {
 		n.mu.Lock()

@@ -10,31 +10,30 @@ import (
 	"time"
 )
 
-// capacity is how many bytes one direction of a connection holds. A writer waits when
-// they are used up.
+// capacity is the number of bytes that one direction of a connection holds. A writer blocks
+// when they are used up.
 const capacity = 64 << 10
 
-// A pipe is one direction of a connection: the memory of two kernels and the wire
-// between them. Everybody who waits does so on cond, which a synctest bubble recognizes
-// as waiting.
+// A pipe is one direction of a connection: the buffers of two kernels and the wire between
+// them. All waiting is on cond, which a synctest bubble recognizes as blocking.
 type pipe struct {
 	mu   sync.Mutex
 	cond sync.Cond
 
-	flight  flight // on its way
+	flight  flight // in transit
 	arrived bytes.Buffer
 	held    bytes.Buffer // written since the wire was cut
 	cut     bool
-	writing bool // a Write is under way; the next one must not get between its bytes
+	writing bool // a Write is in progress; the next one must not interleave its bytes
 
-	// What the reader knows.
-	readClosed bool  // its own end is closed
-	readErr    error // the connection was reset; what had arrived is lost
+	// State of the reader's end.
+	readClosed bool  // this end is closed
+	readErr    error // the connection was reset; unread data is lost
 	eof        bool
 	readBy     deadline
 
-	// What the writer knows.
-	writeClosed bool  // its own end is closed
+	// State of the writer's end.
+	writeClosed bool  // this end is closed
 	writeShut   bool  // by CloseWrite
 	writeErr    error // the peer has closed or reset the connection
 	writeBy     deadline
@@ -96,7 +95,7 @@ func (p *pipe) write(b []byte) (n int, err error) {
 	}
 }
 
-// refusal is why nothing can be written.
+// refusal returns why nothing can be written, nil if something can.
 func (p *pipe) refusal() error {
 	switch {
 	case p.writeClosed:
@@ -133,7 +132,7 @@ func (p *pipe) take(b []byte) int {
 	return len(b)
 }
 
-// land takes what has arrived to where it can be read.
+// land makes readable what has arrived.
 func (p *pipe) land() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +149,7 @@ func (p *pipe) land() {
 	p.cond.Broadcast()
 }
 
-// end lets the reader come to the end, behind what is on its way.
+// end lets the reader reach the end of the stream, after what is in transit.
 func (p *pipe) end() {
 	if p.flight.delays() {
 		p.flight.send(nil, p.land)
@@ -159,7 +158,7 @@ func (p *pipe) end() {
 	p.eof = true
 }
 
-// closeReader closes the reader's end. The writer learns of it unless the wire is cut.
+// closeReader closes the reader's end. The writer is notified unless the wire is cut.
 func (p *pipe) closeReader() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -172,8 +171,8 @@ func (p *pipe) closeReader() {
 	p.cond.Broadcast()
 }
 
-// closeWriter closes the writer's end: the reader gets what was written, and then the
-// end of it. An abrupt close is a reset instead, and what was not read is lost.
+// closeWriter closes the writer's end: the reader gets what was written, then io.EOF. An abrupt
+// close is a reset instead, and unread data is lost.
 func (p *pipe) closeWriter(abrupt bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,7 +188,7 @@ func (p *pipe) closeWriter(abrupt bool) {
 	p.cond.Broadcast()
 }
 
-// shutWriter ends what is written, and leaves the connection open.
+// shutWriter ends the stream and leaves the connection open.
 func (p *pipe) shutWriter() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,7 +203,7 @@ func (p *pipe) shutWriter() error {
 	return nil
 }
 
-// reset breaks the direction for both ends, over a cut wire too.
+// reset breaks the direction for both ends, also over a cut wire.
 func (p *pipe) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,14 +225,14 @@ func (p *pipe) fail(err *error, call string) {
 	}
 }
 
-// A deadline wakes those who wait on a pipe. It is guarded by the pipe's mutex.
+// A deadline wakes goroutines that wait on a pipe. The pipe's mutex guards it.
 type deadline struct {
 	timer *time.Timer
 	past  bool
 }
 
-// setDeadline sets one of the pipe's deadlines; a zero t takes it away. Closed is what
-// tells that the end is closed.
+// setDeadline sets one of the pipe's deadlines. A zero t removes it. closed reports whether the
+// end is closed.
 func (p *pipe) setDeadline(d *deadline, closed *bool, t time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -254,7 +253,7 @@ func (p *pipe) setDeadline(d *deadline, closed *bool, t time.Time) error {
 	timer = time.AfterFunc(left, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if d.timer == timer { // it may have been set anew as this one went off
+		if d.timer == timer { // it may have been replaced as this one fired
 			d.past = true
 			p.cond.Broadcast()
 		}

@@ -15,13 +15,12 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A Recorder is a transport.Transport that writes down what another one brings, for
-// [Replay] to make a script of. Use it as *Recorder and do not change it once it is in use.
-// It starts no goroutine.
+// A Recorder is a transport.Transport that records what another one delivers, for [Replay]. Use
+// it as *Recorder, and do not change its fields once it is in use. It starts no goroutine.
 //
 //	sub, err := client.Subscribe(ctx, &mock.Recorder{Transport: feed, Out: file}, nil)
 //
-// The recording is text, made to be read, compared and edited:
+// The recording is text that can be read, compared and edited:
 //
 //	steadfeed recording 1
 //	1 0s open
@@ -30,37 +29,38 @@ import (
 //	1 2.4s cut
 //	2 1.03s status code=503 retry-after=30 after=7
 //
-// Each line has the number of a connection, the time since the line before it, rounded
-// to milliseconds, and what happened then. It is written at once, in one piece, by one
-// call of Out.Write.
+// Each entry has the number of a connection, the time since the entry before it, in whole
+// milliseconds, and what happened then. It is written immediately, by one call of Out.Write.
 //
-// What is never written: headers, URLs, the texts of errors, and a token from which a
-// connection resumed, unless it is one that the recording shows already. What is written
-// as it comes, unless Redact changes it: payloads, ids and types of events.
+// # Security
+//
+// A recording contains no headers except Retry-After, no URLs, no error texts, and no token
+// from which a connection resumed, unless the recording already shows it. Payloads, ids and
+// types of events are recorded as they are, unless Redact changes them.
 type Recorder struct {
-	// Transport is the one that is recorded. Required.
+	// Transport is the Transport to record. Required.
 	Transport transport.Transport
 
-	// Out is where the recording goes. Once it fails, so does every Open and Read, with
-	// an error whose Retryable method returns false: half a recording is not taken for a
-	// whole one. Required.
+	// Out receives the recording. Once a Write fails, so does every Open and Read, with an
+	// error whose Retryable method returns false, so that a partial recording is not taken for
+	// a complete one. Required.
 	Out io.Writer
 
-	// Token finds the position behind an event, which becomes the id in the recording,
-	// as the function in client.Options does for feeds that carry it in their payload.
-	// Default: the message's ID.
+	// Token returns the position after an event, which becomes the id in the recording, like
+	// Token in client.Options for feeds that carry it in their payload. Default: the message's
+	// ID.
 	Token func(transport.Message) string
 
-	// Redact returns what is to be written of a message. It may change the data it is
-	// given, which is a copy. It is called from Read. Default: all of it.
+	// Redact returns what to write of a message. It may modify the message's data, which is a
+	// copy. It is called from Read. Default: messages are written as they are.
 	Redact func(transport.Message) transport.Message
 
-	mu   sync.Mutex    // guards turn only: Out may wait
-	turn chan struct{} // has one in it while the fields below are in use
+	mu   sync.Mutex    // guards turn only: Out may block
+	turn chan struct{} // holds one element while the fields below are in use
 
 	conns  int
 	begun  bool
-	last   time.Time // when the last line happened
+	last   time.Time // when the last entry happened
 	tokens []position
 	err    error // of Out
 }
@@ -82,15 +82,15 @@ func (r *Recorder) leave() { <-r.turn }
 // A position is a token and the id under which it was written.
 type position struct{ token, id string }
 
-// positions is how many of them a Recorder remembers. Whoever resumes names one of the
+// positions is how many positions a Recorder remembers. A consumer resumes from one of the
 // last.
 const positions = 256
 
-// Validate reports all that is wrong with the Recorder, and with the Transport.
+// Validate reports every problem of the Recorder and of its Transport.
 func (r *Recorder) Validate() error {
 	var problems []error
 	if r.Transport == nil || r.Out == nil {
-		problems = append(problems, &recordError{errors.New("a Recorder needs Transport and Out")})
+		problems = append(problems, &recordError{errors.New("Recorder.Transport and Recorder.Out: must be set")})
 	}
 	if v, ok := r.Transport.(interface{ Validate() error }); ok {
 		problems = append(problems, v.Validate())
@@ -98,13 +98,13 @@ func (r *Recorder) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Positionless reports what the Transport does. See transport.Positionless.
+// Positionless returns what the Transport reports. See transport.Positionless.
 func (r *Recorder) Positionless() bool {
 	p, ok := r.Transport.(transport.Positionless)
 	return ok && p.Positionless()
 }
 
-// Open connects the Transport. It is the method of transport.Transport.
+// Open connects the Transport. It implements transport.Transport.
 func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, error) {
 	if r.Transport == nil || r.Out == nil {
 		return nil, r.Validate()
@@ -121,12 +121,12 @@ func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, erro
 	return nil, err
 }
 
-// opened writes what became of an attempt.
+// opened writes the outcome of an attempt.
 func (r *Recorder) opened(ctx context.Context, token string, err error) (n int, failed error) {
 	r.enter()
 	defer r.leave()
 	if ctx.Err() != nil && err != nil {
-		return 0, nil // it was given up, which says nothing about the feed
+		return 0, nil // the caller canceled it: the feed did nothing
 	}
 	r.conns++
 	e := refusal(err)
@@ -142,8 +142,8 @@ func (r *Recorder) opened(ctx context.Context, token string, err error) (n int, 
 	return r.conns, failed
 }
 
-// closing is the line about a WebSocket that the server has closed with a code; nil about
-// anything else.
+// closing returns the entry for a WebSocket that the server closed with a code, nil for any
+// other error.
 func closing(err error) *entry {
 	var closed *transport.CloseError
 	if !errors.As(err, &closed) || !isCloseCode(closed.Code) {
@@ -154,18 +154,18 @@ func closing(err error) *entry {
 	return e
 }
 
-// isCloseCode tells whether a code can be sent (RFC 6455, section 7.4).
+// isCloseCode reports whether a close frame may have the code (RFC 6455, section 7.4).
 func isCloseCode(code int) bool {
 	return code >= 1000 && code < 5000 && code != 1005 && code != 1006 && code != 1015
 }
 
-// refusal is the line about an attempt that ended with err.
+// refusal returns the entry for an attempt that ended with err.
 func refusal(err error) *entry {
 	var status *transport.StatusError
 	var behaves interface{ Protocol() bool }
 	switch {
 	case err == nil, closing(err) != nil:
-		return &entry{verb: verbOpen} // who closes with a code was there
+		return &entry{verb: verbOpen} // a close code needs an open connection
 	case errors.Is(err, transport.ErrEnd):
 		return &entry{verb: verbEnd}
 	case errors.As(err, &status):
@@ -179,7 +179,7 @@ func refusal(err error) *entry {
 	return &entry{verb: verbRefused}
 }
 
-// shown is the id under which token was written, or "?".
+// shown returns the id under which token was written, or "?".
 func (r *Recorder) shown(token string) string {
 	for _, p := range slices.Backward(r.tokens) {
 		if p.token == token {
@@ -189,7 +189,7 @@ func (r *Recorder) shown(token string) string {
 	return "?"
 }
 
-// write adds a line. The caller has the turn.
+// write adds an entry. The caller has the turn.
 func (r *Recorder) write(e *entry) error {
 	if r.err != nil {
 		return r.err
@@ -200,7 +200,7 @@ func (r *Recorder) write(e *entry) error {
 		r.begun, r.last = true, now
 		b = append(b, recordingHeader+"\n"...)
 	}
-	// What rounding leaves is for the next line.
+	// The next entry makes up for the truncation.
 	e.delay = now.Sub(r.last).Truncate(time.Millisecond)
 	r.last = r.last.Add(e.delay)
 	if _, err := r.Out.Write(e.append(b)); err != nil {
@@ -209,7 +209,7 @@ func (r *Recorder) write(e *entry) error {
 	return r.err
 }
 
-// message writes what a Read brought.
+// message writes what Read returned.
 func (r *Recorder) message(c *recorded, m transport.Message) error {
 	if r.Token != nil && m.Kind == decode.Data {
 		m.ID = r.Token(m)
@@ -226,14 +226,14 @@ func (r *Recorder) message(c *recorded, m transport.Message) error {
 		r.tokens = r.tokens[max(0, len(r.tokens)-positions):]
 	}
 	if c.over {
-		return nil // Close was quicker
+		return nil // Close came first
 	}
 	e := describe(m)
 	e.conn = c.n
 	return r.write(e)
 }
 
-// end writes how a connection ended. The first word stands.
+// end writes how a connection ended. Only the first call for a connection counts.
 func (r *Recorder) end(c *recorded, e *entry) {
 	r.enter()
 	defer r.leave()
@@ -243,7 +243,7 @@ func (r *Recorder) end(c *recorded, e *entry) {
 	}
 }
 
-// recorded is a connection that is written down.
+// A recorded is a connection that is being recorded.
 type recorded struct {
 	transport.ExtendedConn
 	recorder *Recorder
@@ -274,7 +274,7 @@ func (c *recorded) ReadTo(m *transport.Message) error {
 	return c.err
 }
 
-// ending is the line about the end of a connection.
+// ending returns the entry for the end of a connection.
 func (c *recorded) ending(err error) *entry {
 	var silence interface{ Timeout() bool }
 	switch closed := closing(err); {
@@ -293,14 +293,14 @@ func (c *recorded) ending(err error) *entry {
 }
 
 func (c *recorded) Close() error {
-	c.recorder.end(c, &entry{verb: verbClosed}) // before Read fails because of it
+	c.recorder.end(c, &entry{verb: verbClosed}) // before the close makes Read fail
 	return c.ExtendedConn.Close()
 }
 
-// Offer does nothing, so that every message comes to Read, in the order that is recorded.
+// Offer does nothing, so that every message passes through Read, in the recorded order.
 func (c *recorded) Offer(func(*transport.Message) bool) {}
 
-// recordError is a recording that cannot go on.
+// A recordError reports that the recording cannot continue.
 type recordError struct{ err error }
 
 func (e *recordError) Error() string   { return fmt.Sprintf("mock: recording: %v", e.err) }

@@ -15,31 +15,31 @@ import (
 // recordingHeader is the first line of a recording.
 const recordingHeader = "steadfeed recording 1"
 
-// What can happen in a recording.
+// Verbs of a recording.
 const (
-	// The connection is there, or is not.
+	// Outcomes of an attempt.
 	verbOpen     = "open"
-	verbStatus   = "status"   // an answer of 400 or above
-	verbProtocol = "protocol" // an answer that is no feed
-	verbRefused  = "refused"  // no answer
+	verbStatus   = "status"   // a status of 400 or above
+	verbProtocol = "protocol" // a response that is not a feed
+	verbRefused  = "refused"  // no response
 
-	// A message came.
+	// Messages.
 	verbEvent     = "event"
 	verbComment   = "comment"
 	verbKeepalive = "keepalive"
 	verbPosition  = "position"
 	verbRetry     = "retry"
 
-	// The connection is over.
+	// Ends of a connection.
 	verbEOF    = "eof"
 	verbCut    = "cut"
-	verbClose  = "close"  // a WebSocket, with a code
-	verbSilent = "silent" // it was given up because nothing came
-	verbEnd    = "end"    // and so is the feed
-	verbClosed = "closed" // the consumer did not want it any more
+	verbClose  = "close"  // of a WebSocket, with a code
+	verbSilent = "silent" // the consumer closed it because nothing came
+	verbEnd    = "end"    // the feed is complete
+	verbClosed = "closed" // the consumer closed it
 )
 
-// fieldsOf are the fields that a line may have, by what it says.
+// fieldsOf lists the fields that each verb allows.
 var fieldsOf = map[string][]string{
 	verbOpen:      {"after"},
 	verbStatus:    {"code", "retry-after", "after"},
@@ -58,14 +58,13 @@ var fieldsOf = map[string][]string{
 	verbClosed:    {},
 }
 
-// verbOf is what a recording calls a message.
+// verbOf maps kinds of messages to verbs.
 var verbOf = map[decode.Kind]string{
 	decode.Data: verbEvent, decode.Comment: verbComment, decode.Keepalive: verbKeepalive,
 	decode.Position: verbPosition, decode.Retry: verbRetry,
 }
 
-// An entry is one line of a recording, and the lines of the payload that follow it, each
-// behind a tab.
+// An entry is one line of a recording, and the lines of its payload, each after a tab.
 type entry struct {
 	conn   int
 	delay  time.Duration // since the entry before it
@@ -74,8 +73,8 @@ type entry struct {
 	data   []byte
 }
 
-// A field is written name=value. The value is quoted if it is not a plain word; that of a
-// field without one is empty.
+// A field is written as name=value. The value is quoted if it is not a plain word, and empty
+// for a field without one.
 type field struct{ name, value string }
 
 // set adds a field, unless the value is empty.
@@ -99,9 +98,9 @@ func (e *entry) has(name string) bool {
 	return slices.ContainsFunc(e.fields, func(f field) bool { return f.name == name })
 }
 
-// describe is the entry of a message.
+// describe returns the entry of a message.
 func describe(m transport.Message) *entry {
-	if m.Kind == decode.Invalid { // what it says is no more than a comment to a replay
+	if m.Kind == decode.Invalid { // a replay treats it as a comment
 		m.Kind = decode.Comment
 	}
 	e := &entry{verb: verbOf[m.Kind]}
@@ -152,7 +151,7 @@ func (e *entry) append(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// isWord tells whether a value can do without quotes.
+// isWord reports whether a value needs no quotes.
 func isWord(s string) bool {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c > '~' || strings.IndexByte("\"`'\\=#", c) >= 0 {
@@ -162,8 +161,8 @@ func isWord(s string) bool {
 	return s != ""
 }
 
-// isPlain tells whether lines of text come through an editor and a version control
-// system as they are: printable, none of them empty or with a space at its end.
+// isPlain reports whether an editor and a version control system leave the lines unchanged:
+// they are printable, not empty and have no space at the end.
 func isPlain(data []byte) bool {
 	if !utf8.Valid(data) {
 		return false

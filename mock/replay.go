@@ -13,23 +13,22 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Replay reads what a [Recorder] wrote and returns it as a script, for a [Feed] to play to
-// one consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as
-// fast, and 0 leaves all silences out.
+// Replay reads what a [Recorder] wrote and returns it as a script, for a [Feed] to play to one
+// consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as fast, and
+// 0 removes all pauses. A negative speed is an error.
 //
-// The script is the feed's side of the recording. Its silences are those on open
-// connections; when a connection is made is the consumer's affair, and so is the end of
-// one that the consumer closed. A connection that was given up because nothing came is
-// replayed as [Stall], and a failure that has no step of its own as [Drop]. The reason of a
-// close code is not in a recording. What came again
-// after a reconnect is in the script as often as it came. A Gap reaches only a consumer
-// without a wire.
+// The script is the feed's side of the recording. Its pauses are those on open connections. The
+// consumer decides when to connect, and a connection that the consumer closed has no end in the
+// script. A connection that the consumer closed because nothing came is replayed as [Stall],
+// and a failure without a step of its own as [Drop]. A recording does not contain the reason of
+// a close code. Events that came again after a reconnect are repeated in the script. A Gap
+// reaches only a consumer without a wire.
 //
-// Blank lines and lines that begin with # mean nothing. Anything else that a Recorder
-// does not write is an error, which names the line.
+// Blank lines and lines that start with # are ignored. Any other line that a Recorder does not
+// write is an error, which names the line.
 func Replay(r io.Reader, speed float64) ([]Step, error) {
 	if !(speed >= 0) {
-		return nil, fmt.Errorf("mock: a recording cannot be replayed at speed %v", speed)
+		return nil, fmt.Errorf("mock: replay speed %v: must be 0 or more", speed)
 	}
 	p := &recordingParser{lines: bufio.NewReader(r)}
 	entries, err := p.parse()
@@ -49,11 +48,11 @@ func Replay(r io.Reader, speed float64) ([]Step, error) {
 	return script, nil
 }
 
-// longest is how long a silence can become by a low speed.
+// longest is the maximum pause, for low speeds.
 const longest = 100 * 365 * 24 * time.Hour
 
-// step is the feed's part in an entry, if it has one, and whether it is the feed that had
-// everybody wait for it.
+// step returns the feed's step in an entry, nil if there is none, and whether the feed caused
+// the delay before it.
 func (e *entry) step() (step *Step, timed bool) {
 	var s Step
 	switch e.verb {
@@ -90,7 +89,7 @@ func (e *entry) step() (step *Step, timed bool) {
 	return &s, true
 }
 
-// frame is the step of a message.
+// frame returns the step of a message.
 func (e *entry) frame() Step {
 	f := decode.Frame{ID: e.get("id"), Type: e.get("type"), Data: e.data}
 	for kind, verb := range verbOf {

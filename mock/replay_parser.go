@@ -14,12 +14,12 @@ import (
 // A recordingParser reads a recording line by line.
 type recordingParser struct {
 	lines *bufio.Reader
-	n     int // of the line that was read last
+	n     int // number of the line read last
 	line  string
-	held  bool // the line is to be read once more
+	held  bool // next returns the line again
 
 	conns int          // connections so far
-	open  map[int]bool // those that are
+	open  map[int]bool // connections that are open
 }
 
 func (p *recordingParser) parse() (entries []*entry, err error) {
@@ -41,7 +41,7 @@ func (p *recordingParser) parse() (entries []*entry, err error) {
 	}
 }
 
-// next returns the next line without its end; io.EOF behind the last one.
+// next returns the next line without its line end, and io.EOF after the last one.
 func (p *recordingParser) next() (string, error) {
 	if p.held {
 		p.held = false
@@ -53,7 +53,7 @@ func (p *recordingParser) next() (string, error) {
 	}
 	switch {
 	case err == io.EOF && line != "":
-		return "", fmt.Errorf("the line has no end: %w", io.ErrUnexpectedEOF)
+		return "", fmt.Errorf("missing line end: %w", io.ErrUnexpectedEOF)
 	case err != nil:
 		return "", err
 	}
@@ -81,7 +81,8 @@ func (p *recordingParser) entry() (*entry, error) {
 	return e, p.payload(e)
 }
 
-// follow checks that the entry can come here: its connection is the next one or open.
+// follow checks that the connection of the entry is open, or the next one if the entry starts
+// one.
 func (p *recordingParser) follow(e *entry) error {
 	begins := false
 	switch e.verb {
@@ -106,7 +107,7 @@ func (p *recordingParser) follow(e *entry) error {
 	return nil
 }
 
-// payload reads the lines that begin with a tab.
+// payload reads the lines that start with a tab.
 func (p *recordingParser) payload(e *entry) error {
 	var lines []string
 	for {
@@ -122,55 +123,55 @@ func (p *recordingParser) payload(e *entry) error {
 			break
 		}
 		if e.verb != verbEvent && e.verb != verbComment {
-			return fmt.Errorf("%s has no payload", e.verb)
+			return fmt.Errorf("%s takes no payload", e.verb)
 		}
 		lines = append(lines, line[1:])
 	}
 	if err := e.fill(lines); err != nil {
 		if p.held {
-			p.n-- // it is the payload that is wrong, not the line behind it
+			p.n-- // the error is in the payload, not in the line after it
 		}
 		return err
 	}
 	return nil
 }
 
-// fill makes the payload of its lines.
+// fill joins the lines of the payload.
 func (e *entry) fill(lines []string) error {
 	text := strings.Join(lines, "\n")
 	switch {
 	case e.has("quoted") && (len(lines) != 1 || !strings.HasPrefix(text, `"`)):
-		return errors.New("want one line with a string in double quotes")
+		return errors.New("want one line with a double-quoted string")
 	case e.has("quoted"):
 		s, err := strconv.Unquote(text)
 		if err != nil {
-			return errors.New("the payload is no string in double quotes")
+			return errors.New("the payload is not a valid double-quoted string")
 		}
 		e.data = []byte(s)
 	case len(lines) > 0 && !isPlain([]byte(text)):
-		return errors.New("the payload has to be quoted")
+		return errors.New("the payload must be quoted")
 	case len(lines) > 0:
 		e.data = []byte(text)
 	}
 	return nil
 }
 
-// parseEntry reads the line of an entry.
+// parseEntry parses the line of an entry.
 func parseEntry(line string) (*entry, error) {
 	words := strings.SplitN(line, " ", 4)
 	if len(words) < 3 {
-		return nil, errors.New("want a connection, a time and what happened")
+		return nil, errors.New("want a connection number, a delay and a verb")
 	}
 	e := &entry{verb: words[2]}
 	var err error
 	if e.conn, err = strconv.Atoi(words[0]); err != nil || e.conn < 1 {
-		return nil, fmt.Errorf("%q is not the number of a connection", words[0])
+		return nil, fmt.Errorf("%q is not a connection number", words[0])
 	}
 	if e.delay, err = time.ParseDuration(words[1]); err != nil || e.delay < 0 {
-		return nil, fmt.Errorf("%q is not a time", words[1])
+		return nil, fmt.Errorf("%q is not a delay", words[1])
 	}
 	if _, known := fieldsOf[e.verb]; !known {
-		return nil, fmt.Errorf("nothing is called %q", e.verb)
+		return nil, fmt.Errorf("unknown verb %q", e.verb)
 	}
 	if len(words) == 4 {
 		if err := e.parseFields(words[3]); err != nil {
@@ -180,7 +181,7 @@ func parseEntry(line string) (*entry, error) {
 	return e, e.check()
 }
 
-// parseFields reads the fields in s, one space between them.
+// parseFields parses the fields in s, separated by one space.
 func (e *entry) parseFields(s string) error {
 	for {
 		end := strings.IndexAny(s, "= ")
@@ -193,39 +194,39 @@ func (e *entry) parseFields(s string) error {
 		case !slices.Contains(fieldsOf[e.verb], f.name):
 			return fmt.Errorf("%s has no field %q", e.verb, f.name)
 		case e.has(f.name):
-			return fmt.Errorf("%s is there twice", f.name)
+			return fmt.Errorf("duplicate field %s", f.name)
 		case strings.HasPrefix(s, "="):
 			var err error
 			if f.value, s, err = parseValue(s[1:]); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 		case f.name != "quoted":
-			return fmt.Errorf("%s has no value", f.name)
+			return fmt.Errorf("%s needs a value", f.name)
 		}
 		e.fields = append(e.fields, f)
 		if s == "" {
 			return nil
 		}
 		if s[0] != ' ' {
-			return fmt.Errorf("%s: want a space behind the value", f.name)
+			return fmt.Errorf("%s: want a space after the value", f.name)
 		}
 		s = s[1:]
 	}
 }
 
-// parseValue returns the value that s begins with, and what follows it.
+// parseValue returns the value at the start of s, and what follows it.
 func parseValue(s string) (value, rest string, err error) {
 	if strings.HasPrefix(s, `"`) {
 		quoted, err := strconv.QuotedPrefix(s)
 		if err != nil {
-			return "", "", errors.New("the quotes are not closed")
+			return "", "", errors.New("missing closing quote")
 		}
 		value, err = strconv.Unquote(quoted)
 		return value, s[len(quoted):], err
 	}
 	value, _, _ = strings.Cut(s, " ")
 	if !isWord(value) {
-		return "", "", errors.New("the value is missing or has to be quoted")
+		return "", "", errors.New("the value is missing or must be quoted")
 	}
 	return value, s[len(value):], nil
 }
@@ -250,7 +251,7 @@ func (e *entry) check() error {
 			ok = d >= 0
 		}
 		if err != nil || !ok {
-			return fmt.Errorf("%q is no value for %s", f.value, f.name)
+			return fmt.Errorf("%q is not a valid %s", f.value, f.name)
 		}
 	}
 	for verb, name := range map[string]string{verbStatus: "code", verbClose: "code", verbRetry: "wait"} {

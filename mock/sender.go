@@ -21,23 +21,23 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// A Sender posts webhooks as one of their senders does: signed, and again after an answer
-// that is no 2xx. A repetition is signed anew, or is the first request once more, and an answer
-// ends them, as the provider's Retry says. Nobody is there to take one before the receiver's subscription has
-// connected: wait for that with synctest.Wait in a bubble, or with client.Trace. Its methods
-// may be called from any goroutine; its fields are set before.
+// A Sender posts webhooks as a provider does: signed, and retried after a response that is not
+// 2xx. The provider's Retry determines whether a retry is signed anew or repeats the first
+// request, and which responses end the retries. A receiver accepts deliveries only after its
+// subscription has connected: wait for that with synctest.Wait in a bubble, or with
+// client.Trace. Methods may be called from any goroutine. Set the fields before the first call.
 type Sender struct {
-	// Header is sent with each delivery, such as the header of the event's type.
-	// Default: a Content-Type of application/json.
+	// Header is sent with each delivery, for example the header with the event's type. Default:
+	// a Content-Type of application/json.
 	Header http.Header
 
-	// Retries are the waits before a delivery is sent again; a Retry-After that is longer
-	// counts instead. Default: Retry.Waits of the provider, such as none for GitHub, or 10 s,
-	// 1 min, 10 min and 1 h if they are not known.
+	// Retries are the delays before each retry of a delivery. A longer Retry-After takes
+	// precedence. Default: Retry.Waits of the provider, which is empty for GitHub, for example,
+	// or 10 s, 1 min, 10 min and 1 h if the provider's delays are not known.
 	Retries []time.Duration
 
-	// Timeout is how long an answer may take: a later 2xx is a failure too. Default: the
-	// deadline of the provider and a tenth.
+	// Timeout is the maximum time for a response: a later 2xx is a failure too. Default: the
+	// provider's Deadline plus 10 %, or 11 s without one.
 	Timeout time.Duration
 
 	provider *provider.Provider
@@ -48,16 +48,16 @@ type Sender struct {
 	log []Sent
 }
 
-// A Delivery is what a Sender sends.
+// A Delivery is one webhook that a Sender sends.
 type Delivery struct {
-	ID   string // the sender's name for it, where it has one
-	Body []byte // for a batch, with all its events
+	ID   string // the provider's id for it, if it has one
+	Body []byte // the payload, with all events of a batch
 
 	Header http.Header   // in addition to the Sender's
-	Forged bool          // with a proof that does not match
-	Age    time.Duration // how long ago it was signed; negative: it will be
-	Gzip   bool          // the body is compressed, and signed as that
-	Pace   time.Duration // before each tenth of the body
+	Forged bool          // with an invalid signature
+	Age    time.Duration // since it was signed; negative: in the future
+	Gzip   bool          // compress the body before it is signed
+	Pace   time.Duration // delay before each tenth of the body
 }
 
 // Sent is one attempt to deliver.
@@ -66,18 +66,19 @@ type Sent struct {
 	Attempt int // of the delivery, from 1
 	At      time.Time
 	Took    time.Duration
-	Status  int         // of the answer, 0 if there was none
-	Header  http.Header // of the answer
-	Body    []byte      // of the answer, at most 64 KiB
-	Err     error       // why there was none
+	Status  int         // of the response, 0 if there was none
+	Header  http.Header // of the response
+	Body    []byte      // of the response, at most 64 KiB
+	Err     error       // why there was no complete response
 }
 
-// Accepted tells whether the answer was a 2xx.
+// Accepted reports whether the response was a 2xx.
 func (s Sent) Accepted() bool { return s.Status >= 200 && s.Status <= 299 }
 
-// NewSender returns a Sender that signs as p does, with its first secret, and posts to
-// url, which must be the Webhook's URL where p signs it. client may be that of a [Server],
-// with a receiver as its handler; nil is one of http.DefaultTransport.
+// NewSender returns a Sender that signs as p does, with its first secret, and posts to url. If
+// p signs the URL, url must be the Webhook's URL. client may be that of a [Server] whose
+// handler is the receiver; nil means a client with http.DefaultTransport. Redirects are not
+// followed.
 func NewSender(p *provider.Provider, url string, client *http.Client) *Sender {
 	own := &http.Client{}
 	if client != nil {
@@ -87,15 +88,15 @@ func NewSender(p *provider.Provider, url string, client *http.Client) *Sender {
 	return &Sender{provider: p, url: url, client: own}
 }
 
-// Log returns all attempts that are over, in the order of their ends.
+// Log returns all attempts that have ended, in the order in which they ended.
 func (s *Sender) Log() []Sent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.log)
 }
 
-// Send posts d until it is accepted, and returns the last attempt. The error says that the
-// sender has given up, or why d cannot be sent at all.
+// Send posts d until it is accepted, and returns the last attempt. The error reports that the
+// sender gave up, the cause of ctx, or why d cannot be sent at all.
 func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
 	waits := s.Retries
 	if waits == nil {
@@ -121,16 +122,16 @@ func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
 		case ctx.Err() != nil:
 			return sent, context.Cause(ctx)
 		case n > len(waits) || s.isFinal(sent):
-			return sent, fmt.Errorf("mock: delivery %s: given up after %d attempts, the last with status %d", d.ID, n, sent.Status)
+			return sent, fmt.Errorf("mock: delivery %s: gave up after %d attempts, the last with status %d", d.ID, n, sent.Status)
 		}
 		pause(ctx, nil, time.Now().Add(max(waits[n-1], retryAfter(sent.Header))))
 	}
 }
 
-// Play sends the events of a script in its order, each when the one before is accepted, and
-// waits where the script pauses. Malformed bytes are posted once, with a proof that does not
-// match them; what else a script says is of connections, which webhooks have none of, and is
-// passed over. It returns what Send does for the first event that is given up.
+// Play sends the events of a script in order, each after the one before was accepted, and waits
+// where the script pauses. Malformed bytes are posted once, with an invalid signature. Other
+// steps are about connections, which webhooks do not have, and are skipped. Play returns the
+// error of Send for the first event that is not accepted.
 func (s *Sender) Play(ctx context.Context, script ...Step) error {
 	for _, step := range script {
 		var err error
@@ -152,7 +153,8 @@ func (s *Sender) Play(ctx context.Context, script ...Step) error {
 	return nil
 }
 
-// Post posts d once.
+// Post posts d once. The error reports why d cannot be sent; a failed request is reported in
+// Sent.Err.
 func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) {
 	r, err := s.signed(d)
 	if err != nil {
@@ -161,9 +163,8 @@ func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) {
 	return s.post(ctx, d, r, 1)
 }
 
-// SendAll sends deliveries in an order that seed decides, with so many on their way at
-// once. It returns when each of them is accepted or given up; the error joins those of
-// Send.
+// SendAll sends deliveries in an order that seed determines, atOnce of them at a time. It
+// returns when Send has returned for each; the error joins those of Send.
 func (s *Sender) SendAll(ctx context.Context, deliveries []Delivery, atOnce int, seed uint64) error {
 	order := rand.New(rand.NewPCG(seed, 0)).Perm(len(deliveries))
 	var next, failed = make(chan int), make([]error, len(deliveries))
@@ -183,7 +184,8 @@ func (s *Sender) SendAll(ctx context.Context, deliveries []Delivery, atOnce int,
 	return errors.Join(failed...)
 }
 
-// post makes one attempt with r. The error is about d; what happens on the way is in Sent.
+// post makes one attempt with r. The error is about d; a failed request is reported in
+// Sent.Err.
 func (s *Sender) post(ctx context.Context, d Delivery, r *provider.Request, attempt int) (Sent, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Timeout, s.provider.Deadline*11/10, 11*time.Second))
 	defer cancel()
@@ -205,7 +207,7 @@ func (s *Sender) post(ctx context.Context, d Delivery, r *provider.Request, atte
 	return sent, nil
 }
 
-// signed is d as the sender signs it.
+// signed returns d as the provider signs it.
 func (s *Sender) signed(d Delivery) (*provider.Request, error) {
 	r := &provider.Request{
 		Method: http.MethodPost, URL: s.url, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
@@ -229,8 +231,7 @@ func (s *Sender) signed(d Delivery) (*provider.Request, error) {
 	return r, nil
 }
 
-// request is r as it goes over the wire. Repetitions are counted where the sender does so in
-// a header.
+// request returns r as an HTTP request. It numbers retries if the provider does so in a header.
 func (s *Sender) request(ctx context.Context, d Delivery, r *provider.Request, attempt int) (*http.Request, error) {
 	var body io.Reader = bytes.NewReader(r.Body)
 	if d.Pace > 0 {
@@ -247,8 +248,8 @@ func (s *Sender) request(ctx context.Context, d Delivery, r *provider.Request, a
 	return req, nil
 }
 
-// forge changes the proof that signing has added: the longest new value in the body, or
-// else in the header, or else the URL. Everything else stays as it can be read.
+// forge changes the signature that signing has added: the longest new value in the body, or
+// else in the header, or else the URL. Everything else stays readable.
 func forge(r, unsigned *provider.Request, id string) {
 	if proof := longestOf(addedToBody(r.Body, unsigned.Body)); proof != "" {
 		r.Body = bytes.ReplaceAll(r.Body, []byte(proof), []byte(alter(proof)))
@@ -268,13 +269,13 @@ func forge(r, unsigned *provider.Request, id string) {
 		r.URL = alter(r.URL)
 		return
 	}
-	for _, value := range addedToBody(r.Body, nil) { // which was signed before it was given to us
+	for _, value := range addedToBody(r.Body, nil) { // the body was signed before
 		r.Body = bytes.ReplaceAll(r.Body, []byte(value), []byte(alter(value)))
 	}
 }
 
-// addedToBody returns the strings of a JSON body, but for names, that were not in it
-// before, with their quotes.
+// addedToBody returns the strings of a JSON body, except names, that were not in it before,
+// with their quotes.
 func addedToBody(body, before []byte) (added []string) {
 	for _, m := range regexp.MustCompile(`("(?:[^"\\]|\\.)*")\s*[,}\]]`).FindAllSubmatch(body, -1) {
 		if !bytes.Contains(before, m[1]) {
@@ -293,8 +294,8 @@ func longestOf(values []string) (most string) {
 	return most
 }
 
-// alter changes the last letter or digit of s but two: in Base64 the very last ones may
-// stand for nothing.
+// alter changes the third letter or digit from the end of s: the last ones of Base64 may be
+// insignificant.
 func alter(s string) string {
 	b := []byte(s)
 	seen := 0
@@ -320,7 +321,7 @@ func compress(r *provider.Request) {
 	r.Header.Set("Content-Encoding", "gzip")
 }
 
-// slowly is a body that takes its time.
+// A slowly is a body that is sent slowly.
 type slowly struct {
 	body  []byte
 	piece int
@@ -341,12 +342,12 @@ func (s *slowly) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// defaultWaits are for a sender whose documentation does not say when it repeats.
+// defaultWaits returns the delays for a provider whose documentation does not list them.
 func defaultWaits() []time.Duration {
 	return []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 }
 
-// isFinal reports whether the sender gives a delivery up after an answer.
+// isFinal reports whether the provider does not retry after this response.
 func (s *Sender) isFinal(sent Sent) bool {
 	final := s.provider.Retry.Final
 	return final != nil && sent.Status != 0 && final(provider.Answer{Status: sent.Status, Header: sent.Header, Body: sent.Body})
@@ -360,9 +361,10 @@ func retryAfter(h http.Header) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// Ask makes the requests with which senders find out whether a receiver is there: a GET
-// with a query, as Meta, WebSub, X and Dropbox do, and OPTIONS, as CloudEvents does. It
-// returns the answer as an attempt that is not part of the Log.
+// Ask makes a request with which providers verify an endpoint: GET with a query, as Meta,
+// WebSub, X and Dropbox do, or OPTIONS, as CloudEvents does. It returns the response as an
+// attempt that is not part of the Log. The error reports an invalid URL or method; a failed
+// request is reported in Sent.Err.
 func (s *Sender) Ask(ctx context.Context, method string, query url.Values, header http.Header) (Sent, error) {
 	u, err := url.Parse(s.url)
 	if err != nil {

@@ -16,15 +16,14 @@ import (
 	"time"
 )
 
-// A Server is net/http's server on a [Network] of its own. It answers under every host
-// name, on port 80 and, with TLS and HTTP/2, on port 443, so that code under test keeps
-// the URLs of production; a http.ServeMux tells hosts apart. Other hosts and ports can
-// be added with Listen.
+// A Server is net/http's server on its own [Network]. It answers under every host name, on port
+// 80 and, with TLS and HTTP/2, on port 443, so that code under test keeps the URLs of
+// production; an http.ServeMux can distinguish hosts. Listen adds listeners for other ports.
 type Server struct {
 	*Network
 
-	// URL is http://feed.test, for those who have no URL of their own. The same with
-	// https works too.
+	// URL is http://feed.test, for tests that need no particular URL. https://feed.test works
+	// too.
 	URL string
 
 	handler http.Handler
@@ -39,13 +38,13 @@ type Server struct {
 	changed signal
 }
 
-// A call is a handler at work.
+// A call is a running handler.
 type call struct {
 	what  string
 	since time.Time
 }
 
-// NewServer starts a server that answers with handler. Close must be called.
+// NewServer starts a server that answers with handler. The caller must call Close.
 func NewServer(handler http.Handler) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	ca := newAuthority()
@@ -56,7 +55,7 @@ func NewServer(handler http.Handler) *Server {
 	s.http = &http.Server{
 		Handler:     http.HandlerFunc(s.serve),
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		// Serve prepares HTTP/2 for ServeTLS only if it finds it named here.
+		// Serve prepares HTTP/2 for ServeTLS only if it is listed here.
 		TLSConfig: &tls.Config{GetCertificate: ca.certificate, NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:  log.New(io.Discard, "", 0),
 	}
@@ -73,20 +72,19 @@ func NewServer(handler http.Handler) *Server {
 func (s *Server) start(addr string, serve func(net.Listener) error) {
 	l, err := s.Listen(addr)
 	if err != nil {
-		panic(err) // nobody else is on this network yet
+		panic(err) // cannot happen on a new network
 	}
 	s.serving.Go(func() { serve(l) })
 }
 
-// Client returns the client that reaches the server: it dials on its network and trusts
-// its certificates. It is the same one each time, and has no Timeout.
+// Client returns a client that dials on the server's network and trusts its certificates. It is
+// the same client each time, and has no Timeout.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Close stops the server. It cancels the contexts of the handlers, breaks all
-// connections, and waits until the handlers have returned and the connections are closed
-// by those who use them, for at most five seconds. The error then names what is left:
-// a handler that does not heed its context, a response body that nobody closed. A
-// handler that has panicked is named too.
+// Close stops the server. It cancels the contexts of the handlers, breaks all connections, and
+// waits up to five seconds until the handlers have returned and both ends of each connection
+// are closed. The error names what is left, such as a handler that ignores its context or a
+// response body that was not closed, and each handler that has panicked.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
@@ -123,8 +121,8 @@ func (s *Server) finish(c *call, v any) {
 	s.changed.fire()
 }
 
-// running waits until no handler is at work or ctx is over, and then returns an error
-// for each that is, and for each that has panicked.
+// running waits until no handler runs or ctx ends, and returns an error for each that still
+// runs and for each that has panicked.
 func (s *Server) running(ctx context.Context) (errs []error) {
 	for {
 		s.mu.Lock()

@@ -9,18 +9,17 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A session is one connection's way along the tape. Its fields are guarded by the
-// feed's mutex.
+// A session is one connection's position on the tape. The feed's mutex guards its fields.
 type session struct {
 	feed   *Feed
-	n      int  // of its attempt
+	n      int  // index of its attempt
 	pos    int  // on the tape
-	joined int  // what lies before it on the tape is repeated: events only
+	joined int  // steps before it on the tape are repeated: events only
 	open   bool // it counts among the feed's connections
-	placed bool // the consumer has a token to come back with
+	placed bool // the consumer has a token to resume from
 }
 
-// open judges an attempt: it begins a session or returns the step that turns it away.
+// open judges an attempt: it starts a session or returns the step that refuses it.
 func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	allowed := f.allows(r)
 	if f.meet != nil {
@@ -43,7 +42,7 @@ func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	return s, nil
 }
 
-// attempt notes an attempt.
+// attempt records an attempt.
 func (f *Feed) attempt(token string, r *http.Request) *session {
 	a := Attempt{Token: token, At: time.Now()}
 	if r != nil {
@@ -57,7 +56,8 @@ func (f *Feed) attempt(token string, r *http.Request) *session {
 
 func (f *Feed) allows(r *http.Request) bool { return r == nil || f.Authorize == nil || f.Authorize(r) }
 
-// turnedAway turns an attempt away before its token is known, if there is a reason.
+// turnedAway refuses an attempt before its token is known, if there is a reason. It returns the
+// step that does so.
 func (f *Feed) turnedAway(r *http.Request) *Step {
 	allowed := f.allows(r)
 	f.mu.Lock()
@@ -72,8 +72,8 @@ func (f *Feed) turnedAway(r *http.Request) *Step {
 	return away
 }
 
-// barred returns why an attempt is turned away whatever its token is. It takes the step that
-// does so from the script.
+// barred returns the step that refuses an attempt whatever its token is, nil if there is none.
+// If the step is in the script, it is removed.
 func (f *Feed) barred(allowed bool, token string) *Step {
 	now := time.Now()
 	var away Step
@@ -104,7 +104,7 @@ func (f *Feed) barred(allowed bool, token string) *Step {
 	return &away
 }
 
-// admit puts the session in its place on the tape, or returns why it has none.
+// admit places the session on the tape, or returns the step that refuses it.
 func (f *Feed) admit(s *session, token string) *Step {
 	if len(f.script) > 0 && !f.complete && !time.Now().Before(f.resting) && f.script[0].act == completes {
 		next := f.script[0]
@@ -129,7 +129,7 @@ func (f *Feed) admit(s *session, token string) *Step {
 	return nil
 }
 
-// eventsFrom counts the events on the tape behind a place.
+// eventsFrom counts the events on the tape after a place, without repetitions.
 func (f *Feed) eventsFrom(place int) (n int) {
 	for _, s := range f.tape[place:] {
 		if s.isEvent() && !s.again {
@@ -139,7 +139,7 @@ func (f *Feed) eventsFrom(place int) (n int) {
 	return n
 }
 
-// failure is what the consumer's attempt or connection fails with because of the step.
+// failure returns the error with which the step ends an attempt or a connection.
 func (s Step) failure(token string) error {
 	switch {
 	case s.act == refuses:
@@ -152,14 +152,14 @@ func (s Step) failure(token string) error {
 		}
 	case s.act == answers:
 		return &transport.ProtocolError{
-			Reason: "a status that opens no feed: " + http.StatusText(s.code), Origin: origin, Header: s.header.Clone(),
+			Reason: "status is not a feed: " + http.StatusText(s.code), Origin: origin, Header: s.header.Clone(),
 		}
 	}
 	return s.breakage()
 }
 
-// next returns what happens next on the connection, as soon as it happens. More says
-// that another frame is there to be had.
+// next waits for the next step of the connection and returns it. more reports whether another
+// frame is ready.
 func (s *session) next(ctx context.Context) (step Step, more bool, err error) {
 	f := s.feed
 	for {
@@ -183,7 +183,7 @@ func (s *session) next(ctx context.Context) (step Step, more bool, err error) {
 	}
 }
 
-// take goes one step along the tape, and plays on when it is at its end.
+// take moves one step along the tape, and plays the script if it is at the end.
 func (s *session) take(now time.Time) (Step, bool) {
 	f := s.feed
 	s.skip()
@@ -198,7 +198,7 @@ func (s *session) take(now time.Time) (Step, bool) {
 	s.pos++
 	step := f.tape[s.pos-1]
 	if s.pos <= s.joined {
-		step.part, step.slow = false, 0 // that was another connection's misfortune
+		step.part, step.slow = false, 0 // that was on another connection
 	}
 	if s.placed = s.placed || step.frame.ID != ""; s.placed {
 		f.pass(step.away)
@@ -207,7 +207,7 @@ func (s *session) take(now time.Time) (Step, bool) {
 	return step, true
 }
 
-// ready tells whether the next step is there and brings a frame.
+// ready reports whether the next step is ready and brings a frame.
 func (s *session) ready(now time.Time) bool {
 	f := s.feed
 	s.skip()
@@ -217,14 +217,14 @@ func (s *session) ready(now time.Time) bool {
 	return !f.complete && len(f.script) > 0 && f.script[0].atOnce() && !now.Before(f.resting)
 }
 
-// skip passes over what is not repeated.
+// skip moves over steps that are not repeated.
 func (s *session) skip() {
 	for s.pos < s.joined && (s.feed.tape[s.pos].again || !s.feed.tape[s.pos].isEvent()) {
 		s.pos++
 	}
 }
 
-// end notes in the attempt that the connection is over. The first reason stands.
+// end records in the attempt that the connection has ended. Only the first call counts.
 func (s *session) end(err error) {
 	if a := &s.feed.attempts[s.n]; a.Ended.IsZero() {
 		a.Ended, a.Err = time.Now(), err
@@ -234,12 +234,12 @@ func (s *session) end(err error) {
 		if err == nil {
 			err = errClosed
 		}
-		s.feed.tell("attempt %d is over: %v", s.n+1, err)
+		s.feed.tell("attempt %d ended: %v", s.n+1, err)
 		s.feed.changed.fire()
 	}
 }
 
-// over is end for those who do not hold the feed's mutex.
+// over is end for callers that do not hold the feed's mutex.
 func (s *session) over(err error) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()

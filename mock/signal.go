@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A signal wakes everyone who waits for a change. It is guarded by its owner's mutex,
-// which nobody holds while waiting. The channel is made by the first who waits, so that
-// it belongs to the bubble in which the waiting happens.
+// A signal wakes all goroutines that wait for a change. The owner's mutex guards it, and is not
+// held while waiting. The first waiter makes the channel, so that it belongs to the bubble in
+// which it waits.
 type signal struct{ ch chan struct{} }
 
 // wait returns a channel that the next fire closes.
@@ -25,11 +25,11 @@ func (s *signal) fire() {
 	}
 }
 
-// atOnce is the shortest that a timer waits: Go 1.26 may crash, under the race detector, on one
-// in a bubble that is due when it starts.
+// atOnce is the shortest duration of a timer: under the race detector, Go 1.26 may crash on a
+// timer in a bubble that is due when it starts.
 const atOnce = time.Nanosecond
 
-// pause waits for wake, for the given time (zero: none is set), or for ctx.
+// pause waits for wake, for the given time (zero: no limit), or for the end of ctx.
 func pause(ctx context.Context, wake <-chan struct{}, until time.Time) {
 	var due <-chan time.Time
 	if !until.IsZero() {

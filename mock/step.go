@@ -10,33 +10,32 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A Step is one thing that a [Feed] does. The functions that return a Step make them;
-// a Step may be used in several scripts.
+// A Step is one action of a [Feed]. A Step may be used in several scripts.
 type Step struct {
 	act    act
 	frame  decode.Frame  // sends
 	raw    []byte        // garbles
-	rest   time.Duration // pauses; refuses (every attempt for so long)
-	code   int           // refuses with a status, closes with a code
-	header http.Header   // of that refusal
+	rest   time.Duration // pauses; refuses (every attempt for this long)
+	code   int           // answers with a status; closes with a code
+	header http.Header   // of that answer
 	reason string        // of that close
-	slow   time.Duration // in which the bytes come
+	slow   time.Duration // duration in which the bytes are sent
 	part   bool          // the connection breaks inside the frame,
-	kept   int           // after so many bytes
+	kept   int           // after this many bytes
 
-	gap *transport.Gap // before the frame, for who has no wire
+	gap *transport.Gap // before the frame, for a consumer without a wire
 
 	// Of the faults of an Exploration.
-	away     int  // that many events are played while nobody is connected
+	away     int  // events that are played while no consumer is connected
 	resuming bool // an attempt without a token is not refused
-	again    bool // the event is repeated, and not once more for those who come later
+	again    bool // the event is a repetition, which later connections do not get
 }
 
-// act says what a Step does.
+// An act is the kind of a Step.
 type act uint8
 
 const (
-	sends act = iota // brings a frame
+	sends act = iota // a frame
 	garbles
 	pauses
 	drops
@@ -44,15 +43,15 @@ const (
 	ends
 	closes
 	completes
-	refuses // fails the connect
-	answers // gives a status instead of a feed
+	refuses // an attempt with a network error
+	answers // an attempt with a status
 )
 
 var actNames = [...]string{"event", "malformed", "pause", "drop", "stall", "end", "close", "complete", "refuse", "status"}
 
 func (a act) String() string { return actNames[a] }
 
-// text is for people to read.
+// text describes the step for a reader.
 func (s Step) text() string {
 	switch {
 	case s.isEvent() && s.part:
@@ -67,58 +66,59 @@ func (s Step) text() string {
 	return s.act.String()
 }
 
-// isEvent tells whether the step brings an event, which is what the log keeps.
+// isEvent reports whether the step sends an event, which is what the log keeps.
 func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.Data }
 
-// turnsAway tells whether the step acts on an attempt instead of a connection.
+// turnsAway reports whether the step acts on an attempt instead of a connection.
 func (s Step) turnsAway() bool { return s.act == refuses || s.act == answers }
 
-// hasBytes tells whether the step sends something.
+// hasBytes reports whether the step sends something.
 func (s Step) hasBytes() bool { return s.act == sends || s.act == garbles }
 
-// atOnce tells whether the step brings a frame without any delay.
+// atOnce reports whether the step sends a frame without delay.
 func (s Step) atOnce() bool { return s.act == sends && !s.part && s.slow <= 0 }
 
-// Event sends an event. Its id, if any, is the token from which a consumer resumes
-// behind it.
+// Event sends an event. A consumer resumes after it with its id as the token, unless the id is
+// empty.
 func Event(id, data string) Step {
 	return Frame(decode.Frame{ID: id, Data: []byte(data)})
 }
 
-// Frame sends f as it is: an event with a type, a comment, or whatever else
-// [decode.Frame] can say. Truncated is not sent.
+// Frame sends f as it is: an event with a type, a comment, or any other [decode.Frame].
+// Truncated is not sent.
 func Frame(f decode.Frame) Step {
 	f.Data = bytes.Clone(f.Data)
 	return Step{act: sends, frame: f}
 }
 
-// Keepalive sends proof of life and nothing else: a comment (SSE), an empty line
-// (the other framings), a ping (WebSocket).
+// Keepalive sends a sign of life without data: a comment (SSE), an empty line (JSON), a ping
+// (WebSocket).
 func Keepalive() Step { return Frame(decode.Frame{Kind: decode.Keepalive}) }
 
-// Retry asks for d between connections. Only SSE can say that; elsewhere it is a keepalive.
+// Retry asks for a delay of d between connections. On a wire, only SSE can express it;
+// elsewhere it is a keepalive.
 func Retry(d time.Duration) Step {
 	return Frame(decode.Frame{Kind: decode.Retry, Delay: d})
 }
 
-// Position moves the resume position to id without an event. An empty id means that
-// there is no position.
+// Position moves the resume position to id without an event. An empty id means that there is no
+// position.
 func Position(id string) Step {
 	return Frame(decode.Frame{Kind: decode.Position, ID: id})
 }
 
-// Pause is silence on every connection for d, counted from when the script comes to it.
-// A consumer that reconnects meanwhile waits for the rest of it.
+// Pause keeps every connection silent for d, counted from when the script reaches it. A
+// consumer that reconnects meanwhile waits for the rest of it.
 func Pause(d time.Duration) Step { return Step{act: pauses, rest: d} }
 
-// Malformed sends bytes that are no frame. On a wire the consumer makes of them what it
-// can, and the script goes on. Without a wire there is nothing to be made of them: the Read
-// fails with a [decode.FrameError], and the connection is over.
+// Malformed sends bytes that are not a frame. On a wire the consumer decodes what it can, and
+// the script continues. Without a wire, Read fails with a [decode.FrameError], and the
+// connection ends.
 func Malformed(raw []byte) Step { return Step{act: garbles, raw: bytes.Clone(raw)} }
 
-// Slowly lets the bytes of an event come one at a time, those of a long one a few at a
-// time, the last of them after d. Without a wire the event comes after d. A step that sends
-// nothing stays as it is.
+// Slowly sends the bytes of s spread over d: one at a time, or several at a time if there are
+// many. The last one is sent after d. Without a wire the event arrives after d. A step that
+// sends nothing stays as it is.
 func Slowly(d time.Duration, s Step) Step {
 	if s.hasBytes() {
 		s.slow = d
@@ -126,11 +126,11 @@ func Slowly(d time.Duration, s Step) Step {
 	return s
 }
 
-// Partial sends the first n bytes of what the event is on the wire, and then breaks the
-// connection like [Drop]. A negative n leaves out that many of the last bytes. The last one
-// that counts never comes, so that the consumer has no event; without a wire it just finds
-// the connection dropped. The event is in the log nevertheless: who resumes gets all of it,
-// and who comes back without a token has lost it. With a step that sends nothing it is a Drop.
+// Partial sends the first n bytes of an event's wire form, then breaks the connection like
+// [Drop]. A negative n omits that many bytes at the end. The last significant byte is never
+// sent, so the event is never complete. Without a wire the consumer only finds the connection
+// dropped. The event is in the log nevertheless: a consumer that resumes receives it whole, and
+// one that reconnects without a token has lost it. A step that sends nothing becomes a Drop.
 func Partial(s Step, n int) Step {
 	if !s.hasBytes() {
 		return Drop()
@@ -139,32 +139,32 @@ func Partial(s Step, n int) Step {
 	return s
 }
 
-// Drop breaks the connection. The consumer reads io.ErrUnexpectedEOF; on a wire the
-// response is cut off before its end.
+// Drop breaks the connection. The consumer reads io.ErrUnexpectedEOF; on a wire the response is
+// cut off before its end.
 func Drop() Step { return Step{act: drops} }
 
-// Stall is silence on an open connection until the consumer gives it up. A WebSocket
-// answers neither pings nor a close either; HTTP/2's pings are net/http's to answer, and
-// [Network.Cut] is the silence that nothing gets through.
+// Stall keeps the connection open and silent until the consumer closes it. A WebSocket answers
+// neither pings nor a close. Over HTTP/2, net/http still answers pings; [Network.Cut] silences
+// those too.
 func Stall() Step { return Step{act: stalls} }
 
-// End ends the connection in good order: io.EOF. The feed goes on with the next one.
+// End ends the connection cleanly: io.EOF. The feed continues with the next connection.
 func End() Step { return Step{act: ends} }
 
-// Complete ends the feed: transport.ErrEnd for those who are connected and for every
-// later attempt, unless its token shows that it still has events to get. On a wire the
-// response ends and later attempts are answered 204. No step after it is played.
+// Complete ends the feed: transport.ErrEnd for connected consumers and for every later attempt,
+// unless its token shows that events are left for it. On a wire the response ends, and later
+// attempts are answered with status 204. Steps after it are not played.
 func Complete() Step { return Step{act: completes} }
 
-// Refuse fails one attempt to connect with a network error: ECONNREFUSED, and on a wire,
-// where the handler comes too late for that, a connection that is reset before there is
-// a response. A connection that is open when the script comes to it breaks as with
-// [Drop].
+// Refuse fails one attempt to connect with a network error. Without a wire that is
+// ECONNREFUSED. On a wire, where the handler runs too late for that, the connection is reset
+// before there is a response. A connection that is open when the script reaches it breaks as
+// with [Drop].
 func Refuse() Step { return Step{act: refuses} }
 
-// Status answers one attempt with an HTTP status instead of a feed. A connection that is
-// open when the script comes to it breaks as with [Drop]. Without a wire a code of 400 or
-// above is a [transport.StatusError], 204 is transport.ErrEnd, and any other is a
+// Status answers one attempt with an HTTP status instead of a feed. A connection that is open
+// when the script reaches it breaks as with [Drop]. Without a wire, a code of 400 or above is a
+// [transport.StatusError], 204 is transport.ErrEnd, and any other is a
 // [transport.ProtocolError].
 func Status(code int, header ...http.Header) Step {
 	s := Step{act: answers, code: code, header: make(http.Header)}

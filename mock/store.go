@@ -9,16 +9,15 @@ import (
 	"sync"
 )
 
-// A Store keeps records in memory under compare-and-swap: it is a client.Store that
-// fails on command. All its methods may be called from any goroutine; none of them
-// holds a lock while it waits.
+// A Store keeps records in memory under compare-and-swap. It is a client.Store that fails on
+// command. All its methods may be called from any goroutine; none of them holds a lock while it
+// waits.
 //
-// Faults are met in the order in which they were set, one by each call: a call meets the
-// first that is not used up.
+// Each call meets at most one fault: the first one set that is not used up.
 type Store struct {
 	mu     sync.Mutex
 	cells  map[string]*cell
-	last   uint64 // version that was given out last; none is ever given out twice
+	last   uint64 // version issued last; versions are never reused
 	saves  int
 	onLoad []*Fault
 	onSave []*Fault
@@ -26,9 +25,9 @@ type Store struct {
 	note func(format string, args ...any) // of a Trial, nil elsewhere
 }
 
-// A cell is all that was ever stored under one key.
+// A cell holds everything ever stored under one key.
 type cell struct {
-	past  []record // the latest is the current one
+	past  []record // the last one is current
 	saved [][]byte // by Save, not by Put
 }
 
@@ -41,21 +40,21 @@ type record struct {
 // NewStore returns an empty store.
 func NewStore() *Store { return new(Store) }
 
-// OnLoad sets a fault that coming Loads meet.
+// OnLoad adds a fault for later Loads.
 func (s *Store) OnLoad(f *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onLoad = append(s.onLoad, f)
 }
 
-// OnSave sets a fault that coming Saves meet.
+// OnSave adds a fault for later Saves.
 func (s *Store) OnSave(f *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onSave = append(s.onSave, f)
 }
 
-// Load returns a copy of the record and its version; nil, "" if there is none.
+// Load returns a copy of the record and its version, or nil and "" if there is none.
 func (s *Store) Load(ctx context.Context, key string) (data []byte, version string, err error) {
 	defer func() { s.tell("load", version, err) }()
 	fault := s.meet(&s.onLoad)
@@ -72,8 +71,8 @@ func (s *Store) Load(ctx context.Context, key string) (data []byte, version stri
 	return bytes.Clone(r.data), r.version, nil
 }
 
-// Save replaces the record if prev is its version ("" when there is none), and returns
-// the new version. If it is not, errors.Is(err, client.ErrConflict) holds.
+// Save replaces the record if prev is its version ("" if there is none), and returns the new
+// version. Otherwise errors.Is(err, client.ErrConflict) is true.
 func (s *Store) Save(ctx context.Context, key string, data []byte, prev string) (version string, err error) {
 	defer func() { s.tell("save", version, err) }()
 	s.mu.Lock()
@@ -101,7 +100,7 @@ func (s *Store) tell(call, version string, err error) {
 	}
 }
 
-// used tells whether there was ever a record that says something.
+// used reports whether there was ever a record with data.
 func (s *Store) used() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +131,8 @@ func (s *Store) swap(key string, data []byte, prev string) (string, error) {
 	return s.put(c, data), nil
 }
 
-// Put replaces the record whatever its version is, as another process might, and returns
-// the new version. Nil data removes the record. It meets no fault.
+// Put replaces the record regardless of its version, as another process might, and returns the
+// new version. Nil data removes the record. Put meets no fault.
 func (s *Store) Put(key string, data []byte) (version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,8 +151,8 @@ func (s *Store) put(c *cell, data []byte) string {
 	return r.version
 }
 
-// Record returns a copy of the record and its version; nil, "" if there is none. It
-// meets no fault.
+// Record returns a copy of the record and its version, or nil and "" if there is none. It meets
+// no fault.
 func (s *Store) Record(key string) (data []byte, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,15 +160,15 @@ func (s *Store) Record(key string) (data []byte, version string) {
 	return bytes.Clone(r.data), r.version
 }
 
-// Saves returns how often Save was called, successfully or not.
+// Saves returns the number of calls of Save, successful or not.
 func (s *Store) Saves() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.saves
 }
 
-// History returns what Saves have stored under key, oldest first, those included that
-// took effect but reported a failure.
+// History returns what Save has stored under key, oldest first, including saves that took
+// effect but returned an error.
 func (s *Store) History(key string) [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +191,7 @@ func (s *Store) cell(key string) *cell {
 	return c
 }
 
-// before returns the record as it was so many changes ago.
+// before returns the record as it was the given number of changes ago.
 func (c *cell) before(changes int) record {
 	if i := len(c.past) - 1 - changes; i >= 0 {
 		return c.past[i]
@@ -213,7 +212,7 @@ func (s *Store) meet(faults *[]*Fault) *Fault {
 	return nil
 }
 
-// conflictError is client.ErrConflict to errors.Is, without an import of client.
+// A conflictError matches client.ErrConflict, without an import of client.
 type conflictError struct{ key, have, prev string }
 
 func (e *conflictError) Error() string {
@@ -223,7 +222,7 @@ func (e *conflictError) Error() string {
 // Conflict returns true.
 func (e *conflictError) Conflict() bool { return true }
 
-// Is tells whether target is a conflict too.
+// Is reports whether target is a conflict too.
 func (e *conflictError) Is(target error) bool {
 	c, ok := target.(interface{ Conflict() bool })
 	return ok && c.Conflict()

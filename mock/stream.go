@@ -9,11 +9,11 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Stream returns a Transport of one connection: the bytes of r, framed by f. With it a
-// [Recorder] takes down what is no subscription, such as a net.Conn, the body of a response
-// or a file. The end of r is io.EOF, and a second attempt is transport.ErrEnd. Close, and
-// the end of the context of Open, close r if it is an io.Closer; otherwise a Read that waits
-// for r is not woken.
+// Stream returns a Transport with one connection: the bytes of r, framed by f. It lets a
+// [Recorder] record what is not a subscription, such as a net.Conn, a response body or a file.
+// The end of r is io.EOF, and a second attempt returns transport.ErrEnd. Close, and the end of
+// the context of Open, close r if it is an io.Closer; otherwise they do not wake a Read that
+// waits for r.
 func Stream(r io.Reader, f decode.Format) transport.Transport { return &stream{r: r, format: f} }
 
 type stream struct {

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// pieces is in how many a step's bytes come if they come slowly.
+// pieces is the maximum number of writes for a step that is sent slowly.
 const pieces = 256
 
-// transmit hands b, which is all of the step on a wire, to write as the step wants it: in
-// part, and little by little. It returns the error of write or the end of ctx.
+// transmit passes b, the wire form of the step, to write: whole or in part, at once or slowly.
+// It returns the error of write or the cause of ctx.
 func (s Step) transmit(ctx context.Context, b []byte, write func([]byte) error) error {
 	if s.part {
 		b = s.partOf(b)
@@ -32,8 +32,8 @@ func (s Step) transmit(ctx context.Context, b []byte, write func([]byte) error) 
 	return nil
 }
 
-// partOf returns the beginning of a frame, without the last byte of what is not line ends:
-// where these are not counted, the frame would be whole without them.
+// partOf returns the beginning of a frame. It always omits the last byte that is not a line
+// end: a decoder that does not need the line ends would take the frame for whole.
 func (s Step) partOf(b []byte) []byte {
 	n := s.kept
 	if n < 0 {

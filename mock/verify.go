@@ -10,29 +10,29 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// TB is what this package needs of a *testing.T.
+// TB is the part of *testing.T that this package needs.
 type TB interface {
 	Helper()
 	Errorf(format string, args ...any)
 }
 
-// A Promise is what a consumer is held to by [Feed.Verify]. They are combined with |:
-// exactly once is AtLeastOnce|AtMostOnce.
+// A Promise is a guarantee that [Feed.Verify] checks. Promises are combined with |: exactly
+// once is AtLeastOnce|AtMostOnce.
 type Promise uint8
 
 const (
-	// AtLeastOnce: no event is missing, except those just before one that came with a
-	// Gap, because that tells of them.
+	// AtLeastOnce: no event is missing, except those just before an event with a Gap, which
+	// accounts for them.
 	AtLeastOnce Promise = 1 << iota
-	// AtMostOnce: no event was given twice.
+	// AtMostOnce: no event was received twice.
 	AtMostOnce
-	// InOrder: no event came for the first time behind a later one, unless a Gap had told
-	// of it. Repeating earlier events is allowed.
+	// InOrder: no event was first received after a later one, unless a Gap had accounted for
+	// it. Repeating earlier events is allowed.
 	InOrder
 )
 
-// Seen collects what a consumer was given, in the order in which it was. The zero value
-// is ready for use, from any goroutine.
+// Seen collects what a consumer received, in order. The zero value is ready for use. Its
+// methods may be called from any goroutine.
 type Seen struct {
 	mu   sync.Mutex
 	all  []sighting
@@ -45,9 +45,9 @@ type sighting struct {
 	gap  bool
 }
 
-// Add notes an event: its id, its data (nil: not to be compared), and the Gap that came
-// with it, if any. An event of which neither id nor data is given is none: it stands for
-// a Gap behind the last event, such as the error of a subscription that has ended.
+// Add records an event: its id, its data (nil: not compared), and the Gap that came with it, if
+// any. Without id and data it records no event, only a Gap after the last event, such as the
+// error of a subscription that has ended.
 //
 //	seen.Add(ev.ID, ev.Data, ev.Gap)
 func (s *Seen) Add(id string, data []byte, gap *transport.Gap) {
@@ -63,24 +63,23 @@ func (s *Seen) Add(id string, data []byte, gap *transport.Gap) {
 	}
 }
 
-// Verify compares what a consumer has seen with what the feed has sent, which is its
-// Log: what is still in the script was not sent. Each promise that is broken is an error on
-// t, in one report with the places where they differ. An event that the feed never sent,
-// or not with that data, is always one.
+// Verify compares what a consumer received with what the feed has sent, which is its Log; what
+// is still in the script was not sent. It reports broken promises as one error on t, which
+// shows the differences. An event that the feed never sent, or not with that data, is always an
+// error.
 //
-// Events are told apart by their ids, and those without one by their data, of which
-// line ends and the envelope of [Feed.NDJSON] make no difference. Where the feed used an
-// id twice, both are the same event. A position that comes as an event, as on wires of
-// JSON, is passed over.
+// Events are identified by their ids, and those without one by their data, where line ends and
+// the envelope of [Feed.NDJSON] make no difference. If the feed used an id twice, both are the
+// same event. A position that arrives as an event, as on JSON wires, is skipped.
 func (f *Feed) Verify(t TB, seen *Seen, p Promise) {
 	t.Helper()
 	c := f.compare(seen, p)
 	if found := c.summary(); found != "" {
-		t.Errorf("mock: what the consumer has seen is not what the feed has sent: %s\n%s", found, c.diff())
+		t.Errorf("mock: consumer did not receive what the feed sent: %s\n%s", found, c.diff())
 	}
 }
 
-// compare finds for each sighting the event that it is of.
+// compare matches each sighting with an event.
 func (f *Feed) compare(seen *Seen, p Promise) *comparison {
 	c := newComparison(f.sent())
 	c.positions = f.positions()
@@ -103,23 +102,23 @@ func (f *Feed) compare(seen *Seen, p Promise) *comparison {
 	return c
 }
 
-// A sent event is one of the feed's.
+// A sent is an event that the feed has sent.
 type sent struct {
 	frame  decode.Frame
-	before []string // what happened on the tape between it and the event before
-	after  []extra  // what was seen just behind it and should not
+	before []string // what happened on the tape since the event before it
+	after  []extra  // unexpected sightings after it
 
 	seen   int
-	told   bool // a Gap says that it is missing
+	told   bool // a Gap accounts for it
 	mark   byte
 	remark string
 }
 
-// An extra is a sighting too many.
+// An extra is an unexpected sighting.
 type extra struct{ event, remark string }
 
-// sent returns the distinct events of the tape. The last one is none: it has what
-// happened behind the others.
+// sent returns the distinct events of the tape. The last element is not an event: it holds what
+// happened after the others.
 func (f *Feed) sent() []*sent {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,8 +138,8 @@ func (f *Feed) sent() []*sent {
 	return append(all, &sent{before: before, mark: ' '})
 }
 
-// positions returns the positions that were sent as they look on a wire that has no other
-// words for them than for an event.
+// positions returns the positions that were sent, in the form of a wire on which they look like
+// events.
 func (f *Feed) positions() map[string]bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -154,17 +153,17 @@ func (f *Feed) positions() map[string]bool {
 	return all
 }
 
-// A comparison finds out event by event how two accounts differ.
+// A comparison matches sightings with events, one by one.
 type comparison struct {
 	events    []*sent
 	start     *sent // stands before the first event
-	end       *sent // stands behind the last one
+	end       *sent // stands after the last one
 	byID      map[string]int
 	byData    map[string][]int
 	positions map[string]bool // that look like events
-	gap       bool            // that came with one of them
-	last      *sent           // that was seen
-	latest    int             // of the events seen so far
+	gap       bool            // that came with a position
+	last      *sent           // event seen last
+	latest    int             // highest index of an event seen so far
 
 	missing, again, late, unknown, changed int
 }
@@ -187,7 +186,7 @@ func newComparison(all []*sent) *comparison {
 	return c
 }
 
-// forms are the ways in which the data of an event can come out of a wire.
+// forms returns the forms in which the data of an event can arrive.
 func forms(f decode.Frame) []string {
 	all := []string{normal(f.Data)}
 	line, err := appendNDJSON(nil, Step{frame: f})
@@ -199,10 +198,10 @@ func forms(f decode.Frame) []string {
 
 func normal(data []byte) string { return lineEnds.Replace(string(data)) }
 
-// see takes the next sighting into account.
+// see processes the next sighting.
 func (c *comparison) see(s sighting, p Promise) {
 	if c.positions[string(s.data)] && c.byData[string(s.data)] == nil {
-		c.gap = c.gap || s.gap // it is for the next event
+		c.gap = c.gap || s.gap // the gap belongs to the next event
 		return
 	}
 	if s.gap || c.gap {
@@ -223,7 +222,7 @@ func (c *comparison) see(s sighting, p Promise) {
 	switch {
 	case s.data != nil && !c.matches(i, s.data):
 		c.changed++
-		c.last = e // to be shown behind it
+		c.last = e // show the extra after it
 		c.extra(label(s.id, s.data), "not the data that was sent")
 	case e.seen > 1 && p&AtMostOnce != 0:
 		c.again++
@@ -240,8 +239,8 @@ func (c *comparison) extra(event, remark string) {
 	c.last.after = append(c.last.after, extra{event, remark})
 }
 
-// find returns which event a sighting is of, -1 for none: by its id, or by its data the
-// first that was not seen, or the last of those that were.
+// find returns the index of a sighting's event, -1 if there is none: by its id, or by its data
+// the first that was not seen, or the last of those that were.
 func (c *comparison) find(s sighting) int {
 	if i, ok := c.byID[s.id]; ok {
 		return i
@@ -264,7 +263,7 @@ func (c *comparison) matches(i int, data []byte) bool {
 	return false
 }
 
-// tell notes that a Gap tells of the events that are missing just before s.
+// tell records that a Gap accounts for the events that are missing just before s.
 func (c *comparison) tell(s sighting) {
 	i := len(c.events)
 	if s.id != "" || s.data != nil {
@@ -275,7 +274,7 @@ func (c *comparison) tell(s sighting) {
 	}
 }
 
-// summary says how often which promise is broken; nothing if none is.
+// summary counts the broken promises. It is empty if there are none.
 func (c *comparison) summary() string {
 	var parts []string
 	for _, found := range []struct {

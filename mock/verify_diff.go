@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	diffAround = 2  // lines that are shown before and behind a difference
-	diffLines  = 60 // that are shown at most
-	labelWidth = 40 // of an event's data
+	diffAround = 2  // lines shown before and after a difference
+	diffLines  = 60 // maximum number of lines shown
+	labelWidth = 40 // maximum number of characters shown of an event's data
 )
 
-// A diffLine is one event or what happened between two, with a mark if it is a
+// A diffLine is one event, or what happened between two. A mark other than a space is a
 // difference.
 type diffLine struct {
 	mark byte

@@ -102,7 +102,7 @@ func TestVerify(t *testing.T) {
 		switch {
 		case tt.want == "" && r != nil:
 			t.Errorf("%q, %b: %s", tt.seen, tt.promise, r[0])
-		case tt.want != "" && (len(r) != 1 || !strings.HasPrefix(r[0], "mock: what the consumer has seen is not what the feed has sent: "+tt.want+"\n")):
+		case tt.want != "" && (len(r) != 1 || !strings.HasPrefix(r[0], "mock: consumer did not receive what the feed sent: "+tt.want+"\n")):
 			t.Errorf("%q, %b: %q; want %q", tt.seen, tt.promise, r, tt.want)
 		}
 	}
@@ -114,7 +114,7 @@ func TestVerifyShowsTheDifference(t *testing.T) {
 	seen.Add("26", []byte("other"), nil)
 	var r reports
 	feed.Verify(&r, seen, mock.AtLeastOnce|mock.AtMostOnce|mock.InOrder)
-	const want = `mock: what the consumer has seen is not what the feed has sent: 2 missing, 1 seen again, 1 out of order, 1 never sent, 1 with other data
+	const want = `mock: consumer did not receive what the feed sent: 2 missing, 1 seen again, 1 out of order, 1 never sent, 1 with other data
   ...
   3 'c'
   (drop)

@@ -14,45 +14,44 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A Peer is a WebSocket of a feed, as the server sees it. Its methods may be called from
-// any goroutine.
+// A Peer is the server's side of a WebSocket. Its methods may be called from any goroutine.
 type Peer struct {
 	conn *websocket.Conn
 	line *line
 	ctx  context.Context
 
-	writing chan struct{} // has one in it while somebody writes a message
+	writing chan struct{} // holds one element while a message is written
 	running sync.WaitGroup
 }
 
-// Send sends a text message, which is not part of the feed: an acknowledgement, a ping of
-// the application's, a notice.
+// Send sends a text message that is not part of the feed: an acknowledgement, a ping of the
+// application, a notification.
 func (p *Peer) Send(text string) error {
 	p.writing <- struct{}{}
 	defer func() { <-p.writing }()
 	return p.conn.Write(p.ctx, websocket.MessageText, []byte(text))
 }
 
-// Receive returns the next message of the consumer's. It is for the opening of
-// [Feed.WebSocket]; later ones are given to the function that follows on it.
+// Receive returns the consumer's next message. It is for the opening of [Feed.WebSocket]; later
+// messages are passed to heard.
 func (p *Peer) Receive() (string, error) {
 	_, b, err := p.conn.Read(p.ctx)
 	return string(b), err
 }
 
 // WebSocket returns a handler that plays the feed over WebSockets (RFC 6455). An event is a
-// text message: a JSON object as it is, and anything else in the envelope of [Feed.NDJSON].
-// A keepalive is a ping, a comment is a text message as it is, a position the envelope with
-// an id. [End] closes with 1001 and [Complete] with 1000; for another code there is [Close].
-// Malformed bytes go on the wire as they are, between two frames.
+// text message: a JSON object as it is, and anything else in the envelope of [Feed.NDJSON]. A
+// keepalive is a ping, a comment is a text message as it is, a position is the envelope with an
+// id. [End] closes with 1001 and [Complete] with 1000; [Close] uses another code. Malformed
+// bytes are sent as they are, between two frames.
 //
-// opening begins each connection before the feed goes on, and returns the token to
-// resume from: it may expect a login, a subscription, and answer them. An error of its own
-// closes the connection with 4000, unless it is a websocket.CloseError, which says with
-// what. nil: the token is that of the request, as with SSE.
+// opening is called at the start of each connection and returns the token to resume from. It
+// may expect a login or a subscription, and answer it. If it fails, the connection is closed
+// with 4000, or with the code and reason of a websocket.CloseError. nil: the token is that of
+// the request, as with SSE.
 //
-// heard is told of each message of the consumer's after that, on the goroutine that reads
-// them, and may answer through the Peer. nil: they are ignored.
+// heard is called with each later message of the consumer, on the goroutine that reads them,
+// and may answer through the Peer. nil: messages are ignored.
 func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard func(p *Peer, text string)) http.Handler {
 	if heard == nil {
 		heard = func(*Peer, string) {}
@@ -96,7 +95,7 @@ func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard fu
 func accept(w http.ResponseWriter, r *http.Request) (*Peer, error) {
 	taken := &takeover{ResponseWriter: w}
 	conn, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // a fake feed is for everybody
+		InsecureSkipVerify: true, // any Origin may use a fake feed
 		Subprotocols:       offered(r),
 	})
 	if err != nil {
@@ -105,7 +104,7 @@ func accept(w http.ResponseWriter, r *http.Request) (*Peer, error) {
 	return &Peer{conn: conn, line: taken.line, ctx: r.Context(), writing: make(chan struct{}, 1)}, nil
 }
 
-// serve plays the feed while it reads what the consumer says.
+// serve plays the feed while it reads the consumer's messages.
 func (p *Peer) serve(s *session, heard func(*Peer, string)) error {
 	var cancel context.CancelFunc
 	p.ctx, cancel = context.WithCancel(p.ctx)
@@ -125,8 +124,8 @@ func (p *Peer) serve(s *session, heard func(*Peer, string)) error {
 	return p.play(s)
 }
 
-// play sends what happens until the connection is over, and returns why the feed has
-// ended it: nil if the consumer did.
+// play sends steps until the connection ends. It returns why the feed ended it, nil if the
+// consumer did.
 func (p *Peer) play(s *session) error {
 	for {
 		step, _, err := s.next(p.ctx)
@@ -162,7 +161,7 @@ func (p *Peer) send(s Step) error {
 	case s.frame.Kind == decode.Comment:
 		return p.Send(string(s.frame.Data))
 	case s.frame.Kind == decode.Keepalive, s.frame.Kind == decode.Retry:
-		p.running.Go(func() { p.conn.Ping(p.ctx) }) // it waits for the pong
+		p.running.Go(func() { p.conn.Ping(p.ctx) }) // Ping waits for the pong
 		return nil
 	}
 	text, err := jsonOf(s.frame)
@@ -172,7 +171,7 @@ func (p *Peer) send(s Step) error {
 	return p.Send(string(text))
 }
 
-// sendRaw writes a step past the library, which only knows whole frames.
+// sendRaw writes a step past the library, which writes only whole frames.
 func (p *Peer) sendRaw(s Step) error {
 	b, err := appendFrame(nil, s)
 	if err != nil {
@@ -183,25 +182,25 @@ func (p *Peer) sendRaw(s Step) error {
 	return p.line.raw(func(write func([]byte) error) error {
 		err := s.transmit(p.ctx, b, write)
 		if s.part || err != nil {
-			p.line.mute() // what comes now would be taken for the rest of the frame
+			p.line.mute() // later bytes would be taken for the rest of the frame
 		}
 		return err
 	})
 }
 
-// reject closes a connection that has not come through its opening.
+// reject closes a connection whose opening has failed.
 func (p *Peer) reject(err error) {
 	var close websocket.CloseError
 	if !errors.As(err, &close) {
-		close = websocket.CloseError{Code: 4000, Reason: "the opening has failed"}
+		close = websocket.CloseError{Code: 4000, Reason: "opening failed"}
 	}
 	p.conn.Close(close.Code, close.Reason)
 }
 
-// cut ends the connection without a close frame, behind what was sent: to close it while
-// something of the consumer's is unread would reset it, and what was sent be lost.
+// cut ends the connection without a close frame, after what was sent. Closing it while data
+// from the consumer is unread would reset it and lose what was sent.
 func (p *Peer) cut(s *session, because Step) error {
-	s.over(because.breakage()) // the consumer may be back before it has closed this one
+	s.over(because.breakage()) // the consumer may reconnect before it has closed this one
 	raw := p.line.Conn
 	if t, ok := raw.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
 		raw = t.NetConn()
@@ -216,7 +215,7 @@ func (p *Peer) cut(s *session, because Step) error {
 // cutWait is how long a consumer has to notice that its connection has ended.
 const cutWait = time.Second
 
-// closeOf is the code with which a step ends a WebSocket.
+// closeOf returns the code with which a step closes a WebSocket.
 func closeOf(s Step) websocket.StatusCode {
 	switch s.act {
 	case completes:
@@ -232,14 +231,14 @@ func closeOf(s Step) websocket.StatusCode {
 	return websocket.StatusGoingAway
 }
 
-// closeTokenGone says that a position is no longer known, in the way of several gateways.
+// closeTokenGone means that a position is no longer known. Several gateways use this code.
 const closeTokenGone = 4009
 
-// Close closes a WebSocket with a code and a reason (RFC 6455, section 7.4). On other wires
-// it is [End]; without one the consumer reads a transport.CloseError.
+// Close closes a WebSocket with a code and a reason (RFC 6455, section 7.4). On other wires it
+// is [End]. Without a wire the consumer reads a transport.CloseError.
 func Close(code int, reason string) Step { return Step{act: closes, code: code, reason: reason} }
 
-// offered are the subprotocols of the request: the feed takes the first one.
+// offered returns the subprotocols of the request. The feed takes the first one.
 func offered(r *http.Request) []string {
 	var names []string
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {

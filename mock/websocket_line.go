@@ -12,18 +12,18 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A line is the connection under a WebSocket. The library answers pings and closes when it
-// likes, also while bytes are written past it.
+// A line is the connection under a WebSocket. The library may answer pings and closes at any
+// time, also while bytes are written past it.
 type line struct {
 	net.Conn
-	turn chan struct{} // has one in it while somebody writes
+	turn chan struct{} // holds one element during a write
 
-	mu    sync.Mutex // not held while anybody writes
-	held  []byte     // what the library has written meanwhile
+	mu    sync.Mutex // not held during a write
+	held  []byte     // what the library has written during a write
 	muted bool
 }
 
-// Write never waits for whoever writes raw bytes: the library would give the connection up.
+// Write never waits for a raw write: the library would drop the connection.
 func (l *line) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	select {
@@ -64,11 +64,11 @@ func (l *line) leave() {
 			return
 		}
 		l.mu.Unlock()
-		l.Conn.Write(held) // if that fails, so does what comes after it
+		l.Conn.Write(held) // if this fails, so do later writes
 	}
 }
 
-// Read brings nothing from a line that is muted, but its end.
+// Read returns nothing from a muted line, except its end.
 func (l *line) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
@@ -84,14 +84,14 @@ func (l *line) Read(b []byte) (int, error) {
 	}
 }
 
-// mute makes the peer one that hears nothing and says nothing from now on.
+// mute makes the line drop what it reads and what the library writes from now on.
 func (l *line) mute() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.muted = true
 }
 
-// A takeover puts a line under the connection that is taken over.
+// A takeover puts a line under the connection that is hijacked.
 type takeover struct {
 	http.ResponseWriter
 	line *line
@@ -106,13 +106,13 @@ func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return t.line, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(t.line)), nil
 }
 
-// Opcodes of frames that are not masked and not continued (RFC 6455, section 5.2).
+// First bytes of frames that are not fragmented (RFC 6455, section 5.2).
 const (
 	opText = 0x81
 	opPing = 0x89
 )
 
-// appendFrame appends what a step is on a WebSocket.
+// appendFrame appends the wire form of a step on a WebSocket.
 func appendFrame(b []byte, s Step) ([]byte, error) {
 	switch {
 	case s.act == garbles:
@@ -130,7 +130,7 @@ func appendFrame(b []byte, s Step) ([]byte, error) {
 	return appendPayload(append(b, opText), text), nil
 }
 
-// appendPayload appends a payload and its length, which takes one byte, three or nine.
+// appendPayload appends the length of a payload, in one, three or nine bytes, and the payload.
 func appendPayload(b, payload []byte) []byte {
 	switch n := len(payload); {
 	case n < 126:

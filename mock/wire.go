@@ -11,7 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// lineEnds are what ends a line in server-sent events.
+// lineEnds replaces the line ends of server-sent events with LF.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 func appendSSE(b []byte, s Step) ([]byte, error) {
@@ -20,7 +20,7 @@ func appendSSE(b []byte, s Step) ([]byte, error) {
 	}
 	f := s.frame
 	if strings.ContainsAny(f.ID+f.Type, "\r\n\x00") {
-		return nil, fmt.Errorf("mock: event %q of type %q cannot be sent as a server-sent event", f.ID, f.Type)
+		return nil, fmt.Errorf("mock: event %q of type %q cannot be sent over SSE: its id or type contains a line end or NUL", f.ID, f.Type)
 	}
 	switch f.Kind {
 	case decode.Data:
@@ -42,7 +42,7 @@ func appendSSE(b []byte, s Step) ([]byte, error) {
 		b = strconv.AppendInt(append(b, "retry: "...), int64(ms), 10)
 		b = append(b, '\n')
 	default:
-		return nil, fmt.Errorf("mock: a frame of kind %d cannot be sent as a server-sent event", f.Kind)
+		return nil, fmt.Errorf("mock: a frame of kind %d cannot be sent over SSE", f.Kind)
 	}
 	return append(b, '\n'), nil
 }
@@ -54,7 +54,7 @@ func appendLines(b []byte, field string, text []byte) []byte {
 	return b
 }
 
-// envelope is an event that is not itself a JSON object.
+// An envelope carries an event that is not itself a JSON object.
 type envelope struct {
 	ID   string  `json:"id,omitempty"`
 	Type string  `json:"type,omitempty"`
@@ -89,8 +89,7 @@ func appendJSONSeq(b []byte, s Step) ([]byte, error) {
 // recordSeparator comes before each text of a JSON text sequence.
 const recordSeparator = 0x1e
 
-// appendJSON appends what frame makes of a step's JSON text, which is empty for proof of
-// life.
+// appendJSON appends a step's JSON text, as framed by frame. The text is empty for a keepalive.
 func appendJSON(b []byte, s Step, frame func(b, text []byte) []byte) ([]byte, error) {
 	if s.act == garbles {
 		return append(b, s.raw...), nil
@@ -102,7 +101,8 @@ func appendJSON(b []byte, s Step, frame func(b, text []byte) []byte) ([]byte, er
 	return frame(b, text), nil
 }
 
-// jsonOf returns f as a JSON object on one line, or nothing if there is no event in it.
+// jsonOf returns f as a JSON object on one line, or nothing if it is neither an event nor a
+// position.
 func jsonOf(f decode.Frame) ([]byte, error) {
 	e := envelope{ID: f.ID, Type: f.Type}
 	switch f.Kind {
@@ -120,7 +120,7 @@ func jsonOf(f decode.Frame) ([]byte, error) {
 	}
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false) // the text stays as readable as it was
+	enc.SetEscapeHTML(false) // keep the text readable
 	err := enc.Encode(e)
 	return bytes.TrimSuffix(line.Bytes(), []byte("\n")), err
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// origin stands for the address of a feed that has none.
+// origin stands for the address of a feed without one.
 const origin = "mock://feed"
 
-// Open connects without a wire. It is the method of transport.Transport.
+// Open connects without a wire. It implements transport.Transport.
 func (f *Feed) Open(ctx context.Context, token string) (transport.Conn, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -29,7 +29,7 @@ func (f *Feed) Open(ctx context.Context, token string) (transport.Conn, error) {
 	return c, nil
 }
 
-// wireless is the Conn of a consumer that has no wire.
+// A wireless is the Conn of a consumer without a wire.
 type wireless struct {
 	session *session
 	ctx     context.Context
@@ -66,7 +66,7 @@ func (c *wireless) Read() (transport.Message, error) {
 	return transport.Message{}, c.err
 }
 
-// said is the step's Gap, for one consumer.
+// said returns a copy of the step's Gap, nil if it has none.
 func (s Step) said() *transport.Gap {
 	if s.gap == nil {
 		return nil
@@ -83,7 +83,7 @@ func (c *wireless) Close() error {
 
 var errClosed = fmt.Errorf("mock: %w", net.ErrClosed)
 
-// breakage is what a Read fails with because of the step.
+// breakage returns the error with which the step makes Read fail.
 func (s Step) breakage() error {
 	switch s.act {
 	case drops:
@@ -95,7 +95,7 @@ func (s Step) breakage() error {
 	case completes:
 		return transport.ErrEnd
 	case garbles:
-		return &decode.FrameError{Format: "mock", Err: fmt.Errorf("%d bytes that are no frame", len(s.raw))}
+		return &decode.FrameError{Format: "mock", Err: fmt.Errorf("%d malformed bytes", len(s.raw))}
 	}
 	return errors.New("mock: not a step of an open connection")
 }

@@ -1,4 +1,3 @@
-// Package nettest holds the test that mock.Network has in common with every net.Conn:
-// golang.org/x/net/nettest. It is a module of its own, so that x/net stays out of the
-// requirements of steadfeed.
+// Package nettest runs golang.org/x/net/nettest, the common test of every net.Conn, against
+// mock.Network. It is a separate module, so that steadfeed does not require x/net.
 package nettest
