@@ -9,10 +9,14 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// Adyen takes the standard webhooks of payments, one event for each item. Each item has
-// its own signature, and only of who paid what: the rest of the body is not protected. A
-// secret is the key in hex, as the Customer Area shows it. Adyen's other webhooks sign the
-// body: a Signature with the header HmacSignature, Key Hex and Encoding Base64.
+// Adyen returns the Provider for Adyen's standard webhooks of payments, with an event for each
+// item. A secret is the key in hex, as the Customer Area shows it. Adyen's other webhooks sign
+// the body: use a Signature with the header HmacSignature, Key Hex and Encoding Base64.
+//
+// # Security
+//
+// Each item has its own signature, which covers only its references, merchant account, amount,
+// event code and success. The rest of the body is not protected.
 // (https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures)
 func Adyen(secrets ...string) *Provider {
 	p := &Provider{
@@ -28,7 +32,7 @@ func Adyen(secrets ...string) *Provider {
 
 const adyenSignature = "additionalData.hmacSignature"
 
-// adyenFields are signed in this order.
+// adyenFields returns the paths of the signed fields, in their order.
 func adyenFields() [8]string {
 	return [...]string{
 		"pspReference", "originalReference", "merchantAccountCode", "merchantReference",
@@ -67,16 +71,16 @@ func (v adyenVerifier) verify(r *Request) (match, error) {
 	return m, unambiguous(r.Body)
 }
 
-// adyenItems calls yield with each item of a body, nil for what is none, until it returns
-// false.
+// adyenItems calls yield with the item of each element of a body, empty if there is none,
+// until yield returns false.
 func adyenItems(body []byte, yield func(item []byte) bool) {
 	elements(body, "notificationItems", func(wrapped []byte) bool {
 		return yield(within(wrapped, decode.Field("NotificationRequestItem")(wrapped)))
 	})
 }
 
-// adyenText joins the fields as they are. Adyen escapes nothing, so a colon in one of them may
-// also end it.
+// adyenText joins the signed fields with colons. Adyen escapes nothing, so a field may itself
+// contain a colon.
 func adyenText(item []byte) string {
 	var fields []string
 	field := decode.Check(item).Field
@@ -86,7 +90,7 @@ func adyenText(item []byte) string {
 	return strings.Join(fields, ":")
 }
 
-// adyenEvents names each event by what makes it the same when it is repeated.
+// adyenEvents appends an event for each item, with an ID that is the same in every attempt.
 func adyenEvents(_ *Request, payload []byte, events []Event) (_ []Event, ok bool) {
 	adyenItems(payload, func(item []byte) bool {
 		field := decode.Check(item).Field

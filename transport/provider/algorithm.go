@@ -18,15 +18,15 @@ import (
 	"strings"
 )
 
-// Algorithm is how a signature is made. The receiver chooses it, never the request.
+// Algorithm is a signature algorithm. The receiver configures it; a request cannot choose it.
 type Algorithm uint8
 
 const (
 	HMACSHA256 Algorithm = iota // RFC 2104 with SHA-256
 	HMACSHA384                  // with SHA-384
 	HMACSHA512                  // with SHA-512
-	HMACSHA1                    // with SHA-1, for senders that have nothing better
-	Ed25519                     // RFC 8032; a secret is the public key of 32 bytes, or a private key in PEM
+	HMACSHA1                    // with SHA-1, for senders that offer nothing stronger
+	Ed25519                     // RFC 8032; a secret is the 32-byte public key, or a private key in PEM
 	ECDSA                       // P-256 with SHA-256, signatures in DER; a secret is the public key in SPKI, or a private key in PEM
 )
 
@@ -62,15 +62,15 @@ func (a Algorithm) size() int {
 	return a.hash()().Size()
 }
 
-// key is a secret that can be used. Its methods may be called concurrently, each with its
-// own work.
+// key verifies and signs with one secret. Its methods may be called concurrently, each with a
+// different work.
 type key interface {
-	// made tells whether one of w's signatures is this key's.
+	// made reports whether this key made one of w's signatures.
 	made(w *work, t *template) bool
 	sign(w *work, t *template) ([]byte, error)
 }
 
-// key makes a key of a secret, the i-th of its signer. Errors do not quote it.
+// key returns the key of a secret, the i-th of its signer. Its errors do not quote the secret.
 func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
 	if a.public() && strings.HasPrefix(text, "-----BEGIN ") {
 		return a.fromPEM(text)
@@ -81,7 +81,7 @@ func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
 		return nil, err
 	case len(raw) == 0:
 		return nil, errors.New("is empty")
-	case len(raw) < minSecret: // the text of it may be longer
+	case len(raw) < minSecret: // the encoded text may be longer
 		return nil, errShort
 	case a == Ed25519:
 		return newEd25519(raw)
@@ -93,7 +93,7 @@ func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
 
 type mac = hash.Hash
 
-// hmacKey keeps a hash for each work: to reset one costs half of making it.
+// hmacKey reuses one hash per work: a reset costs half as much as a new hash.
 type hmacKey struct {
 	i      int
 	hash   func() hash.Hash
@@ -126,7 +126,7 @@ func (k *hmacKey) made(w *work, t *template) bool {
 
 func (k *hmacKey) sign(w *work, t *template) ([]byte, error) { return k.sum(w, t), nil }
 
-// whole is the message in one piece.
+// whole returns the signed message in one piece.
 func (w *work) whole(t *template) []byte {
 	w.buf = w.append(w.buf[:0], t.before)
 	w.buf = append(w.buf, w.body...)
@@ -140,7 +140,7 @@ var (
 	errNotSigner = errors.New("cannot sign: the provider has no private key")
 )
 
-// fromPEM takes a private key in PKCS #8 (RFC 5958), or a public one in SPKI (RFC 5280).
+// fromPEM parses a private key in PKCS #8 (RFC 5958) or a public key in SPKI (RFC 5280).
 func (a Algorithm) fromPEM(text string) (key, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -175,7 +175,7 @@ func (a Algorithm) only(want Algorithm, k key) (key, error) {
 
 type ed25519Key struct {
 	public  ed25519.PublicKey
-	private ed25519.PrivateKey // nil if it is not ours
+	private ed25519.PrivateKey // nil: verifies only
 }
 
 func newEd25519(raw []byte) (key, error) {

@@ -24,12 +24,12 @@ const (
 	fetchTimeout    = 5 * time.Second
 )
 
-// certificates are the public keys of certificates that were fetched.
+// certificates fetches signing certificates and caches their public keys.
 type certificates struct {
 	client http.Client
 	path   *regexp.Regexp
-	slots  chan struct{} // anybody can make us fetch something: few at once
-	mu     sync.Mutex    // not held while one is fetched
+	slots  chan struct{} // limits concurrent fetches, which an unverified request can cause
+	mu     sync.Mutex    // guards known; not held during a fetch
 	known  map[string]certificate
 }
 
@@ -88,8 +88,8 @@ func (c *certificates) fetch(address string, now time.Time) (*rsa.PublicKey, err
 	return key, nil
 }
 
-// get returns what is at an address that was put together here. Errors do not name it, for
-// its query may be a secret.
+// get fetches an address that this package built. Its errors do not name the address, whose
+// query may hold a secret.
 func (c *certificates) get(address string) ([]byte, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -115,10 +115,10 @@ func (c *certificates) get(address string) ([]byte, error) {
 	return body, nil
 }
 
-// errFetch is a request that cannot be judged now, through no fault of its own.
+// errFetch refuses a request that cannot be verified for now.
 var errFetch error = &refusal{reason: "cannot fetch a valid signing certificate", busy: true}
 
-// later asks the sender to send a request again.
+// later returns the answer that asks the sender to send a request again.
 func later() *Answer {
 	return &Answer{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"20"}}}
 }
@@ -131,7 +131,7 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-// rsaKey takes a certificate or a private key in PEM.
+// rsaKey parses a certificate or a private key in PEM.
 func rsaKey(text string) (*rsa.PublicKey, *rsa.PrivateKey, error) {
 	if cert, err := parseCertificate([]byte(text)); err == nil {
 		if public, ok := cert.PublicKey.(*rsa.PublicKey); ok {
@@ -147,7 +147,8 @@ func rsaKey(text string) (*rsa.PublicKey, *rsa.PrivateKey, error) {
 	return nil, nil, errors.New("is neither a certificate nor a private key for RSA in PEM")
 }
 
-// guardedClient goes where it is told and nowhere else. It keeps no connection.
+// guardedClient returns a client that connects to public addresses only, without a proxy, and
+// keeps no connection open.
 func guardedClient() *http.Client {
 	dialer := &net.Dialer{Timeout: fetchTimeout, Control: publicOnly}
 	return &http.Client{
@@ -159,7 +160,7 @@ func guardedClient() *http.Client {
 	}
 }
 
-// publicOnly refuses to connect to an address that is not on the public network.
+// publicOnly is a net.Dialer.Control that refuses addresses outside the public network.
 func publicOnly(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {

@@ -2,16 +2,16 @@ package provider
 
 import "errors"
 
-// choice is a sender with several schemes, each with secrets of its own form. It takes a
-// match of any of them.
+// choice is a sender with several schemes, each with its own form of secrets. A match of any
+// one suffices.
 type choice struct {
 	schemes []Scheme
 	of      func(text string) (scheme int, key string, err error)
-	strict  bool // one that does not match ends it; otherwise the next may
+	strict  bool // a scheme that does not match is final; otherwise the next one is tried
 }
 
-// traits are those of all its schemes. A request may be of any of them, so nothing is said of
-// why its proof does not match.
+// traits merges the traits of all schemes, without doubts: a request may use any of the
+// schemes, so the causes of a failed verification are unknown.
 func (c choice) traits() (all traits) {
 	for _, s := range c.schemes {
 		t := s.traits()
@@ -51,7 +51,7 @@ func (c choice) bind(secrets []secret) (verifier, error) {
 	return v, errors.Join(errs...)
 }
 
-// chosen are the schemes that there are secrets for.
+// chosen holds the schemes that have secrets.
 type chosen struct {
 	schemes []verifier
 	first   int // the scheme of the first secret, which signs
@@ -82,8 +82,8 @@ func (v *chosen) verify(r *Request) (m match, err error) {
 	return match{}, err
 }
 
-// worse returns the error that says more: that a proof was not checked, which may match,
-// or that it does not match, rather than that another is not there.
+// worse returns the more informative error: busy, or a failed verification, rather than
+// credentials that are missing.
 func worse(a, b error) error {
 	switch {
 	case a == nil || b == nil:

@@ -12,16 +12,17 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// CloudEvents takes events in binary, structured and batch mode, with a bearer token, since
-// they have no signature of their own; Scheme may be any other. Of origins, those that may
-// send are told so when they ask; "*" is all of them.
+// CloudEvents returns the Provider for senders of CloudEvents, in binary, structured or batch
+// mode. CloudEvents defines no signature: a secret is a bearer token, and Scheme may be any
+// other. origins are the origins to which the validation handshake grants permission; "*"
+// grants it to all.
 //
-// Several senders drop an event after a 401, so one whose token does not match is answered
-// 503.
+// The ID of an event is its source and its id. In binary mode they are the raw header values:
+// many senders do not percent-encode them, and a decoded /a%2Fb would equal the /a/b of
+// another event. The Ce-* fields of Message.Header are raw too; only Type is decoded.
 //
-// The ID of an event is its source and its id. Those of binary mode are as the header has
-// them: many senders do not percent-encode them, and /a%2Fb would become the /a/b of another
-// event. Message.Header has the Ce-* fields likewise; only Type is decoded.
+// Several senders drop an event after a 401. Therefore the answer to a missing or wrong token
+// is 503.
 // (https://github.com/cloudevents/spec, HTTP protocol binding and HTTP 1.1 web hooks)
 func CloudEvents(origins []string, secrets ...string) *Provider {
 	p := &Provider{
@@ -38,8 +39,9 @@ func CloudEvents(origins []string, secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// cloudEventsFinal is what Event Grid and Knative do not repeat a delivery after, and 410, which
-// retires a receiver (section 2.2 of the web hook specification).
+// cloudEventsFinal reports whether Event Grid and Knative do not repeat a delivery after an
+// answer. It includes 410, which retires a receiver (section 2.2 of the web hook
+// specification).
 func cloudEventsFinal(a Answer) bool {
 	switch a.Status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusGone,
@@ -49,8 +51,8 @@ func cloudEventsFinal(a Answer) bool {
 	return false
 }
 
-// originGreeting answers the validation of section 4 of the web hook specification. The
-// callback that it may name is not called.
+// originGreeting answers the validation of section 4 of the web hook specification. It does
+// not call the callback that the request may name.
 func originGreeting(r *Request, origins []string) (*Answer, bool) {
 	if r.Method != http.MethodOptions {
 		return nil, false
@@ -97,9 +99,9 @@ func cloudEvent(data []byte) Event {
 	return Event{ID: ceID(field("source"), field("id")), Type: field("type"), Data: data}
 }
 
-// ceID is unique among all sources: an id alone is unique among those of its source. A source
-// is a URI, and has neither a space nor a quote; one that has is quoted, so that no two pairs
-// are the same.
+// ceID returns an id that is unique among all sources; an id of CloudEvents is unique within
+// its source only. A source is a URI, without spaces and quotes. One that has them is quoted,
+// so that different pairs never have the same id.
 func ceID(source, id string) string {
 	if id == "" {
 		return ""
@@ -110,8 +112,8 @@ func ceID(source, id string) string {
 	return source + " " + id
 }
 
-// ceHeader undoes the quotes that older senders write, and then the percent-encoding
-// (section 3.1.3.2 of the HTTP binding).
+// ceHeader removes the quotes that older senders write, and then the percent-encoding (section
+// 3.1.3.2 of the HTTP binding).
 func ceHeader(r *Request, name string) string {
 	value := unquote(r.Header.Get(name))
 	if plain, err := url.PathUnescape(value); err == nil {
@@ -120,8 +122,8 @@ func ceHeader(r *Request, name string) string {
 	return value
 }
 
-// unquote returns what a quoted string stands for (RFC 9110, section 5.6.4), and anything
-// else as it is.
+// unquote returns the value of a quoted string (RFC 9110, section 5.6.4), and any other text
+// unchanged.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s
@@ -136,15 +138,15 @@ func unquote(s string) string {
 	return b.String()
 }
 
-// AzureEventGrid takes the schema of Event Grid and, where a subscription is set so, that
-// of CloudEvents from the given origins as well. A secret is the value of the parameter
-// "code" in the URL of the subscription; for a header instead, Scheme is to be changed.
-// The validation is answered, and its URL not called.
+// AzureEventGrid returns the Provider for Azure Event Grid, in its own schema or that of
+// CloudEvents, as a subscription is configured. origins are those of CloudEvents. A secret is
+// the value of the parameter "code" in the URL of the subscription; set Scheme to use a header
+// instead. The validation is answered; its validation URL is not called.
 //
-// After 400, 401, 403 and 413, Event Grid drops the events at once, or stores them as dead
-// letters if that is set up. A code that is missing or does not match is therefore answered
-// 503, and the events come again once the secrets are right. A body above Webhook.MaxBody is
-// 413 and lost: an event has up to 1 MiB, and a batch may have more, so set MaxBody to 2 MiB.
+// After 400, 401, 403 and 413, Event Grid drops the events, or dead-letters them if that is
+// configured. Therefore the answer to a missing or wrong code is 503, and Event Grid repeats
+// the events. A body above Webhook.MaxBody is answered 413 and lost: an event may have 1 MiB
+// and a batch more, so set MaxBody to 2 MiB.
 // (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema,
 // https://learn.microsoft.com/azure/event-grid/delivery-and-retry)
 func AzureEventGrid(origins []string, secrets ...string) *Provider {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Stripe takes events of Stripe; a secret is the whole of whsec_...
+// Stripe returns the Provider for Stripe. A secret is the whole text, including "whsec_".
 // (https://docs.stripe.com/webhooks#verify-manually)
 func Stripe(secrets ...string) *Provider {
 	p := &Provider{
@@ -20,7 +20,7 @@ func Stripe(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Paddle takes notifications of Paddle Billing.
+// Paddle returns the Provider for notifications of Paddle Billing.
 // (https://developer.paddle.com/webhooks/signature-verification)
 func Paddle(secrets ...string) *Provider {
 	p := &Provider{
@@ -36,9 +36,11 @@ func Paddle(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Shopify takes webhooks of an app; a secret is the app's client secret. After that was
-// changed, the old one signs for up to an hour. Shopify's Events, a preview, have other names
-// of headers, such as Shopify-Hmac-Sha256: Scheme, ID and Payload are to be changed for them.
+// Shopify returns the Provider for the webhooks of a Shopify app. A secret is the app's client
+// secret. After a rotation, the old secret may sign for up to an hour.
+//
+// Shopify's Events, a preview, use other headers, such as Shopify-Hmac-Sha256: set Scheme, ID
+// and Payload for them.
 // (https://shopify.dev/docs/apps/build/webhooks/subscribe/https)
 func Shopify(secrets ...string) *Provider {
 	p := &Provider{
@@ -51,8 +53,9 @@ func Shopify(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Square takes its webhooks. The URL of a request must be the notification URL as Square
-// has it. (https://developer.squareup.com/docs/webhooks/step3validate)
+// Square returns the Provider for Square. Request.URL must be the notification URL that is
+// configured at Square.
+// (https://developer.squareup.com/docs/webhooks/step3validate)
 func Square(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "square", Deadline: 9 * time.Second,
@@ -64,10 +67,12 @@ func Square(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// HubSpot takes requests with a signature of version 3, up to 100 events in each; a secret
-// is the app's client secret. The URL of a request must be the public one. HubSpot does not
-// promise that an eventId is unique, so the ID of an event is its eventId, subscriptionId,
-// objectId and occurredAt, with colons between them.
+// HubSpot returns the Provider for HubSpot requests with a signature of version 3, which have
+// up to 100 events each. A secret is the app's client secret. Request.URL must be the public
+// URL.
+//
+// HubSpot does not guarantee that an eventId is unique. Therefore the ID of an event is its
+// eventId, subscriptionId, objectId and occurredAt, joined with colons.
 // (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation,
 // https://developers.hubspot.com/docs/api-reference/webhooks-webhooks-v3/guide)
 func HubSpot(secrets ...string) *Provider {

@@ -2,32 +2,33 @@ package provider
 
 import "errors"
 
-// Custom is a scheme of one's own.
+// Custom is a user-defined scheme.
 type Custom struct {
-	// Verify returns which of the secrets has made the request, a negative number if none
-	// has, and an error if the request cannot be read; that text may be logged. One with a
-	// method Busy() bool that returns true makes the sender try again. Verify must compare in
-	// constant time, not wait beyond r.Context and r.Deadline, and may be called
-	// concurrently. Required.
+	// Verify returns the index of the secret that matches the request, a negative number if
+	// none does, or an error if the request is malformed. The text of an error may be logged.
+	// An error with a method Busy() bool that returns true asks the sender to try again.
+	// Verify must compare in constant time and must not wait beyond r.Context and r.Deadline.
+	// It may be called concurrently. Required.
 	//
-	// A scheme whose keys are public, such as a set that is fetched, needs no secrets: Verify
-	// then returns 0 for a match. Verify may replace r.Body, such as with what it has
-	// decrypted: ID, Payload and Challenge take the new body, and the events are cut from it.
-	// It must not change the bytes of the old one.
+	// A scheme whose keys are public, such as a key set that is fetched, needs no secrets:
+	// Verify then returns 0 for a match. Verify may replace r.Body, for example with the
+	// decrypted body: ID, Payload and Challenge then use the new body. It must not change the
+	// bytes of the old one.
 	Verify func(r *Request, secrets []string) (key int, err error)
 
-	// Precheck refuses from the header alone what Verify would. Default: nothing.
+	// Precheck verifies a request from its header, before the body is read. It may be called
+	// concurrently. Default: nothing is verified.
 	Precheck func(r *Request) error
 
-	// Sign makes r a delivery of the sender, with the first secret, "" if there is none. Default: Sign of the provider is an error.
+	// Sign makes r a delivery of the sender, with the first secret, or "" if there is none.
+	// Default: Provider.Sign returns an error.
 	Sign func(r *Request, id, secret string) error
 
-	// Headers are those that prove who the sender is, such as "X-Acme-Key". An event does not
-	// have them. Default: only headers whose names are known to be of this kind, such as
-	// Authorization, are left out.
+	// Headers are those that authenticate the sender, such as "X-Acme-Key". They are removed
+	// from events. Default: only well-known ones, such as Authorization, are removed.
 	Headers []string
 
-	// Proof is what a match proves. Default ProofNone.
+	// Proof is what a match proves. Default: ProofNone.
 	Proof Proof
 }
 
@@ -80,8 +81,12 @@ func (v *customVerifier) sign(r *Request, id string) error {
 	return v.Sign(r, id, secret)
 }
 
-// Unsigned is the scheme of a sender that proves nothing, or whose proof something in
-// front of the receiver has checked. Its events may come from anybody.
+// Unsigned is the scheme of a sender without authentication, or one that a proxy in front of
+// the receiver has authenticated.
+//
+// # Security
+//
+// Anyone who reaches the receiver can send events.
 type Unsigned struct{}
 
 func (Unsigned) traits() traits { return traits{} }

@@ -11,16 +11,16 @@ import (
 type Encoding uint8
 
 const (
-	Text   Encoding = iota // the bytes are the text itself
+	Text   Encoding = iota // the text itself
 	Hex                    // RFC 4648, section 8; either case, but not both in one text
 	Base64                 // RFC 4648, section 4
 )
 
-// maxSignature is the most bytes that a signature may have; ECDSA over P-256 in DER has 72.
+// maxSignature is the maximum length of a signature in bytes; ECDSA over P-256 in DER has 72.
 const maxSignature = 128
 
-// decode writes the bytes of text to dst. There is exactly one text for each sequence of
-// bytes, letter case aside: line ends, stray bits and mixed case are refused.
+// decode writes the bytes of text to dst. Apart from letter case, exactly one text is accepted
+// for each byte sequence: line ends, stray bits and mixed case are refused.
 func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 	switch {
 	case e == Base64:
@@ -44,7 +44,7 @@ func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 
 var strictBase64 = base64.StdEncoding.Strict()
 
-// digits has for each hexadecimal digit its value, and what kind of letter it is.
+// digits holds the value and the letter case of each hexadecimal digit.
 var digits = [256]byte{
 	'0': digit, '1': digit | 1, '2': digit | 2, '3': digit | 3, '4': digit | 4,
 	'5': digit | 5, '6': digit | 6, '7': digit | 7, '8': digit | 8, '9': digit | 9,
@@ -71,8 +71,8 @@ var (
 	errBase64 = errors.New("is not valid Base64, which the scheme requires")
 )
 
-// key returns the bytes of a secret. Padding of Base64 is often lost on the way from a
-// sender's page into a configuration. Its errors do not quote the secret.
+// key returns the bytes of a secret. Base64 may lack its padding, which is easily lost when a
+// secret is copied. The errors of key do not quote the secret.
 func (e Encoding) key(text string) ([]byte, error) {
 	switch e {
 	case Text:

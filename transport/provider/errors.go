@@ -8,13 +8,13 @@ import (
 	"github.com/steadfeed/steadfeed/transport/internal/joined"
 )
 
-// A refusal is a request that is not taken. Its text holds neither secrets nor anything
-// that an expected signature could be learnt from.
+// A refusal is the error of a request that is not accepted. Its text holds no secret, and
+// nothing that reveals the expected signature.
 type refusal struct {
 	provider, reason string
-	doubts           string // what may be the reason
+	doubts           string // the possible causes
 	forged, busy     bool
-	challenge        string // what the sender may prove itself with; see Challenge
+	challenge        string // see Challenge
 }
 
 func (e *refusal) Error() string {
@@ -28,18 +28,19 @@ func (e *refusal) Error() string {
 	return "provider: " + e.provider + ": " + text
 }
 
-// Forged tells whether the request was not sent, or not now, by who knows the secret.
+// Forged reports whether the signature or token does not match, or its timestamp is outside
+// the tolerance.
 func (e *refusal) Forged() bool { return e.forged }
 
-// Challenge returns the WWW-Authenticate of a 401, or "" (RFC 9110, section 11.6.1). Some
-// senders send their name and password only after one.
+// Challenge returns the WWW-Authenticate header of a 401, or "" (RFC 9110, section 11.6.1).
+// Some senders send their credentials only after one.
 func (e *refusal) Challenge() string { return e.challenge }
 
-// Busy tells whether the request may well be good, and there was no time to see.
+// Busy reports whether the request could not be verified for now, and should be sent again.
 func (e *refusal) Busy() bool { return e.busy }
 
-// forged is every way in which a proof can fail, staleness included: whoever tries to
-// forge a request shall not learn how far he came.
+// forged returns the error of every failed verification, including one that failed because of
+// its timestamp, so that a forger cannot tell which check failed.
 func forged() error { return &refusal{reason: "verification failed", forged: true} }
 
 func malformed(format string, args ...any) error {
@@ -65,7 +66,7 @@ func isBusy(err error) bool {
 	return ok && r.busy
 }
 
-// named puts the provider's name into an error.
+// named adds the name of the provider to an error.
 func (p *Provider) named(err error) error {
 	if err == nil {
 		return nil
@@ -99,8 +100,8 @@ const (
 	doubtClock  = "clock skew"
 )
 
-// anyOf lists every reason why a proof may not match: the operator learns where to look, and
-// a forger does not learn which check failed.
+// anyOf lists every possible cause of a failed verification: an operator learns where to look,
+// and a forger does not learn which check failed.
 func anyOf(doubts ...string) string {
 	last := len(doubts) - 1
 	return strings.Join(doubts[:last], ", ") + ", or " + doubts[last]

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// form is what is known of the secrets of a sender. It finds a credential of another kind,
-// with which no signature would ever match. Its errors do not quote a secret.
+// form describes the secrets of a sender. It detects a credential of another kind, which can
+// never verify a signature. Its errors do not quote a secret.
 type form struct {
-	prefix string   // every secret begins with it; "": nothing is known
-	others []string // what other credentials of the sender begin with
+	prefix string   // of every secret; "": unknown
+	others []string // prefixes of other credentials of the sender
 	size   int      // of the key in bytes; 0: any
 }
 

@@ -8,9 +8,13 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// MicrosoftGraph takes change notifications. A secret is the clientState of the
-// subscription, which is in each of them: the body is not protected, and the tokens of rich
-// notifications are not verified. The request that validates a subscription is answered.
+// MicrosoftGraph returns the Provider for Microsoft Graph's change notifications. A secret is
+// the clientState of the subscription, which every notification contains. The request that
+// validates a subscription is answered.
+//
+// # Security
+//
+// The body is not protected, and the tokens of rich notifications are not verified.
 // (https://learn.microsoft.com/graph/change-notifications-delivery-webhooks)
 func MicrosoftGraph(secrets ...string) *Provider {
 	p := &Provider{
@@ -26,7 +30,7 @@ func MicrosoftGraph(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// printable are the characters of a validation token that no browser takes for markup.
+// printable are the characters of a validation token that are not markup.
 const printable = " !#$%()*+,/:;=?@[]^`{|}"
 
 func graphGreeting(r *Request) (*Answer, bool) {
@@ -37,7 +41,7 @@ func graphGreeting(r *Request) (*Answer, bool) {
 	return plain(tokens[0], printable), true
 }
 
-// clientState is a secret in each element of "value".
+// clientState is the scheme of a secret in each element of "value".
 type clientState struct{}
 
 type clientStateVerifier struct{ hashed }

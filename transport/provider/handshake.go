@@ -6,15 +6,14 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// maxToken is the length of a token that is sent back.
+// maxToken is the maximum length of a token that an answer echoes.
 const maxToken = 512
 
-// base64Chars are what Base64 adds to letters and digits.
+// base64Chars are the characters of Base64 other than letters and digits.
 const base64Chars = "+/="
 
-// plain answers with a token that a request brought, if it can do no harm: it is short,
-// of letters, digits and ._~- and the characters in more, and no browser takes the answer
-// for a page.
+// plain echoes a token from a request as text/plain, which no browser renders as a page, or
+// answers 400 if the token is not harmless.
 func plain(token, more string) *Answer {
 	if !harmless(token, more) {
 		return &Answer{Status: http.StatusBadRequest}
@@ -33,6 +32,8 @@ func jsonAnswer(body string) *Answer {
 	return &Answer{Status: http.StatusOK, Header: safeHeader("application/json"), Body: []byte(body)}
 }
 
+// harmless reports whether token has 1 to maxToken characters, each a letter, a digit, one of
+// ._~- or one of more.
 func harmless(token, more string) bool {
 	if token == "" || len(token) > maxToken {
 		return false
@@ -60,7 +61,7 @@ func contains(s string, c byte) bool {
 	return false
 }
 
-// kind is the type of the event, if there is one and no more.
+// kind returns the type of the only event, or "" if there is not exactly one.
 func (d *Delivery) kind() string {
 	if len(d.Events) != 1 {
 		return ""
@@ -77,31 +78,31 @@ func slackChallenge(_ *Request, d *Delivery) *Answer {
 	return plain(decode.Field("challenge")(data), "")
 }
 
-// discordAck is 204, and yet Discord wants a Content-Type.
+// discordAck returns a 204 with a Content-Type, which Discord requires.
 // (https://docs.discord.com/developers/events/webhook-events)
 func discordAck() *Answer {
 	return &Answer{Status: http.StatusNoContent, Header: safeHeader("application/json")}
 }
 
-// discordChallenge answers pings, and defers interactions. A webhook event has its own
-// object, an interaction has not.
+// discordChallenge answers pings and defers interactions. A webhook event has a member
+// "event", an interaction does not.
 func discordChallenge(r *Request, d *Delivery) *Answer {
 	field := decode.Check(r.Body).Field
 	if field("event") != "" {
 		return nil
 	}
 	switch kind := field("type"); {
-	case kind == "0": // of webhook events
+	case kind == "0": // PING of webhook events
 		d.Events = nil
 		return discordAck()
-	case kind == "1": // of interactions
+	case kind == "1": // PING of interactions
 		d.Events = nil
 		return jsonAnswer(`{"type":1}`)
 	case field("token") == "":
 		return nil
-	case kind == "3": // of a component, whose message stays as it is
+	case kind == "3": // MESSAGE_COMPONENT: leave the message unchanged
 		return jsonAnswer(`{"type":6}`)
-	case kind == "4": // which asks for suggestions
+	case kind == "4": // APPLICATION_COMMAND_AUTOCOMPLETE: no suggestions
 		return jsonAnswer(`{"type":8,"data":{"choices":[]}}`)
 	}
 	return jsonAnswer(`{"type":5}`)
@@ -119,7 +120,7 @@ func (p *Provider) zoomChallenge(r *Request, d *Delivery) *Answer {
 	return jsonAnswer(`{"plainToken":"` + token + `","encryptedToken":"` + Hex.encode(macOf(secret, token)) + `"}`)
 }
 
-// bitbucketGreeting answers the test of a connection, which is not signed.
+// bitbucketGreeting answers the connection test, which is not signed.
 func bitbucketGreeting(r *Request) (*Answer, bool) {
 	if r.Header.Get("X-Event-Key") != "diagnostics:ping" || r.Header.Get("X-Hub-Signature") != "" {
 		return nil, false

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// What one header can ask for. A signature costs a comparison, unless it is one of a public
-// key: then, a tenth of a millisecond.
+// Limits on one header. An HMAC signature costs one comparison, a public-key signature about a
+// tenth of a millisecond.
 const (
 	maxSignatures = 16
 	maxPublic     = 4
-	maxEntries    = 32 // with what else there is in a list
+	maxEntries    = 32 // of a list, including those that are not signatures
 )
 
-// first is Header.Get, without the search for the canonical form of what is in it already.
+// first is Header.Get, without canonicalizing a name that is found as it is.
 func first(h http.Header, name string) string {
 	if lines := h[name]; len(lines) > 0 {
 		return lines[0]
@@ -21,9 +21,9 @@ func first(h http.Header, name string) string {
 	return h.Get(name)
 }
 
-// one returns the value of a header that decides about a request. It must be there, and
-// on one line: of two lines, even if they say the same, another program may take the other.
-// name is in canonical form.
+// one returns the value of a header that a verification depends on. The header must occur
+// exactly once: of two lines, even equal ones, another program may read the other. name is in
+// canonical form.
 func one(h http.Header, name string) (string, error) {
 	lines := h[name]
 	if len(lines) > 1 {
@@ -35,9 +35,9 @@ func one(h http.Header, name string) (string, error) {
 	return lines[0], nil
 }
 
-// entries cuts the line of a signature header into w's signatures, and the timestamp if
-// it is among them. What begins with neither prefix is passed over in a list, for that is
-// how senders add to it, and refused if it is all there is.
+// entries parses a signature header into w's signatures, and returns the timestamp if the list
+// has one. Entries with neither prefix are skipped, because senders extend their lists that
+// way. A header without any signature is refused.
 func (s *signer) entries(line string, w *work) (stamp string, err error) {
 	w.n = 0
 	for n := 0; ; n++ {

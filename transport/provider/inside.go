@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Some senders put the signature into the body, which then is parsed before it is known
-// to be theirs. A name that occurs twice there is refused: of two, the verification takes
-// one, and the consumer's decoder may take the other.
+// Some senders put the signature into the body, which is then parsed before it is verified.
+// A duplicate name in such a body is refused: the verification reads one of the two fields,
+// and the consumer's decoder may read the other.
 
-// inner is the Signature of a text that is put together from a body.
+// inner returns the signer of a text that is assembled from a body.
 func inner(s Signature, secrets []secret) (*signer, error) {
 	s.Header = "-"
 	return s.signer(secrets)
 }
 
-// made returns the place of the secret that has signed text, which is of r.
+// made returns the index of the secret that signed text, a text assembled from r.
 func (s *signer) made(r *Request, text, signature string) (int, error) {
 	w := s.works.Get().(*work)
 	defer s.put(w)
@@ -41,16 +41,16 @@ func (s *signer) make(text string) (string, error) {
 	return s.Encoding.encode(raw), err
 }
 
-// maxNesting is far more than any of these senders needs.
+// maxNesting is far above the nesting of any of these bodies.
 const maxNesting = 64
 
-// unambiguous refuses a body, which is one JSON value, if an object in it names something
-// twice, in whatever case: encoding/json takes one for the other.
+// unambiguous refuses a JSON body if an object in it has two names that are equal or differ
+// only in case: encoding/json does not distinguish them.
 func unambiguous(body []byte) error {
 	d := json.NewDecoder(bytes.NewReader(withoutBOM(body)))
 	d.UseNumber()
-	var open []map[string]bool // names of the objects around, innermost last; nil is an array
-	named := true              // a value is next, and not a name
+	var open []map[string]bool // names of the enclosing objects, innermost last; nil: an array
+	named := true              // whether the next string is a value, not a name
 	for {
 		t, err := d.Token()
 		if err != nil || len(open) > maxNesting {
@@ -78,10 +78,10 @@ func unambiguous(body []byte) error {
 	}
 }
 
-// fold makes names alike that encoding/json takes for each other.
+// fold maps names that encoding/json does not distinguish to one text.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// object decodes a JSON object for Sign, whose fields are written back in order of name.
+// object decodes a JSON object for Sign, which writes its fields back sorted by name.
 func object(body []byte) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(withoutBOM(body)))
 	d.UseNumber()

@@ -8,19 +8,21 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// Mailgun takes its webhooks. Only a time and a token are signed, and the event is not:
-// anyone who sees a delivery can put another event into it, once. So the token names the
-// delivery, and TLS must end where it is trusted to. A secret is the HTTP webhook signing
-// key.
+// Mailgun returns the Provider for Mailgun. A secret is the HTTP webhook signing key.
 //
-// For eight hours Mailgun repeats a delivery with the same time, token and signature, so a
-// time may be a day off: what keeps an event from coming twice is that the receiver
-// remembers the token. (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks,
+// Mailgun repeats a delivery for eight hours with the same time, token and signature, so the
+// time may be a day off. The receiver recognizes a duplicate by the token.
+//
+// # Security
+//
+// Only the time and the token are signed: an observer of a delivery can replace its event,
+// once. Therefore the token is the delivery id, and TLS must end at a trusted host.
+// (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks,
 // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-retries)
 func Mailgun(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "mailgun", Deadline: 9 * time.Second,
-		Answers: answer200(), // any other 2xx makes it send again
+		Answers: answer200(), // Mailgun repeats a delivery after any other 2xx
 		Retry: Retry{
 			Waits: []time.Duration{
 				5 * time.Minute, 10 * time.Minute, 15 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
@@ -37,7 +39,7 @@ func Mailgun(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// mailgunTolerance is longer than Mailgun repeats one signature.
+// mailgunTolerance exceeds the time for which Mailgun repeats one signature.
 const mailgunTolerance = day
 
 type mailgun struct{}

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// message is what a signature can be made of.
+// message holds the values that a signature may cover.
 type message struct {
 	id, stamp, method, url string
 	body                   []byte
 }
 
-// template is the order in which a message is signed.
-type template struct{ before, after []part } // the body
+// template is the order in which the parts of a message are signed, before and after the body.
+type template struct{ before, after []part }
 
-// part is text, or the field that its name stands for.
+// part is a literal text or the name of a field.
 type part struct{ text, field string }
 
 func parseTemplate(s string) (t template, err error) {
@@ -60,8 +60,8 @@ func (t *template) names(field string) bool {
 	return false
 }
 
-// ambiguous tells whether an id could end elsewhere than where it does: "a" then ".b", or
-// "a." then "b", would be signed alike.
+// ambiguous reports whether id contains the text that follows it in the template: "a" then
+// ".b", and "a." then "b", would have the same signature.
 func (t *template) ambiguous(id string) bool {
 	for _, parts := range [][]part{t.before, t.after} {
 		for i, p := range parts {

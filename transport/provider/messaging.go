@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Slack takes the Events API, and slash commands and interactions as forms. The URL
-// verification is answered once its signature has matched.
+// Slack returns the Provider for Slack's Events API, and for its slash commands and
+// interactions, which are forms. The URL verification is answered once its signature has
+// matched.
 // (https://docs.slack.dev/authentication/verifying-requests-from-slack)
 func Slack(secrets ...string) *Provider {
 	p := &Provider{
@@ -28,40 +29,42 @@ func Slack(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Discord takes interactions and webhook events; a secret is the public key of the app in
-// hex, or its private key in PEM, with which Sign works. An interaction is answered as
-// deferred: what is to be shown is sent to its webhook within 15 minutes. It fails, and is not
-// sent again, unless it is settled within the Deadline: for long work, use AckQueued. Discord
-// sends wrong signatures to see them refused with 401.
+// Discord returns the Provider for Discord's interactions and webhook events. A secret is the
+// app's public key in hex, or its private key in PEM, with which Sign works.
+//
+// The answer to an interaction is deferred: post what it should show to its webhook within 15
+// minutes. An interaction that is not settled within the Deadline fails and is not repeated,
+// so use transport.AckQueued for long work. Discord also sends wrong signatures to test that
+// they are refused with 401.
 // (https://docs.discord.com/developers/interactions/overview)
 func Discord(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "discord", Deadline: 2500 * time.Millisecond,
 		Retry: Retry{ // of webhook events, for up to 10 minutes
 			Waits:    []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute},
-			Verbatim: true, // nothing says that they are signed anew
+			Verbatim: true, // a new signature is not documented
 		},
 		Answers: Answers{Accepted: *discordAck(), Malformed: Answer{Status: http.StatusUnauthorized}},
 		Scheme: Signature{
 			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: Hex,
 			Timestamp: Timestamp{Header: "X-Signature-Timestamp", Tolerance: 15 * time.Minute}, Signed: "{ts}{body}",
 		},
-		ID:        Source{Path: []string{"id"}, orHash: true}, // webhook events have none
+		ID:        Source{Path: []string{"id"}, orHash: true}, // webhook events have no id
 		Payload:   Payload{ID: path("id"), Type: path("event.type", "type")},
 		Challenge: discordChallenge,
 	}
 	return p.with(secrets)
 }
 
-// Zoom takes event notifications; a secret is the secret token of the app. The validation
-// of the endpoint, which is repeated every three days, is answered.
+// Zoom returns the Provider for Zoom's event notifications. A secret is the app's secret
+// token. The validation of the endpoint, which Zoom repeats every three days, is answered.
 // (https://developers.zoom.us/docs/api/webhooks/)
 func Zoom(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "zoom", Deadline: 2500 * time.Millisecond,
 		Retry: Retry{
 			Waits:    []time.Duration{5 * time.Minute, 20 * time.Minute, time.Hour},
-			Verbatim: true, // nothing says that they are signed anew
+			Verbatim: true, // a new signature is not documented
 		},
 		Scheme: Signature{
 			Header: "X-Zm-Signature", Prefix: "v0=",
@@ -74,11 +77,13 @@ func Zoom(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Twilio takes its callbacks; a secret is an auth token, or the secret of a SharedKey: a
-// signature may be of HMAC-SHA1 or, as a Webhook Rule sets it, of HMAC-SHA256. The URL of a
-// request must be the public one; its port and the name and password of HTTP authentication
-// may be part of it at Twilio, and are left out of Webhook.URL or not. The signature of a form
-// does not say where a value ends and the next name begins, which is Twilio's own.
+// Twilio returns the Provider for Twilio's callbacks. A secret is an auth token, or the secret
+// of a SharedKey: a signature may be an HMAC-SHA1 or, as a Webhook Rule sets it, an
+// HMAC-SHA256. Request.URL must be the public URL. It may omit the default port and the HTTP
+// credentials of the URL that is configured at Twilio.
+//
+// Twilio signs a form without delimiters: the signature does not show where a value ends and
+// the next name begins.
 // (https://www.twilio.com/docs/usage/security,
 // https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys)
 func Twilio(secrets ...string) *Provider {
@@ -98,13 +103,14 @@ func Twilio(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// SendGrid takes the Event Webhook, many events in each; a secret is the public key as it
-// is shown, or its private key in PEM, with which Sign works.
+// SendGrid returns the Provider for SendGrid's Event Webhook, whose deliveries have many
+// events each. A secret is the public key as SendGrid shows it, or its private key in PEM,
+// with which Sign works.
 // (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features)
 func SendGrid(secrets ...string) *Provider {
 	p := &Provider{
 		Name:  "sendgrid",
-		Retry: Retry{Verbatim: true}, // for a day, and nothing says that they are signed anew
+		Retry: Retry{Verbatim: true}, // for a day; a new signature is not documented
 		Scheme: Signature{
 			Algorithm: ECDSA, Header: "X-Twilio-Email-Event-Webhook-Signature", Encoding: Base64,
 			Timestamp: Timestamp{Header: "X-Twilio-Email-Event-Webhook-Timestamp", Tolerance: day + time.Hour}, Signed: "{ts}{body}",

@@ -12,12 +12,14 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// Meta takes webhooks of Facebook, Instagram and WhatsApp, an event for each change: its Data
-// is the entry with that change alone, and its type is what has changed, such as "page.feed"
-// or "whatsapp_business_account.messages". Of Messenger it is an event for each messaging,
-// of the type "page.messaging". A secret is the app secret. verifyToken is what the app's
-// settings say, for the challenge of a subscription; if it is empty, every challenge is
-// refused. (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
+// Meta returns the Provider for webhooks of Facebook, Instagram and WhatsApp, with an event
+// for each change. The Data of an event is the entry with that change alone. Its type is what
+// has changed, such as "page.feed" or "whatsapp_business_account.messages". Messenger has an
+// event for each element of "messaging", of type "page.messaging".
+//
+// A secret is the app secret. verifyToken is the one in the app's settings; it verifies the
+// challenge of a subscription. If it is empty, every challenge is refused.
+// (https://developers.facebook.com/docs/graph-api/webhooks/getting-started)
 func Meta(verifyToken string, secrets ...string) *Provider {
 	p := &Provider{
 		Name: "meta", Deadline: 4500 * time.Millisecond,
@@ -42,10 +44,10 @@ func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
 	return plain(q.Get("hub.challenge"), ""), true
 }
 
-// metaLists are what an entry may have a list of, each of which is an event.
+// metaLists are the members of an entry whose elements are events.
 var metaLists = [...]string{"changes", "messaging"}
 
-// metaEvents makes an event of each change in each entry.
+// metaEvents appends an event for each change in each entry.
 func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
 	object := decode.Field("object")(payload)
 	add := func(entry []byte) bool {
@@ -68,7 +70,8 @@ func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
 	return events, ok
 }
 
-// metaType names a change by the object, which is beside the entries, and the field in it.
+// metaType returns the type of a change: the object, a sibling of the entries, and the field
+// of the change.
 func metaType(object string, entry decode.Checked) string {
 	field := entry.Field("changes.0.field")
 	if n := entry.Field("messaging.#"); field == "" && n != "" && n != "0" {
@@ -80,8 +83,8 @@ func metaType(object string, entry decode.Checked) string {
 	return object + "." + field
 }
 
-// alone calls yield with object once for each element of the array that its member list is,
-// with no other element in it. It is not ok if there is no such array.
+// alone calls yield for each element of the array in member list, with a copy of object that
+// has only that element in the array. ok is false if there is no such array.
 func alone(object []byte, list string, yield func([]byte) bool) (ok bool) {
 	from, to := member(object, list)
 	return from < to && each(decode.JSONArray{}, object[from:to], func(element []byte) bool {
@@ -89,7 +92,8 @@ func alone(object []byte, list string, yield func([]byte) bool) (ok bool) {
 	})
 }
 
-// member returns where in an object the value of a member is. It is nowhere if there is none.
+// member returns the offsets of a member's value in a JSON object, or 0 and 0 if it has no
+// such member.
 func member(object []byte, name string) (from, to int) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {

@@ -11,31 +11,32 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// Payload is how the events of a sender are found in a body.
+// Payload describes how the events are found in a body.
 type Payload struct {
-	// Form names the field of a form body that is the payload. Default: the body is it.
+	// Form is the field of a form body that holds the payload. Default: the body is the
+	// payload.
 	Form string
 
-	// Items is the gjson path of an array in the payload with an event in each element,
-	// "@this" if the payload is that array. A body of newline-delimited JSON has an event on
-	// each line then, whether its media type names it or it is an object on each of several
-	// lines under any other. Default: the payload is one event.
+	// Items is the gjson path of an array in the payload, with an event in each element;
+	// "@this" if the payload is that array. With Items, newline-delimited JSON has an event on
+	// each line; it is recognized by its media type, or by a JSON object on each of several
+	// lines. Default: the payload is one event.
 	Items string
 
 	ID   Source // of an event
 	Type Source // of an event
 
-	// split appends to events, before Items is looked at.
+	// split appends to events. It is tried before Items.
 	split func(r *Request, payload []byte, events []Event) ([]Event, bool)
 }
 
-// opened is a Delivery with room for the one event that most of them have.
+// opened is a Delivery with room for one event, since most have only one.
 type opened struct {
 	Delivery
 	one [1]Event
 }
 
-// place returns where the Delivery of r is to be.
+// place returns the memory for a Delivery of r: inside r for the first one.
 func (r *Request) place() *opened {
 	if atomic.CompareAndSwapUint32(&r.taken, 0, 1) {
 		return &r.opened
@@ -43,7 +44,7 @@ func (r *Request) place() *opened {
 	return new(opened)
 }
 
-// open takes a verified request apart.
+// open returns the Delivery of a verified request.
 func (p *Provider) open(r *Request, m match) *Delivery {
 	y := &p.Payload
 	payload := content{data: y.of(r)}
@@ -69,7 +70,7 @@ func (p *Provider) open(r *Request, m match) *Delivery {
 	return &o.Delivery
 }
 
-// of returns the payload of a body.
+// of returns the payload in the body of r.
 func (y *Payload) of(r *Request) []byte {
 	if y.Form == "" || mediaType(r) != "application/x-www-form-urlencoded" {
 		return r.Body
@@ -112,7 +113,8 @@ func (y *Payload) event(r *Request, c *content) Event {
 	return Event{ID: y.ID.in(r, c), Type: y.Type.in(r, c), Data: c.data}
 }
 
-// items appends an event for each item of a payload to events, if it is what Items says.
+// items appends an event for each item of a payload to events. ok is false if the payload does
+// not match Items.
 func (y *Payload) items(r *Request, payload []byte, events []Event) (_ []Event, ok bool) {
 	add := func(data []byte) bool {
 		events = append(events, y.event(r, &content{data: data}))
@@ -130,8 +132,8 @@ func (y *Payload) items(r *Request, payload []byte, events []Event) (_ []Event, 
 	return events, ok
 }
 
-// isLines reports whether a payload that is not JSON is an object on each of its lines. Some
-// senders of newline-delimited JSON give it the type application/json.
+// isLines reports whether a payload that is not JSON has a JSON object on each of its lines.
+// Some senders give newline-delimited JSON the type application/json.
 func isLines(payload []byte) bool {
 	payload = bytes.TrimSpace(withoutBOM(payload))
 	if !bytes.Contains(payload, []byte("\n")) || json.Valid(payload) {
@@ -146,11 +148,11 @@ func isLines(payload []byte) bool {
 	return true
 }
 
-// withoutBOM is data without a byte order mark at its beginning (RFC 8259, section 8.1).
+// withoutBOM returns data without a leading byte order mark (RFC 8259, section 8.1).
 func withoutBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
 
-// elements calls yield with each element of the array at path, until it returns false. It
-// is not ok if there is no array.
+// elements calls yield with each element of the array at path until yield returns false. ok is
+// false if there is no array.
 func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
 	payload = withoutBOM(payload)
 	array := payload
@@ -165,7 +167,7 @@ func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
 	return each(decode.JSONArray{}, array, yield)
 }
 
-// within returns text as a part of payload, where it can be found there.
+// within returns text as a subslice of payload, or a copy if payload does not contain it.
 func within(payload []byte, text string) []byte {
 	if i := bytes.Index(payload, []byte(text)); i >= 0 {
 		return payload[i : i+len(text) : i+len(text)]
@@ -173,7 +175,8 @@ func within(payload []byte, text string) []byte {
 	return []byte(text)
 }
 
-// each calls yield with the frames of data, which is whole, until it returns false.
+// each calls yield with the events of data, which is complete, until yield returns false. ok
+// is false if data is malformed.
 func each(f decode.Format, data []byte, yield func([]byte) bool) (ok bool) {
 	s := f.NewSplitter(math.MaxInt)
 	for {

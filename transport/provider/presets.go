@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// StandardWebhooks is any sender of Standard Webhooks: OpenAI, Replicate and others. A
-// secret is whsec_ and Base64 for the HMAC of v1; whpk_ and Base64 for the public key of
-// v1a; whsk_ and Base64 for its private key, with which Sign works. They may be mixed. A
-// sender that shows a plain text instead, such as Polar, means whsec_ and the Base64 of that.
+// StandardWebhooks returns the Provider for any sender of Standard Webhooks, such as OpenAI
+// and Replicate. A secret is "whsec_" and Base64 for the HMAC of v1, "whpk_" and Base64 for
+// the public key of v1a, or "whsk_" and Base64 for its private key, with which Sign works.
+// They may be mixed. For a sender that shows a plain text instead, such as Polar, a secret is
+// "whsec_" and the Base64 of that text.
 // (https://www.standardwebhooks.com)
 func StandardWebhooks(secrets ...string) *Provider {
 	p := &Provider{
@@ -19,7 +20,7 @@ func StandardWebhooks(secrets ...string) *Provider {
 				5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 				10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
 			},
-			Final: after(http.StatusGone), // which disables the endpoint
+			Final: after(http.StatusGone), // disables the endpoint
 		},
 		Scheme:  standard{names: []string{"Webhook"}},
 		Payload: Payload{Type: path("type")},
@@ -27,11 +28,13 @@ func StandardWebhooks(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// GitHub takes deliveries as JSON or as a form, and never the older SHA-1 header. Event
-// types are those of X-GitHub-Event; the action is in the payload. GitHub does not repeat
-// a delivery by itself, whatever the answer: what the consumer refuses has to be redelivered
-// by hand, or with GitHub's API. It then is the same delivery, and brings an event unless it
-// was acknowledged before.
+// GitHub returns the Provider for GitHub, whose deliveries are JSON or a form. The type of an
+// event is X-GitHub-Event; its action is in the payload. The older SHA-1 header is never
+// accepted.
+//
+// GitHub does not repeat a failed delivery. If the consumer refuses one, redeliver it by hand
+// or with GitHub's API: it has the same id, and yields an event unless it was acknowledged
+// before.
 // (https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries)
 func GitHub(secrets ...string) *Provider {
 	p := &Provider{
@@ -44,17 +47,19 @@ func GitHub(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Svix takes what is sent with Svix, under either name of its headers. Secrets are as
-// those of StandardWebhooks. (https://docs.svix.com/receiving/verifying-payloads/how-manual)
+// Svix returns the Provider for any sender that uses Svix, under either name of its headers.
+// The secrets are those of StandardWebhooks.
+// (https://docs.svix.com/receiving/verifying-payloads/how-manual)
 func Svix(secrets ...string) *Provider {
 	p := StandardWebhooks(secrets...)
 	p.Name, p.Scheme = "svix", standard{names: []string{"Svix", "Webhook"}}
 	return p
 }
 
-// GitLab takes both of its modes: a secret that begins with whsec_ is a signing token, as
-// of StandardWebhooks, and any other a secret token, which leaves the body unprotected. A
-// request with a signature needs one that matches, whatever its token is.
+// GitLab returns the Provider for GitLab, in both of its modes: a secret that begins with
+// "whsec_" is a signing token, as for StandardWebhooks; any other is a secret token, which
+// does not protect the body. With secrets of both kinds, a signature that does not match is
+// refused even if the token matches.
 // (https://docs.gitlab.com/user/project/integrations/webhooks/)
 func GitLab(secrets ...string) *Provider {
 	p := &Provider{
@@ -77,10 +82,11 @@ func gitLabSecret(text string) (int, string, error) {
 	return 1, text, nil
 }
 
-// Bitbucket takes Bitbucket Cloud. Bitbucket Data Center signs alike, and its unsigned
-// ping is answered; it has the id in X-Request-Id. Bitbucket Cloud repeats a delivery twice
-// and at once, and only after a 5xx or no answer: what was refused for longer than that does
-// not come again.
+// Bitbucket returns the Provider for Bitbucket Cloud. Bitbucket Data Center signs in the same
+// way, but its delivery id is X-Request-Id; its unsigned ping is answered.
+//
+// Bitbucket Cloud repeats a delivery at most twice, immediately, and only after a 5xx or no
+// answer. A delivery that is refused for longer is lost.
 // (https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/,
 // https://support.atlassian.com/bitbucket-cloud/docs/troubleshoot-webhooks/)
 func Bitbucket(secrets ...string) *Provider {
@@ -99,7 +105,8 @@ func Bitbucket(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Gitea takes Gitea and Forgejo, which wait for five seconds unless they are set otherwise.
+// Gitea returns the Provider for Gitea and Forgejo. They wait five seconds for an answer
+// unless configured otherwise.
 // (https://docs.gitea.com/usage/webhooks)
 func Gitea(secrets ...string) *Provider {
 	p := &Provider{
@@ -111,7 +118,7 @@ func Gitea(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Linear takes deliveries whose own time, which is in the body, is at most a minute off.
+// Linear returns the Provider for Linear. The time in the body may be at most a minute off.
 // (https://linear.app/developers/webhooks)
 func Linear(secrets ...string) *Provider {
 	p := &Provider{
@@ -122,13 +129,13 @@ func Linear(secrets ...string) *Provider {
 			Header: "Linear-Signature", form: form{others: []string{"lin_api_", "lin_oauth_"}},
 			Timestamp: Timestamp{Path: "webhookTimestamp", Unit: time.Millisecond, Tolerance: time.Minute},
 		},
-		ID:      hashBut("webhookTimestamp"), // which is of the attempt, and Linear-Delivery is not signed
+		ID:      hashBut("webhookTimestamp"), // which differs for each attempt; Linear-Delivery is not signed
 		Payload: Payload{ID: Source{Header: "Linear-Delivery"}, Type: path("type")},
 	}
 	return p.with(secrets)
 }
 
-// PagerDuty takes webhooks of version 3.
+// PagerDuty returns the Provider for PagerDuty webhooks of version 3.
 // (https://developer.pagerduty.com/docs/verifying-webhook-signatures)
 func PagerDuty(secrets ...string) *Provider {
 	p := &Provider{
@@ -140,9 +147,12 @@ func PagerDuty(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Zendesk takes its webhooks; a secret is the signing secret as it is shown. Zendesk repeats a
-// delivery only after 409, after 429 or 503 with a Retry-After of less than a minute, and after
-// no answer at all: one whose signature does not match is therefore answered 503.
+// Zendesk returns the Provider for Zendesk. A secret is the signing secret as Zendesk shows
+// it.
+//
+// Zendesk repeats a delivery only after 409, after 429 or 503 with a Retry-After of less than
+// a minute, and after no answer. Therefore the answer to one whose signature does not match is
+// 503.
 // (https://developer.zendesk.com/documentation/webhooks/verifying/,
 // https://developer.zendesk.com/api-reference/webhooks/introduction/#webhook-retries)
 func Zendesk(secrets ...string) *Provider {
@@ -161,7 +171,8 @@ func Zendesk(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Typeform takes form responses. After a 404 or a 410 it disables the webhook.
+// Typeform returns the Provider for Typeform's form responses. Typeform disables the webhook
+// after a 404 or a 410.
 // (https://www.typeform.com/developers/webhooks/secure-your-webhooks/)
 func Typeform(secrets ...string) *Provider {
 	p := &Provider{
@@ -174,10 +185,11 @@ func Typeform(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// Alertmanager takes what Prometheus Alertmanager posts with http_config: a secret
-// "name:password" is basic_auth, any other a bearer token. The body is not protected. After a
-// 4xx, Alertmanager drops the notification until it sends the group again, so one that does
-// not log in is answered 503.
+// Alertmanager returns the Provider for Prometheus Alertmanager with http_config. A secret
+// "name:password" is basic_auth; any other is a bearer token. The body is not protected.
+//
+// After a 4xx, Alertmanager drops the notification until it sends the group again. Therefore
+// the answer to one with missing or wrong credentials is 503.
 // (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config)
 func Alertmanager(secrets ...string) *Provider {
 	p := &Provider{
@@ -193,7 +205,8 @@ func Alertmanager(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// alertmanagerSecret tells a login from a token, in which RFC 6750 allows no colon.
+// alertmanagerSecret distinguishes name:password from a bearer token, which cannot contain a
+// colon (RFC 6750).
 func alertmanagerSecret(text string) (int, string, error) {
 	if strings.Contains(text, ":") {
 		return 0, text, nil
@@ -201,7 +214,7 @@ func alertmanagerSecret(text string) (int, string, error) {
 	return 1, text, nil
 }
 
-// answer200 is for senders whose documentation asks for 200, and not for any 2xx.
+// answer200 is for senders whose documentation asks for 200, not for any 2xx.
 func answer200() Answers { return Answers{Accepted: Answer{Status: http.StatusOK}} }
 
 func path(paths ...string) Source { return Source{Path: paths} }

@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// Validate reports everything about the provider that cannot work, an empty secret above
-// all, joined into one error.
+// Validate reports every configuration error of the provider, such as an empty secret, as one
+// joined error.
 func (p *Provider) Validate() error {
 	var errs []error
 	if p.Name == "" {
@@ -27,8 +27,8 @@ func (p *Provider) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Greet answers a request that has no delivery in it: GET, HEAD and OPTIONS of a
-// handshake. ok is false if this sender never sends such a request.
+// Greet answers a handshake with Greeting. ok is false if r is not a handshake. If ok is true
+// and a is nil, call it again once the body of r is read.
 func (p *Provider) Greet(r *Request) (a *Answer, ok bool) {
 	if p.Greeting == nil {
 		return nil, false
@@ -36,8 +36,8 @@ func (p *Provider) Greet(r *Request) (a *Answer, ok bool) {
 	return p.Greeting(r)
 }
 
-// Precheck refuses, from the header alone, what cannot be verified whatever the body is.
-// It is called before the body is read.
+// Precheck refuses, from the header alone, a request that fails verification whatever its body
+// is. It is called before the body is read.
 func (p *Provider) Precheck(r *Request) error {
 	v, err := p.verifier()
 	if err != nil {
@@ -52,13 +52,17 @@ func (p *Provider) Precheck(r *Request) error {
 	return p.named(err)
 }
 
-// Receive verifies the request and takes it apart. Nothing of the body is parsed before
-// the signature has matched, except where the signature is inside of it. The error of one
-// that does not match has a method Forged() bool that returns true, and of one that could
-// not be verified before r.Context or r.Deadline ended, a method Busy() bool does; any other
-// error is a request that cannot be read. Receive may be called from several goroutines at once.
+// Receive verifies a request and parses it. It may be called concurrently. A verified body
+// that does not match Payload is one event, unchanged.
 //
-// A verified body that is not what the provider expects is one event as it is.
+// The error of a request that does not match has a method Forged() bool that returns true. The
+// error of one that could not be verified for now, for example because r.Context or r.Deadline
+// ended first, has a method Busy() bool that returns true. Any other error means a malformed
+// request. Use errors.As to find the methods.
+//
+// Nothing in the body is parsed before the signature matches, except where the signature or
+// token is inside the body, or the signature covers the parsed fields of a form, as Twilio's
+// does.
 func (p *Provider) Receive(r *Request) (*Delivery, error) {
 	v, err := p.verifier()
 	if err != nil {
@@ -78,12 +82,12 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 	return d, nil
 }
 
-// Sign makes r a delivery of this sender, with the given delivery id and at r.Time: it
-// sets header, and body where the signature is inside of it. It is for senders under
-// test. It returns an error for a scheme whose private key the provider does not have.
+// Sign makes r a delivery of this sender with the given delivery id at r.Time. It sets
+// headers, and changes the body or the URL where the sender puts a signature, a time or a
+// token there. It is for tests of a receiver. It uses the first secret, and returns an error
+// if the provider has no private key for a scheme that needs one.
 //
-// The first secret signs. An id that the sender has in the body, signed by its header, is
-// the caller's to write there.
+// If the delivery id is a part of the signed body, the caller must write it there.
 func (p *Provider) Sign(r *Request, id string) error {
 	v, err := p.verifier()
 	if err != nil {

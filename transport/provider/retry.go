@@ -7,44 +7,44 @@ import (
 	"time"
 )
 
-// Retry is how a sender repeats a delivery that it did not get a 2xx for, as far as its
-// documentation says. [mock.Sender] repeats like this.
+// Retry describes how a sender repeats a delivery that was not answered with a 2xx, as far as
+// its documentation does. [mock.Sender] repeats deliveries accordingly.
 //
 // [mock.Sender]: https://pkg.go.dev/github.com/steadfeed/steadfeed/mock#Sender
 type Retry struct {
-	// Waits are the times between the attempts. Empty and not nil: there is one attempt only.
-	// Default: unknown.
+	// Waits are the times between attempts. Empty but not nil: a single attempt. Default:
+	// unknown.
 	Waits []time.Duration
 
-	// Verbatim means that every attempt is the first request again, with the time and the
-	// signature of that. The Scheme must then take a signature that is as old as the last
-	// attempt. Default: each attempt is signed anew.
+	// Verbatim means that every attempt repeats the first request, including its time and its
+	// signature. The Scheme must then accept a signature as old as the last attempt. Default:
+	// each attempt is signed anew.
 	Verbatim bool
 
-	// Final reports whether the sender gives a delivery up after an answer, or disables the
-	// receiver. It may be called concurrently. Default: no answer is final.
+	// Final reports whether the sender stops repeating a delivery after an answer, or disables
+	// the receiver. It may be called concurrently. Default: no answer is final.
 	Final func(a Answer) bool
 
-	// Count is where the sender counts its attempts, and From the number of the first one,
-	// which may be missing. Default: it does not count them.
+	// Count is where the sender puts the number of the attempt, and From is the number of the
+	// first one, which may be missing. Default: none.
 	Count Source
 	From  int
 }
 
-// never is for a sender that does not repeat a delivery by itself.
+// never is the Waits of a sender that does not repeat deliveries.
 func never() []time.Duration { return []time.Duration{} }
 
-// after makes a Final of statuses.
+// after returns a Final that accepts the given statuses.
 func after(statuses ...int) func(Answer) bool {
 	return func(a Answer) bool { return slices.Contains(statuses, a.Status) }
 }
 
-// afterAllBut makes a Final of every failure but those of some statuses.
+// afterAllBut returns a Final that accepts every failure except the given statuses.
 func afterAllBut(statuses ...int) func(Answer) bool {
 	return func(a Answer) bool { return a.Status >= 300 && !slices.Contains(statuses, a.Status) }
 }
 
-// attempt returns which attempt a request is, 0 if it does not say.
+// attempt returns the number of the attempt, from 1, or 0 if it is unknown.
 func (p *Provider) attempt(r *Request, payload *content) int {
 	text := p.Retry.Count.in(r, payload)
 	n, err := strconv.Atoi(text)
@@ -54,9 +54,9 @@ func (p *Provider) attempt(r *Request, payload *content) int {
 	return n - p.Retry.From + 1
 }
 
-// maxAttempt is more than any sender makes.
+// maxAttempt is above the number of attempts of any sender.
 const maxAttempt = 1 << 20
 
-// again is the answer to a proof that does not match, for a sender that would give the
-// delivery up after 401: the secret may be in rotation.
+// again is the answer to a delivery that cannot be verified, for a sender that drops it after
+// 401 or 400: a rotation of the secret may be in progress.
 func again() Answer { return Answer{Status: http.StatusServiceUnavailable} }

@@ -10,23 +10,22 @@ import (
 	"sync"
 )
 
-// A Scheme is how a sender proves that a delivery is its own: a [Signature], [Token],
-// [Basic], [Unsigned], or [Custom] for any other. Each is given as a value or as a pointer,
-// which is the same.
+// A Scheme is how a sender authenticates its deliveries: a [Signature], [Token], [Basic],
+// [Unsigned], or [Custom] for any other. A value and a pointer to it are equivalent.
 type Scheme interface {
 	bind(secrets []secret) (verifier, error)
 	traits() traits
 }
 
-// traits are what a scheme reports about itself. Nothing depends on its type, which may be a
-// pointer to one of this package, or a struct that embeds one.
+// traits are what a scheme reports about itself. Nothing depends on the scheme's type, which
+// may be a pointer to a type of this package, or a struct that embeds one.
 type traits struct {
-	headers []string // that prove who the sender is
-	url     bool     // is signed
-	doubts  string   // every reason why a proof may not match, the same for every request
+	headers []string // that authenticate the sender
+	url     bool     // the URL is signed
+	doubts  string   // the possible causes of a failed verification, the same for every request
 }
 
-// traits returns those of p's scheme, none if there is no scheme.
+// traits returns the traits of p's scheme, or none if there is no scheme.
 func (p *Provider) traits() traits {
 	if isNil(p.Scheme) {
 		return traits{}
@@ -40,7 +39,7 @@ func isNil(s Scheme) bool {
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// ProofHeaders returns the headers that prove who the sender is, in canonical form. They may
+// ProofHeaders returns the headers that authenticate the sender, in canonical form. They may
 // hold a secret, and must not reach the consumer of an event.
 func (p *Provider) ProofHeaders() []string {
 	var names []string
@@ -52,11 +51,11 @@ func (p *Provider) ProofHeaders() []string {
 	return names
 }
 
-// SignsURL reports whether a signature covers the URL, which Request.URL must then be as the
-// sender has it.
+// SignsURL reports whether a signature covers the URL. Request.URL must then equal the URL
+// that the sender is configured with.
 func (p *Provider) SignsURL() bool { return p.traits().url }
 
-// secret is one of a provider's, at its place among them.
+// secret is one of the secrets of a provider, with its index.
 type secret struct {
 	text string
 	at   int
@@ -64,24 +63,24 @@ type secret struct {
 
 // A verifier is a scheme with its secrets. Its methods may be called concurrently.
 type verifier interface {
-	// precheck looks at everything but the body.
+	// precheck verifies as much as it can without the body.
 	precheck(r *Request) error
 	verify(r *Request) (match, error)
 	sign(r *Request, id string) error
 }
 
-// match is what a verification proves.
+// match is the result of a verification.
 type match struct {
-	key   int // place of the secret, or -1
+	key   int // index of the secret, or -1
 	proof Proof
-	id    string // of the delivery, if it is signed outside of the body
+	id    string // of the delivery, if the scheme signs it; or empty
 }
 
-// minSecret is the least length of a secret, in bytes: less is a mistake, not a secret.
+// minSecret is the minimum length of a secret, in bytes; a shorter one is a mistake.
 const minSecret = 4
 
-// keys are the secrets of a provider, and the verifier that its scheme makes of them when
-// it is first needed: until then, the scheme may still be changed.
+// keys are the secrets of a provider, with the verifier that its scheme builds from them on
+// first use: until then, the scheme may change.
 type keys struct {
 	secrets []string
 	once    sync.Once
@@ -104,10 +103,10 @@ func (k *keys) verifier(s Scheme) (verifier, error) {
 	return k.made, k.err
 }
 
-// SetSecrets replaces the secrets, also while the provider is in use: a request is
-// verified with the old ones or with the new. Every one of them is tried, and the first
-// signs, so during a rotation both are given. Their form is the scheme's. After an error
-// the old ones are still in force. It may be called concurrently.
+// SetSecrets replaces the secrets. It may be called while the provider is in use and
+// concurrently: each request is verified with either the old or the new secrets. Every secret
+// is tried, so a rotation passes the old one and the new one; Sign uses the first. The Scheme
+// defines their form. If SetSecrets returns an error, the old secrets remain in use.
 func (p *Provider) SetSecrets(secrets ...string) error {
 	k := &keys{secrets: slices.Clone(secrets)}
 	if _, err := k.verifier(p.Scheme); err != nil {
@@ -117,7 +116,7 @@ func (p *Provider) SetSecrets(secrets ...string) error {
 	return nil
 }
 
-// with gives a preset its secrets. What is wrong with them, Validate tells.
+// with sets the secrets of a preset. Validate reports errors in them.
 func (p *Provider) with(secrets []string) *Provider {
 	p.keys.Store(&keys{secrets: slices.Clone(secrets)})
 	return p
@@ -156,12 +155,12 @@ func numbered(secrets []string) (list []secret) {
 	return list
 }
 
-// about puts the place of a secret into an error.
+// about adds the index of a secret to an error.
 func (s secret) about(err error) error { return fmt.Errorf("secret %d %w", s.at, err) }
 
 var errNoSecrets = errors.New("no secret: use SetSecrets, or the Unsigned scheme to verify nothing")
 
-// secret returns one of the secrets that are in force, "" if there are fewer.
+// secret returns the secret at index i, or "" if there is none.
 func (p *Provider) secret(i int) string {
 	if k := p.keys.Load(); k != nil && i >= 0 && i < len(k.secrets) {
 		return k.secrets[i]

@@ -8,32 +8,31 @@ import (
 	"sync"
 )
 
-// Signature is the scheme of most senders: a header with one signature, or several, of
-// the body and of what is sent with it. The header may occur once only, and every
-// signature in it must be well-formed. A list of more than 16 is refused, or of more than
-// 4 for public keys.
+// Signature is the scheme of most senders: one header holds one or more signatures of the body
+// and of values sent with it. The header must occur once, and every signature in it must be
+// well-formed. A list may have up to 16 signatures, or up to 4 for public keys.
 type Signature struct {
-	Algorithm Algorithm // default HMACSHA256
+	Algorithm Algorithm // Default: HMACSHA256.
 
-	Header    string   // that has the signature. Required
+	Header    string   // the header with the signature. Required
 	Prefix    string   // before the signature, such as "sha256="
-	Separator string   // between the entries of a list, of which only those with Prefix count; default: it is no list
-	Encoding  Encoding // of the signature: Hex or Base64. Default Hex
+	Separator string   // between the entries of a list; entries without Prefix are skipped. Default: not a list.
+	Encoding  Encoding // of the signature: Hex or Base64. Default: Hex.
 
-	Key       Encoding // of the secrets. Default Text for an HMAC, Base64 for public keys
-	KeyPrefix string   // what the sender writes before a secret, which is not part of it, such as "whsec_"
+	Key       Encoding // of the secrets. Default: Text for an HMAC, Base64 for public keys.
+	KeyPrefix string   // removed from a secret, such as "whsec_"
 
-	// Signed is what is signed: text, and the fields {body}, {id}, {ts}, {method} and
-	// {url}. Default "{body}".
+	// Signed is the template of the signed text, with the fields {body}, {id}, {ts}, {method}
+	// and {url}. Default: "{body}".
 	Signed string
 
-	ID        string    // the header that {id} is in
-	Timestamp Timestamp // when it was signed, {ts}. Default: it has none, and does not expire
+	ID        string    // the header with {id}
+	Timestamp Timestamp // of the signature, {ts}. Default: none, and a signature does not expire.
 
 	form form                             // of the secrets
-	also []Algorithm                      // of an HMAC, accepted as well with the same secrets
-	urls func(*Request) []string          // the writings of the URL that are tried
-	body func(r *Request) ([]byte, error) // what is signed for {body}
+	also []Algorithm                      // further HMACs that are accepted with the same secrets
+	urls func(*Request) []string          // the forms of the URL that are tried
+	body func(r *Request) ([]byte, error) // the text that {body} stands for
 }
 
 // signer is a Signature with its keys.
@@ -42,13 +41,13 @@ type signer struct {
 	template
 	keys  []key
 	size  int   // of a signature in bytes, 0 if it varies
-	most  int   // signatures in a header
-	at    []int // of the keys, among the secrets of the provider
+	most  int   // maximum number of signatures in a header
+	at    []int // by key: the index of its secret
 	works sync.Pool
-	slots slots // for checks that cost more than the rest of the request; nil: they do not
+	slots slots // limits concurrent public-key checks; nil for an HMAC
 }
 
-// work is what one verification needs, kept for the next one.
+// work is the scratch memory of one verification or signature, reused through a pool.
 type work struct {
 	message
 	buf  []byte
@@ -81,7 +80,7 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 		errs = append(errs, errNoSecrets)
 	}
 	if errs[0] != nil {
-		return nil, errors.Join(errs...) // what a key is cannot be told
+		return nil, errors.Join(errs...) // the form of a key is unknown
 	}
 	for _, secret := range secrets {
 		if err := b.form.check(secret.text); err != nil {
@@ -114,7 +113,7 @@ func (s Signature) signer(secrets []secret) (*signer, error) {
 	return b, nil
 }
 
-// algorithms are those that a signature may be of. The first signs.
+// algorithms returns the accepted algorithms. The first signs.
 func (s *signer) algorithms() []Algorithm {
 	list := []Algorithm{s.Algorithm}
 	for _, a := range s.also {
@@ -125,7 +124,7 @@ func (s *signer) algorithms() []Algorithm {
 	return list
 }
 
-// complete fills in the defaults, and reports what cannot work.
+// complete sets the defaults and reports invalid fields.
 func (s *signer) complete() (err error) {
 	var errs []error
 	if s.Header == "" {
@@ -186,7 +185,7 @@ func (s *signer) verify(r *Request) (m match, err error) {
 	return match{key: s.at[i], proof: ProofBody, id: w.id}, nil
 }
 
-// content returns what {body} stands for.
+// content returns the text that {body} stands for.
 func (s *signer) content(r *Request) ([]byte, error) {
 	if s.body == nil {
 		return r.Body, nil
@@ -194,7 +193,7 @@ func (s *signer) content(r *Request) ([]byte, error) {
 	return s.body(r)
 }
 
-// put keeps w, but nothing of the request and no buffer that one long body has made.
+// put returns w to the pool, without the request's message and without a buffer over 64 KiB.
 func (s *signer) put(w *work) {
 	w.message = message{}
 	if cap(w.buf) > 64<<10 {
@@ -203,7 +202,7 @@ func (s *signer) put(w *work) {
 	s.works.Put(w)
 }
 
-// read takes from the header what the signature is made of.
+// read parses the signatures, and the signed values outside the body, from the header.
 func (s *signer) read(w *work, r *Request) error {
 	line, err := one(r.Header, s.Header)
 	if err != nil {
@@ -234,7 +233,7 @@ func (s *signer) read(w *work, r *Request) error {
 	return nil
 }
 
-// match returns which key has made one of w's signatures.
+// match returns the index of the key that made one of w's signatures.
 func (s *signer) match(w *work, r *Request) (int, error) {
 	if s.slots != nil {
 		if err := s.slots.take(r); err != nil {
@@ -301,7 +300,7 @@ func (s *signer) sign(r *Request, id string) error {
 	return nil
 }
 
-// add decodes a signature into w.
+// add decodes a signature into w. It reports whether the signature is well-formed.
 func (s *signer) add(w *work, text string) bool {
 	if w.n == s.most {
 		return false

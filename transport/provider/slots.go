@@ -5,13 +5,13 @@ import (
 	"runtime"
 )
 
-// slots bounds checks that cost more than the rest of a request: more of them at once than
-// there are processors would only wait for each other.
+// slots limits concurrent public-key checks to the number of processors: more would only
+// compete for them.
 type slots chan struct{}
 
 func newSlots() slots { return make(slots, runtime.GOMAXPROCS(0)) }
 
-// take waits for a slot as long as somebody waits for r's answer. leave gives it back.
+// take waits for a slot until r.Context or r.Deadline ends. leave releases it.
 func (s slots) take(r *Request) error {
 	select {
 	case s <- struct{}{}:

@@ -17,19 +17,28 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// AmazonSNS takes what the topics of the given ARNs publish, and confirms subscriptions to
-// them; whatever names another topic is refused. An event is the whole envelope, of type
-// Notification or UnsubscribeConfirmation. Of its fields, MessageAttributes and
-// UnsubscribeURL are not signed. A topic must have signature version 2, for
-// version 1 is SHA-1. Nothing is older than a day: the time of a message is when it was
-// published, and SNS repeats it for up to an hour, after whatever time it was throttled. It
-// repeats none after a 4xx, so one that does not match is answered 503.
+// AmazonSNS returns the Provider for the Amazon SNS topics with the given ARNs. It confirms
+// subscriptions to these topics and refuses messages of any other. An event is the whole
+// envelope, of type Notification or UnsubscribeConfirmation. A topic must use signature
+// version 2, because version 1 is SHA-1.
 //
-// Certificates are fetched, and subscriptions confirmed, with client, at the host of SNS
-// in the region of the topic and never at an address that a request names. nil means a
-// client that goes only there: no redirects, no proxy, public addresses, 5 s. With
-// SetSecrets no certificate is fetched: a secret then is a certificate in PEM, or a
-// private key in PEM, with which Sign works too.
+// client fetches certificates and confirms subscriptions. Each request goes to the host of SNS
+// in the region of the topic, follows no redirect and ends after 5 s. If client is nil, it is
+// one that connects to public addresses only, without a proxy. If secrets are set with
+// SetSecrets, no certificate is fetched: a secret is a certificate in PEM, or a private key in
+// PEM, with which Sign works.
+//
+// # Limits
+//
+// The time of a message is when it was published, and may be a day off: SNS repeats a message
+// for up to an hour, in addition to the time for which it was throttled. SNS does not repeat a
+// message after a 4xx other than 429. Therefore the answer to a message that does not match is
+// 503.
+//
+// # Security
+//
+// MessageAttributes and UnsubscribeURL are not signed. A request chooses the file name of its
+// certificate, but not the host.
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html,
 // https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html)
 func AmazonSNS(client *http.Client, topics ...string) *Provider {
@@ -134,8 +143,8 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	return match{key: key, proof: ProofMetadata, id: field("MessageId")}, unambiguous(r.Body)
 }
 
-// check returns the place of the secret that has made a signature, -1 if it is that of the
-// certificate.
+// check returns the index of the secret that made the signature, or -1 if the fetched
+// certificate did.
 func (v *snsVerifier) check(r *Request, text string, signature []byte, field func(string) string) (int, error) {
 	keys, at := v.pinned, v.at
 	if len(keys) == 0 {
@@ -167,7 +176,8 @@ func (s sns) subscribed(topic string) bool {
 	return false
 }
 
-// snsFields are those that are signed, in this order; nil for a type that SNS has not.
+// snsFields returns the names of the signed fields, in their order, or nil for an unknown
+// type.
 func snsFields(kind string) []string {
 	switch kind {
 	case "Notification":
@@ -188,7 +198,7 @@ func snsText(field func(string) string, names []string) string {
 	return b.String()
 }
 
-// snsHost is the host of SNS in the region of a topic, "" if arn is not one's.
+// snsHost returns the host of SNS in the region of a topic, or "" if arn is not a topic.
 func snsHost(arn string) string {
 	parts := strings.Split(arn, ":")
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" || !harmless(parts[3], "") || strings.Contains(parts[3], ".") {
@@ -205,8 +215,8 @@ func snsHost(arn string) string {
 	return ""
 }
 
-// confirm asks SNS for the subscription that a verified message offers. Where that fails,
-// SNS is to send the message again.
+// confirm confirms the subscription in a verified message. If that fails, it asks SNS to send
+// the message again.
 func (s sns) confirm(r *Request, d *Delivery) *Answer {
 	if d.kind() != "SubscriptionConfirmation" {
 		return nil

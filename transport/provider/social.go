@@ -12,8 +12,8 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// X takes the Account Activity API; a secret is the consumer secret. The challenge that
-// comes every hour is answered with the first of them.
+// X returns the Provider for X's Account Activity API. A secret is the consumer secret. The
+// answer to the hourly challenge is signed with the first secret.
 // (https://docs.x.com/x-api/webhooks/quickstart)
 func X(secrets ...string) *Provider {
 	p := &Provider{
@@ -29,8 +29,8 @@ func X(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// onlyObject refuses a body that is no JSON object. Anybody can have X's challenge sign a
-// token for him, so what a token can be must never be taken for a body.
+// onlyObject refuses a body that is not a JSON object. The challenge signs any token that a
+// request names, so no token may be accepted as a body.
 func onlyObject(r *Request) ([]byte, error) {
 	if len(r.Body) == 0 || r.Body[0] != '{' {
 		return nil, forged()
@@ -56,8 +56,8 @@ func macOf(secret, text string) []byte {
 	return h.Sum(nil)
 }
 
-// Twitch takes EventSub. The verification of a callback is answered. That a subscription
-// was revoked is an event of the type "revocation".
+// Twitch returns the Provider for Twitch EventSub. The verification of a callback is answered.
+// The revocation of a subscription is an event of type "revocation".
 // (https://dev.twitch.tv/docs/eventsub/handling-webhook-events)
 func Twitch(secrets ...string) *Provider {
 	p := &Provider{
@@ -76,7 +76,7 @@ func Twitch(secrets ...string) *Provider {
 }
 
 func twitchChallenge(r *Request, d *Delivery) *Answer {
-	switch r.Header.Get("Twitch-Eventsub-Message-Type") { // which is not signed, but the body is
+	switch r.Header.Get("Twitch-Eventsub-Message-Type") { // the header is not signed, but the body is
 	case "webhook_callback_verification":
 		d.Events = nil
 		return plain(decode.Field("challenge")(r.Body), "")
@@ -88,7 +88,7 @@ func twitchChallenge(r *Request, d *Delivery) *Answer {
 	return nil
 }
 
-// Dropbox takes notices that something has changed. The challenge is answered.
+// Dropbox returns the Provider for Dropbox change notifications. The challenge is answered.
 // (https://www.dropbox.com/developers/reference/webhooks)
 func Dropbox(secrets ...string) *Provider {
 	p := &Provider{
@@ -106,14 +106,17 @@ func Dropbox(secrets ...string) *Provider {
 	return p.with(secrets)
 }
 
-// WebSub takes what a hub distributes (https://www.w3.org/TR/websub/). An event is of the
-// type that is its topic. The signature is that of SHA-256: for a hub that has another,
-// Scheme is to be changed, and for a subscription without a secret it is Unsigned{}.
+// WebSub returns the Provider for a WebSub hub. The type of an event is its topic. The
+// signature is an HMAC-SHA256: set Scheme for a hub that uses another algorithm, and to
+// Unsigned{} for a subscription without a secret.
 //
-// confirm tells whether a hub is to start ("subscribe") or to end ("unsubscribe") to send
-// a topic, for the given time; an intent that nobody has is refused. With "denied", the hub
-// says that it does not; what confirm returns is then ignored. It may be called by anybody
-// who knows the URL, and concurrently. nil confirms nothing.
+// confirm reports whether to confirm that the hub starts ("subscribe") or stops
+// ("unsubscribe") sending a topic; lease is how long the subscription lasts, or 0 if the hub
+// names no time. If it returns false, the hub's request is refused. With mode "denied", the
+// hub reports that it denies the subscription, and the result of confirm is ignored. confirm
+// may be called concurrently, and by anyone who knows the URL. If confirm is nil, nothing is
+// confirmed.
+// (https://www.w3.org/TR/websub/)
 func WebSub(confirm func(mode, topic string, lease time.Duration) bool, secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "websub",
@@ -175,8 +178,8 @@ func selfLink(lines []string) string {
 	return ""
 }
 
-// cutParams returns the parameters of a link and the links after it. A comma between
-// quotes is no end.
+// cutParams returns the parameters of a link and the links after it. A comma inside quotes
+// does not end a link.
 func cutParams(s string) (params, rest string) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
@@ -192,8 +195,7 @@ func cutParams(s string) (params, rest string) {
 	return s, ""
 }
 
-// isSelf tells whether self is among the relations of a link, of which there may be
-// several.
+// isSelf reports whether self is one of the relations of a link.
 func isSelf(params string) bool {
 	for _, param := range strings.Split(params, ";") {
 		name, value, _ := strings.Cut(param, "=")

@@ -11,28 +11,28 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A Source is where a value of a delivery or of an event is found. At most one of its
-// fields is set; a value that is not there is empty.
+// A Source describes where a value of a delivery or an event is found. At most one field is
+// set. A missing value is the empty string.
 type Source struct {
-	Header string   // of the request; or
-	Path   []string // gjson paths in the payload, of which the first that leads to something counts; or
-	Form   []string // fields of a form body, likewise; or
-	Hash   bool     // the SHA-256 of the body, for a sender that gives no id and never means two things by one body
+	Header string   // a header of the request; or
+	Path   []string // gjson paths in the payload; the first with a value counts; or
+	Form   []string // fields of a form body; the first with a value counts; or
+	Hash   bool     // the SHA-256 of the body, for a sender without ids whose equal bodies are the same delivery
 
-	joined bool           // the value is of all of Path, with a colon between them, if the first is there
-	orHash bool           // Hash, if Path leads to nothing
-	except *regexp.Regexp // what Hash passes over, for it is another one when a delivery is repeated; nil: nothing
+	joined bool           // the values of all of Path, joined with colons, if the first has one
+	orHash bool           // Hash, if no Path has a value
+	except *regexp.Regexp // what Hash omits, because it changes when a delivery is repeated; nil: nothing
 }
 
-// content is a payload, or a part of one, that was verified.
+// content is a verified payload, or a part of one.
 type content struct {
 	data    []byte
 	checked decode.Checked
-	looked  bool // at whether it is valid
+	looked  bool // whether checked is set
 }
 
-// field returns "" if the payload is not valid JSON, which is seen to once, when it is first
-// asked for a field.
+// field returns the value at path, or "" if the payload is not valid JSON. Only the first call
+// validates it.
 func (c *content) field(path string) string {
 	if !c.looked {
 		c.checked, c.looked = decode.Check(c.data), true
@@ -40,7 +40,7 @@ func (c *content) field(path string) string {
 	return c.checked.Field(path)
 }
 
-// in returns the value of a request with the given payload.
+// in returns the value in a request with the given payload.
 func (s *Source) in(r *Request, payload *content) string {
 	switch {
 	case s.Header != "":
@@ -75,12 +75,12 @@ func (s *Source) inAll(payload *content) string {
 	return strings.Join(values, ":")
 }
 
-// isSet reports whether s leads anywhere.
+// isSet reports whether a field of s is set.
 func (s *Source) isSet() bool {
 	return s.Header != "" || len(s.Path) > 0 || len(s.Form) > 0 || s.Hash || s.orHash
 }
 
-// same tells whether two sources are, so that one look is enough.
+// same reports whether s and t name the same value, so that one lookup is enough.
 func (s *Source) same(t *Source) bool {
 	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
@@ -93,7 +93,7 @@ func (s *Source) hash(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// hashBut is Hash without a number in JSON that is another one each time.
+// hashBut is Hash without a JSON number that changes with each attempt.
 func hashBut(name string) Source {
 	return Source{Hash: true, except: regexp.MustCompile(`"` + name + `"\s*:\s*[0-9]+`)}
 }

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// standard is Standard Webhooks, https://www.standardwebhooks.com: v1 with an HMAC, v1a
-// with Ed25519, or both in one list. Its headers begin with one of names.
+// standard is the scheme of Standard Webhooks, https://www.standardwebhooks.com: v1 with an
+// HMAC, v1a with Ed25519, or both in one list. Its headers begin with one of names.
 type standard struct{ names []string }
 
-// family is a verifier for the headers that begin with one name: id, timestamp, signature.
+// family verifies the headers that begin with one name: id, timestamp and signature.
 type family struct {
 	verifier
 	headers [3]string
@@ -56,8 +56,8 @@ func (f *family) choice() choice {
 	return choice{schemes: []Scheme{v1, v1a}, of: standardKey}
 }
 
-// standardKey tells secrets of v1 and v1a apart. A private key, whsk_ and Base64 of the
-// seed or of seed and public key, becomes PEM.
+// standardKey returns the scheme of a secret, v1 or v1a, and its key. A private key, "whsk_"
+// and the Base64 of the seed or of the seed and the public key, becomes PEM.
 func standardKey(text string) (scheme int, key string, err error) {
 	text = strings.TrimPrefix(text, "v1,") // as Supabase shows it
 	encoded, private := strings.CutPrefix(text, "whsk_")
@@ -85,8 +85,8 @@ func seedPEM(encoded string) (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), err
 }
 
-// family returns that of the request's headers. Where two say different things, one of
-// them may be for another program.
+// family returns the family of the request's headers. If a second family has other values, it
+// is an error: another program may read those.
 func (v standardVerifier) family(r *Request) (*family, error) {
 	found := &v[0]
 	if len(v) == 1 {

@@ -10,29 +10,31 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A Timestamp says when a delivery was signed, and how old it may be. It is taken as it
-// is written: what another writing of the same time would be signed as, does not count.
+// A Timestamp describes where a delivery has the time of its signature, and how old that may
+// be. The time is verified as the text that was received: a different spelling of the same
+// time does not match.
 type Timestamp struct {
-	Header string // that carries it; or
-	Prefix string // what is before it in the list of the signature's header, such as "t="; or
-	Path   string // gjson path of it in the body
+	Header string // the header with it; or
+	Prefix string // what precedes it in the list of Signature.Header, such as "t="; or
+	Path   string // its gjson path in the body
 
-	// Unit is what a number counts since 1970: time.Second or time.Millisecond.
-	// Default time.Second.
+	// Unit is the unit of a number, counted from 1970: time.Second or time.Millisecond.
+	// Default: time.Second.
 	Unit time.Duration
 
-	// Layout is how it is written if it is no number, as in package time.
+	// Layout is the format of a time that is not a number, as in package time. Default: a
+	// number.
 	Layout string
 
-	// Tolerance is how much it may be in the past and in the future. Default 5 minutes;
-	// negative means any.
+	// Tolerance is the maximum distance from the time of receipt, in the past or the future.
+	// Negative: no limit. Default: 5 min.
 	Tolerance time.Duration
 }
 
-// day is a Tolerance for senders that repeat a delivery with its first signature.
+// day is the Tolerance for senders that repeat a delivery with its first signature.
 const day = 24 * time.Hour
 
-// complete fills in the defaults, and reports what cannot work.
+// complete sets the defaults and reports invalid fields.
 func (t *Timestamp) complete() error {
 	places := 0
 	for _, at := range []string{t.Header, t.Prefix, t.Path} {
@@ -56,7 +58,7 @@ func (t *Timestamp) complete() error {
 	return nil
 }
 
-// check refuses a text that is not a time, and a time that is too far from now.
+// check refuses a text that is not a time, and a time outside the Tolerance.
 func (t *Timestamp) check(text string, now time.Time) error {
 	at, ok := t.parse(text)
 	if !ok {
@@ -75,7 +77,7 @@ func (t *Timestamp) parse(text string) (time.Time, bool) {
 	}
 	most, least := 11, 1
 	if t.Unit == time.Millisecond {
-		most, least = 13, 12 // 12 until 2001, which is when the clock of a synctest bubble begins
+		most, least = 13, 12 // 12 digits until 2001: the clock of a synctest bubble starts in 2000
 	}
 	if len(text) < least || len(text) > most || text[0] == '0' {
 		return time.Time{}, false
@@ -103,7 +105,7 @@ func (t *Timestamp) format(at time.Time) string {
 	return strconv.FormatInt(at.Unix(), 10)
 }
 
-// inBody checks the time of a body that was verified.
+// inBody checks the time in a verified body.
 func (t *Timestamp) inBody(body []byte, now time.Time) error {
 	text := decode.Field(t.Path)(body)
 	if text == "" {
@@ -112,8 +114,8 @@ func (t *Timestamp) inBody(body []byte, now time.Time) error {
 	return t.check(text, now)
 }
 
-// write puts the time into a JSON object, as its first field: of two with the same name,
-// the first counts.
+// write inserts the time into a JSON object as its first field, because the first of two
+// fields with the same name counts.
 func (t *Timestamp) write(body []byte, now time.Time) ([]byte, error) {
 	text := strings.TrimLeft(string(body), " \t\r\n")
 	rest, ok := strings.CutPrefix(text, "{")
@@ -126,7 +128,7 @@ func (t *Timestamp) write(body []byte, now time.Time) ([]byte, error) {
 	return []byte(`{"` + t.Path + `":` + t.format(now) + rest), nil
 }
 
-// now is when r was received.
+// now returns the time at which r was received.
 func (r *Request) now() time.Time {
 	if r.Time.IsZero() {
 		return time.Now()

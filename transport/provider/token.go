@@ -11,23 +11,31 @@ import (
 	"strings"
 )
 
-// Token is the scheme of a sender that sends a secret as it is. Whoever sees one request
-// can make others, and the body is not protected.
+// Token is the scheme of a sender that puts a secret into each request.
+//
+// # Security
+//
+// An observer of one request can forge others, and the body is not protected.
 type Token struct {
-	Header string // that has the token; or
-	Query  string // the parameter of the URL that is the token
+	Header string // the header with the token; or
+	Query  string // the URL parameter that is the token
 
-	// Prefix is before the token in the header, in any case, such as "Bearer ".
+	// Prefix precedes the token in the header, such as "Bearer ". Its case is ignored.
+	// Default: none.
 	Prefix string
 }
 
-// Basic is the scheme of a sender that logs in with a name and a password (RFC 7617). A
-// secret is "name:password". As with Token, the body is not protected. A request without them
-// is 401 with a WWW-Authenticate, which some senders, such as curl --anyauth, wait for.
+// Basic is the scheme of a sender that uses HTTP Basic authentication (RFC 7617). A secret is
+// "name:password". The answer to a request without credentials, or with wrong ones, is a 401
+// with a WWW-Authenticate header, which some senders, such as curl --anyauth, wait for.
+//
+// # Security
+//
+// As with Token, the body is not protected.
 type Basic struct{}
 
-// hashed are secrets of which only hashes are compared: they have one length, and what is
-// known of one says nothing about the secret.
+// hashed compares secrets by their SHA-256 sums: these have one length, and the time that a
+// comparison takes reveals nothing about a secret.
 type hashed struct {
 	texts []string
 	sums  [][sha256.Size]byte
@@ -46,7 +54,7 @@ func newHashed(secrets []secret) (h hashed, err error) {
 	return h, nil
 }
 
-// match compares with every secret, and returns that which is the same.
+// match compares text with every secret and returns the one that is equal.
 func (h *hashed) match(text string) (match, error) {
 	var room [128]byte
 	sum := sha256.Sum256(append(room[:0], text...))
@@ -167,7 +175,7 @@ func (b *basicVerifier) verify(r *Request) (match, error) {
 
 const basicChallenge = `Basic realm="webhook", charset="UTF-8"`
 
-// challenged is a refusal that asks for a name and a password.
+// challenged returns a refusal that asks for a name and a password.
 func challenged(reason string) error {
 	return &refusal{reason: reason, forged: true, challenge: basicChallenge}
 }
@@ -184,7 +192,7 @@ func cutFold(s, prefix string) (after string, ok bool) {
 	return s[len(prefix):], true
 }
 
-// query returns the parameters of the request's URL; none if they cannot be parsed.
+// query returns the parameters of the request's URL, or none if they are malformed.
 func query(r *Request) url.Values {
 	_, raw, _ := strings.Cut(r.URL, "?")
 	raw, _, _ = strings.Cut(raw, "#")

@@ -11,10 +11,9 @@ import (
 	"strings"
 )
 
-// twilioURLs returns the URLs that Twilio may have signed: with the port and without, whatever
-// it is, for its documentation says one and its servers do either, and with the name and
-// password of HTTP authentication, which are part of the URL that is configured there. They
-// come in the request, since Twilio sends them in its Authorization.
+// twilioURLs returns the URLs that Twilio may have signed. Each is tried with the port and
+// without it, because Twilio documents one and its servers do either; and with the HTTP
+// credentials of the configured URL, which Twilio sends as the Authorization of the request.
 // (https://www.twilio.com/docs/usage/security, and twilio-node, src/webhooks/webhooks.ts)
 func twilioURLs(r *Request) []string {
 	scheme, rest, ok := strings.Cut(r.URL, "://")
@@ -41,7 +40,8 @@ func twilioURLs(r *Request) []string {
 	return urls
 }
 
-// logins returns what may be before the host in a URL: nothing, and what a request logs in with.
+// logins returns what may precede the host in a URL: nothing, and the credentials of the
+// request.
 func logins(r *Request) []string {
 	list := []string{""}
 	encoded, ok := cutFold(first(r.Header, "Authorization"), "Basic ")
@@ -51,9 +51,9 @@ func logins(r *Request) []string {
 	return list
 }
 
-// hubSpotURLs returns a URL as it is, and with those escapes decoded that one source or
-// another says HubSpot decodes. Every writing has to be signed like the others, so none
-// of them weakens the check.
+// hubSpotURLs returns the URL unchanged, and with two sets of escapes decoded, because sources
+// disagree on which ones HubSpot decodes. Each form needs a valid signature, so trying several
+// does not weaken the check.
 // (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation)
 func hubSpotURLs(r *Request) []string {
 	raw := r.URL
@@ -80,8 +80,8 @@ func unescape(s, chars string) string {
 	return b.String()
 }
 
-// twilioBody returns what Twilio signs of a body: of a form, each name with its values;
-// of any other, nothing, but then its hash is in the URL, which is signed.
+// twilioBody returns the part of a body that Twilio signs: in a form, each name with its
+// values. Any other body is covered by its hash in the signed URL.
 // (https://www.twilio.com/docs/usage/security)
 func twilioBody(r *Request) ([]byte, error) {
 	if want, ok := query(r)["bodySHA256"]; ok {
