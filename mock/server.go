@@ -34,6 +34,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	calls   map[*call]struct{}
+	conns   int // that net/http has a goroutine for
 	panics  []error
 	changed signal
 }
@@ -57,6 +58,7 @@ func NewServer(handler http.Handler) *Server {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		// Serve prepares HTTP/2 for ServeTLS only if it is listed here.
 		TLSConfig: &tls.Config{GetCertificate: ca.certificate, NextProtos: []string{"h2", "http/1.1"}},
+		ConnState: s.count,
 		ErrorLog:  log.New(io.Discard, "", 0),
 	}
 	s.client = &http.Client{Transport: &http.Transport{
@@ -121,12 +123,26 @@ func (s *Server) finish(c *call, v any) {
 	s.changed.fire()
 }
 
-// running waits until no handler runs or ctx ends, and returns an error for each that still
-// runs and for each that has panicked.
+// count follows the connections of net/http, which keeps the goroutine of one for half a
+// second after it has refused the rest of a body, although the connection is closed.
+func (s *Server) count(_ net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		s.conns++
+	case http.StateClosed, http.StateHijacked:
+		s.conns--
+		s.changed.fire()
+	}
+}
+
+// running waits until net/http has left its handlers and connections or ctx ends, and returns
+// an error for each handler that still runs and for each that has panicked.
 func (s *Server) running(ctx context.Context) (errs []error) {
 	for {
 		s.mu.Lock()
-		idle, wake := len(s.calls) == 0, s.changed.wait()
+		idle, wake := len(s.calls)+s.conns == 0, s.changed.wait()
 		s.mu.Unlock()
 		if idle || ctx.Err() != nil {
 			break

@@ -214,3 +214,26 @@ func TestServerHasMoreHosts(t *testing.T) {
 		srv.Client().CloseIdleConnections()
 	})
 }
+
+// After a request whose body is over a limit net/http keeps its goroutine for half a second,
+// so that the client can read the answer. Close waits for it, or the bubble would panic.
+func TestServerCloseWaitsForNetHTTP(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 3)); err == nil {
+					t.Error("the body is not limited")
+				}
+				w.WriteHeader(http.StatusRequestEntityTooLarge)
+			}))
+			resp, err := srv.Client().Post(scheme+"://feed.test/", "text/plain", strings.NewReader("four"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if err := srv.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+}
