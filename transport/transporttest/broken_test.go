@@ -261,12 +261,12 @@ var broken = []struct {
 		*m = read
 		m.Header = header
 	})},
-	{"does not resume", "Open resumes behind the token", bendOptional(func(c *optionalConn) { c.resumes = false })},
+	{"does not resume", "Open resumes after the token", bendOptional(func(c *optionalConn) { c.resumes = false })},
 	{"expires twice", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.expires = 2 })},
 	{"does not know its patience", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.patient = false })},
 	{"lingers and does not", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.lingering = true })},
-	{"offers and reads", "what is offered comes once", bendOptional(func(c *optionalConn) { c.twice = true })},
-	{"drops what it offers", "what is offered comes once", bendOptional(func(c *optionalConn) { c.drops = true })},
+	{"offers and reads", "offered messages come once", bendOptional(func(c *optionalConn) { c.twice = true })},
+	{"drops what it offers", "offered messages come once", bendOptional(func(c *optionalConn) { c.drops = true })},
 	{"takes a long time to connect", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			time.Sleep(time.Minute)
@@ -310,10 +310,10 @@ var broken = []struct {
 		msg.More = msg.More || len(c.events) == 0
 		return msg, err
 	})},
-	{"ignores the token", "Open resumes behind the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"ignores the token", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, _ string) (transport.Conn, error) { return m.Open(ctx, "") })
 	}},
-	{"resumes with the event of the token", "Open resumes behind the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"resumes with the event of the token", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			before := ""
 			if token == "" {
@@ -328,7 +328,7 @@ var broken = []struct {
 			return m.Open(ctx, before)
 		})
 	}},
-	{"resumes where the last connection was", "Open resumes behind the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"resumes where the last connection was", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
 		last := ""
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			last = max(last, token)
@@ -375,8 +375,8 @@ var broken = []struct {
 			return msg, err
 		}
 	})},
-	{"takes a good end for a break", "a good end is io.EOF", instead(io.EOF, io.ErrUnexpectedEOF)},
-	{"takes a good end for the last", "a good end is io.EOF", instead(io.EOF, transport.ErrEnd)},
+	{"takes a good end for a break", "a clean end is io.EOF", instead(io.EOF, io.ErrUnexpectedEOF)},
+	{"takes a good end for the last", "a clean end is io.EOF", instead(io.EOF, transport.ErrEnd)},
 	{"takes a break for a good end", "a break is an error", instead(io.ErrUnexpectedEOF, io.EOF)},
 	{"takes a break for the last", "a break is an error", instead(io.ErrUnexpectedEOF, transport.ErrEnd)},
 	{"takes a partial message for a good end", "a partial message is io.ErrUnexpectedEOF", instead(io.ErrUnexpectedEOF, io.EOF)},
@@ -499,7 +499,7 @@ var broken = []struct {
 			return nil, ctx.Err()
 		})
 	}},
-	{"connects without a context", "a context that is over opens nothing", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"connects without a context", "an ended context opens nothing", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			return m.Open(context.WithoutCancel(ctx), token)
 		})

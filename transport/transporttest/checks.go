@@ -16,13 +16,13 @@ var checks = []check{
 	{"events come in order", Script{Events: events(50, 0, 10, 3000, 1)}, order},
 	{"data is the receiver's own", Script{Events: events(40, 1, 20, 500, 40_000)}, owned},
 	{"More is true", Script{Events: bursts(3, 4)}, more},
-	{"Open resumes behind the token", Script{Events: events(6), Resumes: true}, resume},
+	{"Open resumes after the token", Script{Events: events(6), Resumes: true}, resume},
 	{"Open works again after Close", Script{}, reopen},
 	{"Open works again and again", Script{Events: events(20), Resumes: true}, readAndReopen},
 	{"optional methods keep their promises", Script{Events: events(3), Ending: End}, optional},
-	{"what is offered comes once", Script{Events: events(30)}, offered},
+	{"offered messages come once", Script{Events: events(30)}, offered},
 	{"a closed door is an error", Script{Door: Closed, Events: events(1)}, closedDoor},
-	{"a good end is io.EOF", Script{Events: events(3), Ending: End}, goodEnd},
+	{"a clean end is io.EOF", Script{Events: events(3), Ending: End}, goodEnd},
 	{"a break is an error", Script{Events: events(3), Ending: Cut}, cut},
 	{"a partial message is io.ErrUnexpectedEOF", Script{Events: events(3), Ending: Partial}, partial},
 	{"a complete feed is ErrEnd", Script{Events: events(3), Ending: Complete}, complete},
@@ -34,10 +34,10 @@ var checks = []check{
 	{"the context's end ends Read", Script{Events: events(2)}, contextEndsRead},
 	{"the context's end ends Read with events unread", Script{Events: events(100)}, contextEndsReading},
 	{"the context's end ends Open", Script{Door: Mute}, contextEndsOpen},
-	{"a context that is over opens nothing", Script{Events: events(1)}, contextOver},
+	{"an ended context opens nothing", Script{Events: events(1)}, contextOver},
 }
 
-// bursts makes n times m events, a second apart.
+// bursts returns n bursts of m events, a second apart.
 func bursts(n, m int) []Event {
 	all := events(n * m)
 	for i := m; i < len(all); i += m {
@@ -48,7 +48,8 @@ func bursts(n, m int) []Event {
 
 func order(p *probe) { p.open(0).rest() }
 
-// owned keeps all data, appends to it, and overwrites it, and no other event may notice.
+// owned keeps the data of every event, appends to it and overwrites it. No other event may
+// change.
 func owned(p *probe) {
 	c := p.open(0)
 	kept := make([][]byte, len(p.script.Events))
@@ -67,13 +68,13 @@ func owned(p *probe) {
 	}
 }
 
-// more reads what More promises, which has to be there: the next burst is a second away.
+// more reads what More promises. It must be available: the next burst is a second away.
 func more(p *probe) {
 	c := p.open(0)
 	for promised := false; c.seen < len(p.script.Events) || promised; {
 		what, limit := "Read", patient
 		if promised {
-			what, limit = "Read, behind a message with More,", half
+			what, limit = "Read, after a message with More,", half
 		}
 		m, err := c.readAs(what, limit)
 		if err != nil {
@@ -86,7 +87,8 @@ func more(p *probe) {
 	}
 }
 
-// resume asks for earlier and earlier positions, which no memory of the last one survives.
+// resume opens earlier and earlier positions, so that remembering the last position does not
+// help.
 func resume(p *probe) {
 	c := p.open(0)
 	c.rest()
@@ -95,13 +97,13 @@ func resume(p *probe) {
 		c := p.open(n)
 		c.rest()
 		if r, ok := c.conn.(transport.Resumer); ok && !r.Resumes() {
-			p.t.Errorf("Resumes returned false, but the connection began behind the token")
+			p.t.Errorf("Resumes returned false, but the connection started after the token")
 		}
 		c.close()
 	}
 }
 
-// optional calls what a Conn may have. None of it waits.
+// optional calls the optional methods of a Conn. None of them may block.
 func optional(p *probe) {
 	c := p.open(0)
 	var replaced atomic.Int32
@@ -127,7 +129,7 @@ func optional(p *probe) {
 	}
 }
 
-// offered takes every other message that is offered. The others come from Read.
+// offered accepts every other message that is offered. The others come from Read.
 func offered(p *probe) {
 	c := p.open(0)
 	o, ok := c.conn.(transport.Offerer)
@@ -175,7 +177,7 @@ func offered(p *probe) {
 			break
 		}
 	}
-	time.Sleep(settle) // for what comes twice
+	time.Sleep(settle) // for duplicates
 	mu.Lock()
 	defer mu.Unlock()
 	for i, e := range p.script.Events {
@@ -220,7 +222,7 @@ func cut(p *probe) {
 	c := p.open(0)
 	c.rest()
 	if err := c.failure(patient); errors.Is(err, io.EOF) || isEnd(err) {
-		p.t.Errorf("Read returned %v; want an error that says that the connection broke", err)
+		p.t.Errorf("Read returned %v; want an error for a broken connection", err)
 	}
 }
 
@@ -232,7 +234,7 @@ func partial(p *probe) {
 	}
 }
 
-// complete accepts a feed whose end only shows when one connects again.
+// complete also accepts a feed that reports its end only to the next attempt.
 func complete(p *probe) {
 	c := p.open(0)
 	c.rest()
@@ -300,7 +302,7 @@ func closeOften(p *probe) {
 	c.close()
 }
 
-// closeUnread closes while the peer is stuck in writing what nobody reads.
+// closeUnread closes while the peer is blocked in a write.
 func closeUnread(p *probe) {
 	c := p.open(0)
 	c.event()
@@ -311,8 +313,8 @@ func closeUnread(p *probe) {
 	}
 }
 
-// errOver is the cause with which the checks end a context.
-var errOver = errors.New("transporttest: the context is over")
+// errOver is the cause with which the checks cancel a context.
+var errOver = errors.New("transporttest: context ended")
 
 func contextEndsRead(p *probe) {
 	c := p.open(0)
@@ -345,7 +347,7 @@ func contextEndsOpen(p *probe) {
 		c, err := p.transport.Open(ctx, "")
 		if err == nil {
 			defer c.Close()
-			_, err = c.Read() // some learn only here that nobody answers
+			_, err = c.Read() // some transports notice a silent peer only here
 		}
 		return err
 	})

@@ -1,5 +1,5 @@
-// Package transporttest checks that a transport.Transport keeps its contract, for those
-// who write one: it is the suite that the transports of this module pass.
+// Package transporttest verifies that a transport.Transport keeps its contract. The transports
+// of this module pass the same suite.
 //
 //	func TestTransport(t *testing.T) {
 //		transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
@@ -10,24 +10,23 @@
 //
 // # Peers
 //
-// A check needs a [Script] to be played by the other side of the connection. The function
-// that is given to Run starts a peer that plays it, and returns a Transport that connects
-// to it. Where a kind of feed has nothing like what the script asks for, such as a
-// position to resume from, the function returns nil and the check is skipped: a skipped
-// check is a promise that is not kept, and the documentation of the transport should say
-// so.
+// A check needs the other side of the connection to play a [Script]. The function passed to Run
+// starts a peer that plays it, and returns a Transport that connects to this peer. If a kind of
+// feed cannot play a script, for example because it has no position to resume from, the
+// function returns nil and the check is skipped. A skipped check is a promise that is not kept:
+// the documentation of the transport should state it.
 //
-// package mock has feeds and a network from which a peer for HTTP is made in a few lines.
+// Package mock has feeds and a network that make a peer for HTTP in a few lines.
 //
 // # Time
 //
-// [Run] uses the real clock and goes with any network. [RunInBubble] runs each check in a
-// bubble of testing/synctest, where seconds take no time and are exact; everything that
-// the function starts has to be in memory.
+// [Run] uses the real clock and works with any network. [RunInBubble] runs each check in a
+// bubble of testing/synctest, where seconds take no time and are exact; everything that the
+// function starts must be in memory.
 //
 // # Goroutines
 //
-// A goroutine counts as left behind if it descends from a call of the Transport or its
-// Conn and lives on after the Conn was closed and the peer has stopped. Pools of
-// connections that the caller has made belong to the peer, and are closed with it.
+// A check fails if a goroutine that descends from a call of the Transport or its Conn still
+// runs after the Conn was closed and the peer has stopped. Connection pools that the caller
+// creates belong to the peer and are closed with it.
 package transporttest

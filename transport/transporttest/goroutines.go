@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// label marks goroutines in the profile: those that a labelled one starts have it too. So
-// the transport's are told from the peer's and from those of other tests.
+// label marks goroutines in the profile. A goroutine inherits it, which distinguishes the
+// transport's goroutines from those of the peer and of other tests.
 const label = "transporttest"
 
-// mark labels the goroutine that calls it, until unmark.
+// mark labels the calling goroutine, until unmark.
 func (p *probe) mark() {
 	ctx := pprof.WithLabels(context.Background(), pprof.Labels(label, p.name()))
 	pprof.SetGoroutineLabels(ctx)
@@ -21,7 +21,7 @@ func (p *probe) mark() {
 
 func unmark() { pprof.SetGoroutineLabels(context.Background()) }
 
-// name is a label's value that no other probe has.
+// name is a label value that is unique to the probe.
 func (p *probe) name() string { return fmt.Sprintf("%p", p) }
 
 // checkGoroutines waits for the goroutines of the probe to end.
@@ -34,15 +34,15 @@ func (p *probe) checkGoroutines() {
 		time.Sleep(5 * time.Millisecond)
 	}
 	for _, stack := range p.goroutines() {
-		p.t.Errorf("a goroutine is left behind:\n%s", stack)
+		p.t.Errorf("goroutine still running:\n%s", stack)
 	}
 }
 
-// goroutines returns the stacks of the goroutines that bear the probe's label.
+// goroutines returns the stacks of the goroutines with the probe's label.
 func (p *probe) goroutines() (stacks []string) {
 	var all bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&all, 1)
-	_, profile, _ := strings.Cut(all.String(), "\n") // behind the line with the total
+	_, profile, _ := strings.Cut(all.String(), "\n") // after the line with the total
 	for stack := range strings.SplitSeq(profile, "\n\n") {
 		for line := range strings.Lines(stack) {
 			if strings.HasPrefix(line, "# labels:") && strings.Contains(line, `"`+p.name()+`"`) {

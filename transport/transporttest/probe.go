@@ -14,33 +14,33 @@ import (
 )
 
 const (
-	prompt  = time.Second            // what the contract allows Close, and we everything that ends
-	tardy   = 5 * time.Second        // the same by the real clock, on a machine with other work
-	patient = 10 * time.Second       // for what has no limit of its own
-	settle  = 20 * time.Millisecond  // for a call to begin to wait
-	half    = 500 * time.Millisecond // of a second of silence, in which nothing that waits for the network can come
+	prompt  = time.Second            // limit for Close, as the contract requires, and for everything that must end
+	tardy   = 5 * time.Second        // the same by the real clock, on a busy machine
+	patient = 10 * time.Second       // for what has no limit in the contract
+	settle  = 20 * time.Millisecond  // for a call to start waiting
+	half    = 500 * time.Millisecond // shorter than the pause between bursts: only buffered data can arrive
 )
 
-// A probe is one Transport under test. Its methods end the test when the Transport
-// does something else than they expect.
+// A probe is one Transport under test. Its methods end the test if the Transport does not
+// behave as they expect.
 type probe struct {
 	t         testing.TB
 	transport transport.Transport
 	script    Script
-	prompt    time.Duration // for what the contract wants to return within a second
+	prompt    time.Duration // for what the contract requires to return within one second
 	conns     []*conn
 
 	mu    sync.Mutex
 	texts []string // of every error
 }
 
-// conn is a connection of the Transport's.
+// A conn is a connection of the Transport.
 type conn struct {
 	*probe
 	conn   transport.Conn
 	end    context.CancelCauseFunc
 	opened bool
-	seen   int // events that were read
+	seen   int // events read
 	reads  int // calls of next
 }
 
@@ -48,7 +48,7 @@ func newProbe(t testing.TB, s Script, prompt time.Duration) *probe {
 	return &probe{t: t, script: s, prompt: prompt}
 }
 
-// release closes all connections and looks at what the Transport has said.
+// release closes all connections and checks the error texts of the Transport.
 func (p *probe) release() {
 	defer unmark()
 	for _, c := range p.conns {
@@ -66,7 +66,7 @@ func (p *probe) release() {
 	}
 }
 
-// A pending call is one under way.
+// A pending is a call that may not have returned yet.
 type pending struct {
 	what  string
 	begun time.Time
@@ -76,7 +76,7 @@ type pending struct {
 	panic any
 }
 
-// begin calls f on a goroutine of its own.
+// begin calls f on a new goroutine.
 func (p *probe) begin(what string, f func() error) *pending {
 	c := &pending{what: what, begun: time.Now(), done: make(chan struct{})}
 	go func() {
@@ -93,7 +93,7 @@ func (p *probe) begin(what string, f func() error) *pending {
 	return c
 }
 
-// wait returns the result of the call, which must not take longer than limit from now on.
+// wait returns the result of the call, which must return within limit from now on.
 func (p *probe) wait(c *pending, limit time.Duration) error {
 	p.t.Helper()
 	timer := time.NewTimer(limit)
@@ -109,7 +109,7 @@ func (p *probe) wait(c *pending, limit time.Duration) error {
 	return c.err
 }
 
-// attempt calls Open and returns its result, whatever that is.
+// attempt calls Open and returns its result, whether or not it is an error.
 func (p *probe) attempt(ctx context.Context, token string, limit time.Duration) (*conn, error) {
 	p.t.Helper()
 	ctx, end := context.WithCancelCause(ctx)
@@ -129,7 +129,7 @@ func (p *probe) attempt(ctx context.Context, token string, limit time.Duration) 
 	return c, nil
 }
 
-// open connects. The first connection has no token; others resume behind the n-th event.
+// open connects. For n = 0 there is no token; otherwise it resumes after the n-th event.
 func (p *probe) open(n int) *conn {
 	p.t.Helper()
 	token := ""
@@ -138,13 +138,13 @@ func (p *probe) open(n int) *conn {
 	}
 	c, err := p.attempt(context.Background(), token, patient)
 	if err != nil {
-		p.t.Fatalf("Open, behind event %d: %v", n, err)
+		p.t.Fatalf("Open, after event %d: %v", n, err)
 	}
 	c.seen = n
 	return c
 }
 
-// read calls Read and returns its result, whatever that is.
+// read calls Read and returns its result, whether or not it is an error.
 func (c *conn) read(limit time.Duration) (transport.Message, error) {
 	c.t.Helper()
 	return c.readAs("Read", limit)
@@ -162,7 +162,8 @@ func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, er
 	return m, err
 }
 
-// next is Read, and in turns ReadTo where there is one, into a message that was used before.
+// next calls Read and, if there is one, ReadTo in turns. ReadTo gets a message that was used
+// before.
 func (c *conn) next() (m transport.Message, err error) {
 	to, ok := c.conn.(transport.ReaderTo)
 	if c.reads++; !ok || c.reads%2 == 0 {
@@ -183,10 +184,10 @@ func (c *conn) next() (m transport.Message, err error) {
 	return m, nil
 }
 
-// stale is what a message has that was used before.
+// stale fills a message that was used before.
 const stale = "Stale"
 
-// event reads the next event, passing over what is said between events.
+// event reads the next event and skips messages that are not events.
 func (c *conn) event() transport.Message {
 	c.t.Helper()
 	for {
@@ -201,11 +202,11 @@ func (c *conn) event() transport.Message {
 	}
 }
 
-// compare checks that m is the event that is due.
+// compare checks that m is the next event of the script.
 func (c *conn) compare(m transport.Message) {
 	c.t.Helper()
 	if c.seen == len(c.script.Events) {
-		c.t.Fatalf("Read returned %s behind the last event", brief(m.Data))
+		c.t.Fatalf("Read returned %s after the last event", brief(m.Data))
 	}
 	want := c.script.Events[c.seen]
 	c.seen++
@@ -219,7 +220,7 @@ func (c *conn) compare(m transport.Message) {
 	}
 }
 
-// rest reads all events that are still to come.
+// rest reads all remaining events.
 func (c *conn) rest() {
 	c.t.Helper()
 	for c.seen < len(c.script.Events) {
@@ -227,7 +228,7 @@ func (c *conn) rest() {
 	}
 }
 
-// failure reads on until Read returns an error. There must be no event before it.
+// failure reads until Read returns an error. There must be no event before it.
 func (c *conn) failure(limit time.Duration) error {
 	c.t.Helper()
 	for range 100 {
@@ -243,7 +244,7 @@ func (c *conn) failure(limit time.Duration) error {
 	return nil
 }
 
-// drained reads to the error that must come in the end, whatever there is before it.
+// drained reads until Read returns an error, whatever comes before it.
 func (c *conn) drained() error {
 	c.t.Helper()
 	for range len(c.script.Events) + 100 {
@@ -255,7 +256,7 @@ func (c *conn) drained() error {
 	return nil
 }
 
-// fail reads to the error that must come in the end, for a goroutine of its own.
+// fail reads until Read returns an error. It may run on its own goroutine.
 func (c *conn) fail() error {
 	for {
 		if _, err := c.next(); err != nil {
