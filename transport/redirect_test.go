@@ -162,7 +162,7 @@ func TestRedirectElsewhereThenRefused(t *testing.T) {
 		home := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
 		h := &transport.HTTP{URL: home.URL, Prepare: func(*http.Request) error { calls++; return nil }}
 		e := want[*transport.StatusError](t, openError(t, h, "t"))
-		if e.RejectsToken() || e.Origin != other.URL || !strings.Contains(e.Error(), "without header and credentials") {
+		if e.RejectsToken() || e.Origin != other.URL || !strings.Contains(e.Error(), "without headers and credentials") {
 			t.Errorf("%v, rejects token: %t", e, e.RejectsToken())
 		}
 		if calls != 1 || requests != 1 {
