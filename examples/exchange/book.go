@@ -2,7 +2,7 @@ package main
 
 import "maps"
 
-// A book is what is offered of a product, after a number of updates.
+// A book is the offers for a product, after a number of updates.
 type book struct {
 	Sequence uint64
 	Sizes    map[string]int // by price

@@ -19,15 +19,15 @@ const (
 
 var products = []string{"BTC-USD", "ETH-USD"}
 
-// An exchange plays a market that goes on whether anybody listens or not, and whose feed
-// misbehaves in another way on each connection.
+// An exchange plays a market that continues while no client is connected, and whose feed
+// misbehaves in a different way on each connection.
 type exchange struct {
 	mux         http.ServeMux
 	mu          sync.Mutex
 	connections int
 	trades      int
 	books       map[string]*book
-	cache       map[string]*book // what the next one who asks for a snapshot gets
+	cache       map[string]*book // the next snapshot
 }
 
 func newExchange() *exchange {
@@ -42,7 +42,7 @@ func newExchange() *exchange {
 
 func (x *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) { x.mux.ServeHTTP(w, r) }
 
-// trade makes an update, of each product in turn.
+// trade makes an update, for each product in turn.
 func (x *exchange) trade() update {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -56,7 +56,7 @@ func (x *exchange) trade() update {
 	return u
 }
 
-// snapshot answers with what it had at hand when it was asked before: caches do that.
+// snapshot answers with the book as it was at the previous request, as a cache would.
 func (x *exchange) snapshot(w http.ResponseWriter, r *http.Request) {
 	answer := x.cached(r.URL.Query().Get("product"))
 	if answer == nil {
@@ -66,7 +66,7 @@ func (x *exchange) snapshot(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// cached returns the book as it was at the call before, nil for an unknown product.
+// cached returns the book as it was at the previous call, nil for an unknown product.
 func (x *exchange) cached(product string) *book {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -87,7 +87,7 @@ func (x *exchange) verify(books map[string]*book) error {
 	defer x.mu.Unlock()
 	for product, b := range x.books {
 		if !b.equal(books[product]) {
-			return fmt.Errorf("the book of %s is not that of the exchange", product)
+			return fmt.Errorf("the book of %s differs from that of the exchange", product)
 		}
 	}
 	return nil
@@ -111,7 +111,7 @@ func (x *exchange) feed(w http.ResponseWriter, r *http.Request) {
 	x.play(n, &channel{x, ctx, c})
 }
 
-// play is what happens on the n-th connection.
+// play runs the n-th connection.
 func (x *exchange) play(n int, c *channel) {
 	switch n {
 	case 1:
@@ -124,8 +124,8 @@ func (x *exchange) play(n int, c *channel) {
 	case 2:
 		c.write(map[string]any{"type": "error", "message": "in maintenance"})
 	case 3:
-		x.miss(7)    // while nobody was connected
-		c.updates(2) // before the answer to the subscription, which some do
+		x.miss(7)    // while no client was connected
+		c.updates(2) // before the acknowledgement, as some exchanges do
 		c.write(map[string]any{"type": "subscriptions", "products": products})
 		c.updates(10)
 		<-c.ctx.Done() // silence, and not even a heartbeat
@@ -153,7 +153,7 @@ type channel struct {
 	conn     *websocket.Conn
 }
 
-// updates sends so many, every fifth twice.
+// updates sends n updates, every fifth one twice.
 func (c *channel) updates(n int) {
 	for i := range n {
 		u := c.exchange.trade()

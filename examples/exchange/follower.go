@@ -16,7 +16,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A message is what the exchange says.
+// A message is a message of the exchange.
 type message struct {
 	Type    string
 	Message string // of an error
@@ -29,18 +29,18 @@ type request struct {
 	Products []string `json:"products"`
 }
 
-// feed is what is particular about this exchange.
+// feed returns the transport for this exchange.
 func (f *follower) feed() *transport.WebSocket {
 	return &transport.WebSocket{
 		URL:         f.url + "/feed",
 		Client:      f.client,
 		Hello:       subscribe,
 		Control:     control,
-		IdleTimeout: 5 * heartbeat, // silence for longer than that is not a quiet market
+		IdleTimeout: 5 * heartbeat, // even a quiet market sends heartbeats
 	}
 }
 
-// subscribe is over when the exchange has acknowledged. There is no position to give it.
+// subscribe returns when the exchange has acknowledged. It has no position to send.
 func subscribe(ctx context.Context, s *transport.Socket, _ string) error {
 	text, err := json.Marshal(request{"subscribe", []string{"updates", "heartbeat"}, products})
 	if err != nil {
@@ -63,11 +63,11 @@ func subscribe(ctx context.Context, s *transport.Socket, _ string) error {
 		case said.Type == "error":
 			return errors.New("refused: " + said.Message)
 		}
-		s.Unread(m) // an update that was faster than the answer
+		s.Unread(m) // an update that came before the acknowledgement
 	}
 }
 
-// control tells updates from what is said between them.
+// control distinguishes updates from the messages between them.
 func control(_ *transport.Socket, m *transport.Message) error {
 	said, err := decode.JSON[message](m.Data)
 	if err != nil {
@@ -86,7 +86,7 @@ func control(_ *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// sequence numbers the updates, so that one that is missing is noticed.
+// sequence returns the number of an update, so that a missing one is detected.
 func sequence(ev client.Event) (product string, n uint64, ok bool) {
 	u, err := decode.JSON[update](ev.Data)
 	return u.Product, u.Sequence, err == nil
@@ -96,9 +96,9 @@ func (f *follower) options() *client.Options {
 	return &client.Options{
 		Dedupe:   1024,
 		Sequence: sequence,
-		Token:    func(client.Event) string { return "" }, // an id is no position here
+		Token:    func(client.Event) string { return "" }, // an id is not a position here
 		Trace:    f.trace(),
-		// In a hurry, for an example. Leave it out.
+		// Short delays for the example; omit them.
 		Retry: retry.Policy{Reconnect: retry.Schedule{Max: 50 * time.Millisecond}, Network: retry.Schedule{Max: 50 * time.Millisecond}},
 	}
 }
@@ -152,8 +152,8 @@ func (f *follower) follow(ctx context.Context) (client.Stats, error) {
 	return sub.Stats(), nil
 }
 
-// take brings a book up to date. Of several products that have missed something each gets a
-// Gap of its own, as soon as its number skips.
+// take applies an update to its book. If several products have missed updates, each gets its
+// own Gap, as soon as its number skips.
 func (f *follower) take(ctx context.Context, u update, gap *client.Gap) error {
 	b := f.books[u.Product]
 	if b == nil || gap != nil {
@@ -165,7 +165,7 @@ func (f *follower) take(ctx context.Context, u update, gap *client.Gap) error {
 		f.out.Printf("%s: update %d, %s: snapshot of %d", u.Product, u.Sequence, reason(gap), b.Sequence)
 	}
 	switch {
-	case u.Sequence <= b.Sequence: // in the snapshot already
+	case u.Sequence <= b.Sequence: // already in the snapshot
 	case u.Sequence > b.Sequence+1:
 		return fmt.Errorf("%s: update %d follows on %d without a gap", u.Product, u.Sequence, b.Sequence)
 	default:
@@ -184,8 +184,8 @@ func reason(gap *client.Gap) string {
 	return string(gap.Reason)
 }
 
-// snapshot fetches a book until it is not older than after. Meanwhile the feed waits in the
-// buffer of the subscription.
+// snapshot fetches a book until it is not older than after. Meanwhile the buffer of the
+// subscription holds the feed.
 func (f *follower) snapshot(ctx context.Context, product string, after uint64) (*book, error) {
 	for {
 		f.snapshots++

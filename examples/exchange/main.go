@@ -1,8 +1,8 @@
-// Command exchange keeps the order books of an exchange from its feed: over a WebSocket
-// that remembers nothing, so that whatever is missed has to be fetched as a snapshot.
+// Command exchange keeps the order books of an exchange from its feed: a WebSocket without
+// positions, so that a snapshot must replace whatever is missed.
 //
-// It plays the exchange itself. That one drops updates, repeats some, cuts the connection,
-// is in maintenance, and falls silent; the books are right in the end all the same.
+// The program plays the exchange itself, which drops updates, repeats some, cuts the
+// connection, is in maintenance, and falls silent. The books are correct in the end.
 package main
 
 import (
@@ -35,8 +35,8 @@ func run(ctx context.Context, out io.Writer, x *exchange, url string, c *http.Cl
 	if err := x.verify(f.books); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d updates over %d connections, %d gaps mended with %d snapshots, %d duplicates dropped\n",
+	fmt.Fprintf(out, "\n%d updates over %d connections, %d gaps closed with %d snapshots, %d duplicates dropped\n",
 		stats.Acked, stats.Connections, stats.Gaps, f.snapshots, stats.Duplicates)
-	fmt.Fprintln(out, "The books are those of the exchange.")
+	fmt.Fprintln(out, "The books match those of the exchange.")
 	return nil
 }

@@ -40,7 +40,7 @@ func TestBooksAreRight(t *testing.T) {
 			"BTC-USD: update 30, 2 missed (no token): snapshot of ",
 			"ETH-USD: update 30, 2 missed (sequence jump): snapshot of ",
 			"ETH-USD: update 36, 1 missed (sequence jump): snapshot of ",
-			"73 updates over 3 connections, 9 gaps mended with 16 snapshots, 16 duplicates dropped",
+			"73 updates over 3 connections, 9 gaps closed with 16 snapshots, 16 duplicates dropped",
 		}
 		if !slices.EqualFunc(got, want, strings.HasPrefix) {
 			t.Errorf("got\n%s", &out)

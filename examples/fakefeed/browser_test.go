@@ -169,7 +169,7 @@ func TestBrowser(t *testing.T) {
 
 	b.eval(`document.querySelector("#pause").value = "soon"`)
 	b.eval(`document.querySelector("[data-do=pause]").click()`)
-	b.await(`document.querySelector("#problem").textContent`, `want a time`)
+	b.await(`document.querySelector("#problem").textContent`, `want a duration`)
 	if got := b.eval(fmt.Sprintf(`document.querySelectorAll(%q).length`, "#events b")); got != "0" {
 		t.Errorf("the page takes data for HTML: %s elements", got)
 	}

@@ -18,7 +18,7 @@ import (
 //go:embed page.html
 var page []byte
 
-// A fakefeed is a feed and the page on which a person directs it.
+// A fakefeed is a feed and the page that controls it.
 type fakefeed struct {
 	feed *mock.Feed
 
@@ -28,7 +28,7 @@ type fakefeed struct {
 
 func newFakefeed(script []mock.Step) *fakefeed { return &fakefeed{feed: mock.NewFeed(script...)} }
 
-// wireHeader tells in an Attempt on which wire it was made.
+// wireHeader names the wire of an Attempt.
 const wireHeader = "X-Fakefeed-Wire"
 
 func (f *fakefeed) handler() http.Handler {
@@ -42,7 +42,7 @@ func (f *fakefeed) handler() http.Handler {
 			wire.ServeHTTP(w, r)
 		})
 	}
-	// Other pages in the same browser must not direct the feed.
+	// Other pages in the same browser must not control the feed.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
@@ -52,7 +52,7 @@ func (f *fakefeed) page(w http.ResponseWriter, _ *http.Request) {
 	w.Write(page)
 }
 
-// tick publishes an event so often, until ctx ends.
+// tick publishes an event at each interval, until ctx ends.
 func (f *fakefeed) tick(ctx context.Context, every time.Duration) {
 	var due <-chan time.Time
 	if every > 0 {
@@ -65,7 +65,7 @@ func (f *fakefeed) tick(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case at := <-due:
-			if f.connected() > 0 { // for nobody it would only pile up
+			if f.connected() > 0 { // without a consumer events would pile up
 				f.publish("", fmt.Sprintf(`{"at":%q}`, at.UTC().Format(time.RFC3339Nano)))
 			}
 		}
@@ -89,7 +89,7 @@ func (f *fakefeed) connected() (n int) {
 	return n
 }
 
-// do does what a button says.
+// do performs the action of a button.
 func (f *fakefeed) do(w http.ResponseWriter, r *http.Request) {
 	what := r.PathValue("what")
 	if what == "publish" {
@@ -104,7 +104,7 @@ func (f *fakefeed) do(w http.ResponseWriter, r *http.Request) {
 	f.feed.Publish(step)
 }
 
-// stepOf is the step that a button stands for.
+// stepOf returns the step for a button.
 func stepOf(what, value string) (mock.Step, error) {
 	switch what {
 	case "drop":
@@ -124,7 +124,7 @@ func stepOf(what, value string) (mock.Step, error) {
 	case "pause":
 		d, err := time.ParseDuration(value)
 		if err != nil || d < 0 {
-			return mock.Step{}, errors.New("want a time such as 10s")
+			return mock.Step{}, errors.New("want a duration such as 10s")
 		}
 		return mock.Pause(d), nil
 	case "status":
@@ -139,9 +139,9 @@ func stepOf(what, value string) (mock.Step, error) {
 
 // A state is what the page shows.
 type state struct {
-	Events    []event    `json:"events"` // the last ones that were sent
+	Events    []event    `json:"events"` // the latest ones sent
 	Sent      int        `json:"sent"`
-	Consumers []consumer `json:"consumers"` // the last ones that tried to connect, newest first
+	Consumers []consumer `json:"consumers"` // the latest attempts to connect, newest first
 	Connected int        `json:"connected"`
 }
 
@@ -180,7 +180,7 @@ func (f *fakefeed) state(w http.ResponseWriter, _ *http.Request) {
 func describe(n int, a mock.Attempt) consumer {
 	c := consumer{N: n, Wire: a.Header.Get(wireHeader), Agent: a.Header.Get("User-Agent"), Token: a.Token, At: a.At}
 	if !a.Ended.IsZero() {
-		c.Ended, c.Why = &a.Ended, "it went away"
+		c.Ended, c.Why = &a.Ended, "the consumer disconnected"
 		if a.Err != nil {
 			c.Why = a.Err.Error()
 		}

@@ -1,12 +1,12 @@
-// Command fakefeed serves a feed on 127.0.0.1 that does what you tell it on its web page:
-// it publishes, drops connections, falls silent and refuses, while you watch how your
-// consumer takes it.
+// Command fakefeed serves a feed on 127.0.0.1 that you control on its web page: it publishes,
+// drops connections, falls silent and refuses attempts, while you watch how your consumer
+// reacts.
 //
 //	go run ./examples/fakefeed
 //	curl -N http://127.0.0.1:8080/sse
 //
-// Server-sent events are at /sse, lines of JSON at /ndjson, WebSockets at /ws. With -replay it plays what a
-// mock.Recorder has recorded.
+// Server-sent events are at /sse, newline-delimited JSON at /ndjson, WebSockets at /ws. With
+// -replay it plays a recording of a mock.Recorder.
 package main
 
 import (
@@ -37,9 +37,9 @@ func main() {
 	log.SetFlags(0)
 	var o options
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flag.DurationVar(&o.every, "every", 0, "publish an event so often while somebody is connected; 0: only by hand")
+	flag.DurationVar(&o.every, "every", 0, "interval between events while a consumer is connected; 0: publish on the page only")
 	flag.StringVar(&o.replay, "replay", "", "file with a recording to play")
-	flag.Float64Var(&o.speed, "speed", 1, "speed of the replay; 0: without silences")
+	flag.Float64Var(&o.speed, "speed", 1, "speed of the replay; 0: without pauses")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

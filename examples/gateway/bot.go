@@ -17,7 +17,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A bot reads what is written.
+// A bot reads messages.
 type bot struct {
 	url         string
 	credentials string
@@ -25,11 +25,11 @@ type bot struct {
 	diary       *diary
 
 	mu sync.Mutex
-	at position // of the connection there is; heartbeats carry it
+	at position // of the current connection; heartbeats carry it
 }
 
-// feed is Discord's gateway as a transport. One connection at a time is all a session
-// can have, so Handover is not for it.
+// feed returns Discord's gateway as a transport. A session allows one connection at a time, so
+// Handover cannot be used.
 func (b *bot) feed() *transport.WebSocket {
 	return &transport.WebSocket{
 		URL:       b.url + "/?v=10&encoding=json",
@@ -45,7 +45,7 @@ func (b *bot) feed() *transport.WebSocket {
 }
 
 func (b *bot) options(dir string) *client.Options {
-	soon := retry.Schedule{Max: 50 * time.Millisecond} // for an example. Leave it out.
+	soon := retry.Schedule{Max: 50 * time.Millisecond} // for the example; omit it
 	return &client.Options{
 		Name:  "bot",
 		Store: client.FileStore(dir),
@@ -54,7 +54,7 @@ func (b *bot) options(dir string) *client.Options {
 	}
 }
 
-// work notes messages until one has the text until.
+// work records messages until one has the text until.
 func (b *bot) work(ctx context.Context, dir, until string) error {
 	sub, err := client.Subscribe(ctx, b.feed(), b.options(dir))
 	if err != nil {
@@ -73,14 +73,14 @@ func (b *bot) work(ctx context.Context, dir, until string) error {
 			return err
 		}
 		if m.Content == until {
-			ev.Ack() // to leave the loop does not
+			ev.Ack() // leaving the loop does not
 			return sub.Close()
 		}
 	}
 	return nil
 }
 
-// A diary knows which messages there were. It outlives the bot.
+// A diary records which messages were received. It outlives the bot.
 type diary struct {
 	out      *log.Logger
 	last     int
@@ -90,8 +90,8 @@ type diary struct {
 
 func newDiary(out io.Writer) *diary { return &diary{out: log.New(out, "", 0)} }
 
-// note takes a message. The ids of this gateway have no holes, so that a loss of which
-// nobody has said anything does not go unnoticed.
+// note records a message. The ids of this gateway are consecutive, so that an unreported loss
+// is detected.
 func (d *diary) note(m message, gap *client.Gap) error {
 	id, err := strconv.Atoi(m.ID)
 	if err != nil {
@@ -129,7 +129,7 @@ func (d *diary) trace() *client.Trace {
 	}
 }
 
-// reason says in a few words why a connection has ended.
+// reason returns a short text for the end of a connection.
 func reason(err error) string {
 	var closed *transport.CloseError
 	var silent *transport.TimeoutError

@@ -15,14 +15,14 @@ import (
 
 const (
 	tick          = 20 * time.Millisecond
-	interval      = 100 * time.Millisecond // of heartbeats; Discord's is some 45 s
+	interval      = 100 * time.Millisecond // between heartbeats; about 45 s at Discord
 	credentials   = "the token of the bot"
 	textRestart   = "restart yourself"
 	textGoodNight = "good night"
 )
 
-// A gateway keeps sessions, in which dispatches have numbers, and misbehaves in another way
-// on each connection.
+// A gateway keeps sessions with numbered dispatches. It misbehaves in a different way on each
+// connection.
 type gateway struct {
 	mu          sync.Mutex
 	messages    int // written so far
@@ -37,7 +37,7 @@ type session struct {
 
 func newGateway() *gateway { return &gateway{sessions: make(map[string]*session)} }
 
-// play is what happens on the n-th connection. What is written while nobody is there waits
+// play runs the n-th connection. Messages that are written while the bot is disconnected wait
 // for the session to be resumed.
 func (g *gateway) play(n int, l *line) {
 	switch n {
@@ -55,8 +55,8 @@ func (g *gateway) play(n int, l *line) {
 	case 4:
 		l.live(5)
 		g.forget(l.session)
-		g.post("nobody is told of this")
-		g.post("nor of that")
+		g.post("this one is lost")
+		g.post("and so is this")
 		l.write(payload{Op: opInvalidSession, Data: json.RawMessage("false")})
 	case 5:
 		l.live(10)
@@ -72,7 +72,7 @@ func (g *gateway) play(n int, l *line) {
 	g.post("and this too")
 }
 
-// post writes a message, which every session is told of.
+// post writes a message to every session.
 func (g *gateway) post(text string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -188,7 +188,7 @@ func (l *line) resume(data []byte) int {
 	g.mu.Unlock()
 	if !known {
 		l.write(payload{Op: opInvalidSession, Data: json.RawMessage("false")})
-		l.read() // until the bot goes
+		l.read() // until the bot disconnects
 		return 0
 	}
 	l.flush()
@@ -196,7 +196,7 @@ func (l *line) resume(data []byte) int {
 	return n
 }
 
-// flush sends what the session has been told and this line not yet.
+// flush sends the entries of the session's log that this line has not sent yet.
 func (l *line) flush() {
 	l.gateway.mu.Lock()
 	news := l.session.log[l.sent:]
@@ -219,7 +219,7 @@ func (l *line) live(n int) {
 	}
 }
 
-// listen answers heartbeats until the bot is gone. A close with 1000 or 1001 ends the
+// listen answers heartbeats until the bot disconnects. A close with 1000 or 1001 ends the
 // session.
 func (l *line) listen() {
 	for {

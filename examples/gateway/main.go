@@ -1,8 +1,9 @@
-// Command gateway is a bot on a gateway like Discord's: sessions that are resumed, with
-// heartbeats that have to be answered, and a position that survives a restart in a file.
+// Command gateway is a bot on a gateway like Discord's: it resumes sessions, answers
+// heartbeats, and keeps its position in a file across restarts.
 //
-// It plays the gateway itself. That one asks for a reconnect, falls silent, cuts the
-// connection, and once forgets the session; only then something is lost, and the bot knows.
+// The program plays the gateway itself, which asks for a reconnect, falls silent, cuts the
+// connection, and once forgets the session. Only then are messages lost, and the bot reports
+// it.
 package main
 
 import (
@@ -44,6 +45,6 @@ func run(ctx context.Context, out io.Writer, url, dir string, c *http.Client) er
 		}
 		d.out.Printf("%q: the bot stops", until)
 	}
-	fmt.Fprintf(out, "\n%d messages, %d missing, and said to be\n", d.messages, d.missing)
+	fmt.Fprintf(out, "\n%d messages, %d missing, all reported\n", d.messages, d.missing)
 	return nil
 }

@@ -51,7 +51,7 @@ the bot starts
 connected: the session is resumed
 "good night": the bot stops
 
-70 messages, 4 missing, and said to be
+70 messages, 4 missing, all reported
 `
 		if out.String() != want {
 			t.Errorf("got\n%swant\n%s", &out, want)

@@ -17,8 +17,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// What a payload is about
-// (https://discord.com/developers/docs/topics/opcodes-and-status-codes).
+// Opcodes of a payload (https://discord.com/developers/docs/topics/opcodes-and-status-codes).
 const (
 	opDispatch       = 0
 	opHeartbeat      = 1
@@ -59,21 +58,21 @@ type message struct {
 	Content string `json:"content"`
 }
 
-// encode makes a payload. What it is called with can be marshalled.
+// encode returns a payload. data must be a value that encoding/json can marshal.
 func encode(op int, data any) []byte {
 	d, _ := json.Marshal(data)
 	text, _ := json.Marshal(payload{Op: op, Data: d})
 	return text
 }
 
-// A position is where to resume: behind which dispatch of which session, and at which URL.
+// A position is where to resume: after which dispatch of which session, and at which URL.
 type position struct {
 	session  string
 	sequence int
 	url      string
 }
 
-// token is the position as the subscription keeps it.
+// token returns the position in the form that the subscription keeps.
 func (p position) token() string { return fmt.Sprintf("%s:%d:%s", p.session, p.sequence, p.url) }
 
 func parsePosition(token string) (p position, ok bool) {
@@ -85,34 +84,34 @@ func parsePosition(token string) (p position, ok bool) {
 	return position{parts[0], n, parts[2]}, err == nil
 }
 
-// resumeURL takes the handshake to where the gateway wants to have a session resumed, with
-// the same version and encoding as the first.
+// resumeURL directs the handshake to the URL at which the gateway resumes the session, with the
+// same version and encoding as the first handshake.
 func resumeURL(req *http.Request, token string) error {
 	p, ok := parsePosition(token)
 	u, err := url.Parse(p.url)
 	if !ok || err != nil {
-		return nil // hello gives the token up
+		return nil // hello rejects the token
 	}
 	u.RawQuery = req.URL.RawQuery
 	req.URL = u
 	return nil
 }
 
-// invalidSession is the error after which the feed goes on without a position, which is a
+// invalidSession is the error after which the feed continues without a position, which is a
 // Gap.
 type invalidSession struct{}
 
 func (invalidSession) Error() string      { return "the gateway has forgotten the session" }
 func (invalidSession) RejectsToken() bool { return true }
 
-// RetryAfter is how long to wait before the next identify: 1 to 5 s at random for Discord, a
+// RetryAfter returns the delay before the next identify: 1 to 5 s at random for Discord, a
 // tenth of that here.
 func (invalidSession) RetryAfter() time.Duration {
 	return 100*time.Millisecond + rand.N(400*time.Millisecond)
 }
 
-// hello starts the heartbeat, and a session or the one of the token again. It is over when
-// the gateway has agreed.
+// hello starts the heartbeat, and starts a session or resumes that of the token. It returns
+// when the gateway has accepted.
 func (b *bot) hello(ctx context.Context, s *transport.Socket, token string) error {
 	at, ok := parsePosition(token)
 	if token != "" && !ok {
@@ -152,7 +151,7 @@ func awaitHello(s *transport.Socket) (interval time.Duration, err error) {
 	return time.Duration(hello.Interval) * time.Millisecond, err
 }
 
-// awaitDispatch returns when the first dispatch is there, which control then sees as well.
+// awaitDispatch returns when the first dispatch has arrived, which control then sees as well.
 func (b *bot) awaitDispatch(s *transport.Socket) error {
 	for {
 		m, err := s.Receive()
@@ -173,7 +172,7 @@ func (b *bot) awaitDispatch(s *transport.Socket) error {
 	}
 }
 
-// control makes an event of a dispatch, and answers what is none.
+// control turns a dispatch into an event and handles every other payload.
 func (b *bot) control(s *transport.Socket, m *transport.Message) error {
 	p, err := decode.JSON[payload](m.Data)
 	if err != nil {
@@ -227,7 +226,7 @@ func (b *bot) set(p position) {
 	b.at = p
 }
 
-// heartbeat carries the number of the last dispatch, or null.
+// heartbeat returns a heartbeat with the number of the last dispatch, or null.
 func (b *bot) heartbeat() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,9 +1,9 @@
 // Command graphql subscribes to a GraphQL server over graphql-transport-ws, and resumes from
 // the cursor that the query asks for.
 //
-// It plays the server itself. That one refuses old credentials, sends pings, cuts the
-// connection and restarts, until the subscription is complete; a second subscription is
-// refused for what it asks.
+// The program plays the server itself, which rejects old credentials, sends pings, cuts the
+// connection and restarts, until the subscription is complete. It rejects a second subscription
+// because of its query.
 package main
 
 import (
@@ -33,8 +33,8 @@ func main() {
 	}
 }
 
-// after is the variable that makes the query one that can be resumed: the server begins
-// behind it. Without something like it each reconnect is a Gap.
+// The variable after makes the query resumable: the server starts after it. Without such a
+// variable each reconnect is a Gap.
 const query = `subscription ($after: String) { orderChanged(after: $after) { number cursor } }`
 
 type result struct {
@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 	if orders != lastOrder {
 		return fmt.Errorf("complete with %d orders of %d", orders, lastOrder)
 	}
-	say("complete, with all %d orders\n\nand a query that makes no sense:", orders)
+	say("complete, with all %d orders\n\nand an invalid query:", orders)
 	_, err = follow(ctx, say, &operation{url: url, client: c, query: "subscription { ordersChanged }", secret: vault.get}, 0)
 	var refused *operationError
 	if !errors.As(err, &refused) {
@@ -64,10 +64,10 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 	return nil
 }
 
-// follow reads orders behind the one with the number last until there are no more, and
-// returns the number of the last.
+// follow reads orders after the one with the number last until there are no more, and returns
+// the number of the last one.
 func follow(ctx context.Context, say func(string, ...any), o *operation, last int) (int, error) {
-	soon := retry.Schedule{Max: 50 * time.Millisecond} // for an example. Leave it out.
+	soon := retry.Schedule{Max: 50 * time.Millisecond} // for the example; omit it
 	sub, err := client.Subscribe(ctx, o.feed(), &client.Options{
 		Token: client.Field("orderChanged.cursor"),
 		Retry: retry.Policy{Reconnect: soon, Network: soon},
@@ -101,7 +101,7 @@ func follow(ctx context.Context, say func(string, ...any), o *operation, last in
 	return last, nil
 }
 
-// reason says in a few words why a connection has ended.
+// reason returns a short text for the end of a connection.
 func reason(err error) string {
 	var closed *transport.CloseError
 	if errors.As(err, &closed) {
@@ -110,12 +110,12 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// A vault holds the secret that connection_init takes.
+// A vault holds the secret that connection_init carries.
 type vault struct{ secret string }
 
 func (v *vault) get(fresh bool) string {
 	if fresh {
-		v.secret = "new" // yours asks whoever issues them
+		v.secret = "new" // yours asks the issuer
 	}
 	return v.secret
 }

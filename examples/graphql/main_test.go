@@ -41,7 +41,7 @@ func TestStory(t *testing.T) {
 		}
 		want.WriteString(`complete, with all 30 orders
 
-and a query that makes no sense:
+and an invalid query:
 refused: Cannot query field "ordersChanged" on type "Subscription".
 `)
 		if out.String() != want.String() {

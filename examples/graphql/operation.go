@@ -21,7 +21,7 @@ type envelope struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
-// encode makes a message. What it is called with can be marshalled.
+// encode returns a message. payload must be a value that encoding/json can marshal.
 func encode(id, kind string, payload any) []byte {
 	e := envelope{ID: id, Type: kind}
 	if payload != nil {
@@ -31,7 +31,7 @@ func encode(id, kind string, payload any) []byte {
 	return text
 }
 
-// An operation is one subscription of GraphQL, on a connection of its own.
+// An operation is one GraphQL subscription, on its own connection.
 type operation struct {
 	url    string
 	client *http.Client
@@ -41,8 +41,8 @@ type operation struct {
 
 const operationID = "1"
 
-// typeErrors is the Type of an event that is not the data of a result but the whole of it,
-// because it has errors in it.
+// typeErrors is the Type of an event whose data is the whole result, because the result has
+// errors.
 const typeErrors = "errors"
 
 func (o *operation) feed() *transport.WebSocket {
@@ -56,7 +56,7 @@ func (o *operation) feed() *transport.WebSocket {
 	}
 }
 
-// hello asks for the results behind token. There is no answer to subscribe but the results.
+// hello asks for the results after token. The server answers subscribe only with results.
 func (o *operation) hello(ctx context.Context, s *transport.Socket, token string) error {
 	secret := o.secret(transport.Refresh(ctx))
 	if err := s.Send(ctx, encode("", "connection_init", map[string]string{"secret": secret})); err != nil {
@@ -105,7 +105,7 @@ func pong(ctx context.Context, s *transport.Socket, ping envelope) error {
 	return s.Send(ctx, text)
 }
 
-// control makes an event of a result, and answers what is none.
+// control turns a result into an event and handles every other message.
 func control(s *transport.Socket, m *transport.Message) error {
 	e, err := decode.JSON[envelope](m.Data)
 	if err != nil {
@@ -115,7 +115,7 @@ func control(s *transport.Socket, m *transport.Message) error {
 	case e.Type == "ping":
 		m.Kind = decode.Keepalive
 		return pong(context.Background(), s, e)
-	case e.ID != operationID: // of none, or one that is over
+	case e.ID != operationID: // no operation, or one that has ended
 		m.Kind = decode.Keepalive
 		return nil
 	}
@@ -131,7 +131,7 @@ func control(s *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// cut makes m the event of a result.
+// cut sets m to the event of a result.
 func cut(payload []byte, m *transport.Message) error {
 	r, err := decode.JSON[struct{ Data, Errors json.RawMessage }](payload)
 	if err != nil {
@@ -144,7 +144,8 @@ func cut(payload []byte, m *transport.Message) error {
 	return nil
 }
 
-// An operationError is a subscription that the server does not execute, or no longer.
+// An operationError reports that the server does not execute the subscription, or no longer
+// does.
 type operationError struct{ messages []string }
 
 func newOperationError(payload []byte) error {

@@ -18,8 +18,7 @@ const (
 	lastOrder = 30
 )
 
-// A server has thirty orders and then no more. It misbehaves in another way on each
-// subscription.
+// A server has thirty orders. It misbehaves in a different way on each subscription.
 type server struct{ subscriptions atomic.Int32 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +48,7 @@ func (s *server) serve(p *peer) (websocket.StatusCode, string) {
 	if init.Secret != "new" {
 		return 4403, "forbidden"
 	}
-	p.write("", "ping", nil) // which is allowed at any time
+	p.write("", "ping", nil) // allowed at any time
 	if e, err := p.read(); err != nil || e.Type != "pong" {
 		return 4400, "invalid message"
 	}
@@ -71,7 +70,7 @@ func (s *server) serve(p *peer) (websocket.StatusCode, string) {
 	return s.play(p, e.ID, after)
 }
 
-// play is what happens on a subscription from the order behind after.
+// play runs a subscription from the order after after.
 func (s *server) play(p *peer, id string, after int) (websocket.StatusCode, string) {
 	switch s.subscriptions.Add(1) {
 	case 1:
@@ -83,14 +82,14 @@ func (s *server) play(p *peer, id string, after int) (websocket.StatusCode, stri
 		if e, err := p.read(); err != nil || e.Type != "pong" || string(e.Payload) != `{"load":99}` {
 			return 4400, "invalid message"
 		}
-		p.write("", "pong", nil) // nobody has asked for one, and it is allowed
-		p.write("9", "next", map[string]any{"data": "of a subscription that is over"})
+		p.write("", "pong", nil) // unsolicited, which is allowed
+		p.write("9", "next", map[string]any{"data": "of an ended subscription"})
 		p.orders(id, after+5, 5)
 		return websocket.StatusGoingAway, "restart"
 	}
 	p.orders(id, after, lastOrder-after)
 	p.write(id, "complete", nil)
-	p.read() // until the client goes
+	p.read() // until the client disconnects
 	return 0, ""
 }
 

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// feed serves server-sent events and misbehaves. Its events do not depend on who
-// listens: number n happens n ticks after 1970, and the feed forgets none of them.
+// A feed serves server-sent events and misbehaves. Its events do not depend on the listeners:
+// event n happens n ticks after 1970, and the feed keeps all of them.
 type feed struct {
 	url      string
 	server   *http.Server
@@ -33,7 +33,7 @@ func startFeed() (*feed, error) {
 
 func (f *feed) stop() { f.server.Close() }
 
-// ServeHTTP answers each request in another way, in turn.
+// ServeHTTP answers each request in a different way, in turn.
 func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	const patience = 7 // events before the trouble starts
 	switch (f.requests.Add(1) - 1) % 5 {
@@ -51,12 +51,12 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "id: 1\ndata: half an ev") // cut in the middle of an event
 		abort(w)
 	case 4:
-		f.stream(w, r, patience) // a server that ends its streams in good order
+		f.stream(w, r, patience) // the server ends the stream cleanly
 	}
 }
 
-// stream sends what happened after the event that the client has seen last, and then
-// live events until it has sent some of those.
+// stream sends the events after the last one that the client has seen, and then live events
+// until it has sent the given number of those.
 func (f *feed) stream(w http.ResponseWriter, r *http.Request, live int) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	now := time.Now().UnixNano() / int64(tick)
@@ -79,7 +79,7 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request, live int) {
 
 var fruit = [...]string{"apple", "banana", "cherry", "damson", "elderberry"}
 
-// abort drops the connection as it is.
+// abort drops the connection.
 func abort(w http.ResponseWriter) {
 	w.(http.Flusher).Flush()
 	panic(http.ErrAbortHandler)

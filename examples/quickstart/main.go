@@ -1,7 +1,7 @@
 // Quickstart subscribes to a feed that misbehaves, and loses nothing.
 //
-// It starts the feed itself, on 127.0.0.1, and keeps its position in a file: run it
-// again and it resumes where it stopped, with what was sent in between.
+// It starts the feed itself, on 127.0.0.1, and keeps its position in a file. When you run it
+// again, it resumes where it stopped, with the events sent in between.
 package main
 
 import (
@@ -44,7 +44,7 @@ func run(ctx context.Context, dir string, length time.Duration) error {
 	out := newScreen(dir)
 	sub, err := client.Subscribe(ctx, &transport.HTTP{
 		URL:         feed.url,
-		IdleTimeout: time.Second, // the feed sends something each 200 ms
+		IdleTimeout: time.Second, // the feed sends something every 200 ms
 	}, &client.Options{
 		Name:  "quickstart",
 		Store: client.FileStore(dir),

@@ -11,7 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 )
 
-// screen prints what happens for a person to read, and counts.
+// A screen prints what happens, and counts events.
 type screen struct {
 	start time.Time
 	color bool
@@ -75,7 +75,7 @@ func (s *screen) trace() *client.Trace {
 	}
 }
 
-// reason says in a few words why a connection ended.
+// reason returns a short text for the end of a connection.
 func reason(err error) string {
 	var timeout interface{ Timeout() bool }
 	switch {
@@ -87,7 +87,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// event prints an event that has just happened, and counts one that is caught up on.
+// event prints an event that has just happened, and counts an older one.
 func (s *screen) event(n int64, ev client.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +110,7 @@ func (s *screen) event(n int64, ev client.Event) {
 
 func (s *screen) caughtUp() {
 	if s.behind > 0 {
-		s.line(yellow, "caught up", fmt.Sprintf("on %d events that were sent while nobody listened", s.behind))
+		s.line(yellow, "caught up", fmt.Sprintf("on %d events sent while disconnected", s.behind))
 		s.behind = 0
 	}
 }

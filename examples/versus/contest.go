@@ -21,10 +21,10 @@ type entry struct {
 	read func(n int, t *tally) error
 }
 
-// name is what the contest is called as a benchmark.
+// name returns the name of the contest as a benchmark.
 func (c contest) name() string { return c.task + "/" + sizeName(c.size) }
 
-// bench returns e as a benchmark of which one operation is one event.
+// bench returns e as a benchmark in which one operation is one event.
 func (c contest) bench(e entry) func(*testing.B) {
 	return func(b *testing.B) {
 		b.SetBytes(int64(c.wire))
@@ -35,18 +35,18 @@ func (c contest) bench(e entry) func(*testing.B) {
 			b.Fatal(err)
 		}
 		if t.events != b.N {
-			b.Fatalf("%d events were delivered, not %d", t.events, b.N)
+			b.Fatalf("%d events were delivered, want %d", t.events, b.N)
 		}
 	}
 }
 
-// A tally is what becomes of the events: each is looked at, so that no library gets by
-// without delivering it, and no more, so that the libraries are what is measured.
+// A tally counts the events. It looks at each, so that every library must deliver it, and does
+// no more, so that it measures the libraries.
 type tally struct {
 	events int
 	bytes  int
 	edges  int    // sum of the first and last bytes
-	latest []byte // what a copy is made for
+	latest []byte // keeps a copy alive
 
 	keep bool
 	kept []string
@@ -64,7 +64,7 @@ func count[T []byte | string](t *tally, data T) {
 	}
 }
 
-// decoding are the contests between parsers, which read from memory.
+// decoding returns the contests between parsers, which read from memory.
 func decoding() (all []contest) {
 	for _, size := range sizes {
 		all = append(all, sseContest("SSE", size, sseFeed(size)))
@@ -84,7 +84,7 @@ func decoding() (all []contest) {
 	return all
 }
 
-// sizes are those of the payloads, in bytes.
+// sizes are the sizes of the payloads, in bytes.
 var sizes = []int{100, 430, 1500, 60_000}
 
 func sizeName(size int) string {
@@ -94,7 +94,7 @@ func sizeName(size int) string {
 	return fmt.Sprintf("%gKB", float64(size)/1000)
 }
 
-// contests are all of them.
+// contests returns all contests.
 func contests(server string) []contest {
 	return slices.Concat(decoding(), subscribing(server), sockets(server))
 }

@@ -13,18 +13,18 @@ type feed struct {
 	ends     []int // where in block each event ends
 	payloads []string
 
-	// head takes the place of the first byte of the stream, and tail follows its last
-	// one: what a JSON array has at its ends.
+	// head replaces the first byte of the stream, and tail follows the last one: the ends of a
+	// JSON array.
 	head, tail string
 }
 
 const (
-	blockSize = 256 << 10 // small enough for a cache, as bytes are that come from a socket
+	blockSize = 256 << 10 // fits into a cache, like bytes that come from a socket
 	minEvents = 8
 )
 
-// newFeed makes a feed of payloads of the given size. wrap puts an event on the wire.
-// All feeds of a size have the same payloads.
+// newFeed returns a feed of payloads of the given size. wrap puts an event on the wire. All
+// feeds of a size have the same payloads.
 func newFeed(size int, wrap func(n int, payload string) string) *feed {
 	f := &feed{}
 	for n := range max(minEvents, blockSize/size) {
@@ -36,10 +36,10 @@ func newFeed(size int, wrap func(n int, payload string) string) *feed {
 	return f
 }
 
-// wire is the size of an event on the wire.
+// wire returns the average size of an event on the wire.
 func (f *feed) wire() int { return len(f.block) / len(f.ends) }
 
-// size is that of n events.
+// size returns the size of n events.
 func (f *feed) size(n int) int {
 	whole, rest := n/len(f.ends), n%len(f.ends)
 	size := whole * len(f.block)
@@ -49,7 +49,7 @@ func (f *feed) size(n int) int {
 	return size
 }
 
-// stream reads n events and then io.EOF.
+// stream returns a reader of n events.
 func (f *feed) stream(n int) io.Reader {
 	body := &loop{block: f.block, left: f.size(n)}
 	if f.head == "" {
@@ -59,7 +59,7 @@ func (f *feed) stream(n int) io.Reader {
 	return io.MultiReader(strings.NewReader(f.head), body, strings.NewReader(f.tail))
 }
 
-// A loop reads a block again and again.
+// A loop reads a block repeatedly.
 type loop struct {
 	block []byte
 	at    int // in block
@@ -79,8 +79,8 @@ func (l *loop) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// payload is a JSON object of the given size, as a feed of changes may send it. It
-// depends on n.
+// payload returns a JSON object of the given size, like those of a change feed. It depends on
+// n.
 func payload(n, size int) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"id":%d,"time":"2026-03-04T05:06:%02d.%03dZ","kind":"edit","bot":%t,"text":"`, 100_000+n, n%60, n%1000, n%3 == 0)

@@ -17,8 +17,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// idle shows what a WebSocket costs that has brought one message and is silent since: heap
-// and stacks of this process, and its goroutines, for each of n connections.
+// idle shows the cost of a WebSocket that is silent after one message: heap and stacks of this
+// process, and its goroutines, for each of n connections.
 func idle(w io.Writer, server string, n int) error {
 	url := "ws" + strings.TrimPrefix(server, "http") + "/hold"
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -54,13 +54,14 @@ type used struct{ heap, stacks, goroutines uint64 }
 
 func usage() used {
 	runtime.GC()
-	runtime.GC() // what the first has put aside in pools
+	runtime.GC() // frees what the first has moved within pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return used{m.HeapAlloc, m.StackInuse, uint64(runtime.NumGoroutine())}
 }
 
-// holdSocket is the server's side: one message, and then nothing until the client leaves.
+// holdSocket is the server's side: it sends one message, then nothing until the client
+// disconnects.
 func holdSocket(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Sec-WebSocket-Key")
 	conn, _, err := w.(http.Hijacker).Hijack()

@@ -8,7 +8,7 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// Values are written one after the other, as Kubernetes does.
+// Values are concatenated, as Kubernetes does.
 func concatenatedContest(size int) contest {
 	f := newFeed(size, func(_ int, payload string) string { return payload })
 	return contest{"JSON values", size, f.wire(), []entry{
@@ -18,7 +18,7 @@ func concatenatedContest(size int) contest {
 	}}
 }
 
-// One array that does not end while the feed lasts.
+// One array that lasts as long as the feed.
 func arrayContest(size int) contest {
 	f := newFeed(size, func(_ int, payload string) string { return "," + payload })
 	f.head, f.tail = "[", "]"

@@ -27,8 +27,8 @@ func ndjsonContest(size int) contest {
 	}}
 }
 
-// readScanner is the least that a program can do. The data are valid until the next
-// line only, unlike those of steadfeed.
+// readScanner is the minimum that a program can do. The data is valid only until the next line,
+// unlike that of steadfeed.
 func readScanner(r io.Reader, t *tally) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxEvent)
@@ -38,8 +38,8 @@ func readScanner(r io.Reader, t *tally) error {
 	return s.Err()
 }
 
-// readScannerOwned is what a program does with bufio.Scanner if it keeps the data, or
-// hands them to another goroutine, as steadfeed's may be.
+// readScannerOwned uses bufio.Scanner in a program that keeps the data or passes it to another
+// goroutine, as steadfeed allows.
 func readScannerOwned(r io.Reader, t *tally) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxEvent)
@@ -51,7 +51,7 @@ func readScannerOwned(r io.Reader, t *tally) error {
 	return s.Err()
 }
 
-// readSlabs does no more than lines that are the program's own need.
+// readSlabs does the minimum for lines that the program may keep.
 func readSlabs(r io.Reader, t *tally) error {
 	const size = 64 << 10
 	slab := make([]byte, size)
@@ -77,7 +77,7 @@ func readSlabs(r io.Reader, t *tally) error {
 	}
 }
 
-// readJSONText reads data that are valid until the next value only.
+// readJSONText reads data that is valid only until the next value.
 func readJSONText(r io.Reader, t *tally) error {
 	for d := jsontext.NewDecoder(r); ; {
 		v, err := d.ReadValue()

@@ -16,8 +16,8 @@ import (
 	tmaxmax "github.com/tmaxmax/go-sse"
 )
 
-// subscribing are the contests over the whole way of an event: from a server in another
-// process, by HTTP over loopback, into the hands of the program.
+// subscribing returns the contests over the whole path of an event: from a server in another
+// process, by HTTP over loopback, to the program.
 func subscribing(server string) []contest {
 	address := func(format string, size, n int) string {
 		return fmt.Sprintf("%s/%s/%d?n=%d", server, format, size, n)
@@ -68,7 +68,7 @@ func get(read func(io.Reader, *tally) error, url string, t *tally) error {
 	return read(resp.Body, t)
 }
 
-// framesOf is readFrames for get, and lentOf is readLent.
+// framesOf adapts readFrames to get, and lentOf adapts readLent.
 func framesOf(f decode.Format) func(io.Reader, *tally) error {
 	return func(r io.Reader, t *tally) error { return readFrames(r, f, t) }
 }
@@ -82,7 +82,7 @@ func connectTmaxmax(url string, t *tally) error {
 	if err != nil {
 		return err
 	}
-	c := &tmaxmax.Client{Backoff: tmaxmax.Backoff{MaxRetries: -1}} // the end of the stream is the end
+	c := &tmaxmax.Client{Backoff: tmaxmax.Backoff{MaxRetries: -1}} // do not reconnect
 	conn := c.NewConnection(req)
 	conn.Buffer(nil, maxEvent)
 	conn.SubscribeToAll(func(ev tmaxmax.Event) { count(t, ev.Data) })
@@ -104,7 +104,7 @@ func subscribeLaunchDarkly(url string, n int, t *tally) error {
 		return err
 	}
 	go func() {
-		for range stream.Errors { // the end of the stream, which the library would reconnect after
+		for range stream.Errors { // drains the error at the end of the stream
 		}
 	}()
 	defer stream.Close()

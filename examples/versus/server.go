@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// serverEnv makes this program the server. It is a process of its own, so that its work
-// is not counted as the libraries'.
+// serverEnv makes this program the server. It is a separate process, so that its work does not
+// count as that of the libraries.
 const serverEnv = "STEADFEED_VERSUS_SERVER"
 
 // startServer starts this program again as the server and returns its URL.
@@ -26,7 +26,7 @@ func startServer() (url string, stop func() error, err error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), serverEnv+"=1")
 	cmd.Stderr = os.Stderr
-	life, err := cmd.StdinPipe() // it ends when this closes, also if this process is killed
+	life, err := cmd.StdinPipe() // its end stops the server, even if this process is killed
 	if err != nil {
 		return "", nil, err
 	}
@@ -40,12 +40,12 @@ func startServer() (url string, stop func() error, err error) {
 	stop = func() error { return errors.Join(life.Close(), cmd.Wait()) }
 	url, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("the server did not start: %w", err), stop())
+		return "", nil, errors.Join(fmt.Errorf("starting the server: %w", err), stop())
 	}
 	return strings.TrimSpace(url), stop, nil
 }
 
-// serve is the server process.
+// serve runs the server process.
 func serve(stdin io.Reader, stdout io.Writer) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,7 +72,7 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 	return nil
 }
 
-// A stream serves a feed as fast as it is read: as many events as ?n= says.
+// A stream serves a feed as fast as it is read. The query parameter n is the number of events.
 type stream struct {
 	feed        *feed
 	contentType string

@@ -13,17 +13,17 @@ import (
 	tmaxmax "github.com/tmaxmax/go-sse"
 )
 
-// maxEvent is for the libraries that have to be told.
+// maxEvent is the limit for libraries that need one.
 const maxEvent = 1 << 20
 
-// sseFeed has what a feed that can be resumed has in every event.
+// sseFeed returns a feed with an id, a type and data in every event, as a resumable feed has.
 func sseFeed(size int) *feed {
 	return newFeed(size, func(n int, payload string) string {
 		return fmt.Sprintf("id: %d\nevent: change\ndata: %s\n\n", n, payload)
 	})
 }
 
-// sseDataFeed has data alone, as the replies of language models.
+// sseDataFeed returns a feed with data only, like the replies of language models.
 func sseDataFeed(size int) *feed {
 	return newFeed(size, func(_ int, payload string) string { return "data: " + payload + "\n\n" })
 }
@@ -39,7 +39,7 @@ func sseContest(task string, size int, f *feed) contest {
 	}}
 }
 
-// readFrames is steadfeed without a subscription.
+// readFrames uses steadfeed without a subscription.
 func readFrames(r io.Reader, format decode.Format, t *tally) error {
 	for f, err := range decode.NewReader(r, format, 0).Frames() {
 		if err != nil {
@@ -50,7 +50,7 @@ func readFrames(r io.Reader, format decode.Format, t *tally) error {
 	return nil
 }
 
-// readLent is done with each event before the next.
+// readLent uses each event only before it reads the next one.
 func readLent(r io.Reader, format decode.Format, t *tally) error {
 	frames := decode.NewReader(r, format, 0)
 	frames.Borrow = true
@@ -70,7 +70,7 @@ func readOpenAI(r io.Reader, t *tally) error {
 	})
 	for d.Next() {
 		data := d.Event().Data
-		count(t, data[:len(data)-1]) // it leaves the LF behind each line
+		count(t, data[:len(data)-1]) // the library keeps the LF after each line
 	}
 	return d.Err()
 }
@@ -85,7 +85,7 @@ func readTmaxmax(r io.Reader, t *tally) error {
 	return nil
 }
 
-// readR3labs goes through the client, because the library's parser is not exported.
+// readR3labs uses the client, because the library's parser is not exported.
 func readR3labs(r io.Reader, t *tally) error {
 	c := r3labs.NewClient("http://feed.example", r3labs.ClientMaxBufferSize(maxEvent))
 	c.Connection.Transport = responder{r}

@@ -9,13 +9,13 @@ import (
 	"text/tabwriter"
 )
 
-// A score is what one library's runs of a contest come to.
+// A score is the result of one library's runs of a contest.
 type score struct {
 	ns     float64 // of an event, the median of the runs
 	allocs float64 // of an event, in that run
 }
 
-// measure lets the libraries take turns, count times, and returns a score for each.
+// measure runs the libraries in turn, count times, and returns a score for each.
 func (c contest) measure(count int) ([]score, error) {
 	runs := make([][]score, len(c.entries))
 	for range count {
@@ -36,7 +36,7 @@ func (c contest) measure(count int) ([]score, error) {
 }
 
 func (c contest) once(e entry) (score, error) {
-	if err := e.read(10, new(tally)); err != nil { // testing.Benchmark keeps errors to itself
+	if err := e.read(10, new(tally)); err != nil { // testing.Benchmark does not return errors
 		return score{}, err
 	}
 	r := testing.Benchmark(c.bench(e))

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// hookSizes are those of the bodies, in bytes.
+// hookSizes are the sizes of the bodies, in bytes.
 var hookSizes = []int{1 << 10, 16 << 10}
 
-// A receiver is a hook at work: a server of its own on loopback.
+// A receiver is a running hook: its own server on loopback.
 type receiver struct {
 	hook
 	addr   string
@@ -59,7 +59,7 @@ func (r *receiver) take(data []byte) {
 	}
 }
 
-// run gets n webhooks and returns once the program has them all.
+// run requests n webhooks and returns once the program has received all of them.
 func (r *receiver) run(server string, size, n int) error {
 	all := make(chan struct{})
 	r.mu.Lock()
@@ -76,7 +76,7 @@ func (r *receiver) run(server string, size, n int) error {
 	}
 }
 
-// receivers lets hooks work. stop ends them all.
+// receivers starts hooks. stop ends all of them.
 func receivers(all []hook) (working []*receiver, stop func() error, err error) {
 	stop = func() (err error) {
 		for _, r := range working {
@@ -94,8 +94,8 @@ func receivers(all []hook) (working []*receiver, stop func() error, err error) {
 	return working, stop, nil
 }
 
-// webhooks shows the contests whose name matches: what receiving a webhook costs, in
-// itself and beside what net/http takes that reads the same requests and no more.
+// webhooks shows the contests whose name matches: the cost of receiving a webhook, in total and
+// compared with a net/http handler that only reads the same requests.
 func webhooks(w io.Writer, server string, span time.Duration, turns int, wanted *regexp.Regexp) error {
 	for _, size := range hookSizes {
 		name := fmt.Sprintf("%dKiB", size>>10)
@@ -129,7 +129,7 @@ func webhookTable(w io.Writer, server string, span time.Duration, turns int, nam
 	return showHooks(w, all, name, costs)
 }
 
-// showHooks compares each turn with that of the floor of the same scheme.
+// showHooks compares each turn with the same turn of the scheme's floor.
 func showHooks(w io.Writer, all []*receiver, name string, costs [][]cost) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "webhooks of\tpayload\tlibrary\tCPU ns/request\tover the floor\ttimes the floor\tallocs over the floor")

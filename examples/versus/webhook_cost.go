@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// A cost is what this process spends on an event: CPU time on all cores, also in the
-// kernel, and not the time on the clock, which depends on what else the machine does.
+// A cost is what this process spends on an event: CPU time on all cores, in the kernel too.
+// Wall time would depend on what else the machine does.
 type cost struct{ ns, allocs float64 }
 
-// spend is the cost of one of the n events of run.
+// spend returns the cost of one of the n events of run.
 func spend(n int, run func(n int) error) (cost, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -29,8 +29,8 @@ func spend(n int, run func(n int) error) (cost, error) {
 	}, err
 }
 
-// fill is how many events make run take the CPU for span, about. The first ones are the
-// warming up as well.
+// fill returns about how many events make run take the CPU for span. The first ones also warm
+// up the program.
 func fill(span time.Duration, run func(n int) error) (int, error) {
 	const most = 1 << 24
 	for n := 100; ; n *= 8 {
@@ -66,7 +66,7 @@ func takeTurns(span time.Duration, count int, runs []func(n int) error) ([][]cos
 	return costs, nil
 }
 
-// median of what f makes of each turn.
+// median returns the median of f over all turns.
 func median(turns int, f func(turn int) float64) float64 {
 	all := make([]float64, turns)
 	for i := range all {

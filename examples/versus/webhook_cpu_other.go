@@ -8,5 +8,5 @@ import (
 )
 
 func cpuTime() (time.Duration, error) {
-	return 0, errors.New("the CPU time of a process is not known here")
+	return 0, errors.New("CPU time of a process: not supported on this system")
 }

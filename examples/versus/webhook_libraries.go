@@ -23,19 +23,20 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// A hook is how one library receives webhooks of one scheme.
+// A hook is one library that receives webhooks of one scheme.
 type hook struct {
 	scheme, library string
-	// open returns what net/http calls. take gets the body of what was accepted.
+	// open returns a handler for net/http. take is called with the body of each accepted
+	// request.
 	open func(take func([]byte)) (h http.Handler, stop func() error, err error)
 }
 
-// floor is the library of a handler that accepts everything and looks at nothing.
+// floor is the library name of a handler that accepts everything and looks at nothing.
 const floor = "net/http alone"
 
-// hooks are all of them; a scheme's floor comes first. "by hand" is the least that
-// a program does which verifies a signature, and "over a channel" the least that brings
-// the webhook to another goroutine and answers once that is done with it.
+// hooks returns all hooks; a scheme's floor comes first. "by hand" is the minimum for a program
+// that verifies a signature, and "over a channel" the minimum for one that passes the webhook
+// to another goroutine and answers after that has handled it.
 func hooks() []hook {
 	return []hook{
 		{gitHub, floor, each(discard)},
@@ -100,7 +101,7 @@ func subscribed(ack transport.AckMode, of func() *provider.Provider) func(take f
 	}
 }
 
-// each is a handler that has verify look at each request, and answers.
+// each returns a handler that verifies each request and answers it.
 func each(verify func(r *http.Request) ([]byte, error)) func(take func([]byte)) (http.Handler, func() error, error) {
 	return func(take func([]byte)) (http.Handler, func() error, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +116,7 @@ func each(verify func(r *http.Request) ([]byte, error)) func(take func([]byte)) 
 	}
 }
 
-// overChannel is a loop over a channel, which gets what is verified by hand.
+// overChannel is a loop over a channel of webhooks that are verified by hand.
 func overChannel(take func([]byte)) (http.Handler, func() error, error) {
 	type handed struct {
 		body []byte
@@ -144,7 +145,7 @@ func discard(r *http.Request) ([]byte, error) {
 
 func readAll(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
 
-// byHand is what GitHub's documentation describes, and no more.
+// byHand does only what GitHub's documentation describes.
 func byHand(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -162,7 +163,7 @@ func goGitHub(r *http.Request) ([]byte, error) {
 	return github.ValidatePayload(r, []byte(hookSecret))
 }
 
-// goPlayground decodes into a type of its own, so there are no bytes to deliver.
+// goPlayground decodes into the library's own type, so there are no bytes to deliver.
 func goPlayground() func(*http.Request) ([]byte, error) {
 	h, err := playground.New(playground.Options.Secret(hookSecret))
 	return func(r *http.Request) ([]byte, error) {

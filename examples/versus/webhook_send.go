@@ -23,11 +23,11 @@ import (
 	"github.com/stripe/stripe-go/v85"
 )
 
-// hookConns is how many connections deliver at the same time, each of them one request
-// after the other.
+// hookConns is the number of connections that deliver at the same time, each with one request
+// at a time.
 const hookConns = 16
 
-// The secret that everything is signed with, and how Standard Webhooks writes it.
+// The secret for all signatures, and its form in Standard Webhooks.
 const hookSecret = "whsec_a secret of 32 bytes for it"
 
 var hookSecret64 = "whsec_" + base64.StdEncoding.EncodeToString([]byte(hookSecret))
@@ -35,12 +35,12 @@ var hookSecret64 = "whsec_" + base64.StdEncoding.EncodeToString([]byte(hookSecre
 // A signing returns the headers that a sender adds to a delivery.
 type signing func(id string, body []byte) [][2]string
 
-// The schemes, each as its owner documents it.
+// The schemes, as their owners document them.
 const (
 	gitHub      = "GitHub"
 	stripeV1    = "Stripe"
 	standard    = "Standard Webhooks"
-	cloudEvents = "CloudEvents" // signs nothing: a bearer token, which the library leaves to the program
+	cloudEvents = "CloudEvents" // signs nothing: a bearer token, which its library leaves to the program
 )
 
 var schemes = map[string]signing{
@@ -78,10 +78,10 @@ func mac(parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// hookPrefix is what comes before the id in an envelope.
+// hookPrefix precedes the id in an envelope.
 const hookPrefix = `{"id":"evt_`
 
-// envelopes are bodies that each of the libraries takes for an event of its sender.
+// envelopes returns bodies that each library accepts as an event of its sender.
 func envelopes(size int) (bodies []string) {
 	head := fmt.Sprintf(`%s%016x","object":"event","api_version":%q,"type":"push","data":{"object":`, hookPrefix, 0, stripe.APIVersion)
 	for i := range minEvents {
@@ -96,20 +96,19 @@ type delivering struct {
 	sign   signing
 	bodies []string
 	n      int64
-	first  int64 // ids go up from here
+	first  int64 // base of the ids
 
 	sent atomic.Int64
 }
 
-// sendHooks serves a receiver's wish to get n webhooks, and answers once all of them are
-// answered.
+// sendHooks sends n webhooks to a receiver, and answers once all of them are answered.
 func sendHooks(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	size, err := strconv.Atoi(q.Get("size"))
 	n, err2 := strconv.ParseInt(q.Get("n"), 10, 64)
 	sign := schemes[q.Get("scheme")]
 	if err = cmp.Or(err, err2); err != nil || sign == nil {
-		http.Error(w, fmt.Sprint("no such scheme or ", err), http.StatusBadRequest)
+		http.Error(w, fmt.Sprint("unknown scheme or invalid number: ", err), http.StatusBadRequest)
 		return
 	}
 	d := &delivering{to: q.Get("to"), sign: sign, n: n, first: time.Now().UnixNano()}
@@ -165,14 +164,14 @@ func (d *delivering) request(b []byte, i int64) []byte {
 	return append(append(b, "\r\n"...), body...)
 }
 
-// accepted reads an answer, which has to be a 2xx without a body.
+// accepted reads a response, which must be a 2xx without a body.
 func accepted(r *bufio.Reader) error {
 	status, err := r.ReadString('\n')
 	if err != nil {
 		return err
 	}
 	if !strings.HasPrefix(status, "HTTP/1.1 2") {
-		return fmt.Errorf("a delivery was answered %q", status)
+		return fmt.Errorf("delivery answered with %q", status)
 	}
 	for {
 		line, err := r.ReadSlice('\n')
@@ -185,7 +184,7 @@ func accepted(r *bufio.Reader) error {
 	}
 }
 
-// askFor lets the server send n webhooks to a receiver.
+// askFor makes the server send n webhooks to a receiver.
 func askFor(server, to, scheme string, size, n int) error {
 	q := url.Values{"to": {to}, "scheme": {scheme}, "size": {strconv.Itoa(size)}, "n": {strconv.Itoa(n)}}
 	resp, err := http.Get(server + "/send?" + q.Encode())
@@ -195,7 +194,7 @@ func askFor(server, to, scheme string, size, n int) error {
 	defer resp.Body.Close()
 	said, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the sender says: %s", bytes.TrimSpace(said))
+		err = fmt.Errorf("the sender failed: %s", bytes.TrimSpace(said))
 	}
 	return err
 }

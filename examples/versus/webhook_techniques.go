@@ -13,10 +13,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// techniqueSize is that of an event which the techniques are compared with, in bytes.
+// techniqueSize is the size of the events with which techniques are compared, in bytes.
 const techniqueSize = 430
 
-// hookRoutes is what the server has for webhooks, and for comparing them.
+// hookRoutes adds the server's routes for webhooks, and for comparing them.
 func hookRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/send", sendHooks)
 	size := strconv.Itoa(techniqueSize)
@@ -24,7 +24,7 @@ func hookRoutes(mux *http.ServeMux) {
 	mux.Handle("/each/"+size, oneByOne{ndjsonFeed(techniqueSize)})
 }
 
-// oneByOne serves a feed with a write for each event, as one does whose events happen.
+// A oneByOne serves a feed with one write per event, like a feed of live events.
 type oneByOne struct{ feed *feed }
 
 func (s oneByOne) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,15 +48,14 @@ func (s oneByOne) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A technique is a way for the same events into the same loop, but for the first, which
-// is no more than net/http.
+// A technique delivers the same events to the same loop, except the first one, which is only
+// net/http.
 type technique struct {
 	name string
 	run  func(n int) error
 }
 
-// techniques shows how many events a core can receive in a second: of its time, and not of
-// the clock's.
+// techniques shows how many events a core can receive per second of CPU time.
 func techniques(w io.Writer, server string, span time.Duration, turns int) (err error) {
 	all, stop, err := receivers([]hook{
 		{gitHub, floor, each(discard)},
@@ -85,7 +84,7 @@ func techniques(w io.Writer, server string, span time.Duration, turns int) (err 
 
 func showTechniques(w io.Writer, ways []technique, costs [][]cost) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "technique\tpayload\tCPU ns/event\tevents/s and core\tallocs/event")
+	fmt.Fprintln(out, "technique\tpayload\tCPU ns/event\tevents/s per core\tallocs/event")
 	for i, way := range ways {
 		c := costs[i]
 		ns := median(len(c), func(turn int) float64 { return c[turn].ns })
@@ -103,7 +102,7 @@ func streams(server string) []technique {
 		var t tally
 		err := read(&t)
 		if err == nil && t.events != n {
-			err = fmt.Errorf("%d events were delivered, not %d", t.events, n)
+			err = fmt.Errorf("%d events were delivered, want %d", t.events, n)
 		}
 		return err
 	}

@@ -20,11 +20,11 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// socketSizes are those of the messages, in bytes.
+// socketSizes are the sizes of the messages, in bytes.
 var socketSizes = []int{120, 512, 4096, 65536}
 
-// sockets are the contests over WebSockets. "coder Reader" is the least that the library
-// under steadfeed can do: no context, and one buffer for all messages.
+// sockets returns the contests over WebSockets. "coder Reader" is the minimum with the library
+// under steadfeed: no context, and one buffer for all messages.
 func sockets(server string) (all []contest) {
 	address := func(size, n int) string {
 		return fmt.Sprintf("ws%s/ws/%d?n=%d", strings.TrimPrefix(server, "http"), size, n)
@@ -44,7 +44,7 @@ func sockets(server string) (all []contest) {
 	return all
 }
 
-// socketFeed is a stream of unmasked frames (RFC 6455, section 5.2), a message each.
+// socketFeed returns a stream of unmasked frames (RFC 6455, section 5.2), one per message.
 func socketFeed(size int) *feed {
 	return newFeed(size, func(_ int, payload string) string {
 		return string(frameHeader(len(payload))) + payload
@@ -83,7 +83,7 @@ func (s socket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, conn)
 }
 
-// accept is the answer to a handshake's key (RFC 6455, section 4.2.2).
+// accept returns the answer to a handshake's key (RFC 6455, section 4.2.2).
 func accept(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
@@ -132,7 +132,8 @@ func readCoder(url string, t *tally) error {
 	}
 }
 
-// readCoderOwned reads as the library's documentation does, with a context that can end.
+// readCoderOwned reads as the library's documentation shows, with a context that can be
+// canceled.
 func readCoderOwned(url string, t *tally) error {
 	conn, err := dialCoder(url)
 	if err != nil {

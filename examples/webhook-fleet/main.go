@@ -1,8 +1,8 @@
-// Command webhook-fleet takes the webhooks of several senders on one listener of its own,
-// and works them off in one loop.
+// Command webhook-fleet receives the webhooks of several providers on the built-in listener,
+// and handles them in one loop.
 //
-// It plays the senders itself, so that there is something to see: an event of each, in
-// the order in which they come, and the question with which Slack looks for a receiver.
+// The program plays the providers itself: each sends an event, and Slack first verifies the
+// endpoint.
 package main
 
 import (
@@ -29,8 +29,8 @@ func main() {
 	}
 }
 
-// senders is who may send, by path. Of two secrets the first is the new one: while a
-// secret is replaced, both are good.
+// senders returns the providers by path. Of two secrets the first is the new one: while a
+// secret is replaced, both are valid.
 func senders() map[string]*provider.Provider {
 	return map[string]*provider.Provider{
 		"/github": provider.GitHub("the new secret", "the old secret"),
@@ -59,21 +59,21 @@ func run(ctx context.Context, out io.Writer) error {
 	sent := make(chan error, 1)
 	go func() {
 		sent <- playSenders(out, "http://"+l.Addr().String())
-		hook.Drain() // ends the loop below, once all is worked off
+		hook.Drain() // ends the loop below, once all deliveries are handled
 	}()
 	for ev, err := range sub.Events() {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "   %s says %s, %s\n", ev.Header.Get("Steadfeed-Provider"), ev.Type, ev.ID)
+		fmt.Fprintf(out, "   %s sent %s, %s\n", ev.Header.Get("Steadfeed-Provider"), ev.Type, ev.ID)
 	}
 	return <-sent
 }
 
-// playSenders sends what the senders would.
+// playSenders sends what the providers would.
 func playSenders(out io.Writer, base string) error {
 	all := senders()
-	all["/guess"] = provider.Stripe("whsec_of_somebody_else")
+	all["/guess"] = provider.Stripe("whsec_of_another_endpoint")
 	for _, d := range []struct{ sender, path, id, header, body string }{
 		{"/slack", "/slack", "", "", `{"type":"url_verification","challenge":"3eZbrw1aBm2rZgRNFdxV"}`},
 		{"/github", "/github", "72d3162e", "X-Github-Event: push", `{"ref":"refs/heads/main"}`},
@@ -101,7 +101,7 @@ func playSenders(out io.Writer, base string) error {
 	return nil
 }
 
-// send returns status and body of the answer.
+// send returns the status and the body of the response.
 func send(d *provider.Request) (answer string, err error) {
 	req, err := http.NewRequest(d.Method, d.URL, bytes.NewReader(d.Body))
 	if err != nil {

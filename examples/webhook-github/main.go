@@ -1,8 +1,8 @@
-// Command webhook-github takes GitHub's webhooks in a worker that has a mux already, and
+// Command webhook-github receives GitHub's webhooks in a worker that already has a mux, and
 // answers each delivery once its work is done.
 //
-// It plays GitHub itself, so that there is something to see: a push, the same push
-// again, a forged one, and one whose work fails the first time.
+// The program plays GitHub itself: it sends a push, the same push again, a forged one, and one
+// whose work fails the first time.
 package main
 
 import (
@@ -42,7 +42,7 @@ func run(ctx context.Context, out io.Writer) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("/hooks/github", hook)
-	srv := httptest.NewServer(mux) // yours is a http.Server with a ReadHeaderTimeout
+	srv := httptest.NewServer(mux) // yours is an http.Server with a ReadHeaderTimeout
 	defer srv.Close()
 
 	sent := make(chan error, 1)
@@ -59,18 +59,18 @@ func run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		if err := work(out, ev); err != nil {
-			ev.Nack(err) // GitHub is answered 503, and its page shows that
+			ev.Nack(err) // answers GitHub with 503, which its page shows
 			continue
 		}
-		ev.Ack() // and only now 204
+		ev.Ack() // answers with 204
 	}
 }
 
-// work stands for what takes a while and may fail.
+// work stands for a task that takes time and may fail.
 func work(out io.Writer, ev client.Event) error {
 	fmt.Fprintf(out, "   %s %s: %s\n", ev.Type, ev.ID, ev.Data)
 	if ev.ID == "delivery-3" && ev.Attempt == 1 {
-		return errors.New("the database is away")
+		return errors.New("the database is unreachable")
 	}
 	time.Sleep(50 * time.Millisecond)
 	return nil
@@ -88,7 +88,7 @@ func playGitHub(out io.Writer, url string) error {
 		{"the same push again", github, "delivery-1"},
 		{"a push that is forged", forger, "delivery-2"},
 		{"a push whose work fails", github, "delivery-3"},
-		{"which somebody redelivers", github, "delivery-3"},
+		{"the failed push, redelivered", github, "delivery-3"},
 	} {
 		r := provider.Request{
 			Method: http.MethodPost, URL: url, Time: time.Now(),

@@ -1,6 +1,6 @@
-// Command zstd subscribes to a feed that is compressed with zstd, by one line more than
-// any other feed takes. Its own server compresses the events and flushes each; the time
-// beside an event shows that none is held back.
+// Command zstd subscribes to a feed that is compressed with zstd. Compared with any other feed,
+// it takes one more line. The program's own server compresses the events and flushes each; the
+// time before each event shows that none is held back.
 package main
 
 import (
@@ -27,8 +27,8 @@ func main() {
 	}
 }
 
-// unzstd is the line. A window of 8 MiB is what RFC 9659 lets a content encoding use; without
-// a limit the sender chooses how much memory is taken.
+// unzstd decompresses zstd. RFC 9659 lets a content encoding use a window of 8 MiB; without
+// a limit the sender would choose how much memory the decoder takes.
 func unzstd(r io.Reader) (io.ReadCloser, error) {
 	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
@@ -58,12 +58,12 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 	return nil
 }
 
-// feed sends n events, one each pause, all in one zstd frame that it flushes.
+// feed sends n events, one after each pause, in a single zstd frame that is flushed after each.
 func feed(n int, pause time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		w.Header().Set("Content-Encoding", "zstd")
-		w.(http.Flusher).Flush() // the first event is long in coming
+		w.(http.Flusher).Flush() // send the header before the first event
 		zw, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
 		if err != nil {
 			panic(err)
