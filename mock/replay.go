@@ -20,8 +20,8 @@ import (
 // The script is the feed's side of the recording. Its pauses are those on open connections. The
 // consumer decides when to connect, and a connection that the consumer closed has no end in the
 // script. A connection that the consumer closed because nothing came is replayed as [Stall],
-// and a failure without a step of its own as [Drop]. A recording does not contain the reason of
-// a close code. Events that came again after a reconnect are repeated in the script. A Gap
+// and a failure that no step represents as [Drop]. A recording does not contain the reason of a
+// close code. Events that came again after a reconnect are repeated in the script. A Gap
 // reaches only a consumer without a wire.
 //
 // Blank lines and lines that start with # are ignored. Any other line that a Recorder does not

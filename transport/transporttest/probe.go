@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	prompt  = time.Second            // limit for Close, as the contract requires, and for everything that must end
+	prompt  = time.Second            // limit for Close by the contract, and for what must end
 	tardy   = 5 * time.Second        // the same by the real clock, on a busy machine
 	patient = 10 * time.Second       // for what has no limit in the contract
 	settle  = 20 * time.Millisecond  // for a call to start waiting
-	half    = 500 * time.Millisecond // shorter than the pause between bursts: only buffered data can arrive
+	half    = 500 * time.Millisecond // less than a pause between bursts: only buffered data arrives
 )
 
 // A probe is one Transport under test. Its methods end the test if the Transport does not
