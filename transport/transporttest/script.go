@@ -33,8 +33,8 @@ type Event struct {
 	// Data is a JSON object on one line. Its member "id" is the token, for feeds that send the
 	// token in the payload. Read must return the same bytes.
 	Data string
-	// Pause is how long the peer is silent before the event. Default: none, and the event may
-	// arrive together with the one before it.
+	// Pause is how long the peer is silent before the event. Without it the event may arrive
+	// together with the one before it. Default: none.
 	Pause time.Duration
 }
 
