@@ -13,19 +13,17 @@ import (
 	"time"
 )
 
-// maxDrain is how much of an unwanted body is read so that its connection can be used
-// again.
+// maxDrain is how many bytes of an unwanted body are read so that its connection can be reused.
 const maxDrain = 64 << 10
 
-// An attempt is one way from the URL to an open connection. It is used by one
-// goroutine.
+// An attempt leads from the URL to an open connection. It is used by one goroutine.
 type attempt struct {
 	*HTTP
-	ctx     context.Context // the life of the connection
+	ctx     context.Context // the lifetime of the connection
 	cancel  context.CancelCauseFunc
 	rt      http.RoundTripper
 	token   string
-	timeout *TimeoutError // what ends an attempt that takes too long
+	timeout *TimeoutError // ends an attempt that takes too long
 
 	// The next request.
 	url    *url.URL
@@ -33,18 +31,18 @@ type attempt struct {
 	body   []byte
 
 	plain   bool        // no compression is offered
-	waiting bool        // for a response's header
+	waiting bool        // for a response header
 	upgrade http.Header // of a WebSocket handshake; nil for an HTTP feed
-	fresh   bool        // Prepare is to bring fresh credentials at once
+	fresh   bool        // Prepare must provide fresh credentials
 
 	home      string // origin of the first request
-	strange   bool   // a redirect has left for an origin that is not trusted
+	strange   bool   // a redirect has led to an untrusted origin
 	refreshed bool   // Prepare was asked for fresh credentials
 }
 
 func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
 	ctx, cancel := context.WithCancelCause(ctx)
-	u, _ := parseURL(h.URL) // Validate has seen it
+	u, _ := parseURL(h.URL) // checked by Validate
 	return &attempt{
 		HTTP: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
 		timeout: &TimeoutError{Op: "header", After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
@@ -52,7 +50,7 @@ func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
 	}
 }
 
-// open brings the connection up to its first byte.
+// open brings the connection up to the response header.
 func (a *attempt) open() (*httpConn, error) {
 	stop := after(a.timeout.After, func() { a.cancel(a.timeout) })
 	defer stop()
@@ -70,7 +68,7 @@ func (a *attempt) open() (*httpConn, error) {
 		return nil, err
 	}
 	if !stop() {
-		a.cancel(a.timeout) // unless it is about to do so itself
+		a.cancel(a.timeout) // unless the timer is about to do so
 		resp.Body.Close()
 		return nil, a.timeout
 	}
@@ -78,9 +76,9 @@ func (a *attempt) open() (*httpConn, error) {
 	return conn, nil
 }
 
-// failure is what Open says about err. When the attempt's context has ended, that is why
-// err came about; only the judgement on a response stands when its body then took too
-// long to drain.
+// failure returns what Open returns for err. If the attempt's context has ended, its cause is
+// the reason, except that the verdict on a response stands when its body then took too long to
+// drain.
 func (a *attempt) failure(err error) error {
 	cause := context.Cause(a.ctx)
 	if _, broken := err.(*failed); cause == nil || cause == a.timeout && !broken {
@@ -92,8 +90,8 @@ func (a *attempt) failure(err error) error {
 	return cause
 }
 
-// exchange sends the next request, and once more when it is refused for its
-// credentials and Prepare can bring better ones.
+// exchange sends the next request, and sends it again if its credentials are refused and
+// Prepare can provide fresh ones.
 func (a *attempt) exchange() (*http.Response, error) {
 	ctx := a.ctx
 	if a.fresh {
@@ -108,17 +106,17 @@ func (a *attempt) exchange() (*http.Response, error) {
 	return a.send(withRefresh(a.ctx))
 }
 
-// refuses tells whether a status says that the credentials are not accepted. Of a server of
-// WebSockets 403 is often all that it says.
+// refuses reports whether a status means that the credentials are not accepted. WebSocket
+// servers often use 403 for that.
 func (a *attempt) refuses(code int) bool {
 	return code == http.StatusUnauthorized || code == http.StatusForbidden && a.upgrade != nil
 }
 
 type refreshKey struct{}
 
-// Refresh tells a Prepare function, by the context of its request, that the request is
-// a repetition because the one before was answered with 401: credentials that are kept
-// somewhere must be replaced.
+// Refresh reports whether Prepare or Hello must replace stored credentials. ctx is the context of
+// Prepare's request, or that of Hello. Refresh returns true after a 401, and for a WebSocket also
+// after a 403 or a close code that asks for fresh credentials.
 func Refresh(ctx context.Context) bool {
 	return ctx.Value(refreshKey{}) != nil
 }
@@ -146,17 +144,17 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	resp, err := a.rt.RoundTrip(req)
 	a.waiting = err != nil
 	if err == nil && resp == nil {
-		err = errors.New("the RoundTripper returned neither response nor error")
+		err = errors.New("RoundTripper returned neither a response nor an error")
 	}
 	if err != nil {
 		cancel()
 		return nil, a.broken(req, &x, err)
 	}
-	if resp.Body == nil { // a RoundTripper that is not net/http's
+	if resp.Body == nil { // not by net/http's RoundTripper
 		resp.Body = http.NoBody
 	}
 	if a.upgrade != nil && resp.StatusCode == http.StatusSwitchingProtocols {
-		context.AfterFunc(ctx, cancel) // the body is the caller's to close
+		context.AfterFunc(ctx, cancel) // the caller closes the body
 	} else {
 		takeBody(resp, cancel)
 	}
@@ -184,7 +182,7 @@ func (a *attempt) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// personalize adds what only a trusted origin may see.
+// personalize adds what only a trusted origin may receive.
 func (a *attempt) personalize(req *http.Request) error {
 	req.Header = canonical(a.Header)
 	if a.method != a.HTTP.method() {
@@ -229,7 +227,7 @@ func (a *attempt) personalize(req *http.Request) error {
 	return nil
 }
 
-// describeBody adds what a body cannot be read without, wherever it goes.
+// describeBody adds the headers without which a body cannot be read, for any origin.
 func (a *attempt) describeBody(req *http.Request) {
 	header := canonical(a.Header)
 	for _, name := range []string{"Content-Type", "Content-Encoding"} {
@@ -239,8 +237,8 @@ func (a *attempt) describeBody(req *http.Request) {
 	}
 }
 
-// addDefaults adds what the caller's header does not say, and the handshake of a
-// WebSocket, which is not the caller's to change.
+// addDefaults adds what the caller's header does not set, or the handshake of a WebSocket,
+// which the caller cannot change.
 func (a *attempt) addDefaults(req *http.Request) {
 	if a.upgrade != nil {
 		maps.Copy(req.Header, a.upgrade)
@@ -264,8 +262,8 @@ func (a *attempt) resume() Resume {
 	return ResumeHeader("Last-Event-ID")
 }
 
-// discard closes a response. The rest of its body is read if that is short and comes soon,
-// so that net/http can use the connection again.
+// discard closes a response. It first reads the rest of the body if that is short and arrives
+// soon, so that net/http can reuse the connection.
 func (a *attempt) discard(resp *http.Response) {
 	defer closeAfter(refusalTime, func() { resp.Body.Close() })()
 	if resp.ContentLength <= maxDrain {
@@ -274,7 +272,7 @@ func (a *attempt) discard(resp *http.Response) {
 	resp.Body.Close()
 }
 
-// jar returns the caller's cookies, nil if there are none.
+// jar returns the caller's cookies, or nil.
 func (h *HTTP) jar() http.CookieJar {
 	if h.Client == nil {
 		return nil
@@ -282,8 +280,8 @@ func (h *HTTP) jar() http.CookieJar {
 	return h.Client.Jar
 }
 
-// after calls f in d unless stop is called first; after a pause of the process a moment later.
-// Zero is never.
+// after calls f after d, or a moment later after a pause of the process, unless stop is called
+// first. A zero d means never.
 func after(d time.Duration, f func()) (stop func() bool) {
 	if d == 0 {
 		return func() bool { return true }

@@ -9,31 +9,31 @@ import (
 )
 
 const (
-	// refusalTime bounds the reading of a response that is refused.
+	// refusalTime limits the reading of a refused response.
 	refusalTime = 500 * time.Millisecond
 
-	// noticeTime is how long a body may take to notice the end of its request's context.
+	// noticeTime limits how long a body may take to notice the end of its request's context.
 	noticeTime = 100 * time.Millisecond
 
-	// maxNotice bounds what is read from a body until then.
+	// maxNotice is the maximum number of bytes read from a body until then.
 	maxNotice = 256 << 10
 )
 
-// A body is that of a response. Close ends the context of the request, waits until the body
-// has noticed, and only then closes it. From Go 1.27 on, net/http would otherwise read on
-// after Close, for 50 ms or 256 KiB, to use the connection again; in a testing/synctest bubble
+// A body wraps the body of a response. Close ends the request's context, waits until the body
+// has noticed, and only then closes it. From Go 1.27 on, net/http would otherwise continue to
+// read after Close, for 50 ms or 256 KiB, to reuse the connection; in a testing/synctest bubble
 // that reader waits for a mutex that a blocked Read holds, which stops the clock.
 //
 // Close may be called during a Read and more than once.
 type body struct {
 	raw    io.ReadCloser
 	cancel context.CancelFunc // of the request
-	turn   chan struct{}      // holds a value while a Read runs
-	eof    bool               // the end has been read; the holder of turn may look
-	closed atomic.Bool        // raw is, or is being closed
+	turn   chan struct{}      // full while a Read runs
+	eof    bool               // the end has been read; guarded by turn
+	closed atomic.Bool        // raw is closed or being closed
 }
 
-// takeBody makes the body of resp one that ends the request with cancel.
+// takeBody wraps the body of resp in one that ends the request with cancel.
 func takeBody(resp *http.Response, cancel context.CancelFunc) {
 	resp.Body = &body{raw: resp.Body, cancel: cancel, turn: make(chan struct{}, 1)}
 }
@@ -63,8 +63,8 @@ func (b *body) Close() error {
 	return nil
 }
 
-// awaitNotice returns once a Read has failed after the end of the request's context. A body
-// that does not watch the context is closed to get there.
+// awaitNotice returns once a Read has failed after the end of the request's context. It closes
+// a body that does not watch the context.
 func (b *body) awaitNotice() {
 	defer closeAfter(noticeTime, b.close)()
 	io.CopyN(io.Discard, b, maxNotice)
@@ -87,7 +87,7 @@ func (b *body) ended() bool {
 	}
 }
 
-// closeAfter calls f in d unless stop is called first. stop waits for an f that has started.
+// closeAfter calls f after d unless stop is called first. If f has started, stop waits for it.
 func closeAfter(d time.Duration, f func()) (stop func()) {
 	done := make(chan struct{})
 	timer := time.AfterFunc(d, func() {

@@ -14,12 +14,12 @@ import (
 	"sync/atomic"
 )
 
-// An exchangeTrace is how far a request came that failed: net/http has no types for much of
-// what goes wrong. Its hooks may run after the request has failed.
+// An exchangeTrace records how far a failed request got: net/http has no types for many
+// failures. Its hooks may run after the request has failed.
 type exchangeTrace struct {
 	handshake atomic.Pointer[error] // why the TLS handshake failed
 	connected atomic.Bool           // there is a connection, through a proxy that has opened the way
-	answered  atomic.Bool           // the peer has sent something after it
+	answered  atomic.Bool           // the peer has sent something after the handshake
 }
 
 func (x *exchangeTrace) with(ctx context.Context) context.Context {
@@ -34,8 +34,7 @@ func (x *exchangeTrace) with(ctx context.Context) context.Context {
 	})
 }
 
-// broken returns what an error of the RoundTripper means. It is the same for HTTP feeds and
-// WebSockets.
+// broken classifies an error of the RoundTripper, alike for HTTP feeds and WebSockets.
 func (a *attempt) broken(req *http.Request, x *exchangeTrace, err error) error {
 	var refusal *StatusError
 	if errors.As(err, &refusal) && refusal.proxy {
@@ -43,32 +42,32 @@ func (a *attempt) broken(req *http.Request, x *exchangeTrace, err error) error {
 	}
 	explained := x.explain(err)
 	if proxy := a.proxyOf(req); explained == err && proxy != nil && !x.connected.Load() && !isOfNetwork(err) {
-		explained = &strange{err, "proxy " + originOf(proxy)} // of an http.Transport without refusedByProxy
+		explained = &strange{err, "proxy " + originOf(proxy)} // an http.Transport without refusedByProxy
 	}
 	return &failed{a.shown(req.URL), explained}
 }
 
 // explain adds the remedy to errors whose text has none, and the method Protocol to those that
-// are not of the network although their types do not say so.
+// are not network failures although their types do not show it.
 func (x *exchangeTrace) explain(err error) error {
 	var header tls.RecordHeaderError
 	handshake := x.handshake.Load()
 	switch {
 	case errors.As(err, &header):
-		return &strange{err, "the peer does not speak TLS: does the URL need http or ws"}
+		return &strange{err, "peer does not speak TLS (does the URL need http or ws?)"}
 	case refusesCertificate(err):
-		return &strange{err, "the peer does not accept the client certificate, or wants one: see TLSClientConfig of Client's Transport"}
+		return &strange{err, "peer rejected the client certificate or requires one (set TLSClientConfig of Client's Transport)"}
 	case isOfNetwork(err):
 		return err
 	case handshake != nil && errors.Is(err, *handshake):
-		return &strange{err, "the TLS handshake fails"}
+		return &strange{err, "TLS handshake failed"}
 	case x.answered.Load():
-		return &strange{err, "the answer is not HTTP: does the URL need https or wss"}
+		return &strange{err, "response is not HTTP (does the URL need https or wss?)"}
 	}
 	return err
 }
 
-// isOfNetwork reports whether an error says what it is by its type.
+// isOfNetwork reports whether the type of an error classifies it.
 func isOfNetwork(err error) bool {
 	var network net.Error
 	var certificate *tls.CertificateVerificationError
@@ -77,9 +76,8 @@ func isOfNetwork(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 }
 
-// refusesCertificate reports whether the peer has sent one of the alerts of RFC 8446, section
-// 6.2, about the client's certificate. crypto/tls does not export the type of the error, which
-// is a number.
+// refusesCertificate reports whether the peer sent an alert about the client's certificate (RFC
+// 8446, section 6.2). crypto/tls does not export the error's type, which is an integer.
 func refusesCertificate(err error) bool {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "remote error" {
@@ -96,7 +94,7 @@ func refusesCertificate(err error) bool {
 	return false
 }
 
-// strange is the failure of a peer that may not be the one that is meant.
+// strange is the failure of a peer that may not be the intended one.
 type strange struct {
 	err  error
 	text string
@@ -106,8 +104,8 @@ func (e *strange) Error() string  { return e.text + ": " + redact(e.err) }
 func (e *strange) Unwrap() error  { return e.err }
 func (e *strange) Protocol() bool { return true }
 
-// refusedByProxy is the OnProxyConnectResponse of an http.Transport: what a proxy answers to
-// CONNECT is a status like that of a server.
+// refusedByProxy is the OnProxyConnectResponse of an http.Transport. It treats a proxy's
+// response to CONNECT like the status of a server.
 func refusedByProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
@@ -115,7 +113,7 @@ func refusedByProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *ht
 	return &StatusError{Code: resp.StatusCode, Header: resp.Header, Origin: originOf(proxy), proxy: true}
 }
 
-// proxyOf returns the proxy that a request goes through, as far as that can be known.
+// proxyOf returns the proxy that a request goes through, as far as it is known.
 func (a *attempt) proxyOf(req *http.Request) *url.URL {
 	t, ok := a.rt.(*http.Transport)
 	if !ok || t.Proxy == nil {
@@ -125,7 +123,7 @@ func (a *attempt) proxyOf(req *http.Request) *url.URL {
 	return proxy
 }
 
-// shown returns the origin of u for an error, with the scheme of a WebSocket for one.
+// shown returns the origin of u for an error, with the scheme ws or wss for a WebSocket.
 func (a *attempt) shown(u *url.URL) string {
 	if a.upgrade != nil {
 		return overWebSocket(originOf(u))

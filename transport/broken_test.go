@@ -64,7 +64,7 @@ func TestTLSFailures(t *testing.T) {
 		},
 		"the client's own check": {
 			server: &tls.Config{}, client: &tls.Config{VerifyConnection: func(tls.ConnectionState) error { return errors.New("not pinned") }},
-			class: "protocol", text: "the TLS handshake fails: not pinned",
+			class: "protocol", text: "TLS handshake failed: not pinned",
 		},
 		"unknown authority of the server": {
 			server: &tls.Config{}, client: &tls.Config{RootCAs: x509.NewCertPool()},

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// contentCodings returns the codings of a body in lower case, in the order in which they were
-// applied (RFC 9110, section 8.4). "none" and a charset are what some peers write that apply
-// none.
+// contentCodings returns the codings of a body in lower case, in the order of application (RFC
+// 9110, section 8.4). Some peers write "none" or a charset if they apply none.
 func contentCodings(h http.Header) (codings []string) {
 	for _, line := range h["Content-Encoding"] {
 		for c := range strings.SplitSeq(line, ",") {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// decoder reads a body through one of HTTP.Decoders, which it opens at the first byte:
-// many of them read when they are opened.
+// A decoder reads a body through one of HTTP.Decoders. It opens the decoder at the first byte,
+// because many decoders read when they are opened.
 type decoder struct {
 	in   *bufio.Reader
 	open func(io.Reader) (io.ReadCloser, error)
@@ -36,8 +36,8 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return d.out.Read(p)
 }
 
-// Close closes the decoder unless a Read is under way, which then does so when it is
-// through: few decoders bear to be closed meanwhile.
+// Close closes the decoder. If a Read is running, that Read does so when it returns: few
+// decoders can be closed during a Read.
 func (d *decoder) Close() error {
 	d.mu.Lock()
 	again, reading := d.closed, d.reading

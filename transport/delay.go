@@ -7,18 +7,20 @@ import (
 	"time"
 )
 
-// RetryAfter returns how long the server asks to wait before the next attempt, counted
-// from its response, and zero if it does not ask. The value has no limit: the caller
-// applies one.
+// RetryAfter returns how long the server asks to wait before the next attempt, counted from its
+// response, or zero if it does not ask. The value is not limited: the caller limits it.
 //
-// Retry-After counts first (RFC 9110, section 10.2.3), in seconds or as a date. A date
-// is compared with the response's own Date, so that the two clocks need not agree, and
-// with the local clock only without one. The limits that the response says are used up
-// come next: RateLimit (draft-ietf-httpapi-ratelimit-headers), then a pair of Remaining
-// and Reset with the prefix RateLimit- (older drafts of the same), X-RateLimit-, or
-// X-Rate-Limit- (X). A Reset that is nearer to the time of the response than to zero is a
-// UNIX time, and any other one a number of seconds. Fractions, which Sentry and Shopify
-// send, are rounded up to the next second. What cannot be read is ignored.
+// The first of these that applies counts:
+//
+//   - Retry-After (RFC 9110, section 10.2.3), in seconds or as a date. A date is compared with the
+//     response's own Date, so that the clocks need not agree, or without one with the local clock.
+//   - RateLimit (draft-ietf-httpapi-ratelimit-headers), of the limits that are used up.
+//   - A pair of Remaining and Reset with the prefix RateLimit- (older drafts), X-RateLimit- or
+//     X-Rate-Limit- (X). A Reset that is nearer to the time of the response than to zero is a
+//     UNIX time; any other is a number of seconds.
+//
+// Fractions, which Sentry and Shopify send, are rounded up to the next second. Unreadable
+// values are ignored.
 func (e *StatusError) RetryAfter() time.Duration {
 	if d, ok := retryAfter(e.Header); ok {
 		return d
@@ -46,8 +48,8 @@ func retryAfter(h http.Header) (time.Duration, bool) {
 	return 0, false
 }
 
-// rateLimit reads `RateLimit: "name";r=0;t=30`, a list. Of several limits that are used
-// up, the one that lasts longest counts.
+// rateLimit parses `RateLimit: "name";r=0;t=30`, a list. If several limits are used up, the
+// longest wait counts.
 func rateLimit(h http.Header) (longest time.Duration, ok bool) {
 	for _, limit := range splitQuoted(strings.Join(h.Values("RateLimit"), ","), ',') {
 		var left, wait int64 = -1, -1
@@ -69,8 +71,8 @@ func rateLimit(h http.Header) (longest time.Duration, ok bool) {
 	return longest, ok
 }
 
-// rateReset reads a pair of headers, Remaining and Reset. Without Remaining, the status
-// alone can say that the limit is used up.
+// rateReset parses a pair of headers, Remaining and Reset. Without Remaining, the status can
+// mean that the limit is used up.
 func rateReset(h http.Header, prefix string, limited bool) (time.Duration, bool) {
 	left, told := parseSeconds(h.Get(prefix + "Remaining"))
 	reset, ok := parseSeconds(h.Get(prefix + "Reset"))
@@ -85,7 +87,7 @@ func rateReset(h http.Header, prefix string, limited bool) (time.Duration, bool)
 	return max(time.Unix(min(reset, year9999), 0).Sub(now), 0), true
 }
 
-// sent is when the response was made, by the server's clock if it shows it.
+// sent returns when the response was created, by the server's clock if it has a Date.
 func sent(h http.Header) time.Time {
 	if t, err := http.ParseTime(h.Get("Date")); err == nil {
 		return t
@@ -93,7 +95,7 @@ func sent(h http.Header) time.Time {
 	return time.Now()
 }
 
-// parseSeconds reads a decimal number, such as 1.5, and rounds it up.
+// parseSeconds parses a decimal number, such as 1.5, and rounds it up.
 func parseSeconds(s string) (n int64, ok bool) {
 	whole, fraction, hasFraction := strings.Cut(strings.TrimSpace(s), ".")
 	n, ok = parseCount(whole)
@@ -106,7 +108,7 @@ func parseSeconds(s string) (n int64, ok bool) {
 	return n, ok
 }
 
-// parseCount reads a number of ASCII digits. One that is too large becomes the largest.
+// parseCount parses ASCII digits. A number that is too large becomes the largest.
 func parseCount(s string) (n int64, ok bool) {
 	s = strings.TrimSpace(s)
 	for _, c := range []byte(s) {

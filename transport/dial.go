@@ -8,15 +8,15 @@ import (
 	"net/url"
 )
 
-// readBuffer is that of a connection of our own, in bytes. It takes in what a busy sender
+// readBuffer is the read buffer in bytes of a built-in connection. It holds what a busy sender
 // writes at a time; with net/http's 4 KiB each chunk of it costs two reads.
 const readBuffer = 32 << 10
 
-// roundTripper returns what sends the requests of one connection. Unless the caller
-// brought his own, it is a fresh http.Transport whose sockets are closed when ctx ends.
+// roundTripper returns the RoundTripper of one connection. Without one of the caller, it is a
+// new http.Transport whose sockets are closed when ctx ends.
 //
-// net/http lets a dial go on after its request was cancelled, and keeps connections,
-// because the next request might use them. Here there is no next request.
+// net/http continues a dial after its request was cancelled, and keeps connections, because the
+// next request might use them. Here there is no next request.
 func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 	if h.Client != nil && h.Client.Transport != nil {
 		return h.Client.Transport
@@ -33,23 +33,23 @@ func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
 		DisableCompression:     true, // see acceptEncoding
 
-		// None is kept idle: net/http writes to the standard logger what a server sends on an
-		// idle connection, which may be the rest of a body longer than its Content-Length.
+		// Keep none idle: net/http writes to the standard logger what a server sends on an idle
+		// connection, which may be the rest of a body longer than its Content-Length.
 		MaxIdleConnsPerHost: -1,
 	}
 }
 
-// proxyFromEnvironment does not show the address of a proxy that cannot be read: a password
-// may be in it.
+// proxyFromEnvironment replaces the error for an invalid proxy address, which may contain a
+// password.
 func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
 	proxy, err := http.ProxyFromEnvironment(req)
 	if err != nil {
-		return nil, errors.New("the address of the proxy in the environment cannot be read")
+		return nil, errors.New("invalid proxy address in the environment")
 	}
 	return proxy, nil
 }
 
-// dialWithin ties what is dialled, and the dialling itself, to the life of ctx.
+// dialWithin ends a dial, and closes the connection that it returned, when life ends.
 func dialWithin(life context.Context, d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithCancel(ctx)

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// acceptEncoding is the value of the Accept-Encoding header. It is always sent: net/http's
-// own decompression would hide the bytes as they arrive from the idle watchdog.
+// acceptEncoding returns the value of the Accept-Encoding header. It is always sent: net/http's
+// own decompression would hide arriving bytes from the idle watchdog.
 func (a *attempt) acceptEncoding() string {
 	if a.plain {
 		return "identity"
@@ -26,14 +26,14 @@ func (a *attempt) acceptEncoding() string {
 	return strings.Join(names, ", ")
 }
 
-// maxCodings is how many content codings one body may have. Some proxies compress what is
-// compressed.
+// maxCodings is the maximum number of content codings of a body. Some proxies compress what is
+// already compressed.
 const maxCodings = 2
 
-// decompress undoes the content codings of a response, whose body is read from raw.
-// It reads nothing yet, for the first byte may be long in coming. It is not ok if one of the
-// codings is unknown. Its memory is bounded: a decoder has a window of fixed size, and the
-// reader of its output stops at MaxFrame.
+// decompress undoes the content codings of a response, whose body is raw. It does not read yet,
+// because the first byte may take long to arrive. ok is false if a coding is unknown. Its
+// memory is bounded: a decoder has a window of fixed size, and the reader of its output stops
+// at MaxFrame.
 func (h *HTTP) decompress(raw io.Reader, header http.Header) (plain io.ReadCloser, ok bool) {
 	codings := contentCodings(header)
 	if len(codings) > maxCodings {
@@ -48,8 +48,8 @@ func (h *HTTP) decompress(raw io.Reader, header http.Header) (plain io.ReadClose
 	return plain, true
 }
 
-// decompressor undoes one coding of in, and closes in as well. It is nil for one that is
-// unknown.
+// decompressor returns a reader that undoes one coding of in and closes in as well, or nil if
+// the coding is unknown.
 func (h *HTTP) decompressor(coding string, in io.ReadCloser) io.ReadCloser {
 	if coding == "x-gzip" {
 		coding = "gzip" // RFC 9110, section 8.4.1.3
@@ -64,7 +64,7 @@ func (h *HTTP) decompressor(coding string, in io.ReadCloser) io.ReadCloser {
 	return nil
 }
 
-// stacked is a decoder whose input is closed after it.
+// stacked is a decoder that closes its input after itself.
 type stacked struct {
 	io.ReadCloser
 	in io.Closer
@@ -76,9 +76,8 @@ func (s stacked) Close() error {
 	return err
 }
 
-// gunzip reads gzip members one after the other. gzip.Reader can do that too, but it
-// holds back the end of a member until the next one begins, and a sender may well make
-// each event a member.
+// gunzip reads consecutive gzip members. gzip.Reader can do that too, but it holds back the end
+// of a member until the next one starts, and a sender may make each event a member.
 type gunzip struct {
 	in *bufio.Reader
 	zr *gzip.Reader // nil before the first byte
@@ -99,11 +98,11 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// errBehindGzip is not the ErrHeader of a body that never was gzip: what was right until now
-// may well be so on the next connection.
-var errBehindGzip = errors.New("what follows a gzip member is not gzip")
+// errBehindGzip differs from the ErrHeader of a body that never was gzip: what was valid until
+// now may be valid on the next connection.
+var errBehindGzip = errors.New("data after a gzip member is not gzip")
 
-// next begins a member, or returns io.EOF if there is none.
+// next starts a member, or returns io.EOF if there is none.
 func (g *gunzip) next() (err error) {
 	if g.zr == nil {
 		g.zr, err = gzip.NewReader(g.in)
@@ -118,5 +117,5 @@ func (g *gunzip) next() (err error) {
 	return nil
 }
 
-// notGzip tells whether a body was not what its Content-Encoding says.
+// notGzip reports whether a body was not gzip despite its Content-Encoding.
 func notGzip(err error) bool { return errors.Is(err, gzip.ErrHeader) }

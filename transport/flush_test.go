@@ -51,7 +51,7 @@ func TestCompressorThatIsNotFlushed(t *testing.T) {
 					_, err = conn.Read()
 					conn.Close()
 				}
-				if e := want[*transport.TimeoutError](t, err); !strings.Contains(e.Error(), "does not flush its compressor") {
+				if e := want[*transport.TimeoutError](t, err); !strings.Contains(e.Error(), "may not flush its compressor") {
 					t.Errorf("error %v", e)
 				}
 				for range 2 {

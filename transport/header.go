@@ -5,11 +5,10 @@ import (
 	"net/textproto"
 )
 
-// A Header holds the header fields of a request (RFC 9110, section 6.3). It is the
-// receiver's own. Names are in canonical form, as [http.CanonicalHeaderKey] has it; fields
-// of the same name are in the order in which they came, those of different names in any.
-// It is a list and not a map, because most events are asked for one of their fields, or for
-// none.
+// A Header is the list of a request's header fields (RFC 9110, section 6.3). The receiver owns
+// it. Names are in the canonical form of [http.CanonicalHeaderKey]. Fields of the same name are
+// in the order of arrival; those of different names are in any order. It is a list and not a
+// map because most consumers read one field of an event or none.
 type Header []HeaderField
 
 // A HeaderField is one field of a Header.
@@ -17,8 +16,7 @@ type HeaderField struct {
 	Name, Value string
 }
 
-// Get returns the first value of a field, empty if there is none. The name may be written in
-// any case.
+// Get returns the first value of a field, or "" if there is none. name may be in any case.
 func (h Header) Get(name string) string {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	for i := range h {
@@ -29,7 +27,7 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
-// Values returns all values of a field in a slice of their own, nil if there is none.
+// Values returns all values of a field in a new slice, or nil if there is none.
 func (h Header) Values(name string) (values []string) {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	for i := range h {
@@ -40,7 +38,7 @@ func (h Header) Values(name string) (values []string) {
 	return values
 }
 
-// HTTP returns the fields as a map of their own, for what asks for one.
+// HTTP returns the fields as a new http.Header.
 func (h Header) HTTP() http.Header {
 	m := make(http.Header, len(h))
 	for _, f := range h {

@@ -10,39 +10,39 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// closeWait bounds Close for a body of the caller's own making that does not close.
+// closeWait bounds Close for a body of a caller's RoundTripper that does not close.
 const closeWait = 500 * time.Millisecond
 
-// errWithheld is what a Gap names when a redirect has cost the position.
-var errWithheld = errors.New("transport: redirected to an origin that is not trusted: the token was not sent")
+// errWithheld is the Err of a Gap when a redirect has cost the position.
+var errWithheld = errors.New("transport: token not sent: redirected to an origin that is not in TrustedOrigins")
 
 // An httpConn is the open body of a response.
 type httpConn struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	body     io.Closer
-	plain    io.ReadCloser // what decompresses it
-	released chan struct{} // closed once both are
+	plain    io.ReadCloser // the decompressed body
+	released chan struct{} // closed once both are closed
 
 	feed       *HTTP
 	plainly    bool // no compression was offered
-	compressed bool // because it was offered
+	compressed bool // because compression was offered
 
 	frames *decode.Reader
-	frame  decode.Frame         // the last one
+	frame  decode.Frame         // the last one read
 	check  func(*Message) error // HTTP.Control
-	seen   Message              // what check sees
-	parts  []Message            // of the last one that it has taken apart
+	seen   Message              // what check is called with
+	parts  []Message            // of the last message that was split
 	watch  *watch
 	origin string
-	spoken bool  // a frame has come
-	framed bool  // an end of the body that is none of the sender's would be told
+	spoken bool  // a frame has arrived
+	framed bool  // a truncated body is detectable
 	gap    *Gap  // for the next message
-	err    error // of the Read that failed
+	err    error // of the failed Read
 }
 
-// start ties the body to the life of the connection. net/http's own bodies watch the
-// request's context; one of another RoundTripper may only heed its Close.
+// start ends the body with the connection. net/http's own bodies watch the request's context;
+// that of another RoundTripper may react only to Close.
 func (c *httpConn) start() {
 	context.AfterFunc(c.ctx, func() {
 		c.body.Close()
@@ -56,7 +56,7 @@ func (c *httpConn) Read() (m Message, err error) {
 	return m, err
 }
 
-// ReadTo is Read without a copy of the message. See ReaderTo.
+// ReadTo is Read without copying the message. See ReaderTo.
 func (c *httpConn) ReadTo(m *Message) error {
 	if c.err == nil && c.ctx.Err() != nil {
 		c.err = c.failure(nil)
@@ -100,26 +100,25 @@ func (c *httpConn) ReadTo(m *Message) error {
 	return nil
 }
 
-// more reports whether the next Read returns without waiting. It may come upon a bad frame: a
-// gap for the next message.
+// more reports whether the next Read returns without waiting. It may find a bad frame, which is
+// a gap for the next message.
 func (c *httpConn) more() bool { return len(c.parts) > 0 || c.frames.Buffered() }
 
-// control lets the user's function see m, or rather another Message: m itself would have to be
-// on the heap for it.
+// control calls HTTP.Control with a copy of m, so that m need not be allocated on the heap.
 func (c *httpConn) control(m *Message) error {
 	c.seen = *m
 	err := c.check(&c.seen)
 	gap := m.Gap
 	*m, c.seen = c.seen, Message{}
-	m.Gap = cmp.Or(m.Gap, gap) // Control may have written a Message of its own
+	m.Gap = cmp.Or(m.Gap, gap) // Control may have replaced the whole Message
 	if err == nil && m.Parts != nil {
 		c.parts = m.takeApart()
 	}
 	return err
 }
 
-// refuse ends the connection with an error of Control's. A loss that the message would have
-// said is said first.
+// refuse ends the connection with an error of Control. If the message has a Gap, that is
+// delivered first.
 func (c *httpConn) refuse(m *Message, err error) error {
 	if !errors.Is(err, ErrEnd) {
 		err = c.failure(err)
@@ -132,8 +131,7 @@ func (c *httpConn) refuse(m *Message, err error) error {
 	return nil
 }
 
-// passOver returns a function that reports a bad frame to the user and takes note of the
-// gap.
+// passOver returns a function that reports a bad frame and records the gap.
 func (c *httpConn) passOver(report func(*decode.FrameError)) func(*decode.FrameError) {
 	return func(bad *decode.FrameError) {
 		report(bad)
@@ -146,8 +144,8 @@ func (c *httpConn) passOver(report func(*decode.FrameError)) func(*decode.FrameE
 	}
 }
 
-// failure is what Read says about err. If the connection's context has ended, that is
-// the reason, whatever err is.
+// failure returns what Read returns for err. If the connection's context has ended, its cause
+// is the reason.
 func (c *httpConn) failure(err error) error {
 	cause := context.Cause(c.ctx)
 	switch {
@@ -159,7 +157,7 @@ func (c *httpConn) failure(err error) error {
 	case err == io.EOF:
 		return c.feed.atEOF(c.origin)
 	case notGzip(err):
-		err = &ProtocolError{Reason: "the body is not gzip, contrary to its Content-Encoding", Origin: c.origin}
+		err = &ProtocolError{Reason: "body is not gzip despite its Content-Encoding", Origin: c.origin}
 	default:
 		err = &failed{c.origin, err}
 	}

@@ -14,19 +14,19 @@ const (
 	minIdle       = 20 * time.Second
 	idlePerBeat   = 3
 	minBeats      = 2
-	greeting      = minIdle     // keepalives sooner after the start may be greetings, not heartbeats
-	shortestBeat  = time.Second // a keepalive sooner than this says nothing
-	longestDetour = time.Second // a reader away for longer does not know when bytes came
+	greeting      = minIdle     // earlier keepalives may be greetings, not heartbeats
+	shortestBeat  = time.Second // a shorter silence is no heartbeat
+	longestDetour = time.Second // after a longer absence, the reader does not know when bytes arrived
 )
 
-// errIdle is the cause with which the watchdog ends a connection.
+// errIdle is the cause when the watchdog ends a connection.
 var errIdle = errors.New("transport: idle")
 
-// A watch reads a body and calls fire when a Read takes longer than the window.
-// Any byte is life. Its limit runs only while a Read does.
+// A watch reads a body and calls fire when a Read takes longer than the window. Any byte
+// restarts it. The limit runs only during a Read.
 //
-// A decoder may read ahead on a goroutine of its own, so Read and heard share no more than
-// the window and the silence.
+// A decoder may read ahead on its own goroutine, so Read and heard share only the window and
+// the silence.
 type watch struct {
 	body   io.Reader
 	window atomic.Int64 // a time.Duration; zero: no limit
@@ -34,8 +34,8 @@ type watch struct {
 	learns bool // the window follows the feed's heartbeat
 
 	start   time.Time
-	last    time.Time     // when bytes last came
-	silence atomic.Int64  // a time.Duration that ended since the last frame, zero if it is not known
+	last    time.Time     // when bytes last arrived
+	silence atomic.Int64  // a time.Duration that ended since the last frame; zero if unknown
 	beats   int           // keepalives that ended a silence
 	longest time.Duration // of these silences
 }
@@ -67,7 +67,7 @@ func (w *watch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// heard learns from the frame that the last bytes began with.
+// heard learns from the frame whose first bytes arrived last.
 func (w *watch) heard(k decode.Kind) {
 	silence := time.Duration(w.silence.Load())
 	if silence == 0 {

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A limit calls fire when a peer has been silent for too long. Its last part begins only when
-// the first one was seen to end, and is repeated if the process was paused meanwhile: so
-// whoever reads from the peer always gets the time to take what came during a pause.
+// A limit calls fire when a peer has been silent for too long. It waits in two parts: the
+// second starts only once the end of the first was observed, and is repeated if the process was
+// paused meanwhile. So the reader always has time to read what arrived during a pause.
 type limit struct {
 	fire func()
 
 	mu    sync.Mutex
 	timer *time.Timer
-	due   time.Time     // when the part under way ends; zero if none is
+	due   time.Time     // when the current part ends; zero if none runs
 	rest  time.Duration // the part after it
 }
 
-// start begins the limit anew: fire is called in d unless stop or start is called first.
+// start restarts the limit: fire is called after d unless stop or start is called first.
 func (l *limit) start(now time.Time, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +30,7 @@ func (l *limit) start(now time.Time, d time.Duration) {
 	}
 }
 
-// stop reports whether it has kept fire from being called.
+// stop reports whether it prevented the call of fire.
 func (l *limit) stop() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,12 +48,12 @@ func (l *limit) expire() {
 	}
 }
 
-// over reports whether the limit is reached, and begins the next part if it is not.
+// over reports whether the limit is reached, and starts the next part if it is not.
 func (l *limit) over(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	late := now.Sub(l.due)
-	if l.due.IsZero() || late < 0 { // stopped, or started anew, while the timer fired
+	if l.due.IsZero() || late < 0 { // stopped or restarted while the timer fired
 		return false
 	}
 	next := l.rest

@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// MercureGap is an OnResponse for hubs of the Mercure protocol
-// (https://mercure.rocks/spec, Reconciliation). A hub that does not know the position of a
-// request answers with 200 and the id after which it resumes, or "earliest", in the header
-// field Mercure-Last-Event-ID (Last-Event-ID before version 1.0). MercureGap returns a Gap if
-// that is not the position that the request presented. Without the field it returns none.
+// MercureGap is an OnResponse for hubs of the Mercure protocol (https://mercure.rocks/spec,
+// Reconciliation). A hub that does not know the requested position responds with 200 and the id
+// after which it resumes, or "earliest", in the header field Mercure-Last-Event-ID
+// (Last-Event-ID before version 1.0). MercureGap returns a Gap if that differs from the
+// requested position, and none if the field is missing.
 func MercureGap(resp *http.Response) (*Gap, error) {
 	query := resp.Request.URL.Query()
 	from := cmp.Or(resp.Request.Header.Get("Last-Event-ID"),

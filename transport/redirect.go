@@ -8,8 +8,7 @@ import (
 
 const maxRedirects = 10
 
-// follow sends the request and goes where the server points, until a response is
-// something else than a redirect.
+// follow sends the request and follows redirects until another response arrives.
 func (a *attempt) follow() (*http.Response, error) {
 	for hops := 0; ; hops++ {
 		resp, err := a.exchange()
@@ -37,15 +36,15 @@ func (a *attempt) redirect(resp *http.Response) error {
 	}
 	to, err := target(from, location)
 	if err != nil {
-		return a.protocolError(resp, "redirect without a usable Location")
+		return a.protocolError(resp, "redirect without a valid Location")
 	}
 	origin := originOf(to)
 	trusted := a.trusts(origin)
 	if from.Scheme == "https" && to.Scheme == "http" && !trusted {
 		return a.protocolError(resp, "redirect from https to http")
 	}
-	// An origin that is not trusted may point back to one that is. Where it points is
-	// its choice, so what was withheld from it stays withheld.
+	// An untrusted origin may redirect back to a trusted one. It chooses the target, so what
+	// was withheld from it stays withheld.
 	a.strange = a.strange || origin != a.home && !trusted
 	if to.User == nil && origin == originOf(from) {
 		to.User = from.User
@@ -87,7 +86,7 @@ func becomesGET(code int, method string) bool {
 	return false
 }
 
-// dropBodyHeader removes what described a body that is no longer sent.
+// dropBodyHeader removes the headers that describe a body that is no longer sent.
 func dropBodyHeader(h http.Header) {
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Length"} {
 		h.Del(name)

@@ -15,13 +15,13 @@ const (
 	maxRemark  = 160 // bytes of a body in an error's text
 	minSecret  = 4   // shorter values hide nothing, and would hide the words around them
 	minBodyTag = 16  // bytes of a word in a request's body that may be a key
-	minHead    = 16  // bytes of a value that is cut short, to be hidden nevertheless
+	minHead    = 16  // bytes of a truncated value that are hidden nevertheless
 )
 
-// remark returns what an error's text shows of the body of a refusal: its beginning as one
-// line of printable text. Servers echo requests, so all that is secret in the request or
-// names its path, query, or position is replaced by an ellipsis. A page of HTML or binary
-// data has none.
+// remark returns the beginning of the body of a refusal for an error's text, as one line of
+// printable text. Servers echo requests, so everything that is secret in the request, or is
+// part of its path, query or position, is replaced by an ellipsis. It returns "" for HTML and
+// binary data.
 func (a *attempt) remark(resp *http.Response, body []byte) string {
 	if isHTML(mediaType(resp.Header)) || slices.Contains(body, 0) {
 		return ""
@@ -38,8 +38,8 @@ func (a *attempt) remark(resp *http.Response, body []byte) string {
 	return text[:cut] + "…"
 }
 
-// hide replaces the secrets in text, and their beginnings where they are cut short: by a server
-// that shortens what it echoes, or, with cut, at the end of text.
+// hide replaces the secrets in text. It also replaces their beginnings where they are
+// truncated: by a server that shortens what it echoes, or, with cut, at the end of text.
 func hide(text string, secrets []string, cut bool) string {
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, "…")
@@ -57,7 +57,7 @@ func hide(text string, secrets []string, cut bool) string {
 	return text
 }
 
-// hideHead replaces each head in text with as much of tail as follows it.
+// hideHead replaces each head in text, with as much of tail as follows it, by an ellipsis.
 func hideHead(text, head, tail string) string {
 	var b strings.Builder
 	for {
@@ -76,7 +76,7 @@ func hideHead(text, head, tail string) string {
 }
 
 // secrets returns what must not be shown of a request, in the forms in which a body may echo
-// it, the longest first.
+// it, longest first.
 func (a *attempt) secrets(req *http.Request) []string {
 	plain := []string{a.token, req.URL.RawQuery, req.URL.Path, req.URL.EscapedPath(), req.URL.RequestURI()}
 	for _, part := range strings.Split(req.URL.Path, "/") {
@@ -117,8 +117,8 @@ func (a *attempt) secrets(req *http.Request) []string {
 	return slices.Compact(all)
 }
 
-// credentials returns the values of a header field, and the parts of each that may be a key
-// of their own: what follows a scheme, and what follows the name of a cookie or parameter.
+// credentials returns the values of a header field, and the parts of each that may be a key:
+// what follows a scheme, and what follows the name of a cookie or parameter.
 func credentials(values []string) (all []string) {
 	for _, v := range values {
 		all = append(all, v)
@@ -144,8 +144,8 @@ func namesSecret(name string) bool {
 
 func isDelimiter(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`"'{}[],:;&=<>`, r) }
 
-// isPublic reports whether the values of a request's field are no secret, so that an error may
-// show what the server says of them.
+// isPublic reports whether the values of a request header are not secret, so that an error may
+// show a server's text that contains them.
 func isPublic(name string) bool {
 	switch name {
 	case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Encoding",

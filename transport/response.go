@@ -10,7 +10,7 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// admit makes a connection of a response that is a feed, and an error of any other.
+// admit returns a connection for a response that is a feed, and an error for any other.
 func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	switch code := resp.StatusCode; {
 	case code == http.StatusNoContent:
@@ -18,7 +18,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	case code >= 400:
 		return nil, a.statusError(resp)
 	case code < 200 || code >= 300 || code == http.StatusResetContent || code == http.StatusPartialContent:
-		return nil, a.protocolError(resp, "status "+status(code)+" opens no feed")
+		return nil, a.protocolError(resp, "status "+status(code)+" is not a feed")
 	}
 	media := mediaType(resp.Header)
 	format, ok := a.format(media)
@@ -26,7 +26,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 		return nil, a.notAFeed(resp, media)
 	}
 	if resp.StatusCode != http.StatusOK && a.Format == nil && media == "application/json" {
-		return nil, a.protocolError(resp, "status "+status(resp.StatusCode)+" with application/json opens no feed: if it does, set Format")
+		return nil, a.protocolError(resp, "status "+status(resp.StatusCode)+" with application/json is not a feed: set Format if the body is one")
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
@@ -36,7 +36,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.decompress(c.watch, resp.Header)
 	if !ok {
-		return nil, a.protocolError(resp, fmt.Sprintf("content encoding %.100q is unknown", resp.Header.Values("Content-Encoding")))
+		return nil, a.protocolError(resp, fmt.Sprintf("unknown content encoding %.100q", resp.Header.Values("Content-Encoding")))
 	}
 	c.frames = decode.NewReader(c.plain, format, a.MaxFrame)
 	if a.OnBadFrame != nil {
@@ -65,7 +65,7 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 	case err == nil && gap == nil:
 		return nil, nil
 	case err == nil:
-		own := *gap // what is lost later may be added to it
+		own := *gap // later losses may be added to it
 		return &own, nil
 	case errors.Is(err, ErrEnd):
 		return nil, ErrEnd
@@ -73,13 +73,13 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 	return nil, a.once(&failed{"OnResponse", err})
 }
 
-// framed tells whether the end of a body is marked. Otherwise it ends with the connection, of
-// which nobody knows why it did (RFC 9112, section 6.3).
+// framed reports whether the end of a body is marked. Otherwise the body ends with the
+// connection, for an unknown reason (RFC 9112, section 6.3).
 func framed(resp *http.Response) bool {
 	return resp.ProtoMajor != 1 || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0
 }
 
-// format picks the framing for a media type.
+// format selects the framing for a media type.
 func (a *attempt) format(media string) (decode.Format, bool) {
 	if isHTML(media) {
 		return nil, false
@@ -90,8 +90,9 @@ func (a *attempt) format(media string) (decode.Format, bool) {
 	return decode.Auto(media)
 }
 
-// mediaType returns the media type of a response in lower case, without parameters. Of
-// several the last one counts (https://fetch.spec.whatwg.org/#concept-header-extract-mime-type).
+// mediaType returns the media type of a response in lower case, without parameters. If there
+// are several, the last one counts
+// (https://fetch.spec.whatwg.org/#concept-header-extract-mime-type).
 func mediaType(h http.Header) (media string) {
 	for _, value := range h["Content-Type"] {
 		for v := range strings.SplitSeq(value, ",") {
@@ -107,23 +108,23 @@ func mediaType(h http.Header) (media string) {
 
 func isHTML(media string) bool { return media == "text/html" || media == "application/xhtml+xml" }
 
-// notAFeed is the error for a media type that names no framing.
+// notAFeed returns the error for a media type that names no framing.
 func (a *attempt) notAFeed(resp *http.Response, media string) error {
-	reason := fmt.Sprintf("content type %.100q names no feed", media)
+	reason := fmt.Sprintf("content type %.100q is not a feed", media)
 	if media == "" {
 		reason = "no content type"
 	}
 	err := a.protocolError(resp, reason)
 	if !isHTML(media) {
-		err.Reason += ": if the body is one, set Format"
+		err.Reason += ": set Format if the body is one"
 	}
 	if text := a.remark(resp, err.Body); text != "" {
-		err.Reason += fmt.Sprintf(" (it begins with %q)", text)
+		err.Reason += fmt.Sprintf(" (the body starts with %q)", text)
 	}
 	return err
 }
 
-// statusError is the error for a status of 400 or above.
+// statusError returns the error for a status of 400 or above.
 func (a *attempt) statusError(resp *http.Response) *StatusError {
 	body := a.excerpt(resp)
 	e := &StatusError{
@@ -142,7 +143,8 @@ func (a *attempt) protocolError(resp *http.Response, reason string) *ProtocolErr
 	}
 }
 
-// excerpt returns the beginning of a body for an error to keep: what comes within refusalTime.
+// excerpt returns the beginning of a body, as far as it arrives within refusalTime, for an
+// error.
 func (a *attempt) excerpt(resp *http.Response) []byte {
 	defer closeAfter(refusalTime, func() { resp.Body.Close() })()
 	body, ok := a.decompress(resp.Body, resp.Header)

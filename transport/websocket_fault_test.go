@@ -229,7 +229,7 @@ func TestWebSocketExactLimit(t *testing.T) {
 			t.Errorf("%d bytes", len(m.Data))
 		}
 		e := want[*transport.MessageError](t, readError(t, conn))
-		if !errors.Is(e, decode.ErrTooLarge) || !strings.Contains(e.Error(), "WebSocket.MaxMessage, 100 bytes") {
+		if !errors.Is(e, decode.ErrTooLarge) || !strings.Contains(e.Error(), "WebSocket.MaxMessage (100 bytes)") {
 			t.Errorf("got %v", e)
 		}
 	})

@@ -63,7 +63,7 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 		"the answer is stuck": {serve: func(conn net.Conn) {
 			conn.Write(pingAnd(messages))
 			time.Sleep(8 * time.Second)
-		}, disturb: stuck, err: "has not taken"},
+		}, disturb: stuck, err: "accepted no data"},
 		"the answer is stuck, closed by the server": {serve: func(conn net.Conn) {
 			conn.Write(append(pingAnd(messages), closing(1001, "")...))
 			time.Sleep(8 * time.Second)
@@ -71,11 +71,11 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 		"the pong is stuck": {serve: func(conn net.Conn) {
 			conn.Write(append(wsFrame(fin|opText, "first"), append(wsFrame(fin|opPing, "x"), pingAnd(messages)...)...))
 			time.Sleep(8 * time.Second)
-		}, disturb: stuck, err: "has not taken"},
+		}, disturb: stuck, err: "accepted no data"},
 		"a ping is stuck": {serve: func(conn net.Conn) {
 			conn.Write(pingAnd(messages))
 			time.Sleep(8 * time.Second)
-		}, disturb: stuck, pings: time.Second, err: "has not taken"},
+		}, disturb: stuck, pings: time.Second, err: "accepted no data"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
