@@ -79,12 +79,13 @@
 //	disconnected                    INFO   reason: Reconnect, a handover, a consumer too slow to wait for
 //	disconnected, connect failed    WARN   error, class, attempt, failures, outage, delay
 //	handover failed                 WARN   error, class, attempt, delay
-//	events may be missing           WARN   reason, missed
+//	events may be missing           WARN   reason; missed, if the number is known
 //	(Option) has no effect          WARN   events: so many lack what Dedupe, Store or Sequence needs
 //	buffer full, no event settled   WARN   full, buffered, attempt, age; id
 //	checkpoint not saved            WARN   error, failures, outage
 //	checkpoint saved again          INFO   failures, outage
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
+//	the feed is complete            INFO   reason: the transport's, if it gives one
 //	ended                           INFO   reason: complete (none), Close, the end of the context
 //	ended                           ERROR  error
 //
@@ -94,6 +95,9 @@
 // are DEBUG, and so is "connected" until the next WARN. A connection that the server ends
 // cleanly after it has brought events is INFO. Of a handover, the first failed attempt is
 // WARN. Saves that fail one after the other are reported at the same times.
+//
+// In "connected", attempt is the number of the attempt. In records of failures it counts the
+// failures in a row without progress, and is 0 when a connection that made progress ends.
 //
 // A full buffer is reported when no event was settled for 30 s, and again after 90 s,
 // 210 s and so on: the consumer hangs, or has forgotten an Ack. The attributes attempt, age

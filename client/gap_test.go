@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,22 @@ func TestGapOfASequence(t *testing.T) {
 		})
 		sub.Close()
 	})
+}
+
+// The log does not say "missed 0" of a loss whose size is unknown.
+func TestGapInTheLog(t *testing.T) {
+	for missed, text := range map[uint64]string{0: "map[reason:notice]", 40: "map[missed:40 reason:notice]"} {
+		bubble(t, func(t *testing.T) {
+			book := &logbook{}
+			notice := &client.Gap{Reason: transport.Notice, Missed: missed}
+			sub := subscribe(t, &messages{{Data: []byte("a"), ID: "1", Gap: notice}}, &client.Options{Logger: book.logger()})
+			gaps(t, sub)
+			sub.Close()
+			if got := fmt.Sprint(book.lines); !strings.Contains(got, "WARN events may be missing "+text) {
+				t.Errorf("missed %d: %s", missed, got)
+			}
+		})
+	}
 }
 
 func TestGapThatTheTransportKnowsOf(t *testing.T) {

@@ -91,7 +91,11 @@ func (t *trouble) again(now time.Time) bool {
 }
 
 func (l *stateLog) gap(g Gap) {
-	l.Warn("events may be missing", "reason", string(g.Reason), "missed", g.Missed)
+	args := []any{"reason", string(g.Reason)}
+	if g.Missed > 0 {
+		args = append(args, "missed", g.Missed)
+	}
+	l.Warn("events may be missing", args...)
 }
 
 func (l *stateLog) saved(err error) {
