@@ -134,14 +134,14 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 			problem("Options.Name: is required with Store")
 		}
 		if o.Store == nil && o.CommitEvery != 0 {
-			problem("Options.CommitEvery: has no effect without Store; set Store, or remove it")
+			problem("Options.CommitEvery: has no effect without Store: set Store or remove it")
 		}
 		if isPositionless(t) {
 			if o.Store != nil {
-				problem("Options.Store: the feed has no positions to save; remove it: the sender repeats what is not acknowledged")
+				problem("Options.Store: remove it: the feed has no positions to save, and the sender repeats what is not acknowledged")
 			}
 			if o.StartAt != "" {
-				problem("Options.StartAt: the feed has no positions; remove it")
+				problem("Options.StartAt: remove it: the feed has no positions")
 			}
 		}
 		if o.Buffer < 0 || o.Buffer > maxBuffer {
