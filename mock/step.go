@@ -153,7 +153,8 @@ func End() Step { return Step{act: ends} }
 
 // Complete ends the feed: transport.ErrEnd for connected consumers and for every later attempt,
 // unless its token shows that events are left for it. On a wire the response ends, and later
-// attempts are answered with status 204. Steps after it are not played.
+// attempts are answered with status 204. Steps after it are not played. A transport.WebSocket
+// reconnects after it, and the test does not end, unless its EOF is transport.EOFEnds.
 func Complete() Step { return Step{act: completes} }
 
 // Refuse fails one attempt to connect with a network error. Without a wire that is
