@@ -107,11 +107,11 @@ func (e *TimeoutError) text() string {
 	case "heartbeat":
 		return fmt.Sprintf("transport: heartbeat not answered within %v", e.After)
 	case "message":
-		return fmt.Sprintf("transport: no message for %v", e.After)
+		return fmt.Sprintf("transport: no message for %v (IdleTimeout)", e.After)
 	case "write":
 		return fmt.Sprintf("transport: peer accepted no data for %v", e.After)
 	}
-	return fmt.Sprintf("transport: no data for %v", e.After)
+	return fmt.Sprintf("transport: no data for %v (IdleTimeout)", e.After)
 }
 
 // Timeout returns true.

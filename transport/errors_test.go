@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -100,3 +101,15 @@ func TestErrorTextsKeepSecrets(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A silent feed may be a quiet one: the text names the option to change.
+func TestTimeoutErrorNamesItsOption(t *testing.T) {
+	for op, want := range map[string]string{
+		"idle":    "transport: no data for 1m30s (IdleTimeout)",
+		"message": "transport: no message for 1m30s (IdleTimeout)",
+	} {
+		if got := (&transport.TimeoutError{Op: op, After: 90 * time.Second}).Error(); got != want {
+			t.Errorf("%s: %s", op, got)
+		}
+	}
+}

@@ -362,7 +362,7 @@ var (
 	errFull     = errors.New("the buffer is full")
 	errNacked   = errors.New("the consumer has refused it")
 	errLate     = errors.New("not acknowledged in time")
-	errGone     = errors.New("the sender has gone before the acknowledgement")
+	errGone     = errors.New("the request ended before the acknowledgement: the sender disconnected, or a handler around the Webhook timed out")
 	errTooLarge = errors.New("the body is too large")
 	errSlow     = errors.New("the body did not come in time")
 	errCrowded  = errors.New("too many bodies that are not verified take up memory")
