@@ -1,21 +1,20 @@
 package transport
 
-// An arena is memory for messages that are given away: pieces are carved from it and never
-// used again.
+// An arena is memory for messages that are handed over. Pieces carved from it are never reused.
 type arena struct {
 	free []byte
-	size int // of the arena that free is the rest of
+	size int // of the arena whose rest is free
 }
 
 const (
 	firstArena = 512
 	largeArena = 64 << 10
 	usefulRoom = 512
-	ownMemory  = 16 << 10 // a message from this size on has memory of its own
-	firstPiece = 1 << 20  // what is believed of a length before the bytes are there
+	ownMemory  = 16 << 10 // messages of at least this size get their own memory
+	firstPiece = 1 << 20  // maximum allocation for an announced length before its bytes arrive
 )
 
-// room returns memory for a message of size bytes, or of an unknown size for zero.
+// room returns memory for a message of size bytes, or of unknown size if size is zero.
 func (s *arena) room(size int) []byte {
 	if size >= ownMemory {
 		return make([]byte, size)
@@ -34,11 +33,11 @@ func (s *arena) renew(size int) {
 	s.free = make([]byte, max(s.size, size))
 }
 
-// grow returns more room than buf, which is full, with what is in it. What is left of the
-// arena behind it is given up.
+// grow returns a larger buffer with the contents of buf, which is full. The rest of the arena
+// is abandoned.
 func (s *arena) grow(buf []byte) []byte {
 	var larger []byte
-	if s.holds(buf) && 2*len(buf) <= largeArena { // or a small message would keep a large one's memory
+	if s.holds(buf) && 2*len(buf) <= largeArena { // a larger arena would let a small message retain a large one
 		s.renew(2 * len(buf))
 		larger = s.free
 	} else {
@@ -48,7 +47,7 @@ func (s *arena) grow(buf []byte) []byte {
 	return larger
 }
 
-// take gives away the first n bytes of buf.
+// take hands over the first n bytes of buf.
 func (s *arena) take(buf []byte, n int) []byte {
 	if n > 0 && s.holds(buf) {
 		s.free = s.free[n:]

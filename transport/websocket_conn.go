@@ -27,41 +27,41 @@ type socketConn struct {
 	limiter *limiter
 	unpack  func([]byte) ([]byte, error)
 
-	// Of the goroutine that reads.
+	// Used by the reading goroutine.
 	arena    arena
 	taken    uint64    // messages read
-	handedOn []Message // by Hello, to be read first
-	parts    []Message // of the message that Control has taken apart
+	handedOn []Message // put back by Hello, to be read first
+	parts    []Message // of the message that Control has split
 	current  Message
 	split    decode.Splitter
-	rest     []byte  // of the message that is being split
-	batch    Message // which that is
+	rest     []byte  // of the message that Format splits
+	batch    Message // that message
 	ahead    Message // its next frame
 	hasAhead bool
-	received bool  // an event
-	held     int   // bytes that are handed on
+	received bool  // an event was received
+	held     int   // bytes put back by Hello
 	gap      *Gap  // for the next message
-	err      error // of the Read that failed
+	err      error // of the failed Read
 	fresh    bool  // opened with fresh credentials
 
 	// The end.
 	unlink  func() bool // from the context given to Open
 	cut     context.CancelCauseFunc
-	ending  atomic.Bool // expired, with nobody to open a successor
+	ending  atomic.Bool // expired without Handover
 	closing atomic.Bool
-	over    atomic.Bool   // all that was received is read
-	done    chan struct{} // Close is through
+	over    atomic.Bool   // everything received has been read
+	done    chan struct{} // closed when Close has finished
 
 	mu        sync.Mutex
-	cause     error // why it was ended from here
-	code      int   // with which close code
-	closed    bool  // no timer is to start
+	cause     error // why it was ended locally
+	code      int   // close code to send
+	closed    bool  // no timer may start
 	timers    map[*time.Timer]struct{}
-	running   sync.WaitGroup // timers, and what they have started
+	running   sync.WaitGroup // timers and the goroutines that they started
 	replace   func()         // opens a successor
-	expired   bool           // is due to be replaced
+	expired   bool           // due for replacement
 	beat      *heartbeat
-	idle      atomic.Int64 // IdleTimeout, or what the server says
+	idle      atomic.Int64 // IdleTimeout, or as set by SetIdleTimeout
 	idleTimer *time.Timer
 }
 
@@ -87,7 +87,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	return c
 }
 
-// greet calls Hello, for as long as HelloTimeout allows.
+// greet calls Hello and limits it to HelloTimeout.
 func (c *socketConn) greet(token string) error {
 	if c.feed.Hello == nil {
 		return nil
@@ -146,7 +146,7 @@ func (c *socketConn) Read() (Message, error) {
 		c.current.Type = cmp.Or(c.current.Type, c.batch.Type)
 		return c.deliver(), nil
 	}
-	if c.gap != nil { // the loss is said, though nothing came behind it
+	if c.gap != nil { // report the loss although no message follows it
 		c.current = Message{Kind: decode.Keepalive, Gap: c.gap}
 		c.gap = nil
 		return c.deliver(), nil
@@ -154,8 +154,8 @@ func (c *socketConn) Read() (Message, error) {
 	return Message{}, c.err
 }
 
-// message brings the next message that Hello has put back or the server has sent to
-// c.current, as Control leaves it.
+// message sets c.current to the next message that Hello has put back or the server has sent, as
+// Control leaves it.
 func (c *socketConn) message() error {
 	if len(c.parts) > 0 {
 		c.parts = c.current.nextPart(c.parts)
@@ -167,7 +167,7 @@ func (c *socketConn) message() error {
 		return err
 	}
 	if c.feed.Control == nil || c.current.Kind != decode.Data {
-		return nil // a part of a message is none of Control's
+		return nil // Control sees whole messages only
 	}
 	if err := c.feed.Control(&c.socket, &c.current); err != nil {
 		c.lose(c.current.Gap)
@@ -179,7 +179,7 @@ func (c *socketConn) message() error {
 	return nil
 }
 
-// refused is what follows on an error of Control's.
+// refused ends the connection because of an error of Control.
 func (c *socketConn) refused(err error) error {
 	if err != io.EOF && !errors.Is(err, ErrEnd) {
 		err = &failed{"control", err}
@@ -188,19 +188,19 @@ func (c *socketConn) refused(err error) error {
 	return err
 }
 
-// deliver gives c.current away and looks whether more is there.
+// deliver returns c.current and records whether more is available.
 func (c *socketConn) deliver() Message {
 	c.received = c.received || c.current.Kind == decode.Data
 	c.current.More = c.hasAhead || c.err != nil || len(c.parts) > 0 || len(c.handedOn) > 0 || c.buffered()
 	return c.current
 }
 
-// buffered tells whether a message is there in full.
+// buffered reports whether a complete message is available.
 func (c *socketConn) buffered() bool {
 	return c.wire.complete.Load() > c.taken || c.wire.behind.Load()
 }
 
-// receive reads the next message to c.current.
+// receive reads the next message into c.current.
 func (c *socketConn) receive() error {
 	if c.err != nil {
 		return c.err
@@ -245,12 +245,12 @@ func (c *socketConn) binary() (err error) {
 	return nil
 }
 
-// payload reads a message into the arena. As far as the wire knows how long the message
-// is, and that it is one frame, the library need not be asked where it ends.
+// payload reads a message into the arena. If the wire knows that the message is one frame, and
+// its length, payload need not ask the library where it ends.
 func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 	number, limit := c.taken+1, c.feed.maxMessage()
 	plain := number > c.wire.intricate.Load()
-	size := 0 // unknown: the library has it all, which is 4 KiB at most
+	size := 0 // unknown: the library has all of it, at most 4 KiB
 	if plain && c.wire.complete.Load() < number {
 		length := c.wire.length.Load()
 		if limit >= 0 && length > uint64(limit) {
@@ -266,7 +266,7 @@ func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 		case limit >= 0 && n > limit:
 			return nil, errOverLimit
 		case err == io.EOF && c.wire.complete.Load() < number:
-			return nil, io.ErrUnexpectedEOF // the library takes it for the end of the message
+			return nil, io.ErrUnexpectedEOF // which the library takes for the end of the message
 		case err == io.EOF:
 			return c.arena.take(buf, n), nil
 		case err != nil:
@@ -279,8 +279,8 @@ func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 	}
 }
 
-// begin splits c.current by Format. A message without a frame is a sign of life, so that a Read
-// which was promised to return does.
+// begin splits c.current by Format. A message without a frame becomes a keepalive, so that a
+// Read that was announced by More returns.
 func (c *socketConn) begin() {
 	m := &c.current
 	limit := c.feed.maxMessage()
@@ -297,7 +297,7 @@ func (c *socketConn) begin() {
 	}
 }
 
-// advance brings the next frame of the message that is being split to c.ahead.
+// advance sets c.ahead to the next frame of the message that is being split.
 func (c *socketConn) advance() {
 	c.ahead, c.hasAhead = Message{}, false
 	for c.split != nil {
@@ -328,13 +328,13 @@ func (c *socketConn) lose(g *Gap) {
 	case c.gap == nil:
 		c.gap = g
 	default:
-		both := *c.gap // g and c.gap may be the caller's, who may return them again
+		both := *c.gap // a copy: the caller may own both gaps and return them again
 		both.Missed += g.Missed
 		c.gap = &both
 	}
 }
 
-// fail notes why the connection is ended from here, unless that is known already.
+// fail records why the connection is ended locally, unless a cause is known.
 func (c *socketConn) fail(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -355,7 +355,7 @@ func (c *socketConn) abort(cause error) {
 	c.cut(cause)
 }
 
-// unacceptable ends the connection because of what the server has sent. Close says so.
+// unacceptable ends the connection because of what the server has sent. Close sends the code.
 func (c *socketConn) unacceptable(code websocket.StatusCode, err error) error {
 	c.fail(err)
 	c.mu.Lock()
@@ -372,26 +372,26 @@ func (c *socketConn) tooLarge() error {
 
 var errOverLimit = errors.New("too large")
 
-// failure is what Read says about an error of the library.
+// failure returns what Read returns for an error of the library.
 func (c *socketConn) failure(err error, inside bool) error {
 	closing, broken := c.wire.closing.Load(), c.wire.broken.Load()
 	cause := c.endedBy()
-	_, silent := cause.(*TimeoutError) // a peer that has closed may take nothing any more
+	_, silent := cause.(*TimeoutError) // a peer that has closed may no longer accept data
 	switch {
 	case err == errOverLimit || errors.Is(err, websocket.ErrMessageTooBig):
 		return c.tooLarge()
 	case errors.Is(err, errMasked):
 		return c.unacceptable(websocket.StatusProtocolError, c.violation(errMasked))
-	case closing != nil && !c.buffered() && (cause == nil || silent): // else it comes after what has failed
+	case closing != nil && !c.buffered() && (cause == nil || silent): // otherwise it follows what has failed
 		return c.closedBy(*closing)
 	case cause != nil:
 		return cause
 	case c.wire.dropped.Load(), errors.Is(err, context.DeadlineExceeded):
-		return &TimeoutError{Op: "write", After: writeTimeout} // of a message, a ping or a pong
+		return &TimeoutError{Op: "write", After: writeTimeout} // for a message, a ping or a pong
 	case broken != nil && inside:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: io.ErrUnexpectedEOF}
 	case broken != nil && *broken == io.EOF:
-		return &CloseError{Code: closeAbnormal, Origin: c.origin} // not in good order
+		return &CloseError{Code: closeAbnormal, Origin: c.origin} // not a clean end
 	case broken != nil:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: *broken}
 	}
@@ -399,22 +399,22 @@ func (c *socketConn) failure(err error, inside bool) error {
 }
 
 func (c *socketConn) violation(err error) error {
-	return &ProtocolError{Reason: "the WebSocket breaks its rules: " + err.Error(), Origin: c.origin}
+	return &ProtocolError{Reason: "WebSocket protocol violation: " + err.Error(), Origin: c.origin}
 }
 
-// accepted is after how long a server that says nothing has accepted credentials.
+// accepted is the time after which a silent server is taken to have accepted the credentials.
 const accepted = time.Minute
 
-// closedBy is the end that the server has announced with a close frame.
+// closedBy returns the error for a close frame of the server.
 func (c *socketConn) closedBy(payload []byte) error {
 	e := newCloseError(c.origin, payload)
 	return c.feed.refreshed(c.feed.judge(e), c.fresh && !c.received && time.Since(c.wire.start) < accepted)
 }
 
-// Close says good-bye with CloseCode and waits for the answer, for half a second.
+// Close sends a close frame with CloseCode and waits up to half a second for the server's.
 func (c *socketConn) Close() error {
 	if c.closing.Swap(true) {
-		<-c.done // not a mutex: whoever waits here lets the time of a synctest bubble go on
+		<-c.done // not a mutex, so that the clock of a synctest bubble can advance
 		return nil
 	}
 	defer close(c.done)
@@ -431,15 +431,14 @@ func (c *socketConn) Close() error {
 	}()
 	timer := time.NewTimer(closeWait / 4)
 	defer timer.Stop()
-	select { // longer only for a function of the user's that waits for this
+	select { // not joined: a caller's function that itself waits for Close
 	case <-joined:
 	case <-timer.C:
 	}
 	return nil
 }
 
-// shake closes the library's connection, with a handshake where there is somebody to
-// answer.
+// shake closes the library's connection, with a close handshake if the peer can answer.
 func (c *socketConn) shake() {
 	c.mu.Lock()
 	code := c.code
@@ -461,7 +460,7 @@ func (c *socketConn) shake() {
 	}
 	c.cut(errClosed)
 	timer.Reset(closeWait / 2)
-	select { // longer only for a network of the caller's own making that does not close
+	select { // not done: a caller's network that does not close
 	case <-done:
 	case <-timer.C:
 	}
@@ -470,7 +469,7 @@ func (c *socketConn) shake() {
 // An expiringConn lets its reader open a successor.
 type expiringConn struct{ *socketConn }
 
-// OnExpiring is described at Expirer.
+// OnExpiring implements Expirer.
 func (c *expiringConn) OnExpiring(replace func()) {
 	c.mu.Lock()
 	c.replace = replace
@@ -481,10 +480,10 @@ func (c *expiringConn) OnExpiring(replace func()) {
 	}
 }
 
-// Resumes is described at Resumer: without Resume and Hello there is nobody to present a token.
+// Resumes implements Resumer: only Resume and Hello can present a token.
 func (c *socketConn) Resumes() bool { return c.feed.Resume != nil || c.feed.Hello != nil }
 
-// Patience is described at Patient.
+// Patience implements Patient.
 func (c *socketConn) Patience() time.Duration {
 	return orDefault(c.feed.Patience, defaultPatience)
 }

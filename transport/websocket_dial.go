@@ -11,20 +11,19 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A handshake is one way from the URL to an open WebSocket. It is what coder/websocket
-// sends its handshake through, so that redirects, credentials and tokens are treated as
-// those of an HTTP feed are.
+// A handshake leads from the URL to an open WebSocket. coder/websocket sends its request
+// through it, so that redirects, credentials and tokens are handled like those of an HTTP feed.
 type handshake struct {
 	*attempt
 	socket  *WebSocket
 	wire    *wire
 	limiter *limiter
 
-	asked    bool // for fresh credentials, before the first request
+	asked    bool // for fresh credentials before the first request
 	answered bool // by the server
 
-	gap *Gap  // that OnResponse has returned
-	err error // why there is no answer for the library
+	gap *Gap  // returned by OnResponse
+	err error // why the library gets no response
 }
 
 func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, error) {
@@ -36,11 +35,11 @@ func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, err
 		err = context.Cause(parent)
 	}
 	if err != nil {
-		if context.Cause(h.ctx) != errClosed { // by the library, because of err
+		if context.Cause(h.ctx) != errClosed { // closed by the library because of err
 			err = h.failure(err)
 		}
 		if h.asked && !h.answered {
-			w.refresh.Store(true) // it is still due
+			w.refresh.Store(true) // still needed
 		}
 		h.cancel(err)
 		return nil, err
@@ -71,7 +70,7 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 	return h
 }
 
-// dial makes the handshake. Its error is one of this package, whatever the library says.
+// dial makes the handshake. It returns this package's errors, not the library's.
 func (h *handshake) dial() (*websocket.Conn, error) {
 	stop := after(h.timeout.After, func() { h.cancel(h.timeout) })
 	defer stop()
@@ -84,26 +83,26 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	}
 	if h.socket.Compression {
 		options.CompressionMode = websocket.CompressionContextTakeover
-		options.CompressionThreshold = 1 << 30 // nothing that is sent: a compressor takes a megabyte
+		options.CompressionThreshold = 1 << 30 // compress no message: a compressor takes a megabyte
 	}
 	ws, resp, err := websocket.Dial(h.ctx, h.url.String(), options)
 	switch {
 	case h.err != nil:
 		return nil, h.err
 	case err != nil && resp != nil:
-		return nil, h.violation(resp, "the answer to the handshake of the WebSocket breaks its rules")
+		return nil, h.violation(resp, "invalid WebSocket handshake response")
 	case err != nil:
 		return nil, &failed{overWebSocket(originOf(h.url)), err}
 	case ws.Subprotocol() == "" && len(h.socket.Subprotocols) > 0 && !slices.Contains(h.socket.Subprotocols, ""):
 		ws.CloseNow()
-		return nil, h.violation(resp, `the server chooses none of Subprotocols; with "" among them it need not`)
+		return nil, h.violation(resp, `server selected none of Subprotocols: add "" to accept that`)
 	}
 	if h.gap, err = h.inspect(resp); err != nil {
 		ws.CloseNow()
 		return nil, err
 	}
 	if !stop() {
-		h.cancel(h.timeout) // unless it is about to do so itself
+		h.cancel(h.timeout) // unless the timer is about to do so
 		ws.CloseNow()
 		return nil, h.timeout
 	}
@@ -111,7 +110,7 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 	return ws, nil
 }
 
-// offered are Subprotocols without the one that means none.
+// offered returns Subprotocols without "", which means none.
 func (w *WebSocket) offered() []string {
 	return slices.DeleteFunc(slices.Clone(w.Subprotocols), func(p string) bool { return p == "" })
 }
@@ -120,7 +119,7 @@ func (h *handshake) violation(resp *http.Response, reason string) error {
 	return &ProtocolError{Reason: reason, Origin: overWebSocket(originOf(h.url)), Header: resp.Header}
 }
 
-// RoundTrip sends the library's handshake the way of an attempt.
+// RoundTrip sends the library's handshake as an attempt does.
 func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 	h.upgrade = make(http.Header)
 	for name, values := range req.Header {
@@ -130,8 +129,8 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := h.follow()
 	if err == nil && h.strange {
-		// Hello and Control would speak to it of what a redirect must not take along.
-		err = &ProtocolError{Reason: "redirected to an origin that is not trusted", Origin: h.shown(resp.Request.URL)}
+		// Hello and Control would send it what a redirect must not carry.
+		err = &ProtocolError{Reason: "redirected to an origin that is not in TrustedOrigins", Origin: h.shown(resp.Request.URL)}
 		resp.Body.Close()
 	} else if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		err = h.refused(resp)
@@ -148,21 +147,21 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// refused is what an answer means that does not switch protocols.
+// refused returns the error for a response that does not switch protocols.
 func (h *handshake) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNoContent {
 		return ErrEnd
 	}
 	h.answered = resp.StatusCode < 500
 	if resp.StatusCode < 400 {
-		return h.protocolError(resp, "status "+status(resp.StatusCode)+" opens no WebSocket")
+		return h.protocolError(resp, "status "+status(resp.StatusCode)+" instead of 101 Switching Protocols")
 	}
 	err := h.socket.judge(h.statusError(resp))
 	return h.socket.refreshed(err, h.refreshed)
 }
 
-// dialTunnelled is a fresh http.Transport whose sockets are closed when ctx ends. A
-// connection that is not kept alive leaves no goroutines behind when it is refused.
+// dialTunnelled returns a new http.Transport whose sockets are closed when ctx ends. Without
+// keep-alive, a refused connection leaves no goroutines.
 func dialTunnelled(ctx context.Context) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout:         dialTimeout,
@@ -178,7 +177,7 @@ func dialTunnelled(ctx context.Context) *http.Transport {
 	}
 }
 
-// sendable tells whether a client may send a close code.
+// sendable reports whether a client may send a close code.
 func sendable(code int) bool {
 	return code >= 3000 && code <= 4999 ||
 		slices.Contains([]int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011}, code)

@@ -9,15 +9,15 @@ import (
 	"github.com/coder/websocket"
 )
 
-// pings before a connection is given up: one may be lost in a server that is busy.
+// pings is how many are sent before a connection ends: a busy server may lose one.
 const pings = 2
 
-// atOnce is the shortest that a timer waits: Go 1.26 may crash, under the race detector, on one
-// in a synctest bubble that is due when it starts.
+// atOnce is the minimum of a timer: under the race detector, Go 1.26 may crash on a timer in a
+// synctest bubble that is due when it starts.
 const atOnce = time.Nanosecond
 
-// after calls f in d on a goroutine that Close waits for, unless the connection is closed
-// by then. f must not wait for Close.
+// after calls f after d on a goroutine that Close waits for, unless the connection has been
+// closed. f must not wait for Close.
 func (c *socketConn) after(d time.Duration, f func()) *time.Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,8 +49,8 @@ func (c *socketConn) spawn(f func()) {
 	}
 }
 
-// watchdog calls f like after, for an f that may give the peer up. After a pause of the process it
-// calls it a moment later, when what came meanwhile has been read.
+// watchdog is after for an f that may end the connection. After a pause of the process it calls
+// f a moment later, once what arrived meanwhile has been read.
 func (c *socketConn) watchdog(d time.Duration, f func()) *time.Timer {
 	due := c.wire.now() + int64(d)
 	return c.after(d, func() {
@@ -62,7 +62,7 @@ func (c *socketConn) watchdog(d time.Duration, f func()) *time.Timer {
 	})
 }
 
-// stopTimers makes sure that nothing is started any more.
+// stopTimers stops all timers and lets no other start.
 func (c *socketConn) stopTimers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +72,7 @@ func (c *socketConn) stopTimers() {
 	}
 }
 
-// stop keeps t from going off, unless it is nil. mu is held.
+// stop stops t, which may be nil. mu is held.
 func (c *socketConn) stop(t *time.Timer) {
 	if _, armed := c.timers[t]; armed && t.Stop() {
 		c.running.Done()
@@ -80,7 +80,7 @@ func (c *socketConn) stop(t *time.Timer) {
 	delete(c.timers, t)
 }
 
-// keepAlive starts what watches over the connection.
+// keepAlive starts the timers that watch the connection.
 func (c *socketConn) keepAlive() {
 	if interval := orDefault(c.feed.PingInterval, defaultPing); interval > 0 {
 		c.after(interval, func() { c.probe(interval) })
@@ -92,8 +92,7 @@ func (c *socketConn) keepAlive() {
 	}
 }
 
-// probe pings when nothing has come for interval, and gives up a peer that is silent on
-// that.
+// probe pings when nothing has arrived for interval, and aborts if the peer does not react.
 func (c *socketConn) probe(interval time.Duration) {
 	quiet, _ := c.wire.silence()
 	if quiet >= interval {
@@ -122,9 +121,9 @@ func (c *socketConn) ping() bool {
 	return false
 }
 
-// pong sends a ping and waits for the answer, for limit. The wait does not end while the ping
-// is written: the library would close the connection, and what is received and not yet read
-// would be lost. watchWrites ends a write that takes too long.
+// pong sends a ping and waits up to limit for the pong. The wait does not end while the ping is
+// being written: the library would close the connection and lose what is received but unread.
+// watchWrites ends a write that takes too long.
 func (c *socketConn) pong(limit time.Duration) (timedOut bool, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -144,7 +143,7 @@ func (c *socketConn) pong(limit time.Duration) (timedOut bool, err error) {
 	return ctx.Err() != nil, err
 }
 
-// armIdle watches for messages, as long as idle is set.
+// armIdle aborts when no message arrives for idle, if that is set.
 func (c *socketConn) armIdle() {
 	c.mu.Lock()
 	if c.idleTimer != nil {
@@ -162,7 +161,7 @@ func (c *socketConn) armIdle() {
 	}
 	wait := limit - quiet
 	if !c.wire.waiting.Load() {
-		wait = max(wait, limit/10) // time does not count while nobody reads: do not ask all the time
+		wait = max(wait, limit/10) // time between Reads does not count: do not check too often
 	}
 	t := c.watchdog(wait, c.armIdle)
 	c.mu.Lock()
@@ -170,9 +169,9 @@ func (c *socketConn) armIdle() {
 	c.mu.Unlock()
 }
 
-// expire is for a connection that is to be replaced. Where its reader cannot open the next
-// one first, it ends as soon as what has come is read; who waits for more is woken by the
-// server's answer to the close.
+// expire is called when the connection must be replaced. If its reader cannot open the next one
+// first, the connection ends once everything received has been read; the server's answer to the
+// close wakes a waiting reader.
 func (c *socketConn) expire() {
 	c.mu.Lock()
 	again := c.expired
@@ -190,8 +189,8 @@ func (c *socketConn) expire() {
 	}
 }
 
-// leave wakes a reader that waits for more. One that does something else, such as to answer
-// a ping, is looked after again.
+// leave wakes a reader that waits for data. If the reader is busy, for example answering a
+// ping, leave tries again later.
 func (c *socketConn) leave() {
 	switch {
 	case !c.wire.waiting.Load():

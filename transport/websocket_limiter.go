@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// reservedShare is the part of a send limit that is kept for heartbeats, pings and pongs.
+// reservedShare is the fraction of a send limit reserved for heartbeats, pings and pongs.
 const reservedShare = 8
 
 // maxSendLimit bounds the memory of a limiter.
 const maxSendLimit = 100_000
 
-// A limiter lets so many messages go in any stretch of time. A nil one lets all go.
+// A limiter limits how many messages are sent in any interval. A nil limiter sets no limit.
 type limiter struct {
 	per     time.Duration
 	mu      sync.Mutex
-	sent    []time.Time // the latest, as a ring
+	sent    []time.Time // the latest times, as a ring buffer
 	next    int
 	reserve int
 }
@@ -32,7 +32,7 @@ func newLimiter(limit int, per time.Duration) *limiter {
 	return &limiter{per: per, sent: make([]time.Time, limit), reserve: reserve}
 }
 
-// wait returns once a message may go, and counts it.
+// wait returns once a message may be sent, and counts it.
 func (l *limiter) wait(ctx, life context.Context, urgent bool) error {
 	for {
 		d := l.take(urgent)
@@ -52,14 +52,14 @@ func (l *limiter) wait(ctx, life context.Context, urgent bool) error {
 	}
 }
 
-// take counts a message if it may go now, and returns how long to wait otherwise.
+// take counts a message if it may be sent now. Otherwise it returns how long to wait.
 func (l *limiter) take(urgent bool) time.Duration {
 	if l == nil {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	back := 0 // with the reserve, one that was sent later than the oldest has to be past
+	back := 0 // with a reserve, a later message than the oldest must have expired
 	if !urgent {
 		back = l.reserve
 	}
@@ -71,7 +71,7 @@ func (l *limiter) take(urgent bool) time.Duration {
 	return 0
 }
 
-// count notes a message that does not wait.
+// count counts a message that does not wait.
 func (l *limiter) count() {
 	if l == nil {
 		return

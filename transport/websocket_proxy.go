@@ -13,12 +13,12 @@ import (
 	"net/url"
 )
 
-// net/http asks a proxy for a ws URL as it does for an http one, and such a proxy may not
-// let the upgrade through. RFC 6455, section 4.1, asks for a tunnel, as for wss.
+// net/http requests a ws URL from a proxy like an http URL, and such a proxy may not forward the
+// upgrade. RFC 6455, section 4.1, requires a tunnel, as for wss.
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// proxyExceptHTTP is the proxy from the environment, unless tunnelled takes care of it.
+// proxyExceptHTTP returns the proxy from the environment, unless tunnelled handles it.
 func proxyExceptHTTP(req *http.Request) (*url.URL, error) {
 	proxy, err := proxyFromEnvironment(req)
 	if err != nil || proxy == nil || req.URL.Scheme == "http" && needsTunnel(proxy) {
@@ -27,15 +27,15 @@ func proxyExceptHTTP(req *http.Request) (*url.URL, error) {
 	return proxy, nil
 }
 
-// maxProxyAnswer bounds what a proxy may say before it lets the handshake through.
+// maxProxyAnswer is the maximum size in bytes of a proxy's response to CONNECT.
 const maxProxyAnswer = 64 << 10
 
-// needsTunnel tells a proxy that speaks HTTP from one that tunnels whatever it is given.
+// needsTunnel reports whether a proxy speaks HTTP, so that it must be asked for a tunnel.
 func needsTunnel(proxy *url.URL) bool { return proxy.Scheme == "http" || proxy.Scheme == "https" }
 
 type tunnelKey struct{}
 
-// throughTunnel notes in ctx the proxy that a request for a ws URL goes through, if any.
+// throughTunnel records in ctx the proxy, if any, that a request for a ws URL goes through.
 func throughTunnel(ctx context.Context, u *url.URL) context.Context {
 	if u.Scheme != "http" {
 		return ctx
@@ -64,8 +64,7 @@ func tunnelled(dial dialFunc) dialFunc {
 	}
 }
 
-// tunnel asks the proxy at the other end of conn to connect it with addr (RFC 9110,
-// section 9.3.6).
+// tunnel asks the proxy at the other end of conn to connect to addr (RFC 9110, section 9.3.6).
 func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, addr string) (_ net.Conn, err error) {
 	raw := conn
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
@@ -97,7 +96,7 @@ func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, addr string) (_ 
 	case resp.StatusCode != http.StatusOK:
 		return nil, refusedByProxy(ctx, proxy, req, resp)
 	case r.Buffered() > 0:
-		return nil, errors.New("it speaks before it was asked")
+		return nil, errors.New("unexpected data after the response to CONNECT")
 	}
 	return conn, nil
 }

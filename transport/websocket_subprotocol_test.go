@@ -37,7 +37,7 @@ func TestWebSocketSubprotocolNone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
 		w.Subprotocols = []string{"binary"}
-		if err := openSocketError(t, w, ""); !strings.Contains(err.Error(), `with "" among them`) {
+		if err := openSocketError(t, w, ""); !strings.Contains(err.Error(), `add ""`) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -15,61 +15,61 @@ import (
 )
 
 const (
-	libraryBuffer = 4 << 10  // what the library reads at once, but for large messages
-	wireBuffer    = 64 << 10 // what is read at once from a connection that has much to read
+	libraryBuffer = 4 << 10  // size of a library read, except for large messages
+	wireBuffer    = 64 << 10 // size of a read from a connection with much to read
 
-	caughtUp = time.Millisecond // a reader that waits that long has read what was there
+	caughtUp = time.Millisecond // a reader that waits this long has read everything that was there
 
-	idleWriter = -1 // no write is under way
+	idleWriter = -1 // no write is running
 )
 
-var errMasked = errors.New("a frame from the server is masked, contrary to RFC 6455, section 5.1")
+var errMasked = errors.New("server sent a masked frame (RFC 6455, section 5.1)")
 
-// A wire is the byte stream under the library. It watches what comes: when, and which
-// frames, so that it is known how many messages can be read without waiting, and with which
-// code the server closes even where that is not a legal one.
+// A wire is the byte stream under the library. It records when bytes and frames arrive, so that
+// it is known how many messages can be read without waiting, and with which code the server
+// closes, even an illegal one.
 //
-// Read is called by one goroutine at a time: the library's lock for readers is held. What
-// others need to know is atomic.
+// Read is called by one goroutine at a time, which holds the library's reader lock. Fields that
+// others read are atomic.
 type wire struct {
 	body     io.ReadWriteCloser
 	socket   *WebSocket
-	release  func()        // closes body, and the socket underneath
-	released chan struct{} // closed once body is
+	release  func()        // closes body and the socket underneath
+	released chan struct{} // closed once body is closed
 	start    time.Time
-	paused   atomic.Int64 // how much time has passed besides: tests pause the process
+	paused   atomic.Int64 // additional time elapsed: tests pause the process
 
 	frames frames
 	buffer *[wireBuffer]byte // while there is much to read
 	unread []byte            // in buffer
-	burst  bool              // the last read has brought all that it had space for
+	burst  bool              // the last read filled its buffer
 
-	at        atomic.Int64 // since start: when bytes last came, or a reader came back
-	messageAt atomic.Int64 // since start: when a message last came, or a reader came back
-	idleAt    atomic.Int64 // since start: when the last wait ended that was one
-	waiting   atomic.Bool  // somebody reads
+	at        atomic.Int64 // since start: when bytes last arrived or a reader returned
+	messageAt atomic.Int64 // since start: when a message last arrived or a reader returned
+	idleAt    atomic.Int64 // since start: when a read last ended that had to wait
+	waiting   atomic.Bool  // a Read is waiting
 
-	writing atomic.Int64 // since start: when the write that the peer has not taken yet began, or idleWriter
-	guarded atomic.Bool  // guard has been called, for a timer that watches the writes
+	writing atomic.Int64 // since start: when the pending write started, or idleWriter
+	guarded atomic.Bool  // guard was called and a timer watches the writes
 	guard   func()       // set before the first write
 
-	complete   atomic.Uint64 // messages that the library has in full
+	complete   atomic.Uint64 // messages that the library has completely
 	intricate  atomic.Uint64 // the last of these that is fragmented or compressed
-	length     atomic.Uint64 // of the frame that it has in part
-	behind     atomic.Bool   // unread holds another message in full
+	length     atomic.Uint64 // of the frame that the library has in part
+	behind     atomic.Bool   // unread contains another complete message
 	closing    atomic.Pointer[[]byte]
 	dropped    atomic.Bool           // the library has closed it
-	unwritable atomic.Pointer[error] // what a write said: from then on, what is sent gets nowhere
-	broken     atomic.Pointer[error] // what a read said
+	unwritable atomic.Pointer[error] // error of a write: what is sent from then on is discarded
+	broken     atomic.Pointer[error] // error of a read
 }
 
 func newWire(h *handshake, resp *http.Response) (*wire, error) {
 	body, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		resp.Body.Close()
-		return nil, &final{errors.New("transport: WebSocket.Client: its Transport cannot switch protocols")}
+		return nil, &final{errors.New("transport: WebSocket.Client: Transport does not support switching protocols")}
 	}
-	cancel := h.cancel // and no more of h, which holds all that the handshake needed
+	cancel := h.cancel // without retaining h, which holds the data of the handshake
 	w := &wire{
 		body: body, socket: h.socket, start: time.Now(),
 		release: func() { cancel(errClosed) }, released: make(chan struct{}), guard: func() {},
@@ -82,9 +82,9 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 	return w, nil
 }
 
-// Write never fails: the library would give up reading because it cannot answer a ping, and
-// the last words of a server that has left be lost. What is read reports the end. The
-// library calls it for one frame at a time, or a part of one.
+// Write never fails: the library would stop reading if it could not answer a ping, and would
+// lose the last messages of a server that has left. Read reports the end. The library calls
+// Write for one frame at a time, or for a part of one.
 func (w *wire) Write(p []byte) (int, error) {
 	w.writing.Store(w.now())
 	if !w.guarded.Swap(true) {
@@ -98,8 +98,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// answer returns p, with another close frame instead of the library's echo of one whose reason
-// is not UTF-8: code 1007 (RFC 6455, sections 5.5.1 and 8.1).
+// answer returns p, except that the library's echo of a close frame whose reason is not UTF-8
+// is replaced by code 1007 (RFC 6455, sections 5.5.1 and 8.1).
 func (w *wire) answer(p []byte) []byte {
 	closing := w.closing.Load()
 	if closing == nil || w.socket.AnyText || utf8.Valid((*closing)[min(codeSize, len(*closing)):]) {
@@ -119,9 +119,9 @@ func (w *wire) answer(p []byte) []byte {
 	return p
 }
 
-// Close is called by the library, when it is closed or has waited too long for a write. It
-// closes the socket underneath a TLS connection too, whose own Close waits for a peer
-// that takes nothing.
+// Close is called by the library when it is closed or has waited too long for a write. It also
+// closes the socket underneath a TLS connection, whose own Close waits for a peer that accepts
+// no data.
 func (w *wire) Close() error {
 	w.dropped.Store(true)
 	w.release()
@@ -148,8 +148,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill waits for bytes and puts them into p, or into a larger buffer when the library's
-// own was full the last time. What the library reads into a message is left alone.
+// fill waits for bytes and reads them into p, or into a larger buffer if the library's buffer
+// was full the last time. Reads that the library makes directly into a message are left alone.
 func (w *wire) fill(p []byte) (int, error) {
 	buffered := len(p) == libraryBuffer
 	big := w.burst && buffered
@@ -173,10 +173,10 @@ func (w *wire) fill(p []byte) (int, error) {
 	return n, err
 }
 
-// wait reads from the network and takes note of the time.
+// wait reads from the network and records the time.
 func (w *wire) wait(p []byte) (int, error) {
 	start := w.now()
-	w.messageAt.Add(start - w.at.Swap(start)) // time in which nobody reads does not count
+	w.messageAt.Add(start - w.at.Swap(start)) // time between Reads does not count
 	w.waiting.Store(true)
 	n, err := w.body.Read(p)
 	w.waiting.Store(false)
@@ -194,14 +194,14 @@ func (w *wire) wait(p []byte) (int, error) {
 
 func (w *wire) now() int64 { return int64(time.Since(w.start)) + w.paused.Load() }
 
-// caughtUpSince tells whether the reader has come to the end of what there was to read after
-// a point in time.
+// caughtUpSince reports whether, after the given time, the reader has read everything that was
+// available.
 func (w *wire) caughtUpSince(at int64) bool {
 	return w.idleAt.Load() > at || w.waiting.Load() && w.now()-max(w.at.Load(), at) >= int64(caughtUp)
 }
 
-// watch follows the frames in p, which goes to the library, and returns how much of it
-// may: not what is behind the header of a masked frame.
+// watch follows the frames in p, which the library gets, and returns how much of p it may get:
+// nothing after the header of a masked frame.
 func (w *wire) watch(p []byte) int {
 	f, n := &w.frames, 0
 	for n < len(p) && !f.masked {
@@ -220,29 +220,29 @@ func (w *wire) watch(p []byte) int {
 	return n
 }
 
-// silence returns for how long nothing has come although somebody reads, and for how
-// long no message has.
+// silence returns for how long a reader has waited without receiving bytes, and without
+// receiving a message.
 func (w *wire) silence() (bytes, messages time.Duration) {
 	last, now := w.at.Load(), w.now()
 	if !w.waiting.Load() {
-		now = last // nobody reads since
+		now = last // no Read since then
 	}
 	return time.Duration(now - last), time.Duration(now - w.messageAt.Load())
 }
 
-// frames follows the frames of a WebSocket (RFC 6455, section 5.2): bytes for the headers,
-// one step for each piece of a payload.
+// frames follows the frames of a WebSocket (RFC 6455, section 5.2): headers byte by byte, and
+// each piece of a payload in one step.
 type frames struct {
 	header  [headerMin + 8]byte
-	have    int    // bytes of the header
+	have    int    // bytes of the header so far
 	payload bool   // the header is complete
 	length  uint64 // of the payload
-	left    uint64 // of it, to come
+	left    uint64 // of the payload, still to come
 
-	messages  uint64 // that have ended
-	intricate uint64 // the last one with several frames, or compressed
+	messages  uint64 // messages that have ended
+	intricate uint64 // the last message that is fragmented or compressed
 	closing   []byte // payload of the close frame
-	closed    bool   // it is complete
+	closed    bool   // the close frame is complete
 	masked    bool
 }
 
@@ -262,8 +262,8 @@ const (
 	length64  = 127
 )
 
-// message follows p up to the end of a message, and returns how far it came and whether
-// there is one. It stops behind the header of a masked frame.
+// message follows p to the end of a message, and returns how many bytes it used and whether a
+// message ended. It stops after the header of a masked frame.
 func (f *frames) message(p []byte) (n int, whole bool) {
 	for n < len(p) {
 		if !f.payload {
@@ -286,7 +286,7 @@ func (f *frames) message(p []byte) (n int, whole bool) {
 
 func (f *frames) opcode() byte { return f.header[0] & opMask }
 
-// head takes what belongs to the header from p, and begins the payload behind it.
+// head takes header bytes from p, and starts the payload after a complete header.
 func (f *frames) head(p []byte) (n int) {
 	if f.have < headerMin {
 		n = copy(f.header[f.have:headerMin], p)
@@ -324,7 +324,7 @@ func (f *frames) begin(size int) {
 	}
 }
 
-// end takes note of a frame that has ended, and tells whether a message has with it.
+// end records the end of a frame and reports whether it ends a message.
 func (f *frames) end() bool {
 	f.payload = false
 	f.closed = f.closed || f.opcode() == opClose
