@@ -18,7 +18,7 @@ import (
 // failures. Its hooks may run after the request has failed.
 type exchangeTrace struct {
 	handshake atomic.Pointer[error] // why the TLS handshake failed
-	connected atomic.Bool           // there is a connection, through a proxy that has opened the way
+	connected atomic.Bool           // the connection exists, including the tunnel of a proxy
 	answered  atomic.Bool           // the peer has sent something after the handshake
 }
 

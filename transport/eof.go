@@ -10,10 +10,10 @@ import (
 // EOF defines what the clean end of a response means to an HTTP feed, and whether the request
 // may be sent again once the response has started.
 //
-// A POST is not repeated unless EOFReconnects allows it: it may request a second reply from a
-// language model, or repeat another side effect. A POST that only subscribes, such as those of
-// etcd, Centrifugo's http_stream and graphql-sse, has no side effect and needs EOFReconnects.
-// No media type distinguishes the two.
+// Once its response has started, a POST is not repeated unless EOFReconnects allows it: it may
+// request a second reply from a language model, or repeat another side effect. A POST that only
+// subscribes, such as those of etcd, Centrifugo's http_stream and graphql-sse, has no side effect
+// and needs EOFReconnects. No media type distinguishes the two.
 type EOF uint8
 
 const (

@@ -145,7 +145,7 @@ type HTTP struct {
 	// Control is called from Read with each event before it is delivered, and may change it:
 	// extract the payload from Data, set ID and Type, add a Gap, set Kind to decode.Keepalive
 	// (not an event) or decode.Position, or split it into several events with Parts. It must
-	// not wait for the subscription (Close, Commit, Next).
+	// not call methods of the subscription that wait (Close, Commit, Next).
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to

@@ -79,8 +79,8 @@ type WebSocket struct {
 	// wait for the server's replies. The connection is ready once Hello returns nil. An error
 	// is handled like any other failure; if the connection has failed, its error takes
 	// precedence. ctx ends with the connection or after HelloTimeout; see also Refresh. Use
-	// Socket.Unread for received messages that are already events. Hello must not wait for the
-	// subscription (Close, Commit, Next). Default: none.
+	// Socket.Unread for received messages that are already events. Hello must not call methods
+	// of the subscription that wait (Close, Commit, Next). Default: none.
 	Hello func(ctx context.Context, s *Socket, token string) error
 
 	// HelloTimeout limits the time that Hello may take. Negative: no limit. Default: 10 s.
@@ -90,7 +90,7 @@ type WebSocket struct {
 	// change it: extract the payload from Data, set ID and Type, add a Gap, set Kind to
 	// decode.Keepalive (a heartbeat or a reply, not an event) or decode.Position, or split it
 	// into several events with Parts. It may reply through the Socket and should not block. It
-	// must not wait for the subscription (Close, Commit, Next).
+	// must not call methods of the subscription that wait (Close, Commit, Next).
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to

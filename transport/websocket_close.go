@@ -62,8 +62,8 @@ const (
 // sends one for fresh credentials, or if there is neither Prepare nor Hello to provide them.
 //
 // 1008 is generic (RFC 6455, section 7.4.1): servers send it for a late pong, a slow consumer,
-// too many connections or wrong credentials. If fresh credentials are closed with it at once
-// too, it is "protocol".
+// too many connections or wrong credentials. If a connection with fresh credentials is
+// closed with it at once, it is "protocol".
 //
 // Codes up to 1014 are from RFC 6455, section 7.4.1, and the IANA registry; codes from 3000
 // follow common practice of servers.

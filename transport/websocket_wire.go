@@ -44,8 +44,8 @@ type wire struct {
 	unread []byte            // in buffer
 	burst  bool              // the last read filled its buffer
 
-	at        atomic.Int64 // since start: when bytes last arrived or a reader returned
-	messageAt atomic.Int64 // since start: when a message last arrived or a reader returned
+	at        atomic.Int64 // since start: when bytes last arrived or a Read started
+	messageAt atomic.Int64 // since start: when a message last arrived, plus the time between Reads
 	idleAt    atomic.Int64 // since start: when a read last ended that had to wait
 	waiting   atomic.Bool  // a Read is waiting
 
@@ -230,7 +230,7 @@ func (w *wire) silence() (bytes, messages time.Duration) {
 	return time.Duration(now - last), time.Duration(now - w.messageAt.Load())
 }
 
-// frames follows the frames of a WebSocket (RFC 6455, section 5.2): headers byte by byte, and
+// frames follows the frames of a WebSocket (RFC 6455, section 5.2). It copies headers and skips
 // each piece of a payload in one step.
 type frames struct {
 	header  [headerMin + 8]byte

@@ -1,11 +1,11 @@
-// Package joined takes errors apart that errors.Join has joined.
+// Package joined splits errors that errors.Join has joined.
 package joined
 
 import "errors"
 
-// List returns what errors.Join joined, at any depth. An error that wraps joined ones stays
-// whole, and so does one that joins with a text of its own, as fmt.Errorf does: its text
-// would be lost. List of nil is nil.
+// List returns the errors that errors.Join has joined, at any depth. It does not split an error
+// that wraps joined ones, or one that joins with its own text, as fmt.Errorf does, because that
+// text would be lost. List of nil is nil.
 func List(err error) (list []error) {
 	if err == nil {
 		return nil
