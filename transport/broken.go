@@ -56,7 +56,7 @@ func (x *exchangeTrace) explain(err error) error {
 	case errors.As(err, &header):
 		return &strange{err, "peer does not speak TLS (does the URL need http or ws?)"}
 	case refusesCertificate(err):
-		return &strange{err, "peer rejected the client certificate or requires one (set TLSClientConfig of Client's Transport)"}
+		return &strange{err, "peer rejected the client certificate or requires one (set TLSClientConfig of Client.Transport)"}
 	case isOfNetwork(err):
 		return err
 	case handshake != nil && errors.Is(err, *handshake):
