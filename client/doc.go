@@ -89,7 +89,7 @@
 //	ended                           INFO   reason: complete (none), Close, the end of the context
 //	ended                           ERROR  error
 //
-// An outage lasts until a connection makes progress. Its first failure is WARN, and so is
+// An outage lasts until a connection brings an event. Its first failure is WARN, and so is
 // the first one of each class, and one after 1, 3, 7, 15 minutes and so on, at least one
 // an hour; failures counts all of them, and outage is the time since the first. The others
 // are DEBUG, and so is "connected" until the next WARN. A connection that the server ends

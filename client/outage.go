@@ -10,8 +10,9 @@ import (
 	"github.com/steadfeed/steadfeed/retry"
 )
 
-// An outage decides at which level the log has the failures that follow each other until
-// a connection makes progress again.
+// An outage decides the level at which failures are logged that follow each other until a
+// connection brings an event. One that is quiet and is cut every minute is one outage, not
+// a new one every minute.
 type outage struct {
 	since    time.Time // when the first of them was; zero before any
 	failures int
@@ -24,7 +25,7 @@ const firstReminder = time.Minute // between the records of an outage; it double
 
 // failed returns the level of a failure.
 func (o *outage) failed(c *connection, d retry.Decision, now time.Time) slog.Level {
-	fresh := o.since.IsZero() || d.Attempt == 0
+	fresh := o.since.IsZero() || d.Attempt == 0 && (c.events > 0 || errors.Is(c.err, io.EOF))
 	if fresh {
 		*o = outage{since: now, down: o.down}
 		o.pace.start(now, firstReminder)

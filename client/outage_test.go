@@ -114,10 +114,15 @@ func TestOutageInTheLog(t *testing.T) {
 
 // TestFlappingInTheLog has a server for a day that accepts each connection and ends it with
 // nothing: neither the connections nor their ends fill the log.
-func TestFlappingInTheLog(t *testing.T) {
+func TestFlappingInTheLog(t *testing.T) { testRecordsOfADay(t, flapping{}, 3500) }
+
+// TestQuietFeedInTheLog logs a feed that is silent and is cut every 90 s.
+func TestQuietFeedInTheLog(t *testing.T) { testRecordsOfADay(t, flapping{90 * time.Second}, 900) }
+
+func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
 	bubble(t, func(t *testing.T) {
 		book := &logbook{}
-		sub := subscribe(t, flapping{}, &client.Options{Logger: book.logger()})
+		sub := subscribe(t, feed, &client.Options{Logger: book.logger()})
 		time.Sleep(24 * time.Hour)
 		sub.Close()
 		lines := slices.DeleteFunc(book.brief(), func(l string) bool { return strings.Contains(l, "missing") })
@@ -129,17 +134,33 @@ func TestFlappingInTheLog(t *testing.T) {
 				t.Errorf("record %d: %q, want %q", i, l, want)
 			}
 		}
-		if n := sub.Stats().Connections; n < 3500 {
+		if n := sub.Stats().Connections; n < connections {
 			t.Errorf("%d connections", n)
 		}
 	})
 }
 
-type flapping struct{}
+// flapping is a feed whose connections break after a while without an event.
+type flapping struct{ after time.Duration }
 
-func (f flapping) Open(context.Context, string) (transport.Conn, error) { return f, nil }
-func (flapping) Read() (m transport.Message, err error)                 { return m, errors.New("reset") }
-func (flapping) Close() error                                           { return nil }
+func (f flapping) Open(ctx context.Context, _ string) (transport.Conn, error) {
+	return flappingConn{ctx, f.after}, nil
+}
+
+type flappingConn struct {
+	ctx   context.Context
+	after time.Duration
+}
+
+func (c flappingConn) Read() (m transport.Message, err error) {
+	select {
+	case <-time.After(max(c.after, time.Nanosecond)):
+	case <-c.ctx.Done():
+	}
+	return m, errors.New("reset")
+}
+
+func (flappingConn) Close() error { return nil }
 
 // TestEndsInTheLog ends subscriptions in each way.
 func TestEndsInTheLog(t *testing.T) {

@@ -173,7 +173,7 @@ func TestExploreClientOnAWire(t *testing.T) {
 // its file says.
 func TestExploreClientWithFiles(t *testing.T) {
 	lives := 0
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 30, Stalls: true}, func(trial *mock.Trial) {
+	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 15, Stalls: true}, func(trial *mock.Trial) {
 		srv := mock.NewServer(trial.Feed.SSE())
 		defer srv.Close()
 		store := client.FileStore(t.TempDir())
@@ -188,8 +188,8 @@ func TestExploreClientWithFiles(t *testing.T) {
 		}
 		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
 	})
-	if lives < 45 {
-		t.Errorf("%d lives in 30 runs: no process was stopped", lives)
+	if lives < 22 {
+		t.Errorf("%d lives in 15 runs: no process was stopped", lives)
 	}
 }
 

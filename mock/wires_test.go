@@ -204,7 +204,7 @@ func TestRejectedTokenOnEveryWire(t *testing.T) {
 // Several consumers share the time line: each gets every event once and in order, while
 // the feed breaks all their connections again and again.
 func TestManyConsumersOnEveryWire(t *testing.T) {
-	const consumers, events = 8, 300
+	const consumers, events = 8, 150
 	for name, wire := range wires {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed()
@@ -268,7 +268,7 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 
 // A day of heartbeats every 30 seconds, with a drop every 10 minutes.
 func TestDayOnEveryWire(t *testing.T) {
-	const drops, beats = 24 * 6, 10
+	const drops, beats = 24 * 6, 5
 	for name, wire := range wires {
 		synctest.Test(t, func(t *testing.T) {
 			var script []mock.Step

@@ -2,8 +2,11 @@ package transport
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 )
+
+var errMercure = errors.New("transport: the Mercure hub does not know the requested position")
 
 // MercureGap is an OnResponse for hubs of the Mercure protocol (https://mercure.rocks/spec,
 // Reconciliation). A hub that does not know the requested position responds with 200 and the id
@@ -18,5 +21,5 @@ func MercureGap(resp *http.Response) (*Gap, error) {
 	if from == "" || at == "" || at == from {
 		return nil, nil
 	}
-	return &Gap{Reason: Notice, From: from}, nil
+	return &Gap{Reason: Notice, From: from, Err: errMercure}, nil
 }

@@ -27,11 +27,11 @@ func (p *probe) name() string { return fmt.Sprintf("%p", p) }
 // checkGoroutines waits for the goroutines of the probe to end.
 func (p *probe) checkGoroutines() {
 	unmark()
-	for range 2000 {
+	for wait := time.Millisecond; wait < 10*time.Second; wait *= 2 { // a profile is expensive
 		if len(p.goroutines()) == 0 {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(wait)
 	}
 	for _, stack := range p.goroutines() {
 		p.t.Errorf("goroutine still running:\n%s", stack)
