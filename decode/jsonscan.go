@@ -18,8 +18,8 @@ var errTooDeep = errors.New("nested too deep")
 // reads.
 type valueScanner struct {
 	begun  bool
-	scalar bool   // a number or literal, which ends only at what follows it
-	open   []byte // the brackets that are open, the innermost last
+	scalar bool          // a number or literal, which ends only at what follows it
+	open   []expectation // for each object and array that is open, what is expected after it
 	expect expectation
 	token  token // the token that the bytes so far end in
 	number numberState
@@ -28,19 +28,19 @@ type valueScanner struct {
 }
 
 // A kind is what a byte means outside of a token.
-type kind uint8
+type kind = uint8
 
 const (
 	other kind = iota
 	space
+	colon
+	comma
 	quote
 	scalar // begins a number or literal
 	openObject
 	closeObject
 	openArray
 	closeArray
-	colon
-	comma
 )
 
 var kindOf = [256]kind{
@@ -50,11 +50,12 @@ var kindOf = [256]kind{
 	'7': scalar, '8': scalar, '9': scalar, 't': scalar, 'f': scalar, 'n': scalar,
 }
 
-// An expectation is what may come next outside of a token.
-type expectation uint8
+// An expectation is what may come next outside of a token. It leaves room for a kind, so that
+// one byte holds both.
+type expectation = uint8
 
 const (
-	wantTop expectation = iota + 1 // 0: the byte is not allowed
+	wantTop expectation = (iota + 1) << 4 // 0: the byte is not allowed
 	wantFirstKey
 	wantKey
 	wantColon
@@ -64,21 +65,27 @@ const (
 	wantElement
 	wantElementEnd
 	wantNothing // the end of the value, or of an object or array in it
-	expectations
 )
 
 // follow is the grammar of RFC 8259: what is expected after a kind of byte. The value at the
 // top is over at its end.
-var follow = [16][16]expectation{
-	wantTop:          {quote: wantNothing, scalar: wantNothing, openObject: wantFirstKey, openArray: wantFirstElement},
-	wantFirstKey:     {space: wantFirstKey, quote: wantColon, closeObject: wantNothing},
-	wantKey:          {space: wantKey, quote: wantColon},
-	wantColon:        {space: wantColon, colon: wantMember},
-	wantMember:       {space: wantMember, quote: wantMemberEnd, scalar: wantMemberEnd, openObject: wantFirstKey, openArray: wantFirstElement},
-	wantMemberEnd:    {space: wantMemberEnd, comma: wantKey, closeObject: wantNothing},
-	wantFirstElement: {space: wantFirstElement, quote: wantElementEnd, scalar: wantElementEnd, openObject: wantFirstKey, openArray: wantFirstElement, closeArray: wantNothing},
-	wantElement:      {space: wantElement, quote: wantElementEnd, scalar: wantElementEnd, openObject: wantFirstKey, openArray: wantFirstElement},
-	wantElementEnd:   {space: wantElementEnd, comma: wantElement, closeArray: wantNothing},
+var follow = [256]expectation{
+	wantTop | quote: wantNothing, wantTop | scalar: wantNothing,
+	wantTop | openObject: wantFirstKey, wantTop | openArray: wantFirstElement,
+
+	wantFirstKey | space: wantFirstKey, wantFirstKey | quote: wantColon, wantFirstKey | closeObject: wantNothing,
+	wantKey | space: wantKey, wantKey | quote: wantColon,
+	wantColon | space: wantColon, wantColon | colon: wantMember,
+
+	wantMember | space: wantMember, wantMember | quote: wantMemberEnd, wantMember | scalar: wantMemberEnd,
+	wantMember | openObject: wantFirstKey, wantMember | openArray: wantFirstElement,
+	wantMemberEnd | space: wantMemberEnd, wantMemberEnd | comma: wantKey, wantMemberEnd | closeObject: wantNothing,
+
+	wantFirstElement | space: wantFirstElement, wantFirstElement | quote: wantElementEnd, wantFirstElement | scalar: wantElementEnd,
+	wantFirstElement | openObject: wantFirstKey, wantFirstElement | openArray: wantFirstElement, wantFirstElement | closeArray: wantNothing,
+	wantElement | space: wantElement, wantElement | quote: wantElementEnd, wantElement | scalar: wantElementEnd,
+	wantElement | openObject: wantFirstKey, wantElement | openArray: wantFirstElement,
+	wantElementEnd | space: wantElementEnd, wantElementEnd | comma: wantElement, wantElementEnd | closeArray: wantNothing,
 }
 
 // next goes on at buf[i:] and returns the index after the value. Without one, all of buf
@@ -111,38 +118,43 @@ func (s *valueScanner) scan(buf []byte, i int) (end int, done bool, err error) {
 	}
 	expect := s.expect
 	for expect != wantNothing && i < len(buf) {
-		c := buf[i]
-		was := expect
-		if expect = follow[was%16][kindOf[c]%16]; expect == 0 {
+		c, was := buf[i], expect
+		k := kindOf[c]
+		if expect = follow[was|k]; expect == 0 {
 			return i, false, unexpected(c, was)
 		}
 		i++
-		switch kindOf[c] {
+		if k <= comma {
+			continue
+		}
+		switch k {
 		case quote:
 			var ok bool
-			if i, ok = stringEnd(buf, i); ok {
+			if i, ok = shortString(buf, i); !ok {
+				i, ok = stringEnd(buf, i)
+			}
+			if ok {
+				if expect == wantColon && i < len(buf) && buf[i] == ':' { // nearly always
+					i, expect = i+1, wantMember
+				}
 				continue
 			}
 			s.token = inText
 		case scalar:
-			s.begin(c)
-			s.expect = expect
-			if i, err = s.inScalar(buf, i); s.token != noToken {
-				return i, false, err
+			if end, ok := scalarEnd(buf, i-1); ok && expect != wantNothing {
+				i = end
+				continue
 			}
-			continue
+			s.begin(c)
 		case openObject, openArray:
 			if len(s.open) == maxDepth {
 				return i - 1, false, errTooDeep
 			}
-			s.open = append(s.open, c)
-			continue
-		case closeObject, closeArray:
-			if s.open = s.open[:len(s.open)-1]; len(s.open) > 0 {
-				expect = after(s.open[len(s.open)-1])
-			}
+			s.open = append(s.open, follow[was|quote]) // as after a string
 			continue
 		default:
+			last := len(s.open) - 1
+			s.open, expect = s.open[:last], s.open[last]
 			continue
 		}
 		s.expect = expect
@@ -154,28 +166,26 @@ func (s *valueScanner) scan(buf []byte, i int) (end int, done bool, err error) {
 	return i, expect == wantNothing, nil
 }
 
-// after is what is expected after a value inside of the bracket.
-func after(bracket byte) expectation {
-	if bracket == '{' {
-		return wantMemberEnd
-	}
-	return wantElementEnd
-}
-
 func isSpace(c byte) bool { return kindOf[c] == space }
 
 // The errors are in the words of encoding/json.
 func invalid(c byte, where string) error { return fmt.Errorf("invalid character %q %s", c, where) }
 
-var expected = [expectations]string{
-	wantTop: "looking for beginning of value", wantMember: "looking for beginning of value",
-	wantElement: "looking for beginning of value", wantFirstElement: "looking for beginning of value",
-	wantFirstKey: "looking for beginning of object key string", wantKey: "looking for beginning of object key string",
-	wantColon: "after object key", wantMemberEnd: "after object key:value pair", wantElementEnd: "after array element",
-}
-
 // unexpected is the error about a byte that cannot follow.
-func unexpected(c byte, expect expectation) error { return invalid(c, expected[expect]) }
+func unexpected(c byte, expect expectation) error {
+	where := "looking for beginning of value"
+	switch expect {
+	case wantFirstKey, wantKey:
+		where = "looking for beginning of object key string"
+	case wantColon:
+		where = "after object key"
+	case wantMemberEnd:
+		where = "after object key:value pair"
+	case wantElementEnd:
+		where = "after array element"
+	}
+	return invalid(c, where)
+}
 
 // valid reports whether data is one JSON value. gjson's check calls itself for each level, so
 // the depth has to be known before; with few brackets it cannot be large.

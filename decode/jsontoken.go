@@ -1,10 +1,5 @@
 package decode
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
-
 // A token is a string or scalar, or a part of one in which other bytes are allowed. After an
 // error the scanner stays in it.
 type token uint8
@@ -29,22 +24,6 @@ func (s *valueScanner) begin(c byte) {
 		s.rest = "ull"
 	default:
 		s.token, s.number = inNumber, numbers[numberStart][digitOf[c]]
-	}
-}
-
-// stringEnd returns the index after a string of which all is there. Without the end, or with
-// what has to be looked at more closely, it returns the index up to which it is well-formed
-// and ok false.
-func stringEnd(buf []byte, i int) (end int, ok bool) {
-	for {
-		i = textEnd(buf, i)
-		switch {
-		case i < len(buf) && buf[i] == '"':
-			return i + 1, true
-		case len(buf)-i < 2 || buf[i] != '\\' || !escapes[buf[i+1]]:
-			return i, false
-		}
-		i += 2
 	}
 }
 
@@ -92,6 +71,39 @@ func (s *valueScanner) inToken(buf []byte, i int) (end int, err error) {
 }
 
 func isHex(c byte) bool { return c-'0' <= 9 || c|0x20-'a' <= 'f'-'a' }
+
+// scalarEnd returns the index after a number or literal inside of an object or array. For one
+// that is malformed, may continue after buf or has an exponent, ok is false.
+func scalarEnd(buf []byte, i int) (end int, ok bool) {
+	switch c := buf[i]; c {
+	case 't':
+		return i + 4, len(buf)-i >= 4 && string(buf[i:i+4]) == "true"
+	case 'f':
+		return i + 5, len(buf)-i >= 5 && string(buf[i:i+5]) == "false"
+	case 'n':
+		return i + 4, len(buf)-i >= 4 && string(buf[i:i+4]) == "null"
+	case '-':
+		i++
+	}
+	end = digitsEnd(buf, i)
+	if end == i || buf[i] == '0' && end > i+1 {
+		return 0, false
+	}
+	if end < len(buf) && buf[end] == '.' {
+		i = end + 1
+		if end = digitsEnd(buf, i); end == i {
+			return 0, false
+		}
+	}
+	return end, end < len(buf) && buf[end]|0x20 != 'e'
+}
+
+func digitsEnd(buf []byte, i int) int {
+	for i < len(buf) && buf[i]-'0' <= 9 {
+		i++
+	}
+	return i
+}
 
 // inScalar goes on in a number or literal, up to the byte after it.
 func (s *valueScanner) inScalar(buf []byte, i int) (end int, err error) {
@@ -187,45 +199,4 @@ var numbers = [16][8]numberState{
 // whole reports whether a number may end here.
 func (n numberState) whole() bool {
 	return n == afterZero || n == inInteger || n == inFraction || n == inExponent
-}
-
-// textEnd returns the index of the first byte in buf[i:] that is not plain text of a string:
-// a quotation mark, a backslash or a control byte. Without one it is len(buf).
-func textEnd(buf []byte, i int) int {
-	for words := 1; len(buf)-i >= 8; words++ {
-		if ends := textEnds(binary.LittleEndian.Uint64(buf[i:])); ends != 0 {
-			return i + bits.TrailingZeros64(ends)/8
-		}
-		i += 8
-		if words == 4 {
-			i += textBlocks(buf[i:])
-		}
-	}
-	for i < len(buf) && buf[i] >= ' ' && buf[i] != '"' && buf[i] != '\\' {
-		i++
-	}
-	return i
-}
-
-const ones = 0x0101010101010101
-
-// textEnds looks at eight bytes at once: the lowest bit that is set is in the first byte that
-// is not plain text. It is the highest of a byte, where subtracting borrows: with 2 added or
-// taken away, a quotation mark is the byte next to the control bytes.
-func textEnds(x uint64) uint64 {
-	return ((x ^ 2*ones - ('"'-1)*ones) | (x ^ '\\'*ones - ones)) &^ x & (0x80 * ones)
-}
-
-// textBlocks returns the length of the plain text that buf begins with, as far as it is whole
-// blocks of 32 bytes.
-func textBlocks(buf []byte) (n int) {
-	le := binary.LittleEndian
-	for ; len(buf) >= 32; buf = buf[32:] {
-		a, b, c, d := le.Uint64(buf), le.Uint64(buf[8:]), le.Uint64(buf[16:]), le.Uint64(buf[24:])
-		if textEnds(a)|textEnds(b)|textEnds(c)|textEnds(d) != 0 {
-			break
-		}
-		n += 32
-	}
-	return n
 }
