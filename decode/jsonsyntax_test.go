@@ -3,6 +3,7 @@ package decode_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -21,9 +22,12 @@ type syntax struct {
 }
 
 // ourSyntax reads in byte by byte.
-func ourSyntax(in string, f decode.Format) (got syntax) {
+func ourSyntax(in string, f decode.Format) syntax {
 	src := strings.NewReader(in)
-	d := decode.NewReader(iotest.OneByteReader(src), f, -1)
+	return syntaxOf(in, src, decode.NewReader(iotest.OneByteReader(src), f, -1))
+}
+
+func syntaxOf(in string, src *strings.Reader, d *decode.Reader) (got syntax) {
 	for {
 		frame, err := d.Next()
 		var bad *decode.FrameError
@@ -61,16 +65,21 @@ func theirSyntax(in string) (got syntax) {
 }
 
 // checkSyntax holds that ConcatJSON reports what is malformed at the byte at which
-// encoding/json does, and delivers the same values before it. Where encoding/json takes a
-// number or literal that something else follows at once for two values, ConcatJSON reports
-// the second byte. From Go 1.27 on, encoding/json reads on after a comma or colon between
-// values before it reports that.
+// encoding/json does, and delivers the same values before it, in one read as byte by byte.
+// Where encoding/json takes a number or literal that something else follows at once for two
+// values, ConcatJSON reports the second byte. From Go 1.27 on, encoding/json reads on after a
+// comma or colon between values before it reports that.
 func checkSyntax(t *testing.T, in string) {
 	t.Helper()
 	if strings.HasPrefix(in, "\xef") {
 		return // ConcatJSON waits for the rest of a byte order mark
 	}
 	ours, theirs := ourSyntax(in, decode.ConcatJSON{}), theirSyntax(in)
+	src := strings.NewReader(in)
+	atOnce := syntaxOf(in, src, decode.NewReader(src, decode.ConcatJSON{}, -1))
+	if !slices.Equal(atOnce.values, ours.values) || fmt.Sprint(atOnce.err) != fmt.Sprint(ours.err) {
+		t.Errorf("%q in one read:\n got %q, %v\nwant %q, %v", in, atOnce.values, atOnce.err, ours.values, ours.err)
+	}
 	if ours.err != nil && strings.Contains(ours.err.Error(), "after number or literal") {
 		if len(ours.values) > len(theirs.values) || !slices.Equal(ours.values, theirs.values[:len(ours.values)]) {
 			t.Errorf("%q: %q before %v\nwant %q", in, ours.values, ours.err, theirs.values)
@@ -107,11 +116,39 @@ func TestSyntax(t *testing.T) {
 	}
 }
 
-// TestTextBytes puts every byte at each place of a word, and of a block, into a string.
+// TestTextBytes puts every byte at each place of a word into a string, and those next to what
+// is not plain text at each place of a block.
 func TestTextBytes(t *testing.T) {
 	for c := range 256 {
-		for n := range 80 {
+		places := 17
+		if strings.IndexByte("\x00\x1f !\"#[\\]\x7f\x80\x9f\xa0\xff", byte(c)) >= 0 {
+			places = 80
+		}
+		for n := range places {
 			checkSyntax(t, `["`+strings.Repeat("x", n)+string([]byte{byte(c)})+`yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"] 1`)
+		}
+	}
+}
+
+// TestLongText puts what ends a text, or is malformed in it, after texts of any length.
+func TestLongText(t *testing.T) {
+	for _, filler := range []string{"x", "é", "\x80", "\xff\x9f", "lorem ipsum é "} {
+		text := strings.Repeat(filler, 2000)[:2000]
+		for n := 0; n < 1700; n += 1 + n/128 { // up to the third look ahead
+			for _, bad := range []string{"\x00", "\x1f", `\x`} {
+				in := `"` + text[:n] + bad + text[n:n+80] + `"`
+				_, err := decode.NewReader(strings.NewReader(in), decode.ConcatJSON{}, 0).Next()
+				if want := fmt.Sprintf("at byte %d of the value", n+len(bad)); err == nil || !strings.HasSuffix(err.Error(), want) {
+					t.Fatalf("%q after %d bytes of %q: %v, want an error %s", bad, n, filler, err, want)
+				}
+			}
+			for _, end := range []string{`"`, `\""`, `\u00e9"`} {
+				in := `"` + text[:n] + end
+				f, err := decode.NewReader(strings.NewReader(in+text), decode.ConcatJSON{}, 0).Next()
+				if err != nil || string(f.Data) != in {
+					t.Fatalf("%d bytes of %q and %s: %d bytes, %v", n, filler, end, len(f.Data), err)
+				}
+			}
 		}
 	}
 }
