@@ -36,11 +36,11 @@ var large = []struct {
 }
 
 const (
-	largeSize = 4 << 20
+	largeSize = 1 << 20
 	piece     = 1 << 10
 )
 
-// TestEachByteIsLookedAtOnce feeds a frame of 4 MiB in pieces of 1 KiB. What a splitter has
+// TestEachByteIsLookedAtOnce feeds a frame of 1 MiB in pieces of 1 KiB. What a splitter has
 // seen is then overwritten with what would end the frame: it would be found if it
 // were looked at again. So the work is linear, whatever the time it takes.
 func TestEachByteIsLookedAtOnce(t *testing.T) {
@@ -101,14 +101,14 @@ func TestLargeFrames(t *testing.T) {
 // TestLargeSlabIsLetGo reads small frames behind a large one: they must not be in what is
 // left of its slab, which one of them would keep alive.
 func TestLargeSlabIsLetGo(t *testing.T) {
-	small := strings.Repeat(strings.Repeat("y", 999)+"\n", 4000)
-	for size := 2 << 20; size < 8<<20; size += 1 << 20 {
+	small := strings.Repeat(strings.Repeat("y", 999)+"\n", 2000)
+	for size := 1 << 20; size < 4<<20; size += 512 << 10 {
 		d := decode.NewReader(strings.NewReader(strings.Repeat("x", size)+"\n"+small), decode.NDJSON{}, 0)
 		if _, err := d.Next(); err != nil {
 			t.Fatal(err)
 		}
 		allocated := allocatedBy(func() {
-			for range 4000 {
+			for range 2000 {
 				if _, err := d.Next(); err != nil {
 					t.Fatal(err)
 				}
