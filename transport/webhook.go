@@ -27,174 +27,180 @@ const (
 	defaultDeadline  = 10 * time.Second
 )
 
-// Webhook is a feed that others push: signed POSTs become events, and each POST is
-// answered once its events are acknowledged. Mount it as a http.Handler in any mux, or set
-// Addr to give it a listener of its own; either way it is the transport of one
-// subscription. Use it as *Webhook and do not change it once it is in use. ServeHTTP may
-// be called from any goroutine; only one Conn is open at a time. Handshakes, with which a
-// sender asks whether a receiver is there, are answered while one is. client.Subscribe may
-// return before that: what must not be refused meanwhile, such as the first request of a
-// test, waits for Trace.Connected.
+// Webhook is a feed that senders push: signed POST requests become events, and each request is
+// answered once its events are acknowledged. Mount it as an http.Handler in any mux, or set Addr
+// to use the built-in listener; either way it is the transport of one subscription. Use it as
+// *Webhook and do not change it once it is in use. ServeHTTP may be called from any goroutine;
+// only one Conn is open at a time.
+//
+// Deliveries and handshakes, by which a sender verifies the endpoint, are answered while a Conn
+// is open. client.Subscribe may return before that: a test waits for Trace.Connected before it
+// sends its first request.
 //
 // # Delivery
 //
-// A sender gets a 2xx only for what was acknowledged ([AckHandled]), or taken into the
-// consumer's buffer ([AckQueued]). A refusal (Nack), a full buffer, a Conn that is being
-// closed, and no Conn at all are 503 with a Retry-After of a few seconds at random, the
-// last three before the body is read. What is not acknowledged within the provider's
-// Deadline is answered as that sender needs it, Answers.Late, and the event stays with the
-// consumer: when the sender repeats it, that request waits for the same acknowledgement.
+// A sender gets a 2xx only for events that are acknowledged ([AckHandled]) or in the consumer's
+// buffer ([AckQueued]). If the consumer refuses an event (Nack), if the buffer is full, if the
+// Conn is closing or if none is open, the answer is Answers.Busy, by default 503 with a random
+// Retry-After of 5 to 15 s. Except after a Nack, the request is usually refused before its body
+// is read. If the events are not acknowledged within the provider's Deadline, the answer is
+// Answers.Late, and the events stay with the consumer: when the sender repeats the delivery, that
+// request waits for the same acknowledgement.
 //
-// A delivery of several events becomes as many messages, acknowledged one by one and
-// answered when all are: one refusal makes the answer a refusal. When the sender repeats
-// it, those that were acknowledged are passed over.
+// A delivery of several events becomes one message per event. Each is acknowledged separately,
+// and the request is answered when all are settled; one refusal makes the answer a refusal. When
+// the sender repeats the delivery, the events that were acknowledged are skipped.
 //
-// A delivery that was acknowledged is answered with a 2xx when it comes again, and brings
-// no event. It is known by its id, and by its body too where the signature does not cover
-// the id. A batch without an id is known by its body if each of its events has one. What has
-// none at all, such as a notice of Dropbox's, is delivered each time it comes: the same body
-// may be news. This memory is bounded, see Dedupe, and gone after a restart.
+// A repeated delivery that was already acknowledged is answered with a 2xx and produces no event.
+// It is recognised by its id, and also by its body unless the signature covers the id. A delivery
+// without an id is recognised by its body and the ids of its events, if each event has one. Any
+// other delivery, such as Dropbox's notifications, is never deduplicated: an identical body may
+// be a new event. This memory is bounded, see Dedupe, and is lost on restart.
 //
-// [Message].Attempt counts how often a delivery was handed out, as far as it is known by its
-// id: it grows when the sender repeats what was refused. The count is bounded as well. A
-// sender's own count is taken if it is higher, as after refusals because the buffer was full.
+// [Message].Attempt counts how often a delivery was passed to the consumer, if it can be
+// recognised: it grows when the sender repeats what was refused. The number of deliveries
+// counted is bounded too. The sender's own count is used if it is higher, for example after
+// refusals because the buffer was full.
 //
 // # Jobs longer than the deadline
 //
-// With AckHandled a job must end within the provider's Deadline. A later one does its work,
-// but the sender has had its answer: GitHub shows a failure and never repeats it, Stripe
-// repeats the delivery for three days and gets a 2xx once the job is acknowledged. AckQueued
-// answers in time, but what is in the buffer is lost in a crash. Where jobs take long, keep
-// AckHandled and let the consumer only store the event, in a table or a queue of its own, and
-// do the job from there. Key the row by Event.ID: a crash between the write and the answer
-// makes the sender repeat the event.
+// With AckHandled a job must end within the provider's Deadline. A later job still runs, but the
+// sender has had its answer: GitHub shows a failure and never repeats it; Stripe repeats the
+// delivery for three days and gets a 2xx once the job is acknowledged. AckQueued answers in time,
+// but a crash loses what is in the buffer. If jobs take long, keep AckHandled, let the consumer
+// only store the event in a table or queue, and run the job from there. Key the row by Event.ID:
+// after a crash between the write and the answer, the sender repeats the event.
 //
 // # Security
 //
-// Nothing is parsed before the signature has matched, and the bytes that were verified are
-// the bytes that are delivered. The body is limited before anything is computed, and so is
-// the time that it may take. One with a content coding is 415: nothing is decompressed. What is
-// refused leaves nothing behind. A panic of the provider's is answered with 500. A byte order
-// mark before JSON is skipped to find ids and types, and stays in the Data of a body that is
-// one event; decode.JSON skips it as well.
+// A body is parsed only after its signature has matched, except for what the verification itself or
+// a handshake requires (see package provider). The bytes that were verified are the bytes that are
+// delivered. The size of the body is limited before anything is computed, and so is the time it
+// may take. A body with a content coding is refused with 415: nothing is decompressed. A request
+// that is not verified leaves no state. A panic in the provider is answered with 500. A byte order
+// mark before JSON is skipped to find ids and types; it remains in the Data of a body that is one
+// event, and decode.JSON skips it as well.
 //
-// [Message].Header is a copy of the request's header, without what authenticates the sender,
-// cookies, and what belongs to the connection; of the query nothing becomes an event. It names in Steadfeed-Provider the Name of the provider, in
-// Steadfeed-Proof what was proven ("body", "metadata", "bearer" or "none"), and in
-// Steadfeed-Key which of several secrets has matched if it was not the first: 1 is the
-// second. Whatever the sender has put there is replaced.
+// [Message].Header is a copy of the request's header without credentials, cookies and the fields
+// that belong to the connection. Nothing from the query becomes part of an event. Webhook adds
+// three fields and drops those that the sender has set under the same names:
+//
+//   - Steadfeed-Provider is the provider's Name.
+//   - Steadfeed-Proof is what was verified: "body", "metadata", "bearer" or "none".
+//   - Steadfeed-Key is which of several secrets matched, if not the first: 1 is the second.
 //
 // # Several processes
 //
-// Behind a load balancer each process takes what it is given; none knows what another has
-// acknowledged, so a delivery that is repeated may be delivered by two of them, and work
-// that must not be done twice is to be keyed by Event.ID in a store of their own. All of
-// them have the same secrets. The balancer must pass path, query, body and headers as they are,
-// should take a process out when it answers 503, and must wait longer than the Deadline.
+// If a load balancer spreads deliveries over several processes, none of them knows what the others
+// have acknowledged, and two may deliver the same repeated delivery. If work must not be done
+// twice, key it by Event.ID in a shared store. All processes need the same secrets. The balancer
+// must forward path, query, body and headers unchanged and wait longer than the Deadline, and
+// should take a process out of rotation when it answers 503.
 //
-// nginx has a limit of 1 MiB for bodies, client_max_body_size, whatever MaxBody is, and
-// answers 413 itself. A gateway that writes the query anew, such as Amazon API Gateway, breaks
-// the signatures of senders that sign it, such as Twilio.
+// nginx limits bodies to 1 MiB by default (client_max_body_size), whatever MaxBody is, and answers
+// 413 itself. A gateway that rewrites the query, such as Amazon API Gateway, breaks the signatures
+// of senders that sign it, such as Twilio.
 //
 // # Limits
 //
-// The server that Addr starts is bounded in the time and size of headers, in idle time and
-// in connections. In a mux that is the mux's server's part; set its ReadHeaderTimeout. A
-// slow body is cut off at the Deadline through the ResponseWriter: around one that has no
-// Unwrap, such as that of http.TimeoutHandler, set the server's ReadTimeout as well. A
-// pattern with a method, such as "POST /hooks", keeps away the handshakes that are a GET or
-// OPTIONS.
+// The built-in server limits header time and size, idle time and connections. In a mux, those are
+// the limits of the mux's server: set its ReadHeaderTimeout. A slow body is cut off at the
+// Deadline through the ResponseWriter. If a handler wraps that in one without Unwrap, as
+// http.TimeoutHandler does, set the server's ReadTimeout as well. A mux pattern with a method,
+// such as "POST /hooks", excludes handshakes that use GET or OPTIONS.
 type Webhook struct {
-	// Provider is the one sender, on whatever path. Required, unless Providers is set.
+	// Provider is the only sender, on any path. Required unless Providers is set.
 	Provider *provider.Provider
 
-	// Providers are the senders by the path of the request, such as "/hooks/github", which
-	// must match exactly: without escapes, and without what http.StripPrefix takes away. Any
-	// other path is 404. Instead of Provider.
+	// Providers are the senders by request path, such as "/hooks/github". The path must match
+	// exactly: unescaped, and without a prefix that http.StripPrefix removes. Any other path is
+	// answered with 404. Required unless Provider is set.
 	Providers map[string]*provider.Provider
 
-	// URL is where the senders believe they send to, without query: scheme, host and
-	// path; with Providers, only what comes before their paths. Senders that sign it need
-	// it. Default: requests are verified by their path alone.
+	// URL is the URL that the senders use, without query: scheme, host and path; with Providers,
+	// only the part before their paths. It is required for senders that sign the URL. Default:
+	// none; requests are verified with their path and query alone.
 	URL string
 
-	// Ack says what a 2xx means. Default AckHandled.
+	// Ack is what a 2xx means. Default: AckHandled.
 	Ack AckMode
 
-	// MaxBody is the most bytes of a body, as they are sent. A larger one is 413. GitHub,
-	// for one, sends up to 25 MiB. Default 1 MiB.
+	// MaxBody is the maximum size of a request body in bytes, as sent. A larger one is answered
+	// with 413. GitHub, for example, sends up to 25 MiB.
 	//
-	// Bodies of more than 4 KiB, or over HTTP/2, that have not all come or are not verified
-	// yet, have 64 MiB of memory together, or 4 times MaxBody if that is more. Before it is
-	// used up, those that have had their part for longest are answered as Answers.Busy says.
+	// All bodies that are incomplete or not yet verified share 64 MiB of memory, or 4 times
+	// MaxBody if that is more; bodies under 4 KiB over HTTP/1.1 do not count. When three quarters
+	// are in use, the bodies that have been read for longest are evicted and answered with
+	// Answers.Busy, so a slow sender cannot starve the others. Default: 1 MiB.
 	MaxBody int
 
-	// Buffer is how many deliveries may wait for Conn.Read at most, of at most 8 MiB or
-	// one alone. At most 1,048,576. Default 256.
+	// Buffer is the maximum number of deliveries that wait for Conn.Read, up to 1,048,576. Their
+	// bodies together may have at most 8 MiB, unless only one waits. Default: 256.
 	Buffer int
 
-	// Dedupe is how many acknowledged deliveries of each provider are remembered, and
-	// DedupeFor for how long; the oldest go first. Negative: none; each delivery is then
-	// delivered, also while its first one is in hand. Default 65,536 and 72 h.
+	// Dedupe is the maximum number of acknowledged deliveries remembered for each provider, and
+	// DedupeFor is how long they are remembered; the oldest are forgotten first. Negative: none;
+	// each repeated delivery then produces its events again, even while the first is being
+	// handled. Default: 65,536 and 72 h.
 	Dedupe    int
 	DedupeFor time.Duration
 
-	// OnRefused is told of each request that did not get a 2xx, also of one whose path is
-	// none of Providers. It is called from ServeHTTP, concurrently; the answer is held back
-	// until it returns, and a forger may make it be called often. Default none.
+	// OnRefused is called for every request that is not answered with a 2xx, including those for
+	// unknown paths. It is called from ServeHTTP, concurrently; the answer is held back until it
+	// returns. An attacker can trigger it at will. Default: none.
 	OnRefused func(*RefusedError)
 
-	// Addr makes Open listen on "host:port", and Close end it: new requests are 503 then,
-	// and those in hand are waited for, less than a second. An address that is in use,
-	// forbidden or unknown is final, unless this Webhook has listened on it before. Default:
-	// no listener; ServeHTTP is called by the user's server.
+	// Addr is the "host:port" on which Open listens until Close. Close answers new requests with
+	// Answers.Busy and waits for the current ones, for less than a second. If the address is in
+	// use, forbidden or unknown, the error is final, unless this Webhook has listened on it
+	// before. Default: none; the user's server calls ServeHTTP.
 	Addr string
 
-	// Listener is used instead of Addr, for one Conn, which closes it: another one, such as
-	// after Subscription.Reconnect, fails for good. Default none.
+	// Listener is used instead of Addr, by one Conn, which closes it. A second Conn, as after
+	// Subscription.Reconnect, fails permanently. Default: none.
 	Listener net.Listener
 
-	// TLS is the configuration of the own listener, with a certificate in it, and
-	// ClientAuth for mutual TLS. Handshakes of TLS that fail are not reported, not even to
-	// OnRefused. Default: no TLS.
+	// TLS is the configuration of the built-in server. It must provide a certificate; set
+	// ClientAuth for mutual TLS. Failed TLS handshakes are not reported, not even to OnRefused.
+	// Default: no TLS.
 	TLS *tls.Config
 
 	conn atomic.Pointer[webhookConn] // the one that is open
 
 	mu       sync.Mutex         // held for a few instructions, never across a wait
 	ledgers  map[string]*ledger // by path; they outlive a Conn
-	heard    bool               // Listener was used
-	listened bool               // Addr was
+	heard    bool               // Listener has been used
+	listened bool               // Open has listened on Addr
 	drained  bool               // permanently
 	slab     slab
 	budget   budget
 	free     sync.Pool // of *exchange
 }
 
-// AckMode says when a sender is told that its delivery was received.
+// An AckMode determines when a delivery is answered with a 2xx.
 type AckMode uint8
 
 const (
-	// AckHandled answers when the events are acknowledged. A crash before that makes
-	// the sender repeat them.
+	// AckHandled answers when the events are acknowledged. After a crash before that, the sender
+	// repeats them.
 	AckHandled AckMode = iota
 
-	// AckQueued answers when the events are in the consumer's buffer: sooner, but what was
-	// answered and not yet worked off is lost in a crash, and if the subscription is closed
-	// without Drain. The sender no longer hears of a refusal; the consumer's own redelivery
-	// takes its place.
+	// AckQueued answers when the events are in the consumer's buffer. That is sooner, but events
+	// that were answered and not yet handled are lost in a crash, and when the subscription is
+	// closed without Drain. The sender does not see a refusal; the consumer's redelivery takes
+	// its place.
 	AckQueued
 )
 
-// Drain ends the feed cleanly and permanently: this Webhook accepts no delivery any more,
-// whether a Conn is open, is opened later, or never was. Senders are answered as Answers.Busy
-// says, by the listener of Addr as well, until the consumer has handled what was accepted.
+// Drain ends the feed cleanly and permanently: this Webhook accepts no further delivery, whether
+// a Conn is open or is opened later. New requests are answered with Answers.Busy. The built-in
+// server continues to answer until the consumer has handled what was accepted.
 //
-// The Conn ends with ErrEnd when its deliveries are settled (with AckQueued, when they are in
-// the consumer's buffer), and so does each that is opened later. The loop of a subscription
-// handles what it has and ends without an error. Drain does not wait and may be called from
-// any goroutine. Only Close ends the wait for a consumer that does not settle. To receive
-// again, use another Webhook.
+// The Conn returns ErrEnd when its deliveries are settled (with AckQueued, when they are in the
+// consumer's buffer), and so does every later Conn. The loop of a subscription handles the
+// remaining events and ends without an error. Drain does not wait and may be called from any
+// goroutine. If the consumer does not settle an event, only Close ends the wait. To receive again,
+// use another Webhook.
 func (w *Webhook) Drain() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -204,7 +210,7 @@ func (w *Webhook) Drain() {
 	}
 }
 
-// Positionless returns true: what was missed, only the sender can repeat.
+// Positionless returns true: only the sender can repeat what was missed.
 func (w *Webhook) Positionless() bool { return true }
 
 // Validate reports every option that cannot work, joined into one error.
@@ -221,7 +227,7 @@ func (w *Webhook) Validate() error {
 		bad("URL", "is required: %s signs it", name)
 	}
 	if w.Ack > AckQueued {
-		bad("Ack", "no such value: %d", w.Ack)
+		bad("Ack", "unknown value %d", w.Ack)
 	}
 	if w.MaxBody < 0 {
 		bad("MaxBody", "%d is negative", w.MaxBody)
@@ -229,10 +235,10 @@ func (w *Webhook) Validate() error {
 	if w.Buffer < 0 {
 		bad("Buffer", "%d is negative", w.Buffer)
 	} else if w.Buffer > mostBuffer {
-		bad("Buffer", "%d is more than %d", w.Buffer, mostBuffer)
+		bad("Buffer", "%d exceeds the maximum of %d", w.Buffer, mostBuffer)
 	}
 	if w.Dedupe < 0 && w.DedupeFor > 0 {
-		bad("DedupeFor", "has no effect, because Dedupe is negative")
+		bad("DedupeFor", "has no effect with a negative Dedupe: remove one of them")
 	}
 	w.validateListener(bad)
 	return errors.Join(errs...)
@@ -240,7 +246,7 @@ func (w *Webhook) Validate() error {
 
 func (w *Webhook) validateProviders(bad func(field, format string, args ...any)) {
 	if w.Provider == nil && len(w.Providers) == 0 {
-		bad("Provider", "is required, or Providers")
+		bad("Provider", "is required unless Providers is set")
 	}
 	if w.Provider != nil {
 		if len(w.Providers) > 0 {
@@ -254,9 +260,9 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 		p := w.Providers[path]
 		field := fmt.Sprintf("Providers[%q]", path)
 		if path == "" || path[0] != '/' {
-			bad(field, "a path starts with a slash")
+			bad(field, "must start with a slash")
 		} else if strings.ContainsAny(path, "?#{") {
-			bad(field, "is no path: it must match exactly, without query and wildcards")
+			bad(field, "must be a path without query, fragment and wildcards: it is matched exactly")
 		}
 		if p == nil {
 			bad(field, "is nil")
@@ -268,12 +274,12 @@ func (w *Webhook) validateProviders(bad func(field, format string, args ...any))
 	}
 }
 
-// problems returns what is wrong with a provider. One that says yes to what may be lost
+// problems returns what is wrong with a provider. A 2xx for a delivery that is not accepted
 // would lose it.
 func problems(p *provider.Provider) []error {
 	errs := joined.List(p.Validate())
 	if p.Answers.Late.Status/100 == 2 || p.Answers.Busy.Status/100 == 2 {
-		errs = append(errs, errors.New("in Answers, Late and Busy cannot have a 2xx status"))
+		errs = append(errs, errors.New("Answers.Late and Answers.Busy must not have a 2xx status"))
 	}
 	return errs
 }
@@ -281,7 +287,7 @@ func problems(p *provider.Provider) []error {
 func (w *Webhook) validateListener(bad func(field, format string, args ...any)) {
 	if w.Addr != "" {
 		if _, _, err := net.SplitHostPort(w.Addr); err != nil {
-			bad("Addr", "want host:port")
+			bad("Addr", "must be host:port")
 		}
 		if w.Listener != nil {
 			bad("Listener", "cannot be set together with Addr")
@@ -290,9 +296,9 @@ func (w *Webhook) validateListener(bad func(field, format string, args ...any)) 
 	switch {
 	case w.TLS == nil:
 	case w.Addr == "" && w.Listener == nil:
-		bad("TLS", "is for Addr or Listener; without them the TLS is that of the server around")
+		bad("TLS", "requires Addr or Listener: in a mux, configure the TLS of its server")
 	case len(w.TLS.Certificates) == 0 && w.TLS.GetCertificate == nil && w.TLS.GetConfigForClient == nil:
-		bad("TLS", "has no certificate")
+		bad("TLS", "requires a certificate")
 	}
 }
 
@@ -309,7 +315,7 @@ func (w *Webhook) signsURL() string {
 	return ""
 }
 
-// checkPublicURL does not return the error of url.Parse, which would show the URL.
+// checkPublicURL hides the error of url.Parse, which contains the URL.
 func checkPublicURL(s string) error {
 	if s == "" {
 		return nil
@@ -317,12 +323,12 @@ func checkPublicURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return errors.New("want scheme://host/path, without user, query and fragment")
+		return errors.New("must be http(s)://host/path, without user, query and fragment")
 	}
 	return nil
 }
 
-// provider returns who sends to a path, or nil.
+// provider returns the provider of a path, or nil.
 func (w *Webhook) provider(path string) *provider.Provider {
 	if w.Provider != nil {
 		return w.Provider
@@ -334,19 +340,19 @@ func deadlineOf(p *provider.Provider) time.Duration {
 	return orDefault(max(p.Deadline, 0), defaultDeadline)
 }
 
-// A RefusedError is a request that did not get a 2xx. Its text has nothing of the request,
-// but names paths of Providers when none of them is the request's.
+// A RefusedError describes a request that was not answered with a 2xx. Its text contains nothing
+// from the request. If the path is unknown, it names paths of Providers.
 type RefusedError struct {
-	Provider string // Name of the provider; empty if the path of the request has none
-	Status   int    // what was answered
-	Err      error  // why
+	Provider string // name of the provider; empty if the path is unknown
+	Status   int    // status of the answer
+	Err      error  // the reason
 }
 
 func (e *RefusedError) Error() string {
 	if e.Provider == "" {
-		return fmt.Sprintf("transport: a request was answered %s: %v", status(e.Status), e.Err)
+		return fmt.Sprintf("transport: webhook request answered with %s: %v", status(e.Status), e.Err)
 	}
-	return fmt.Sprintf("transport: a delivery of %s was answered %s: %v", e.Provider, status(e.Status), e.Err)
+	return fmt.Sprintf("transport: %s webhook answered with %s: %v", e.Provider, status(e.Status), e.Err)
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
@@ -354,26 +360,25 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // StatusCode returns Status.
 func (e *RefusedError) StatusCode() int { return e.Status }
 
-// Why a request is refused, where the provider does not say.
+// The reasons for a refusal that are not the provider's.
 var (
-	errNoPath   = errors.New("no provider has its path")
-	errNoConn   = errors.New("no Conn is open: there is no subscription, or it is between two connections")
-	errDraining = errors.New("the receiver is being closed, or drained")
+	errNoPath   = errors.New("no provider for its path")
+	errNoConn   = errors.New("no Conn is open: there is no subscription, or it is reconnecting")
+	errDraining = errors.New("the receiver is closing or draining")
 	errFull     = errors.New("the buffer is full")
-	errNacked   = errors.New("the consumer has refused it")
-	errLate     = errors.New("not acknowledged in time")
-	errGone     = errors.New("the request ended before the acknowledgement: the sender disconnected, or a handler around the Webhook timed out")
-	errTooLarge = errors.New("the body is too large")
-	errSlow     = errors.New("the body did not come in time")
-	errCrowded  = errors.New("too many bodies that are not verified take up memory")
-	errBody     = errors.New("the body broke off")
-	errCoding   = errors.New("the body has a content coding, which a Webhook does not undo")
-	errAnswer   = errors.New("the provider's own answer, to a handshake that it was not set up for or could not go through with")
-	errMethod   = errors.New("the method is not POST")
-	errPanic    = errors.New("the provider has panicked")
+	errNacked   = errors.New("the consumer refused an event")
+	errLate     = errors.New("not acknowledged within the provider's Deadline")
+	errGone     = errors.New("the request ended before its events were acknowledged: the sender disconnected, or a handler around the Webhook timed out")
+	errTooLarge = errors.New("request body exceeds") // the limit follows
+	errSlow     = errors.New("request body did not arrive within the provider's Deadline")
+	errCrowded  = errors.New("memory for unverified request bodies is exhausted")
+	errBody     = errors.New("reading the request body failed")
+	errCoding   = errors.New("request body has a Content-Encoding, which a Webhook does not decode")
+	errAnswer   = errors.New("endpoint verification failed: the handshake is not configured, does not match, or could not be completed")
+	errMethod   = errors.New("request method is not POST")
+	errPanic    = errors.New("the provider panicked")
 )
 
-// ensure that a Webhook is both.
 var (
 	_ http.Handler = (*Webhook)(nil)
 	_ Transport    = (*Webhook)(nil)

@@ -15,18 +15,18 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// The Retry-After of a refusal is between these, at random, so that those who are refused
-// together do not come back together.
+// The Retry-After of a refusal is random between these limits, so that senders that are refused
+// together do not retry together.
 const (
 	minRetryAfter = 5 * time.Second
 	maxRetryAfter = 15 * time.Second
 )
 
-// drainTime is how long the server may take to read what is left of a request that is
-// refused before its body.
+// drainTime limits how long the server reads the rest of a request that is refused before its
+// body.
 const drainTime = 5 * time.Second
 
-// accept answers a delivery that is safe.
+// accept answers a delivery whose events are acknowledged or queued, or that has none.
 func (x *exchange) accept(d *provider.Delivery) {
 	if d.Answer != nil {
 		x.refuse(d.Answer, http.StatusOK, errAnswer)
@@ -39,7 +39,7 @@ func (x *exchange) accept(d *provider.Delivery) {
 	x.answer(a, http.StatusNoContent)
 }
 
-// acceptAgain answers a delivery that was safe before.
+// acceptAgain answers a repeated delivery that is acknowledged.
 func (x *exchange) acceptAgain(d *provider.Delivery) {
 	if a := &x.from.Answers.Duplicate; !isZero(a) {
 		x.answer(a, http.StatusOK)
@@ -50,7 +50,7 @@ func (x *exchange) acceptAgain(d *provider.Delivery) {
 
 func isZero(a *provider.Answer) bool { return a.Status == 0 && a.Header == nil && a.Body == nil }
 
-// judge returns the answer to a request that the provider does not take.
+// judge returns the answer to a request that was refused with err.
 func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 	var forged interface{ Forged() bool }
 	if errors.As(err, &forged) && forged.Forged() {
@@ -67,7 +67,7 @@ func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 	return &x.from.Answers.Malformed, http.StatusBadRequest, err
 }
 
-// challenge asks for credentials, if the answer is 401 and the scheme has a name in HTTP.
+// challenge sets WWW-Authenticate if the answer is 401 and the scheme has an HTTP name.
 func (x *exchange) challenge(err error) {
 	if s := x.from.Answers.Forged.Status; s != 0 && s != http.StatusUnauthorized {
 		return
@@ -78,35 +78,35 @@ func (x *exchange) challenge(err error) {
 	}
 }
 
-// refuseUnread is refuse for a request whose body is still to come.
+// refuseUnread is refuse for a request whose body has not been read.
 func (x *exchange) refuseUnread(a *provider.Answer, status int, err error) {
 	leaveUnread(x.rw, x.r)
 	x.refuse(a, status, err)
 }
 
-// notFound refuses a request that is for none of the providers.
+// notFound refuses a request for an unknown path.
 func (w *Webhook) notFound(rw http.ResponseWriter, r *http.Request) {
 	leaveUnread(rw, r)
-	rw.WriteHeader(http.StatusNotFound) // and no body: who does not take it would hold up the answer
+	rw.WriteHeader(http.StatusNotFound) // no body, which a slow reader could use to delay the return
 	if w.OnRefused != nil {
 		w.report("", http.StatusNotFound, w.pathError(r.URL.Path))
 	}
 }
 
-// pathsNamed is how many of the configured paths an error names.
+// pathsNamed is the maximum number of configured paths in an error.
 const pathsNamed = 8
 
-// pathError returns why no provider has a path: it names configured paths only.
+// pathError explains why a path is unknown. It names configured paths only.
 func (w *Webhook) pathError(path string) error {
 	paths := slices.Sorted(maps.Keys(w.Providers))
 	for _, p := range paths {
 		switch {
 		case path == p+"/" || path+"/" == p:
-			return fmt.Errorf("%w: it differs from %q in the slash at its end", errNoPath, p)
+			return fmt.Errorf("%w: it differs from %q by a trailing slash", errNoPath, p)
 		case len(path) > 1 && path[0] == '/' && strings.HasSuffix(p, path):
-			return fmt.Errorf("%w: it is the end of %q, and something around the Webhook, such as http.StripPrefix, removed the beginning", errNoPath, p)
+			return fmt.Errorf("%w: it is the end of %q: a handler or proxy removed the start, as http.StripPrefix does: remove it from the key in Providers too", errNoPath, p)
 		case len(p) > 1 && strings.HasSuffix(path, p):
-			return fmt.Errorf("%w: it has something before %q, which belongs to the key in Providers or is removed with http.StripPrefix", errNoPath, p)
+			return fmt.Errorf("%w: it has a prefix before %q: add the prefix to the key in Providers, or use http.StripPrefix", errNoPath, p)
 		}
 	}
 	more := ""
@@ -116,15 +116,14 @@ func (w *Webhook) pathError(path string) error {
 	return fmt.Errorf("%w: Providers has %q%s", errNoPath, paths, more)
 }
 
-// leaveUnread bounds the time that the server takes to read a body that nobody wants.
+// leaveUnread limits how long the server reads a body that is not used.
 func leaveUnread(rw http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		http.NewResponseController(rw).SetReadDeadline(time.Now().Add(drainTime))
 	}
 }
 
-// refuseBody is refuse for a request whose body cannot be had. What is left of it is not
-// read.
+// refuseBody is refuse for a request whose body cannot be read. The rest of it is not read.
 func (x *exchange) refuseBody(err error) {
 	a, status := &provider.Answer{}, http.StatusBadRequest
 	var consumed *consumedError
@@ -133,31 +132,30 @@ func (x *exchange) refuseBody(err error) {
 		status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, errSlow):
 		status = http.StatusRequestTimeout
-	case errors.Is(err, errCrowded) || errors.As(err, &consumed): // the sender is to repeat it
+	case errors.Is(err, errCrowded) || errors.As(err, &consumed): // the sender should repeat it
 		a, status = &x.from.Answers.Busy, http.StatusServiceUnavailable
 	}
-	http.NewResponseController(x.rw).SetReadDeadline(time.Now()) // or the server would wait for it
+	http.NewResponseController(x.rw).SetReadDeadline(time.Now()) // else the server would wait for the rest
 	x.rw.Header().Set("Connection", "close")
 	x.refuse(a, status, err)
 }
 
-// refuse answers with a, or with status if a does not say, and tells the user why unless
-// that is a 2xx.
+// refuse answers with a, or with status if a has none, and reports err unless the answer is a 2xx.
 func (x *exchange) refuse(a *provider.Answer, status int, err error) {
 	if status = x.answer(a, status); status/100 != 2 {
 		x.hook.report(x.from.Name, status, err)
 	}
 }
 
-// report tells the user of a refusal.
+// report calls OnRefused.
 func (w *Webhook) report(provider string, status int, err error) {
 	if w.OnRefused != nil {
 		w.OnRefused(&RefusedError{Provider: provider, Status: status, Err: err})
 	}
 }
 
-// answer returns the status that it sent. It asks for the header of the answer only if
-// there is something to put into it, because net/http then has to copy it.
+// answer sends a and returns its status. It calls Header only to set a field: net/http copies the
+// header of a handler that has called it.
 func (x *exchange) answer(a *provider.Answer, status int) int {
 	x.answered = true
 	if a.Status != 0 {
@@ -180,20 +178,21 @@ func (x *exchange) answer(a *provider.Answer, status int) int {
 	return status
 }
 
-// setDefault sets a header of the answer that is not there.
+// setDefault sets a header of the answer unless it is set.
 func (x *exchange) setDefault(name, value string) {
 	if h := x.rw.Header(); h[name] == nil {
 		h.Set(name, value)
 	}
 }
 
-// comeBack is a Retry-After, in whole seconds (RFC 9110, section 10.2.3).
+// comeBack returns a Retry-After in whole seconds (RFC 9110, section 10.2.3).
 func comeBack() string {
 	least, most := int(minRetryAfter/time.Second), int(maxRetryAfter/time.Second)
 	return strconv.Itoa(least + rand.IntN(most-least+1))
 }
 
-// panicked says of a panic only what cannot be of the request.
+// panicked returns the error for a panic. It shows only a runtime.Error: any other value may
+// contain parts of the request.
 func panicked(v any) error {
 	if err, ok := v.(runtime.Error); ok {
 		return fmt.Errorf("%w: %v", errPanic, err)

@@ -11,9 +11,9 @@ import (
 
 const (
 	slabSize    = 32 << 10
-	slabLargest = 4 << 10  // of what is carved from a slab
-	firstRead   = 64 << 10 // of a buffer, whatever is announced
-	firstChunk  = 1 << 10  // of a buffer when nothing is
+	slabLargest = 4 << 10  // maximum size of a buffer in a slab
+	firstRead   = 64 << 10 // maximum size of a first buffer, whatever Content-Length is
+	firstChunk  = 1 << 10  // size of a first buffer without Content-Length
 )
 
 // read reads the body into x.req.Body, within MaxBody and the deadline.
@@ -30,7 +30,7 @@ func (x *exchange) read() error {
 	err := x.readBody(x.r.Body, announced, most)
 	expired := x.enter(working)
 	switch {
-	case x.dismissed: // even if the rest has come: the connection cannot be read any more
+	case x.dismissed: // even if the rest has arrived: the connection can no longer be read
 		err = errCrowded
 	case err != nil && expired:
 		err = errSlow
@@ -46,7 +46,7 @@ func (x *exchange) read() error {
 	return nil
 }
 
-// maxBody is MaxBody, and less than what it could not be reckoned with.
+// maxBody returns MaxBody or its default, capped so that sums cannot overflow.
 func (w *Webhook) maxBody() int {
 	if w.MaxBody == 0 {
 		return defaultMaxBody
@@ -54,15 +54,15 @@ func (w *Webhook) maxBody() int {
 	return min(w.MaxBody, math.MaxInt/8)
 }
 
-// drop lets go of a body that is not delivered.
+// drop releases a body that is not delivered.
 func (x *exchange) drop() {
 	x.hook.giveBack(x.buf)
 	x.buf, x.req.Body = nil, nil
 	x.release()
 }
 
-// relax keeps a limit of the server's that is meant for slow peers from ending the wait for
-// the consumer. Its ReadTimeout ends with the body.
+// relax extends the server's WriteTimeout beyond the wait for the consumer. The server's
+// ReadTimeout ends with the body.
 func (x *exchange) relax() {
 	srv, ok := x.r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
@@ -73,9 +73,9 @@ func (x *exchange) relax() {
 	}
 }
 
-// readBody reads body to its end into x.buf, which has room for one byte more: there the
-// end shows. It is as large as what is announced, but a large one grows with what really
-// comes.
+// readBody reads body to its end into x.buf, which has room for one byte more, so that the end is
+// seen without growing. The buffer has the size of Content-Length, but a large one grows with what
+// arrives.
 func (x *exchange) readBody(body io.Reader, announced int64, most int) error {
 	size := firstChunk
 	if announced >= 0 {
@@ -108,7 +108,7 @@ func (x *exchange) readBody(body io.Reader, announced int64, most int) error {
 	}
 }
 
-// grown is the size of the buffer that follows on one which is full.
+// grown returns the size of the buffer that replaces a full one.
 func grown(size int, announced int64, most int) int {
 	if announced >= int64(size) {
 		return int(min(4*int64(size), announced+1))
@@ -116,12 +116,12 @@ func grown(size int, announced int64, most int) int {
 	return min(2*size, most+1)
 }
 
-// bodyError does not show the error, which may come from a handler that wraps the body.
+// bodyError hides the text of err, which may come from a handler that wraps the body.
 func bodyError(err error) error {
 	var limit *http.MaxBytesError
 	switch {
 	case errors.As(err, &limit):
-		return fmt.Errorf("%w: more than the http.MaxBytesReader of a handler around the Webhook allows (%d bytes)", errTooLarge, limit.Limit)
+		return fmt.Errorf("%w the http.MaxBytesReader limit of a handler around the Webhook (%d bytes)", errTooLarge, limit.Limit)
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		return err
 	}
@@ -129,11 +129,11 @@ func bodyError(err error) error {
 }
 
 func tooLarge(most int) error {
-	return fmt.Errorf("%w: more than MaxBody (%d bytes)", errTooLarge, most)
+	return fmt.Errorf("%w MaxBody (%d bytes)", errTooLarge, most)
 }
 
-// A consumedError is a body of which a handler around the Webhook has left less than the
-// request announces. net/http makes sure that it has arrived.
+// A consumedError reports that a handler around the Webhook has left less of the body than the
+// request announces. net/http ensures that all of it arrived.
 type consumedError struct {
 	announced int64 // -1: unknown
 	arrived   int
@@ -144,17 +144,17 @@ func (e *consumedError) Error() string {
 	if e.announced >= 0 {
 		announced = fmt.Sprint(e.announced, " bytes")
 	}
-	return fmt.Sprintf("%s announced, %d arrived: something read or replaced the body before the receiver", announced, e.arrived)
+	return fmt.Sprintf("%s announced, %d arrived: a handler around the Webhook read or replaced the body", announced, e.arrived)
 }
 
-// slab is memory for bodies. What is carved from it is the receiver's own; one that is
-// used up is left to those who hold parts of it.
+// slab is memory for small bodies. The receiver of an event owns its part; a slab that is used up
+// lives as long as its parts.
 type slab struct {
 	block []byte
 	used  int
 }
 
-// carve returns n bytes of capacity.
+// carve returns an empty slice with capacity n.
 func (w *Webhook) carve(n int) []byte {
 	if n > slabLargest {
 		return make([]byte, 0, n)
@@ -169,8 +169,8 @@ func (w *Webhook) carve(n int) []byte {
 	return s.block[s.used-n : s.used-n : s.used]
 }
 
-// giveBack takes back what was carved last, if it is that, from whoever did not deliver
-// it: forged requests leave nothing to be collected.
+// giveBack returns b to the slab if it was carved last. It is called for a body that is not
+// delivered, so that forged requests produce no garbage.
 func (w *Webhook) giveBack(b []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

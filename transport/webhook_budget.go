@@ -7,33 +7,31 @@ import (
 	"time"
 )
 
-// perStream is what a request over HTTP/2 is counted as at least: of those there can be
-// hundreds on each connection, and each costs more than a small body.
+// perStream is the minimum that a request over HTTP/2 counts for: a connection can have hundreds
+// of them, and each costs more memory than a small body.
 const perStream = 16 << 10
 
-// leastBudget is what bodies may take up before they are verified, all together, if MaxBody
-// does not call for more.
+// leastBudget is the memory for all unverified bodies together, unless MaxBody requires more.
 const leastBudget = 64 << 20
 
-// A budget bounds the memory of bodies that nobody has vouched for yet, but for what is
-// carved from a slab. From three quarters on, whoever takes some of it makes those leave who
-// have had theirs for longest: a sender who is in no hurry cannot keep others out. The last
-// quarter is for the time until they have left.
+// A budget bounds the memory of unverified bodies, except those in a slab. Above three quarters, a
+// new claim evicts the oldest holders, so that a slow sender cannot starve the others. The last
+// quarter covers the time until they have left.
 type budget struct {
 	mu      sync.Mutex // held for a few instructions
-	bytes   int        // that are held
-	leaving int        // of them, by those who are about to leave
-	holders list.List  // of *exchange: who can be made to, the oldest first
+	bytes   int        // claimed
+	leaving int        // of these, claimed by exchanges that are being evicted
+	holders list.List  // of *exchange: those that can be evicted, the oldest first
 }
 
-// A claim is what an exchange has of the budget, whose mu guards it.
+// A claim is the share of an exchange in the budget, whose mu guards it.
 type claim struct {
-	made  bool // only the exchange's own goroutine sets it
+	made  bool // used by the exchange's goroutine only
 	bytes int
-	place *list.Element // among the holders; nil: none
+	place *list.Element // in holders; nil if it is not there
 }
 
-// hold makes n bytes of buffer the exchange's own, instead of what it had before.
+// hold claims n bytes for the exchange, in place of its previous claim.
 func (x *exchange) hold(n int) error {
 	if x.r.ProtoMajor >= 2 {
 		n = max(n, perStream)
@@ -45,7 +43,7 @@ func (x *exchange) hold(n int) error {
 	return x.hook.budget.take(x, n, max(leastBudget, 4*x.hook.maxBody()))
 }
 
-// release gives back what x holds. It can be called again.
+// release ends the claim of x. It may be called more than once.
 func (x *exchange) release() {
 	if x.claim.made {
 		x.hook.budget.put(x)
@@ -53,7 +51,7 @@ func (x *exchange) release() {
 	}
 }
 
-// take lets x have n bytes, within most of all together.
+// take makes n bytes the claim of x, if all claims together stay within most.
 func (b *budget) take(x *exchange, n, most int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,7 +62,7 @@ func (b *budget) take(x *exchange, n, most int) error {
 	for b.bytes-b.leaving+more > most-most/4 && b.holders.Len() > 0 {
 		first := b.holders.Front().Value.(*exchange)
 		if first == x && b.holders.Len() == 1 {
-			break // nobody else could leave
+			break // there is no other to evict
 		}
 		if first == x {
 			return errCrowded
@@ -82,7 +80,7 @@ func (b *budget) take(x *exchange, n, most int) error {
 	return nil
 }
 
-// put takes back what x has.
+// put ends the claim of x.
 func (b *budget) put(x *exchange) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,8 +92,8 @@ func (b *budget) put(x *exchange) {
 	b.remove(x)
 }
 
-// dismiss ends the reading of a body. It reports false if it cannot: because all of it has
-// come, or the server does not know how to. Its caller holds budget.mu.
+// dismiss ends the reading of a body. It reports false if it cannot, because all of the body has
+// arrived or the ResponseWriter has no read deadline. The caller holds budget.mu.
 func (x *exchange) dismiss() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -105,7 +103,7 @@ func (x *exchange) dismiss() bool {
 	return x.dismissed
 }
 
-// remove makes x no longer one who can be made to leave.
+// remove removes x from the holders.
 func (b *budget) remove(x *exchange) {
 	if x.claim.place != nil {
 		b.holders.Remove(x.claim.place)

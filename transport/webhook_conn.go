@@ -11,46 +11,46 @@ import (
 	"time"
 )
 
-// webhookConn is a Webhook that takes deliveries in. Webhook.mu guards what is not
-// marked otherwise.
+// webhookConn is the Conn of a Webhook. Webhook.mu guards the fields unless they are marked
+// otherwise.
 type webhookConn struct {
 	hook   *Webhook
 	routes map[string]*route // by path; "" is Webhook.Provider
 	server *webhookServer    // nil in a mux
-	stop   func() bool       // of the watch on the context
+	stop   func() bool       // stops watching the context
 
-	taker   func(*Message) bool // of Offer; nil without one
-	places  []delivery          // for those to come
+	taker   func(*Message) bool // set by Offer; nil without it
+	places  []delivery          // memory for the next deliveries
 	queue   ring
-	current *delivery // whose events Read is bringing
-	handed  *delivery // whose last event Read has brought and whose keeping is to be confirmed (AckQueued)
+	current *delivery // whose events Read is returning
+	handed  *delivery // whose last event Read has returned and the next Read confirms (AckQueued)
 	live    deliveryList
 	reader  bool          // Read waits for wake
 	wake    chan struct{} // one token
-	err     error         // what Read returns from now on
+	err     error         // returned by Read from now on
 	idle    chan struct{} // closed when err is set and live is empty
-	closed  chan struct{} // closed when Close is through
-	drained bool          // nothing more is taken in
-	full    atomic.Bool   // queue is; read without the lock
+	closed  chan struct{} // closed when shut has finished
+	drained bool          // no further delivery is accepted
+	full    atomic.Bool   // the queue is full; read without the lock
 	over    atomic.Bool   // drained, or err is set; read without the lock
 	closing atomic.Bool   // Close was called
 }
 
-// The bounds of Close, together below a second: for what the consumer has in hand, for
-// answers on their way, and for connections that are about to be closed.
+// The limits of Close, together less than a second: for events that the consumer is handling, for
+// answers being sent, and for connections being closed.
 const (
 	settleGrace = 200 * time.Millisecond
 	answerGrace = 200 * time.Millisecond
 	lingerGrace = 500 * time.Millisecond
 )
 
-// bufferBytes is how many bytes of bodies may wait for Read, unless there is only one.
+// bufferBytes is the maximum size of all bodies that wait for Read, unless there is only one.
 const bufferBytes = 8 << 20
 
-// Open makes the Webhook accept deliveries, with its own listener if Addr is set.
-// The token is ignored: what is missing, only the sender can repeat. When ctx ends, so does
-// the Conn. Open fails while another Conn is open, and when it cannot listen. After Drain
-// the Conn accepts nothing and its Read returns ErrEnd.
+// Open makes the Webhook accept deliveries, and starts the built-in server if Addr or Listener is
+// set. The token is ignored: only the sender can repeat what was missed. When ctx ends, so does
+// the Conn. Open fails while another Conn is open, and if it cannot listen. After Drain the Conn
+// accepts nothing and its Read returns ErrEnd.
 func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -63,10 +63,10 @@ func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 		wake: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
 	if !w.install(c) {
-		return nil, &final{errors.New("transport: this Webhook has an open Conn already")}
+		return nil, &final{errors.New("transport: Webhook has an open Conn: close it first")}
 	}
 	if err := c.listen(ctx); err != nil {
-		c.shut(err) // a mux may have brought requests meanwhile
+		c.shut(err) // requests may have arrived through a mux meanwhile
 		return nil, w.orEnd(err)
 	}
 	w.mu.Lock()
@@ -75,8 +75,8 @@ func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 	return c, nil
 }
 
-// install makes c the Conn that is open, unless there is one. It does so in one step with
-// the look at drained, so that Drain finds c or c finds drained.
+// install makes c the open Conn unless there is one. It holds the lock while it checks drained, so
+// that either Drain finds c or install finds drained.
 func (w *Webhook) install(c *webhookConn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +87,7 @@ func (w *Webhook) install(c *webhookConn) bool {
 	return w.conn.CompareAndSwap(nil, c)
 }
 
-// orEnd returns ErrEnd instead of err after Drain: nothing is left to listen for.
+// orEnd returns ErrEnd instead of err after Drain, when there is nothing left to receive.
 func (w *Webhook) orEnd(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -115,7 +115,7 @@ func (c *webhookConn) Read() (Message, error) {
 	}
 }
 
-// next returns the next event if there is one.
+// next returns the next event, if one is queued.
 func (c *webhookConn) next() (m Message, ok bool, err error) {
 	c.hook.mu.Lock()
 	defer c.hook.mu.Unlock()
@@ -146,20 +146,20 @@ func (c *webhookConn) next() (m Message, ok bool, err error) {
 	return m, true, nil
 }
 
-// Offer makes take the way of a delivery when nothing waits for Read. See Offerer.
+// Offer makes deliveries go to take while none waits for Read. See Offerer.
 func (c *webhookConn) Offer(take func(*Message) bool) {
 	c.hook.mu.Lock()
 	defer c.hook.mu.Unlock()
 	c.taker = take
 }
 
-// offers tells whether a delivery is to be offered before it is enqueued. A batch is not:
-// it may not fit as a whole.
+// offers reports whether a delivery must be offered before it is enqueued. A batch is not offered,
+// because it may not fit as a whole.
 func (c *webhookConn) offers(d *delivery) bool {
 	return c.taker != nil && c.err == nil && !c.drained && c.current == nil && c.queue.n == 0 && len(d.events) == 1
 }
 
-// settleOffer goes on with a delivery whose event has been offered.
+// settleOffer continues with a delivery whose event has been offered.
 func (c *webhookConn) settleOffer(d *delivery, m *Message, taken bool) {
 	c.hook.mu.Lock()
 	defer c.hook.mu.Unlock()
@@ -174,7 +174,7 @@ func (c *webhookConn) settleOffer(d *delivery, m *Message, taken bool) {
 	}
 }
 
-// enqueue hands a delivery to Read. It returns why if it cannot.
+// enqueue appends a delivery to the queue of Read, or returns the reason for a refusal.
 func (c *webhookConn) enqueue(d *delivery) error {
 	if c.err != nil || c.drained {
 		return errDraining
@@ -190,13 +190,13 @@ func (c *webhookConn) enqueue(d *delivery) error {
 	return nil
 }
 
-// admit makes a delivery one of those in hand.
+// admit adds a delivery to those that are not settled.
 func (c *webhookConn) admit(d *delivery) {
 	c.places = c.places[1:]
 	c.live.add(d)
 }
 
-// wakeReader lets Read have another look. Its caller holds Webhook.mu.
+// wakeReader makes a waiting Read check again. The caller holds Webhook.mu.
 func (c *webhookConn) wakeReader() {
 	c.reader = false
 	select {
@@ -205,9 +205,9 @@ func (c *webhookConn) wakeReader() {
 	}
 }
 
-// Close ends the Conn. Deliveries that the consumer has in hand have 200 ms left to be
-// acknowledged; the rest is answered 503 at once, and so is what comes after. A listener of
-// its own then has as long to bring the answers out.
+// Close ends the Conn. Deliveries that the consumer is handling have 200 ms left to be
+// acknowledged. All others, and new requests, are answered with Answers.Busy at once. The built-in
+// server then has another 200 ms to send the answers and half a second to close connections.
 func (c *webhookConn) Close() error {
 	c.shut(errClosed)
 	return nil
@@ -237,11 +237,11 @@ func (c *webhookConn) shut(cause error) {
 	c.hook.conn.Store(nil)
 }
 
-// Lingers returns true: until the consumer has handled what it has, senders are answered
-// that nothing more is accepted. See Conn.
+// Lingers returns true: until the consumer has handled the remaining events, the Webhook answers
+// that it accepts no more. See Lingerer.
 func (c *webhookConn) Lingers() bool { return true }
 
-// drain refuses what comes from now on. Read goes on until all the rest is settled. Its
+// drain refuses deliveries from now on. Read continues until the accepted ones are settled. The
 // caller holds Webhook.mu.
 func (c *webhookConn) drain() {
 	c.drained = true
@@ -249,7 +249,7 @@ func (c *webhookConn) drain() {
 	c.wakeReader()
 }
 
-// complete ends a Conn that is drained with ErrEnd. Its caller holds Webhook.mu.
+// complete ends a drained Conn with ErrEnd once all is settled. The caller holds Webhook.mu.
 func (c *webhookConn) complete() error {
 	if !c.drained || c.live.first != nil {
 		return nil
@@ -259,8 +259,8 @@ func (c *webhookConn) complete() error {
 	return c.err
 }
 
-// end lets Read return cause and refuses what the consumer has not begun with. The first
-// cause counts.
+// end makes Read return cause and refuses deliveries that the consumer has not received in full.
+// The first cause counts.
 func (c *webhookConn) end(cause error) {
 	c.hook.mu.Lock()
 	defer c.hook.mu.Unlock()
@@ -280,7 +280,8 @@ func (c *webhookConn) end(cause error) {
 	c.checkIdle()
 }
 
-// checkIdle lets shut go on when there is nothing to wait for, and a Read that is to end.
+// checkIdle wakes shut, and the last Read of a drained Conn, once no delivery is unsettled. The
+// caller holds Webhook.mu.
 func (c *webhookConn) checkIdle() {
 	if c.live.first != nil {
 		return
@@ -298,7 +299,7 @@ func (c *webhookConn) checkIdle() {
 	}
 }
 
-// refuses returns why no delivery can be taken in at the moment, nil if one can.
+// refuses returns why no delivery can be accepted now, or nil if one can.
 func (c *webhookConn) refuses() error {
 	switch {
 	case c == nil:
@@ -334,7 +335,7 @@ func (r *ring) push(d *delivery) bool {
 	return true
 }
 
-// pop returns nil if there is none.
+// pop returns nil if the ring is empty.
 func (r *ring) pop() *delivery {
 	if r.n == 0 {
 		return nil
@@ -347,7 +348,7 @@ func (r *ring) pop() *delivery {
 	return d
 }
 
-// deliveryList holds the deliveries that are not yet settled.
+// deliveryList is a linked list of the deliveries that are not yet settled.
 type deliveryList struct{ first *delivery }
 
 func (l *deliveryList) add(d *delivery) {
@@ -369,7 +370,7 @@ func (l *deliveryList) remove(d *delivery) {
 	d.before, d.after = nil, nil
 }
 
-// each calls f for each, which may remove it.
+// each calls f for every delivery. f may remove it.
 func (l *deliveryList) each(f func(*delivery)) {
 	for d := l.first; d != nil; {
 		next := d.after
@@ -378,14 +379,14 @@ func (l *deliveryList) each(f func(*delivery)) {
 	}
 }
 
-// A route is one provider and what is remembered of it.
+// A route is what the requests of one path need.
 type route struct {
 	ledger  *ledger
-	url     string   // the beginning of the public URL
-	private []string // headers that prove who the sender is
+	url     string   // public URL without query; empty if unknown
+	private []string // headers that authenticate the sender
 }
 
-// routes returns the route of each path. The caller holds w.mu.
+// routes returns the routes by path. The caller holds w.mu.
 func (w *Webhook) routes() map[string]*route {
 	if w.ledgers == nil {
 		w.ledgers = make(map[string]*ledger)
@@ -403,7 +404,7 @@ func (w *Webhook) routes() map[string]*route {
 	return routes
 }
 
-// ledger returns the one of a path, which may be there from a Conn before.
+// ledger returns the ledger of a path. A previous Conn may have created it.
 func (w *Webhook) ledger(path string) *ledger {
 	l := w.ledgers[path]
 	if l == nil {
@@ -427,7 +428,7 @@ func (c *webhookConn) route(r *http.Request) *route {
 	return c.routes[r.URL.Path]
 }
 
-// publicURL returns the URL of a request as its sender knows it.
+// publicURL returns the URL of a request as the sender knows it.
 func (t *route) publicURL(r *http.Request) string {
 	switch {
 	case t.url == "" && r.RequestURI != "":

@@ -9,8 +9,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// A delivery is what one request brought, from its verification until it is settled. It
-// outlives the request when that is answered too late. Webhook.mu guards it.
+// A delivery is the content of one verified request, until it is settled. It outlives a request
+// that is answered at the deadline. Webhook.mu guards it.
 type delivery struct {
 	conn   *webhookConn
 	ledger *ledger
@@ -18,23 +18,23 @@ type delivery struct {
 	items  []deliveryKey // of the events of a batch; nil if they are not remembered
 	id     string
 	events []provider.Event
-	one    [1]provider.Event // the room of events, mostly
+	one    [1]provider.Event // storage of a single event
 	header Header
 	size   int // of the body
 
-	attempt int    // how often it was handed out, this time included; or the count of its sender, if that is higher
-	handed  bool   // the consumer has got an event of it
-	taken   int    // events that Read has brought, or passed over
+	attempt int    // attempts so far, including this one, or the sender's count if that is higher
+	handed  bool   // the consumer has received an event of it
+	taken   int    // events that were returned or skipped
 	pending int    // events that are not settled
 	fates   []fate // of each event of a batch; nil for a single one
-	refused bool   // at least one was
-	over    bool   // it is off the books: those who wait were told
+	refused bool   // at least one event was refused
+	over    bool   // leave was called: the waiting exchanges have a verdict
 
-	waiting       *exchange // those who are to be told, linked by exchange.next
+	waiting       *exchange // the exchanges to notify, linked by exchange.next
 	before, after *delivery // in deliveryList
 }
 
-// fate is what became of an event.
+// fate is the outcome of an event.
 type fate uint8
 
 const (
@@ -43,8 +43,8 @@ const (
 	refused
 )
 
-// place gives a delivery the next place in memory, which is free until it is enqueued:
-// several share one allocation.
+// place copies a delivery to the next place of an allocation that several share. The place remains
+// free until admit.
 func (c *webhookConn) place(made *delivery) *delivery {
 	if len(c.places) == 0 {
 		c.places = make([]delivery, placesAtOnce)
@@ -53,7 +53,7 @@ func (c *webhookConn) place(made *delivery) *delivery {
 	*d = *made
 	d.conn = c
 	if len(d.events) == 1 {
-		d.one[0] = d.events[0] // which is in the exchange, and that is used again
+		d.one[0] = d.events[0] // events[0] may be in the exchange, which is reused
 		d.events = d.one[:]
 	}
 	if d.pending > 1 {
@@ -62,11 +62,11 @@ func (c *webhookConn) place(made *delivery) *delivery {
 	return d
 }
 
-// placesAtOnce is few enough that one delivery which is held for long does not keep much.
+// placesAtOnce is small, so that a delivery that is held for long retains little memory.
 const placesAtOnce = 16
 
-// passOver skips the events of a batch that were acknowledged when it came before. It
-// reports whether any is left.
+// passOver skips the events of a batch that were acknowledged in an earlier attempt. It reports
+// whether any event is left.
 func (d *delivery) passOver(now time.Time) bool {
 	for i, item := range d.items {
 		if d.ledger.has(item, now) {
@@ -105,7 +105,7 @@ func (d *delivery) take() Message {
 			m.ID += "." + strconv.Itoa(i)
 		}
 	}
-	e.Data = nil // the receiver's own
+	e.Data = nil // now owned by the receiver
 	if d.conn.hook.Ack == AckHandled {
 		m.Settle = func(err error) { d.settle(i, err) }
 	}
@@ -139,8 +139,8 @@ func (d *delivery) settle(i int, err error) {
 	}
 }
 
-// finish is called when the consumer is done with every event. A delivery that was given
-// up before is remembered all the same: the sender is going to repeat it.
+// finish is called when every event is settled, or queued (AckQueued). A delivery is remembered
+// even if it was released before: the sender is going to repeat it.
 func (d *delivery) finish() {
 	d.pending = 0
 	if d.refused {
@@ -151,11 +151,11 @@ func (d *delivery) finish() {
 	d.leave(nil)
 }
 
-// release gives the delivery up because the Conn ends.
+// release refuses the delivery because the Conn ends.
 func (d *delivery) release() { d.leave(errDraining) }
 
-// leave takes the delivery off the books and tells who waits for it. err is nil when it is
-// acknowledged; otherwise its id is free again, and what is acknowledged of a batch is
+// leave removes the delivery from the Conn and the ledger, and notifies the exchanges that wait for
+// it. err is nil if it is acknowledged; otherwise the acknowledged events of a batch are
 // remembered.
 func (d *delivery) leave(err error) {
 	if d.over {
@@ -185,7 +185,7 @@ func (d *delivery) rememberEvent(i int, now time.Time) {
 	}
 }
 
-// tell wakes everyone who waits for the delivery.
+// tell notifies the exchanges that wait for the delivery.
 func (d *delivery) tell(err error) {
 	for x := d.waiting; x != nil; {
 		next := x.next
@@ -196,13 +196,13 @@ func (d *delivery) tell(err error) {
 	d.waiting = nil
 }
 
-// await makes x one of those who are told.
+// await adds x to the exchanges that are notified.
 func (d *delivery) await(x *exchange) {
 	x.waits, x.next = d, d.waiting
 	d.waiting = x
 }
 
-// desert makes x no longer one of them.
+// desert removes x from the exchanges that are notified.
 func (d *delivery) desert(x *exchange) {
 	for p := &d.waiting; *p != nil; p = &(*p).next {
 		if *p == x {

@@ -186,7 +186,7 @@ func TestWebhookReconnectWhileItLingers(t *testing.T) {
 		sub.Reconnect()
 		time.Sleep(time.Second)
 		wantStatus(t, post(w, sign(t, w.Provider, "b", `{}`)), 503)
-		if len(refused) != 1 || !strings.Contains(refused[0].Error(), "drained") {
+		if len(refused) != 1 || !strings.Contains(refused[0].Error(), "draining") {
 			t.Errorf("refused: %v", refused)
 		}
 		ev.Ack()

@@ -9,49 +9,48 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// An exchange is one request, from its header to its answer. It is used again for another
-// one afterwards.
+// An exchange handles one request, from its header to its answer. It is then reused for another.
 type exchange struct {
 	hook   *Webhook
 	rw     http.ResponseWriter
 	r      *http.Request
 	from   *provider.Provider
 	req    provider.Request // the provider's view of r
-	buf    []byte           // that the body is in
-	fields fields           // that the headers of messages are in
+	buf    []byte           // contains the body
+	fields fields           // storage for the headers of messages
 	claim  claim            // to memory, until the body is verified
 
-	offered *delivery // hand has taken its event
-	message Message   // which is this
+	offered *delivery // the delivery whose event must be offered
+	message Message   // the event
 
 	// Guarded by Webhook.mu.
-	waits *delivery // which will tell
-	next  *exchange // that waits for the same
-	err   error     // why it was not acknowledged, once waits has told
+	waits *delivery // the delivery that will notify this exchange
+	next  *exchange // the next one that waits for the same delivery
+	err   error     // why the delivery was not acknowledged, once it has notified
 
-	woken    chan verdict // room for one: waits has told, or the deadline is over
+	woken    chan verdict // has room for one
 	answered bool
 
 	mu       sync.Mutex // held for a few instructions
 	phase    phase
-	deadline time.Time // of the provider; zero: none yet
-	expired  bool      // it is over
+	deadline time.Time // zero: not started
+	expired  bool      // the deadline has passed
 
-	// dismissed is set when x is to give way to others, while it reads. Once it does not,
-	// its own goroutine may look at it without the lock.
+	// dismissed is set when the budget evicts x while it reads. When x no longer reads, its
+	// goroutine may access dismissed without the lock.
 	dismissed bool
 
 	timer *time.Timer
-	rings time.Time // when timer calls ring; zero: it does not run
+	rings time.Time // when timer calls ring; zero: it is not running
 }
 
-// verdict is what waking is for.
+// A verdict is the reason for a wake-up.
 type verdict struct {
-	told bool // err says what became of the delivery; else it is time to look
+	told bool // err is the outcome of the delivery; otherwise the exchange must check
 	err  error
 }
 
-// phase is what the deadline interrupts.
+// A phase is what the deadline interrupts.
 type phase uint8
 
 const (
@@ -60,8 +59,9 @@ const (
 	waiting
 )
 
-// ServeHTTP answers a sender. A request with another method than POST is a handshake, or
-// 405. It returns once the request is answered, at the provider's Deadline at the latest.
+// ServeHTTP answers a sender. A request with a method other than POST is a handshake or is
+// answered with 405. ServeHTTP returns when the request is answered, at the latest at the
+// provider's Deadline.
 func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	p := w.provider(r.URL.Path)
 	if p == nil {
@@ -77,7 +77,7 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	x.serve()
 }
 
-// serve takes the request as far as it goes. What is cheap to refuse comes first.
+// serve handles the request. The cheap checks come first.
 func (x *exchange) serve() {
 	conn := x.hook.conn.Load()
 	busy := conn.refuses()
@@ -121,8 +121,8 @@ func (x *exchange) serve() {
 	x.deliver(conn, route, d)
 }
 
-// precheck refuses by the header alone. A content coding is not undone: what it hides
-// would have to be unpacked before anyone knows whether it is worth it.
+// precheck refuses a request by its header alone. A content coding is refused, because the body
+// would have to be decompressed before it is verified.
 func (x *exchange) precheck() error {
 	if len(contentCodings(x.r.Header)) > 0 {
 		x.rw.Header().Set("Accept-Encoding", "identity")
@@ -131,15 +131,15 @@ func (x *exchange) precheck() error {
 	return x.from.Precheck(&x.req)
 }
 
-// turnAway refuses a POST that there is no room for, unless it needs none: a sender whose
-// question is not answered may never send again.
+// turnAway refuses a POST when the buffer is full, unless it is a handshake that needs no body: a
+// sender whose handshake fails may never send again.
 func (x *exchange) turnAway(busy error) {
 	if !x.greeted() {
 		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
 	}
 }
 
-// greeted reports whether the request was a question of the sender's, which it answers.
+// greeted answers a handshake that needs no body. It reports whether the request was one.
 func (x *exchange) greeted() bool {
 	a, ok := x.from.Greet(&x.req)
 	if !ok || a == nil {
@@ -149,7 +149,7 @@ func (x *exchange) greeted() bool {
 	return true
 }
 
-// greet answers what is no delivery.
+// greet answers a request that is not a POST.
 func (x *exchange) greet() {
 	if x.greeted() {
 		return
@@ -158,10 +158,10 @@ func (x *exchange) greet() {
 	x.refuseUnread(&provider.Answer{}, http.StatusMethodNotAllowed, errMethod)
 }
 
-// deliver brings what was verified to the consumer and answers when that is done.
+// deliver passes the events of a verified request to the consumer and answers it.
 func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery) {
 	if len(r.Events) == 0 {
-		x.buf, x.req.Body = nil, nil // it may be anybody's, and he may be slow to read the answer
+		x.buf, x.req.Body = nil, nil // it may be unverified, and the sender may be slow to read the answer
 		x.accept(r)
 		return
 	}
@@ -171,7 +171,7 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 		id: r.ID, events: r.Events, pending: len(r.Events), size: len(x.req.Body),
 		header: x.metadata(route.private, r), attempt: r.Attempt,
 	})
-	if (known != unknown || err != nil) && r.Answer == nil { // which may have parts of the body
+	if (known != unknown || err != nil) && r.Answer == nil { // an Answer may share the body's memory
 		x.hook.giveBack(x.buf)
 	}
 	if err == nil && known != settled {
@@ -190,7 +190,7 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 	}
 }
 
-// known is what is known of a delivery that comes in.
+// known is what the ledger knows about an incoming delivery.
 type known uint8
 
 const (
@@ -199,8 +199,9 @@ const (
 	settled
 )
 
-// hand enqueues a delivery that is unknown, and joins those who wait for one that is in
-// hand. Unless it is settled, or an error returned, wait follows.
+// hand enqueues an unknown delivery or prepares its offer, and makes x wait for the first one if
+// the same delivery is being handled. The caller must then wait, unless the delivery is settled or
+// hand returns an error.
 func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 	x.hook.mu.Lock()
 	defer x.hook.mu.Unlock()
@@ -225,8 +226,8 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 	return unknown, nil
 }
 
-// offer brings the delivery to the consumer on this goroutine, if it is one that can be
-// brought like that. It saves two of the changes of goroutines that a webhook consists of.
+// offer passes the event to the consumer on this goroutine, if hand has prepared that. It saves two
+// goroutine switches.
 func (x *exchange) offer(conn *webhookConn) {
 	if d := x.offered; d != nil {
 		conn.settleOffer(d, &x.message, conn.taker(&x.message))
@@ -234,17 +235,17 @@ func (x *exchange) offer(conn *webhookConn) {
 	}
 }
 
-// glance is how long a request waits without a look at whether its sender is still there. It
-// is seldom as long, and to look costs more than to wait.
+// glance is how long a request waits before it also watches for a disconnect. Most requests are
+// done sooner, and watching costs more than waiting.
 const glance = 100 * time.Millisecond
 
-// wait returns nil once what x waits for is acknowledged. It parks at once, and on as
-// little as it can: the goroutines that it waits for are then the next to run, before the
-// one that net/http has started to watch the connection.
+// wait returns nil once the delivery is acknowledged. It first blocks on one channel only, so that
+// the scheduler runs the consumer next, before the goroutine with which net/http watches the
+// connection.
 func (x *exchange) wait() error {
 	woken := false
 	select {
-	case v := <-x.woken: // mostly told by what x has offered
+	case v := <-x.woken: // usually by the offered event
 		if v.told {
 			return v.err
 		}
@@ -270,8 +271,8 @@ func (x *exchange) wait() error {
 	}
 }
 
-// look reports whether the waiting is over, and how it ends. It finds what x was told when
-// that did not get through, because it was just being woken for something else.
+// look reports whether the wait is over, and its result. It also finds a verdict that wake dropped
+// because woken was full.
 func (x *exchange) look() (over bool, err error) {
 	err = x.over()
 	x.hook.mu.Lock()
@@ -286,7 +287,7 @@ func (x *exchange) look() (over bool, err error) {
 	return false, nil
 }
 
-// over returns why there is no use in waiting any longer.
+// over returns the reason to stop waiting, or nil.
 func (x *exchange) over() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -299,7 +300,7 @@ func (x *exchange) over() error {
 	return nil
 }
 
-// tell ends the waiting. Its caller holds Webhook.mu.
+// tell ends the wait. The caller holds Webhook.mu.
 func (x *exchange) tell(err error) {
 	x.err = err
 	x.wake(verdict{told: true, err: err})
@@ -320,8 +321,9 @@ func (x *exchange) start(deadline time.Time) {
 	x.arm(deadline)
 }
 
-// arm makes the timer ring at a time, or before. One that runs is not stopped for that, nor
-// at the end of a request: so there is one to set in many requests. Its caller holds x.mu.
+// arm makes the timer call ring at the given time or earlier. A timer that fires earlier keeps
+// running, even past the end of a request, so that few requests have to set it. The caller holds
+// x.mu.
 func (x *exchange) arm(at time.Time) {
 	switch {
 	case x.timer == nil:
@@ -334,7 +336,7 @@ func (x *exchange) arm(at time.Time) {
 	x.rings = at
 }
 
-// ring is called by the timer, perhaps for the sake of a request that is over.
+// ring is called by the timer, which a previous request may have set.
 func (x *exchange) ring() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -353,7 +355,7 @@ func (x *exchange) ring() {
 	}
 }
 
-// enter changes what the deadline interrupts, and reports whether it is over.
+// enter starts a phase and reports whether the deadline has passed.
 func (x *exchange) enter(p phase) (expired bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -364,12 +366,12 @@ func (x *exchange) enter(p phase) (expired bool) {
 	return x.expired
 }
 
-// end contains a panic and lets x be used again.
+// end recovers a panic and makes x available for reuse.
 func (x *exchange) end() {
 	v := recover()
 	x.release()
 	if v != nil && (x.answered || v == http.ErrAbortHandler) {
-		panic(v) // the server's, or the user's own
+		panic(v) // for the server to handle
 	}
 	if v != nil {
 		x.refuseUnread(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
@@ -379,7 +381,7 @@ func (x *exchange) end() {
 	x.answered, x.phase, x.deadline, x.expired, x.dismissed = false, working, time.Time{}, false, false
 	x.mu.Unlock()
 	if v != nil {
-		return // what waits for it may still tell it something
+		return // do not reuse x: a delivery may still notify it
 	}
 	select {
 	case <-x.woken:

@@ -9,15 +9,15 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// The metadata that a Webhook adds to a message.
+// The fields that a Webhook adds to the header of a message.
 const (
 	headerProvider = "Steadfeed-Provider"
 	headerProof    = "Steadfeed-Proof"
 	headerKey      = "Steadfeed-Key"
 )
 
-// metadata is the header of a request as it goes with its events: a copy, without what is
-// private, and with what was found out about it.
+// metadata returns the header for the events of a request: a copy without private fields, and with
+// the fields that a Webhook adds.
 func (x *exchange) metadata(private []string, d *provider.Delivery) Header {
 	h := x.fields.room(len(x.r.Header) + 3)
 	hop := hopFields(x.r.Header)
@@ -36,11 +36,11 @@ func (x *exchange) metadata(private []string, d *provider.Delivery) Header {
 	return x.fields.keep(h)
 }
 
-// fields is room for the fields of many headers in one allocation.
+// fields is storage for the fields of many headers in one allocation.
 type fields []HeaderField
 
-// room returns an empty header with room for n fields, which others have as well until keep
-// is called.
+// room returns an empty header with room for at least n fields. The room is shared until keep is
+// called.
 func (f *fields) room(n int) Header {
 	if n > fieldsAtOnce/4 {
 		return make(Header, 0, n)
@@ -51,7 +51,7 @@ func (f *fields) room(n int) Header {
 	return Header((*f)[:0:len(*f)])
 }
 
-// keep makes h, which began in room, nobody else's.
+// keep gives h, which was appended to the result of room, its part of the storage.
 func (f *fields) keep(h Header) Header {
 	if len(h) <= len(*f) && &h[0] == &(*f)[0] {
 		*f = (*f)[len(h):]
@@ -73,9 +73,9 @@ func proofName(p provider.Proof) string {
 	return "none"
 }
 
-// isPrivate tells whether a header authenticates the sender, belongs to the connection
-// (RFC 9110, section 7.6.1) or the transfer, or is ours. name is in canonical form, in
-// which every word begins with a capital.
+// isPrivate reports whether a header authenticates the sender, belongs to the connection (RFC 9110,
+// section 7.6.1) or the transfer, or is one that a Webhook sets. name is in canonical form, in
+// which every word starts with a capital letter.
 func isPrivate(name string) bool {
 	switch name {
 	case "Content-Type", "User-Agent", "I-Twilio-Idempotency-Token":
@@ -93,7 +93,7 @@ func isPrivate(name string) bool {
 	return false
 }
 
-// isSecretWord tells whether s begins with a word that names something secret.
+// isSecretWord reports whether s starts with a word that names a secret.
 func isSecretWord(s string) bool {
 	switch s[0] {
 	case 'A':
@@ -114,8 +114,8 @@ func isSecretWord(s string) bool {
 	return false
 }
 
-// hopFields returns the fields that a request's Connection header says are of the connection
-// alone (RFC 9110, section 7.6.1), nil if it does not name any.
+// hopFields returns the fields that the Connection header names, which belong to the connection
+// alone (RFC 9110, section 7.6.1), or nil if there are none.
 func hopFields(h http.Header) map[string]bool {
 	var names map[string]bool
 	for _, line := range h["Connection"] {

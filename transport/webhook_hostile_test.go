@@ -477,7 +477,7 @@ func TestWebhookOfNoProvider(t *testing.T) {
 	if told == nil || told.Status != 404 || told.Provider != "" || strings.Contains(told.Error(), "marker") {
 		t.Fatalf("OnRefused was told %v", told)
 	}
-	const want = `transport: a request was answered 404 Not Found: no provider has its path: Providers has ["/in"]`
+	const want = `transport: webhook request answered with 404 Not Found: no provider for its path: Providers has ["/in"]`
 	if got := told.Error(); got != want {
 		t.Errorf("the error is %q", got)
 	}
@@ -494,9 +494,9 @@ func TestWebhookNamesThePathItMisses(t *testing.T) {
 		providers  map[string]*provider.Provider
 		path, want string
 	}{
-		{hooks, "/github", `it is the end of "/hooks/github", and something around the Webhook, such as http.StripPrefix, removed the beginning`},
-		{hooks, "/api/hooks/stripe", `it has something before "/hooks/stripe", which belongs to the key in Providers or is removed with http.StripPrefix`},
-		{hooks, "/hooks/github/", `it differs from "/hooks/github" in the slash at its end`},
+		{hooks, "/github", `it is the end of "/hooks/github": a handler or proxy removed the start, as http.StripPrefix does: remove it from the key in Providers too`},
+		{hooks, "/api/hooks/stripe", `it has a prefix before "/hooks/stripe": add the prefix to the key in Providers, or use http.StripPrefix`},
+		{hooks, "/hooks/github/", `it differs from "/hooks/github" by a trailing slash`},
 		{hooks, "/marker", `Providers has ["/hooks/github" "/hooks/stripe"]`},
 		{hooks, "/", `Providers has ["/hooks/github" "/hooks/stripe"]`},
 		{many, "/marker", `Providers has ["/p0" "/p1" "/p2" "/p3" "/p4" "/p5" "/p6" "/p7"] and 2 more`},
@@ -505,7 +505,7 @@ func TestWebhookNamesThePathItMisses(t *testing.T) {
 		var got string
 		w.OnRefused = func(e *transport.RefusedError) { got = e.Error() }
 		wantStatus(t, post(w, httptest.NewRequest(http.MethodPost, test.path+"?code=marker", nil)), 404)
-		if want := "transport: a request was answered 404 Not Found: no provider has its path: " + test.want; got != want {
+		if want := "transport: webhook request answered with 404 Not Found: no provider for its path: " + test.want; got != want {
 			t.Errorf("%s: %s\nwant %s", test.path, got, want)
 		}
 	}
@@ -547,7 +547,7 @@ func TestWebhookBodyThatWasReadBefore(t *testing.T) {
 						url = "https" + strings.TrimPrefix(url, "http")
 					}
 					wantStatus(t, send(t, w, client, url, "msg_1", `{"no":12345}`[:10]+"}"), 503)
-					if told == nil || !strings.Contains(told.Error(), test.want+": something read or replaced the body before the receiver") {
+					if told == nil || !strings.Contains(told.Error(), test.want+": a handler around the Webhook read or replaced the body") {
 						t.Errorf("%s, %s: OnRefused was called with %v", name, p.Name, told)
 					}
 				})
@@ -784,7 +784,7 @@ func TestWebhookBodyBreaksOff(t *testing.T) {
 		synctest.Wait()
 		raw.Close()
 		synctest.Wait()
-		if told == nil || !strings.Contains(told.Error(), "broke off") {
+		if told == nil || !strings.Contains(told.Error(), "reading the request body failed") {
 			t.Errorf("OnRefused was told %v", told)
 		}
 		deliver(t, w, conn, "msg_1", `{"n":1}`)

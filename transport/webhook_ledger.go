@@ -9,12 +9,12 @@ import (
 	"github.com/steadfeed/steadfeed/transport/provider"
 )
 
-// A ledger knows the deliveries of one provider that are in hand, and those that were
-// acknowledged. Its caller holds Webhook.mu.
+// A ledger records the deliveries of one provider that are being handled, and those that were
+// acknowledged. The caller of its methods holds Webhook.mu unless they need no lock.
 type ledger struct {
-	knows bool          // deliveries are remembered at all
+	knows bool          // whether deliveries are remembered
 	life  time.Duration // for how long
-	begun time.Time     // what memory's times count from
+	begun time.Time     // the zero of the times in done
 	ids   [2]maphash.Seed
 	body  [2]maphash.Seed
 	inUse map[deliveryKey]*delivery
@@ -22,9 +22,9 @@ type ledger struct {
 	tried attempts
 }
 
-// deliveryKey tells deliveries apart: by two hashes of seeds that nobody outside knows, so
-// that no two can be made to collide. Zero is the key of what nothing tells from another
-// delivery with the same body, which may be news: it is delivered each time.
+// A deliveryKey identifies a delivery by two hashes with random seeds. maphash is not
+// cryptographically secure, but only verified deliveries get a key. A delivery with the zero key is
+// never recognised: one with an identical body may be a new event.
 type deliveryKey [2]uint64
 
 func (k deliveryKey) isUnnamed() bool { return k == deliveryKey{} }
@@ -40,9 +40,9 @@ func newLedger(most int, life time.Duration) *ledger {
 	}
 }
 
-// key is made of the id, or else of those of the events, and of the body, but where a signed
-// id is enough. The events' may be in the header, and the body the same for another event. It
-// needs no lock.
+// key hashes the delivery id and the body; a signed id needs no body. Without a delivery id, it
+// hashes the ids of the events and the body: the ids may come from the unsigned header, and the
+// same body may belong to another event. It needs no lock.
 func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
 	if !l.knows || d.ID == "" && !named(d.Events) {
 		return k
@@ -61,14 +61,14 @@ func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
 	return k
 }
 
-// named tells whether each event has an id of its own.
+// named reports whether each event has an id.
 func named(events []provider.Event) bool {
 	return !slices.ContainsFunc(events, func(e provider.Event) bool { return e.ID == "" })
 }
 
-// items returns the keys of the events of a batch, nil for a single one. An event that is at
-// another place when its delivery is repeated, or has other data, is another event. items
-// needs no lock.
+// items returns the keys of the events of a batch, or nil for a single event. If the position or
+// the data of an event differs when its delivery is repeated, it is another event. items needs no
+// lock.
 func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 	if k.isUnnamed() || len(events) < 2 {
 		return nil
@@ -83,7 +83,7 @@ func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 	return keys
 }
 
-// part is what a key is made of that is more than one value.
+// part is a hash input of several values.
 type part struct {
 	of    uint64
 	index int
@@ -91,8 +91,8 @@ type part struct {
 	data  uint64
 }
 
-// claim puts a delivery in use, unless one of the same key is already: that one is
-// returned then.
+// claim marks a delivery as being handled. If one with the same key already is, claim returns that
+// one instead.
 func (l *ledger) claim(d *delivery) *delivery {
 	if d.key.isUnnamed() {
 		return nil
@@ -104,20 +104,20 @@ func (l *ledger) claim(d *delivery) *delivery {
 	return nil
 }
 
-// free is the opposite of claim.
+// free undoes claim.
 func (l *ledger) free(d *delivery) {
 	if l.inUse[d.key] == d {
 		delete(l.inUse, d.key)
 	}
 }
 
-// has tells whether a delivery was acknowledged.
+// has reports whether a delivery was acknowledged.
 func (l *ledger) has(k deliveryKey, now time.Time) bool {
 	until, ok := l.done.until(k)
 	return ok && now.Sub(l.begun) < until
 }
 
-// remember notes that a delivery was acknowledged.
+// remember records that a delivery was acknowledged.
 func (l *ledger) remember(k deliveryKey, now time.Time) {
 	if !k.isUnnamed() {
 		at := now.Sub(l.begun)
@@ -126,23 +126,23 @@ func (l *ledger) remember(k deliveryKey, now time.Time) {
 	}
 }
 
-// retry notes that a delivery was handed out and is the sender's to repeat.
+// retry records an attempt that the sender must repeat.
 func (l *ledger) retry(k deliveryKey) {
 	if !k.isUnnamed() {
 		l.tried.add(k)
 	}
 }
 
-// attempts counts how often deliveries were handed out that are not acknowledged yet. It is
-// bounded: of those that have waited for longest, the count begins again.
+// attempts counts the attempts of deliveries that are not yet acknowledged. It is bounded: the
+// oldest are forgotten and then counted from the start.
 type attempts struct {
 	most   int
 	counts map[deliveryKey]int
-	order  []deliveryKey // a ring of most places, or fewer; some may have been forgotten
-	oldest int           // in order, once it is full
+	order  []deliveryKey // a ring of at most most keys; some may have been forgotten
+	oldest int           // index into order, once it is full
 }
 
-// mostTried is how many deliveries of a provider are counted.
+// mostTried is the maximum number of deliveries of a provider that are counted.
 const mostTried = 1 << 13
 
 func (a *attempts) of(k deliveryKey) int { return a.counts[k] }

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// limitedListener accepts no more than a number of connections at a time.
+// A limitedListener limits the number of open connections.
 type limitedListener struct {
 	net.Listener
 	slots  chan struct{}

@@ -2,17 +2,17 @@ package transport
 
 import "time"
 
-// A memory is a set of keys, each of them until a time, that is bounded: the oldest go
-// first. It has no pointers, which the collector would follow, and looks at few places, for
-// each is a cache miss. The zero value with most set is empty.
+// A memory is a bounded set of keys that expire; the oldest are dropped first. It contains no
+// pointers, which the garbage collector would follow, and probes few entries, because each is a
+// cache miss. The zero value with most set is empty.
 type memory struct {
 	most int
-	ring []remembered // a power of two of places; number i is at i%len
+	ring []remembered // number i is at i%len, and len is a power of two
 	from uint32       // number of the oldest
-	n    uint32       // how many there are, of which some may have been added again since
+	n    uint32       // how many there are; a key that was added again counts twice
 
-	// index finds the newest number of a key, by linear probing: it has a power of two of
-	// places, at most half of them taken. See place.
+	// index finds the newest number of a key by linear probing. Its length is a power of two,
+	// and at most half of its entries are used. See place.
 	index []uint64
 }
 
@@ -27,11 +27,12 @@ const (
 	taken          = 1 << 31
 )
 
-// place is an entry of the index: a part of the key's hash, which says where it belongs and
-// mostly whether it is the one, and the number that the key has. No entry is zero.
+// place returns an entry of the index. The upper half is a part of the key: it determines the
+// position, and nearly always identifies the key. The lower half is the key's number. No entry is
+// zero.
 func place(k deliveryKey, number uint32) uint64 { return k[0]<<32 | taken | uint64(number) }
 
-// until returns the time of a key.
+// until returns when a key expires.
 func (m *memory) until(k deliveryKey) (time.Duration, bool) {
 	if m.n == 0 {
 		return 0, false
@@ -43,7 +44,7 @@ func (m *memory) until(k deliveryKey) (time.Duration, bool) {
 	return m.entry(uint32(m.index[at])).until, true
 }
 
-// add puts a key at the end, and lets go of what is over by now.
+// add appends a key and drops those that have expired.
 func (m *memory) add(k deliveryKey, now, until time.Duration) {
 	for m.n > 0 && (int(m.n) == m.most || m.entry(m.from).until <= now) {
 		m.drop()
@@ -58,10 +59,10 @@ func (m *memory) add(k deliveryKey, now, until time.Duration) {
 	m.index[at] = place(k, number)
 }
 
-// drop lets go of the oldest.
+// drop removes the oldest key.
 func (m *memory) drop() {
 	at, ok := m.find(m.entry(m.from).key)
-	if ok && m.index[at] == place(m.entry(m.from).key, m.from) { // else it was added again since
+	if ok && m.index[at] == place(m.entry(m.from).key, m.from) { // otherwise the key was added again
 		m.remove(at)
 	}
 	m.from++
@@ -72,7 +73,7 @@ func (m *memory) entry(number uint32) *remembered {
 	return &m.ring[number&uint32(len(m.ring)-1)]
 }
 
-// find returns where in the index a key is, or would be put.
+// find returns the position of a key in the index, or the position where it would be inserted.
 func (m *memory) find(k deliveryKey) (at uint32, ok bool) {
 	last := uint32(len(m.index) - 1)
 	for at = uint32(k[0]) & last; m.index[at] != 0; at = (at + 1) & last {
@@ -84,8 +85,8 @@ func (m *memory) find(k deliveryKey) (at uint32, ok bool) {
 	return at, false
 }
 
-// remove empties a place of the index, and moves up what was put behind it only because it
-// was taken.
+// remove clears an entry of the index and moves up the entries that follow it only because it was
+// in use.
 func (m *memory) remove(at uint32) {
 	last := uint32(len(m.index) - 1)
 	for next := (at + 1) & last; m.index[next] != 0; next = (next + 1) & last {
@@ -98,7 +99,7 @@ func (m *memory) remove(at uint32) {
 	m.index[at] = 0
 }
 
-// grow makes room for twice as many.
+// grow doubles the capacity.
 func (m *memory) grow() {
 	old, places := *m, m.index
 	m.ring = make([]remembered, max(firstRing, 2*len(old.ring)))

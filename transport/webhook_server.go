@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The limits of the own listener.
+// The limits of the built-in server.
 const (
 	serverHeaderTimeout = 10 * time.Second
 	serverIdleTimeout   = 2 * time.Minute
@@ -20,18 +20,18 @@ const (
 	serverMaxConns      = 16384
 )
 
-// webhookServer is the own listener of a Webhook. One that is nil has nothing to do.
+// A webhookServer is the built-in server of a Webhook. A nil one does nothing.
 type webhookServer struct {
 	http   http.Server
 	served chan struct{} // closed when Serve has returned
 
 	mu    sync.Mutex // held for a few instructions
-	conns int        // whose goroutine runs
-	ended bool       // no more of them will come
+	conns int        // connections whose goroutine runs
+	ended bool       // there will be no new connection
 	empty chan struct{}
 }
 
-// listen starts the server, if there is to be one.
+// listen starts the built-in server if Addr or Listener is set.
 func (c *webhookConn) listen(ctx context.Context) error {
 	w := c.hook
 	l, err := w.listener(ctx)
@@ -56,13 +56,13 @@ func (c *webhookConn) listen(ctx context.Context) error {
 	return nil
 }
 
-// listener returns what to listen on, nil if that is nothing.
+// listener returns the listener of the built-in server, or nil if there is none.
 func (w *Webhook) listener(ctx context.Context) (net.Listener, error) {
 	if w.Listener != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.heard {
-			return nil, &final{errors.New("transport: Webhook.Listener was closed with the Conn before: Addr can be listened on again")}
+			return nil, &final{errors.New("transport: Webhook.Listener was closed with the previous Conn: use Addr to listen more than once")}
 		}
 		w.heard = true
 		return w.Listener, nil
@@ -80,9 +80,8 @@ func (w *Webhook) listener(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// listenError makes final what no later attempt is likely to change: an address that could
-// not be listened on the first time. One that could is listened on again by the same
-// process, which waits until it is free.
+// listenError makes the error final if the address has never worked: another attempt is unlikely to
+// help. An address that has worked is tried again until it is free.
 func listenError(err error, listened bool) error {
 	var passing interface{ Temporary() bool } // such as a lack of file descriptors
 	switch {
@@ -102,9 +101,9 @@ func (s *webhookServer) serve(l net.Listener) error {
 	return s.http.Serve(l)
 }
 
-// shut brings answers out that are on their way, as far as that is quick, and ends the
-// listener and all connections. A connection that the server closes on its own stays for
-// half a second, so that the last answer is not lost; that is waited for as well.
+// shut waits briefly for answers that are being sent, then closes the listener and all connections.
+// net/http keeps a connection that it closes for half a second, so that the last answer is not
+// lost; shut waits for that too.
 func (s *webhookServer) shut() {
 	if s == nil {
 		return

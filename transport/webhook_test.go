@@ -352,7 +352,7 @@ func TestWebhookRefusesBeforeTheBody(t *testing.T) {
 
 		go conn.Close()
 		synctest.Wait()
-		unread(503, "being closed")
+		unread(503, "closing")
 		m.Settle(nil)
 		m2.Settle(nil)
 		for _, a := range answers {
@@ -465,7 +465,7 @@ func TestWebhookPromisesNothingThatMayBeLost(t *testing.T) {
 	} {
 		w := newHook()
 		w.Provider.Answers = answers
-		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Webhook.Provider: in Answers") {
+		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Webhook.Provider: Answers.") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
