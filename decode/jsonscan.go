@@ -130,10 +130,7 @@ func (s *valueScanner) scan(buf []byte, i int) (end int, done bool, err error) {
 		switch k {
 		case quote:
 			var ok bool
-			if i, ok = shortString(buf, i); !ok {
-				i, ok = stringEnd(buf, i)
-			}
-			if ok {
+			if i, ok = stringEnd(buf, i); ok {
 				if expect == wantColon && i < len(buf) && buf[i] == ':' { // nearly always
 					i, expect = i+1, wantMember
 				}
