@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// checkpoint keeps the stored record in step with the window's low mark. Saves run one
-// at a time, on a timer's goroutine that lives for one save, and never on the way of an
-// event. A nil *checkpoint, of a subscription without a Store, does nothing.
+// checkpoint keeps the stored record in step with the window's low mark. Saves run one at a time,
+// each on a timer's goroutine, so an event never waits for one. A nil *checkpoint, of a
+// subscription without a Store, does nothing.
 type checkpoint struct {
 	store  Store
 	key    string
@@ -25,53 +25,53 @@ type checkpoint struct {
 	stop       func(fatal error) // ends the subscription
 	ctx        context.Context   // of every call to the store; ends with the last goroutine
 	cancel     context.CancelFunc
-	dirty      atomic.Bool   // something was acknowledged since the last save began
-	dead       chan struct{} // closed when the position is no longer ours
-	fatal      error         // why; set before dead is closed
+	dirty      atomic.Bool   // something was acknowledged since the last save started
+	dead       chan struct{} // closed when this subscription no longer owns the position
+	fatal      error         // the reason; set before dead is closed
 
 	mu         sync.Mutex // never held across a call to the store
 	timer      *time.Timer
-	armed      bool        // the timer is set
-	saving     bool        // a save is under way
-	looking    bool        // what is armed or under way is no save but a look at the record
-	unwatched  bool        // no more of these
-	again      bool        // another one is wanted right after it
+	armed      bool        // a run is scheduled
+	saving     bool        // a run is in progress
+	looking    bool        // the run, scheduled or in progress, only reads the record
+	unwatched  bool        // no more such reads
+	again      bool        // another save must follow at once
 	onRequest  bool        // only Commit and a flush start a save
 	final      atomic.Bool // the subscription ends
 	closed     bool
-	cancelSave context.CancelFunc // of the save under way
+	cancelSave context.CancelFunc // of the run in progress
 	limit      context.Context    // bounds every save while a flush waits
-	failures   int
-	saved      mark          // covered by the stored record
-	err        error         // of the last save, nil if it succeeded
-	round      uint64        // saves that have ended
-	ended      chan struct{} // closed and made anew when a save has ended
+	failures   int                // in a row
+	saved      mark               // covered by the stored record
+	err        error              // of the last save, nil if it succeeded
+	round      uint64             // runs that have ended
+	ended      chan struct{}      // closed and replaced when a run has ended
 
-	// Only the save under way uses these.
+	// Only the run in progress uses these.
 	rec     record // the last one known to be stored
 	version string
-	durable bool      // rec is what a Save returned nil for; one that was only read back may be lost
-	writes  uint64    // numbers given out; none is used twice, since a save may land late
+	durable bool      // a Save returned nil for rec; a record that was only read back may be lost
+	writes  uint64    // numbers of writes used; none is used twice, because a save may land late
 	unknown bool      // the outcome of the last write is not known
 	taken   time.Time // when the record was taken over
-	lost    int       // reads in a row that did not show our record
-	since   time.Time // the first of them
+	lost    int       // reads in a row that did not return our record
+	since   time.Time // when the first of them ended
 }
 
 const (
 	saveTimeout   = 10 * time.Second
 	firstSaveWait = 100 * time.Millisecond
 	maxSaveWait   = 30 * time.Second
-	// A read may be stale for a while; a record that is still not ours after so many
-	// reads in so long a time has been lost.
+	// A read may be stale for a while. A record that is still not ours after maxLost reads and
+	// lostWait is lost.
 	maxLost  = 5
 	lostWait = 10 * time.Second
-	// lookEvery is how long an owner goes without a call to the store: then it looks
-	// whether the record is still its own.
+	// lookEvery is how long an owner makes no call to the store before it checks that it still owns
+	// the record.
 	lookEvery = 30 * time.Second
 )
 
-// touch makes sure that what was just acknowledged is saved in time.
+// touch makes sure that what was just acknowledged is saved within CommitEvery.
 func (c *checkpoint) touch() {
 	if c == nil || c.dirty.Load() || !c.dirty.CompareAndSwap(false, true) {
 		return
@@ -83,7 +83,7 @@ func (c *checkpoint) touch() {
 	}
 }
 
-// arm sets the timer unless a save is coming anyway. The caller holds mu.
+// arm schedules a save unless one is scheduled or in progress. The caller holds mu.
 func (c *checkpoint) arm(d time.Duration) {
 	if c.closed || c.saving || c.armed && !c.looking {
 		return
@@ -96,8 +96,8 @@ func (c *checkpoint) arm(d time.Duration) {
 	c.timer = time.AfterFunc(d, c.run)
 }
 
-// watch sets the timer to look at the record, or to let it change. The caller holds mu,
-// and none is armed or under way.
+// watch schedules a read of the record or, in a contest, a save that changes it. The caller holds
+// mu, and no run is scheduled or in progress.
 func (c *checkpoint) watch() {
 	if c.closed || c.unwatched || c.fatal != nil {
 		return
@@ -110,8 +110,8 @@ func (c *checkpoint) watch() {
 	c.timer = time.AfterFunc(d, c.run)
 }
 
-// unwatch ends the looking at the record: the subscription is over, and nothing must run
-// on if Close is never called.
+// unwatch ends the reads of the record: the subscription has ended, and nothing must continue to
+// run if Close is never called.
 func (c *checkpoint) unwatch() {
 	if c == nil {
 		return
@@ -124,15 +124,15 @@ func (c *checkpoint) unwatch() {
 	}
 }
 
-// start starts a save now. The caller holds mu, and none is armed or under way. A timer
-// of no duration is avoided: Go 1.26 crashes on it in a synctest bubble under -race.
+// start starts a save now. The caller holds mu, and no run is scheduled or in progress. It avoids a
+// timer with zero duration: Go 1.26 crashes on it in a synctest bubble under -race.
 func (c *checkpoint) start() {
 	c.armed, c.looking, c.timer = true, false, nil
 	go c.run()
 }
 
-// disarm keeps an armed save from starting. It reports false if the save is about to
-// start. The caller holds mu.
+// disarm cancels a scheduled run. It returns false if the run is about to start. The caller holds
+// mu.
 func (c *checkpoint) disarm() bool {
 	if c.timer == nil || !c.timer.Stop() {
 		return false
@@ -141,8 +141,7 @@ func (c *checkpoint) disarm() bool {
 	return true
 }
 
-// retire leaves saving to Commit and flush: nothing is to run on when nobody may ever
-// call Close.
+// retire leaves saving to Commit and flush: nothing must continue to run if Close is never called.
 func (c *checkpoint) retire() {
 	if c == nil {
 		return
@@ -152,8 +151,8 @@ func (c *checkpoint) retire() {
 	c.mu.Unlock()
 }
 
-// saveNow starts a save at once, or another one behind the one under way, and returns
-// the number of the round that covers what is acknowledged by now.
+// saveNow starts a save at once, or after the one in progress. It returns the number of the round
+// that covers what is acknowledged now.
 func (c *checkpoint) saveNow() (round uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,11 +168,11 @@ func (c *checkpoint) saveNow() (round uint64, ok bool) {
 	case !c.armed || c.disarm():
 		c.start()
 	}
-	c.looking = false // if it is just about to start
+	c.looking = false // the run may be about to start
 	return c.round + 1, true
 }
 
-// run is one save, or one look at the record.
+// run saves the position or only reads the record, once.
 func (c *checkpoint) run() {
 	ctx, cancel := context.WithTimeout(c.ctx, saveTimeout)
 	defer cancel()
@@ -203,7 +202,7 @@ func (c *checkpoint) run() {
 	})
 }
 
-// over ends a run with its outcome, and sees to the next one.
+// over ends a run with its outcome and schedules the next one.
 func (c *checkpoint) over(outcome func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,15 +230,15 @@ func (c *checkpoint) over(outcome func()) {
 	}
 }
 
-// save brings the stored record up to low, unless it is there already. beat lets it change
-// all the same, where that matters.
+// save stores low unless the record already covers it. beat forces a change of the record if beats
+// requires one.
 func (c *checkpoint) save(ctx context.Context, low mark, beat bool) error {
 	if c.fatal != nil {
 		return c.fatal
 	}
 	next := c.rec
 	next.Saved = time.Now().UTC()
-	idle := low.events == 0 && low.token == "" // nothing was acknowledged yet
+	idle := low.events == 0 && low.token == "" // nothing is acknowledged yet
 	if !idle {
 		next.Token, next.Events = low.token, c.base+low.events
 	}
@@ -254,14 +253,14 @@ func (c *checkpoint) save(ctx context.Context, low mark, beat bool) error {
 	err := c.write(ctx, next)
 	c.report(Save{Err: err, Events: next.Events, Took: time.Since(start)})
 	if done && c.final.Load() && c.fatal == nil {
-		return nil // it was only to end a contest
+		return nil // the write was only needed to end a contest
 	}
 	return err
 }
 
-// write stores next. The outcome of a write that failed is found by reading back: nothing
-// is taken for stored or for lost that was not seen to be. A record that has landed is not
-// yet durable, because what is read may come from a cache: it is written once more.
+// write stores next. If a write fails, its outcome is found by reading back: a write counts as
+// stored or lost only once a read has confirmed it. A record that has landed may not be durable,
+// because the read may have come from a cache: it is written once more.
 func (c *checkpoint) write(ctx context.Context, next record) error {
 	if c.unknown {
 		if err := c.readBack(ctx); err != nil {
@@ -275,8 +274,7 @@ func (c *checkpoint) write(ctx context.Context, next record) error {
 	return err
 }
 
-// put saves next under a new number. landed reports that it failed, and that the store
-// shows next all the same.
+// put saves next under a new number. landed reports that Save failed but the store returns next.
 func (c *checkpoint) put(ctx context.Context, next record) (landed bool, err error) {
 	c.writes++
 	next.Write = c.writes
@@ -292,8 +290,8 @@ func (c *checkpoint) put(ctx context.Context, next record) (landed bool, err err
 	return !c.unknown && c.rec.Write == next.Write, &CheckpointError{c.key, "save", err}
 }
 
-// readBack finds out what the store holds. Afterwards rec and version are what is
-// stored, or the error says why that is not known.
+// readBack sets rec and version to what the store holds. It returns an error if that is not known
+// or not ours.
 func (c *checkpoint) readBack(ctx context.Context) error {
 	data, version, err := c.store.Load(ctx, c.key)
 	if err != nil {
@@ -319,7 +317,7 @@ func (c *checkpoint) readBack(ctx context.Context) error {
 	return err
 }
 
-// fail ends the subscription, whose position is no longer its own.
+// fail ends the subscription because it no longer owns its position.
 func (c *checkpoint) fail(err error) {
 	if c.fatal == nil {
 		c.fatal = err
@@ -366,7 +364,7 @@ func (c *checkpoint) reach(ctx context.Context, w *window, target uint64) error 
 	}
 }
 
-// await waits for the end of a round of saving and returns how the last one went.
+// await waits for the end of a round and returns the error of the last save.
 func (c *checkpoint) await(ctx context.Context, round uint64) error {
 	for {
 		c.mu.Lock()
@@ -386,8 +384,8 @@ func (c *checkpoint) await(ctx context.Context, round uint64) error {
 	}
 }
 
-// flush saves what is acknowledged and returns the error of that save. When ctx ends
-// before that, calls to the store are cancelled and flush waits for them to return.
+// flush saves what is acknowledged and returns the error of that save. If ctx ends first, calls to
+// the store are cancelled and flush waits for them to return.
 func (c *checkpoint) flush(ctx context.Context) error {
 	if c == nil {
 		return nil
@@ -420,7 +418,7 @@ func (c *checkpoint) close() {
 	c.closed = true
 	running := c.saving || c.armed && !c.disarm()
 	round := c.round + 1
-	close(c.ended) // wakes who waits for a save that will not come
+	close(c.ended) // wakes callers that wait for a save that will not start
 	c.ended = make(chan struct{})
 	c.mu.Unlock()
 	c.cancel()
@@ -435,7 +433,7 @@ func (c *checkpoint) close() {
 	}
 }
 
-// state returns what Stats tells of the checkpoint.
+// state returns the checkpoint's part of Stats.
 func (c *checkpoint) state() (covered uint64, failures int, err error) {
 	if c == nil {
 		return 0, 0, nil

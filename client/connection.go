@@ -13,7 +13,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// connection is one attempt to connect and, if it succeeds, the reading that follows.
+// connection is one attempt to connect and, if it succeeds, the reads that follow.
 type connection struct {
 	*run
 	attempt int
@@ -21,41 +21,41 @@ type connection struct {
 	cancel  context.CancelCauseFunc
 
 	conn     transport.Conn
-	patience time.Duration // how long conn can do without a Read; 0: for ever
-	handover *handover     // to the connection that follows, if conn says when it is due
-	follows  bool          // this one was opened while its predecessor was still read
-	release  func()        // what was needed for that
+	patience time.Duration // how long conn survives without a Read; 0: without limit
+	handover *handover     // to the successor, if conn announces its end
+	follows  bool          // opened while its predecessor was still read
+	release  func()        // releases the handover that opened it
 
 	resuming bool          // a token was presented
-	behind   atomic.Int64  // UNIX time in ns until which the consumer held it up
+	behind   atomic.Int64  // when the consumer last blocked the reader, UNIX ns; MaxInt64: it does now
 	took     time.Duration // to connect
-	begun    time.Time     // when that was done
+	begun    time.Time     // when Open returned
 	opened   bool
 	lingers  bool       // it ended with ErrEnd, and conn is closed by linger
 	offered  bool       // conn may call take
 	taking   sync.Mutex // held while a message goes to the window, if offered; never across a wait
-	solo     bool       // the run loop waits for space, or has ended: nothing is taken
+	solo     bool       // take is disabled: the run loop waits for space or has ended
 	events   int        // new events received
-	origin   string     // the position when it began
+	origin   string     // the position when it was opened
 	pace     pace
-	awaited  bool          // somebody waits for the fate of the last event
-	moved    bool          // the position, without an event, since the last publish
+	awaited  bool          // the sender waits for the outcome of the last event
+	moved    bool          // the position moved without an event since the last publish
 	uptime   time.Duration // from open to end
 	err      error         // why it ended
 }
 
-// handOver is how many events are published at once at most while more can be read
-// without waiting, so that the consumer starts before a long read is through.
+// handOver is the maximum number of events published at once while more can be read without
+// waiting, so that the consumer starts before a long read is complete.
 const handOver = 256
 
-// newConnection returns one that is still to be opened.
+// newConnection returns a connection that must still be opened.
 func (r *run) newConnection(ctx context.Context, attempt int) *connection {
 	c := &connection{run: r, attempt: attempt}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
-// play opens the connection and reads until it ends. It returns why it did.
+// play opens the connection, reads until it ends, and returns the reason.
 func (c *connection) play() error {
 	defer func() {
 		if !c.lingers {
@@ -66,7 +66,7 @@ func (c *connection) play() error {
 		defer c.release()
 	}
 	select {
-	case <-c.redial: // it connects anyhow
+	case <-c.redial: // it connects anyway
 	default:
 	}
 	c.drop.Store(&c.cancel)
@@ -106,13 +106,13 @@ func (c *connection) open(token string) (err error) {
 	return err
 }
 
-// resumes tells whether a position can be presented to the transport at all.
+// resumes reports whether the transport can resume from a position.
 func (c *connection) resumes() bool {
 	r, ok := c.conn.(transport.Resumer)
 	return !ok || r.Resumes()
 }
 
-// reason prefers the cause of an ended context to what the transport made of it.
+// reason returns the cause of the context if that has ended, and err otherwise.
 func (c *connection) reason(err error) error {
 	if c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
@@ -120,7 +120,7 @@ func (c *connection) reason(err error) error {
 	return err
 }
 
-// read takes messages to the window until the connection ends.
+// read moves messages to the window until the connection ends.
 func (c *connection) read(conn transport.Conn) (err error) {
 	defer c.publish()
 	closed := make(chan struct{})
@@ -153,14 +153,14 @@ func (c *connection) read(conn transport.Conn) (err error) {
 	}
 }
 
-// lingers reports whether conn has something to do after ErrEnd.
+// lingers reports whether conn must stay open after ErrEnd.
 func lingers(conn transport.Conn) bool {
 	l, ok := conn.(transport.Lingerer)
 	return ok && l.Lingers()
 }
 
-// linger closes a connection that lingers, once the consumer has settled every event or
-// the connection's context has ended.
+// linger closes a connection that lingers, once the consumer has settled every event or the
+// connection's context has ended.
 func (c *connection) linger() {
 	if !c.lingers {
 		return
@@ -179,7 +179,7 @@ func (c *connection) linger() {
 	}
 }
 
-// readerOf returns the way to read from conn that copies the least.
+// readerOf returns the read function of conn that copies least.
 func readerOf(conn transport.Conn) func(*transport.Message) error {
 	if c, ok := conn.(transport.ReaderTo); ok {
 		return c.ReadTo
@@ -190,7 +190,7 @@ func readerOf(conn transport.Conn) func(*transport.Message) error {
 	}
 }
 
-// publish hands over what the last read brought.
+// publish makes what was staged visible to consumers.
 func (c *connection) publish() {
 	c.window.setBusy(!c.awaited && c.pace.isFast(c.received, c.now))
 	c.window.publish()
@@ -202,13 +202,13 @@ func (c *connection) publish() {
 	}
 }
 
-// receive takes a message, for which there is space, to the window.
+// receive handles a message. The window has space for it.
 func (c *connection) receive(m *transport.Message) {
 	switch m.Kind {
 	case decode.Data:
 		c.event(m)
 	case decode.Position:
-		// A token function of the user's speaks of other tokens than the framing's.
+		// With Options.Token, the framing's ids are not tokens.
 		if c.opts.Token == nil {
 			c.move(m.ID)
 		}
@@ -221,10 +221,10 @@ func (c *connection) receive(m *transport.Message) {
 	}
 }
 
-// event is the way of an event: token, dedupe, sequence, skip, gap, window. An event that
-// is skipped has its number in the sequence all the same; one that comes again has not.
+// event handles an event: token, dedupe, sequence, skip, gap, window. A skipped event counts in the
+// sequence, a duplicate does not.
 func (c *connection) event(m *transport.Message) {
-	var ev Event // set field by field, see decode.Reader.NextTo
+	var ev Event // set field by field; see decode.Reader.NextTo
 	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header = m.Data, m.Type, m.ID, m.ID, m.Header
 	ev.Received, ev.settle, ev.Attempt = c.now, m.Settle, max(m.Attempt, 1)
 	c.received++
@@ -234,7 +234,7 @@ func (c *connection) event(m *transport.Message) {
 	}
 	c.suspect(&ev)
 	if ev.Token == "" {
-		ev.Token = c.token // it has none of its own
+		ev.Token = c.token
 	}
 	if c.isDuplicate(&ev) {
 		c.stats.duplicates.Add(1)
@@ -257,9 +257,8 @@ func (c *connection) event(m *transport.Message) {
 	c.window.stage(&ev)
 }
 
-// move changes the position without an event. The checkpoint follows, unless it would
-// pass a loss that nobody has been told of, or give up a position for none: then it
-// moves with the next event.
+// move changes the position without an event. The checkpoint follows, unless it would pass a loss
+// that no event has reported yet, or replace a position by none: then it moves with the next event.
 func (c *connection) move(token string) {
 	c.token = token
 	if c.gap == nil && token != "" {
@@ -268,18 +267,18 @@ func (c *connection) move(token string) {
 	}
 }
 
-// waitForSpace holds the connection back while the consumer has enough to do.
+// waitForSpace stops reading until the window has space for size bytes.
 func (c *connection) waitForSpace(size int) error {
 	w := c.window
 	c.publish()
-	w.press() // a batch that waits for more need not wait any longer
+	w.press() // a batch that waits for more events must not wait any longer
 	defer w.release()
 	c.stats.set(StateFull)
 	defer c.stats.set(StateLive)
 	c.behind.Store(math.MaxInt64)
 	defer func() { c.behind.Store(time.Now().UnixNano()) }()
 	var impatient <-chan time.Time
-	if c.patience > 0 && c.token != "" { // without a position, to close it is to lose events
+	if c.patience > 0 && c.token != "" { // without a position, closing would lose events
 		timer := time.NewTimer(c.patience)
 		defer timer.Stop()
 		impatient = timer.C
@@ -302,8 +301,8 @@ func (c *connection) waitForSpace(size int) error {
 	return nil
 }
 
-// isDuplicate tells whether the consumer has the event already, as far as its ID or its
-// number tells. A sender that waits for its acknowledgement repeats an event on purpose.
+// isDuplicate reports whether the event was received before, by its ID or its number. A sender that
+// waits for an acknowledgement repeats an event on purpose, so its ID does not count.
 func (c *connection) isDuplicate(ev *Event) bool {
 	overlapping := c.now.Before(c.overlapEnd)
 	if ev.ID != "" && ev.settle == nil {
@@ -318,7 +317,8 @@ func (c *connection) isDuplicate(ev *Event) bool {
 	return c.isOld(ev, overlapping)
 }
 
-// isOld checks the event's number. One that skips is a gap.
+// isOld reports whether the event's number shows that it was received before. A number that is
+// skipped is a gap.
 func (c *connection) isOld(ev *Event, overlapping bool) bool {
 	if c.opts.Sequence == nil {
 		return false

@@ -8,17 +8,16 @@ import (
 	"time"
 )
 
-// Events returns the events in order. The loop's body finishing acknowledges the
-// event, so that a crash inside the body brings it again; leaving the body early, by
-// break, return or panic, does not: the event is handed out again to whoever asks next.
+// Events returns the events in order. When the loop's body finishes, it acknowledges the event. If
+// the process crashes in the body, the event is delivered again after a restart. If the body is
+// left early, by break, return or panic, the event is delivered again to the next caller.
 //
-// The loop ends without an error when the feed is complete and after Close. Any other
-// end is the last element, with a zero Event: a *StopError, ErrFenced, or the cause of
-// the context that Subscribe was given. Failures that are retried never get here, so a feed
-// that cannot be reached is a loop that waits: see [Subscription.WaitConnected] and
-// [Options.Logger].
+// The loop ends without an error when the feed is complete and after Close. Any other end is the
+// last element, with a zero Event: a *StopError, ErrFenced, a *CheckpointError, or the cause of the
+// context given to Subscribe. The loop never returns failures that are retried: it waits while a
+// feed cannot be reached; see [Subscription.WaitConnected] and [Options.Logger].
 //
-// Several goroutines may range over Events at once; each event goes to one of them.
+// Several goroutines may range over Events at once; each event is delivered to one of them.
 func (s *Subscription) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		var ev Event
@@ -46,12 +45,11 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 	}
 }
 
-// Batches returns the events in order in batches of at most max events, which are
-// acknowledged together when the loop's body finishes. A batch is handed out when it is
-// full, when wait has passed since its first event, or when the buffer is full; with
-// wait 0 it is what is there at the moment. No batch is empty. A max below 1 or above
-// Options.Buffer means Options.Buffer. The slice is the consumer's own. Otherwise it is
-// like Events.
+// Batches is like Events, but returns the events in batches of at most max events, which are
+// acknowledged together when the loop's body finishes. A batch is delivered when it is full, when
+// wait has passed since its first event, or when the buffer is full; with wait 0 it holds the
+// events that are available. No batch is empty. A max below 1 or above Options.Buffer means
+// Options.Buffer. The slice belongs to the consumer.
 func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, error] {
 	if max < 1 || max > s.opts.Buffer {
 		max = s.opts.Buffer
@@ -68,7 +66,7 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 				return
 			}
 			open = batch
-			// The body may do as it likes with its slice.
+			// The body may change its slice.
 			if !yield(append([]Event(nil), batch...), nil) {
 				return
 			}
@@ -80,7 +78,7 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 	}
 }
 
-// giveBack makes events available again that were handed out and not finished.
+// giveBack returns events to the window that were delivered and not finished.
 func (s *Subscription) giveBack(evs []Event) {
 	now := time.Now()
 	for i := range evs {
@@ -103,7 +101,7 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 			continue
 		}
 		if wait <= 0 || s.window.full.Load() || s.wait(ctx, s.window.pressure()) != nil {
-			break // an end of the feed comes back at the next call
+			break // the next call returns the end of the feed
 		}
 	}
 	if s.ctx.Err() != nil {
@@ -113,10 +111,10 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 	return batch, nil
 }
 
-// Next returns the next event, which the caller settles with its Ack or Nack.
-// ctx bounds this wait only; its cause is returned when it ends. When the feed is
-// complete Next returns io.EOF, after Close it returns ErrClosed, and otherwise the
-// same errors as Events. It may be called from several goroutines.
+// Next returns the next event, which the caller must settle with Ack or Nack. ctx bounds this wait
+// only; if it ends first, Next returns its cause. Next returns io.EOF when the feed is complete,
+// ErrClosed after Close, and otherwise the same errors as Events. It may be called from several
+// goroutines.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	var ev Event
 	if err := s.next(ctx, &ev); err != nil {
@@ -125,7 +123,7 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	return ev, nil
 }
 
-// loopError turns the ends that a loop does not report into nil.
+// loopError returns nil for the ends that a loop does not report, and err otherwise.
 func loopError(err error) error {
 	if err == io.EOF || errors.Is(err, ErrClosed) {
 		return nil
@@ -148,7 +146,7 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 	}
 }
 
-// wait returns nil when there may be an event to claim, or hurry is closed.
+// wait returns nil when there may be an event to claim or when hurry is closed.
 func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	w := s.window
 	waiting := &w.starved
@@ -162,7 +160,7 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	waiting.Add(1)
 	defer waiting.Add(-1)
-	// From here on publish signals, so one more look makes sure that none was missed.
+	// From here on publish signals. An event published before that is found by checking once more.
 	if w.next.Load() < w.tail.Load() {
 		return nil
 	}
@@ -179,7 +177,7 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	over := s.over
 	if returning {
-		over = nil // what was refused is still to be handed out
+		over = nil // a refused event must still be delivered
 	}
 	select {
 	case <-w.ready:
@@ -187,20 +185,20 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 		w.rest()
 	case <-due:
 	case <-hurry:
-		w.passOn() // the caller is about to leave with what it has
+		w.passOn() // the caller returns with what it has
 	case <-over:
 		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
 			return s.end
 		}
 	case <-s.ctx.Done():
 	case <-ctx.Done():
-		w.passOn() // another consumer has to wait for what is returned
+		w.passOn() // another consumer must wait for returned events
 		return context.Cause(ctx)
 	}
 	return nil
 }
 
-// dozer returns a timer that runs for a doze, to be put back into dozers.
+// dozer returns a timer set to doze. The caller puts it back into dozers.
 func (s *Subscription) dozer() *time.Timer {
 	if t, ok := s.dozers.Get().(*time.Timer); ok {
 		t.Reset(doze)
@@ -214,7 +212,7 @@ const (
 	maxRedelivery   = time.Minute
 )
 
-// redelivery returns how long an event waits that was refused attempt times.
+// redelivery returns the delay before an event that was refused attempt times is delivered again.
 func redelivery(attempt int) time.Duration {
 	d := firstRedelivery
 	for i := 1; i < attempt && d < maxRedelivery; i++ {
@@ -255,7 +253,7 @@ func (s *Subscription) nack(e *Event, reason error) error {
 	return nil
 }
 
-// sealed returns why the position can no longer move, nil while it can.
+// sealed returns why the position can no longer move, or nil while it can.
 func (s *Subscription) sealed() error {
 	if err := s.seal.Load(); err != nil {
 		return *err

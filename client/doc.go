@@ -1,5 +1,5 @@
-// Package client subscribes to feeds: HTTP streams, WebSockets and webhooks, with one
-// call and one meaning of events, acknowledgements and resuming for all of them.
+// Package client subscribes to feeds: HTTP streams, WebSockets and webhooks. All of them share
+// one call and one meaning of events, acknowledgements and resuming.
 //
 //	sub, err := client.Subscribe(ctx, &transport.HTTP{URL: "https://example.com/events"}, nil)
 //	if err != nil {
@@ -15,60 +15,58 @@
 //
 // # Delivery
 //
-// Events are delivered at least once and in order. After a lost connection the feed
-// resumes behind the last event received; after a restart, with a [Store], behind the
-// last event up to which everything is acknowledged. So an event that was in hand when
-// the process died comes again, and a consumer must bear to see an event twice.
+// Events are delivered at least once and in order. After a lost connection, the feed resumes
+// after the last event received. After a restart with a [Store], it resumes after the last event
+// up to which everything is acknowledged. An event that was being handled when the process died
+// is delivered again, so consumers must be idempotent.
 //
-// The body of an Events loop finishing acknowledges its event. [Subscription.Next]
-// leaves that to [Event.Ack], in any order and from any goroutine: the stored position
-// never passes an event that is not acknowledged.
+// When the body of an Events loop finishes, its event is acknowledged. An event from
+// [Subscription.Next] is acknowledged with [Event.Ack], in any order and from any goroutine. The
+// stored position never passes an event that is not acknowledged.
 //
-// What may have been lost is said, in its place: an event whose Gap is not nil may have
-// missing events just before it. That is so when the server no longer knows the
-// position, when a feed without positions was interrupted, when numbers jump
-// ([Options.Sequence]), or when the server says so. A feed that others push, such as a
-// webhook, has no such interruption: the sender repeats what is not acknowledged.
+// Possible losses are reported in order: if an event's Gap is not nil, events may be missing
+// just before it. That happens when the server no longer knows the position, when a feed without
+// positions is interrupted, when numbers jump ([Options.Sequence]), or when the server announces
+// a loss. An interruption of a pushed feed, such as a webhook, is no loss: the sender repeats
+// what is not acknowledged.
 //
-// A consumer that is slower than its feed fills the buffer ([Options.Buffer]); then the
-// subscription stops reading, and nothing is dropped. One that is faster waits; from
-// 20,000 events a second on it is not woken for each of them, and an event may have been
-// there for 100 microseconds when it gets it.
+// A consumer that is slower than its feed fills the buffer ([Options.Buffer]). The subscription
+// then stops reading, and nothing is dropped. A consumer that is faster than its feed waits. From
+// 20,000 events a second on, it is not woken for each event, and may get an event 100
+// microseconds after it was received.
 //
 // # Checkpoints
 //
-// The position of a subscription is one record in a [Store], under its [Options.Name].
-// Subscribe takes the record over. From then on an older subscription of that name,
-// in this process or in another one, cannot save any more and ends with [ErrFenced]:
-// a position never moves back. An idle subscription loads the record every 30 s, and so
-// learns that it is fenced. Acks are saved together, at most once each
-// [Options.CommitEvery]; [Subscription.Commit] is for those who have to know.
+// The position of a subscription is one record in a [Store], under its [Options.Name]. Subscribe
+// takes the record over. From then on, an older subscription of that name, in this process or in
+// another one, can no longer save and ends with [ErrFenced]: a position never moves back. An idle
+// subscription loads the record every 30 s to find out whether it is fenced. Acks are saved
+// together, at most once every [Options.CommitEvery]. [Subscription.Commit] waits for the save.
 //
-// Run one subscription of a name at a time. Replicas that restart on ErrFenced would take
-// the record from each other again and again. The record counts takeovers of which each
-// follows within 15 minutes of the one before, unless the owner was closed. The first three
-// are prompt, so that a process that crashes can be restarted. From the fourth on,
-// Subscribe logs a warning and watches the record, which its owner now saves every second:
-// a record that does not change for 3 s has no owner and is taken over. One that changes is
-// left to its owner for 15 s. Both times double with each takeover, up to 1 and 5 minutes.
-// When another subscription takes the record over meanwhile, the wait begins anew.
+// Run one subscription of a name at a time. Replicas that restart on ErrFenced would take the
+// record from each other again and again. The record therefore counts takeovers that follow each
+// other within 15 minutes, unless the owner was closed. The first three are immediate, so that a
+// process that crashes can be restarted. From the fourth on, Subscribe logs a warning and watches
+// the record, which its owner now saves every second: a record that does not change for 3 s has
+// no owner and is taken over. A record that changes is left to its owner for 15 s. Both times
+// double with each takeover, up to 1 and 5 minutes. If another subscription takes the record over
+// meanwhile, the wait starts again.
 //
-// Where events change a database, save the position in the same transaction, so that each
-// event has its effect exactly once: with a Store that saves through the open transaction,
-// a negative CommitEvery, and for each event the work, [Event.Ack], Commit and the commit of
-// the transaction. See the example of [Store].
+// Where events change a database, save the position in the same transaction, so that each event
+// takes effect exactly once: use a Store that saves through the open transaction and a negative
+// CommitEvery, and for each event do the work, call [Event.Ack] and Commit, and commit the
+// transaction. See the example of [Store].
 //
 // # Errors
 //
-// A failure that can be retried is retried as [Options.Retry] says and reported to
-// [Options.Trace] and [Options.Logger] only. The error that ends a loop is final: a
-// [*StopError] with the last failure as its cause, [ErrFenced], a [*CheckpointError]
-// when the store has lost the record, or the cause of the context given to Subscribe.
-// Before a *StopError everything received is delivered. A feed that is complete ends
-// the loop without an error.
+// A failure that can be retried is retried under [Options.Retry] and reported only to
+// [Options.Trace] and [Options.Logger]. The error that ends a loop is final: a [*StopError] with
+// the last failure as its cause, [ErrFenced], a [*CheckpointError] when the store has lost the
+// record, or the cause of the context given to Subscribe. Everything received is delivered before
+// a *StopError. A feed that is complete ends the loop without an error.
 //
-// A wrong host name or certificate is such a failure too, and without a Logger the loop
-// waits in silence. [Subscription.WaitConnected] returns it at the start of a program.
+// A wrong host name or certificate can be retried, too: without a Logger the loop waits
+// silently. [Subscription.WaitConnected] returns such a failure when a program starts.
 //
 // # Log
 //
@@ -76,11 +74,11 @@
 //
 //	message                         level  attributes
 //	connected                       INFO   attempt, resuming; after failures: failures, outage
-//	disconnected                    INFO   reason: Reconnect, a handover, a consumer too slow to wait for
+//	disconnected                    INFO   reason: Reconnect, a handover, a slow consumer
 //	disconnected, connect failed    WARN   error, class, attempt, failures, outage, delay
 //	handover failed                 WARN   error, class, attempt, delay
 //	events may be missing           WARN   reason; missed, if the number is known
-//	(Option) has no effect          WARN   events: so many lack what Dedupe, Store or Sequence needs
+//	(Option) has no effect          WARN   events: the number that lack what the option needs
 //	buffer full, no event settled   WARN   full, buffered, attempt, age; id
 //	checkpoint not saved            WARN   error, failures, outage
 //	checkpoint saved again          INFO   failures, outage
@@ -89,41 +87,44 @@
 //	ended                           INFO   reason: complete (none), Close, the end of the context
 //	ended                           ERROR  error
 //
-// An outage lasts until a connection brings an event. Its first failure is WARN, and so is
-// the first one of each class, and one after 1, 3, 7, 15 minutes and so on, at least one
-// an hour; failures counts all of them, and outage is the time since the first. The others
-// are DEBUG, and so is "connected" until the next WARN. A connection that the server ends
-// cleanly after it has brought events is INFO. Of a handover, the first failed attempt is
-// WARN. Saves that fail one after the other are reported at the same times.
+// (Option) is Dedupe, Store or Sequence.
 //
-// In "connected", attempt is the number of the attempt. In records of failures it counts the
-// failures in a row without progress, and is 0 when a connection that made progress ends.
+// An outage lasts until a connection makes progress and either delivers an event or ends cleanly.
+// These failures are WARN: its first one, the first one of each class, and one after 1, 3, 7, 15
+// minutes and so on, at least one an hour. The others are DEBUG. The attribute failures counts all
+// of them, and outage is the time since the first. "connected" is DEBUG if no record above DEBUG
+// has reported a disconnection since the previous "connected". The end of a connection that makes
+// progress and ends cleanly is INFO. Of a handover, the first failed attempt is WARN. Failed saves
+// in a row are reported at the same intervals.
 //
-// A full buffer is reported when no event was settled for 30 s, and again after 90 s,
-// 210 s and so on: the consumer hangs, or has forgotten an Ack. The attributes attempt, age
-// and id are of the oldest event. Its id is left out where it is the token, because a token
-// can be a secret; [Trace].Stalled and [Stats] have it.
+// In "connected", attempt is the number of the attempt. In records of failures it is the number
+// of failures in a row without progress, and 0 when a connection that made progress ends.
+//
+// A full buffer is reported when no event was settled for 30 s, and again after 90 s, 210 s and
+// so on: the consumer hangs, or does not call Ack. The attributes attempt, age and id are those of
+// the oldest event. Its id is omitted if it is also the token, because a token can be a secret;
+// [Trace].Stalled and [Stats] have it.
 //
 // # Panics
 //
-// A panic in a function of the program is never hidden. On a goroutine of the subscription
-// it ends the process: Token, Skip, Sequence, Retry.Classify, the functions of [Trace] but
-// Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the functions
-// of transport.HTTP and transport.WebSocket. The stored record stays intact; what was not
-// saved comes again.
+// A panic in a function of the program is never hidden. On a goroutine of the subscription it
+// ends the process. That applies to Token, Skip, Sequence, Retry.Classify, the functions of
+// [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
+// functions of transport.HTTP and transport.WebSocket. The stored record stays intact, and events
+// that were not saved are delivered again.
 //
-// The body of a loop, Trace.Nacked, and the Store during Subscribe run on the caller's
-// goroutine. If the caller recovers, the event in hand is handed out again, no lock stays
-// held, and a deferred Close works.
+// The body of a loop, Trace.Nacked, and the Store during Subscribe run on the caller's goroutine.
+// If the caller recovers, the current event is delivered again, no lock stays held, and a
+// deferred Close works.
 //
-// A panic in a function of a Webhook's provider is answered with 500. One in OnRefused is
-// left to the HTTP server, which closes the connection. The subscription goes on.
+// A panic in a function of a Webhook's provider is answered with 500. One in OnRefused reaches
+// the HTTP server, which closes the connection. The subscription continues.
 //
 // # Goroutines
 //
-// A subscription has one goroutine of its own; a save has one while it lasts.
-// [Subscription.Close] joins them all within a second. Trace functions run on
-// them and on the consumers' goroutines.
+// A subscription has one standing goroutine. Each save, and each attempt to open a successor of a
+// connection, has one while it lasts. [Subscription.Close] joins them all within a second. Trace
+// functions run on them and on the consumers' goroutines.
 //
 // # Testing
 //

@@ -1,15 +1,15 @@
 package client
 
-// doubtAfter is how many events without a certain property make it doubtful that any has it.
+// doubtAfter is the number of events without a property after which a doubt is reported.
 const doubtAfter = 32
 
-// A doubt counts the events without a property, until one has it or the doubt is reported.
+// A doubt counts events without a property, until one has it or the doubt is reported.
 type doubt struct {
 	lacking int
 	settled bool
 }
 
-// grows counts an event, and reports whether to report the doubt now.
+// grows counts an event and reports whether to report the doubt now.
 func (d *doubt) grows(has bool) bool {
 	if d.settled {
 		return false
@@ -19,14 +19,14 @@ func (d *doubt) grows(has bool) bool {
 	return d.settled && !has
 }
 
-// doubts are about options that need something of the events. Each is logged once.
+// doubts are about options that need a property of the events. Each is logged once.
 type doubts struct{ id, repeats, token, number doubt }
 
-// suspect looks for options that an event like all before it makes useless. The event has
-// its own token, if any.
+// suspect logs an option that has had no effect on any event so far. ev must not have inherited a
+// token.
 func (r *run) suspect(ev *Event) {
 	if r.ids != nil && r.doubts.id.grows(ev.ID != "") {
-		r.log.Warn("Dedupe has no effect: no event has an ID; give it one with the transport's Control", "events", doubtAfter)
+		r.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's Control", "events", doubtAfter)
 	}
 	if r.ids != nil && r.doubts.repeats.grows(ev.settle == nil) {
 		r.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)
@@ -39,6 +39,6 @@ func (r *run) suspect(ev *Event) {
 // suspectNumber is suspect for Options.Sequence.
 func (r *run) suspectNumber(ok bool) {
 	if r.doubts.number.grows(ok) {
-		r.log.Warn("Sequence has no effect: it numbers no event", "events", doubtAfter)
+		r.log.Warn("Sequence has no effect: it returned ok false for every event", "events", doubtAfter)
 	}
 }

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// ErrFenced ends a subscription whose checkpoint a newer Subscribe has taken over.
-// The newer one resumes from what was saved last; this one can no longer move it.
-// Never let two replicas restart on it: they would take the checkpoint from each other
-// again and again, and most events would be handled twice. Run one subscription of a
-// [Options.Name] at a time, or give each a name of its own.
+// ErrFenced ends a subscription whose checkpoint a newer Subscribe has taken over. The newer one
+// resumes after the position saved last; the older one can no longer move it. Never let two
+// replicas restart on it: they would take the checkpoint from each other again and again, and most
+// events would be handled twice. Run one subscription of an [Options.Name] at a time, or give each
+// its own name.
 var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscription")
 
-// ErrClosed is what Next, Ack, Nack and Commit return after Close.
+// ErrClosed is returned by Next, Ack, Nack and Commit after Close.
 var ErrClosed = errors.New("client: the subscription is closed")
 
-// ErrConflict is what a [Store] returns from Save when prev is not the version of the
-// stored record. An error of another package counts as this one when it has a method
-// Conflict() bool that returns true.
+// ErrConflict is returned by the Save of a [Store] if prev is not the version of the stored record.
+// An error of another package counts as this one if it has a method Conflict() bool that returns
+// true.
 var ErrConflict error = conflict{}
 
 type conflict struct{}
@@ -32,11 +32,11 @@ func isConflict(err error) bool {
 	return errors.As(err, &c) && c.Conflict()
 }
 
-// A StopError ends a subscription that cannot go on: its retry policy gives up. When a
-// feed is complete and no event is left to carry a [Gap], the Cause is that *Gap.
+// A StopError ends a subscription whose retry policy gives up. If a feed is complete and no event
+// follows to carry a [Gap], the Cause is that *Gap.
 type StopError struct {
-	Attempts int           // attempts to connect in a row that failed; 0 if a connection that had worked ended so
-	Elapsed  time.Duration // since the first of them
+	Attempts int           // failures in a row without progress; 0 if a connection with progress ended
+	Elapsed  time.Duration // since the last progress, or since Subscribe
 	Cause    error         // the last failure
 }
 
@@ -68,8 +68,8 @@ func (e *ConfigError) Error() string {
 
 func (e *ConfigError) Unwrap() []error { return e.Problems }
 
-// A CheckpointError says that the stored position could not be read, saved or trusted.
-// Nothing is ever resumed from "now" because of it.
+// A CheckpointError reports that the stored position could not be read, saved or trusted. The
+// subscription never continues from "now" instead.
 type CheckpointError struct {
 	Name string // Options.Name
 	Op   string // "load", "read", "take over" or "save"

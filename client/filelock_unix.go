@@ -9,21 +9,20 @@ import (
 	"time"
 )
 
-// lockPoll is how often a lock that another process holds is tried. A save takes a few
-// milliseconds, so the wait is short.
+// lockPoll is the time between attempts to get a lock that another process holds. A save takes a
+// few milliseconds, so the wait is short.
 const lockPoll = 5 * time.Millisecond
 
 const canSyncDirs = true
 
-// A fileLock is an exclusive lock on the file at path. It ends with unlock, or with the
-// process.
+// A fileLock is an exclusive lock on the file at path. It ends with unlock or with the process.
 type fileLock struct {
 	file *os.File
 	path string
 }
 
-// lockFile locks the file at path, which is created and never removed. If another program
-// removes it, the lock on the file that has gone is worthless, and the new one is locked.
+// lockFile locks the file at path, which it creates and never removes. If another program removes
+// the file, a lock on the removed file protects nothing, so the new file is locked.
 func lockFile(ctx context.Context, path string) (*fileLock, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// lockPoll is how often a lock that another process holds is tried.
+// lockPoll is the time between attempts to get a lock that another process holds.
 const lockPoll = 5 * time.Millisecond
 
 // ERROR_SHARING_VIOLATION: another process has the file open.
 const errSharing = syscall.Errno(32)
 
-// Windows has no call to sync a folder, and NTFS journals the rename.
+// Windows has no call to sync a directory, and NTFS journals the rename.
 const canSyncDirs = false
 
-// A fileLock is an exclusive lock. It ends with unlock, or with the process.
+// A fileLock is an exclusive lock. It ends with unlock or with the process.
 type fileLock struct{ handle syscall.Handle }
 
-// lockFile opens the file at path without sharing it: nothing can open or delete it
-// meanwhile.
+// lockFile opens the file at path without sharing it: until unlock, nothing else can open or delete
+// it.
 func lockFile(ctx context.Context, path string) (*fileLock, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

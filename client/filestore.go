@@ -13,19 +13,19 @@ import (
 	"syscall"
 )
 
-// FileStore returns a Store that keeps each record in a file of its own in dir, which
-// it creates when needed. The file's name is the key, path-escaped, with ".json".
+// FileStore returns a Store that keeps each record in a separate file in dir. It creates dir when
+// needed. The file's name is the path-escaped key with ".json" appended.
 //
-// A record is written to a temporary file, synced, renamed over the old one, and the
-// folder is synced, as are its parents before the first record is written: after a crash or
-// a loss of power there is either the old record or the new one. A Save fails if any of
-// these syncs fails, with one exception: a folder that does not support fsync (EINVAL,
-// ENOTSUP: some network and FUSE file systems) is not synced, and a loss of power may
-// bring the old record back.
+// A record is written to a temporary file, synced and renamed over the old one; then the directory
+// is synced. Before the first record is written, its parents are synced as well. After a crash or
+// a power failure, the file holds either the old record or the new one. A Save fails if any of
+// these syncs fails, with one exception: a directory that does not support fsync (EINVAL, ENOTSUP:
+// some network and FUSE file systems) is not synced, and a power failure may bring the old record
+// back.
 //
-// A lock on a second file keeps processes on one machine from writing at the same time. Do
-// not delete the lock file while a subscription runs: a Save that notices it fails. Network
-// file systems often promise neither locks nor durability; use a database there.
+// A lock on a second file keeps processes on one machine from writing at the same time. Do not
+// delete the lock file while a subscription runs: a Save that detects this fails. Network file
+// systems often guarantee neither locks nor durability; use a database there.
 func FileStore(dir string) Store { return &fileStore{dir, (*os.File).Sync} }
 
 type fileStore struct {
@@ -70,7 +70,7 @@ func (s *fileStore) Save(ctx context.Context, key string, data []byte, prev stri
 		return "", ErrConflict
 	}
 	if version == "" {
-		err = s.syncParents() // they may be new, and a crash may have kept an earlier try from it
+		err = s.syncParents() // they may be new, and a crash may have interrupted an earlier try
 	}
 	if err == nil {
 		err = s.replace(path, data, lock)
@@ -81,8 +81,8 @@ func (s *fileStore) Save(ctx context.Context, key string, data []byte, prev stri
 	return fileVersion(data), nil
 }
 
-// fileVersion is the version of a record. No two records of a subscription are the
-// same, because each has its own epoch and number.
+// fileVersion returns the version of a record. No two records of a subscription are the same,
+// because each has its own epoch and number.
 func fileVersion(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16])
@@ -90,7 +90,7 @@ func fileVersion(data []byte) string {
 
 var errNoLock = errors.New("the lock file was deleted or replaced during the save")
 
-// replace makes path hold data durably, or leaves it as it is. The caller has the lock.
+// replace makes path hold data durably, or leaves it unchanged. The caller holds the lock.
 func (s *fileStore) replace(path string, data []byte, lock *fileLock) error {
 	temp := path + ".tmp" // one name is enough under the lock, and none piles up
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -110,7 +110,7 @@ func (s *fileStore) replace(path string, data []byte, lock *fileLock) error {
 	return s.syncDir(filepath.Dir(path))
 }
 
-// syncParents syncs the folders above dir, up to the first that cannot be opened: that one
+// syncParents syncs the directories above dir, up to the first one that cannot be opened: that one
 // was not created here.
 func (s *fileStore) syncParents() error {
 	dir, err := filepath.Abs(s.dir)

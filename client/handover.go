@@ -13,27 +13,27 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A connection that knows that it will end (see transport.Conn) is replaced without a
-// hole: its successor is opened while it is still read. Where the feed has positions, the
-// successor starts from the last one published, and takes over as soon as it is open.
-// Where it has none, both are open until the old one is read, and a Gap says so if that
-// takes too long. What comes twice is dropped by its ID, or by its number in
-// Options.Sequence; what has neither is delivered twice.
+// A handover replaces a connection that announces its end (see transport.Expirer) without
+// interruption: its successor is opened while it is still read. If the feed has positions, the
+// successor starts from the last one published and takes over as soon as it is open. If it has
+// none, both stay open until the old one is drained; if that takes too long, the next event has a
+// Gap. Duplicates are recognised by their ID, or by their number in Options.Sequence, and dropped;
+// events with neither are delivered twice.
 type handover struct {
 	from  *connection
 	ctx   context.Context        // of the successor
-	stop  context.CancelFunc     // gives it up
-	token atomic.Pointer[string] // where it is to start
+	stop  context.CancelFunc     // ends ctx
+	token atomic.Pointer[string] // the position that the successor starts from
 	once  sync.Once
 	done  chan struct{} // nil unless open has started; closed when it has returned
-	cut   bool          // what was not read of from is lost; to be read after done
+	cut   bool          // the unread rest of from is lost; valid after done
 
-	mu        sync.Mutex  // held for these two only
+	mu        sync.Mutex  // guards next and abandoned
 	next      *connection // once it is open
 	abandoned bool        // no successor is wanted
 
-	opening atomic.Bool       // the successor is begun
-	low     map[string]uint64 // sequences then, of the goroutine that reads
+	opening atomic.Bool       // the first attempt to open a successor has started
+	low     map[string]uint64 // sequences at that time; used by the goroutine that reads
 }
 
 var (
@@ -42,16 +42,16 @@ var (
 )
 
 const (
-	bothOpen       = time.Second      // how long both are read when there is no position
-	longestOverlap = 10 * time.Second // of both, while the consumer is behind
-	handoverRest   = 10 * time.Second // between the beginnings of two connections
-	handoverRetry  = 30 * time.Second // between attempts to open a successor, at least
-	longestRest    = 15 * time.Minute // that a server may ask for
-	overlapIDs     = 4096             // remembered
-	overlapTime    = 10 * time.Second // for which a successor's events are compared with them
+	bothOpen       = time.Second      // how long the old connection is read when there is no position
+	longestOverlap = 10 * time.Second // limit for that, while the consumer is too slow
+	handoverRest   = 10 * time.Second // minimum time between the starts of two connections
+	handoverRetry  = 30 * time.Second // minimum time between attempts to open a successor
+	longestRest    = 15 * time.Minute // maximum delay that a server may ask for
+	overlapIDs     = 4096             // ids of the old connection to remember
+	overlapTime    = 10 * time.Second // how long a successor's events are compared with them
 )
 
-// awaitExpiry prepares the handover, if the connection will say when it is due.
+// awaitExpiry prepares the handover, if the connection announces its end.
 func (c *connection) awaitExpiry() {
 	expiring, ok := c.conn.(transport.Expirer)
 	if !ok {
@@ -70,27 +70,27 @@ func (c *connection) awaitExpiry() {
 	})
 }
 
-// passed takes note of the position that is published. A nil *handover needs none.
+// passed records the published position. A nil *handover does nothing.
 func (h *handover) passed(token string) {
 	if h == nil {
 		return
 	}
 	if last := h.token.Load(); last == nil || *last != token {
-		position := token // a copy, so that only what is kept is on the heap
+		position := token // a copy, so that token itself does not escape
 		h.token.Store(&position)
 	}
 }
 
-// mark keeps the numbers at which the successor was begun: what it brings twice is above
-// them. It is called before each event of the old connection.
+// mark records the sequence numbers at the time when the successor was started: duplicates have
+// higher numbers. It is called before each event of the old connection.
 func (h *handover) mark(sequences map[string]uint64) {
 	if h.low == nil && h.opening.Load() {
 		h.low = maps.Clone(sequences)
 	}
 }
 
-// open opens the successor and ends the connection that it replaces. It tries again for
-// as long as that one lasts.
+// open opens the successor and ends the connection that it replaces. It tries again until that
+// connection ends.
 func (h *handover) open() {
 	defer close(h.done)
 	old := h.from
@@ -126,7 +126,7 @@ func (h *handover) open() {
 	}
 }
 
-// accept makes next the successor, unless none is wanted.
+// accept makes next the successor. It returns false if none is wanted.
 func (h *handover) accept(next *connection) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -137,8 +137,8 @@ func (h *handover) accept(next *connection) bool {
 	return true
 }
 
-// abandon gives up a successor that is not open yet. One that is open goes on: its
-// context is its life.
+// abandon cancels a successor that is not open yet. It leaves an open one alone: the end of its
+// context would close it.
 func (h *handover) abandon() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -148,8 +148,8 @@ func (h *handover) abandon() {
 	}
 }
 
-// readOut waits until the old connection, which has no position, has been read for as long
-// as both are open. Where the consumer does not get that far, what is not read is a loss.
+// readOut waits until the old connection, which has no position, has been read for bothOpen without
+// a wait for the consumer. If that takes longer than longestOverlap, the unread rest is lost.
 func (h *handover) readOut() {
 	old := h.from
 	for deadline := time.Now().Add(longestOverlap); old.ctx.Err() == nil && time.Now().Before(deadline); {
@@ -175,13 +175,13 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// follow returns the connection to go on with after c, nil if none was opened in time.
+// follow returns the connection that replaces c, or nil if none was opened in time.
 func (r *run) follow(c *connection) *connection {
 	h := c.handover
 	if h == nil {
 		return nil
 	}
-	h.once.Do(func() {}) // from now on it is too late
+	h.once.Do(func() {}) // from now on, no handover starts
 	over := r.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
 	if over || c.err == errRedial {
 		h.abandon()
@@ -197,13 +197,12 @@ func (r *run) follow(c *connection) *connection {
 	if !h.next.resuming && (h.cut || c.err != errReplaced) {
 		r.lose(Gap{Reason: transport.NoToken, From: r.token})
 	}
-	h.mark(r.sequences) // unless an event has come since
+	h.mark(r.sequences) // if no event has done so
 	r.overlapEnd, r.before, r.low = time.Now().Add(overlapTime), r.seen, h.low
 	return h.next
 }
 
-// await waits until a successor is open or none will be. Reconnect does not wait for one
-// that is still being opened.
+// await waits until open has returned. Reconnect cancels a successor that is not open yet.
 func (r *run) await(h *handover) {
 	if h.done == nil {
 		return

@@ -7,9 +7,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// offer lets the connection bring messages to the window on goroutines of its own, if it
-// has any, and no function of the user's has to run on the subscription's for each. The run
-// loop still reads what could not be brought like that.
+// offer lets a push transport move messages to the window from its own goroutines, unless Token,
+// Skip or Sequence must run on the subscription's. The run loop reads the messages that take
+// rejects.
 func (c *connection) offer(conn transport.Conn) {
 	o, ok := conn.(transport.Offerer)
 	c.offered = ok && c.opts.Token == nil && c.opts.Skip == nil && c.opts.Sequence == nil
@@ -18,7 +18,8 @@ func (c *connection) offer(conn transport.Conn) {
 	}
 }
 
-// take is what the connection calls. It waits neither for space nor for the run loop.
+// take moves a message to the window and reports whether it did. The connection calls it, from any
+// goroutine. It waits neither for space nor for the run loop.
 func (c *connection) take(m *transport.Message) bool {
 	c.taking.Lock()
 	defer c.taking.Unlock()
@@ -31,16 +32,16 @@ func (c *connection) take(m *transport.Message) bool {
 	return true
 }
 
-// refuse ends taking: from then on the run loop has its fields to itself again.
+// refuse disables take: from then on, only the run loop uses its fields.
 func (c *connection) refuse() {
 	c.taking.Lock()
 	c.solo = true
 	c.taking.Unlock()
 }
 
-// bring takes what was read, after a wait or not, to the window. The position does not
-// change before there is space: a connection that ends until then brings the message again,
-// but perhaps not the notice of a loss that came with it.
+// bring moves a message to the window, and waits for space if necessary. waited reports whether the
+// read of m had to wait. The position does not change before there is space: if the connection ends
+// until then, the next one delivers the message again, but perhaps without its Gap.
 func (c *connection) bring(m *transport.Message, waited bool) error {
 	for ; !c.admit(m, waited); waited = false {
 		if err := c.waitForSpace(len(m.Data)); err != nil {
@@ -50,8 +51,8 @@ func (c *connection) bring(m *transport.Message, waited bool) error {
 	return nil
 }
 
-// admit takes a message to the window if there is space. It publishes what came at once
-// when no more of it is at hand.
+// admit moves a message to the window if there is space, and reports whether there was. It
+// publishes if no more messages are available without waiting.
 func (c *connection) admit(m *transport.Message, waited bool) bool {
 	if c.offered {
 		c.taking.Lock()

@@ -12,75 +12,78 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Options are the optional arguments of Subscribe. The zero value of each field works
-// unless its comment says otherwise.
+// Options are the optional arguments of Subscribe. The zero value of each field works unless its
+// comment says otherwise.
 type Options struct {
 	// Name is the key of this subscription's checkpoint and its name in the log.
 	// Required with Store.
 	Name string
 
-	// Store keeps the checkpoint across restarts.
-	// A Webhook has no positions: Subscribe refuses a Store with it.
-	// Default: none; the subscription resumes across reconnects only.
+	// Store keeps the checkpoint across restarts. Subscribe rejects it for a feed without
+	// positions, such as a Webhook. Default: none; the position survives reconnects only.
 	Store Store
 
-	// StartAt is the token to resume after when the Store holds none.
-	// Default: none; the feed starts where its server starts it.
+	// StartAt is the token to resume after if the Store holds none.
+	// Default: none; the server decides where the feed starts.
 	StartAt string
 
-	// CommitEvery is the maximum time between an Ack and the start of its save. Acks in
-	// between share one save. Negative: Store.Save is called by Subscribe, for Commit and at
-	// the end only; Store.Load is called at other times as well. Default: 1 s.
+	// CommitEvery is the maximum time between an Ack and the start of its save. Acks in between
+	// share one save. If negative, Store.Save is called only by Subscribe, for Commit and at the
+	// end; Store.Load is called at other times as well. Default: 1 s.
 	CommitEvery time.Duration
 
-	// Token returns where to resume after an event, or "" if the event does not say.
-	// It runs before Skip, on the subscription's goroutine. Default: Event.ID.
+	// Token returns the token to resume after an event, or "" if the event has none. It runs
+	// before Skip, on the subscription's goroutine.
 	//
-	// One token is one place in the order of delivery, so return "" for an event that is
-	// not a safe place: a keepalive whose id the server does not store (ntfy), and a live
-	// event that the server sends before it has replayed what came before it.
+	// A token stands for one place in the order of delivery. Return "" for an event that is not a
+	// safe place to resume after: a keepalive whose id the server does not store (ntfy), or a live
+	// event that the server sends before it has replayed the events before it.
+	//
+	// Default: Event.ID.
 	Token func(Event) string
 
-	// Skip reports that an event is not for the consumer: a keepalive or a bookmark.
-	// It is proof of life, moves the token, counts in the Sequence, and is not
+	// Skip reports whether an event is not for the consumer, such as a keepalive or a bookmark.
+	// A skipped event counts as received and in the Sequence, and moves the token, but is not
 	// delivered. Default: none.
 	Skip func(Event) bool
 
-	// Dedupe is how many event ids to remember: an event whose ID is among them is
-	// dropped. It looks at the ID, not at the Token: events of a JSON feed have no ID until
-	// the transport's Control sets Message.ID. Ids are remembered across reconnects, not across restarts.
-	// Events without an ID are never dropped, nor are those that their sender repeats
-	// until they are acknowledged (webhooks).
+	// Dedupe is the number of event ids to remember. An event whose ID is among them is dropped.
+	// Events without an ID are never dropped: those of a JSON feed have none unless the
+	// transport's Control sets Message.ID. Events that their sender repeats until they are
+	// acknowledged (webhooks) are not dropped either. Ids are remembered across reconnects, not
+	// across restarts.
 	//
-	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's
-	// since), sends an event again after each reconnect. Where its events have no id, let
-	// Control set Message.ID to a hash of the payload, which includes the position, and
-	// Token return the position. Default: 0, none.
+	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's since),
+	// sends an event again after each reconnect. If its events have no id, let Control set
+	// Message.ID to a hash of the payload, which includes the position, and let Token return the
+	// position.
+	//
+	// Default: 0; none are dropped.
 	Dedupe int
 
-	// Sequence returns the event's number in its key's numbering. A number that skips
-	// puts a Gap on the event. ok false: the event is not numbered. One number a key
-	// is kept, until the subscription ends. After a handover, numbers that the connection
-	// before has brought since the next one was begun are dropped. Default: no check.
+	// Sequence returns the event's number within the numbering of its key, or ok false if the
+	// event is not numbered. If a number is skipped, the event has a Gap. The last number of each
+	// key is kept until the subscription ends. After a handover, numbers that the previous
+	// connection delivered after the new one was started are dropped. Default: no check.
 	Sequence func(Event) (key string, n uint64, ok bool)
 
-	// Buffer is how many events may be received and not yet acknowledged, and
-	// BufferBytes how many bytes of Data they may hold. When either is reached, the
-	// subscription stops reading, and the sender slows down. One event always fits.
-	// Default: 1024 events, 8 MiB. At most 16,777,216 events.
+	// Buffer is the maximum number of events that are received and not yet acknowledged, at most
+	// 16,777,216. BufferBytes is the maximum size of their Data in bytes. When either is reached,
+	// the subscription stops reading, which slows the sender down. One event always fits.
+	// Default: 1024 events, 8 MiB.
 	Buffer      int
 	BufferBytes int
 
-	// Retry is what to do after a failure. Default: retry.Default().
+	// Retry decides what follows a failure. Default: retry.Default().
 	Retry retry.Policy
 
-	// Logger receives changes of state and trouble that lasts, at the levels that the
-	// package comment lists. It never receives tokens, payloads, paths or query strings.
-	// Default: nothing is logged, so a feed that cannot be reached is a loop that waits
-	// in silence; see also [Subscription.WaitConnected].
+	// Logger receives changes of state and lasting trouble, at the levels that the package
+	// documentation lists. It never receives tokens, payloads, paths or query strings. Without a
+	// Logger, a loop over a feed that cannot be reached waits silently; see also
+	// [Subscription.WaitConnected]. Default: none.
 	Logger *slog.Logger
 
-	// Trace is called back on everything that happens. Default: none.
+	// Trace is a set of callbacks for everything that happens. Default: none.
 	Trace *Trace
 }
 
@@ -166,8 +169,8 @@ func isPositionless(t transport.Transport) bool {
 	return ok && p.Positionless()
 }
 
-// listed returns what errors.Join joined. An error that wraps joined ones stays whole: its
-// own text would be lost.
+// listed returns the errors that errors.Join joined. An error that wraps joined ones stays whole:
+// its own text would be lost.
 func listed(err error) (list []error) {
 	if err == nil {
 		return nil

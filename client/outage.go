@@ -10,20 +10,19 @@ import (
 	"github.com/steadfeed/steadfeed/retry"
 )
 
-// An outage decides the level at which failures are logged that follow each other until a
-// connection brings an event. One that is quiet and is cut every minute is one outage, not
-// a new one every minute.
+// An outage decides at which level failures are logged until a connection makes progress and either
+// delivers an event or ends cleanly. A quiet feed that is cut every minute is one outage.
 type outage struct {
-	since    time.Time // when the first of them was; zero before any
+	since    time.Time // of the first failure; zero before any
 	failures int
 	seen     [retry.Permanent + 1]bool // classes
 	pace     growing
-	down     bool // the last record above Debug says that there is no connection
+	down     bool // the last record above Debug reports that there is no connection
 }
 
-const firstReminder = time.Minute // between the records of an outage; it doubles
+const firstReminder = time.Minute // first interval between the records of an outage; it doubles
 
-// failed returns the level of a failure.
+// failed counts a failure and returns its level.
 func (o *outage) failed(c *connection, d retry.Decision, now time.Time) slog.Level {
 	fresh := o.since.IsZero() || d.Attempt == 0 && (c.events > 0 || errors.Is(c.err, io.EOF))
 	if fresh {
@@ -42,7 +41,7 @@ func (o *outage) failed(c *connection, d retry.Decision, now time.Time) slog.Lev
 	return slog.LevelDebug
 }
 
-// isDeliberate reports whether the subscription itself has ended a connection with err.
+// isDeliberate reports whether err is one that the subscription itself ends a connection with.
 func isDeliberate(err error) bool {
 	return err == errRedial || err == errParked || err == errReplaced
 }
@@ -80,8 +79,8 @@ func (r *run) logConnected(c *connection) {
 	r.log.Log(context.Background(), level, "connected", args...)
 }
 
-// growing paces the records on something that lasts: each interval is twice the one
-// before, up to an hour.
+// growing paces the records about a lasting condition: each interval is twice the previous one, up
+// to an hour.
 type growing struct {
 	due  time.Time
 	step time.Duration

@@ -3,25 +3,25 @@ package client
 import "time"
 
 const (
-	// doze is how long a consumer of a fast feed waits before it looks for more by itself.
-	// To be woken for each read costs as much as the work on dozens of events, and the
-	// goroutine that reads would have to spend it.
+	// doze is how long a consumer of a fast feed waits before it checks for more events itself.
+	// Waking it after each read costs the goroutine that reads as much as handling dozens of
+	// events.
 	doze = 100 * time.Microsecond
 
-	// A feed is fast that brings more than one event in fastEvery. It is judged every
-	// paceEvents events, or in the time that they take at that pace.
+	// A feed is fast if it averages more than one event per fastEvery. The average is taken over
+	// paceEvents events, or over the time that they take at that rate.
 	fastEvery  = doze / 2
 	paceEvents = 32
 )
 
-// pace tells how fast events come.
+// pace measures how fast events arrive.
 type pace struct {
-	since    time.Time // of the last judgement
-	received uint64    // until then
-	fast     bool      // its outcome
+	since    time.Time // of the last measurement
+	received uint64    // events until then
+	fast     bool      // its result
 }
 
-// isFast is told how many events were received until now.
+// isFast reports whether the feed is fast. received is the number of events until now.
 func (p *pace) isFast(received uint64, now time.Time) bool {
 	n, took := received-p.received, now.Sub(p.since)
 	if n >= paceEvents || took > paceEvents*fastEvery {

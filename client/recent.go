@@ -1,10 +1,10 @@
 package client
 
-// recent remembers the last ids in a ring, which takes no memory before there are any.
+// recent remembers the last ids in a ring, which takes no memory until there are any.
 type recent struct {
 	ring  []string
 	limit int
-	next  int // to be forgotten, once the ring is full
+	next  int // index of the id to forget next, once the ring is full
 	set   map[string]struct{}
 }
 
@@ -25,7 +25,7 @@ func (r *recent) take(id string) bool {
 	return known
 }
 
-// add reports whether id is new. A nil *recent finds every id new.
+// add remembers id and reports whether it is new. To a nil *recent every id is new.
 func (r *recent) add(id string) bool {
 	if r == nil {
 		return true

@@ -13,19 +13,19 @@ import (
 	"unicode/utf8"
 )
 
-// record is what the Store keeps for a subscription. It is JSON, so that a person can
-// read it, and set the token by hand while no subscription runs.
+// record is what the Store keeps for a subscription. It is JSON, so that a person can read it and
+// set the token by hand while no subscription runs.
 type record struct {
 	Format int `json:"format"`
-	// Epoch counts the subscriptions that have owned the record. The highest one
-	// owns it; all others are fenced.
+	// Epoch counts the subscriptions that have owned the record. The subscription with the highest
+	// epoch owns it; all others are fenced.
 	Epoch uint64 `json:"epoch"`
-	// Owner tells two processes apart that claim the same epoch at the same time.
+	// Owner distinguishes two processes that claim the same epoch at the same time.
 	Owner string `json:"owner"`
-	// Write counts the owner's saves: it tells whether a save of unknown outcome landed.
+	// Write counts the owner's saves. It shows whether a save of unknown outcome has landed.
 	Write uint64 `json:"write"`
 	Token string `json:"token"` // resume after it; empty: no position
-	// Bytes is the token instead if it is not UTF-8, which JSON cannot hold.
+	// Bytes replaces Token if the token is not UTF-8, which JSON cannot hold.
 	Bytes  []byte    `json:"token_base64,omitempty"`
 	Events uint64    `json:"events"` // acknowledged so far, over all epochs
 	Saved  time.Time `json:"saved"`

@@ -10,7 +10,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// dialing reports that an attempt begins.
+// dialing reports that an attempt starts.
 func (c *connection) dialing() {
 	c.stats.attempts.Add(1)
 	if f := c.opts.Trace.Connecting; f != nil {
@@ -37,7 +37,7 @@ func (c *connection) live() {
 	}
 }
 
-// disconnected reports that there is no connection any more, and what follows.
+// disconnected reports that c has failed or ended, and what follows.
 func (r *run) disconnected(c *connection, d retry.Decision) {
 	if r.ctx.Err() == nil && !d.Stop {
 		r.logDisconnected(c, d)
@@ -46,7 +46,7 @@ func (r *run) disconnected(c *connection, d retry.Decision) {
 	r.traceDisconnected(c, d)
 }
 
-// notReplaced reports that an attempt to open a successor has failed. It runs beside the
+// notReplaced reports that an attempt to open a successor has failed. It runs concurrently with the
 // run loop.
 func (h *handover) notReplaced(c *connection, d retry.Decision) {
 	level := slog.LevelDebug
@@ -65,15 +65,15 @@ func (r *run) traceDisconnected(c *connection, d retry.Decision) {
 	}
 }
 
-// stateLog is the log, and what decides on its records beside an outage.
+// stateLog is the log of a subscription. It decides which failed saves are logged.
 type stateLog struct {
 	*slog.Logger
 
-	mu      sync.Mutex // held for a flag only
+	mu      sync.Mutex // guards unsaved; never held while logging
 	unsaved trouble
 }
 
-// trouble is a failure that repeats.
+// trouble counts failures in a row.
 type trouble struct {
 	since time.Time
 	count int
@@ -122,7 +122,7 @@ func (l *stateLog) contested(takeovers uint, owner string, atMost time.Duration)
 		"takeovers", takeovers, "owner", owner, "waiting_at_most", atMost)
 }
 
-// ended logs the end. What the program itself has asked for is no error.
+// ended logs the end. An end that the program asked for is no error.
 func (l *stateLog) ended(err error, asked bool) {
 	switch {
 	case err == nil:

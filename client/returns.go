@@ -5,14 +5,13 @@ import (
 	"time"
 )
 
-// returns holds the events that were handed out and given back. Each operation costs
-// O(log n), however many wait.
+// returns holds the events that were delivered and returned. Each operation costs O(log n).
 type returns struct {
-	waiting queue // not due at the last look, the earliest first
-	due     queue // the oldest event first
+	waiting queue // events not due at the last take, ordered by time
+	due     queue // events that are due, ordered by position
 }
 
-// A returned is an event that was given back. The event itself is in its slot.
+// A returned is an event that was returned. The event itself is in its slot.
 type returned struct {
 	due time.Time
 	seq uint64
@@ -28,7 +27,7 @@ func newReturns() returns {
 // add adds the event at seq.
 func (r *returns) add(seq uint64, due time.Time) { heap.Push(&r.waiting, returned{due, seq}) }
 
-// take removes the oldest event that is due.
+// take removes the oldest event that is due and returns its position.
 func (r *returns) take(now time.Time) (seq uint64, ok bool) {
 	for r.waiting.Len() > 0 && !r.waiting.list[0].due.After(now) {
 		heap.Push(&r.due, heap.Pop(&r.waiting))
@@ -39,8 +38,7 @@ func (r *returns) take(now time.Time) (seq uint64, ok bool) {
 	return heap.Pop(&r.due).(returned).seq, true
 }
 
-// next returns when the next event is due, which may be in the past; ok is false without
-// one.
+// next returns when the next event is due, which may be in the past. ok is false if there is none.
 func (r *returns) next() (due time.Time, ok bool) {
 	for _, q := range []*queue{&r.due, &r.waiting} {
 		if q.Len() > 0 {
@@ -50,7 +48,7 @@ func (r *returns) next() (due time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// queue is a heap.
+// queue is a heap.Interface.
 type queue struct {
 	list   []returned
 	before func(a, b *returned) bool

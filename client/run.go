@@ -10,28 +10,28 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// run is the one standing goroutine of a subscription: it connects, reads, and puts
-// what it reads into the window, until there is nothing more to read.
+// run is the standing goroutine of a subscription: it connects, reads, and moves what it reads to
+// the window, until there is nothing more to read.
 type run struct {
 	*Subscription
 
-	token        string        // where to resume: after the last event received
-	hasConnected bool          // before, so that to start afresh may lose events
-	broken       bool          // the last connection did not end in good order
-	gap          *Gap          // to travel on the next event
+	token        string        // of the last event received: the position to resume after
+	hasConnected bool          // in this process or an earlier one: to start afresh may lose events
+	broken       bool          // the last connection did not end cleanly
+	gap          *Gap          // for the next event
 	delay        time.Duration // the last reconnection time that the server asked for
-	now          time.Time     // when the last read returned that had to wait
+	now          time.Time     // when the last read that had to wait returned
 	received     uint64        // events read
 	backoff      *retry.Backoff
 	isReady      bool // there was a connection: connected is closed
 	outage       outage
 	stall        stall
 
-	ids        *recent           // of Options.Dedupe
-	seen       *recent           // on this connection, for a handover; nil if it needs none
-	before     *recent           // on the one that it has replaced
-	low        map[string]uint64 // sequences when the replacement was begun
-	overlapEnd time.Time         // until when events may come a second time after a handover
+	ids        *recent           // ids of Options.Dedupe
+	seen       *recent           // ids on this connection, for a handover; nil if not needed
+	before     *recent           // ids on the connection that this one has replaced
+	low        map[string]uint64 // sequences when the replacement was started
+	overlapEnd time.Time         // end of the time in which a handover may cause duplicates
 
 	sequences map[string]uint64 // last number of each key
 	doubts    doubts
@@ -40,7 +40,7 @@ type run struct {
 // errRedial ends a connection because Reconnect was called.
 var errRedial = errors.New("client: Reconnect was called")
 
-// restore takes up the position that the Store held.
+// restore resumes from the position that the Store held.
 func (r *run) restore(stored record) {
 	if stored.Epoch == 0 {
 		return
@@ -48,11 +48,11 @@ func (r *run) restore(stored record) {
 	if stored.Token != "" || stored.Events > 0 {
 		r.token = stored.Token
 	}
-	// Whether the other process was connected nobody knows; it may have had events in hand.
+	// It is not known whether the earlier process was connected; it may have lost events.
 	r.hasConnected = true
 }
 
-// loop connects until the subscription is over, and says why it is.
+// loop connects until the subscription ends, and reports why it did.
 func (r *run) loop() {
 	var last *connection
 	for c := r.newConnection(r.ctx, 1); c != nil; {
@@ -83,8 +83,8 @@ func (r *run) loop() {
 	last.linger()
 }
 
-// judge decides what follows on a connection that has ended. It returns the number of
-// the next attempt once that is due, or 0 with r.end set.
+// judge decides what follows after a connection that has ended. It waits until the next attempt is
+// due and returns its number, or sets r.end and returns 0.
 func (r *run) judge(c *connection) (attempt int) {
 	switch {
 	case r.ctx.Err() != nil:
@@ -93,9 +93,9 @@ func (r *run) judge(c *connection) (attempt int) {
 		return 0
 	case errors.Is(c.err, transport.ErrEnd):
 		if !c.opened && r.broken && r.token == "" && !r.pushed {
-			r.lose(Gap{Reason: transport.NoToken, Err: c.err}) // what came between has passed
+			r.lose(Gap{Reason: transport.NoToken, Err: c.err}) // events since then are lost
 		}
-		if c.err != transport.ErrEnd { // which says no more than that
+		if c.err != transport.ErrEnd { // it gives a reason
 			r.log.Info("the feed is complete", "reason", c.err)
 		}
 		r.end = r.complete()
@@ -128,8 +128,8 @@ func (r *run) judge(c *connection) (attempt int) {
 	return d.Attempt + 1
 }
 
-// otherPosition returns the token that an error names in place of the one that it rejects,
-// "" if none. One that is rejected too is not presented again.
+// otherPosition returns the token that err names instead of the one that it rejects, or "" if it
+// names none or the rejected one.
 func (r *run) otherPosition(err error) string {
 	var names transport.PositionError
 	if !errors.As(err, &names) {
@@ -148,8 +148,8 @@ func (c *connection) failure() retry.Failure {
 	}
 }
 
-// park waits until half of the buffer is free, so that the next connection is not parked
-// as soon as it is open.
+// park waits until half of the buffer is free, so that the next connection is not parked as soon as
+// it is open.
 func (r *run) park() {
 	r.stats.set(StateFull)
 	w := r.window
@@ -171,8 +171,7 @@ func (r *run) park() {
 	}
 }
 
-// complete is the end of a feed that has ended in good order. A loss that no event is
-// left to tell of is an error.
+// complete returns the end of a complete feed. A loss that no event follows is an error.
 func (r *run) complete() error {
 	if r.gap != nil {
 		return &StopError{Cause: r.gap}
@@ -180,7 +179,7 @@ func (r *run) complete() error {
 	return io.EOF
 }
 
-// pause waits before the next attempt. Reconnect and the end of the subscription end it.
+// pause waits for d. Reconnect and the end of the subscription end the wait.
 func (r *run) pause(d time.Duration) {
 	r.stats.set(StateBackingOff)
 	if d <= 0 {
@@ -195,8 +194,8 @@ func (r *run) pause(d time.Duration) {
 	}
 }
 
-// lose notes a loss. Of several before the same event the first one is kept, because
-// it reaches back furthest.
+// lose records a loss. Of several before the same event, the first one is kept, because it reaches
+// back furthest.
 func (r *run) lose(g Gap) {
 	r.stats.gaps.Add(1)
 	r.log.gap(g)

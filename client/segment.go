@@ -9,12 +9,12 @@ import (
 
 const segmentSize = 16
 
-// A cacheLine keeps apart what is written by different goroutines all the time: a
-// processor fetches a whole line again when any part of it was written by another.
+// A cacheLine separates fields that different goroutines write often: a processor fetches a whole
+// line again when another one has written any part of it.
 type cacheLine [64]byte
 
-// A segment keeps apart what the producer writes, what consumers write, and what only the
-// producer looks at, so that neither waits for the other's processor more than it must.
+// A segment holds the slots of segmentSize positions. What the producer writes, what consumers
+// write, and what only the producer reads are on separate cache lines.
 type segment struct {
 	slots  [segmentSize]slot
 	_      cacheLine
@@ -24,8 +24,7 @@ type segment struct {
 	rare   [segmentSize]bool // whether any field of a slot after received is set
 }
 
-// A slot has an event from when it was received until it is settled: what Event says that
-// its place does not.
+// A slot holds an event until it is settled, without the fields that its position implies.
 type slot struct {
 	data     []byte
 	typ, id  string
@@ -34,28 +33,27 @@ type slot struct {
 	header   transport.Header
 	gap      *Gap
 	settle   func(error)
-	lead     string // a position before it, without an event
-	before   int    // deliveries before it came
-	again    int    // times that it was handed out again
+	lead     string // token of a position without an event just before it
+	before   int    // deliveries by the sender before this one
+	again    int    // redeliveries by this subscription
 }
 
-// The states of a slot that say something. An event that is in its first attempt, handed
-// out or not, has none: the slot's word is still that of an event before it.
+// The states of a slot. An event in its first attempt, delivered or not, has none: the slot's word
+// is still that of an earlier event.
 const (
-	slotReady   uint64 = iota + 1 // handed out before, and to be handed out again
-	slotHanded                    // again
+	slotReady   uint64 = iota + 1 // returned, must be delivered again
+	slotHanded                    // delivered again
 	slotSettled                   // acknowledged, or returned to its sender
 )
 
-// stateOf packs position, attempt and state into one word. The first two make an Ack
-// that comes late do nothing: by a copy of the event from before it was handed out
-// again, or after its slot was used again. 48 bits of position last for nine years at
-// a million events a second.
+// stateOf packs position, attempt and state into one word. Position and attempt make a late Ack do
+// nothing: one by a copy of the event from before its redelivery, or one after its slot was reused.
+// 48 bits of position last for nine years at a million events a second.
 func stateOf(seq uint64, attempt int, state uint64) uint64 {
 	return seq<<16 | uint64(attempt)&0x1fff<<3 | state
 }
 
-// stateIn returns the state that word gives to the position seq, 0 if none.
+// stateIn returns the state of the position seq in word, or 0 if word belongs to another position.
 func stateIn(word, seq uint64) uint64 {
 	if word>>16 != seq&(1<<48-1) {
 		return 0
@@ -63,8 +61,8 @@ func stateIn(word, seq uint64) uint64 {
 	return word & 7
 }
 
-// counts tells whether this copy of the event is the one that counts, by the word of its
-// slot. Positions in a slot's word only grow.
+// counts reports whether e is the copy from the current attempt, given the word of its slot.
+// Positions in a slot's word only grow.
 func (e *Event) counts(word uint64) bool {
 	if e.try == 1 {
 		return word == 0 || word>>16 < e.seq&(1<<48-1)
@@ -72,7 +70,7 @@ func (e *Event) counts(word uint64) bool {
 	return word == stateOf(e.seq, e.try, slotHanded)
 }
 
-// read makes ev the event of the slot i at its present attempt.
+// read sets ev to the event in the slot i at its current attempt.
 func (g *segment) read(i uint64, ev *Event) {
 	s := &g.slots[i]
 	ev.Data, ev.Type, ev.ID, ev.Token = s.data, s.typ, s.id, s.token
@@ -80,8 +78,8 @@ func (g *segment) read(i uint64, ev *Event) {
 	ev.state, ev.try, ev.Attempt = &g.states[i], s.again+1, s.before+s.again+1
 }
 
-// write stores an event in the slot i, and the position before it. Rare fields are rarely
-// written.
+// write stores an event, and the position without an event before it, in the slot i. It writes rare
+// fields only if one is set.
 func (g *segment) write(i uint64, ev *Event, lead string) {
 	s := &g.slots[i]
 	s.data, s.typ, s.id, s.token, s.received = ev.Data, ev.Type, ev.ID, ev.Token, ev.Received
@@ -92,13 +90,13 @@ func (g *segment) write(i uint64, ev *Event, lead string) {
 	}
 }
 
-// countAgain counts that the event in the slot i is handed out again.
+// countAgain counts a redelivery of the event in the slot i.
 func (g *segment) countAgain(i uint64) {
 	g.slots[i].again++
 	g.rare[i] = true
 }
 
-// clear releases what can be large, and what is rare.
+// clear releases the data and the rare fields of the slot i.
 func (g *segment) clear(i uint64) {
 	s := &g.slots[i]
 	s.data = nil

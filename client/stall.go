@@ -4,36 +4,37 @@ import (
 	"time"
 )
 
-// stallAfter is how long the buffer is full, and no event settled, before that is reported.
-// Until the next report it takes twice as long, and so on.
+// stallAfter is how long the buffer must be full without an event being settled before that is
+// reported. The interval doubles with each report.
 const stallAfter = 30 * time.Second
 
-// A stall watches over a full buffer. It belongs to the run loop.
+// A stall watches a full buffer. It belongs to the run loop.
 type stall struct {
 	since time.Time // no event has been settled since; zero while there is space
 	pace  growing
 	timer *time.Timer // nil unless the run loop waits
 }
 
-// watchStall begins to watch, or goes on with it after the connection was parked.
+// watchStall starts to watch the full buffer, or continues after the connection was parked.
 func (r *run) watchStall() *stall {
 	s := &r.stall
 	if now := time.Now(); s.since.IsZero() {
 		s.since = now
 		s.pace.start(now, stallAfter)
 	}
-	s.timer = time.NewTimer(max(time.Until(s.pace.due), 1)) // it may be due since the connection was parked
+	s.timer = time.NewTimer(max(time.Until(s.pace.due), 1)) // after parking, it may be due already
 	return s
 }
 
-// settled begins anew, because an event was settled.
+// settled starts again, because an event was settled.
 func (s *stall) settled() {
 	s.since = time.Now()
 	s.pace.start(s.since, stallAfter)
 	s.timer.Reset(stallAfter)
 }
 
-// stop ends the wait. The stall is over unless the next wait is for the same space.
+// stop ends the wait. over reports whether the stall has ended; it continues if the connection was
+// parked.
 func (s *stall) stop(over bool) {
 	s.timer.Stop()
 	if over {
@@ -41,7 +42,7 @@ func (s *stall) stop(over bool) {
 	}
 }
 
-// reportStall reports that the consumer has not settled an event for long.
+// reportStall reports that the consumer has not settled an event for a long time.
 func (r *run) reportStall() {
 	s, now := &r.stall, time.Now()
 	s.pace.next(now)

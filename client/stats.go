@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// State says what a subscription is doing.
+// A State is what a subscription is doing.
 type State int32
 
 const (
 	StateConnecting State = iota // waiting for the transport to open
 	StateLive                    // reading
-	StateFull                    // connected, and not reading because the buffer is full
+	StateFull                    // not reading because the buffer is full
 	StateBackingOff              // waiting before the next attempt
-	StateEnded                   // over; see the end of Events
+	StateEnded                   // ended; Events and Next report the reason
 )
 
 var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended"}
@@ -28,7 +28,8 @@ func (s State) String() string {
 	return stateNames[s]
 }
 
-// MarshalText returns the String of a state, so that Stats in JSON shows it.
+// MarshalText returns the String of a state, so that JSON shows its name. It returns an error if
+// the state is none of the constants.
 func (s State) MarshalText() ([]byte, error) {
 	if s < 0 || int(s) >= len(stateNames) {
 		return nil, fmt.Errorf("client: no such state: %d", int32(s))
@@ -36,7 +37,7 @@ func (s State) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
 }
 
-// UnmarshalText is the reverse of MarshalText.
+// UnmarshalText sets s to the state whose String is text, or returns an error if there is none.
 func (s *State) UnmarshalText(text []byte) error {
 	i := slices.Index(stateNames[:], string(text))
 	if i < 0 {
@@ -46,33 +47,33 @@ func (s *State) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Stats is a snapshot of a subscription. Counts are since Subscribe.
+// Stats is a snapshot of a subscription. Counts start at Subscribe.
 type Stats struct {
 	State       State
-	Attempts    uint64 // to connect
-	Connections uint64 // that were opened
+	Attempts    uint64 // attempts to connect
+	Connections uint64 // attempts that succeeded
 
-	Received   uint64 // events read, whatever became of them
-	Skipped    uint64 // of them by Options.Skip
-	Duplicates uint64 // of them dropped by Options.Dedupe
-	Acked      uint64
-	Nacked     uint64
-	Gaps       uint64 // losses discovered
+	Received   uint64 // events read, including those skipped or dropped
+	Skipped    uint64 // events skipped by Options.Skip
+	Duplicates uint64 // events dropped because they were received before
+	Acked      uint64 // events acknowledged, or refused and returned to their sender
+	Nacked     uint64 // refusals of events by Nack
+	Gaps       uint64 // possible losses
 
-	Buffered      int       // events in the buffer: not acknowledged, or behind one that is not
-	BufferedBytes int       // of their Data
-	Oldest        time.Time // when the oldest of them was received; zero without one
+	Buffered      int       // events in the buffer: not acknowledged, or after one that is not
+	BufferedBytes int       // size of their Data
+	Oldest        time.Time // Event.Received of the oldest of them; zero if there is none
 	OldestID      string    // its Event.ID
-	OldestAttempt int       // its Event.Attempt; 0: not handed out yet
+	OldestAttempt int       // its Event.Attempt; 0: not delivered yet
 
 	Checkpointed    uint64 // acknowledged events that the stored position covers
-	Saves           uint64 // that succeeded
+	Saves           uint64 // saves that succeeded
 	SaveErrors      uint64 // saves that failed
-	SaveFailures    int    // of them since the last one that succeeded
-	CheckpointError error  // of the last save, nil if it succeeded
+	SaveFailures    int    // saves that failed since the last one that succeeded
+	CheckpointError error  // of the last save; nil if it succeeded
 }
 
-// Stats returns what the subscription has done so far.
+// Stats returns a snapshot of the subscription. It may be called at any time, also after Close.
 func (s *Subscription) Stats() Stats {
 	covered, failures, err := s.checkpoint.state()
 	b := s.window.backlog()
@@ -99,7 +100,7 @@ func (s *Subscription) Stats() Stats {
 	}
 }
 
-// counters are what Stats is made of, as far as the window does not know it.
+// counters are the parts of Stats that neither the window nor the checkpoint keeps.
 type counters struct {
 	state                               atomic.Int32
 	attempts, connections               atomic.Uint64

@@ -2,20 +2,19 @@ package client
 
 import "context"
 
-// A Store keeps one small record for each key, under compare-and-swap. Its methods may
-// be called from several goroutines and, when the storage is shared, from several
-// processes. They honour ctx: a subscription that closes cancels it.
+// A Store keeps one small record for each key, with compare-and-swap. Its methods may be called
+// from several goroutines and, if the storage is shared, from several processes. They must honour
+// ctx: a subscription that closes cancels it.
 //
-// Load returns the record and its version. A key that has none is nil, "", nil.
+// Load returns the record and its version, or nil, "", nil if the key has no record.
 //
-// Save replaces the record if its version is prev ("" for a key that has none) and
-// returns the new version. It returns an error for which errors.Is(err, ErrConflict)
-// holds when the version is another one. After any other error the record may or may
-// not have been replaced: the caller finds out by Load, and saves again even if it has,
-// because only a Save that returns nil reports that the record is durable, in whatever
-// sense the Store documents.
+// Save replaces the record if its version is prev ("" if the key has no record) and returns the
+// new version. If the record has another version, Save returns ErrConflict, or an error with a
+// method Conflict() bool that returns true. After any other error the record may or may not have
+// been replaced. The subscription finds out with Load, and saves again even if it has been: only a
+// Save that returns nil means that the record is durable, in the sense that the Store documents.
 //
-// A record is never deleted: its epoch must not start anew.
+// A record must never be deleted: its epoch must not start again.
 type Store interface {
 	Load(ctx context.Context, key string) (data []byte, version string, err error)
 	Save(ctx context.Context, key string, data []byte, prev string) (version string, err error)

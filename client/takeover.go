@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Two subscriptions of one name that are restarted when they are fenced take the record
-// from each other without end. The record tells that: it counts the takeovers of which each
-// follows soon after the one before, while nobody has closed cleanly. A few are prompt,
-// because a process may crash and be restarted. Then the owner lets the record change
-// every beat, and one that wants to take over watches it first: a record that stays as it
-// is has lost its owner, and one that changes is left to its owner for a time that grows.
+// Two subscriptions of one name that are restarted when they are fenced take the record from each
+// other again and again. To detect this contest, the record counts takeovers that follow each
+// other within contestTime; a clean close resets the count. A few are immediate, because a process
+// may crash and be restarted. After those, the owner changes the record every beat, and a
+// subscription that wants to take it over watches it first: a record that does not change has lost
+// its owner, and one that changes is left to its owner for a time that grows.
 const (
-	contestTime   = 15 * time.Minute // between takeovers that count as one contest
+	contestTime   = 15 * time.Minute // maximum time between two takeovers of one contest
 	promptContest = 3                // takeovers of a contest that do not wait
 	beat          = time.Second
-	firstQuiet    = 3 * time.Second // without a change, after which the owner has gone
+	firstQuiet    = 3 * time.Second // a record unchanged for so long has no owner
 	maxQuiet      = time.Minute
-	patienceTimes = 5 // quiet is multiplied by it: how long a living owner keeps the record
+	patienceTimes = 5 // an owner that is alive keeps the record for patienceTimes quiet
 )
 
-// contested returns the Contest of a takeover that follows on r now. Where the clocks of
-// two machines differ, a contest is noticed late or ends late, and no more than that.
+// contested returns the Contest of a takeover of r now. If the clocks of two machines differ, a
+// contest is only detected late or ends late.
 func (r record) contested(now time.Time) uint {
 	if r.Epoch == 0 || now.Sub(r.Taken).Abs() > contestTime {
 		return 0
@@ -30,21 +30,20 @@ func (r record) contested(now time.Time) uint {
 	return r.Contest + 1
 }
 
-// takenOver returns the record that takes r over.
+// takenOver returns the record of a new owner that takes r over.
 func (r record) takenOver() record {
 	now := time.Now()
 	return record{Epoch: r.Epoch + 1, Owner: newOwner(), Token: r.Token, Events: r.Events,
 		Saved: now.UTC(), Taken: now.UTC(), Contest: r.contested(now)}
 }
 
-// quiet returns how long a record must stay unchanged before the takeover that makes its
-// Contest n.
+// quiet returns how long a record must stay unchanged before a takeover that sets its Contest to n.
 func quiet(n uint) time.Duration {
 	return min(firstQuiet<<min(n-promptContest-1, 10), maxQuiet)
 }
 
-// takeOver makes this subscription the owner of the record, with an epoch above all
-// earlier ones, and returns what it held. Older subscriptions are fenced from then on.
+// takeOver makes this subscription the owner of the record, with a higher epoch than all earlier
+// ones, and returns the record before that. Older subscriptions are fenced from then on.
 func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
 	var mine record
 	for tries := 0; tries < 5; tries++ {
@@ -59,7 +58,7 @@ func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
 		}
 		if mine.Owner == "" || !was.sameWriter(mine) {
 			old, mine = was, was.takenOver()
-		} // else an earlier try has landed; it is durable once a Save returns nil
+		} // otherwise an earlier try has landed; it is durable once a Save returns nil
 		c.writes = uint64(tries)
 		mine.Write = c.writes
 		version, err = c.store.Save(ctx, c.key, mine.encode(), version)
@@ -77,15 +76,15 @@ func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
 	return record{}, &CheckpointError{c.key, "take over", errors.New("others keep taking the record over at the same time")}
 }
 
-// standBy returns the record, which was just read, once it may be taken over: at once
-// unless it is contested. A few reads in a row may fail.
+// standBy waits until r, which was just read, may be taken over, and returns the record then. It
+// waits only if the record is contested. It returns an error if maxLost reads in a row fail.
 func (c *checkpoint) standBy(ctx context.Context, r record, version string) (record, string, error) {
 	n := r.contested(time.Now())
 	if n <= promptContest {
 		return r, version, nil
 	}
 	c.contested(n, r.Owner, patienceTimes*quiet(n))
-	taken := time.Now() // as far as is known here
+	taken := time.Now() // not r.Taken: the clocks may differ
 	changed := taken
 	for failed := 0; ; {
 		sleep(ctx, beat)
@@ -117,7 +116,7 @@ func (c *checkpoint) standBy(ctx context.Context, r record, version string) (rec
 	}
 }
 
-// load returns the stored record and its version; a zero one if there is none.
+// load returns the stored record and its version, or a zero record if there is none.
 func (c *checkpoint) load(ctx context.Context) (r record, version string, err error) {
 	data, version, err := c.store.Load(ctx, c.key)
 	if err != nil {
@@ -132,16 +131,16 @@ func (c *checkpoint) load(ctx context.Context) (r record, version string, err er
 	return r, version, nil
 }
 
-// beats reports whether the owner must let the record change, or may end the contest. It
-// never does if only Commit may call Save.
+// beats reports whether a save must change the record: because it is contested, or to end the
+// contest. It never must if only Commit may call Save.
 func (c *checkpoint) beats() bool {
 	return !c.commitOnly && (c.rec.Contest >= promptContest || c.rec.Contest > 0 && c.isSettled())
 }
 
-// isSettled reports whether the contest that led to this owner is over.
+// isSettled reports whether the contest that led to this owner has ended.
 func (c *checkpoint) isSettled() bool { return c.final.Load() || time.Since(c.taken) >= contestTime }
 
-// look finds out whether the record has been taken over while there was nothing to save.
+// look reads the record to find out whether it has been taken over while there was nothing to save.
 func (c *checkpoint) look(ctx context.Context) {
 	r, _, err := c.load(ctx)
 	if err == nil && r.Epoch >= c.rec.Epoch && !r.sameWriter(c.rec) {

@@ -7,30 +7,30 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A Trace is a set of functions that are called back on what happens to a
-// subscription. Any of them may be nil. They run inline, on the subscription's goroutine
-// or a consumer's, and may run concurrently with each other: they must be quick, and must
-// not wait for the subscription (Close, Commit, Next). A Trace must not be changed while
-// in use.
+// A Trace is a set of callbacks for what happens to a subscription. Any of them may be nil. They
+// run on the goroutine where it happens, the subscription's or a consumer's, and may run
+// concurrently. They must return quickly and must not wait for the subscription (Close, Commit,
+// Next). A Trace must not be changed while it is in use.
 type Trace struct {
-	// Connecting is called before each attempt to connect, Connected when it has
-	// succeeded. Disconnected is called when it has failed or the connection has ended.
+	// Connecting is called before each attempt to connect, and Connected when it has succeeded.
+	// Disconnected is called when it has failed or when the connection has ended.
 	Connecting   func(Attempt)
 	Connected    func(Attempt)
 	Disconnected func(Disconnect)
-	// Signal is called for what the feed says between events: comments and keepalives.
+	// Signal is called for each message between events that is neither a position nor a
+	// reconnection time, such as a comment or a keepalive.
 	Signal func(transport.Message)
-	// Gap is called when a loss is discovered; the Gap then travels on the next event.
+	// Gap is called when a possible loss is detected. The next event then has a Gap.
 	Gap func(Gap)
 	// Nacked is called when a consumer has refused an event.
 	Nacked func(e Event, err error)
-	// Stalled is called when the buffer has been full for 30 s without an event being
-	// settled, and again at intervals that double up to an hour.
+	// Stalled is called when the buffer has been full for 30 s without an event being settled, and
+	// again at intervals that double up to an hour.
 	Stalled func(Stall)
 	// Saved is called after each attempt to save the checkpoint.
 	Saved func(Save)
-	// Ended is called once, when the subscription has ended: with nil when the feed is
-	// complete, else with what the consumer gets.
+	// Ended is called once, when the subscription has ended: with nil if the feed is complete or
+	// Close was called, and otherwise with the error that the consumer gets.
 	Ended func(err error)
 }
 
@@ -41,10 +41,11 @@ type Attempt struct {
 	Took     time.Duration // to connect; 0 in Connecting
 }
 
-// A Disconnect says why there is no connection, and what follows.
+// A Disconnect reports why a connection ended, or why an attempt to connect failed, and what
+// follows.
 type Disconnect struct {
-	Err    error         // io.EOF when the server ended the connection in good order
-	Opened bool          // false when the attempt to connect failed
+	Err    error         // io.EOF if the server ended the connection cleanly
+	Opened bool          // false if the attempt to connect failed
 	Events int           // new events on this connection
 	Uptime time.Duration // of this connection
 	Class  retry.Class
@@ -54,17 +55,17 @@ type Disconnect struct {
 
 // A Save is an attempt to save the checkpoint.
 type Save struct {
-	Err    error  // nil: durable
-	Events uint64 // acknowledged events that the checkpoint covers
-	Took   time.Duration
+	Err    error         // nil: the checkpoint is durable
+	Events uint64        // acknowledged events that the checkpoint covers
+	Took   time.Duration // duration of the attempt
 }
 
-// A Stall is a consumer that settles nothing while the buffer is full: it hangs, or has
-// forgotten an Ack. The fields but the first two are of the oldest event.
+// A Stall is a consumer that settles nothing while the buffer is full: it hangs, or does not call
+// Ack. ID, Attempt and Received are those of the oldest event.
 type Stall struct {
-	Full     time.Duration // since an event was settled last, or the buffer was full
+	Full     time.Duration // since an event was last settled, or since the buffer became full
 	Buffered int           // events in the buffer
 	ID       string        // Event.ID
-	Attempt  int           // Event.Attempt; 0: not handed out yet
+	Attempt  int           // Event.Attempt; 0: not delivered yet
 	Received time.Time     // Event.Received
 }

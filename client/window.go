@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// window holds the events that were received and are not yet settled, in order. It is
-// the only buffer of a subscription. Positions count up from 0:
+// window holds the events that were received and are not yet settled, in order. It is the only
+// buffer of a subscription. Positions count up from 0:
 //
-//	[low, next)     handed out, or settled behind one that is not
-//	[next, tail)    ready to be handed out
+//	[low, next)     delivered, or settled after one that is not
+//	[next, tail)    ready to be delivered
 //	[tail, staged)  written by the producer, not yet published
 //
-// The producer is the run loop. Consumers claim a position by compare-and-swap on next
-// and settle it by one on the slot's state, so an event costs neither side a lock, and the
-// producer no more than writing it down: tail publishes a whole batch.
-// low moves at a sweep: the producer's for space, the checkpoint's for the token. It
-// never passes next, and no slot is used again that is claimed and not settled. Slots live
-// in segments that come and go with the backlog.
+// The producer is the run loop. Consumers claim a position by compare-and-swap on next and settle
+// it by compare-and-swap on the slot's state, so an event costs neither side a lock. The producer
+// only writes the event: tail publishes a whole batch. low moves at a sweep, by the producer for
+// space and by the checkpoint for the token. It never passes next, and a slot that is claimed and
+// not settled is never reused. Slots are in segments, which are allocated and released with the
+// backlog.
 //
-// A position without an event takes no place: the last one before an event lies in the
-// event's slot, and the last one after all events in trailing.
+// A token without an event takes no place: the last one before an event is in the event's slot, and
+// the last one after all events in trailing.
 type window struct {
-	owner     *Subscription // whose events they are
+	owner     *Subscription // Event.sub of the events
 	maxEvents uint64
 	maxBytes  uint64
 
@@ -33,27 +33,27 @@ type window struct {
 	_    cacheLine
 	tail atomic.Uint64
 
-	// The producer's own.
+	// Used by the producer only.
 	_           cacheLine
 	staged      uint64
 	stagedBytes uint64   // of Data in [0, staged)
-	staging     *segment // that staged is in, unless it begins one
-	lead        string   // the last position staged after the last event, "" if none
-	unseen      int      // events and positions staged since the last publish
-	swept       mark     // as of the last sweep
-	forgotten   uint64   // segments that forget has been through
+	staging     *segment // the segment of staged, unless staged starts a new one
+	lead        string   // the last token staged after the last event, "" if none
+	unseen      int      // events and tokens staged since the last publish
+	swept       mark     // low at the last sweep
+	forgotten   uint64   // segments that forget has handled
 	publishes   uint64
 
 	_    cacheLine
 	next atomic.Uint64
 	_    cacheLine
 
-	// Seldom written and often looked at.
+	// Rarely written and often read.
 	starved  atomic.Int32  // consumers that wait for an event
-	dozing   atomic.Int32  // consumers that wait for a moment, and then look again
-	busy     atomic.Bool   // events come fast: more are about to follow
+	dozing   atomic.Int32  // consumers that wait for doze and then check again
+	busy     atomic.Bool   // the feed is fast: consumers doze
 	returns  atomic.Int32  // events in returned
-	watchers atomic.Int32  // who waits for changed
+	watchers atomic.Int32  // callers that wait for changed
 	full     atomic.Bool   // the producer waits for space
 	ready    chan struct{} // one token: there may be something to claim
 	space    chan struct{} // one token: low may be able to move
@@ -61,26 +61,26 @@ type window struct {
 
 	mu       sync.Mutex // held for a few instructions, never across a wait
 	low      mark
-	trailing mark          // a position without an event, and where it was published
-	spares   []*segment    // to use again, a few
-	returned returns       // handed out before, to be handed out again
+	trailing mark          // a token without an event, and the position where it was published
+	spares   []*segment    // settled segments to reuse
+	returned returns       // events that must be delivered again
 	pressed  chan struct{} // closed while the producer waits for space
-	changed  chan struct{} // closed at an ack while there are watchers
+	changed  chan struct{} // closed and replaced at a settle while there are watchers
 }
 
 // A mark is a position up to which everything is settled.
 type mark struct {
 	seq    uint64
-	token  string // where to resume after it
-	events uint64 // real events before it
-	bytes  uint64 // of their Data
+	token  string // to resume after it
+	events uint64 // number of events before it
+	bytes  uint64 // size of their Data
 }
 
-// spareLife is after how many publishes one spare segment is given up.
+// spareLife is the number of publishes after which one spare segment is released.
 const spareLife = 16
 
 func newWindow(owner *Subscription, maxEvents, maxBytes int) *window {
-	// One segment more than fits, because the ends are seldom aligned. A power of two
+	// One segment more than maxEvents need, because the ends are rarely aligned. A power of two
 	// makes finding a segment cheap.
 	n := 1 << bits.Len(uint((maxEvents+segmentSize-1)/segmentSize))
 	return &window{
@@ -100,7 +100,7 @@ func (w *window) segment(seq uint64) *atomic.Pointer[segment] {
 	return &w.segments[seq/segmentSize&uint64(len(w.segments)-1)]
 }
 
-// press says that the producer waits for space, and release that it no longer does.
+// press marks that the producer waits for space, and release that it no longer does.
 func (w *window) press() {
 	w.full.Store(true)
 	w.mu.Lock()
@@ -131,7 +131,7 @@ func (w *window) fits(size int) bool {
 	return w.hasRoom(size)
 }
 
-// isHalfFree reports whether no more than half of what may be held is held. Called by the
+// isHalfFree reports whether at most half of the events and bytes allowed are held. Called by the
 // producer.
 func (w *window) isHalfFree() bool {
 	w.swept = w.sweep()
@@ -152,14 +152,14 @@ func (w *window) stage(ev *Event) {
 	w.stagedBytes += uint64(len(ev.Data))
 }
 
-// stagePosition adds a token, not empty, without an event. It is settled as soon as
-// everything before it is, and takes the place of the one before it. Called by the producer.
+// stagePosition adds a token, not empty, without an event. It is settled as soon as everything
+// before it is, and replaces the previous one without an event. Called by the producer.
 func (w *window) stagePosition(token string) {
 	w.lead = token
 	w.unseen++
 }
 
-// stagingSegment returns the one that the next event is written to.
+// stagingSegment returns the segment that the next event is written to.
 func (w *window) stagingSegment() *segment {
 	if w.staged%segmentSize == 0 {
 		w.staging = w.newSegment()
@@ -168,7 +168,7 @@ func (w *window) stagingSegment() *segment {
 	return w.staging
 }
 
-// state returns that of a position in [low, staged).
+// state returns the word of a position in [low, staged).
 func (w *window) state(seq uint64) *atomic.Uint64 {
 	return &w.segment(seq).Load().states[seq%segmentSize]
 }
@@ -186,7 +186,7 @@ func (w *window) newSegment() *segment {
 	return seg
 }
 
-// dropSpare lets the window become small again after a backlog.
+// dropSpare releases a spare segment, so that the window shrinks after a backlog.
 func (w *window) dropSpare() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -196,14 +196,14 @@ func (w *window) dropSpare() {
 	}
 }
 
-// setBusy lets consumers that find nothing doze, or not. Called by the producer.
+// setBusy sets whether consumers that find no event doze. Called by the producer.
 func (w *window) setBusy(busy bool) {
 	if busy != w.busy.Load() {
 		w.busy.Store(busy)
 	}
 }
 
-// publish lets consumers see what was staged. Called by the producer.
+// publish makes what was staged visible to consumers. Called by the producer.
 func (w *window) publish() {
 	if w.unseen == 0 {
 		return
@@ -227,14 +227,15 @@ func (w *window) publish() {
 	}
 }
 
-// rest is for a consumer that has dozed. When nothing has come it waits to be woken.
+// rest is called by a consumer that has dozed. If no event has arrived, consumers wait to be woken
+// from then on.
 func (w *window) rest() {
 	if w.next.Load() >= w.tail.Load() {
 		w.busy.Store(false)
 	}
 }
 
-// claim takes the next event for a consumer; it returns false if there is none right now.
+// claim takes the next event for a consumer. It returns false if none is available.
 func (w *window) claim(ev *Event) bool {
 	if w.returns.Load() > 0 && w.claimReturned(ev, time.Now()) {
 		w.passOn()
@@ -255,7 +256,7 @@ func (w *window) claim(ev *Event) bool {
 	}
 }
 
-// passOn wakes a further consumer while there may be more: publish wakes only one.
+// passOn wakes another consumer if there may be more events: publish wakes only one.
 func (w *window) passOn() {
 	if w.starved.Load() > 0 && (w.next.Load() < w.tail.Load() || w.returns.Load() > 0) {
 		signal(w.ready)
@@ -279,8 +280,8 @@ func (w *window) claimReturned(ev *Event, now time.Time) bool {
 	return true
 }
 
-// giveBack makes an event that was handed out available again at due. It reports false
-// if this copy of the event is no longer the one that counts.
+// giveBack makes an event that was delivered available again at due. It returns false if ev is a
+// copy from an earlier attempt or is already settled or returned.
 func (w *window) giveBack(ev *Event, due time.Time) bool {
 	w.mu.Lock()
 	word := ev.state.Load()
@@ -296,15 +297,15 @@ func (w *window) giveBack(ev *Event, due time.Time) bool {
 	return ok
 }
 
-// nextReturn returns when the earliest returned event is due; ok is false without one.
+// nextReturn returns when the earliest returned event is due. ok is false if there is none.
 func (w *window) nextReturn() (due time.Time, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.returned.next()
 }
 
-// settle marks an event as done. It reports false if this copy of the event is no
-// longer the one that counts.
+// settle marks an event as done. It returns false if ev is a copy from an earlier attempt or is
+// already settled or returned.
 func (w *window) settle(ev *Event) bool {
 	word := ev.state.Load()
 	if !ev.counts(word) || !ev.state.CompareAndSwap(word, stateOf(ev.seq, ev.try, slotSettled)) {
@@ -314,7 +315,7 @@ func (w *window) settle(ev *Event) bool {
 	return true
 }
 
-// moved tells who waits for it that low may be able to move.
+// moved notifies the producer and the watchers that low may be able to move.
 func (w *window) moved() {
 	if w.full.Load() {
 		signal(w.space)
@@ -327,7 +328,7 @@ func (w *window) moved() {
 	}
 }
 
-// sweep moves low over what is settled and returns where it is then.
+// sweep moves low over what is settled and returns it.
 func (w *window) sweep() mark {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -357,8 +358,8 @@ func (w *window) advance() mark {
 	return w.low
 }
 
-// positionAt returns the last position without an event between the events before seq and
-// the one at seq, "" if there is none. The caller holds mu.
+// positionAt returns the last token without an event between the event before seq and the one at
+// seq, or "" if there is none. The caller holds mu.
 func (w *window) positionAt(seq, tail uint64) string {
 	if seq < tail {
 		if seg, i := w.segment(seq).Load(), seq%segmentSize; seg.rare[i] {
@@ -372,8 +373,8 @@ func (w *window) positionAt(seq, tail uint64) string {
 	return ""
 }
 
-// pass looks at the slots from..to of the segment that low is in, and returns up to where low
-// may go. It releases what is settled.
+// pass clears the settled slots of [from, to) in the segment of low, up to the first one that is
+// not settled, and returns the index of that one, or to.
 func (w *window) pass(seg *segment, from, to uint64) uint64 {
 	base := w.low.seq - from
 	for i := from; i < to; i++ {
@@ -387,8 +388,8 @@ func (w *window) pass(seg *segment, from, to uint64) uint64 {
 	return to
 }
 
-// forget lets go of segments that low has passed, a cache line of pointers at a time, when
-// consumers look at others. Called by the producer.
+// forget releases segments that low has passed. It releases a cache line of pointers at a time, when
+// consumers read other lines. Called by the producer.
 func (w *window) forget() {
 	const atOnce = 8
 	low, n := w.swept.seq/segmentSize, uint64(len(w.segments))
@@ -396,13 +397,13 @@ func (w *window) forget() {
 		return
 	}
 	for ; w.forgotten < low; w.forgotten++ {
-		if w.forgotten+n > w.staged/segmentSize { // else its place is in use again
+		if w.forgotten+n > w.staged/segmentSize { // otherwise its place is in use again
 			w.segments[w.forgotten&(n-1)].Store(nil)
 		}
 	}
 }
 
-// settledTo returns the position after the last settled event, whatever is before it.
+// settledTo returns the position after the last settled event, even if one before it is not settled.
 func (w *window) settledTo() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -426,11 +427,11 @@ func (w *window) watch() (changed <-chan struct{}, stop func()) {
 // backlog describes what the window holds.
 type backlog struct {
 	events, bytes int
-	oldest        Event  // ID, Token, Received and Attempt (0: not handed out) of the first
-	acked         uint64 // since the window was made
+	oldest        Event  // ID, Token, Received and Attempt (0: not delivered) of the first
+	acked         uint64 // since the window was created
 }
 
-// oldest returns the first event that is held, and how many are.
+// oldest returns the first event that is held and the number of events held.
 func (w *window) oldest() (ev Event, held int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -441,7 +442,7 @@ func (w *window) oldest() (ev Event, held int) {
 	return ev, int(tail - low)
 }
 
-// peek makes ev the event at seq, which is in [low, tail). The caller holds mu.
+// peek sets ev to the event at seq, which is in [low, tail). The caller holds mu.
 func (w *window) peek(seq uint64, ev *Event) {
 	w.segment(seq).Load().read(seq%segmentSize, ev)
 	if seq >= w.next.Load() {
