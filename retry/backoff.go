@@ -11,21 +11,21 @@ import (
 // MinDelay is the minimum time between two attempts. A server cannot ask for less.
 const MinDelay = 10 * time.Millisecond
 
-// brief is how long a connection must last for its events to be progress although they
-// have not moved the position.
+// brief is how long a connection must last for its events to count as progress if they have not
+// moved the position.
 const brief = time.Second
 
-// A Backoff counts the failures of one subscription and decides what follows on each.
-// It is used from one goroutine. [Policy.Start] makes one.
+// A Backoff counts the failures of one subscription and decides what follows each. It must be used
+// from one goroutine. [Policy.Start] creates one.
 type Backoff struct {
 	policy  Policy
 	grown   [Permanent]*course // of each class; nil before its first failure in this run
 	attempt int                // failures in this run
-	since   time.Time          // when this run began
+	since   time.Time          // start of this run
 	worked  bool               // a connection has made progress
 }
 
-// course is how far a schedule has got in this run.
+// course is the state of a schedule in this run.
 type course struct {
 	Schedule
 	growth  backoff.BackOff
@@ -34,33 +34,33 @@ type course struct {
 
 // A Failure is an attempt to connect that failed, or a connection that ended.
 type Failure struct {
-	Err    error         // why; io.EOF or nil when the server ended it cleanly
+	Err    error         // the reason; io.EOF or nil if the server ended the connection cleanly
 	Events int           // new events on this connection
 	Moved  bool          // the position to resume from changed on this connection
 	Uptime time.Duration // from open to end; 0 if it never opened
 
-	// ServerDelay is the last reconnection time that the server named on this
-	// connection or an earlier one (the SSE field retry). 0: none. A server that names
-	// less than MinDelay, 0 included, means MinDelay.
+	// ServerDelay is the last reconnection time that the server asked for on this connection or an
+	// earlier one (the SSE field retry). 0 means that it asked for none; a caller passes MinDelay
+	// for a server that asks for less.
 	ServerDelay time.Duration
 }
 
-// A Decision is what follows on a Failure.
+// A Decision is what follows a Failure.
 type Decision struct {
 	Class Class
-	Delay time.Duration // until the next attempt; at least 10 ms, or 0 with Stop
-	Stop  bool          // there is to be no further attempt
+	Delay time.Duration // until the next attempt; at least MinDelay, or 0 with Stop
+	Stop  bool          // no further attempt must follow
 
-	Attempt int           // failures without progress in a row; 0 when this connection made some
+	Attempt int           // failures in a row without progress; 0 if this connection made progress
 	Elapsed time.Duration // since the last progress, or since Start
 }
 
-// Next takes note of a failure and decides what follows. A connection that made progress
-// starts a new run; if its failure is of class Network, Policy.Reconnect has the delay,
-// else the schedule of the class from its start.
+// Next records a failure and decides what follows. A connection that made progress starts a new
+// run. If its failure is of class Network, the delay is that of Policy.Reconnect; otherwise it is
+// the first one of the schedule of the class.
 //
-// After TokenRejected the next attempt must present no token, or another one: the
-// decision is the same for all, what to present is the caller's.
+// After TokenRejected, the next attempt must present no token or another one. That choice is the
+// caller's; the decision does not depend on it.
 func (b *Backoff) Next(f Failure) Decision {
 	if f.Err == nil {
 		f.Err = io.EOF
@@ -83,9 +83,9 @@ func (b *Backoff) Next(f Failure) Decision {
 	return d
 }
 
-// Progress reports whether a connection made progress, as the package comment defines it,
-// and starts a new run if it did. Next calls it; a caller does so for a connection that it
-// ended itself.
+// Progress reports whether a connection made progress, as the package documentation defines it, and
+// starts a new run if it did. Next calls it; a caller calls it for a connection that it ended
+// itself.
 func (b *Backoff) Progress(f Failure) bool {
 	wanted := f.Moved || f.Events > 0 && (f.Uptime >= brief || f.ServerDelay > 0)
 	if !wanted && (b.policy.Healthy < 0 || f.Uptime < b.policy.Healthy) {
@@ -95,8 +95,8 @@ func (b *Backoff) Progress(f Failure) bool {
 	return true
 }
 
-// exhausted reports whether the attempts of a class are used up. Those of Protocol are
-// limited only until the subscription has worked.
+// exhausted reports whether the attempts of a class are used up. Those of Protocol are limited only
+// until a connection has made progress.
 func (b *Backoff) exhausted(c *course, class Class) bool {
 	limited := c.Attempts > 0 && !(b.worked && class == Protocol)
 	return c.Attempts < 0 || limited && c.retried >= c.Attempts
@@ -112,7 +112,7 @@ func (b *Backoff) classify(err error) Class {
 	return c.settled(b.worked)
 }
 
-// course returns how far the schedule for a failure has got.
+// course returns the state of the schedule for a failure.
 func (b *Backoff) course(class Class, progress bool) *course {
 	if class == Permanent {
 		return &course{Schedule: never}
@@ -127,12 +127,12 @@ func (b *Backoff) course(class Class, progress bool) *course {
 	return b.grown[class]
 }
 
-// delay takes the next delay of c, raises its certain part to what the server asks for,
-// and adds the random part.
+// delay takes the next delay of c, raises its fixed part to what the server asks for, and adds the
+// random part.
 func (b *Backoff) delay(c *course, d *Decision, f *Failure, progress bool) time.Duration {
 	certain, random := c.split(c.growth.NextBackOff())
 	if c.Jitter == 0 && !c.constant() {
-		most := min(random, max(c.Initial, d.Elapsed)) // back in no more than the outage took
+		most := min(random, max(c.Initial, d.Elapsed)) // the recovery takes at most as long as the outage
 		certain, random = most-most/2, most/2
 	}
 	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && d.Class == Network {
@@ -145,14 +145,14 @@ func (b *Backoff) delay(c *course, d *Decision, f *Failure, progress bool) time.
 	return max(certain+draw(random), MinDelay)
 }
 
-// spent tells whether the budget of the run does not reach as far as the next attempt.
+// spent reports whether the next attempt would exceed the limits of the run.
 func (b *Backoff) spent(d Decision) bool {
 	p := &b.policy
 	return p.MaxAttempts > 0 && d.Attempt >= p.MaxAttempts ||
 		p.MaxElapsed > 0 && d.Delay > p.MaxElapsed-d.Elapsed
 }
 
-// retryAfter returns how long the server asks to wait. What is not above 0 says nothing.
+// retryAfter returns how long the server asks to wait. A value of 0 or less means that it does not.
 func retryAfter(err error) time.Duration {
 	var r interface{ RetryAfter() time.Duration }
 	if !errors.As(err, &r) {
@@ -161,7 +161,7 @@ func retryAfter(err error) time.Duration {
 	return r.RetryAfter()
 }
 
-// statusCode returns the status of the response that err is about, or 0.
+// statusCode returns the status of the response that caused err, or 0.
 func statusCode(err error) int {
 	var s interface{ StatusCode() int }
 	if !errors.As(err, &s) {

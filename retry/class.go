@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// A Class is a kind of failure. All failures of a class are answered alike.
+// A Class is a kind of failure. All failures of a class are handled alike.
 type Class uint8
 
 const (
 	Network       Class = iota // no answer, a lost connection, or one that ended cleanly
 	Server                     // 408, 409, 421, 425 and 5xx: the server cannot answer at present
 	RateLimited                // 420, 429, and any other 4xx with a delay: too many requests
-	Auth                       // 401: the credentials are not, or no longer, accepted
-	Protocol                   // an answer that is not a feed, or not one of this protocol
+	Auth                       // 401: the server does not accept the credentials
+	Protocol                   // a response that is not a feed, or not one of this protocol
 	TokenRejected              // the server no longer knows the position to resume from
 	Permanent                  // no later attempt can succeed
 
-	// refused is Permanent until a connection has made progress, and Protocol from then
-	// on: what has worked is expected to work again.
+	// refused means Permanent until a connection has made progress, and Protocol from then on:
+	// what has worked is expected to work again.
 	refused
 )
 
@@ -35,38 +35,39 @@ func (c Class) String() string {
 	return "Class(" + strconv.Itoa(int(c)) + ")"
 }
 
-// Classify sorts err by the methods of the errors in its tree, as the package comment
-// lists them. It looks at an error before the ones it wraps, and the first that says
-// anything decides: whoever wraps an error knows more than the error. Of one error,
-// RejectsToken comes before StatusCode, and that before Retryable and Protocol.
+// Classify returns the class of err. It depends on the methods of the errors in the tree of err,
+// which the package documentation lists, and on the errors of crypto/tls and crypto/x509. An error
+// is checked before the ones it wraps, and the first one that has an answer decides, because the
+// outer error knows more. Within one error, RejectsToken comes first, then StatusCode, then
+// Retryable and Protocol.
 //
-// A status is sorted as the comments of the classes say; 204, 410 and the rest of 4xx are
-// Permanent, the rest of 1xx, 2xx and 3xx is Protocol, and a number that is not an HTTP
-// status counts as 5xx (RFC 9110, section 15). A 4xx other than 401 and 410 whose error
-// has a RetryAfter above zero is RateLimited: the server itself expects another attempt
-// (RFC 9110, section 10.2.3). If the same error also has Retryable, false makes a Server
-// or RateLimited failure Permanent, and true a Permanent one Server. Without a status,
-// Retryable true keeps the errors below from making it Permanent.
+// The classes list their statuses. Of the others, 204, 410 and the rest of 4xx are Permanent, the
+// rest of 1xx, 2xx and 3xx is Protocol, and a number that is not an HTTP status counts as 5xx
+// (RFC 9110, section 15). A 4xx whose error has a RetryAfter above zero is RateLimited, except 401,
+// 408, 409, 410, 421 and 425: the server itself expects another attempt (RFC 9110, section 10.2.3).
+// If the same error also has Retryable, false makes a Server or RateLimited failure Permanent, and
+// true makes a Permanent one Server. Without a status, Retryable true keeps the wrapped errors from
+// making the failure Permanent.
 //
-// A certificate that fails verification is Permanent, because each attempt fails alike
-// until one side is changed. One that has expired or is not yet valid is Network: a
-// renewal or a corrected clock mends it.
+// A certificate that fails verification is Permanent, because every attempt fails until one side
+// changes. One that has expired or is not yet valid is Network: a renewal or a corrected clock
+// fixes it.
 //
-// A TLS alert of the peer about certificates, versions or names is Protocol (RFC 8446,
-// section 6.2), and so is a peer that does not speak TLS. internal_error and
-// user_canceled are Network.
+// A TLS alert of the peer about certificates, versions or names is Protocol (RFC 8446, section
+// 6.2), and so is a peer that does not speak TLS. The alerts internal_error and user_canceled are
+// Network.
 //
-// Everything else is Network: io.EOF, io.ErrUnexpectedEOF, timeouts, other errors of net
-// and net/http, errors without any of the methods, and nil.
+// Everything else is Network: io.EOF, io.ErrUnexpectedEOF, timeouts, other errors of net and
+// net/http, errors without any of the methods, and nil.
 //
-// A [Backoff] softens one part of this: once a connection has made progress, a 4xx or a
-// certificate that is Permanent here is Protocol, see [Policy.Protocol].
+// A [Backoff] differs in one point: once a connection has made progress, a 4xx or a certificate
+// that is Permanent here, except 410, is Protocol; see [Policy.Protocol].
 func Classify(err error) Class {
 	class, _ := classify(err)
 	return class.settled(false)
 }
 
-// settled returns the class that refused stands for.
+// settled returns the class that c stands for: refused depends on worked.
 func (c Class) settled(worked bool) Class {
 	switch {
 	case c != refused:
@@ -77,7 +78,7 @@ func (c Class) settled(worked bool) Class {
 	return Permanent
 }
 
-// classify returns Network and false when nothing in the tree says anything.
+// classify returns Network and false if no error in the tree has an answer.
 func classify(err error) (Class, bool) {
 	if err == nil {
 		return Network, false
@@ -109,7 +110,7 @@ func classifyWrapped(err error) (Class, bool) {
 	return Network, false
 }
 
-// classifyOne judges err without what it wraps.
+// classifyOne classifies err without the errors that it wraps.
 func classifyOne(err error) (Class, bool) {
 	retryable, says := as[interface{ Retryable() bool }](err)
 	if t, ok := as[interface{ RejectsToken() bool }](err); ok && t.RejectsToken() {
@@ -135,17 +136,17 @@ func classifyOne(err error) (Class, bool) {
 	return classifyTLS(err)
 }
 
-// statusEnhanceYourCalm is how X said 429 in its first streaming interface.
+// statusEnhanceYourCalm is what the first streaming API of X returned instead of 429.
 const statusEnhanceYourCalm = 420
 
-// classifyStatus sorts a status. asks reports whether the response names a delay.
+// classifyStatus returns the class of a status. asks reports whether the response names a delay.
 func classifyStatus(code int, asks bool) Class {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooEarly:
 		return Server
-	case http.StatusConflict: // RFC 9110, section 15.5.10: such as a connection not yet reaped
+	case http.StatusConflict: // RFC 9110, section 15.5.10: such as an old connection not yet closed
 		return Server
-	case http.StatusMisdirectedRequest: // section 15.5.20: another connection may do
+	case http.StatusMisdirectedRequest: // section 15.5.20: another connection may succeed
 		return Server
 	case http.StatusTooManyRequests, statusEnhanceYourCalm:
 		return RateLimited
@@ -165,7 +166,7 @@ func classifyStatus(code int, asks bool) Class {
 	return Protocol
 }
 
-// as is errors.As for err alone, without what it wraps.
+// as is errors.As for err alone, without the errors that it wraps.
 func as[T any](err error) (t T, ok bool) {
 	if t, ok = err.(T); ok {
 		return t, true

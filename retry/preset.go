@@ -2,12 +2,12 @@ package retry
 
 import "time"
 
-// never answers no failure with another attempt.
+// never makes every failure final.
 var never = Schedule{Attempts: -1}
 
-// Default is for feeds that are read without an end: it goes on without a limit of time
-// or attempts, with jitter, and stops only at what no later attempt can mend.
-// Unlike a browser it retries 408, 409, 421, 425, 429 and 5xx.
+// Default returns the policy for feeds that are read indefinitely. It has jitter and no limit of
+// total time or attempts, and stops only after the failures that the package documentation lists as
+// final. Unlike a browser, it retries 408, 409, 421, 425, 429 and 5xx.
 func Default() Policy {
 	return Policy{
 		Reconnect:      Schedule{Initial: time.Second, Factor: 1, Max: time.Second},
@@ -23,11 +23,11 @@ func Default() Policy {
 	}
 }
 
-// Browser is what an EventSource does: after a network error or the end of a connection
-// it waits for a constant 3 s, or for what the server's retry field says, and any status
-// but 200 ends it. Nothing is random and nothing grows: a server that says retry: 0 and
-// closes each connection has it come back 100 times a second, because [MinDelay] applies.
-// A retry field of more than a day counts as a day.
+// Browser returns the policy of an EventSource: after a network error or the end of a connection,
+// it waits for 3 s or the time in the server's retry field, and any status except 200 ends it.
+// Delays are neither random nor growing: a server that sends retry: 0 and closes each connection
+// gets 100 connections a second, because [MinDelay] applies. A retry field of more than a day
+// counts as a day.
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html)
 func Browser() Policy {
 	reconnect := Schedule{Initial: 3 * time.Second, Factor: 1, Jitter: -1}
@@ -38,12 +38,12 @@ func Browser() Policy {
 	}
 }
 
-// X follows the streaming rules of X: back at once after an established stream, then
-// network errors in steps of 250 ms to 16 s, HTTP errors from 5 s doubled to 320 s, and
-// 420 and 429 from 1 min doubled to 16 min, since each of them in a row lengthens the
-// penalty. 401 and 403 get three more tries; 404, 406, 413 and 416 stop at once, or once
-// the stream has worked, are HTTP errors like any other.
-// A tenth is added at random, so that many clients do not come back together.
+// X returns a policy that follows the streaming rules of X. It reconnects at once after an
+// established stream. Delays then grow in steps of 250 ms up to 16 s for network errors, from 5 s
+// doubled up to 320 s for HTTP errors, and from 1 min doubled up to 16 min for 420 and 429, because
+// each of these in a row lengthens the penalty. 401 and 403 are retried three times. 404, 406, 413
+// and 416 are final, or HTTP errors like any other once the stream has made progress. Up to a tenth
+// is added at random, so that many clients do not reconnect at the same time.
 // (https://docs.x.com/x-api/fundamentals/handling-disconnections)
 func X() Policy {
 	const step = 250 * time.Millisecond
@@ -62,14 +62,14 @@ func X() Policy {
 	}
 }
 
-// forbiddenIsAuth makes 403 an Auth failure.
+// forbiddenIsAuth is a Policy.Classify that makes 403 an Auth failure.
 func forbiddenIsAuth(err error, _ int) (Class, bool) {
 	return Auth, statusCode(err) == 403
 }
 
-// Kubernetes is how its own clients watch: 0.8 s doubled to 30 s and up to as much again
-// at random, from the start again after 2 min; a watch that ran into its timeout is
-// taken up again within 0.8 s.
+// Kubernetes returns the policy of the watches of client-go: delays from 0.8 s doubled up to 30 s,
+// plus a random part of up to the same length; a connection of 2 min counts as progress. A watch
+// that reached its timeout reconnects within 0.8 s.
 // (https://github.com/kubernetes/client-go/blob/master/tools/cache/reflector.go)
 func Kubernetes() Policy {
 	const initial = 800 * time.Millisecond
@@ -84,7 +84,7 @@ func Kubernetes() Policy {
 	}
 }
 
-// Never stops at the first failure and at the first end of a connection.
+// Never returns a policy that stops at the first failure and at the first end of a connection.
 func Never() Policy {
 	return Policy{
 		Reconnect: never, Network: never, Server: never, RateLimited: never,

@@ -10,39 +10,42 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// A Schedule says how delays grow over the failures of one class within a run, and how
-// many there may be.
+// A Schedule defines how delays grow with the failures of one class within a run, and how many
+// retries follow.
 //
-// In a [Policy] each zero field has the value it has in [Default], so that a literal
-// names only what differs: Schedule{Max: 5 * time.Minute}.
+// In a [Policy], each zero field has the value that it has in [Default], so that a literal names
+// only what differs: Schedule{Max: 5 * time.Minute}.
 type Schedule struct {
-	// Initial is the first delay. What is below 10 ms means 10 ms.
-	// Default: that of Default, or Max if it is less.
+	// Initial is the first delay. A shorter one than MinDelay means MinDelay.
+	// Default: that of Default, or Max if that is shorter.
 	Initial time.Duration
-	// Factor is what each delay is multiplied with to get the next one; 1 keeps it
-	// constant. Default: that of Default, which is 2 but for Reconnect.
+	// Factor multiplies each delay to get the next one; 1 keeps it constant.
+	// Default: that of Default, which is 2, except for Reconnect.
 	Factor float64
-	// Step is what is added to each delay instead. Default: none, Factor applies.
+	// Step is added to each delay to get the next one, instead of Factor.
+	// Default: none; Factor applies.
 	Step time.Duration
-	// Max is the delay at which growth ends. A server may ask for more, and Jitter may
-	// add to it. Default: that of Default, or Initial if it is more.
+	// Max is the maximum delay. A server may ask for a longer one, and Jitter may add to it.
+	// Default: that of Default, or Initial if that is longer.
 	Max time.Duration
-	// Jitter is the share of a delay that is added at random: 1 makes it up to twice as
-	// long. Negative: nothing is random. Default: a constant delay is drawn from zero to
-	// that delay. One that grows is first reduced to the time since the last progress,
-	// but not below Initial, and then drawn from its upper half. RateLimited has 0.2,
-	// because coming back early is what it is a failure of.
+	// Jitter is the share of a delay that is added at random: 1 makes it up to twice as long. If
+	// negative, nothing is random.
+	//
+	// Default: that of Default, which is 0.2 for RateLimited, because an early attempt would fail
+	// again. Otherwise a constant delay is random between zero and that delay. A growing one is
+	// first reduced to the time since the last progress, but not below Initial; its upper half is
+	// then random.
 	Jitter float64
-	// Attempts is how many failures of the class in a run are answered with another
-	// attempt; the next one stops. math.MaxInt sets no limit. Negative: none is.
-	// Default: that of Default, which is no limit but for Auth and Protocol.
+	// Attempts is the maximum number of retries after failures of the class in a run; the next
+	// failure is final. math.MaxInt means no limit. If negative, the first failure is final.
+	// Default: that of Default, which is no limit, except for Auth and Protocol.
 	Attempts int
 }
 
-// longest keeps the sum of two delays within a time.Duration.
+// longest is the maximum delay. The sum of two does not overflow a time.Duration.
 const longest time.Duration = math.MaxInt64 / 2
 
-// or returns s with its zero fields taken from def, or def if s makes no sense.
+// or returns s with its zero fields set to those of def, or def if s is invalid.
 func (s Schedule) or(def Schedule) Schedule {
 	if len(s.problems()) > 0 {
 		return def
@@ -62,7 +65,7 @@ func (s Schedule) or(def Schedule) Schedule {
 	return s
 }
 
-// constant tells whether all delays are the same before jitter.
+// constant reports whether all delays are the same before jitter.
 func (s Schedule) constant() bool { return s.Step == 0 && s.Factor == 1 }
 
 // growth returns the delays of s before jitter.
@@ -95,8 +98,7 @@ func (l *linear) NextBackOff() time.Duration {
 	return d
 }
 
-// split divides a delay into the part that is certain and the most of the part that is
-// random.
+// split divides a delay into its fixed part and the maximum of its random part.
 func (s Schedule) split(d time.Duration) (certain, random time.Duration) {
 	switch {
 	case s.Jitter < 0:
@@ -107,12 +109,12 @@ func (s Schedule) split(d time.Duration) (certain, random time.Duration) {
 	return d, time.Duration(min(s.Jitter*float64(d), float64(longest)))
 }
 
-// draw returns a random delay from 0 to most, both included.
+// draw returns a random delay from 0 to most, inclusive.
 func draw(most time.Duration) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
 
-// problems returns what is wrong with s. Each begins with the field.
+// problems returns everything that is wrong with s. Each error starts with the field.
 func (s Schedule) problems() []error {
 	var errs []error
 	add := func(field, format string, args ...any) {

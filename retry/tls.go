@@ -8,7 +8,7 @@ import (
 	"reflect"
 )
 
-// classifyTLS sorts the errors of crypto/tls and crypto/x509.
+// classifyTLS classifies the errors of crypto/tls and crypto/x509.
 func classifyTLS(err error) (Class, bool) {
 	switch err := err.(type) {
 	case *tls.CertificateVerificationError, x509.CertificateInvalidError, x509.HostnameError,
@@ -32,8 +32,8 @@ func classifyCertificate(err error) Class {
 	return refused
 }
 
-// alertOf returns the code of an alert that the peer sent. crypto/tls does not export the
-// type of the error in it, which is a number.
+// alertOf returns the code of an alert that the peer sent. crypto/tls wraps it in an unexported
+// type, whose kind is uint8.
 func alertOf(err *net.OpError) (code uint8, ok bool) {
 	if v := reflect.ValueOf(err.Err); err.Op == "remote error" && v.Kind() == reflect.Uint8 {
 		return uint8(v.Uint()), true
@@ -41,9 +41,10 @@ func alertOf(err *net.OpError) (code uint8, ok bool) {
 	return 0, false
 }
 
-// The alerts of RFC 8446, section 6.2, that say nothing about the setup of either side.
+// Alerts of RFC 8446, section 6.2. Those below 40, internal_error and user_canceled are not about
+// the configuration of either side.
 const (
-	alertHandshakeFailure = 40 // the first one that is about the setup
+	alertHandshakeFailure = 40 // the first one about the configuration
 	alertInternalError    = 80
 	alertUserCanceled     = 90
 )
