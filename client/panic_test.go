@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -321,6 +322,7 @@ func TestPanicInAWebhook(t *testing.T) {
 				hook.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer { p.in("Challenge"); return nil }
 				srv := mock.NewServer(hook)
 				sub := subscribe(t, hook, nil)
+				synctest.Wait() // until a Conn is open
 				sender := mock.NewSender(hook.Provider, srv.URL, srv.Client())
 				post := func(header http.Header) mock.Sent {
 					sent, err := sender.Post(t.Context(), mock.Delivery{Body: []byte(`{}`), Header: header})
