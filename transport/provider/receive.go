@@ -3,6 +3,7 @@ package provider
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -14,7 +15,7 @@ func (p *Provider) Validate() error {
 		errs = append(errs, errors.New("provider: Name is empty"))
 	}
 	if p.Deadline < 0 {
-		errs = append(errs, p.named(errors.New("Deadline is negative")))
+		errs = append(errs, p.named(fmt.Errorf("negative Deadline: %v", p.Deadline)))
 	}
 	for _, a := range []Answer{p.Answers.Accepted, p.Answers.Queued, p.Answers.Duplicate} {
 		if a.Status != 0 && a.Status/100 != 2 {

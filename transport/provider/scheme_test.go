@@ -35,7 +35,7 @@ func TestValidate(t *testing.T) {
 		{with(provider.Signature{Header: "S"}), ""},
 		{&provider.Provider{}, "provider: Name is empty\nprovider: Scheme is nil"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}}, ""},
-		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: Deadline is negative"},
+		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Deadline: -1}, "provider: x: negative Deadline: -1ns"},
 		{&provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Answers: provider.Answers{Accepted: provider.Answer{Status: 302}}}, "provider: x: Answers: Accepted, Queued and Duplicate need a 2xx status"},
 		{provider.GitHub(), "provider: github: no secret: use SetSecrets, or the Unsigned scheme to verify nothing"},
 		{provider.GitHub("hush-hush", ""), "provider: github: secret 1 is empty"},

@@ -111,11 +111,15 @@ func optional(p *probe) {
 		if e, ok := c.conn.(transport.Expirer); ok {
 			e.OnExpiring(func() { replaced.Add(1) })
 		}
-		if q, ok := c.conn.(transport.Patient); ok && q.Patience() != q.Patience() {
-			p.t.Errorf("Patience returned two durations")
+		if q, ok := c.conn.(transport.Patient); ok {
+			if first := q.Patience(); q.Patience() != first {
+				p.t.Errorf("Patience returned two durations")
+			}
 		}
-		if l, ok := c.conn.(transport.Lingerer); ok && l.Lingers() != l.Lingers() {
-			p.t.Errorf("Lingers returned true and false")
+		if l, ok := c.conn.(transport.Lingerer); ok {
+			if first := l.Lingers(); l.Lingers() != first {
+				p.t.Errorf("Lingers returned true and false")
+			}
 		}
 		return nil
 	}), p.prompt)
