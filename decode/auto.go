@@ -5,15 +5,14 @@ import (
 	"strings"
 )
 
-// formats are those that a media type stands for.
+// formats returns the formats that a media type identifies.
 func formats() []Format { return []Format{SSE{}, NDJSON{}, JSONSeq{}, anyJSON{}} }
 
-// Auto returns the framing that a Content-Type stands for. Parameters are ignored, also
-// when they are malformed: servers send a charset that means nothing. Types with the
-// suffix +json-seq (RFC 8091) are JSONSeq. application/json names no framing: the first
-// byte of each stream that is not white space decides between JSONArray, for '[', and
-// ConcatJSON, which values on lines of their own are too. A feed whose values are arrays
-// needs ConcatJSON by name.
+// Auto returns the framing that a Content-Type identifies. It ignores parameters, even malformed
+// ones: servers send a charset that has no meaning. Types with the suffix +json-seq (RFC 8091) mean
+// JSONSeq. application/json does not identify a framing: if the first byte of a stream that is not
+// white space is '[', it is JSONArray, and otherwise ConcatJSON, which includes NDJSON. For a feed
+// whose values are arrays, use ConcatJSON itself.
 func Auto(contentType string) (f Format, ok bool) {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
@@ -28,10 +27,9 @@ func Auto(contentType string) (f Format, ok bool) {
 	return nil, false
 }
 
-// MediaTypes returns the media types that Auto knows, for an Accept header:
-// text/event-stream, the others with less weight, and application/json, which names no
-// framing, with the least. tRPC answers a subscription with 400 if application/jsonl is there
-// without a weight.
+// MediaTypes returns the media types that Auto knows, for an Accept header. text/event-stream has
+// the highest weight, and application/json, which does not identify a framing, the lowest. tRPC
+// answers a subscription with 400 if application/jsonl has no weight.
 func MediaTypes() (types []string) {
 	for _, f := range formats() {
 		for _, t := range f.MediaTypes() {
@@ -48,7 +46,7 @@ func MediaTypes() (types []string) {
 	return types
 }
 
-// anyJSON is application/json, of one framing or the other.
+// anyJSON is the Format of application/json: JSONArray or ConcatJSON.
 type anyJSON struct{}
 
 func (anyJSON) MediaTypes() []string { return []string{"application/json"} }

@@ -2,17 +2,16 @@ package decode
 
 import "io"
 
-// ConcatJSON is the framing of JSON values one after the other, with white space between
-// them or without, as Kubernetes' watch, etcd's gateway and grpc-gateway write them. An
-// object, array or string is a Frame at its closing byte; a number, true, false or null
-// ends where something else begins, and at the end of the stream it is a Frame with
-// Truncated. An empty line between values is a Keepalive.
+// ConcatJSON is the framing of JSON values that follow each other, with or without white space
+// between them, as the watches of Kubernetes, etcd's gateway and grpc-gateway write them. An
+// object, array or string becomes a Frame at its closing byte. A number, true, false or null ends
+// at the first byte after it; at the end of the stream it is a Frame with Truncated set. An empty
+// line between values is a Keepalive. White space around values is not part of Data.
 //
-// A value is validated as encoding/json does it, which limits nesting to 10,000 levels. The
-// first invalid byte is a FrameError and ends the stream, also with [Reader.OnBadFrame]:
-// nothing marks where the next value begins, and a value that is cut short would hide those
-// after it. A number or literal must be followed by white space, punctuation or a string.
-// White space around values is not part of Data.
+// Values are validated as encoding/json does, which limits nesting to 10,000 levels. A number or
+// literal must be followed by white space, punctuation or a string. The first invalid byte is a
+// FrameError and ends the stream, even with [Reader.OnBadFrame]: nothing marks the start of the
+// next value, and an incomplete value would hide those after it.
 type ConcatJSON struct{}
 
 func (ConcatJSON) MediaTypes() []string { return []string{"application/json"} }
@@ -61,7 +60,7 @@ func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool,
 	}
 }
 
-// last is what the end of the stream makes of a value whose end has not come.
+// last handles a value that has not ended at the end of the stream.
 func (s *concatSplitter) last(f *Frame, buf []byte) (n int, ok bool, err error) {
 	if s.skipping || !s.scan.whole() {
 		return 0, false, s.failed(io.ErrUnexpectedEOF)

@@ -2,10 +2,10 @@ package decode
 
 import "bytes"
 
-// CRLFJSON is the framing of X, formerly Twitter: only CRLF ends a message. An LF may be
-// inside one, and a CR by itself is data (docs.x.com/x-api/fundamentals/consuming-streaming-data).
-// An empty message is a Keepalive, and so is an LF before a message, for some keepalives
-// are no more than that; spaces before a message are dropped. Messages are not validated.
+// CRLFJSON is the framing of X, formerly Twitter: only CRLF ends a message. An LF or a CR inside a
+// message is data (docs.x.com/x-api/fundamentals/consuming-streaming-data). An empty message is a
+// Keepalive, and so is an LF before a message, because some keepalives are a single LF. Spaces
+// before a message are dropped. Messages are not validated.
 type CRLFJSON struct{}
 
 func (CRLFJSON) MediaTypes() []string { return []string{"application/json"} }
@@ -15,9 +15,9 @@ func (CRLFJSON) NewSplitter(maxFrame int) Splitter { return &crlfSplitter{limit:
 type crlfSplitter struct {
 	start
 	limit    int
-	looked   int  // how far the message has been searched for its end; zero before its first byte
-	skipping bool // behind an oversize message
-	dropped  int  // how much of that was consumed
+	looked   int  // bytes searched for the end of the message; zero before its first byte
+	skipping bool // in the rest of an oversize message
+	dropped  int  // bytes of that message consumed
 }
 
 var crlf = []byte("\r\n")
@@ -52,7 +52,8 @@ func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, e
 	return end + 2, Frame{Data: buf[:end:end]}, true, nil
 }
 
-// lead takes what is dropped before a message, up to the first LF.
+// lead returns the length of the spaces before a message, and of an LF after them. beat reports
+// whether there is an LF, which is a keepalive.
 func (s *crlfSplitter) lead(buf []byte) (n int, beat bool) {
 	for n < len(buf) && buf[n] == ' ' {
 		n++
@@ -63,7 +64,7 @@ func (s *crlfSplitter) lead(buf []byte) (n int, beat bool) {
 	return n, false
 }
 
-// partial deals with a message whose end is not there.
+// partial handles a message whose end is not in buf.
 func (s *crlfSplitter) partial(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
 	half := len(buf) - len(trimCR(buf)) // 1 if the last byte may be half of the end
 	switch {

@@ -177,7 +177,7 @@ func TestByteOrderMark(t *testing.T) {
 		{decode.LengthPrefixed{}, "2\n{}\n", []string{`"{}"`}, "3 final: does not begin with a length"},
 		{decode.JSONSeq{}, "\x1e{}\n", []string{`"{}"`}, "3 not preceded by a record separator"},
 		{decode.ConcatJSON{}, "{}[]", []string{`"{}"`, `"[]"`}, "3 final: invalid character 'ï' looking for beginning of value"},
-		{decode.JSONArray{}, "[{}]", []string{`"{}"`}, "3 final: 'ï' begins no array"},
+		{decode.JSONArray{}, "[{}]", []string{`"{}"`}, "3 final: 'ï' does not start an array"},
 		{any, "[{}]", []string{`"{}"`}, "3 final: invalid character 'ï' looking for beginning of value"},
 		{any, "{}", []string{`"{}"`}, "3 final: invalid character 'ï' looking for beginning of value"},
 		{decode.Uint32Prefixed{}, "", []string{"0 cut"}, "0 too large"},

@@ -58,7 +58,7 @@ func ExampleReader_onBadFrame() {
 	}
 	// Output:
 	// {"n":1}
-	// decode: NDJSON: frame at byte 8 is larger than MaxFrame, 32 bytes
+	// decode: NDJSON: frame at byte 8 is larger than MaxFrame (32 bytes)
 	// {"n":3}
 }
 

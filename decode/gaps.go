@@ -1,12 +1,13 @@
 package decode
 
-// gaps is the white space between JSON values. The first line end behind a value
-// is taken as the end of its line; any other is a keepalive.
+// gaps skips the white space between JSON values. The first line end after a value ends its line;
+// any other is a keepalive.
 type gaps struct {
-	inLine bool // a value without its line end has come
+	inLine bool // the line end of the last value has not been read
 }
 
-// pass returns how much of buf is space, up to a line end that is a keepalive.
+// pass returns the length of the white space at the start of buf, up to a line end that is a
+// keepalive. beat reports whether there is one.
 func (g *gaps) pass(buf []byte) (n int, beat bool) {
 	for n < len(buf) && isSpace(buf[n]) {
 		n++

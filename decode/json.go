@@ -9,10 +9,10 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Field returns a function that takes the value at a gjson path from a JSON payload: the
-// text of a string, the JSON of anything else. It returns "" when the payload is not
-// valid JSON or has nothing, or null, at that path. Of a name that occurs twice, the first
-// counts. A byte order mark at the beginning is skipped (RFC 8259, section 8.1).
+// Field returns a function that returns the value at a gjson path of a JSON payload: the text of a
+// string, or the JSON of any other value. It returns "" if the payload is not valid JSON or has
+// nothing, or null, at that path. If a name occurs twice, the first one counts. A byte order mark at
+// the start is skipped (RFC 8259, section 8.1).
 func Field(path string) func(data []byte) string {
 	return func(data []byte) string {
 		value, _ := field(data, path)
@@ -33,20 +33,21 @@ func field(data []byte, path string) (string, error) {
 	return c.Field(path), nil
 }
 
-// Checked is a payload that was checked to be valid JSON, once for all that is taken from
-// it. The zero value is one that is not valid. The bytes must not change any more.
+// A Checked is a payload that was checked once to be valid JSON, so that several fields can be taken
+// from it. The zero value stands for a payload that is not valid. The bytes of the payload must not
+// change after Check.
 type Checked struct{ data []byte }
 
-// Check looks at a payload from its beginning to its end.
+// Check checks whether a payload is valid JSON. If it is not, Field returns "" for every path.
 func Check(data []byte) Checked {
 	data = bytes.TrimPrefix(data, bom)
-	if !valid(data) { // gjson itself takes what it finds, valid or not
+	if !valid(data) { // gjson does not validate
 		return Checked{}
 	}
 	return Checked{data}
 }
 
-// Field returns the value at a gjson path, as the function Field does.
+// Field returns the value at a gjson path, like the function Field.
 func (c Checked) Field(path string) string {
 	value := gjson.GetBytes(c.data, path)
 	if value.Type == gjson.Number && value.Raw != "" {
@@ -55,7 +56,7 @@ func (c Checked) Field(path string) string {
 	return value.String()
 }
 
-// JSON decodes a payload. A byte order mark at the beginning is skipped.
+// JSON decodes a payload with encoding/json. A byte order mark at the start is skipped.
 func JSON[T any](data []byte) (T, error) {
 	var v T
 	if err := json.Unmarshal(bytes.TrimPrefix(data, bom), &v); err != nil {
@@ -64,11 +65,11 @@ func JSON[T any](data []byte) (T, error) {
 	return v, nil
 }
 
-// Switch returns a function that hands a JSON payload to the case named by the value at a
-// gjson path, as Field takes it: so a payload is decoded once, into the type that it is of.
-// The case "" is for payloads with nothing there and for those that no other case is for;
-// without it they are an error, as a payload that is not valid JSON always is. The cases
-// must not change any more.
+// Switch returns a function that passes a JSON payload to the case named by the value at a gjson
+// path, as Field returns it. Each payload is thus decoded once, into its own type. The case "" is
+// for payloads without a value at path and for those that no other case matches; without it, they
+// are an error. A payload that is not valid JSON is always an error. The map must not be changed
+// afterwards.
 func Switch[T any](path string, cases map[string]func(data []byte) (T, error)) func(data []byte) (T, error) {
 	return func(data []byte) (v T, err error) {
 		name, err := field(data, path)

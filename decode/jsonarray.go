@@ -6,12 +6,11 @@ import (
 	"io"
 )
 
-// JSONArray is the framing of one JSON array that goes on and on, as Envoy's and other
-// gRPC transcoders write a stream of messages. Each element is a Frame, at its own closing
-// byte if it has one. An empty line in the white space around elements is a Keepalive.
-// The stream ends in good order behind the closing bracket; where it ends before that,
-// it is io.ErrUnexpectedEOF. Elements are validated as those of ConcatJSON are,
-// and an invalid byte ends the stream in the same way.
+// JSONArray is the framing of one JSON array that grows without end, as Envoy's and other gRPC
+// transcoders write a stream of messages. Each element is a Frame, delivered at its own closing byte
+// if it has one. An empty line in the white space around elements is a Keepalive. The stream ends
+// cleanly after the closing bracket; an end before that is io.ErrUnexpectedEOF. Elements are
+// validated like the values of ConcatJSON, and an invalid byte ends the stream in the same way.
 type JSONArray struct{}
 
 func (JSONArray) MediaTypes() []string { return []string{"application/json"} }
@@ -27,7 +26,7 @@ type arraySplitter struct {
 	place arrayPlace
 }
 
-// arrayPlace says what comes next.
+// An arrayPlace is a place in the array. It determines what may come next.
 type arrayPlace uint8
 
 const (
@@ -83,8 +82,8 @@ func (s *arraySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, 
 	}
 }
 
-// punctuation tells whether c, which is between elements, is a byte of its own rather
-// than the first of an element.
+// punctuation reports whether c, a byte between elements, is a bracket or comma of the array rather
+// than the first byte of an element.
 func (s *arraySplitter) punctuation(c byte) (one bool, err error) {
 	switch {
 	case s.place == beforeArray && c == '[':
@@ -102,12 +101,12 @@ func (s *arraySplitter) punctuation(c byte) (one bool, err error) {
 }
 
 var errPlaces = [...]error{
-	beforeArray:  errors.New("begins no array"),
-	afterElement: errors.New("follows an element"),
+	beforeArray:  errors.New("does not start an array"),
+	afterElement: errors.New("follows an element instead of a comma or ]"),
 	afterArray:   errors.New("follows the array"),
 }
 
-// end is what the end of the stream means outside of an element.
+// end returns the error of a stream that ends outside of an element, nil if it may.
 func (s *arraySplitter) end(n int, atEOF bool) error {
 	if !atEOF || n > 0 || s.place == beforeArray || s.place == afterArray {
 		return nil

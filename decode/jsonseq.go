@@ -5,14 +5,14 @@ import (
 	"errors"
 )
 
-// JSONSeq is the framing of JSON text sequences (RFC 7464): each value has a record
-// separator, 0x1E, before it and a line feed behind it. An object, array or string is a
-// Frame at its closing byte. A number, true, false or null without white space behind it
-// may have been cut short and is an error (section 2.4); so is anything else behind a
-// value. An empty record, or an empty line between records, is a Keepalive.
+// JSONSeq is the framing of JSON text sequences (RFC 7464): each value has a record separator, 0x1E,
+// before it and a line feed after it. An object, array or string becomes a Frame at its closing
+// byte. A number, true, false or null without white space after it may be incomplete and is an error
+// (section 2.4); so is anything except white space after a value. An empty record, or an empty line
+// between records, is a Keepalive.
 //
-// What is malformed ends at the next record separator. Values are validated as those of
-// ConcatJSON are.
+// A malformed record ends at the next record separator. Values are validated like those of
+// ConcatJSON.
 type JSONSeq struct{}
 
 func (JSONSeq) MediaTypes() []string { return []string{"application/json-seq"} }
@@ -25,9 +25,9 @@ type seqSplitter struct {
 	start
 	jsonValue
 	gaps
-	inRecord bool // behind a record separator, and not behind its value
-	junk     bool // up to the next record separator, nothing counts
-	searched int  // how far the value has been searched for a record separator
+	inRecord bool // after a record separator, before the end of its value
+	junk     bool // bytes are skipped up to the next record separator
+	searched int  // bytes searched for a record separator in the value
 }
 
 const recordSeparator = 0x1e
@@ -70,7 +70,7 @@ func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 		case buf[n] != recordSeparator:
 			s.junk = true
 			return n, false, at(n, &FrameError{Format: s.format, Resync: true, Err: errJunk})
-		case s.inRecord: // the record before was empty
+		case s.inRecord: // the previous record was empty
 			f.Kind = Keepalive
 			return n + 1, true, nil
 		}
@@ -80,7 +80,7 @@ func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 	return s.record(f, buf, atEOF)
 }
 
-// end is what the end of the stream means outside of a value.
+// end returns the error of a stream that ends outside of a value, nil if it may.
 func (s *seqSplitter) end(n int, atEOF bool) error {
 	if !atEOF || n > 0 || !s.inRecord {
 		return nil
@@ -88,8 +88,8 @@ func (s *seqSplitter) end(n int, atEOF bool) error {
 	return cutOff(s.format)
 }
 
-// record cuts the value that buf begins with. A record separator ends it, wherever it is:
-// JSON does not contain one.
+// record cuts the value at the start of buf. A record separator always ends it, because valid JSON
+// does not contain one.
 func (s *seqSplitter) record(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	text := buf
 	next := bytes.IndexByte(buf[s.searched:], recordSeparator)

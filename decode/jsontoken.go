@@ -13,7 +13,7 @@ const (
 	inLiteral
 )
 
-// begin begins a scalar.
+// begin starts a scalar at c.
 func (s *valueScanner) begin(c byte) {
 	switch s.token = inLiteral; c {
 	case 't':
@@ -27,10 +27,10 @@ func (s *valueScanner) begin(c byte) {
 	}
 }
 
-// escapes are the bytes of which one ends an escape.
+// escapes holds the bytes that end an escape of two bytes.
 var escapes = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
 
-// inToken goes on in a token and returns the index after it, with s.token cleared, or len(buf).
+// inToken continues in a token and returns the index after it, with s.token cleared, or len(buf).
 func (s *valueScanner) inToken(buf []byte, i int) (end int, err error) {
 	for i < len(buf) {
 		c := buf[i]
@@ -105,7 +105,7 @@ func digitsEnd(buf []byte, i int) int {
 	return i
 }
 
-// inScalar goes on in a number or literal, up to the byte after it.
+// inScalar continues in a number or literal, up to the byte after it.
 func (s *valueScanner) inScalar(buf []byte, i int) (end int, err error) {
 	if s.token == inNumber {
 		return s.inDigits(buf, i)
@@ -138,8 +138,8 @@ func (s *valueScanner) inDigits(buf []byte, i int) (end int, err error) {
 	return i, nil
 }
 
-// endScalar ends a scalar at c. One at the top that something follows at once, such as
-// another digit, may be half of what was sent.
+// endScalar ends a scalar at c. At the top level, a scalar that is directly followed by another
+// scalar, such as a digit, or by an invalid byte may be incomplete and is an error.
 func (s *valueScanner) endScalar(c byte) error {
 	if k := kindOf[c]; len(s.open) == 0 && (k == other || k == scalar) {
 		return invalid(c, "after number or literal")
@@ -148,12 +148,12 @@ func (s *valueScanner) endScalar(c byte) error {
 	return nil
 }
 
-// whole reports whether the value so far is one if nothing more follows.
+// whole reports whether the value so far is complete if nothing more follows.
 func (s *valueScanner) whole() bool {
 	return s.scalar && (s.token == inNumber && s.number.whole() || s.token == inLiteral && s.rest == "")
 }
 
-// A numberState is where in a number its last byte is.
+// A numberState is the place of the last byte in a number.
 type numberState uint8
 
 const (
@@ -177,7 +177,7 @@ const (
 	exponent
 )
 
-// digitOf is what a byte means in a number.
+// digitOf is the meaning of a byte in a number.
 var digitOf = [256]uint8{
 	'0': zero, '1': digit, '2': digit, '3': digit, '4': digit, '5': digit, '6': digit, '7': digit, '8': digit,
 	'9': digit, '-': minus, '+': plus, '.': point, 'e': exponent, 'E': exponent,

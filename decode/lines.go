@@ -2,8 +2,9 @@ package decode
 
 import "bytes"
 
-// Lines is the framing of plain text: a frame is a line without its end, LF or CRLF.
-// An empty line is a Keepalive, a byte order mark before the first line is skipped. A last line without its end is a Frame with Truncated.
+// Lines is the framing of plain text: a frame is a line without its end, LF or CRLF. An empty line
+// is a Keepalive. A byte order mark before the first line is skipped. A last line without its end is
+// a Frame with Truncated set.
 type Lines struct{}
 
 func (Lines) MediaTypes() []string { return []string{"text/plain"} }
@@ -17,9 +18,9 @@ type lineSplitter struct {
 	format   string
 	limit    int
 	end      byte                   // of a line
-	closed   func(line []byte) bool // whether a last line is whole without its end; nil: one cannot know
-	looked   int                    // how far the line has been searched for its end
-	skipping bool                   // behind an oversize line
+	closed   func(line []byte) bool // whether a last line is complete without its end; nil: unknown
+	looked   int                    // bytes of the line searched for its end
+	skipping bool                   // in the rest of an oversize line
 }
 
 func (s *lineSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
@@ -55,14 +56,14 @@ func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, e
 	return end + 1, true, nil
 }
 
-// partial deals with a line whose end is not there.
+// partial handles a line whose end is not in buf.
 func (s *lineSplitter) partial(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	line := s.trim(buf)
 	switch {
 	case s.skipping:
 		s.looked = 0
 		return len(buf), false, nil
-	case len(buf)-1 > s.limit, atEOF && len(line) > s.limit: // a CR may still turn out to be part of the end
+	case len(buf)-1 > s.limit, atEOF && len(line) > s.limit: // a CR may be part of the end
 		s.skipping, s.looked = true, 0
 		return len(buf), false, tooLarge(s.format, s.limit)
 	case !atEOF || len(buf) == 0:
@@ -77,7 +78,7 @@ func (s *lineSplitter) partial(f *Frame, buf []byte, atEOF bool) (n int, ok bool
 	return len(buf), true, nil
 }
 
-// trim takes off the CR of a CRLF.
+// trim removes the CR of a CRLF.
 func (s *lineSplitter) trim(line []byte) []byte {
 	if s.end != '\n' {
 		return line

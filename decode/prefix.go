@@ -6,30 +6,28 @@ import (
 	"errors"
 )
 
-// LengthPrefixed is a framing in which the length of a frame, in decimal digits on a line
-// of its own, comes before it (X's delimited=length). The bytes counted may include the
-// CRLF or LF after the frame, its CR only, or leave it out; it is not part of Data in any
-// case. A length that is too short is recognised if what it covers is no whole JSON object,
-// array or string: the frame then extends to the end of its line. An empty line before a
-// length, or a length of zero, is a Keepalive.
+// LengthPrefixed is a framing in which each frame follows a line with its length in decimal digits
+// (X's delimited=length). The length may include the CRLF or LF after the frame, only its CR, or
+// neither; the line end is never part of Data. If the length does not cover a complete JSON object,
+// array or string, it is too short: the frame then extends to the end of its line. An empty line
+// before a length, or a length of zero, is a Keepalive.
 type LengthPrefixed struct{}
 
-// Uint32Prefixed is a framing in which the length of a frame comes before it as four
-// bytes, the most significant first. A length of zero is a Keepalive.
+// Uint32Prefixed is a framing in which each frame follows its length in four bytes, big-endian. A
+// length of zero is a Keepalive.
 type Uint32Prefixed struct{}
 
-// VarintPrefixed is a framing in which the length of a frame comes before it as a varint
-// (protobuf.dev/programming-guides/encoding), as protobuf's writers of delimited messages
-// do. A length of zero is a Keepalive.
+// VarintPrefixed is a framing in which each frame follows its length as a varint, like the delimited
+// messages of protobuf (protobuf.dev/programming-guides/encoding). A length of zero is a Keepalive.
 type VarintPrefixed struct{}
 
-// MediaTypes returns nil: none says that lengths come before the frames.
+// MediaTypes returns nil: no media type identifies this framing.
 func (LengthPrefixed) MediaTypes() []string { return nil }
 
-// MediaTypes returns nil: none says that lengths come before the frames.
+// MediaTypes returns nil: no media type identifies this framing.
 func (Uint32Prefixed) MediaTypes() []string { return nil }
 
-// MediaTypes returns nil: none says that lengths come before the frames.
+// MediaTypes returns nil: no media type identifies this framing.
 func (VarintPrefixed) MediaTypes() []string { return nil }
 
 func (LengthPrefixed) NewSplitter(maxFrame int) Splitter {
@@ -44,21 +42,21 @@ func (VarintPrefixed) NewSplitter(maxFrame int) Splitter {
 	return &prefixSplitter{format: "VarintPrefixed", limit: maxFrame, prefix: varintPrefix}
 }
 
-// prefixSplitter holds a limit against the length that is announced: no byte of an
-// oversize frame is waited for.
+// prefixSplitter compares the announced length with the limit, so that it reports an oversize frame
+// without waiting for its bytes.
 type prefixSplitter struct {
 	start
 	format string
 	limit  int
-	// prefix reads the length that buf begins with. n is 0 when more bytes are needed.
+	// prefix reads the length at the start of buf. n is 0 if more bytes are needed.
 	prefix func(buf []byte) (n int, size uint64, err error)
 	lines  bool // a line end follows each frame
 
-	size int    // of the frame that is being received, 0 between frames
-	drop uint64 // bytes of an oversize frame that are to come
-	took int    // bytes of the frame that were consumed already
-	tail bool   // the line end behind the last frame is to come
-	look int    // how far a frame longer than size was searched for its line end
+	size int    // of the current frame, 0 between frames
+	drop uint64 // bytes of an oversize frame that must still be skipped
+	took int    // bytes of the frame consumed so far
+	tail bool   // the line end after the last frame has not been read
+	look int    // bytes of a frame longer than size searched for its line end
 }
 
 func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
@@ -86,7 +84,7 @@ func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 	return n, f, ok, err
 }
 
-// begin reads a length and, if it is there, what it announces.
+// begin reads a length and, if it is complete, the frame after it.
 func (s *prefixSplitter) begin(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
 	n, size, err := s.prefix(buf)
 	switch {
@@ -122,8 +120,8 @@ func (s *prefixSplitter) payload(buf []byte, atEOF bool) (n int, f Frame, ok boo
 	return n, Frame{Data: data[:len(data):len(data)]}, true, nil
 }
 
-// line returns the frame at the beginning of buf without its line end, and how many bytes it
-// takes: those that were announced, or all of its line if they are not a whole value.
+// line returns the frame at the start of buf without its line end, and the number of bytes that it
+// takes: the announced ones, or its whole line if those are not a complete value.
 func (s *prefixSplitter) line(buf []byte, atEOF bool) (n int, data []byte, err error) {
 	n = s.size
 	if s.look == 0 {
@@ -150,7 +148,7 @@ func (s *prefixSplitter) line(buf []byte, atEOF bool) (n int, data []byte, err e
 	return n, data, nil
 }
 
-// lineEnd consumes the line end behind a frame that does not include it.
+// lineEnd consumes the line end after a frame whose length does not include it.
 func (s *prefixSplitter) lineEnd(buf []byte) (n int, err error) {
 	switch {
 	case len(buf) == 0 || len(buf) == 1 && buf[0] == '\r':
@@ -177,7 +175,7 @@ func (s *prefixSplitter) discard(buf []byte) (n int) {
 	return n
 }
 
-// maxDigits are enough for any length: 64 bits have at most 20, and 19 always fit.
+// maxDigits is the maximum number of digits of a length. So many always fit in 64 bits.
 const maxDigits = 19
 
 func decimalPrefix(buf []byte) (n int, size uint64, err error) {
@@ -214,6 +212,6 @@ func varintPrefix(buf []byte) (n int, size uint64, err error) {
 
 var (
 	errLength       = errors.New("does not begin with a length")
-	errLonger       = errors.New("longer than was announced, and than MaxFrame")
-	errLongerBefore = errors.New("the frame before it is longer than was announced")
+	errLonger       = errors.New("longer than announced, and larger than MaxFrame")
+	errLongerBefore = errors.New("the frame before it is longer than announced")
 )

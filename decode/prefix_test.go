@@ -11,7 +11,7 @@ import (
 
 func TestLengthPrefixed(t *testing.T) {
 	const notLength = "does not begin with a length"
-	const tooShort = "the frame before it is longer than was announced"
+	const tooShort = "the frame before it is longer than announced"
 	for _, c := range []struct {
 		name, in string
 		want     []string
@@ -38,8 +38,8 @@ func TestLengthPrefixed(t *testing.T) {
 		{"CR counted and LF not", "3\r\n{}\r\n1\r\n\r\n2\n\r\r\n", []string{`"{}"`, "keepalive", `"\r"`}},
 		{"text", "2\r\nab\r\n2\nab\n2\nab", []string{`"ab"`, `"ab"`, `"ab"`}},
 		{"too short and too large", "7\n{234567\n8\n{234567\n7\n{2345678\n7\n{23456789\n", []string{
-			`"{234567"`, `"{234567"`, `"{2345678"`, "31 final: longer than was announced, and than MaxFrame"}},
-		{"too short, without end", "2\n{2345678901234", []string{"0 final: longer than was announced, and than MaxFrame"}},
+			`"{234567"`, `"{234567"`, `"{2345678"`, "31 final: longer than announced, and larger than MaxFrame"}},
+		{"too short, without end", "2\n{2345678901234", []string{"0 final: longer than announced, and larger than MaxFrame"}},
 		{"too short and cut", "2\n{\"a", []string{"0 cut"}},
 		{"cut in the length", "2\n{}\n1", []string{`"{}"`, "5 cut"}},
 		{"cut in the frame", "3\n{}", []string{"0 cut"}},

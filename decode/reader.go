@@ -6,54 +6,53 @@ import (
 	"math"
 )
 
-// DefaultMaxFrame is the largest frame that a Reader accepts by default, 16 MiB.
+// DefaultMaxFrame is the default limit of a Reader for the size of a frame, 16 MiB.
 const DefaultMaxFrame = 16 << 20
 
-// A Reader reads frames from a byte stream. It is used from one goroutine.
+// A Reader reads frames from a byte stream. It must be used from one goroutine.
 //
-// Unless Borrow is set, the memory of a frame is carved from a slab that is never used
-// again: a frame may be kept for ever, though one small frame that is kept holds its slab
-// of up to 64 KiB, or that of a larger frame just before it.
+// Unless Borrow is set, the memory of a frame is part of a slab that is never reused. A frame may be
+// kept permanently, but a small frame keeps its whole slab in memory: up to 64 KiB, or the slab of a
+// larger frame just before it.
 type Reader struct {
-	// OnBadFrame is told of each frame that is malformed or larger than allowed, where
-	// the framing says how to go on (FrameError.Resync); Next then returns the frame behind
-	// it. It is called from Next and Buffered. Set it before the first of those.
-	// Default: the first bad frame is the error of Next, and final.
+	// OnBadFrame is called with each frame that is malformed or larger than allowed, if the stream
+	// can be read after it (FrameError.Resync); Next then returns the frame after it. It is called
+	// from Next, NextTo, Frames and Buffered. Set it before the first of those calls.
+	// Default: none; the first bad frame is the error of Next, and final.
 	OnBadFrame func(*FrameError)
 
-	// Borrow lends the memory of a frame instead of giving it away: Frame.Data is valid
-	// until the next call of Next, or the next round of Frames, and the same memory is
-	// used for all frames. It is for a loop that is done with each frame before the next.
-	// Default: a frame's Data is the receiver's own.
+	// Borrow reuses the same memory for all frames: Frame.Data is valid only until the next call of
+	// Next or NextTo, or the next iteration of Frames. Use it if each frame is handled before the
+	// next one is read. Default: false; Data belongs to the receiver.
 	Borrow bool
 
 	src   io.Reader
 	split filler
 
 	slab       []byte
-	start, end int   // of the bytes in slab that are not consumed
+	start, end int   // of the unconsumed bytes in slab
 	lent       bool  // a frame has memory in slab
 	size       int   // of the next slab
 	offset     int64 // of start in the stream
-	empty      int   // reads in a row that brought nothing
-	srcErr     error // from src, to be reported once its bytes are used up
+	empty      int   // reads in a row without a byte or an error
+	srcErr     error // from src, reported after all its bytes
 
-	frame Frame // where the next frame is made
-	ahead bool  // Buffered has read it
+	frame Frame // the next frame
+	ahead bool  // Buffered has already cut it
 	err   error // final
 }
 
 const (
 	minSlab = 4 << 10
 	maxSlab = 64 << 10
-	minRead = 512 // less room than this is not worth a read
+	minRead = 512 // minimum free space for a read
 
 	maxEmpty = 100 // after so many reads without a byte or an error, src is broken
 )
 
-// NewReader returns a Reader of the frames in r, of at most maxFrame bytes each: 0 means
-// DefaultMaxFrame, negative no limit. It reads from r as Next needs it, and never waits
-// to fill a buffer.
+// NewReader returns a Reader of the frames in r, of at most maxFrame bytes each. 0 means
+// DefaultMaxFrame, a negative value no limit. The Reader reads from r only when Next needs more
+// bytes, and never waits to fill a buffer.
 func NewReader(r io.Reader, f Format, maxFrame int) *Reader {
 	switch {
 	case maxFrame == 0:
@@ -64,9 +63,9 @@ func NewReader(r io.Reader, f Format, maxFrame int) *Reader {
 	return &Reader{src: r, split: newFiller(f.NewSplitter(maxFrame)), size: minSlab}
 }
 
-// Next returns the next frame of any kind. At the end of the stream it returns io.EOF;
-// a stream that ends inside a frame, or breaks the framing, is a *FrameError; any other
-// error is the stream's own. An error is final.
+// Next returns the next frame of any kind. At the end of the stream it returns io.EOF. If the stream
+// ends inside a frame or violates the framing, the error is a *FrameError; any other error is that of
+// the stream. An error is final.
 func (r *Reader) Next() (Frame, error) {
 	if err := r.next(); err != nil {
 		return Frame{}, err
@@ -74,20 +73,20 @@ func (r *Reader) Next() (Frame, error) {
 	return r.frame, nil
 }
 
-// NextTo is Next for a loop over very many small frames: it writes the frame to f, which
-// it leaves as it is when it returns an error.
+// NextTo is like Next, but writes the frame to f, which is faster for many small frames. If it
+// returns an error, f is unchanged.
 func (r *Reader) NextTo(f *Frame) error {
 	if err := r.next(); err != nil {
 		return err
 	}
-	// Field by field: a processor waits when it loads, in the large pieces that copying a
-	// struct takes, what it has only just stored in small ones.
+	// Copy field by field: copying the struct would load, in large pieces, what was just stored in
+	// small ones, which stalls a processor.
 	f.Data, f.Type, f.ID = r.frame.Data, r.frame.Type, r.frame.ID
 	f.Delay, f.Kind, f.Truncated = r.frame.Delay, r.frame.Kind, r.frame.Truncated
 	return nil
 }
 
-// next brings the next frame to r.frame.
+// next sets r.frame to the next frame.
 func (r *Reader) next() error {
 	for !r.ahead && !r.cut() {
 		if r.err != nil {
@@ -105,7 +104,7 @@ func (r *Reader) Buffered() bool {
 	return r.ahead || r.err != nil
 }
 
-// Frames returns the events of the stream, the frames of Kind Data. The end of the stream
+// Frames returns the events of the stream, which are the frames of Kind Data. The end of the stream
 // ends the loop; an error is its last element.
 func (r *Reader) Frames() iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
@@ -123,8 +122,8 @@ func (r *Reader) Frames() iter.Seq2[Frame, error] {
 	}
 }
 
-// cut takes the next frame from what was read. Without one, and without an error, more
-// has to be read.
+// cut sets r.frame to the next frame in the bytes read, and reports whether there is one. If there
+// is none and r.err is nil, more bytes must be read.
 func (r *Reader) cut() bool {
 	r.frame = Frame{}
 	for r.err == nil {
@@ -147,7 +146,7 @@ func (r *Reader) cut() bool {
 	return false
 }
 
-// fail ends the stream with err, unless a bad frame is to be passed over.
+// fail ends the stream with err, unless err is a bad frame that OnBadFrame handles.
 func (r *Reader) fail(at int64, err error) {
 	bad, ok := err.(*FrameError)
 	if ok {
@@ -160,15 +159,15 @@ func (r *Reader) fail(at int64, err error) {
 	r.err = err
 }
 
-// read reads once, behind what is there. A frame that crosses the end of a slab moves to
-// the next one, which is at least twice the frame's size: so a large frame is copied a
-// constant number of times for each of its bytes.
+// read reads once, after the unconsumed bytes. A frame that crosses the end of a slab moves to the
+// next slab, which is at least twice the size of what is there of the frame. A large frame is thus
+// copied a constant number of times for each of its bytes.
 func (r *Reader) read() {
 	if len(r.slab)-r.end < minRead || r.outgrown() || r.start > 0 && r.Borrow {
 		r.makeRoom()
 	}
 	room := r.slab[r.end:]
-	room = room[:min(len(room), maxSlab)] // or many small frames would share a large slab
+	room = room[:min(len(room), maxSlab)] // otherwise many small frames would share a large slab
 	n, err := r.src.Read(room)
 	if n == len(room) {
 		r.size = min(2*r.size, maxSlab)
@@ -192,13 +191,13 @@ func (r *Reader) makeRoom() {
 	r.start, r.end = 0, copy(r.slab, partial)
 }
 
-// outgrown tells whether the slab is one for a large frame, which has gone.
+// outgrown reports whether the slab was made for a large frame that is no longer in it.
 func (r *Reader) outgrown() bool {
 	return len(r.slab) > maxSlab && 2*(r.end-r.start)+minRead <= maxSlab
 }
 
-// A filler is a Splitter that makes the frame where it is wanted. A Frame is so large
-// that handing it from function to function costs more than to split a line.
+// A filler is a Splitter that writes the frame to its destination. A Frame is so large that passing
+// it from function to function costs more than splitting a line.
 type filler interface {
 	fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error)
 }

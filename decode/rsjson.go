@@ -1,13 +1,13 @@
 package decode
 
-// RSJSON is the framing of JSON of which each value is followed by a record separator, 0x1E,
-// as in the JSON protocol of SignalR (github.com/dotnet/aspnetcore, HubProtocol.md). Its
-// handshake comes as a record of its own, perhaps in one message with the first events. An
-// empty record is a Keepalive. A last record without its end is io.ErrUnexpectedEOF. Records
-// are not validated. For a record separator before each value see [JSONSeq].
+// RSJSON is the framing of JSON values that are each followed by a record separator, 0x1E, as in the
+// JSON protocol of SignalR (github.com/dotnet/aspnetcore, HubProtocol.md). SignalR's handshake is a
+// separate record, which may be in one message with the first events. An empty record is a
+// Keepalive. A last record without its end is io.ErrUnexpectedEOF. Records are not validated. For a
+// record separator before each value, see [JSONSeq].
 type RSJSON struct{}
 
-// MediaTypes returns nil: no media type stands for this framing.
+// MediaTypes returns nil: no media type identifies this framing.
 func (RSJSON) MediaTypes() []string { return nil }
 
 func (RSJSON) NewSplitter(maxFrame int) Splitter {

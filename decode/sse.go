@@ -9,22 +9,23 @@ import (
 	"time"
 )
 
-// SSE is the framing of server-sent events, text/event-stream (WHATWG HTML, section
-// 9.2). The id of a block is the Frame's ID, also when the block has no data: then the
-// frame is a Position. An "id:" line without a value resets the position: a Position
-// with an empty ID comes before the event, if there is one. An id with a control byte other
-// than a tab cannot be sent in a Last-Event-ID header: it is ignored, as browsers do with one
-// that holds NUL, the position stays where it is, and an Invalid frame reports it before the
-// event. A block that the end of the stream cuts off is io.ErrUnexpectedEOF, and its id does
-// not count.
+// SSE is the framing of server-sent events, text/event-stream (WHATWG HTML, section 9.2). The id of
+// a block is the ID of its Frame. A block with an id but no data is a Position. An "id:" line
+// without a value resets the position: a Position with an empty ID precedes the event, if there is
+// one. A block that the end of the stream cuts off is io.ErrUnexpectedEOF, and its id does not
+// count.
+//
+// An id with a control byte other than a tab cannot be sent in a Last-Event-ID header. It is
+// ignored, as browsers ignore an id that contains NUL, and the position does not change. An Invalid
+// frame before the event reports it.
 type SSE struct {
-	// Comments reports the text of comments, in frames of Kind Comment.
-	// Default: a comment is a Keepalive without its text.
+	// Comments returns the text of comments in frames of Kind Comment.
+	// Default: false; a comment is a Keepalive without its text.
 	Comments bool
 
-	// ValidUTF8 replaces bytes that are not UTF-8 with U+FFFD, as browsers do. What is
-	// replaced may become three times as long, beyond the limit. Default: the bytes
-	// as they came.
+	// ValidUTF8 replaces bytes that are not UTF-8 with U+FFFD, as browsers do. A replacement may
+	// take three times as many bytes, and these are not limited.
+	// Default: false; the bytes are unchanged.
 	ValidUTF8 bool
 }
 
@@ -38,34 +39,34 @@ func (f SSE) NewSplitter(maxFrame int) Splitter {
 	return s
 }
 
-// sseSplitter keeps an open block in the caller's buffer and remembers in offsets what it
-// has found there: lines are looked at once, however the input is cut.
+// sseSplitter keeps an open block in the caller's buffer and remembers offsets into it, so that each
+// line is parsed once, however the input is cut.
 type sseSplitter struct {
 	limit    int
 	comments bool
 
 	start
 	skipLF bool // the last line ended with CR; an LF that follows belongs to it
-	next   int  // where in the buffer the next line starts
-	lf, cr int  // there is no LF, and no CR, between next and here
+	next   int  // offset of the next line in the buffer
+	lf, cr int  // from next up to these offsets, there is no LF and no CR
 
 	data     []span // values of the block's data lines
 	typ, id  span
 	hasID    bool
 	fields   bool // the block has a line that is a field
 	reset    bool // the Position of an empty id has been returned
-	skipping bool // behind an oversize frame, up to the next empty line
+	skipping bool // in an oversize frame, up to the next empty line
 	midLine  bool // while skipping: not at the start of a line
-	dropped  int  // while skipping: how much of the frame was consumed
+	dropped  int  // while skipping: bytes of the frame consumed
 
-	types string // the last type, to be used again
+	types string // the last type, for reuse
 	ids   strings.Builder
-	joint []byte // what several data lines are joined in
-	many  []byte // values of data lines that are not in data any more, an LF behind each
+	joint []byte // memory for joined data lines
+	many  []byte // values of data lines that are no longer in data, an LF after each
 }
 
-// maxSpans is how many data lines are remembered by where they are. Lines may be empty, and
-// then a span takes more memory than its line.
+// maxSpans is the maximum number of data lines remembered as spans. Lines may be empty, and a span
+// then takes more memory than its line.
 const maxSpans = 256
 
 type span struct{ from, to int }
@@ -119,9 +120,9 @@ func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 	}
 }
 
-// plain cuts the block that buf begins with if it is like most: all of it is there, its
-// lines end with LF, and it has one data line and perhaps an event and an id. Any other
-// block is left as it is, to be taken line by line.
+// plain cuts the block at the start of buf if it is like most blocks: it is complete, its lines end
+// with LF, and it has one data line and perhaps an event and an id. It returns false for any other
+// block, which must be parsed line by line.
 func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
 	s.findCR(buf, len(buf))
 	head := buf[:min(len(buf), s.cr, s.limit)]
@@ -156,7 +157,7 @@ func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
 	return false
 }
 
-// trimSpace takes off the one space that may stand before a value.
+// trimSpace removes one space before a value.
 func trimSpace(value []byte) []byte {
 	if len(value) > 0 && value[0] == ' ' {
 		return value[1:]
@@ -164,8 +165,8 @@ func trimSpace(value []byte) []byte {
 	return value
 }
 
-// line returns the next line without its end: CRLF, LF or CR. A line that ends with CR is
-// complete at once; an LF behind it is passed over when it comes.
+// line returns the next line without its end: CRLF, LF or CR. A line that ends with CR is complete
+// at once; an LF after it is skipped when it arrives.
 func (s *sseSplitter) line(buf []byte) (line span, ok bool) {
 	s.passLF(buf)
 	from := s.next
@@ -183,15 +184,14 @@ func (s *sseSplitter) line(buf []byte) (line span, ok bool) {
 	return span{from, end}, true
 }
 
-// findCR makes sure that s.cr is right up to end. Most streams have no CR, and are
-// searched once.
+// findCR makes s.cr valid up to end. A stream without CR, as most are, is searched once.
 func (s *sseSplitter) findCR(buf []byte, end int) {
 	if s.cr < end && (s.cr < s.next || buf[s.cr] != '\r') {
 		s.cr = find(buf, '\r', max(s.next, s.cr))
 	}
 }
 
-// find returns where the first c is at or behind from, or len(buf).
+// find returns the index of the first c in buf[from:], or len(buf).
 func find(buf []byte, c byte, from int) int {
 	if from < len(buf) && buf[from] == c {
 		return from
@@ -202,7 +202,7 @@ func find(buf []byte, c byte, from int) int {
 	return len(buf)
 }
 
-// passLF passes over the LF of a CRLF once it is there.
+// passLF skips the LF of a CRLF once it has arrived.
 func (s *sseSplitter) passLF(buf []byte) {
 	if s.skipLF && s.next < len(buf) {
 		s.skipLF = false
@@ -212,7 +212,8 @@ func (s *sseSplitter) passLF(buf []byte) {
 	}
 }
 
-// consume takes the lines so far out of the buffer.
+// consume returns the length of the lines so far, which the caller consumes, and adjusts the
+// offsets.
 func (s *sseSplitter) consume() (n int) {
 	n = s.next
 	s.next, s.lf, s.cr = 0, max(s.lf-n, 0), max(s.cr-n, 0)
@@ -227,10 +228,10 @@ func (s *sseSplitter) between() (n int) {
 	return s.consume()
 }
 
-// maxName is how long the name of a field may be; a longer one is not known.
+// maxName is the length of the longest known field name.
 const maxName = len("event")
 
-// field takes note of a line. A line that says something at once becomes the frame f.
+// field records a line of the block. If ok, the line by itself is the frame f.
 func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 	text := line.of(buf)
 	colon := 0
@@ -266,7 +267,7 @@ func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 		s.typ = value
 	case "id":
 		if hasControl(value.of(buf)) {
-			f.Kind, f.Data = Invalid, slices.Clip([]byte("the id holds control bytes and is ignored"))
+			f.Kind, f.Data = Invalid, slices.Clip([]byte("the id contains control bytes and is ignored"))
 			return true
 		}
 		s.id, s.hasID = value, true
@@ -308,7 +309,7 @@ func (s *sseSplitter) dispatch(f *Frame, buf []byte) (n int) {
 	return s.consume()
 }
 
-// forget makes ready for the next block.
+// forget resets the splitter for the next block.
 func (s *sseSplitter) forget() {
 	s.data, s.many, s.typ, s.id = s.data[:0], nil, span{}, span{}
 	s.hasID, s.fields, s.reset = false, false, false
@@ -342,7 +343,7 @@ func (s *sseSplitter) join(buf []byte) []byte {
 	return s.joint[from:len(s.joint):len(s.joint)]
 }
 
-// gather copies the values so far out of the buffer.
+// gather moves the values so far from data to many, out of the buffer.
 func (s *sseSplitter) gather(buf []byte) {
 	for _, d := range s.data {
 		s.many = append(append(s.many, d.of(buf)...), '\n')
@@ -360,8 +361,8 @@ func (s *sseSplitter) typeOf(b []byte) string {
 	return s.types
 }
 
-// keep returns b as a string. Many of them share one allocation: what is written to a
-// Builder never changes while it is not grown.
+// keep returns b as a string. Many strings share one allocation: what is written to a Builder never
+// changes, and the Builder is replaced instead of grown.
 func (s *sseSplitter) keep(b []byte) string {
 	if len(b) == 0 {
 		return ""
@@ -375,8 +376,8 @@ func (s *sseSplitter) keep(b []byte) string {
 	return s.ids.String()[from:]
 }
 
-// giveUp drops a block that is too large. What follows goes on behind the block's empty
-// line, which may be the very line that made it too large.
+// giveUp drops a block that is too large. ended reports whether the line that exceeded the limit is
+// the block's empty line; otherwise the rest of the block is skipped.
 func (s *sseSplitter) giveUp(ended bool) (n int, ok bool, err error) {
 	s.skipping, s.midLine = !ended, false
 	s.forget()
@@ -384,7 +385,7 @@ func (s *sseSplitter) giveUp(ended bool) (n int, ok bool, err error) {
 	return s.dropped, false, tooLarge("SSE", s.limit)
 }
 
-// skip consumes what belongs to a block that was given up.
+// skip consumes the rest of a dropped block.
 func (s *sseSplitter) skip(buf []byte) (n int) {
 	for s.skipping {
 		line, ok := s.line(buf)
@@ -415,7 +416,7 @@ func digits(b []byte) (n uint64, ok bool) {
 	return n, len(b) > 0
 }
 
-// milliseconds returns n milliseconds, or the longest Duration there is.
+// milliseconds returns n milliseconds, or the maximum Duration.
 func milliseconds(n uint64) time.Duration {
 	if n > uint64(math.MaxInt64/time.Millisecond) {
 		return math.MaxInt64

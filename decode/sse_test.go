@@ -12,7 +12,7 @@ import (
 )
 
 func TestSSE(t *testing.T) {
-	const ignored = "invalid: the id holds control bytes and is ignored"
+	const ignored = "invalid: the id contains control bytes and is ignored"
 	cases := []struct {
 		name, in string
 		want     []string

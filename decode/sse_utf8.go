@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// utf8Splitter is a splitter of SSE that decodes as browsers do. Line ends, names and what
-// else matters to the framing are ASCII, so that it can do so frame by frame.
+// utf8Splitter is an sseSplitter that decodes UTF-8 as browsers do. It can do so frame by frame,
+// because all bytes that the framing depends on are ASCII.
 type utf8Splitter struct{ *sseSplitter }
 
 func (s utf8Splitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
@@ -30,9 +30,9 @@ func stringToUTF8(s string) string {
 	return string(toUTF8([]byte(s)))
 }
 
-// toUTF8 replaces what is not UTF-8 as the UTF-8 decoder of the Encoding standard does
-// (encoding.spec.whatwg.org): each longest beginning of a character that is not completed,
-// and each other byte, becomes one U+FFFD.
+// toUTF8 replaces invalid UTF-8 like the decoder of the Encoding standard
+// (encoding.spec.whatwg.org): each longest prefix of an incomplete character, and each other invalid
+// byte, becomes one U+FFFD.
 func toUTF8(b []byte) []byte {
 	if utf8.Valid(b) {
 		return b

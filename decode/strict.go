@@ -1,10 +1,9 @@
 package decode
 
-// StrictJSON returns f for payloads that are all JSON: one that is not valid is a FrameError
-// that [Reader.OnBadFrame] can pass over, instead of a frame. Its Offset is that of the
-// payload, or of the frame if the payload does not stand there in one piece. It is for
-// whoever wants to be told which lines of a file or a feed are broken; each payload is
-// looked at once more for it.
+// StrictJSON returns a Format like f that validates payloads as JSON. Instead of a frame, an invalid
+// payload is a FrameError, which [Reader.OnBadFrame] can skip. Its Offset is that of the payload, or
+// of the frame if the payload is not contiguous in the stream. Use StrictJSON to find out which
+// lines of a file or a feed are malformed; it reads each payload once more.
 func StrictJSON(f Format) Format { return strictJSON{f} }
 
 type strictJSON struct{ Format }
@@ -30,8 +29,8 @@ func (s *strictSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool,
 	return n, false, at(from, &FrameError{Format: "StrictJSON", Resync: true, Err: errInvalid})
 }
 
-// place returns where in buf the memory of data begins, and 0 if it is not there. To search
-// for the bytes could find others that are the same.
+// place returns the index in buf where the memory of data starts, or 0 if it is not in buf. It
+// compares addresses, because equal bytes may occur earlier.
 func place(buf, data []byte) int {
 	for i := range buf {
 		if len(data) > 0 && &buf[i] == &data[0] {
