@@ -1,5 +1,5 @@
-// Package client subscribes to feeds: HTTP streams, WebSockets and webhooks. All of them share
-// one call and one meaning of events, acknowledgements and resuming.
+// Package client subscribes to feeds: HTTP streams, WebSockets and webhooks. Subscribing,
+// acknowledging and resuming work the same for all of them.
 //
 //	sub, err := client.Subscribe(ctx, &transport.HTTP{URL: "https://example.com/events"}, nil)
 //	if err != nil {
