@@ -17,7 +17,7 @@ type jsonValue struct {
 func (v *jsonValue) cut(f *Frame, buf []byte) (n int, ok bool, err error) {
 	window := buf
 	if !v.skipping && len(buf) > v.limit {
-		window = buf[:v.limit+1] // whatever is behind it, the value is too large
+		window = buf[:v.limit+1] // whatever follows it, the value is too large
 	}
 	end, done, err := v.scan.next(window, v.looked)
 	switch {
