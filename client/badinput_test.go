@@ -200,7 +200,7 @@ func TestServerSuppliedDelays(t *testing.T) {
 		low, high time.Duration
 	}{
 		"huge retry":                {body(sse, "retry: 9999999999999999999\n\ndata: a\n\n"), 5 * time.Minute, 8 * time.Minute},
-		"retry of zero":             {body(sse, "retry: 0\n\ndata: a\n\n"), 10 * time.Millisecond, time.Second},
+		"retry of zero":             {body(sse, "retry: 0\n\ndata: a\n\n"), 10 * time.Millisecond, time.Second + 10*time.Millisecond}, // the jitter comes on top
 		"retry":                     {body(sse, "retry: 3000\n\ndata: a\n\n"), 3 * time.Second, 5 * time.Second},
 		"Retry-After":               {status(503, "Retry-After", "120"), 2 * time.Minute, 3 * time.Minute},
 		"Retry-After of ages":       {status(503, "Retry-After", "99999999999999999999"), 15 * time.Minute, 20 * time.Minute},
