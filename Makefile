@@ -55,10 +55,14 @@ FUZZTIME ?= 3s
 fuzz: ## each fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
+RUNS ?= 30
+soak: ## RUNS times the test command with each release, half of them on a loaded machine
+	RUNS=$(RUNS) .ci/soak '$(TEST)' $(RELEASES)
+
 quickstart: ## the README's first command, twice
 	.ci/quickstart '$(RUN)'
 
-.PHONY: vulnerabilities api
+.PHONY: soak vulnerabilities api
 vulnerabilities: ## needs the network
 	$(TOOL) govulncheck ./...
 
