@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -93,6 +94,7 @@ func TestDedupeOnAWebhook(t *testing.T) {
 		defer srv.Close()
 		sub := subscribe(t, hook, &client.Options{Dedupe: 10, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))})
 		go data(t, sub, -1)
+		synctest.Wait() // GitHub does not repeat what comes before a Conn is open
 		sender := mock.NewSender(provider.GitHub("secret"), srv.URL, srv.Client())
 		for i := range 40 {
 			if _, err := sender.Send(t.Context(), mock.Delivery{ID: fmt.Sprint(i), Body: []byte(`{}`)}); err != nil {
