@@ -45,8 +45,8 @@ func (c *conn) Close() error {
 	if !c.network.forget(c) {
 		return c.failed("close", net.ErrClosed)
 	}
+	c.rx.closeReader() // first: a Read of this end must not return the peer's reaction to the close
 	c.tx.closeWriter(c.abrupt.Load())
-	c.rx.closeReader()
 	return nil
 }
 

@@ -126,6 +126,29 @@ func TestConnCloseWakesReadAndWrite(t *testing.T) {
 	})
 }
 
+// A kernel ends the Reads of a closed socket before the peer learns of the close.
+func TestConnCloseReadsNoReaction(t *testing.T) {
+	for range 1000 {
+		inBubble(t, func(t *testing.T, _ *mock.Network, dialed, accepted net.Conn) {
+			var peer sync.WaitGroup
+			peer.Go(func() {
+				io.Copy(io.Discard, accepted)
+				accepted.Write([]byte("goodbye"))
+			})
+			var reader sync.WaitGroup
+			reader.Go(func() {
+				if n, err := dialed.Read(make([]byte, 8)); n > 0 || !errors.Is(err, net.ErrClosed) {
+					t.Errorf("Read of a closed connection: %d bytes, %v", n, err)
+				}
+			})
+			synctest.Wait()
+			dialed.Close()
+			reader.Wait()
+			peer.Wait()
+		})
+	}
+}
+
 func TestConnCloseWrite(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *mock.Network, a, b net.Conn) {
 		send(t, a, "request")
