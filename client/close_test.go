@@ -17,7 +17,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestTwoGoroutinesClose closes while a delivery is in hand: Close waits for time to pass,

@@ -14,7 +14,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestOptionsThatCannotWork are refused by Subscribe, each with its field and a remedy.

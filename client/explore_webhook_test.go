@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

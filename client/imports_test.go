@@ -12,12 +12,12 @@ const module = "github.com/steadfeed/steadfeed"
 // TestImports holds the direction of imports, and what each package may use.
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
-		"decode":             {},
-		"transport":          {"decode", "transport/provider", "transport/internal/joined"},
-		"transport/provider": {"decode", "transport/internal/joined"},
-		"retry":              {},
-		"client":             {"decode", "transport", "retry"},
-		"mock":               {"decode", "transport", "transport/provider"},
+		"decode":                     {},
+		"transport":                  {"decode", "transport/webhook/provider", "transport/internal/joined"},
+		"transport/webhook/provider": {"decode", "transport/internal/joined"},
+		"retry":                      {},
+		"client":                     {"decode", "transport", "retry"},
+		"mock":                       {"decode", "transport", "transport/webhook/provider"},
 	}
 	// Which packages may import a library, directly. goleak is for tests only.
 	libraries := map[string][]string{

@@ -22,7 +22,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 const panicEnv = "STEADFEED_PANIC_TEST"

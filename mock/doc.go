@@ -40,7 +40,7 @@
 // # Webhooks
 //
 // A [Sender] posts a script, or single deliveries, to a receiver as a provider of package
-// transport/provider would: signed, and retried on the provider's schedule. A [Delivery] can
+// transport/webhook/provider would: signed, and retried on the provider's schedule. A [Delivery] can
 // also be forged, old, compressed or slow.
 //
 // # Recordings

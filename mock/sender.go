@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A Sender posts webhooks as a provider does: signed, and retried after a response that is not

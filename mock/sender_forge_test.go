@@ -12,7 +12,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestSenderForgesTheProof has a probe be refused because its proof is wrong, wherever

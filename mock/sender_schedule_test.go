@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestSenderSchedules has a receiver refuse for ever, and looks when each sender gives up.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport/internal/joined"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestWebhookAllocations holds that a delivery of one event costs the two of its header, and

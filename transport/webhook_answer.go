@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // The Retry-After of a refusal is random between these limits, so that senders that are refused

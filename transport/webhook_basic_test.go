@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A sender that sends its name and password only when it is asked for them, such as libcurl

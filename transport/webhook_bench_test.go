@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // nowhere takes an answer.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // leastBudget is the memory of bodies that are not verified, for the default of MaxBody.

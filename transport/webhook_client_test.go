@@ -13,7 +13,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 func subscribe(t *testing.T, w *transport.Webhook, opts *client.Options) *client.Subscription {

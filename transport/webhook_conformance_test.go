@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestWebhookKeepsTheContract plays the scripts of a feed that never ends: a webhook

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A deadline is that of its own request, whatever was to be timed before.

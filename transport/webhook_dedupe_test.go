@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // noID is a sender whose deliveries have no id.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A delivery is the content of one verified request, until it is settled. It outlives a request

@@ -8,7 +8,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A receiver in a mux that is there already. GitHub is answered once the body of the loop

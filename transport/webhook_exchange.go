@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // An exchange handles one request, from its header to its answer. It is then reused for another.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestWebhookGreetsWhileFull asks a receiver with a full buffer whether it is there: a

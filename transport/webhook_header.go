@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // The fields that a Webhook adds to the header of a message.

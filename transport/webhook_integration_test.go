@@ -20,7 +20,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // need fails the test with what to install if a program is not there.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A ledger records the deliveries of one provider that are being handled, and those that were

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestWebhookSlowBodyOfNoDelivery has a body come one byte at a time for a request that is

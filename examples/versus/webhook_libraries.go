@@ -20,7 +20,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A hook is one library that receives webhooks of one scheme.

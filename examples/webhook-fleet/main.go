@@ -19,7 +19,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 func main() {

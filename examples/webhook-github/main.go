@@ -19,7 +19,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 const secret = "the secret of the webhook" // from the settings of the repository

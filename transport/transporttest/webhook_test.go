@@ -9,8 +9,8 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/provider"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // announced tells when it is open for the first time: before that a webhook's sender

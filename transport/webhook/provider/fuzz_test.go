@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // FuzzSignatureHeader reads any header in the place of a signature: nothing panics, what

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestSignatureLengths reads signatures of any length, in each encoding and by schemes of

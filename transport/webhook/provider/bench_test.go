@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // signed is a delivery of 1 KiB.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A vector is a delivery with its signature, from the source that it names.

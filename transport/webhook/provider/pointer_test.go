@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestPointers holds that a scheme given as a pointer is the scheme itself: it signs,

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // An entry with several changes is several events, of which each says what the entry does.

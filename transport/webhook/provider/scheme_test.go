@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestValidate reports what cannot work, and never a secret.

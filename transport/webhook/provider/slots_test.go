@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 func busy(err error) bool {

@@ -5,7 +5,7 @@ package provider_test
 import (
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestAllocations holds that a delivery of one event costs none: it is kept in its Request.

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A sender that there is no preset for: X-Acme-Signature has, in a list, the time and the

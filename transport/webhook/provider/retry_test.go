@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestAnswersAreNotFinal holds that nothing which may still become right, such as a secret in

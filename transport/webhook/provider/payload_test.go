@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestPayload takes verified bodies apart. What is not as expected is one event.

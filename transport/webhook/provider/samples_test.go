@@ -21,7 +21,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 const key = "c0ffee00c0ffee00" // text, and hex and Base64 as well

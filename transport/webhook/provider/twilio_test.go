@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestTwilioURLs receives what Twilio's own library has signed: getExpectedTwilioSignature of

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestDoubts reads what is said of a proof that does not match: all that can be the reason,

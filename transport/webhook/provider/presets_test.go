@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/provider"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestSenders receives what each sender sends, as this test has signed it.
