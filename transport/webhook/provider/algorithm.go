@@ -236,3 +236,9 @@ func (k *ecdsaKey) sign(w *work, t *template) ([]byte, error) {
 	sum := sha256.Sum256(w.whole(t))
 	return k.private.Sign(rand.Reader, sum[:], crypto.SHA256)
 }
+
+func macOf(secret, text string) []byte {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}

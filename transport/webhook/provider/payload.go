@@ -3,8 +3,6 @@ package provider
 import (
 	"bytes"
 	"encoding/json"
-	"math"
-	"mime"
 	"net/url"
 	"sync/atomic"
 
@@ -44,32 +42,6 @@ func (r *Request) place() *opened {
 	return new(opened)
 }
 
-// open returns the Delivery of a verified request.
-func (p *Provider) open(r *Request, m match) *Delivery {
-	y := &p.Payload
-	payload := content{data: y.of(r)}
-	o := r.place()
-	o.Delivery = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
-	if o.ID == "" {
-		o.ID = p.ID.in(r, &payload)
-		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
-	}
-	if p.Retry.Count.isSet() {
-		o.Attempt = p.attempt(r, &payload)
-	}
-	switch {
-	case y.split != nil || y.Items != "":
-		o.Events = y.events(r, payload.data, o.one[:0])
-	case m.id == "" && y.ID.same(&p.ID):
-		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, &payload), Data: payload.data}
-		o.Events = o.one[:]
-	default:
-		o.one[0] = y.event(r, &payload)
-		o.Events = o.one[:]
-	}
-	return &o.Delivery
-}
-
 // of returns the payload in the body of r.
 func (y *Payload) of(r *Request) []byte {
 	if y.Form == "" || mediaType(r) != "application/x-www-form-urlencoded" {
@@ -80,18 +52,6 @@ func (y *Payload) of(r *Request) []byte {
 		return r.Body
 	}
 	return []byte(form.Get(y.Form))
-}
-
-func mediaType(r *Request) string {
-	value := first(r.Header, "Content-Type")
-	if value == "application/json" {
-		return value
-	}
-	media, _, err := mime.ParseMediaType(value)
-	if err != nil {
-		return ""
-	}
-	return media
 }
 
 // events appends the events of a payload to room, which is empty.
@@ -146,49 +106,4 @@ func isLines(payload []byte) bool {
 		}
 	}
 	return true
-}
-
-// withoutBOM returns data without a leading byte order mark (RFC 8259, section 8.1).
-func withoutBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
-
-// elements calls yield with each element of the array at path until yield returns false. ok is
-// false if there is no array.
-func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
-	payload = withoutBOM(payload)
-	array := payload
-	if path != "@this" {
-		array = within(payload, decode.Field(path)(payload))
-	} else if decode.Field("#")(payload) == "" { // the number of elements
-		return false
-	}
-	if array = bytes.TrimLeft(array, " \t\r\n"); len(array) == 0 || array[0] != '[' {
-		return false
-	}
-	return each(decode.JSONArray{}, array, yield)
-}
-
-// within returns text as a subslice of payload, or a copy if payload does not contain it.
-func within(payload []byte, text string) []byte {
-	if i := bytes.Index(payload, []byte(text)); i >= 0 {
-		return payload[i : i+len(text) : i+len(text)]
-	}
-	return []byte(text)
-}
-
-// each calls yield with the events of data, which is complete, until yield returns false. ok
-// is false if data is malformed.
-func each(f decode.Format, data []byte, yield func([]byte) bool) (ok bool) {
-	s := f.NewSplitter(math.MaxInt)
-	for {
-		n, frame, ok, err := s.Split(data, true)
-		if err != nil {
-			return false
-		}
-		if ok && frame.Kind == decode.Data && !yield(frame.Data) {
-			return true
-		}
-		if data = data[n:]; !ok && n == 0 {
-			return len(data) == 0
-		}
-	}
 }

@@ -1,79 +1,13 @@
 package provider
 
 import (
-	"context"
+	"cmp"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
 )
-
-// A Request is a delivery as it was received: nothing in it is parsed, and its content coding
-// is not removed. The first Delivery returned for it is stored inside it, to save an
-// allocation.
-type Request struct {
-	Method string
-	URL    string // the receiver's public URL with the query of this request
-	Header http.Header
-	Body   []byte    // as on the wire
-	Time   time.Time // when it was received
-
-	// Context and Deadline end the wait for the answer. A verification that waits for a free
-	// processor stops when either ends; AmazonSNS instead gives each of its own requests 5 s.
-	// Default: no end.
-	Context  context.Context
-	Deadline time.Time
-
-	opened opened
-	taken  uint32 // atomic: 1 once opened is
-}
-
-// A Delivery is a verified and parsed request.
-type Delivery struct {
-	ID      string // the sender's id of this delivery, the same on every attempt; or empty
-	Signed  bool   // ID is covered by the signature
-	Proof   Proof
-	Attempt int     // the sender's attempt at this delivery, from 1; 0: unknown
-	Key     int     // index of the secret that matched; -1: the scheme has none
-	Events  []Event // in order; empty for a handshake or a heartbeat
-	Answer  *Answer // the answer that the sender requires; nil: one of Answers
-}
-
-// An Event is one event of a delivery.
-type Event struct {
-	ID   string // the id of the event, or empty
-	Type string
-	Data []byte // a subslice of the body where possible, otherwise a copy
-}
-
-// Proof is what a verified request proves about its sender.
-type Proof uint8
-
-const (
-	ProofNone     Proof = iota // nothing
-	ProofBearer                // the sender knows a secret that each request contains; the body is not protected
-	ProofMetadata              // some fields are signed, the body as a whole is not
-	ProofBody                  // the whole body is signed
-)
-
-// An Answer is a response. Its body is constant or built from verified values, except that a
-// handshake may echo a token, which is checked.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
-// Answers are the responses to a sender, one for each outcome. The zero value of each means
-// its default.
-type Answers struct {
-	Accepted  Answer // settled, or queued. Default: 204.
-	Queued    Answer // queued and not yet settled. Default: Accepted.
-	Duplicate Answer // settled before. Default: the answer to a new delivery.
-	Late      Answer // not settled within Deadline. Default: 503 with Retry-After.
-	Busy      Answer // no space, draining, not subscribed, not verified in time, or refused by the consumer. Default: 503 with Retry-After.
-	Forged    Answer // the signature or token does not match. Default: 401.
-	Malformed Answer // a header or the body is malformed. Default: 400.
-}
 
 // A Provider describes one sender. A preset such as GitHub returns one that lacks only what is
 // specific to the account, such as secrets. Every field may be changed before the Provider is
@@ -117,4 +51,103 @@ type Provider struct {
 	Challenge func(r *Request, d *Delivery) *Answer
 
 	keys atomic.Pointer[keys]
+}
+
+// Validate reports every configuration error of the provider, such as an empty secret, as one
+// joined error.
+func (p *Provider) Validate() error {
+	var errs []error
+	if p.Name == "" {
+		errs = append(errs, errors.New("provider: Name is empty"))
+	}
+	if p.Deadline < 0 {
+		errs = append(errs, p.named(fmt.Errorf("negative Deadline: %v", p.Deadline)))
+	}
+	for _, a := range []Answer{p.Answers.Accepted, p.Answers.Queued, p.Answers.Duplicate} {
+		if a.Status != 0 && a.Status/100 != 2 {
+			errs = append(errs, p.named(errors.New("Answers: Accepted, Queued and Duplicate need a 2xx status")))
+		}
+	}
+	if _, err := p.verifier(); err != nil {
+		errs = append(errs, p.named(err))
+	}
+	return errors.Join(errs...)
+}
+
+// Greet answers a handshake with Greeting. ok is false if r is not a handshake. If ok is true
+// and a is nil, call it again once the body of r is read.
+func (p *Provider) Greet(r *Request) (a *Answer, ok bool) {
+	if p.Greeting == nil {
+		return nil, false
+	}
+	return p.Greeting(r)
+}
+
+// Precheck refuses, from the header alone, a request that fails verification whatever its body
+// is. It is called before the body is read.
+func (p *Provider) Precheck(r *Request) error {
+	v, err := p.verifier()
+	if err != nil {
+		return p.named(err)
+	}
+	if err = v.precheck(r); err == nil {
+		return nil
+	}
+	if _, ok := p.Greet(r); ok {
+		return nil
+	}
+	return p.named(err)
+}
+
+// Receive verifies a request and parses it. It may be called concurrently. A verified body
+// that does not match Payload is one event, unchanged.
+//
+// The error of a request that does not match has a method Forged() bool that returns true. The
+// error of one that could not be verified for now, for example because r.Context or r.Deadline
+// ended first, has a method Busy() bool that returns true. Any other error means a malformed
+// request. Use errors.As to find the methods.
+//
+// Nothing in the body is parsed before the signature matches, except where the signature or
+// token is inside the body, or the signature covers the parsed fields of a form, as Twilio's
+// does.
+func (p *Provider) Receive(r *Request) (*Delivery, error) {
+	v, err := p.verifier()
+	if err != nil {
+		return nil, p.named(err)
+	}
+	if a, ok := p.Greet(r); ok {
+		return &Delivery{Key: -1, Answer: a}, nil
+	}
+	m, err := v.verify(r)
+	if err != nil {
+		return nil, p.named(err)
+	}
+	d := p.open(r, m)
+	if p.Challenge != nil {
+		d.Answer = p.Challenge(r, d)
+	}
+	return d, nil
+}
+
+// Sign makes r a delivery of this sender with the given delivery id at r.Time. It sets
+// headers, and changes the body or the URL where the sender puts a signature, a time or a
+// token there. It is for tests of a receiver. It uses the first secret, and returns an error
+// if the provider has no private key for a scheme that needs one.
+//
+// If the delivery id is a part of the signed body, the caller must write it there.
+func (p *Provider) Sign(r *Request, id string) error {
+	v, err := p.verifier()
+	if err != nil {
+		return p.named(err)
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	if r.Method == "" {
+		r.Method = http.MethodPost
+	}
+	if name := cmp.Or(p.ID.Header, p.Payload.ID.Header); name != "" && id != "" {
+		r.Header.Set(name, id)
+	}
+	return p.named(v.sign(r, id))
 }

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -56,7 +55,3 @@ func (p *Provider) attempt(r *Request, payload *content) int {
 
 // maxAttempt is above the number of attempts of any sender.
 const maxAttempt = 1 << 20
-
-// again is the answer to a delivery that cannot be verified, for a sender that drops it after
-// 401 or 400: a rotation of the secret may be in progress.
-func again() Answer { return Answer{Status: http.StatusServiceUnavailable} }

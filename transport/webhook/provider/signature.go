@@ -47,17 +47,6 @@ type signer struct {
 	slots slots // limits concurrent public-key checks; nil for an HMAC
 }
 
-// work is the scratch memory of one verification or signature, reused through a pool.
-type work struct {
-	message
-	buf  []byte
-	macs []mac // by key
-	sum  [maxSignature]byte
-	sigs [maxSignatures][maxSignature]byte
-	lens [maxSignatures]int
-	n    int
-}
-
 func (s Signature) traits() traits {
 	t := traits{headers: []string{s.Header}, url: strings.Contains(s.Signed, "{url}")}
 	list := []string{doubtSecret, doubtBody}
@@ -193,15 +182,6 @@ func (s *signer) content(r *Request) ([]byte, error) {
 	return s.body(r)
 }
 
-// put returns w to the pool, without the request's message and without a buffer over 64 KiB.
-func (s *signer) put(w *work) {
-	w.message = message{}
-	if cap(w.buf) > 64<<10 {
-		w.buf = nil
-	}
-	s.works.Put(w)
-}
-
 // read parses the signatures, and the signed values outside the body, from the header.
 func (s *signer) read(w *work, r *Request) error {
 	line, err := one(r.Header, s.Header)
@@ -231,6 +211,69 @@ func (s *signer) read(w *work, r *Request) error {
 	}
 	w.method = r.Method
 	return nil
+}
+
+// Limits on one header. An HMAC signature costs one comparison, a public-key signature about a
+// tenth of a millisecond.
+const (
+	maxSignatures = 16
+	maxPublic     = 4
+	maxEntries    = 32 // of a list, including those that are not signatures
+)
+
+// entries parses a signature header into w's signatures, and returns the timestamp if the list
+// has one. Entries with neither prefix are skipped, because senders extend their lists that
+// way. A header without any signature is refused.
+func (s *signer) entries(line string, w *work) (stamp string, err error) {
+	w.n = 0
+	for n := 0; ; n++ {
+		entry, rest, more := line, "", false
+		if s.Separator != "" {
+			entry, rest, more = strings.Cut(line, s.Separator)
+		}
+		if at, ok := s.cutStamp(entry); ok {
+			if stamp != "" || at == "" {
+				return "", malformed("%s has an empty timestamp or more than one", s.Header)
+			}
+			stamp = at
+		} else if text, ok := strings.CutPrefix(entry, s.Prefix); ok {
+			if !s.add(w, text) {
+				return "", malformed("%s is malformed", s.Header)
+			}
+		}
+		if !more {
+			break
+		}
+		if n == maxEntries {
+			return "", malformed("%s has too many entries", s.Header)
+		}
+		line = rest
+	}
+	if w.n == 0 {
+		if s.Prefix != "" {
+			return "", malformed("no signature with the prefix %q in %s", s.Prefix, s.Header)
+		}
+		return "", malformed("no signature in %s", s.Header)
+	}
+	return stamp, nil
+}
+
+func (s *signer) cutStamp(entry string) (string, bool) {
+	if s.Timestamp.Prefix == "" {
+		return "", false
+	}
+	return strings.CutPrefix(entry, s.Timestamp.Prefix)
+}
+
+// add decodes a signature into w. It reports whether the signature is well-formed.
+func (s *signer) add(w *work, text string) bool {
+	if w.n == s.most {
+		return false
+	}
+	n, ok := s.Encoding.decode(w.sigs[w.n][:], text)
+	w.lens[w.n] = n
+	w.n++
+	return ok && n > 0 && (s.size == 0 || n == s.size)
 }
 
 // match returns the index of the key that made one of w's signatures.
@@ -300,15 +343,55 @@ func (s *signer) sign(r *Request, id string) error {
 	return nil
 }
 
-// add decodes a signature into w. It reports whether the signature is well-formed.
-func (s *signer) add(w *work, text string) bool {
-	if w.n == s.most {
-		return false
+// inner returns the signer of a text that is assembled from a body.
+func inner(s Signature, secrets []secret) (*signer, error) {
+	s.Header = "-"
+	return s.signer(secrets)
+}
+
+// made returns the index of the secret that signed text, a text assembled from r.
+func (s *signer) made(r *Request, text, signature string) (int, error) {
+	w := s.works.Get().(*work)
+	defer s.put(w)
+	w.n = 0
+	if !s.add(w, signature) {
+		return -1, malformed("the signature is malformed")
 	}
-	n, ok := s.Encoding.decode(w.sigs[w.n][:], text)
-	w.lens[w.n] = n
-	w.n++
-	return ok && n > 0 && (s.size == 0 || n == s.size)
+	w.body = []byte(text)
+	i, err := s.match(w, r)
+	if err != nil {
+		return -1, err
+	}
+	return s.at[i], nil
+}
+
+// make signs text with the first key.
+func (s *signer) make(text string) (string, error) {
+	w := s.works.Get().(*work)
+	defer s.put(w)
+	w.body = []byte(text)
+	raw, err := s.keys[0].sign(w, &s.template)
+	return s.Encoding.encode(raw), err
+}
+
+// work is the scratch memory of one verification or signature, reused through a pool.
+type work struct {
+	message
+	buf  []byte
+	macs []mac // by key
+	sum  [maxSignature]byte
+	sigs [maxSignatures][maxSignature]byte
+	lens [maxSignatures]int
+	n    int
 }
 
 func (w *work) signature(i int) []byte { return w.sigs[i][:w.lens[i]] }
+
+// put returns w to the pool, without the request's message and without a buffer over 64 KiB.
+func (s *signer) put(w *work) {
+	w.message = message{}
+	if cap(w.buf) > 64<<10 {
+		w.buf = nil
+	}
+	s.works.Put(w)
+}

@@ -24,20 +24,21 @@ type Source struct {
 	except *regexp.Regexp // what Hash omits, because it changes when a delivery is repeated; nil: nothing
 }
 
-// content is a verified payload, or a part of one.
-type content struct {
-	data    []byte
-	checked decode.Checked
-	looked  bool // whether checked is set
+func path(paths ...string) Source { return Source{Path: paths} }
+
+// hashBut is Hash without a JSON number that changes with each attempt.
+func hashBut(name string) Source {
+	return Source{Hash: true, except: regexp.MustCompile(`"` + name + `"\s*:\s*[0-9]+`)}
 }
 
-// field returns the value at path, or "" if the payload is not valid JSON. Only the first call
-// validates it.
-func (c *content) field(path string) string {
-	if !c.looked {
-		c.checked, c.looked = decode.Check(c.data), true
-	}
-	return c.checked.Field(path)
+// isSet reports whether a field of s is set.
+func (s *Source) isSet() bool {
+	return s.Header != "" || len(s.Path) > 0 || len(s.Form) > 0 || s.Hash || s.orHash
+}
+
+// same reports whether s and t name the same value, so that one lookup is enough.
+func (s *Source) same(t *Source) bool {
+	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
 // in returns the value in a request with the given payload.
@@ -75,29 +76,6 @@ func (s *Source) inAll(payload *content) string {
 	return strings.Join(values, ":")
 }
 
-// isSet reports whether a field of s is set.
-func (s *Source) isSet() bool {
-	return s.Header != "" || len(s.Path) > 0 || len(s.Form) > 0 || s.Hash || s.orHash
-}
-
-// same reports whether s and t name the same value, so that one lookup is enough.
-func (s *Source) same(t *Source) bool {
-	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
-}
-
-func (s *Source) hash(body []byte) string {
-	if s.except != nil {
-		body = s.except.ReplaceAll(body, nil)
-	}
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
-}
-
-// hashBut is Hash without a JSON number that changes with each attempt.
-func hashBut(name string) Source {
-	return Source{Hash: true, except: regexp.MustCompile(`"` + name + `"\s*:\s*[0-9]+`)}
-}
-
 func (s *Source) inForm(payload []byte) string {
 	form, err := url.ParseQuery(string(payload))
 	if err != nil {
@@ -109,4 +87,28 @@ func (s *Source) inForm(payload []byte) string {
 		}
 	}
 	return ""
+}
+
+func (s *Source) hash(body []byte) string {
+	if s.except != nil {
+		body = s.except.ReplaceAll(body, nil)
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// content is a verified payload, or a part of one.
+type content struct {
+	data    []byte
+	checked decode.Checked
+	looked  bool // whether checked is set
+}
+
+// field returns the value at path, or "" if the payload is not valid JSON. Only the first call
+// validates it.
+func (c *content) field(path string) string {
+	if !c.looked {
+		c.checked, c.looked = decode.Check(c.data), true
+	}
+	return c.checked.Field(path)
 }

@@ -127,11 +127,3 @@ func (t *Timestamp) write(body []byte, now time.Time) ([]byte, error) {
 	}
 	return []byte(`{"` + t.Path + `":` + t.format(now) + rest), nil
 }
-
-// now returns the time at which r was received.
-func (r *Request) now() time.Time {
-	if r.Time.IsZero() {
-		return time.Now()
-	}
-	return r.Time
-}

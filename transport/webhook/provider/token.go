@@ -3,12 +3,10 @@ package provider
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/textproto"
 	"net/url"
-	"strings"
 )
 
 // Token is the scheme of a sender that puts a secret into each request.
@@ -25,56 +23,6 @@ type Token struct {
 	Prefix string
 }
 
-// Basic is the scheme of a sender that uses HTTP Basic authentication (RFC 7617). A secret is
-// "name:password". The answer to a request without credentials, or with wrong ones, is a 401
-// with a WWW-Authenticate header, which some senders, such as curl --anyauth, wait for.
-//
-// # Security
-//
-// As with Token, the body is not protected.
-type Basic struct{}
-
-// hashed compares secrets by their SHA-256 sums: these have one length, and the time that a
-// comparison takes reveals nothing about a secret.
-type hashed struct {
-	texts []string
-	sums  [][sha256.Size]byte
-	at    []int
-}
-
-func newHashed(secrets []secret) (h hashed, err error) {
-	if len(secrets) == 0 {
-		return h, errNoSecrets
-	}
-	for _, s := range secrets {
-		h.texts = append(h.texts, s.text)
-		h.sums = append(h.sums, sha256.Sum256([]byte(s.text)))
-		h.at = append(h.at, s.at)
-	}
-	return h, nil
-}
-
-// match compares text with every secret and returns the one that is equal.
-func (h *hashed) match(text string) (match, error) {
-	var room [128]byte
-	sum := sha256.Sum256(append(room[:0], text...))
-	found := -1
-	for i := range h.sums {
-		if subtle.ConstantTimeCompare(sum[:], h.sums[i][:]) == 1 {
-			found = i
-		}
-	}
-	if found < 0 {
-		return match{}, forged()
-	}
-	return match{key: h.at[found], proof: ProofBearer}, nil
-}
-
-type tokenVerifier struct {
-	Token
-	hashed
-}
-
 func (t Token) traits() traits { return traits{headers: []string{t.Header}} }
 
 func (t Token) bind(secrets []secret) (verifier, error) {
@@ -89,6 +37,11 @@ func (t Token) bind(secrets []secret) (verifier, error) {
 	}
 	h, err := newHashed(secrets)
 	return &tokenVerifier{t, h}, err
+}
+
+type tokenVerifier struct {
+	Token
+	hashed
 }
 
 func (t *tokenVerifier) precheck(r *Request) error {
@@ -131,74 +84,38 @@ func (t *tokenVerifier) sign(r *Request, _ string) error {
 	return nil
 }
 
-type basicVerifier struct{ hashed }
+// hashed compares secrets by their SHA-256 sums: these have one length, and the time that a
+// comparison takes reveals nothing about a secret.
+type hashed struct {
+	texts []string
+	sums  [][sha256.Size]byte
+	at    []int
+}
 
-func (Basic) traits() traits { return traits{headers: []string{"Authorization"}} }
-
-func (Basic) bind(secrets []secret) (verifier, error) {
+func newHashed(secrets []secret) (h hashed, err error) {
+	if len(secrets) == 0 {
+		return h, errNoSecrets
+	}
 	for _, s := range secrets {
-		if name, password, ok := strings.Cut(s.text, ":"); !ok || name == "" || password == "" {
-			return nil, s.about(errors.New("is not name:password"))
+		h.texts = append(h.texts, s.text)
+		h.sums = append(h.sums, sha256.Sum256([]byte(s.text)))
+		h.at = append(h.at, s.at)
+	}
+	return h, nil
+}
+
+// match compares text with every secret and returns the one that is equal.
+func (h *hashed) match(text string) (match, error) {
+	var room [128]byte
+	sum := sha256.Sum256(append(room[:0], text...))
+	found := -1
+	for i := range h.sums {
+		if subtle.ConstantTimeCompare(sum[:], h.sums[i][:]) == 1 {
+			found = i
 		}
 	}
-	h, err := newHashed(secrets)
-	return &basicVerifier{h}, err
-}
-
-func (b *basicVerifier) precheck(r *Request) error {
-	_, err := b.verify(r)
-	return err
-}
-
-func (b *basicVerifier) verify(r *Request) (match, error) {
-	line, err := one(r.Header, "Authorization")
-	if len(r.Header["Authorization"]) == 0 {
-		return match{}, challenged("header Authorization is missing")
+	if found < 0 {
+		return match{}, forged()
 	}
-	if err != nil {
-		return match{}, err
-	}
-	encoded, ok := cutFold(line, "Basic ")
-	if !ok {
-		return match{}, challenged("header Authorization is not Basic")
-	}
-	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if err != nil {
-		return match{}, malformed("Authorization is malformed")
-	}
-	m, err := b.match(string(text))
-	if r, ok := err.(*refusal); ok {
-		r.challenge = basicChallenge
-	}
-	return m, err
-}
-
-const basicChallenge = `Basic realm="webhook", charset="UTF-8"`
-
-// challenged returns a refusal that asks for a name and a password.
-func challenged(reason string) error {
-	return &refusal{reason: reason, forged: true, challenge: basicChallenge}
-}
-
-func (b *basicVerifier) sign(r *Request, _ string) error {
-	r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(b.texts[0])))
-	return nil
-}
-
-func cutFold(s, prefix string) (after string, ok bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
-		return "", false
-	}
-	return s[len(prefix):], true
-}
-
-// query returns the parameters of the request's URL, or none if they are malformed.
-func query(r *Request) url.Values {
-	_, raw, _ := strings.Cut(r.URL, "?")
-	raw, _, _ = strings.Cut(raw, "#")
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil
-	}
-	return values
+	return match{key: h.at[found], proof: ProofBearer}, nil
 }

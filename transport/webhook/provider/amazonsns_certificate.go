@@ -118,11 +118,6 @@ func (c *certificates) get(address string) ([]byte, error) {
 // errFetch refuses a request that cannot be verified for now.
 var errFetch error = &refusal{reason: "cannot fetch a valid signing certificate", busy: true}
 
-// later returns the answer that asks the sender to send a request again.
-func later() *Answer {
-	return &Answer{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"20"}}}
-}
-
 func parseCertificate(text []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {

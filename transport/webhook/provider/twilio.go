@@ -6,10 +6,38 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
+
+// Twilio returns the Provider for Twilio's callbacks. A secret is an auth token, or the secret
+// of a SharedKey: a signature may be an HMAC-SHA1 or, as a Webhook Rule sets it, an
+// HMAC-SHA256. Request.URL must be the public URL. It may omit the default port and the HTTP
+// credentials of the URL that is configured at Twilio.
+//
+// Twilio signs a form without delimiters: the signature does not show where a value ends and
+// the next name begins.
+// (https://www.twilio.com/docs/usage/security,
+// https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys)
+func Twilio(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "twilio", Deadline: 13 * time.Second,
+		Retry: Retry{Waits: []time.Duration{0}},
+		Answers: Answers{Accepted: Answer{
+			Status: http.StatusOK, Header: safeHeader("application/xml"), Body: []byte("<Response/>"),
+		}},
+		Scheme: Signature{
+			Algorithm: HMACSHA1, Header: "X-Twilio-Signature", Encoding: Base64, Signed: "{url}{body}",
+			also: []Algorithm{HMACSHA256}, urls: twilioURLs, body: twilioBody,
+		},
+		ID:      Source{Header: "I-Twilio-Idempotency-Token"},
+		Payload: Payload{Type: Source{Form: []string{"EventType", "MessageStatus", "CallStatus", "SmsStatus"}}},
+	}
+	return p.with(secrets)
+}
 
 // twilioURLs returns the URLs that Twilio may have signed. Each is tried with the port and
 // without it, because Twilio documents one and its servers do either; and with the HTTP
@@ -49,35 +77,6 @@ func logins(r *Request) []string {
 		list = append(list, string(raw)+"@")
 	}
 	return list
-}
-
-// hubSpotURLs returns the URL unchanged, and with two sets of escapes decoded, because sources
-// disagree on which ones HubSpot decodes. Each form needs a valid signature, so trying several
-// does not weaken the check.
-// (https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation)
-func hubSpotURLs(r *Request) []string {
-	raw := r.URL
-	if !strings.Contains(raw, "%") {
-		return []string{raw}
-	}
-	some := unescape(raw, ":/?@!$'()*,;")
-	return slices.Compact([]string{raw, some, unescape(some, "&=+`\"><")})
-}
-
-// unescape decodes the percent escapes of the given characters only.
-func unescape(s, chars string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if raw, err := hex.DecodeString(s[i+1 : i+3]); err == nil && strings.IndexByte(chars, raw[0]) >= 0 {
-				b.WriteByte(raw[0])
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // twilioBody returns the part of a body that Twilio signs: in a form, each name with its

@@ -233,6 +233,11 @@ func (s sns) confirm(r *Request, d *Delivery) *Answer {
 	return &Answer{Status: http.StatusOK}
 }
 
+// later returns the answer that asks the sender to send a request again.
+func later() *Answer {
+	return &Answer{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"20"}}}
+}
+
 func (v *snsVerifier) sign(r *Request, id string) error {
 	if v.signer == nil {
 		return errNotSigner

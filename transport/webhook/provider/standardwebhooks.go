@@ -5,9 +5,33 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"net/textproto"
 	"strings"
+	"time"
 )
+
+// StandardWebhooks returns the Provider for any sender of Standard Webhooks, such as OpenAI
+// and Replicate. A secret is "whsec_" and Base64 for the HMAC of v1, "whpk_" and Base64 for
+// the public key of v1a, or "whsk_" and Base64 for its private key, with which Sign works.
+// They may be mixed. For a sender that shows a plain text instead, such as Polar, a secret is
+// "whsec_" and the Base64 of that text.
+// (https://www.standardwebhooks.com)
+func StandardWebhooks(secrets ...string) *Provider {
+	p := &Provider{
+		Name: "standardwebhooks", Deadline: 13 * time.Second,
+		Retry: Retry{
+			Waits: []time.Duration{
+				5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+				10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+			},
+			Final: after(http.StatusGone), // disables the endpoint
+		},
+		Scheme:  standard{names: []string{"Webhook"}},
+		Payload: Payload{Type: path("type")},
+	}
+	return p.with(secrets)
+}
 
 // standard is the scheme of Standard Webhooks, https://www.standardwebhooks.com: v1 with an
 // HMAC, v1a with Ed25519, or both in one list. Its headers begin with one of names.
@@ -84,6 +108,8 @@ func seedPEM(encoded string) (string, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize]))
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), err
 }
+
+var errStandard = errors.New(`does not begin with "whsec_", "whpk_" or "whsk_": write "whsec_" and the Base64 of the key`)
 
 // family returns the family of the request's headers. If a second family has other values, it
 // is an error: another program may read those.

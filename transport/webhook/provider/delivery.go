@@ -1,0 +1,63 @@
+package provider
+
+// A Delivery is a verified and parsed request.
+type Delivery struct {
+	ID      string // the sender's id of this delivery, the same on every attempt; or empty
+	Signed  bool   // ID is covered by the signature
+	Proof   Proof
+	Attempt int     // the sender's attempt at this delivery, from 1; 0: unknown
+	Key     int     // index of the secret that matched; -1: the scheme has none
+	Events  []Event // in order; empty for a handshake or a heartbeat
+	Answer  *Answer // the answer that the sender requires; nil: one of Answers
+}
+
+// An Event is one event of a delivery.
+type Event struct {
+	ID   string // the id of the event, or empty
+	Type string
+	Data []byte // a subslice of the body where possible, otherwise a copy
+}
+
+// Proof is what a verified request proves about its sender.
+type Proof uint8
+
+const (
+	ProofNone     Proof = iota // nothing
+	ProofBearer                // the sender knows a secret that each request contains; the body is not protected
+	ProofMetadata              // some fields are signed, the body as a whole is not
+	ProofBody                  // the whole body is signed
+)
+
+// open returns the Delivery of a verified request.
+func (p *Provider) open(r *Request, m match) *Delivery {
+	y := &p.Payload
+	payload := content{data: y.of(r)}
+	o := r.place()
+	o.Delivery = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
+	if o.ID == "" {
+		o.ID = p.ID.in(r, &payload)
+		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
+	}
+	if p.Retry.Count.isSet() {
+		o.Attempt = p.attempt(r, &payload)
+	}
+	switch {
+	case y.split != nil || y.Items != "":
+		o.Events = y.events(r, payload.data, o.one[:0])
+	case m.id == "" && y.ID.same(&p.ID):
+		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, &payload), Data: payload.data}
+		o.Events = o.one[:]
+	default:
+		o.one[0] = y.event(r, &payload)
+		o.Events = o.one[:]
+	}
+	return &o.Delivery
+}
+
+// kind returns the type of the only event, or "" if there is not exactly one.
+func (d *Delivery) kind() string {
+	if len(d.Events) != 1 {
+		return ""
+	}
+	return d.Events[0].Type
+}
