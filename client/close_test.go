@@ -135,14 +135,23 @@ type lingering struct {
 	opens, closes atomic.Int32
 }
 
-func (f *lingering) Open(context.Context, string) (transport.Conn, error) {
+func (f *lingering) Validate() error { return nil }
+
+func (f *lingering) Open(context.Context, string) (*transport.Session, error) {
 	if f.opens.Add(1) > 1 {
 		return nil, transport.ErrEnd
 	}
-	return f, nil
+	return &transport.Session{Conn: f}, nil
 }
 
-func (f *lingering) Read() (transport.Message, error) { return transport.Message{}, transport.ErrEnd }
+func (f *lingering) Read(m *transport.Message) (err error) {
+	*m, err = f.message()
+	return err
+}
+
+func (f *lingering) message() (transport.Message, error) {
+	return transport.Message{}, transport.ErrEnd
+}
 
 func (f *lingering) Lingers() bool {
 	(<-f.sub).Reconnect()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,23 +19,19 @@ type connection struct {
 	ctx     context.Context // shadows the subscription's: Reconnect ends this one only
 	cancel  context.CancelCauseFunc
 
-	conn     transport.Conn
-	patience time.Duration // how long conn survives without a Read; 0: without limit
-	handover *handover     // to the successor, if conn announces its end
-	follows  bool          // opened while its predecessor was still read
-	release  func()        // releases the handover that opened it
+	conn     *transport.Session
+	handover *handover // to the successor, if conn announces its end
+	follows  bool      // opened while its predecessor was still read
+	release  func()    // releases the handover that opened it
 
 	resuming bool          // a token was presented
 	behind   atomic.Int64  // when the consumer last blocked the reader, UNIX ns; MaxInt64: it does now
 	took     time.Duration // to connect
 	begun    time.Time     // when Open returned
 	opened   bool
-	lingers  bool       // it ended with ErrEnd, and conn is closed by linger
-	offered  bool       // conn may call take
-	taking   sync.Mutex // held while a message goes to the window, if offered; never across a wait
-	solo     bool       // take is disabled: the run loop waits for space or has ended
-	events   int        // new events received
-	origin   string     // the position when it was opened
+	lingers  bool   // it ended with ErrEnd, and conn is closed by linger
+	events   int    // new events received
+	origin   string // the position when it was opened
 	pace     pace
 	awaited  bool          // the sender waits for the outcome of the last event
 	moved    bool          // the position moved without an event since the last publish
@@ -80,9 +75,6 @@ func (c *connection) play() error {
 		opened = time.Now()
 	}
 	c.live()
-	if p, ok := c.conn.(transport.Patient); ok && c.resumes() {
-		c.patience = p.Patience()
-	}
 	c.awaitExpiry()
 	err := c.read(c.conn)
 	c.uptime = time.Since(opened)
@@ -101,15 +93,9 @@ func (c *connection) open(token string) (err error) {
 	if err == nil {
 		c.begun = time.Now()
 		c.took = c.begun.Sub(start)
-		c.resuming = c.resuming && c.resumes()
+		c.resuming = c.resuming && c.conn.Resumes
 	}
 	return err
-}
-
-// resumes reports whether the transport can resume from a position.
-func (c *connection) resumes() bool {
-	r, ok := c.conn.(transport.Resumer)
-	return !ok || r.Resumes()
 }
 
 // reason returns the cause of the context if that has ended, and err otherwise.
@@ -121,7 +107,7 @@ func (c *connection) reason(err error) error {
 }
 
 // read moves messages to the window until the connection ends.
-func (c *connection) read(conn transport.Conn) (err error) {
+func (c *connection) read(conn *transport.Session) (err error) {
 	defer c.publish()
 	closed := make(chan struct{})
 	unblock := context.AfterFunc(c.ctx, func() {
@@ -138,12 +124,9 @@ func (c *connection) read(conn transport.Conn) (err error) {
 			conn.Close()
 		}
 	}()
-	c.offer(conn)
-	defer c.refuse()
 	var m transport.Message
-	readTo := readerOf(conn)
 	for waited := true; ; {
-		if err := readTo(&m); err != nil {
+		if err := conn.Read(&m); err != nil {
 			return err
 		}
 		if err := c.bring(&m, waited); err != nil {
@@ -154,8 +137,8 @@ func (c *connection) read(conn transport.Conn) (err error) {
 }
 
 // lingers reports whether conn must stay open after ErrEnd.
-func lingers(conn transport.Conn) bool {
-	l, ok := conn.(transport.Lingerer)
+func lingers(conn *transport.Session) bool {
+	l, ok := conn.Conn.(transport.Lingerer)
 	return ok && l.Lingers()
 }
 
@@ -179,17 +162,6 @@ func (c *connection) linger() {
 	}
 }
 
-// readerOf returns the read function of conn that copies least.
-func readerOf(conn transport.Conn) func(*transport.Message) error {
-	if c, ok := conn.(transport.ReaderTo); ok {
-		return c.ReadTo
-	}
-	return func(m *transport.Message) (err error) {
-		*m, err = conn.Read()
-		return err
-	}
-}
-
 // publish makes what was staged visible to consumers.
 func (c *connection) publish() {
 	c.window.setBusy(!c.awaited && c.pace.isFast(c.received, c.now))
@@ -210,7 +182,7 @@ func (c *connection) receive(m *transport.Message) {
 	case decode.Position:
 		// With Options.Token, the framing's ids are not tokens.
 		if c.opts.Token == nil {
-			c.move(m.ID)
+			c.move(m.Token)
 		}
 	case decode.Retry:
 		c.delay = max(m.Delay, retry.MinDelay) // retry: 0 is a value
@@ -225,7 +197,7 @@ func (c *connection) receive(m *transport.Message) {
 // sequence, a duplicate does not.
 func (c *connection) event(m *transport.Message) {
 	var ev Event // set field by field; see decode.Reader.NextTo
-	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header = m.Data, m.Type, m.ID, m.ID, m.Header
+	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header = m.Data, m.Type, m.ID, m.Token, m.Header
 	ev.Received, ev.settle, ev.Attempt = c.now, m.Settle, max(m.Attempt, 1)
 	c.received++
 	c.awaited = m.Settle != nil
@@ -278,8 +250,8 @@ func (c *connection) waitForSpace(size int) error {
 	c.behind.Store(math.MaxInt64)
 	defer func() { c.behind.Store(time.Now().UnixNano()) }()
 	var impatient <-chan time.Time
-	if c.patience > 0 && c.token != "" { // without a position, closing would lose events
-		timer := time.NewTimer(c.patience)
+	if c.conn.MaxPause > 0 && c.conn.Resumes && c.token != "" { // without a position, closing would lose events
+		timer := time.NewTimer(c.conn.MaxPause)
 		defer timer.Stop()
 		impatient = timer.C
 	}
@@ -340,4 +312,40 @@ func (c *connection) isOld(ev *Event, overlapping bool) bool {
 	}
 	c.sequences[key] = n
 	return false
+}
+
+// bring moves a message to the window, and waits for space if necessary. waited reports whether the
+// read of m had to wait. The position does not change before there is space: if the connection ends
+// until then, the next one delivers the message again, but perhaps without its Gap.
+func (c *connection) bring(m *transport.Message, waited bool) error {
+	for ; !c.admit(m, waited); waited = false {
+		if err := c.waitForSpace(len(m.Data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admit moves a message to the window if there is space, and reports whether there was. It
+// publishes if no more messages are available without waiting.
+func (c *connection) admit(m *transport.Message, waited bool) bool {
+	if waited {
+		c.now = time.Now()
+	}
+	if m.Gap != nil {
+		g := *m.Gap
+		if g.From == "" {
+			g.From = c.token
+		}
+		c.lose(g)
+		m.Gap = nil // it is reported once, however long the message waits
+	}
+	if m.Kind == decode.Data && !c.window.fits(len(m.Data)) {
+		return false
+	}
+	c.receive(m)
+	if !m.More || c.window.unseen >= handOver {
+		c.publish()
+	}
+	return true
 }

@@ -230,9 +230,11 @@ func TestDedupeLeavesRefusedEventsAlone(t *testing.T) {
 
 type chanFeed chan transport.Message
 
-func (c chanFeed) Open(ctx context.Context, _ string) (transport.Conn, error) {
+func (c chanFeed) Validate() error { return nil }
+
+func (c chanFeed) Open(ctx context.Context, _ string) (*transport.Session, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	return &chanConn{c, ctx, cancel}, nil
+	return &transport.Session{Conn: &chanConn{c, ctx, cancel}, Resumes: true}, nil
 }
 
 type chanConn struct {
@@ -241,7 +243,12 @@ type chanConn struct {
 	cancel func()
 }
 
-func (c *chanConn) Read() (transport.Message, error) {
+func (c *chanConn) Read(m *transport.Message) (err error) {
+	*m, err = c.message()
+	return err
+}
+
+func (c *chanConn) message() (transport.Message, error) {
 	select {
 	case m := <-c.c:
 		return m, nil
@@ -332,14 +339,14 @@ func TestGapAtTheEndOfTheFeed(t *testing.T) {
 func TestNoticeThatWaitsForSpace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := make(chanFeed, 5)
-		c <- transport.Message{Data: []byte("a"), ID: "1"}
-		c <- transport.Message{Data: []byte("b"), ID: "2", Gap: &client.Gap{Reason: transport.Notice, Missed: 40}}
+		c <- transport.Message{Data: []byte("a"), ID: "1", Token: "1"}
+		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2", Gap: &client.Gap{Reason: transport.Notice, Missed: 40}}
 		sub := subscribe(t, c, &client.Options{Buffer: 1})
 		defer sub.Close()
 		synctest.Wait()
 		sub.Reconnect()
 		synctest.Wait()
-		c <- transport.Message{Data: []byte("b"), ID: "2"} // resumed after 1; the notice is not repeated
+		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2"} // resumed after 1; the notice is not repeated
 		data(t, sub, 1)
 		ev, _ := sub.Next(t.Context())
 		if ev.Gap == nil {
@@ -352,7 +359,7 @@ func TestNoticeThatWaitsForSpace(t *testing.T) {
 func TestAckBeforeTheEventIsDelivered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := make(chanFeed, 1)
-		c <- transport.Message{Data: []byte("a"), ID: "1"}
+		c <- transport.Message{Data: []byte("a"), ID: "1", Token: "1"}
 		sub := subscribe(t, c, &client.Options{Skip: func(ev client.Event) (skip bool) {
 			defer func() {
 				if p := recover(); p != nil {

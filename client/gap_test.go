@@ -128,7 +128,7 @@ func TestGapInTheLog(t *testing.T) {
 func TestGapThatTheTransportKnowsOf(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		notice := &client.Gap{Reason: transport.Notice, Missed: 40}
-		sub := subscribe(t, &messages{{Data: []byte("a"), ID: "1"}, {Data: []byte("b"), ID: "2", Gap: notice}}, nil)
+		sub := subscribe(t, &messages{{Data: []byte("a"), Token: "1"}, {Data: []byte("b"), Token: "2", Gap: notice}}, nil)
 		want(t, "gaps", gaps(t, sub), []string{`b: notice "1" to "2", missed 40`})
 		sub.Close()
 		if *notice != (client.Gap{Reason: transport.Notice, Missed: 40}) {
@@ -142,7 +142,7 @@ func TestGapThatTheTransportKnowsOf(t *testing.T) {
 // position is the one to resume from.
 func TestGapBetweenEvents(t *testing.T) {
 	for name, m := range map[string]transport.Message{
-		"position":  {Kind: decode.Position, ID: "50"},
+		"position":  {Kind: decode.Position, Token: "50"},
 		"keepalive": {Kind: decode.Keepalive},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestGapBetweenEvents(t *testing.T) {
 				}
 				feed <- transport.Message{Data: []byte("a")} // has the position's token
 				ev, _ := sub.Next(t.Context())
-				token := cmp.Or(m.ID, "1")
+				token := cmp.Or(m.Token, "1")
 				want(t, "gap", []client.Gap{*ev.Gap}, []client.Gap{{Reason: transport.TokenRejected, From: "1", To: token, Missed: 40}})
 				ev.Ack()
 				sub.Close()
@@ -175,9 +175,18 @@ func TestGapBetweenEvents(t *testing.T) {
 // messages is a feed of just these messages.
 type messages []transport.Message
 
-func (m *messages) Open(context.Context, string) (transport.Conn, error) { return m, nil }
+func (m *messages) Validate() error { return nil }
 
-func (m *messages) Read() (transport.Message, error) {
+func (m *messages) Open(context.Context, string) (*transport.Session, error) {
+	return &transport.Session{Conn: m, Resumes: true}, nil
+}
+
+func (m *messages) Read(msg *transport.Message) (err error) {
+	*msg, err = m.message()
+	return err
+}
+
+func (m *messages) message() (transport.Message, error) {
 	if len(*m) == 0 {
 		return transport.Message{}, transport.ErrEnd
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A handover replaces a connection that announces its end (see transport.Expirer) without
+// A handover replaces a connection that announces its end (see transport.Session) without
 // interruption: its successor is opened while it is still read. If the feed has positions, the
 // successor starts from the last one published and takes over as soon as it is open. If it has
 // none, both stay open until the old one is drained; if that takes too long, the next event has a
@@ -53,8 +53,7 @@ const (
 
 // awaitExpiry prepares the handover, if the connection announces its end.
 func (c *connection) awaitExpiry() {
-	expiring, ok := c.conn.(transport.Expirer)
-	if !ok {
+	if c.conn.OnExpiring == nil {
 		return
 	}
 	c.seen = newRecent(overlapIDs)
@@ -62,7 +61,7 @@ func (c *connection) awaitExpiry() {
 	h.ctx, h.stop = context.WithCancel(c.run.ctx)
 	c.handover = h
 	h.passed(c.token)
-	expiring.OnExpiring(func() {
+	c.conn.OnExpiring(func() {
 		h.once.Do(func() {
 			h.done = make(chan struct{})
 			go h.open()

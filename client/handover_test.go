@@ -34,7 +34,9 @@ type ticker struct {
 // lateTicks is how many events a new connection of a live feed misses.
 const lateTicks = 3
 
-func (t *ticker) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (t *ticker) Validate() error { return nil }
+
+func (t *ticker) Open(ctx context.Context, token string) (*transport.Session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.opens++
@@ -53,7 +55,11 @@ func (t *ticker) Open(ctx context.Context, token string) (transport.Conn, error)
 		c.life = time.AfterFunc(t.life, func() { c.end(errors.New("cut off")) })
 	}
 	t.conns = append(t.conns, c)
-	return c, nil
+	s := &transport.Session{Conn: c, Resumes: true, MaxPause: c.patience}
+	if c.warning > 0 {
+		s.OnExpiring = func(replace func()) { c.replace = time.AfterFunc(c.ticker.life-c.warning, replace) }
+	}
+	return s, nil
 }
 
 // open returns how many connections are open.
@@ -89,7 +95,12 @@ func (c *tickerConn) end(err error) {
 	})
 }
 
-func (c *tickerConn) Read() (transport.Message, error) {
+func (c *tickerConn) Read(m *transport.Message) (err error) {
+	*m, err = c.message()
+	return err
+}
+
+func (c *tickerConn) message() (transport.Message, error) {
 	due := c.start.Add(time.Duration(c.next) * c.tick)
 	select {
 	case <-time.After(time.Until(due)):
@@ -100,7 +111,7 @@ func (c *tickerConn) Read() (transport.Message, error) {
 	c.next++
 	m := transport.Message{Data: []byte(n), More: time.Until(due.Add(c.tick)) <= 0}
 	if !c.bare && !c.ticker.live {
-		m.ID = n
+		m.ID, m.Token = n, n
 	}
 	return m, nil
 }
@@ -114,14 +125,6 @@ func (c *tickerConn) Close() error {
 		c.replace.Stop()
 	}
 	return nil
-}
-
-func (c *tickerConn) Patience() time.Duration { return c.patience }
-
-func (c *tickerConn) OnExpiring(replace func()) {
-	if c.warning > 0 {
-		c.replace = time.AfterFunc(c.ticker.life-c.warning, replace)
-	}
 }
 
 // tickOf is the number of an event of a ticker.
@@ -410,7 +413,9 @@ type slowOpen struct {
 	waiting atomic.Bool
 }
 
-func (s *slowOpen) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (s *slowOpen) Validate() error { return nil }
+
+func (s *slowOpen) Open(ctx context.Context, token string) (*transport.Session, error) {
 	if token == "" {
 		return s.ticker.Open(ctx, token)
 	}

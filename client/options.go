@@ -39,7 +39,8 @@ type Options struct {
 	// safe place to resume after: a keepalive whose id the server does not store (ntfy), or a live
 	// event that the server sends before it has replayed the events before it.
 	//
-	// Default: Event.ID.
+	// Default: the token that the transport sets: the id of an SSE event, or Message.Token as set
+	// by the transport's Control.
 	Token func(Event) string
 
 	// Skip reports whether an event is not for the consumer, such as a keepalive or a bookmark.
@@ -55,8 +56,7 @@ type Options struct {
 	//
 	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's since),
 	// sends an event again after each reconnect. If its events have no id, let Control set
-	// Message.ID to a hash of the payload, which includes the position, and let Token return the
-	// position.
+	// Message.ID to a hash of the payload, which includes the position.
 	//
 	// Default: 0; none are dropped.
 	Dedupe int
@@ -129,8 +129,8 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	}
 	if v := reflect.ValueOf(t); t == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		problem("transport: is nil")
-	} else if v, ok := t.(interface{ Validate() error }); ok {
-		problems = append(problems, listed(v.Validate())...)
+	} else {
+		problems = append(problems, listed(t.Validate())...)
 	}
 	if o != nil {
 		if o.Store != nil && o.Name == "" {

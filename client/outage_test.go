@@ -143,8 +143,10 @@ func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
 // flapping is a feed whose connections break after a while without an event.
 type flapping struct{ after time.Duration }
 
-func (f flapping) Open(ctx context.Context, _ string) (transport.Conn, error) {
-	return flappingConn{ctx, f.after}, nil
+func (f flapping) Validate() error { return nil }
+
+func (f flapping) Open(ctx context.Context, _ string) (*transport.Session, error) {
+	return &transport.Session{Conn: flappingConn{ctx, f.after}, Resumes: true}, nil
 }
 
 type flappingConn struct {
@@ -152,7 +154,12 @@ type flappingConn struct {
 	after time.Duration
 }
 
-func (c flappingConn) Read() (m transport.Message, err error) {
+func (c flappingConn) Read(m *transport.Message) (err error) {
+	*m, err = c.message()
+	return err
+}
+
+func (c flappingConn) message() (m transport.Message, err error) {
 	select {
 	case <-time.After(max(c.after, time.Nanosecond)):
 	case <-c.ctx.Done():

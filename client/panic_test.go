@@ -149,6 +149,7 @@ func (p *trap) transport() transport.Transport {
 			Control: func(_ *transport.Socket, m *transport.Message) error {
 				p.in("WebSocket.Control")
 				m.ID = idIn(m.Data)
+				m.Token = m.ID
 				return nil
 			},
 			Classify: func(error) transport.Action { p.in("WebSocket.Classify"); return 0 },
@@ -186,6 +187,7 @@ func (p *trap) http() transport.Transport {
 		Control: func(m *transport.Message) error {
 			p.in("HTTP.Control")
 			m.ID = idIn(m.Data)
+			m.Token = m.ID
 			return nil
 		},
 		OnBadFrame: func(*decode.FrameError) { p.in("HTTP.OnBadFrame") },

@@ -28,7 +28,7 @@ var _ transport.PositionError = compacted{}
 
 // compaction is a Control that looks for it.
 func compaction(m *transport.Message) error {
-	m.ID = string(m.Data)
+	m.Token = string(m.Data)
 	var revision int
 	if n, _ := fmt.Sscanf(string(m.Data), "compacted %d", &revision); n == 1 {
 		return compacted{revision}
@@ -109,7 +109,9 @@ func TestResumeFromAPositionThatIsRejectedToo(t *testing.T) {
 
 type rejecting struct{ tokens []string }
 
-func (r *rejecting) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (r *rejecting) Validate() error { return nil }
+
+func (r *rejecting) Open(ctx context.Context, token string) (*transport.Session, error) {
 	if r.tokens = append(r.tokens, token); token == "" {
 		return deaf{}.Open(ctx, token)
 	}

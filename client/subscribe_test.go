@@ -564,7 +564,9 @@ func TestEndsInEveryState(t *testing.T) {
 // deaf accepts an attempt to connect and never answers.
 type deaf struct{}
 
-func (deaf) Open(ctx context.Context, _ string) (transport.Conn, error) {
+func (deaf) Validate() error { return nil }
+
+func (deaf) Open(ctx context.Context, _ string) (*transport.Session, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -662,11 +664,20 @@ func TestBackoffIsAwareOfProgress(t *testing.T) {
 // endless is a connection that always has another event.
 type endless struct{ reads *int }
 
-func (e endless) Open(context.Context, string) (transport.Conn, error) { return e, nil }
+func (e endless) Validate() error { return nil }
 
-func (e endless) Read() (transport.Message, error) {
+func (e endless) Open(context.Context, string) (*transport.Session, error) {
+	return &transport.Session{Conn: e, Resumes: true}, nil
+}
+
+func (e endless) Read(m *transport.Message) (err error) {
+	*m, err = e.message()
+	return err
+}
+
+func (e endless) message() (transport.Message, error) {
 	*e.reads++
-	return transport.Message{Data: make([]byte, 100), ID: fmt.Sprint(*e.reads), More: true}, nil
+	return transport.Message{Data: make([]byte, 100), ID: fmt.Sprint(*e.reads), Token: fmt.Sprint(*e.reads), More: true}, nil
 }
 
 func (e endless) Close() error { return nil }

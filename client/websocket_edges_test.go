@@ -134,6 +134,7 @@ func TestWebSocketEdgeIDsWithoutResume(t *testing.T) {
 	b.check(t, func(w *transport.WebSocket) {
 		w.Control = func(_ *transport.Socket, m *transport.Message) error {
 			m.ID = strconv.Itoa(seqOf(m.Data))
+			m.Token = m.ID
 			return nil
 		}
 	}, nil, 600, 0)
@@ -145,6 +146,7 @@ func TestWebSocketEdgeIDsWithoutResumeHandover(t *testing.T) {
 		w.Handover, w.MaxAge = true, 10*time.Second
 		w.Control = func(_ *transport.Socket, m *transport.Message) error {
 			m.ID = strconv.Itoa(seqOf(m.Data))
+			m.Token = m.ID
 			return nil
 		}
 	}, &client.Options{Buffer: 4}, 6000, 12*time.Millisecond)
@@ -247,7 +249,9 @@ type slowly struct {
 	takes time.Duration
 }
 
-func (s slowly) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (s slowly) Validate() error { return nil }
+
+func (s slowly) Open(ctx context.Context, token string) (*transport.Session, error) {
 	time.Sleep(s.takes)
 	return s.ticker.Open(ctx, token)
 }

@@ -68,7 +68,7 @@ func nchanMeta(_ *transport.Socket, m *transport.Message) error {
 		name, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(": "))
 		switch string(name) {
 		case "id":
-			m.ID = string(value)
+			m.Token = string(value)
 		case "content-type":
 			m.Type = string(value)
 		}

@@ -96,6 +96,7 @@ func (g *gateway) feed(srv *mock.Server) *transport.WebSocket {
 				return nil
 			}
 			m.ID = strconv.Itoa(seqOf(m.Data))
+			m.Token = m.ID
 			return nil
 		},
 	}

@@ -243,6 +243,7 @@ func numbered(_ *transport.Socket, m *transport.Message) error {
 		return errors.New("a message is damaged")
 	}
 	m.ID = strconv.Itoa(v.Seq)
+	m.Token = m.ID
 	return nil
 }
 
@@ -635,7 +636,7 @@ func (k *graphTicks) control(s *transport.Socket, m *transport.Message) error {
 		if err := json.Unmarshal(v.Payload, &next); err != nil {
 			return err
 		}
-		m.Kind, m.ID, m.Data = decode.Data, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
+		m.Kind, m.Token, m.Data = decode.Data, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
 	case "ping":
 		return s.Send(context.Background(), []byte(`{"type":"pong"}`))
 	case "pong":

@@ -24,7 +24,7 @@ func ExampleSender() {
 	}
 	defer conn.Close()
 	go func() {
-		for m, err := conn.Read(); err == nil; m, err = conn.Read() {
+		for m, err := readFrom(conn); err == nil; m, err = readFrom(conn) {
 			fmt.Println("received", m.Type, m.ID)
 			m.Settle(nil)
 		}

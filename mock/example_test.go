@@ -25,7 +25,7 @@ func ExampleFeed() {
 		conn, err := feed.Open(ctx, token)
 		for err == nil {
 			var m transport.Message
-			if m, err = conn.Read(); err == nil {
+			if m, err = readFrom(conn); err == nil {
 				fmt.Printf("%s: %s\n", m.ID, m.Data)
 				token = m.ID
 			}
@@ -86,8 +86,8 @@ func ExampleReplay() {
 	feed := mock.NewFeed(mock.Event("1", `{"fruit":"apple"}`), mock.Event("2", "two\nlines"), mock.End())
 	var recording bytes.Buffer
 	conn, _ := (&mock.Recorder{Transport: feed, Out: &recording}).Open(ctx, "")
-	for _, err := conn.Read(); err == nil; {
-		_, err = conn.Read()
+	for _, err := readFrom(conn); err == nil; {
+		_, err = readFrom(conn)
 	}
 	conn.Close()
 	fmt.Print(recording.String())
@@ -99,7 +99,7 @@ func ExampleReplay() {
 	}
 	conn, _ = mock.NewFeed(script...).Open(ctx, "")
 	defer conn.Close()
-	m, err := conn.Read()
+	m, err := readFrom(conn)
 	fmt.Printf("again: %s, %v\n", m.Data, err)
 	// Output:
 	// steadfeed recording 1

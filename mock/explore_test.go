@@ -91,7 +91,7 @@ func (w *worker) connect(ctx context.Context, version *string) error {
 	defer c.Close()
 	w.opened++
 	for {
-		m, err := c.Read()
+		m, err := readFrom(c)
 		if err != nil {
 			return err
 		}
@@ -331,7 +331,7 @@ func TestExploreFindsWhoDoesNotResume(t *testing.T) {
 			c, err := trial.Feed.Open(trial.Context(), "")
 			for err == nil {
 				var m transport.Message
-				if m, err = c.Read(); err == nil && m.Kind == decode.Data {
+				if m, err = readFrom(c); err == nil && m.Kind == decode.Data {
 					trial.Seen.Add(m.ID, m.Data, m.Gap)
 				}
 			}
@@ -380,7 +380,7 @@ func TestTrialLives(t *testing.T) {
 	var saved, lost, played int
 	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200, Faults: 40}, func(trial *mock.Trial) {
 		if c, err := trial.Feed.Open(trial.Context(), ""); err == nil {
-			c.Read()
+			readFrom(c)
 			c.Close()
 		}
 		key, log := 0, 0
@@ -407,7 +407,7 @@ func TestTrialLives(t *testing.T) {
 		for token := ""; read; { // for the rest of the script
 			c, err := trial.Feed.Open(trial.Context(), token)
 			for err == nil {
-				_, err = c.Read()
+				_, err = readFrom(c)
 			}
 			read = err != transport.ErrEnd
 			wait(trial.Context(), time.Second)
@@ -446,7 +446,7 @@ func TestExploreWithoutFaults(t *testing.T) {
 	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 10, Faults: -1, Limit: -1}, func(trial *mock.Trial) {
 		c, err := trial.Feed.Open(trial.Context(), "")
 		for err == nil {
-			_, err = c.Read()
+			_, err = readFrom(c)
 		}
 		if err != transport.ErrEnd || len(trial.Feed.Log()) != 20 || len(trial.Feed.Attempts()) != 1 {
 			trial.Errorf("%v after %d events", err, len(trial.Feed.Log()))

@@ -19,7 +19,7 @@ import (
 )
 
 // open connects and closes when the test ends.
-func open(t *testing.T, tr transport.Transport, token string) transport.Conn {
+func open(t *testing.T, tr transport.Transport, token string) *transport.Session {
 	t.Helper()
 	c, err := tr.Open(t.Context(), token)
 	if err != nil {
@@ -34,7 +34,7 @@ func read(t *testing.T, c transport.Conn, n int) []string {
 	t.Helper()
 	var all []string
 	for range n {
-		m, err := c.Read()
+		m, err := readFrom(c)
 		if err != nil {
 			t.Fatalf("Read after %q: %v", all, err)
 		}
@@ -52,7 +52,7 @@ func equal(t *testing.T, got, want []string) {
 
 func wantErr(t *testing.T, c transport.Conn, want error) {
 	t.Helper()
-	if m, err := c.Read(); !errors.Is(err, want) {
+	if m, err := readFrom(c); !errors.Is(err, want) {
 		t.Errorf("Read: %+v, %v; want %v", m, err, want)
 	}
 }
@@ -86,7 +86,7 @@ func TestFeedScriptGoesOnWithTheNextConnection(t *testing.T) {
 
 	c = open(t, feed, "2")
 	var malformed *decode.FrameError
-	if _, err := c.Read(); !errors.As(err, &malformed) || !malformed.Protocol() {
+	if _, err := readFrom(c); !errors.As(err, &malformed) || !malformed.Protocol() {
 		t.Errorf("Read: %v, want a malformed frame", err)
 	}
 	c = open(t, feed, "2")
@@ -119,7 +119,7 @@ func TestFeedReplay(t *testing.T) {
 		feed.Publish(mock.Keepalive(), mock.Event("", "live"))
 		var got []string
 		for len(got) < len(tt.want) {
-			m, err := c.Read()
+			m, err := readFrom(c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,8 +155,8 @@ func TestFeedPauseIsTimeOfTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go c.Read() // begins the pause
-		if _, err := c2.Read(); err != context.DeadlineExceeded {
+		go readFrom(c) // begins the pause
+		if _, err := readFrom(c2); err != context.DeadlineExceeded {
 			t.Errorf("Read: %v, want the cause of its context", err)
 		}
 		c2.Close()
@@ -170,7 +170,7 @@ func TestFeedPauseIsTimeOfTheServer(t *testing.T) {
 			time.Sleep(7 * day)
 			c.Close()
 		}()
-		if _, err := c.Read(); err == nil || time.Since(start) != 10*day {
+		if _, err := readFrom(c); err == nil || time.Since(start) != 10*day {
 			t.Errorf("the stall ended after %v: %v", time.Since(start), err)
 		}
 		equal(t, read(t, open(t, feed, "2"), 1), []string{"c"})
@@ -193,7 +193,7 @@ func TestFeedStepsActOnEveryOpenConnection(t *testing.T) {
 		early, late = open(t, feed, "1"), open(t, feed, "1")
 		equal(t, read(t, early, 1), []string{"b"})
 		equal(t, read(t, late, 1), []string{"b"})
-		for _, c := range []transport.Conn{early, late} {
+		for _, c := range []*transport.Session{early, late} {
 			go func() {
 				time.Sleep(time.Hour)
 				c.Close()
@@ -219,25 +219,25 @@ func TestFeedMessages(t *testing.T) {
 		mock.Event("3", "c"), mock.Pause(time.Nanosecond), mock.Event("4", "d"),
 	)
 	want := []transport.Message{
-		{ID: "1", Type: "update", Data: []byte("a"), More: true},
+		{ID: "1", Token: "1", Type: "update", Data: []byte("a"), More: true},
 		{Kind: decode.Comment, Data: []byte("text"), More: true},
 		{Kind: decode.Keepalive, More: true},
 		{Kind: decode.Retry, Delay: 3 * time.Second, More: true},
-		{Kind: decode.Position, ID: "p", More: true},
-		{ID: "2", Data: []byte("b")}, // nothing but the drop comes after it
+		{Kind: decode.Position, ID: "p", Token: "p", More: true},
+		{ID: "2", Token: "2", Data: []byte("b")}, // nothing but the drop comes after it
 	}
 	c := open(t, feed, "")
 	for _, w := range want {
-		if m, err := c.Read(); err != nil || !reflect.DeepEqual(m, w) {
+		if m, err := readFrom(c); err != nil || !reflect.DeepEqual(m, w) {
 			t.Errorf("Read: %+v, %v; want %+v", m, err, w)
 		}
 	}
 	wantErr(t, c, io.ErrUnexpectedEOF)
 	c = open(t, feed, "1")
 	for _, w := range []transport.Message{
-		{ID: "2", Data: []byte("b"), More: true}, {ID: "3", Data: []byte("c")}, {ID: "4", Data: []byte("d")},
+		{ID: "2", Token: "2", Data: []byte("b"), More: true}, {ID: "3", Token: "3", Data: []byte("c")}, {ID: "4", Token: "4", Data: []byte("d")},
 	} {
-		if m, err := c.Read(); err != nil || !reflect.DeepEqual(m, w) {
+		if m, err := readFrom(c); err != nil || !reflect.DeepEqual(m, w) {
 			t.Errorf("Read again: %+v, %v; want %+v", m, err, w)
 		}
 	}
@@ -254,7 +254,7 @@ func TestFeedDataIsOwned(t *testing.T) {
 			c = open(t, feed, "")
 			read(t, c, 1)
 		}
-		m, err := c.Read()
+		m, err := readFrom(c)
 		if string(m.Data) != "abc" || err != nil {
 			t.Fatalf("Read: %q, %v", m.Data, err)
 		}
@@ -356,7 +356,7 @@ func TestFeedPlayed(t *testing.T) {
 		read(t, c, 1)
 		go func() {
 			synctest.Wait() // until Played waits
-			c.Read()
+			readFrom(c)
 		}()
 		if err := feed.Played(t.Context()); err != nil || time.Since(start) != time.Hour {
 			t.Errorf("Played: %v after %v", err, time.Since(start))
@@ -370,7 +370,7 @@ func TestFeedPlayed(t *testing.T) {
 			t.Errorf("nobody is connected any more: %v", err)
 		}
 		read(t, open(t, feed, ""), 1)
-		if _, err := open(t, feed, "1").Read(); err != nil {
+		if _, err := readFrom(open(t, feed, "1")); err != nil {
 			t.Error(err)
 		}
 		feed.Open(t.Context(), "2")
@@ -388,7 +388,7 @@ func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Pause(time.Hour), mock.Status(503), mock.End())
 		c := open(t, feed, "")
-		go c.Read()
+		go readFrom(c)
 		synctest.Wait()
 		c.Close()
 		start := time.Now()
@@ -428,7 +428,7 @@ func TestFeedReadIsUnblocked(t *testing.T) {
 				}
 				failed := make(chan error)
 				go func() {
-					_, err := c.Read()
+					_, err := readFrom(c)
 					failed <- err
 				}()
 				synctest.Wait()
@@ -471,15 +471,15 @@ func TestFeedMoreIsNoMoreThanThereIs(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"), mock.Drop())
 		early, late := open(t, feed, ""), open(t, feed, "")
 		read(t, early, 1)
-		go early.Read()
+		go readFrom(early)
 		synctest.Wait() // the pause has begun
-		if m, err := late.Read(); err != nil || m.More {
+		if m, err := readFrom(late); err != nil || m.More {
 			t.Errorf("before the pause: %+v, %v", m, err)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		wantErr(t, early, io.ErrUnexpectedEOF)
-		if m, err := late.Read(); err != nil || m.More {
+		if m, err := readFrom(late); err != nil || m.More {
 			t.Errorf("before the drop: %+v, %v", m, err)
 		}
 		wantErr(t, late, io.ErrUnexpectedEOF)
@@ -523,7 +523,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 			more  bool
 			after time.Duration
 		}{{"a", false, 0}, {"b", true, time.Minute}, {"c", false, time.Minute}} {
-			m, err := c.Read()
+			m, err := readFrom(c)
 			if string(m.Data) != want.data || m.More != want.more || err != nil || time.Since(start) != want.after {
 				t.Errorf("got %+v, %v after %v; want %+v", m, err, time.Since(start), want)
 			}
@@ -535,7 +535,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 		// Who resumes gets all of it at once.
 		c = open(t, feed, "1")
 		for _, want := range []string{"b", "c", "d"} {
-			if m, err := c.Read(); string(m.Data) != want || err != nil || m.More != (want != "d") {
+			if m, err := readFrom(c); string(m.Data) != want || err != nil || m.More != (want != "d") {
 				t.Errorf("again: %+v, %v", m, err)
 			}
 		}

@@ -279,7 +279,7 @@ func play(t *testing.T, feed *mock.Feed) error {
 	t.Helper()
 	c := open(t, feed, "")
 	for {
-		if _, err := c.Read(); err != nil {
+		if _, err := readFrom(c); err != nil {
 			return err
 		}
 	}

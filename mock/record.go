@@ -2,6 +2,7 @@ package mock
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,8 +93,8 @@ func (r *Recorder) Validate() error {
 	if r.Transport == nil || r.Out == nil {
 		problems = append(problems, &recordError{errors.New("Recorder.Transport and Recorder.Out: must be set")})
 	}
-	if v, ok := r.Transport.(interface{ Validate() error }); ok {
-		problems = append(problems, v.Validate())
+	if r.Transport != nil {
+		problems = append(problems, r.Transport.Validate())
 	}
 	return errors.Join(problems...)
 }
@@ -105,7 +106,7 @@ func (r *Recorder) Positionless() bool {
 }
 
 // Open connects the Transport. It implements transport.Transport.
-func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (r *Recorder) Open(ctx context.Context, token string) (*transport.Session, error) {
 	if r.Transport == nil || r.Out == nil {
 		return nil, r.Validate()
 	}
@@ -113,7 +114,9 @@ func (r *Recorder) Open(ctx context.Context, token string) (transport.Conn, erro
 	n, failed := r.opened(ctx, token, err)
 	switch {
 	case err == nil && failed == nil:
-		return &recorded{ExtendedConn: transport.Extend(inner), recorder: r, ctx: ctx, n: n}, nil
+		s := *inner
+		s.Conn = &recorded{Conn: inner.Conn, recorder: r, ctx: ctx, n: n}
+		return &s, nil
 	case err == nil:
 		inner.Close()
 		return nil, failed
@@ -211,6 +214,7 @@ func (r *Recorder) write(e *entry) error {
 
 // message writes what Read returned.
 func (r *Recorder) message(c *recorded, m transport.Message) error {
+	m.ID = cmp.Or(m.Token, m.ID)
 	if r.Token != nil && m.Kind == decode.Data {
 		m.ID = r.Token(m)
 	}
@@ -245,7 +249,7 @@ func (r *Recorder) end(c *recorded, e *entry) {
 
 // A recorded is a connection that is being recorded.
 type recorded struct {
-	transport.ExtendedConn
+	transport.Conn
 	recorder *Recorder
 	ctx      context.Context
 	n        int
@@ -253,18 +257,11 @@ type recorded struct {
 	over     bool  // guarded by the recorder's turn
 }
 
-var _ transport.ExtendedConn = (*recorded)(nil)
-
-func (c *recorded) Read() (m transport.Message, err error) {
-	err = c.ReadTo(&m)
-	return m, err
-}
-
-func (c *recorded) ReadTo(m *transport.Message) error {
+func (c *recorded) Read(m *transport.Message) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := c.ExtendedConn.ReadTo(m); err != nil {
+	if err := c.Conn.Read(m); err != nil {
 		c.recorder.end(c, c.ending(err))
 		return err
 	}
@@ -294,11 +291,14 @@ func (c *recorded) ending(err error) *entry {
 
 func (c *recorded) Close() error {
 	c.recorder.end(c, &entry{verb: verbClosed}) // before the close makes Read fail
-	return c.ExtendedConn.Close()
+	return c.Conn.Close()
 }
 
-// Offer does nothing, so that every message passes through Read, in the recorded order.
-func (c *recorded) Offer(func(*transport.Message) bool) {}
+// Lingers implements transport.Lingerer.
+func (c *recorded) Lingers() bool {
+	l, ok := c.Conn.(transport.Lingerer)
+	return ok && l.Lingers()
+}
 
 // A recordError reports that the recording cannot continue.
 type recordError struct{ err error }

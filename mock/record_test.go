@@ -75,20 +75,28 @@ type impatient struct{ transport.Transport }
 
 type impatientConn struct{ transport.Conn }
 
-func (i impatient) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (i impatient) Validate() error { return nil }
+
+func (i impatient) Open(ctx context.Context, token string) (*transport.Session, error) {
 	c, err := i.Transport.Open(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	return impatientConn{c}, nil
+	c.Conn = impatientConn{c.Conn}
+	return c, nil
 }
 
-func (c impatientConn) Read() (transport.Message, error) {
+func (c impatientConn) Read(m *transport.Message) (err error) {
+	*m, err = c.message()
+	return err
+}
+
+func (c impatientConn) message() (transport.Message, error) {
 	var late sync.Once
 	idle := false
 	timer := time.AfterFunc(61*time.Minute, func() { late.Do(func() { idle = true; c.Close() }) })
 	defer timer.Stop()
-	m, err := c.Conn.Read()
+	m, err := readFrom(c.Conn)
 	late.Do(func() {})
 	if err != nil && idle {
 		err = silence{}
@@ -103,7 +111,7 @@ func (c *reader) connect(ctx context.Context, tr transport.Transport, start time
 	}
 	defer conn.Close()
 	for {
-		m, err := conn.Read()
+		m, err := readFrom(conn)
 		if err != nil {
 			return err
 		}
@@ -161,7 +169,7 @@ func TestRecordingHasNoSecrets(t *testing.T) {
 		for _, token := range []string{"secret", "secret", "secret", "secret", "", "secret\n", "secret"} {
 			if c, err := rec.Open(t.Context(), token); err == nil {
 				for err == nil {
-					_, err = c.Read()
+					_, err = readFrom(c)
 				}
 				c.Close()
 			}
@@ -191,13 +199,13 @@ func TestRecorderTokenAndRedact(t *testing.T) {
 			},
 		}
 		c := open(t, rec, "")
-		m, err := c.Read()
+		m, err := readFrom(c)
 		if err != nil || m.ID != "" {
 			t.Fatalf("Read: %+v, %v", m, err)
 		}
 		data = m.Data
-		c.Read()
-		c.Read()
+		readFrom(c)
+		readFrom(c)
 		open(t, rec, "s1").Close()
 		want := "steadfeed recording 1\n1 0s open\n1 0s event id=S1\n\t{\"seq\":\"s1\",***********************\n1 0s event id=S2\n\t{\"seq\":\"s2\"}\n1 0s eof\n2 0s open after=S1\n2 0s closed\n"
 		if out.String() != want {
@@ -234,13 +242,13 @@ func TestRecorderThatCannotWrite(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, err = c.Read()
+				_, err = readFrom(c)
 			}
 			if !final(err) {
 				t.Errorf("with room for %d lines: %v", n, err)
 			}
 			if n > 0 {
-				if _, err := c.Read(); !final(err) {
+				if _, err := readFrom(c); !final(err) {
 					t.Errorf("the next Read: %v", err)
 				}
 				c.Close()
@@ -294,24 +302,16 @@ func TestRecorderConforms(t *testing.T) {
 	})
 }
 
-// What a Conn may have more, it has as a recorded one.
-func TestRecorderPassesOnWhatAConnMayHave(t *testing.T) {
-	full := opener(func() (transport.Conn, error) { return new(fullConn), nil })
-	c := open(t, &mock.Recorder{Transport: full, Out: new(bytes.Buffer)}, "").(transport.ExtendedConn)
+func TestRecorderKeepsTheSession(t *testing.T) {
+	inner := opener(func() (transport.Conn, error) { return new(richConn), nil })
+	s, err := (&mock.Recorder{Transport: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	called := false
-	c.OnExpiring(func() { called = true })
-	if d := c.Patience(); d != time.Second || !called || c.Resumes() || !c.Lingers() {
-		t.Errorf("patience %v, calls replace: %t, resumes: %t, lingers: %t", d, called, c.Resumes(), c.Lingers())
-	}
-	c.Offer(func(*transport.Message) bool { t.Error("a message went past the recording"); return true })
-	var m transport.Message
-	if err := c.ReadTo(&m); err != nil || m.ID != "2" {
-		t.Errorf("ReadTo: %q, %v", m.ID, err)
-	}
-	c = open(t, &mock.Recorder{Transport: mock.NewFeed(), Out: new(bytes.Buffer)}, "").(transport.ExtendedConn)
-	c.OnExpiring(func() { t.Error("it does not know its end") })
-	if d := c.Patience(); d != 0 || !c.Resumes() || c.Lingers() {
-		t.Errorf("patience %v, resumes: %t, lingers: %t", d, c.Resumes(), c.Lingers())
+	s.OnExpiring(func() { called = true })
+	if s.MaxPause != time.Second || !called || s.Resumes {
+		t.Errorf("MaxPause %v, replace called: %t, Resumes: %t", s.MaxPause, called, s.Resumes)
 	}
 }
 
@@ -322,7 +322,7 @@ func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
 		rec := &mock.Recorder{Transport: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
 		c, err := rec.Open(t.Context(), "")
 		if err == nil {
-			c.Read()
+			readFrom(c)
 			if !errors.Is(inner.settled, errFull) {
 				t.Errorf("settled with %v", inner.settled)
 			}
@@ -339,7 +339,7 @@ func TestRecorderReadBesideClose(t *testing.T) {
 	var out bytes.Buffer
 	c := open(t, &mock.Recorder{Transport: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
 	c.Close()
-	if m, err := c.Read(); err != nil || m.ID != "1" {
+	if m, err := readFrom(c); err != nil || m.ID != "1" {
 		t.Errorf("Read: %+v, %v", m, err)
 	}
 	if _, err := mock.Replay(&out, 0); err != nil {
@@ -380,7 +380,15 @@ func TestRecordedTimesAddUp(t *testing.T) {
 
 type opener func() (transport.Conn, error)
 
-func (o opener) Open(context.Context, string) (transport.Conn, error) { return o() }
+func (o opener) Validate() error { return nil }
+
+func (o opener) Open(context.Context, string) (*transport.Session, error) {
+	c, err := o()
+	if err != nil {
+		return nil, err
+	}
+	return &transport.Session{Conn: c, MaxPause: time.Second, OnExpiring: func(replace func()) { replace() }}, nil
+}
 
 // richConn has all that a Conn may have, and brings a message, also when it is closed.
 type richConn struct {
@@ -388,7 +396,12 @@ type richConn struct {
 	closed  int
 }
 
-func (c *richConn) Read() (transport.Message, error) {
+func (c *richConn) Read(m *transport.Message) (err error) {
+	*m, err = c.message()
+	return err
+}
+
+func (c *richConn) message() (transport.Message, error) {
 	return transport.Message{ID: "1", Settle: func(err error) { c.settled = err }}, nil
 }
 
@@ -408,21 +421,6 @@ func TestRecorderValidates(t *testing.T) {
 		t.Errorf("Validate: %v", err)
 	}
 }
-
-// A fullConn has every method that a Conn may have.
-type fullConn struct{ richConn }
-
-func (*fullConn) Patience() time.Duration   { return time.Second }
-func (*fullConn) OnExpiring(replace func()) { replace() }
-func (*fullConn) Resumes() bool             { return false }
-func (*fullConn) Lingers() bool             { return true }
-
-func (*fullConn) ReadTo(m *transport.Message) error {
-	*m = transport.Message{ID: "2"}
-	return nil
-}
-
-func (*fullConn) Offer(take func(*transport.Message) bool) { take(new(transport.Message)) }
 
 // slowWriter takes its time.
 type slowWriter struct{}

@@ -125,7 +125,7 @@ func TestReplayCloseCodes(t *testing.T) {
 			for range 4 {
 				c, err := rec.Open(t.Context(), "")
 				for err == nil {
-					_, err = c.Read()
+					_, err = readFrom(c)
 				}
 				codes = append(codes, err.Error())
 				if c != nil {
@@ -162,7 +162,7 @@ func TestReplayGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a consumer may change what it is given
-		m, err := open(t, mock.NewFeed(script...), "").Read()
+		m, err := readFrom(open(t, mock.NewFeed(script...), ""))
 		if err != nil || m.Gap.From != "" {
 			t.Errorf("Read: %+v, %v", m, err)
 		}

@@ -62,7 +62,7 @@ func TestSenderForgesTheProof(t *testing.T) {
 				}
 				d.Forged = false
 				go func() {
-					for m, err := conn.Read(); err == nil; m, err = conn.Read() {
+					for m, err := readFrom(conn); err == nil; m, err = readFrom(conn) {
 						m.Settle(nil)
 					}
 				}()

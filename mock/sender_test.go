@@ -43,7 +43,7 @@ func receiveHooks(t *testing.T, p *provider.Provider, settle func(id string) err
 	go func() {
 		defer close(r.over)
 		for {
-			m, err := conn.Read()
+			m, err := readFrom(conn)
 			if err != nil {
 				return
 			}

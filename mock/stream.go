@@ -22,7 +22,7 @@ type stream struct {
 	opened atomic.Bool
 }
 
-func (s *stream) Open(ctx context.Context, _ string) (transport.Conn, error) {
+func (s *stream) Open(ctx context.Context, _ string) (*transport.Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -37,8 +37,10 @@ func (s *stream) Open(ctx context.Context, _ string) (transport.Conn, error) {
 		return nil
 	}
 	c.unlink = context.AfterFunc(ctx, func() { c.close() })
-	return c, nil
+	return &transport.Session{Conn: c}, nil
 }
+
+func (s *stream) Validate() error { return nil }
 
 type streamConn struct {
 	frames *decode.Reader
@@ -48,17 +50,18 @@ type streamConn struct {
 	closed atomic.Bool
 }
 
-func (c *streamConn) Read() (transport.Message, error) {
+func (c *streamConn) Read(m *transport.Message) error {
 	f, err := c.frames.Next()
 	switch {
 	case err == nil:
-		return transport.Message{Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, More: c.frames.Buffered()}, nil
+		*m = transport.Message{Data: f.Data, Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, More: c.frames.Buffered()}
+		return nil
 	case c.ctx.Err() != nil:
-		return transport.Message{}, context.Cause(c.ctx)
+		return context.Cause(c.ctx)
 	case c.closed.Load():
-		return transport.Message{}, errClosed
+		return errClosed
 	}
-	return transport.Message{}, err
+	return err
 }
 
 func (c *streamConn) Close() error {

@@ -34,7 +34,7 @@ func TestRecordStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		for err == nil {
-			_, err = conn.Read()
+			_, err = readFrom(conn)
 		}
 		if err != io.EOF {
 			t.Errorf("the end is %v", err)
@@ -55,7 +55,7 @@ func TestRecordStream(t *testing.T) {
 		defer conn.Close()
 		var got []string
 		for {
-			m, err := conn.Read()
+			m, err := readFrom(conn)
 			if err != nil {
 				break
 			}
@@ -88,7 +88,7 @@ func TestStreamEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.AfterFunc(time.Second, func() { end.by(conn, cancel) })
-			if _, err := conn.Read(); !errors.Is(err, end.want) {
+			if _, err := readFrom(conn); !errors.Is(err, end.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 			conn.Close()
@@ -100,7 +100,7 @@ func TestStreamEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Read(); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := readFrom(conn); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("half a frame: %v", err)
 	}
 }

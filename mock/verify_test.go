@@ -38,7 +38,7 @@ func playOut(t *testing.T, feed *mock.Feed) {
 	for {
 		c, err := feed.Open(t.Context(), "")
 		for err == nil {
-			_, err = c.Read()
+			_, err = readFrom(c)
 		}
 		if err == transport.ErrEnd {
 			return
@@ -201,7 +201,7 @@ func TestVerifyOnEveryWire(t *testing.T) {
 			)
 			var seen mock.Seen
 			c := open(t, wire(t, feed), "")
-			for m, err := c.Read(); err == nil; m, err = c.Read() {
+			for m, err := readFrom(c); err == nil; m, err = readFrom(c) {
 				if m.Kind == decode.Data && string(m.Data) != "again" && !strings.Contains(string(m.Data), `"again"`) {
 					seen.Add(m.ID, m.Data, m.Gap)
 				}

@@ -114,7 +114,7 @@ func TestWebSocketHeard(t *testing.T) {
 			if i == 2 {
 				w.Send(t.Context(), []byte("ping"))
 			}
-			m, err := conn.Read()
+			m, err := readFrom(conn)
 			if err != nil || string(m.Data) != want {
 				t.Errorf("got %q, %v; want %q", m.Data, err, want)
 			}
@@ -147,7 +147,7 @@ func TestCloseElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		_, err = conn.Read()
+		_, err = readFrom(conn)
 		var closed *transport.CloseError
 		if !errors.As(err, &closed) || closed.Code != 4321 || closed.Reason != "notice" {
 			t.Errorf("got %v", err)
@@ -184,9 +184,9 @@ func TestWebSocketStall(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.Read()
+			readFrom(conn)
 			start := time.Now()
-			_, err = conn.Read()
+			_, err = readFrom(conn)
 			var timeout *transport.TimeoutError
 			if errors.As(err, &timeout) != (tt.want > 0) || tt.want > 0 && time.Since(start) != tt.want {
 				t.Errorf("%s: %v after %v", name, err, time.Since(start))

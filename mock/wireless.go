@@ -16,7 +16,7 @@ import (
 const origin = "mock://feed"
 
 // Open connects without a wire. It implements transport.Transport.
-func (f *Feed) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (f *Feed) Open(ctx context.Context, token string) (*transport.Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -26,8 +26,11 @@ func (f *Feed) Open(ctx context.Context, token string) (transport.Conn, error) {
 	}
 	c := &wireless{session: s}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
-	return c, nil
+	return &transport.Session{Conn: c, Resumes: true}, nil
 }
+
+// Validate returns nil. It implements transport.Transport.
+func (f *Feed) Validate() error { return nil }
 
 // A wireless is the Conn of a consumer without a wire.
 type wireless struct {
@@ -37,9 +40,9 @@ type wireless struct {
 	err     error // of the Read that failed
 }
 
-func (c *wireless) Read() (transport.Message, error) {
+func (c *wireless) Read(m *transport.Message) error {
 	if c.err != nil {
-		return transport.Message{}, c.err
+		return c.err
 	}
 	step, more, err := c.session.next(c.ctx)
 	if err == nil {
@@ -53,9 +56,10 @@ func (c *wireless) Read() (transport.Message, error) {
 		c.session.over(c.err)
 	case step.act == sends:
 		f := step.frame
-		return transport.Message{
-			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: step.said(), More: more,
-		}, nil
+		*m = transport.Message{
+			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: step.said(), More: more,
+		}
+		return nil
 	case step.act == stalls:
 		<-c.ctx.Done()
 		c.err = context.Cause(c.ctx)
@@ -63,7 +67,7 @@ func (c *wireless) Read() (transport.Message, error) {
 		c.err = step.breakage()
 		c.session.over(c.err)
 	}
-	return transport.Message{}, c.err
+	return c.err
 }
 
 // said returns a copy of the step's Gap, nil if it has none.

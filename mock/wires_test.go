@@ -98,7 +98,7 @@ func (c *consumer) connect(ctx context.Context, tr transport.Transport) error {
 	}
 	defer conn.Close()
 	for {
-		m, err := conn.Read()
+		m, err := readFrom(conn)
 		if err != nil {
 			return err
 		}

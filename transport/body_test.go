@@ -22,7 +22,7 @@ func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			conn.Read()
+			readFrom(conn)
 			conn.Close()
 		},
 		"Close during a Read": func(h *transport.HTTP, ctx context.Context, cancel func()) {
@@ -31,9 +31,9 @@ func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			conn.Read()
+			readFrom(conn)
 			done := make(chan struct{})
-			go func() { defer close(done); conn.Read() }()
+			go func() { defer close(done); readFrom(conn) }()
 			synctest.Wait()
 			conn.Close()
 			<-done
@@ -44,7 +44,7 @@ func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			conn.Read()
+			readFrom(conn)
 			cancel()
 			conn.Close()
 		},

@@ -54,12 +54,12 @@ func TestContextEndsEverything(t *testing.T) {
 					}}}
 				}
 				ctx, cancel := context.WithCancelCause(t.Context())
-				var conn transport.Conn
+				var conn *transport.Session
 				result := make(chan error, 1)
 				go func() {
 					var err error
 					if conn, err = h.Open(ctx, ""); err == nil {
-						_, err = conn.Read()
+						_, err = readFrom(conn)
 					}
 					result <- err
 				}()
@@ -73,7 +73,7 @@ func TestContextEndsEverything(t *testing.T) {
 					t.Errorf("took %v", d)
 				}
 				if conn != nil {
-					if _, err := conn.Read(); err != errStop {
+					if _, err := readFrom(conn); err != errStop {
 						t.Errorf("the next Read returned %v", err)
 					}
 					conn.Close()
@@ -140,7 +140,7 @@ func TestCloseUnblocksRead(t *testing.T) {
 				read(t, conn)
 				result := make(chan error)
 				go func() {
-					_, err := conn.Read()
+					_, err := readFrom(conn)
 					result <- err
 				}()
 				var wg sync.WaitGroup
@@ -155,7 +155,7 @@ func TestCloseUnblocksRead(t *testing.T) {
 				if err := <-result; !errors.Is(err, net.ErrClosed) {
 					t.Errorf("Read returned %v", err)
 				}
-				if _, err := conn.Read(); !errors.Is(err, net.ErrClosed) {
+				if _, err := readFrom(conn); !errors.Is(err, net.ErrClosed) {
 					t.Errorf("the next Read returned %v", err)
 				}
 				<-gone
@@ -283,7 +283,7 @@ func TestBodyIsClosed(t *testing.T) {
 				conn, err := h.Open(ctx, "")
 				if err == nil {
 					for range tt.reads {
-						conn.Read()
+						readFrom(conn)
 					}
 					if tt.cancel {
 						cancel()

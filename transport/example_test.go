@@ -41,7 +41,7 @@ func ExampleHTTP_prepare() {
 		return
 	}
 	defer conn.Close()
-	m, err := conn.Read()
+	m, err := readFrom(conn)
 	fmt.Println(m.ID, string(m.Data), err)
 	// Output: 43 after 42 <nil>
 }
@@ -68,7 +68,7 @@ func ExampleHTTP_decoders() {
 		return
 	}
 	defer conn.Close()
-	m, err := conn.Read()
+	m, err := readFrom(conn)
 	fmt.Println(string(m.Data), err)
 	// Output: {"accepted":"gzip, deflate"} <nil>
 }

@@ -48,7 +48,7 @@ func TestCompressorThatIsNotFlushed(t *testing.T) {
 				h := &transport.HTTP{URL: "http://feed.example", Client: inMemory(t, unflushed(header)), Prepare: offersOf(&offers)}
 				conn, err := h.Open(t.Context(), "")
 				if err == nil {
-					_, err = conn.Read()
+					_, err = readFrom(conn)
 					conn.Close()
 				}
 				if e := want[*transport.TimeoutError](t, err); !strings.Contains(e.Error(), "may not flush its compressor") {
@@ -97,7 +97,7 @@ func TestSilenceThatIsNoCompressors(t *testing.T) {
 				for i := range tt.want {
 					conn, err := h.Open(t.Context(), "")
 					for err == nil {
-						_, err = conn.Read()
+						_, err = readFrom(conn)
 					}
 					if conn != nil {
 						conn.Close()

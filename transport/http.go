@@ -205,7 +205,7 @@ func (h *HTTP) Validate() error {
 // or OnResponse, or a network failure. Their texts contain at most the origin: no path, query,
 // header or token. The text for a refused response shows the beginning of its body, see
 // StatusError.
-func (h *HTTP) Open(ctx context.Context, token string) (Conn, error) {
+func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -219,7 +219,7 @@ func (h *HTTP) Open(ctx context.Context, token string) (Conn, error) {
 		a.cancel(err)
 		return nil, err
 	}
-	return conn, nil
+	return &Session{Conn: conn, Resumes: true}, nil
 }
 
 func (h *HTTP) method() string {

@@ -112,7 +112,7 @@ func TestHTTP2Failures(t *testing.T) {
 				conn := open(t, &transport.HTTP{URL: url, Method: method}, "")
 				var err error
 				for err == nil { // a reset may overtake the event
-					_, err = conn.Read()
+					_, err = readFrom(conn)
 				}
 				var status interface{ StatusCode() int }
 				var protocol interface{ Protocol() bool }
@@ -170,7 +170,7 @@ func TestHTTP2Abort(t *testing.T) {
 	conn := open(t, &transport.HTTP{URL: srv.URL}, "")
 	var err error
 	for err == nil {
-		_, err = conn.Read()
+		_, err = readFrom(conn)
 	}
 	if err == io.EOF || retryable(err) != "unset" {
 		t.Errorf("error %v, retryable %s", err, retryable(err))

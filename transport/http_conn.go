@@ -51,13 +51,7 @@ func (c *httpConn) start() {
 	})
 }
 
-func (c *httpConn) Read() (m Message, err error) {
-	err = c.ReadTo(&m)
-	return m, err
-}
-
-// ReadTo is Read without copying the message. See ReaderTo.
-func (c *httpConn) ReadTo(m *Message) error {
+func (c *httpConn) Read(m *Message) error {
 	if c.err == nil && c.ctx.Err() != nil {
 		c.err = c.failure(nil)
 	}
@@ -87,7 +81,7 @@ func (c *httpConn) ReadTo(m *Message) error {
 		c.spoken = true
 		c.feed.spoke(c.plainly)
 	}
-	m.Data, m.Type, m.ID, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.Kind, f.Delay, c.gap
+	m.Data, m.Type, m.ID, m.Token, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.ID, f.Kind, f.Delay, c.gap
 	m.Header, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
 	c.gap = nil
 	if c.check != nil && m.Kind == decode.Data {

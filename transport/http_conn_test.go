@@ -167,7 +167,7 @@ func TestEOFUnexpected(t *testing.T) {
 		conn := open(t, &transport.HTTP{URL: srv.URL, Method: "POST", EOF: transport.EOFUnexpected, Control: done}, "")
 		var err error
 		for err == nil {
-			_, err = conn.Read()
+			_, err = readFrom(conn)
 		}
 		if !errors.Is(err, want) || want != transport.ErrEnd && retryable(err) != "false" {
 			t.Errorf("%q: %v, want %v", body, err, want)
@@ -211,7 +211,7 @@ func TestPOSTNamesTheRemedy(t *testing.T) {
 			if err == nil {
 				defer conn.Close()
 				read(t, conn)
-				_, err = conn.Read()
+				_, err = readFrom(conn)
 			}
 			if class(err) != tt.class || strings.Contains(err.Error(), remedy) != tt.remedy {
 				t.Errorf("%v is of class %s", err, class(err))
@@ -291,7 +291,7 @@ func TestReset(t *testing.T) {
 		conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method}, "")
 		var err error
 		for err == nil { // the reset may overtake the event
-			_, err = conn.Read()
+			_, err = readFrom(conn)
 		}
 		if !errors.Is(err, syscall.ECONNRESET) || retryable(err) != tt.want {
 			t.Errorf("%s: error %v, retryable %s", tt.method, err, retryable(err))

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,7 @@ func TestControl(t *testing.T) {
 		case text == "beat":
 			m.Kind = decode.Keepalive
 		case text == "mark":
-			m.Kind, m.ID = decode.Position, "5"
+			m.Kind, m.Token = decode.Position, "5"
 		case text == "notice":
 			m.Gap = &transport.Gap{Reason: transport.Notice, Missed: 3}
 		case text == "[DONE]":
@@ -105,7 +106,7 @@ func TestControlWritesAMessage(t *testing.T) {
 	}, "")
 	var m transport.Message // one for all, as the client has it
 	for _, want := range []string{"data a, bad frame, attempt 3", "data b, attempt 0"} {
-		if err := conn.(transport.ReaderTo).ReadTo(&m); err != nil {
+		if err := conn.Read(&m); err != nil {
 			t.Fatal(err)
 		}
 		if got := fmt.Sprintf("%s, attempt %d", describe(m), m.Attempt); got != want {
@@ -116,7 +117,7 @@ func TestControlWritesAMessage(t *testing.T) {
 
 func describe(m transport.Message) string {
 	kind := map[decode.Kind]string{decode.Data: "data", decode.Keepalive: "keepalive", decode.Position: "position"}[m.Kind]
-	parts := slices.DeleteFunc([]string{kind, string(m.Data), m.ID, m.Type}, func(s string) bool { return s == "" })
+	parts := slices.DeleteFunc([]string{kind, string(m.Data), cmp.Or(m.ID, m.Token), m.Type}, func(s string) bool { return s == "" })
 	text := strings.Join(parts, " ")
 	if m.Gap != nil {
 		text += ", " + string(m.Gap.Reason)

@@ -124,7 +124,7 @@ func TestOpenIsConcurrent(t *testing.T) {
 				return
 			}
 			defer conn.Close()
-			m, err := conn.Read()
+			m, err := readFrom(conn)
 			if err == nil && !bytes.Equal(m.Data, fmt.Append(nil, i)) {
 				err = fmt.Errorf("read %q, want %d", m.Data, i)
 			}

@@ -88,7 +88,7 @@ func TestIdleTimeout(t *testing.T) {
 				}
 				var err error
 				for err == nil {
-					_, err = conn.Read()
+					_, err = readFrom(conn)
 				}
 				e := want[*transport.TimeoutError](t, err)
 				if e.Op != "idle" || e.After != tt.want || !e.Timeout() || retryable(err) != "unset" {
@@ -97,7 +97,7 @@ func TestIdleTimeout(t *testing.T) {
 				if got := time.Since(start) - spoken; got != tt.want {
 					t.Errorf("silent for %v, want %v", got, tt.want)
 				}
-				if _, again := conn.Read(); again != err {
+				if _, again := readFrom(conn); again != err {
 					t.Errorf("the next Read returned %v", again)
 				}
 			})
@@ -116,7 +116,7 @@ func TestHeartbeatsThatAreEvents(t *testing.T) {
 		defer conn.Close()
 		var err error
 		for err == nil {
-			_, err = conn.Read()
+			_, err = readFrom(conn)
 		}
 		if e := want[*transport.TimeoutError](t, err); e.After != 30*time.Second {
 			t.Errorf("gave up after %v, want 30s", e.After)

@@ -83,7 +83,7 @@ func feed(w http.ResponseWriter, lines ...string) {
 	}
 }
 
-func open(t testing.TB, h *transport.HTTP, token string) transport.Conn {
+func open(t testing.TB, h *transport.HTTP, token string) *transport.Session {
 	t.Helper()
 	conn, err := h.Open(t.Context(), token)
 	if err != nil {
@@ -105,7 +105,7 @@ func openError(t testing.TB, h *transport.HTTP, token string) error {
 
 func read(t testing.TB, conn transport.Conn) transport.Message {
 	t.Helper()
-	m, err := conn.Read()
+	m, err := readFrom(conn)
 	if err != nil {
 		t.Fatalf("Read: %v", err)
 	}
@@ -114,11 +114,11 @@ func read(t testing.TB, conn transport.Conn) transport.Message {
 
 func readError(t testing.TB, conn transport.Conn) error {
 	t.Helper()
-	m, err := conn.Read()
+	m, err := readFrom(conn)
 	if err == nil {
 		t.Fatalf("Read returned %.60q, want an error", m.Data)
 	}
-	if _, again := conn.Read(); again == nil {
+	if _, again := readFrom(conn); again == nil {
 		t.Fatal("Read succeeded after an error")
 	}
 	return err
@@ -156,4 +156,9 @@ func inMemory(t testing.TB, h http.HandlerFunc) *http.Client {
 		}
 	})
 	return srv.Client()
+}
+
+func readFrom(c transport.Conn) (m transport.Message, err error) {
+	err = c.Read(&m)
+	return m, err
 }

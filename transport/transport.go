@@ -52,7 +52,35 @@ import (
 // The methods of an error report what to do about it; see package retry. ErrEnd means that the
 // feed is complete.
 type Transport interface {
-	Open(ctx context.Context, token string) (Conn, error)
+	Source
+	Open(ctx context.Context, token string) (*Session, error)
+}
+
+// A Source is a feed that package client can subscribe to. Validate reports every option that
+// cannot work, joined into one error; Subscribe calls it before anything else.
+type Source interface {
+	Validate() error
+}
+
+// A Session is an open connection and what its transport knows of it. A Transport that wraps
+// another one replaces Conn and keeps the other fields.
+type Session struct {
+	Conn
+
+	// Resumes reports that the transport presents tokens to the server: this connection started
+	// at the position given to Open, and a later one can start after the last event. Without it,
+	// every reconnect may lose events and is reported as a Gap.
+	Resumes bool
+
+	// MaxPause is how long the peer tolerates a connection that is not read. If the consumer is
+	// slower and there is a position to resume from, the connection is closed, and resumed once
+	// the consumer has space. Zero: without limit.
+	MaxPause time.Duration
+
+	// OnExpiring, if not nil, registers what to do when the connection knows that it will end. It
+	// is called once. The Conn calls replace at most once, from any goroutine: a successor is
+	// then opened while this Conn is still read. Neither function blocks.
+	OnExpiring func(replace func())
 }
 
 // A Positionless is a [Transport] that may have no positions. Positionless reports whether it
@@ -64,16 +92,14 @@ type Positionless interface {
 	Positionless() bool
 }
 
-// A Conn is one connection to a feed. It may also be a [Patient], an [Expirer], a [Resumer], a
-// [ReaderTo], an [Offerer] and a [Lingerer]. A Conn that wraps another one embeds the result of
-// [Extend], so that it keeps these methods.
+// A Conn is one connection to a feed.
 type Conn interface {
-	// Read returns the next message. It is called from one goroutine. Calling Read again
-	// confirms that the previous message has been taken over. After an error every further Read
-	// returns an error. io.EOF means that the server ended this connection cleanly and that the
-	// feed continues. ErrEnd means that the feed is complete. A connection that ends inside a
-	// message returns io.ErrUnexpectedEOF; the partial message is not delivered.
-	Read() (Message, error)
+	// Read sets every field of m to those of the next message. It is called from one goroutine.
+	// After an error, m is undefined and every further Read returns an error. io.EOF means that
+	// the server ended this connection cleanly and that the feed continues. ErrEnd means that
+	// the feed is complete. A connection that ends inside a message returns
+	// io.ErrUnexpectedEOF; the partial message is not delivered.
+	Read(m *Message) error
 	// Close releases the connection and unblocks Read. It may be called from any goroutine and
 	// more than once. It returns within a second, whatever the peer does.
 	Close() error
@@ -86,7 +112,8 @@ var ErrEnd = errors.New("transport: feed has ended")
 type Message struct {
 	Data   []byte // owned by the receiver; never reused or overwritten
 	Type   string
-	ID     string // the event's own id; empty if it has none
+	ID     string // the event's own id, for Dedupe; empty if it has none
+	Token  string // position to resume after this message; empty if it is none. An SSE id is both
 	Header Header // of the request that delivered the event (webhooks)
 
 	// Kind distinguishes events (decode.Data) from what the server sends between them.

@@ -20,7 +20,7 @@ func TestWebhookAllocations(t *testing.T) {
 		w := &transport.Webhook{Provider: provider.GitHub("a secret of GitHub's"), Ack: ack}
 		conn := openHook(t, w)
 		go func() {
-			for m, err := conn.Read(); err == nil; m, err = conn.Read() {
+			for m, err := readFrom(conn); err == nil; m, err = readFrom(conn) {
 				if m.Settle != nil {
 					m.Settle(nil)
 				}

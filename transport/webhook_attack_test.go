@@ -136,7 +136,7 @@ func TestWebhookPipelined(t *testing.T) {
 		go io.WriteString(raw, rawRequest(t, w.Provider, "msg_1", `{"n":1}`, 7)+forged+rawRequest(t, w.Provider, "msg_3", `{"n":3}`, 7))
 		go func() {
 			for range 2 {
-				m, err := conn.Read()
+				m, err := readFrom(conn)
 				if err != nil {
 					return
 				}

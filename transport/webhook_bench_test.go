@@ -33,7 +33,7 @@ func BenchmarkWebhook(b *testing.B) {
 			conn := openHook(b, w)
 			go func() {
 				for {
-					m, err := conn.Read()
+					m, err := readFrom(conn)
 					if err != nil {
 						return
 					}

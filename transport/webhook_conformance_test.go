@@ -38,7 +38,9 @@ func TestWebhookKeepsTheContract(t *testing.T) {
 // refusing cannot listen.
 type refusing struct{}
 
-func (refusing) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (refusing) Validate() error { return nil }
+
+func (refusing) Open(ctx context.Context, token string) (*transport.Session, error) {
 	w := newHook()
 	w.Addr = "192.0.2.1:80" // which nobody has (RFC 5737)
 	return w.Open(ctx, token)
@@ -52,7 +54,9 @@ type pusher struct {
 	sending sync.WaitGroup
 }
 
-func (p *pusher) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (p *pusher) Validate() error { return nil }
+
+func (p *pusher) Open(ctx context.Context, token string) (*transport.Session, error) {
 	conn, err := p.hook.Open(ctx, token)
 	if err != nil {
 		return nil, err
@@ -71,6 +75,7 @@ func (p *pusher) Open(ctx context.Context, token string) (transport.Conn, error)
 			}
 		}
 	})
+	conn.Resumes = true // post starts after the token
 	return conn, nil
 }
 

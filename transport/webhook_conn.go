@@ -19,8 +19,7 @@ type webhookConn struct {
 	server *webhookServer    // nil in a mux
 	stop   func() bool       // stops watching the context
 
-	taker   func(*Message) bool // set by Offer; nil without it
-	places  []delivery          // memory for the next deliveries
+	places  []delivery // memory for the next deliveries
 	queue   ring
 	current *delivery // whose events Read is returning
 	handed  *delivery // whose last event Read has returned and the next Read confirms (AckQueued)
@@ -51,7 +50,7 @@ const bufferBytes = 8 << 20
 // set. The token is ignored: only the sender can repeat what was missed. When ctx ends, so does
 // the Conn. Open fails while another Conn is open, and if it cannot listen. After Drain the Conn
 // accepts nothing and its Read returns ErrEnd.
-func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
+func (w *Webhook) Open(ctx context.Context, _ string) (*Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -72,7 +71,7 @@ func (w *Webhook) Open(ctx context.Context, _ string) (Conn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c.stop = context.AfterFunc(ctx, func() { c.shut(context.Cause(ctx)) })
-	return c, nil
+	return &Session{Conn: c}, nil
 }
 
 // install makes c the open Conn unless there is one. It holds the lock while it checks drained, so
@@ -105,11 +104,12 @@ func (w *Webhook) buffer() int {
 }
 
 // Read returns the next event. See Conn.
-func (c *webhookConn) Read() (Message, error) {
+func (c *webhookConn) Read(m *Message) error {
 	for {
-		m, ok, err := c.next()
+		next, ok, err := c.next()
 		if ok || err != nil {
-			return m, err
+			*m = next
+			return err
 		}
 		<-c.wake
 	}
@@ -144,34 +144,6 @@ func (c *webhookConn) next() (m Message, ok bool, err error) {
 	}
 	m.More = c.current != nil || c.queue.n > 0
 	return m, true, nil
-}
-
-// Offer makes deliveries go to take while none waits for Read. See Offerer.
-func (c *webhookConn) Offer(take func(*Message) bool) {
-	c.hook.mu.Lock()
-	defer c.hook.mu.Unlock()
-	c.taker = take
-}
-
-// offers reports whether a delivery must be offered before it is enqueued. A batch is not offered,
-// because it may not fit as a whole.
-func (c *webhookConn) offers(d *delivery) bool {
-	return c.taker != nil && c.err == nil && !c.drained && c.current == nil && c.queue.n == 0 && len(d.events) == 1
-}
-
-// settleOffer continues with a delivery whose event has been offered.
-func (c *webhookConn) settleOffer(d *delivery, m *Message, taken bool) {
-	c.hook.mu.Lock()
-	defer c.hook.mu.Unlock()
-	switch {
-	case taken && c.hook.Ack == AckQueued:
-		d.finish()
-	case !taken && !d.over:
-		d.putBack(m)
-		if err := c.enqueue(d); err != nil {
-			d.leave(err)
-		}
-	}
 }
 
 // enqueue appends a delivery to the queue of Read, or returns the reason for a refusal.

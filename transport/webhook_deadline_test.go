@@ -63,7 +63,7 @@ func TestWebhookQueuedSenderGoesAway(t *testing.T) {
 			}
 			again := post(w, sign(t, w.Provider, id, `{}`))
 			take(t, conn, `{}`)
-			go conn.Read() // which says that it is kept
+			go readFrom(conn) // which says that it is kept
 			wantStatus(t, again, 204)
 			conn.Close()
 			conn = openHook(t, w)

@@ -112,11 +112,6 @@ func (d *delivery) take() Message {
 	return m
 }
 
-// putBack undoes the take of the only event.
-func (d *delivery) putBack(m *Message) {
-	d.taken, d.handed, d.events[0].Data, d.header = 0, false, m.Data, m.Header
-}
-
 // settle is Message.Settle of event i.
 func (d *delivery) settle(i int, err error) {
 	d.conn.hook.mu.Lock()

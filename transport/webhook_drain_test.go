@@ -33,7 +33,7 @@ func TestWebhookDrain(t *testing.T) {
 
 		ended := make(chan error, 1)
 		go func() {
-			_, err := conn.Read()
+			_, err := readFrom(conn)
 			ended <- err
 		}()
 		time.Sleep(time.Hour) // its request was answered long ago, and the consumer still has it

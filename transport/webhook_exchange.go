@@ -20,9 +20,6 @@ type exchange struct {
 	fields fields           // storage for the headers of messages
 	claim  claim            // to memory, until the body is verified
 
-	offered *delivery // the delivery whose event must be offered
-	message Message   // the event
-
 	// Guarded by Webhook.mu.
 	waits *delivery // the delivery that will notify this exchange
 	next  *exchange // the next one that waits for the same delivery
@@ -175,7 +172,6 @@ func (x *exchange) deliver(conn *webhookConn, route *route, r *provider.Delivery
 		x.hook.giveBack(x.buf)
 	}
 	if err == nil && known != settled {
-		x.offer(conn)
 		err = x.wait()
 	}
 	switch {
@@ -199,7 +195,7 @@ const (
 	settled
 )
 
-// hand enqueues an unknown delivery or prepares its offer, and makes x wait for the first one if
+// hand enqueues an unknown delivery, and makes x wait for the first one if
 // the same delivery is being handled. The caller must then wait, unless the delivery is settled or
 // hand returns an error.
 func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
@@ -215,24 +211,13 @@ func (x *exchange) hand(conn *webhookConn, made delivery) (known, error) {
 		return inHand, nil
 	}
 	d.attempt = max(d.attempt, d.ledger.tried.of(d.key)+1)
-	if conn.offers(d) {
-		x.offered, x.message = d, d.take()
-	} else if err := conn.enqueue(d); err != nil {
+	if err := conn.enqueue(d); err != nil {
 		d.ledger.free(d)
 		return unknown, err
 	}
 	conn.admit(d)
 	d.await(x)
 	return unknown, nil
-}
-
-// offer passes the event to the consumer on this goroutine, if hand has prepared that. It saves two
-// goroutine switches.
-func (x *exchange) offer(conn *webhookConn) {
-	if d := x.offered; d != nil {
-		conn.settleOffer(d, &x.message, conn.taker(&x.message))
-		x.offered, x.message = nil, Message{}
-	}
 }
 
 // glance is how long a request waits before it also watches for a disconnect. Most requests are
@@ -245,7 +230,7 @@ const glance = 100 * time.Millisecond
 func (x *exchange) wait() error {
 	woken := false
 	select {
-	case v := <-x.woken: // usually by the offered event
+	case v := <-x.woken:
 		if v.told {
 			return v.err
 		}

@@ -53,7 +53,7 @@ func TestWebhookSaysThatItIsNotDone(t *testing.T) {
 			if m := read(t, conn); m.Settle != nil {
 				m.Settle(nil)
 			}
-			go conn.Read() // takes note that the first is in the buffer
+			go readFrom(conn) // takes note that the first is in the buffer
 			wantStatus(t, a, status)
 		})
 	}

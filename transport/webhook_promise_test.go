@@ -132,7 +132,7 @@ func (tr *trial) consume(ctx context.Context, work *sync.WaitGroup) {
 		}
 		for err == nil {
 			var m transport.Message
-			if m, err = conn.Read(); err == nil {
+			if m, err = readFrom(conn); err == nil {
 				work.Go(func() { tr.handle(m) })
 			}
 			if tr.chance(3) {

@@ -426,7 +426,7 @@ func TestWebhookOpenFailsWithARequestInHand(t *testing.T) {
 	conn := openHook(t, w)
 	go func() {
 		for {
-			m, err := conn.Read()
+			m, err := readFrom(conn)
 			if err != nil {
 				return
 			}

@@ -238,7 +238,7 @@ func TestWebhookAnswersOnceQueued(t *testing.T) {
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"n":1}`)), 204)
 		again := post(w, sign(t, w.Provider, "msg_2", `{"n":2}`))
 		take(t, conn, `{"n":2}`)
-		go conn.Read()
+		go readFrom(conn)
 		wantStatus(t, again, 204)
 	})
 }

@@ -256,7 +256,7 @@ func (w *WebSocket) Validate() error {
 // *MessageError, an error of Prepare, OnResponse, Hello or Control, or a network failure. Their
 // texts contain at most the origin: no path, query, header, token, message or close reason. The
 // text of a *StatusError shows the beginning of the response's body.
-func (w *WebSocket) Open(ctx context.Context, token string) (Conn, error) {
+func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -272,10 +272,14 @@ func (w *WebSocket) Open(ctx context.Context, token string) (Conn, error) {
 		return nil, err
 	}
 	w.live.Store(c)
-	if w.Handover {
-		return &expiringConn{c}, nil
+	s := &Session{
+		Conn: c, MaxPause: orDefault(w.Patience, defaultPatience),
+		Resumes: w.Resume != nil || w.Hello != nil, // nothing else can present a token
 	}
-	return c, nil
+	if w.Handover {
+		s.OnExpiring = c.onExpiring
+	}
+	return s, nil
 }
 
 // Send sends a text message on the open connection, as soon as SendLimit allows; ctx bounds

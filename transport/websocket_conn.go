@@ -124,7 +124,7 @@ func (c *socketConn) greet(token string) error {
 	return &failed{"hello", err}
 }
 
-func (c *socketConn) Read() (Message, error) {
+func (c *socketConn) Read(m *Message) error {
 	for c.err == nil && !c.hasAhead {
 		switch err := c.message(); {
 		case err != nil:
@@ -135,23 +135,24 @@ func (c *socketConn) Read() (Message, error) {
 		default:
 			c.lose(c.current.Gap)
 			c.current.Gap, c.gap = c.gap, nil
-			return c.deliver(), nil
+			return c.deliver(m)
 		}
 	}
 	if c.hasAhead {
 		c.current = c.ahead
 		if c.advance(); !c.hasAhead {
 			c.current.ID = cmp.Or(c.current.ID, c.batch.ID)
+			c.current.Token = cmp.Or(c.current.Token, c.batch.Token)
 		}
 		c.current.Type = cmp.Or(c.current.Type, c.batch.Type)
-		return c.deliver(), nil
+		return c.deliver(m)
 	}
 	if c.gap != nil { // report the loss although no message follows it
 		c.current = Message{Kind: decode.Keepalive, Gap: c.gap}
 		c.gap = nil
-		return c.deliver(), nil
+		return c.deliver(m)
 	}
-	return Message{}, c.err
+	return c.err
 }
 
 // message sets c.current to the next message that Hello has put back or the server has sent, as
@@ -188,11 +189,12 @@ func (c *socketConn) refused(err error) error {
 	return err
 }
 
-// deliver returns c.current and records whether more is available.
-func (c *socketConn) deliver() Message {
+// deliver sets m to c.current and records whether more is available.
+func (c *socketConn) deliver(m *Message) error {
 	c.received = c.received || c.current.Kind == decode.Data
 	c.current.More = c.hasAhead || c.err != nil || len(c.parts) > 0 || len(c.handedOn) > 0 || c.buffered()
-	return c.current
+	*m = c.current
+	return nil
 }
 
 // buffered reports whether a complete message is available.
@@ -312,7 +314,7 @@ func (c *socketConn) advance() {
 			c.split = nil
 			c.err = c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
 		case ok:
-			c.ahead = Message{Data: f.Data, Type: f.Type, ID: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: c.gap}
+			c.ahead = Message{Data: f.Data, Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: c.gap}
 			c.hasAhead, c.gap = true, nil
 			return
 		case n == 0:
@@ -466,11 +468,8 @@ func (c *socketConn) shake() {
 	}
 }
 
-// An expiringConn lets its reader open a successor.
-type expiringConn struct{ *socketConn }
-
-// OnExpiring implements Expirer.
-func (c *expiringConn) OnExpiring(replace func()) {
+// onExpiring is Session.OnExpiring.
+func (c *socketConn) onExpiring(replace func()) {
 	c.mu.Lock()
 	c.replace = replace
 	due := c.expired
@@ -478,12 +477,4 @@ func (c *expiringConn) OnExpiring(replace func()) {
 	if due {
 		replace()
 	}
-}
-
-// Resumes implements Resumer: only Resume and Hello can present a token.
-func (c *socketConn) Resumes() bool { return c.feed.Resume != nil || c.feed.Hello != nil }
-
-// Patience implements Patient.
-func (c *socketConn) Patience() time.Duration {
-	return orDefault(c.feed.Patience, defaultPatience)
 }

@@ -107,7 +107,7 @@ func TestWebSocketEdgeHeartbeatNilFunc(t *testing.T) {
 		}
 		conn := openSocket(t, w, "")
 		time.AfterFunc(2*time.Minute, func() { conn.Close() })
-		conn.Read()
+		readFrom(conn)
 	})
 }
 
@@ -145,7 +145,7 @@ func TestWebSocketEdgeCloseRuleHugeWait(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.Close(4000, "") })
 		w.Closes = []transport.CloseRule{{From: 4000, Action: transport.ActionWait, MaxWait: math.MaxInt64}}
 		conn := openSocket(t, w, "")
-		conn.Read()
+		readFrom(conn)
 	})
 }
 
@@ -165,7 +165,7 @@ func TestWebSocketEdgeExpiresWhilePonging(t *testing.T) {
 		go w.Send(t.Context(), bytes.Repeat([]byte("x"), 100<<10))
 		timer := time.AfterFunc(10*time.Minute, func() { conn.Close() })
 		defer timer.Stop()
-		conn.Read()
+		readFrom(conn)
 		if d := time.Since(start); d > time.Minute {
 			t.Errorf("with MaxAge 2 s it lasted %v", d)
 		}
@@ -179,7 +179,7 @@ func TestWebSocketEdgeExpireCloseCode(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { code <- sentClose(hangUp(conn)) })
 		w.MaxAge, w.CloseCode = 5*time.Second, -1
 		conn := openSocket(t, w, "")
-		conn.Read()
+		readFrom(conn)
 		conn.Close()
 		if c := <-code; c != 0 {
 			t.Errorf("the server was told %d, which CloseCode -1 is to avoid", c)
@@ -201,7 +201,7 @@ func TestWebSocketEdgeSlowUplink(t *testing.T) {
 		})
 		w.PingInterval = -1
 		conn := openSocket(t, w, "")
-		go conn.Read()
+		go readFrom(conn)
 		if err := w.Send(t.Context(), bytes.Repeat([]byte("x"), 1<<20)); err != nil {
 			t.Errorf("%v, although the server takes 40 KiB/s", err)
 		}
@@ -221,7 +221,7 @@ func TestWebSocketEdgeSlowUplinkMany(t *testing.T) {
 		})
 		w.PingInterval = -1
 		conn := openSocket(t, w, "")
-		go conn.Read()
+		go readFrom(conn)
 		var group sync.WaitGroup
 		var failed atomic.Int32
 		for range 120 {
@@ -265,7 +265,7 @@ func TestWebSocketEdgeControlGapWithError(t *testing.T) {
 			return io.EOF
 		}
 		conn := openSocket(t, w, "")
-		m, _ := conn.Read()
+		m, _ := readFrom(conn)
 		if m.Gap == nil {
 			t.Error("the gap is lost")
 		}
@@ -331,7 +331,7 @@ func TestWebSocketEdgeRefreshOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			for err == nil {
-				_, err = conn.Read()
+				_, err = readFrom(conn)
 			}
 			conn.Close()
 			var s interface{ StatusCode() int }
@@ -454,7 +454,7 @@ func TestWebSocketEdgeIdleSlowConsumer(t *testing.T) {
 		w.IdleTimeout = 850 * time.Millisecond
 		conn := openSocket(t, w, "")
 		for range 500 {
-			m, err := conn.Read()
+			m, err := readFrom(conn)
 			if err != nil {
 				t.Fatalf("the Read had waited for a tenth of a second: %v", err)
 			}
@@ -472,7 +472,7 @@ func TestWebSocketEdgeReplaceOnce(t *testing.T) {
 		w.Control = func(s *transport.Socket, _ *transport.Message) error { s.Expire(); return nil }
 		conn := openSocket(t, w, "")
 		n := 0
-		conn.(interface{ OnExpiring(func()) }).OnExpiring(func() { n++ })
+		conn.OnExpiring(func() { n++ })
 		for range 3 {
 			read(t, conn)
 		}
@@ -486,14 +486,14 @@ func TestWebSocketEdgeReplaceOnce(t *testing.T) {
 func TestWebSocketEdgeCloseFromHeartbeat(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
-		opened := make(chan transport.Conn, 1)
+		opened := make(chan *transport.Session, 1)
 		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
 			s.Heartbeat(time.Second, false, func() []byte { (<-opened).Close(); return nil })
 			return nil
 		}
 		conn := openSocket(t, w, "")
 		opened <- conn
-		conn.Read()
+		readFrom(conn)
 		conn.Close()
 	})
 }
@@ -522,7 +522,7 @@ func TestWebSocketEdgeRefreshOncePerAttempt(t *testing.T) {
 		}
 		for range 2 {
 			conn := openSocket(t, w, "")
-			conn.Read()
+			readFrom(conn)
 			conn.Close()
 		}
 		if refreshed != 1 {
@@ -648,7 +648,7 @@ func cancelAt(t *testing.T, number int64, within bool) (reached bool) {
 			defer conn.Close()
 		}
 		for n := 0; err == nil && n < messages; n++ {
-			_, err = conn.Read()
+			_, err = readFrom(conn)
 		}
 		synctest.Wait()
 		if reached = ctx.Err() != nil; err != nil && !reached {
@@ -702,7 +702,7 @@ func TestWebSocketEdgeLastWordsBehindPing(t *testing.T) {
 			t.Errorf("got %q, more %v", m.Data, m.More)
 		}
 		time.Sleep(time.Second)
-		m, err := conn.Read()
+		m, err := readFrom(conn)
 		if errors.Is(err, transport.ErrEnd) {
 			t.Errorf("the feed is said to be complete, without its last message: %v", err)
 		} else if err == nil && string(m.Data) != "last" {
@@ -745,7 +745,7 @@ func TestWebSocketEdgeLastWordsTCP(t *testing.T) {
 	w.Send(t.Context(), []byte("heartbeat"))
 	read(t, conn)
 	time.Sleep(200 * time.Millisecond) // the consumer is busy
-	m, err := conn.Read()
+	m, err := readFrom(conn)
 	t.Logf("%q %v", m.Data, err)
 	if errors.Is(err, transport.ErrEnd) {
 		t.Errorf("the feed is said to be complete, without its last message: %v", err)
@@ -761,7 +761,7 @@ func TestWebSocketEdgeDeadBeforePong(t *testing.T) {
 		conn := openSocket(t, w, "")
 		read(t, conn)
 		time.Sleep(time.Second)
-		_, err := conn.Read()
+		_, err := readFrom(conn)
 		var p *transport.ProtocolError
 		if errors.As(err, &p) {
 			t.Errorf("the network failed, and the server is blamed: %v", err)
@@ -778,7 +778,7 @@ func TestWebSocketEdgeViolationBeforeClose(t *testing.T) {
 		})
 		w.EOF = transport.EOFEnds
 		conn := openSocket(t, w, "")
-		if m, err := conn.Read(); errors.Is(err, transport.ErrEnd) {
+		if m, err := readFrom(conn); errors.Is(err, transport.ErrEnd) {
 			t.Errorf("two messages were not read (%q), and the feed is said to be complete", m.Data)
 		}
 	})

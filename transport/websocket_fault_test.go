@@ -465,7 +465,7 @@ func TestWebSocketClose(t *testing.T) {
 					if reading {
 						go func() {
 							for {
-								if _, err := conn.Read(); err != nil {
+								if _, err := readFrom(conn); err != nil {
 									done <- err
 									return
 								}
@@ -480,7 +480,7 @@ func TestWebSocketClose(t *testing.T) {
 						t.Errorf("Close took %v", d)
 					}
 					if !reading {
-						_, err := conn.Read()
+						_, err := readFrom(conn)
 						done <- err
 					}
 					if err := <-done; !errors.Is(err, net.ErrClosed) {
@@ -520,7 +520,7 @@ func TestWebSocketContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.AfterFunc(time.Second, func() { cancel(cause) })
-		if _, err := conn.Read(); err != cause {
+		if _, err := readFrom(conn); err != cause {
 			t.Errorf("Read: %v", err)
 		}
 		if got := <-said; got != 1000 {

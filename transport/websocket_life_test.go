@@ -21,7 +21,7 @@ import (
 func dies(conn transport.Conn) (time.Duration, error) {
 	start := time.Now()
 	for {
-		if _, err := conn.Read(); err != nil {
+		if _, err := readFrom(conn); err != nil {
 			return time.Since(start), err
 		}
 	}
@@ -155,8 +155,8 @@ func TestWebSocketUnread(t *testing.T) {
 		if m := read(t, conn); string(m.Data) != "two" {
 			t.Errorf("got %q", m.Data)
 		}
-		if p, ok := conn.(interface{ Patience() time.Duration }); !ok || p.Patience() != 10*time.Second {
-			t.Error("the connection does not say how long it can do without a reader")
+		if conn.MaxPause != 10*time.Second {
+			t.Errorf("MaxPause is %v, want 10 s", conn.MaxPause)
 		}
 	})
 }
@@ -422,7 +422,7 @@ func TestWebSocketExpire(t *testing.T) {
 		conn = openSocket(t, w, "")
 		called := make(chan bool, 1)
 		read(t, conn)
-		conn.(interface{ OnExpiring(func()) }).OnExpiring(func() { called <- true })
+		conn.OnExpiring(func() { called <- true })
 		<-called
 		if m := read(t, conn); string(m.Data) != "x" {
 			t.Errorf("got %q", m.Data)

@@ -56,10 +56,10 @@ func TestWebSocketConnSurface(t *testing.T) {
 			w := sockets(t, func(p *peer) { p.wait() })
 			w.Handover = handover
 			conn := openSocket(t, w, "")
-			if _, ok := conn.(transport.Transport); ok {
+			if _, ok := conn.Conn.(transport.Transport); ok {
 				t.Error("the Conn is a Transport")
 			}
-			if _, ok := conn.(interface{ Validate() error }); ok {
+			if _, ok := conn.Conn.(interface{ Validate() error }); ok {
 				t.Error("the Conn can be validated")
 			}
 		}

@@ -97,7 +97,7 @@ func TestWebSocketPause(t *testing.T) {
 						if c.send > 0 {
 							go w.Send(t.Context(), make([]byte, c.send))
 						}
-						_, err = conn.Read()
+						_, err = readFrom(conn)
 					}
 					switch {
 					case alive && err != nil:

@@ -30,7 +30,7 @@ func TestWebSocketValueAndContext(t *testing.T) {
 			return nil
 		}
 		first, second := openSocket(t, w, "first"), openSocket(t, w, "second")
-		for name, conn := range map[string]transport.Conn{"first": first, "second": second} {
+		for name, conn := range map[string]*transport.Session{"first": first, "second": second} {
 			if m := read(t, conn); m.ID != name {
 				t.Errorf("the %s connection has the value %q", name, m.ID)
 			}

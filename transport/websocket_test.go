@@ -70,7 +70,7 @@ func socketsWith(t testing.TB, o *websocket.AcceptOptions, serve func(*peer)) *t
 	return &transport.WebSocket{URL: "ws://feed.test/live?key=secret", Client: client}
 }
 
-func openSocket(t testing.TB, w *transport.WebSocket, token string) transport.Conn {
+func openSocket(t testing.TB, w *transport.WebSocket, token string) *transport.Session {
 	t.Helper()
 	conn, err := w.Open(t.Context(), token)
 	if err != nil {

@@ -89,7 +89,7 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 				next, err := 0, error(nil)
 				for err == nil {
 					var m transport.Message
-					m, err = conn.Read()
+					m, err = readFrom(conn)
 					switch {
 					case err != nil:
 					case m.Kind != decode.Data, string(m.Data) == "first":

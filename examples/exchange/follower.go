@@ -96,7 +96,6 @@ func (f *follower) options() *client.Options {
 	return &client.Options{
 		Dedupe:   1024,
 		Sequence: sequence,
-		Token:    func(client.Event) string { return "" }, // an id is not a position here
 		Trace:    f.trace(),
 		// Short delays for the example; omit them.
 		Retry: retry.Policy{Reconnect: retry.Schedule{Max: 50 * time.Millisecond}, Network: retry.Schedule{Max: 50 * time.Millisecond}},

@@ -126,10 +126,10 @@ func TestPosition(t *testing.T) {
 func TestControl(t *testing.T) {
 	ready := `{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"wss://r"}}`
 	for _, tt := range []struct {
-		text string
-		kind decode.Kind
-		id   string
-		err  error
+		text  string
+		kind  decode.Kind
+		token string
+		err   error
 	}{
 		{ready, decode.Position, "abc:1:wss://r", nil},
 		{`{"op":0,"s":2,"t":"MESSAGE_CREATE","d":{"id":"1"}}`, decode.Data, "abc:2:wss://r", nil},
@@ -140,8 +140,8 @@ func TestControl(t *testing.T) {
 	} {
 		b := &bot{at: position{"abc", 0, "wss://r"}}
 		m := transport.Message{Data: []byte(tt.text)}
-		if err := b.control(nil, &m); !errors.Is(err, tt.err) || m.Kind != tt.kind || m.ID != tt.id {
-			t.Errorf("%s: %v, %q, %v", tt.text, m.Kind, m.ID, err)
+		if err := b.control(nil, &m); !errors.Is(err, tt.err) || m.Kind != tt.kind || m.Token != tt.token {
+			t.Errorf("%s: %v, %q, %v", tt.text, m.Kind, m.Token, err)
 		}
 	}
 	b := new(bot)

@@ -216,7 +216,7 @@ func (b *bot) dispatch(p payload, m *transport.Message) error {
 		m.Kind = decode.Position
 	}
 	b.at.sequence = p.Sequence
-	m.ID = b.at.token()
+	m.Token = b.at.token()
 	return nil
 }
 

@@ -68,7 +68,20 @@ func (c check) findings(t testing.TB, start Start) []string {
 // bent is a Transport that does something in its own way.
 type bent func(ctx context.Context, token string) (transport.Conn, error)
 
-func (b bent) Open(ctx context.Context, token string) (transport.Conn, error) { return b(ctx, token) }
+func (b bent) Validate() error { return nil }
+
+func (b bent) Open(ctx context.Context, token string) (*transport.Session, error) {
+	c, err := b(ctx, token)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	return &transport.Session{Conn: c, Resumes: true}, nil
+}
+
+func readFrom(c transport.Conn) (m transport.Message, err error) {
+	err = c.Read(&m)
+	return m, err
+}
 
 type bentConn struct {
 	transport.Conn
@@ -76,11 +89,12 @@ type bentConn struct {
 	close func() error
 }
 
-func (c *bentConn) Read() (transport.Message, error) {
-	if c.read != nil {
-		return c.read()
+func (c *bentConn) Read(m *transport.Message) (err error) {
+	if c.read == nil {
+		return c.Conn.Read(m)
 	}
-	return c.Conn.Read()
+	*m, err = c.read()
+	return err
 }
 
 func (c *bentConn) Close() error {
@@ -94,7 +108,7 @@ func (c *bentConn) Close() error {
 func bend(change func(m *memory, c *bentConn, gone <-chan struct{})) func(*memory, <-chan struct{}) transport.Transport {
 	return func(m *memory, gone <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			inner, err := m.Open(ctx, token)
+			inner, err := m.open(ctx, token)
 			if err != nil {
 				return nil, err
 			}
@@ -110,106 +124,55 @@ func bendRead(change func(c *memoryConn, n int, msg transport.Message, err error
 	return bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		n := 0
 		c.read = func() (transport.Message, error) {
-			msg, err := c.Conn.Read()
+			msg, err := readFrom(c.Conn)
 			n++
 			return change(c.Conn.(*memoryConn), n-1, msg, err)
 		}
 	})
 }
 
-// A toConn has ReadTo.
-type toConn struct {
-	transport.Conn
-	take func(m *transport.Message, read transport.Message)
-}
-
-func (c *toConn) ReadTo(m *transport.Message) error {
-	read, err := c.Conn.Read()
-	if err == nil {
-		c.take(m, read)
-	}
-	return err
-}
-
-// bendReadTo gives each connection a ReadTo that takes over in its own way what was read.
-func bendReadTo(take func(m *transport.Message, read transport.Message)) func(*memory, <-chan struct{}) transport.Transport {
+// bendMessage gives each connection a Read that copies to the caller's message in its own way.
+func bendMessage(read func(m *transport.Message, read transport.Message)) func(*memory, <-chan struct{}) transport.Transport {
 	return func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			c, err := m.Open(ctx, token)
+			c, err := m.open(ctx, token)
 			if err != nil {
 				return nil, err
 			}
-			return &toConn{c, take}, nil
+			return &copyingConn{c, read}, nil
 		})
 	}
 }
 
-// An optionalConn has every method that a Conn may have, and keeps their promises.
-type optionalConn struct {
+type copyingConn struct {
 	transport.Conn
-	resumes   bool
-	expires   int
-	patient   bool
-	asked     int
-	lingering bool
-	twice     bool
-	drops     bool
-	take      func(*transport.Message) bool
+	copy func(m *transport.Message, read transport.Message)
 }
 
-func (c *optionalConn) Resumes() bool { return c.resumes }
-
-func (c *optionalConn) OnExpiring(replace func()) {
-	for range c.expires {
-		replace()
-	}
-}
-
-func (c *optionalConn) Patience() time.Duration {
-	if c.asked++; c.patient {
-		return time.Second
-	}
-	return time.Duration(c.asked)
-}
-
-func (c *optionalConn) Lingers() bool {
-	c.asked++
-	return c.lingering && c.asked%2 == 0
-}
-
-func (c *optionalConn) Offer(take func(*transport.Message) bool) { c.take = take }
-
-func (c *optionalConn) ReadTo(m *transport.Message) error {
-	read, err := c.Read()
+func (c *copyingConn) Read(m *transport.Message) error {
+	read, err := readFrom(c.Conn)
 	if err == nil {
-		*m = read
+		c.copy(m, read)
 	}
 	return err
 }
 
-// Read offers each message before it returns it.
-func (c *optionalConn) Read() (transport.Message, error) {
-	for {
-		m, err := c.Conn.Read()
-		if err != nil || c.take == nil || !c.take(&m) && !c.drops || c.twice {
-			return m, err
-		}
-	}
+// bentSession is a Transport with its own Session.
+type bentSession struct {
+	*memory
+	change func(*transport.Session)
 }
 
-// bendOptional breaks one of the optional methods.
-func bendOptional(change func(*optionalConn)) func(*memory, <-chan struct{}) transport.Transport {
-	return func(m *memory, _ <-chan struct{}) transport.Transport {
-		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			c, err := m.Open(ctx, token)
-			if err != nil {
-				return nil, err
-			}
-			o := &optionalConn{Conn: c, resumes: true, expires: 1, patient: true}
-			change(o)
-			return o, nil
-		})
+func (b bentSession) Open(ctx context.Context, token string) (*transport.Session, error) {
+	s, err := b.memory.Open(ctx, token)
+	if err == nil {
+		b.change(s)
 	}
+	return s, err
+}
+
+func bendSession(change func(*transport.Session)) func(*memory, <-chan struct{}) transport.Transport {
+	return func(m *memory, _ <-chan struct{}) transport.Transport { return bentSession{m, change} }
 }
 
 // instead returns got where Read fails with want.
@@ -251,26 +214,27 @@ var broken = []struct {
 		}
 		return msg, err
 	})},
-	{"reads to a message that keeps its gap", "events come in order", bendReadTo(func(m *transport.Message, read transport.Message) {
+	{"reads to a message that keeps its gap", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
 		gap := m.Gap
 		*m = read
 		m.Gap = gap
 	})},
-	{"reads to a message that keeps its header", "events come in order", bendReadTo(func(m *transport.Message, read transport.Message) {
+	{"reads to a message that keeps its header", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
 		header := m.Header
 		*m = read
 		m.Header = header
 	})},
-	{"does not resume", "Open resumes after the token", bendOptional(func(c *optionalConn) { c.resumes = false })},
-	{"expires twice", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.expires = 2 })},
-	{"does not know its patience", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.patient = false })},
-	{"lingers and does not", "optional methods keep their promises", bendOptional(func(c *optionalConn) { c.lingering = true })},
-	{"offers and reads", "offered messages come once", bendOptional(func(c *optionalConn) { c.twice = true })},
-	{"drops what it offers", "offered messages come once", bendOptional(func(c *optionalConn) { c.drops = true })},
+	{"does not resume", "Open resumes after the token", bendSession(func(s *transport.Session) { s.Resumes = false })},
+	{"expires twice", "OnExpiring calls once at most", bendSession(func(s *transport.Session) {
+		s.OnExpiring = func(replace func()) { replace(); replace() }
+	})},
+	{"blocks in OnExpiring", "OnExpiring calls once at most", bendSession(func(s *transport.Session) {
+		s.OnExpiring = func(func()) { time.Sleep(time.Minute) }
+	})},
 	{"takes a long time to connect", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			time.Sleep(time.Minute)
-			return m.Open(ctx, token)
+			return m.open(ctx, token)
 		})
 	}},
 	{"returns neither a Conn nor an error", "events come in order", func(*memory, <-chan struct{}) transport.Transport {
@@ -282,7 +246,7 @@ var broken = []struct {
 	{"reads into the same memory", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		memory := make([]byte, 1<<20)
 		c.read = func() (transport.Message, error) {
-			msg, err := c.Conn.Read()
+			msg, err := readFrom(c.Conn)
 			msg.Data = memory[:copy(memory, msg.Data)]
 			return msg, err
 		}
@@ -290,7 +254,7 @@ var broken = []struct {
 	{"lends memory that goes on", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		slab, ahead := make([]byte, 0, 1<<20), []transport.Message(nil)
 		c.read = func() (transport.Message, error) {
-			for msg, err := c.Conn.Read(); len(ahead) < 3; msg, err = c.Conn.Read() {
+			for msg, err := readFrom(c.Conn); len(ahead) < 3; msg, err = readFrom(c.Conn) {
 				slab = append(slab, msg.Data...)
 				msg.Data = slab[len(slab)-len(msg.Data):] // up to the end of the slab
 				if ahead = append(ahead, msg); err != nil || !msg.More {
@@ -311,13 +275,13 @@ var broken = []struct {
 		return msg, err
 	})},
 	{"ignores the token", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
-		return bent(func(ctx context.Context, _ string) (transport.Conn, error) { return m.Open(ctx, "") })
+		return bent(func(ctx context.Context, _ string) (transport.Conn, error) { return m.open(ctx, "") })
 	}},
 	{"resumes with the event of the token", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			before := ""
 			if token == "" {
-				return m.Open(ctx, token)
+				return m.open(ctx, token)
 			}
 			for _, e := range m.script.Events {
 				if e.Token == token {
@@ -325,14 +289,14 @@ var broken = []struct {
 				}
 				before = e.Token
 			}
-			return m.Open(ctx, before)
+			return m.open(ctx, before)
 		})
 	}},
 	{"resumes where the last connection was", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
 		last := ""
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			last = max(last, token)
-			return m.Open(ctx, last)
+			return m.open(ctx, last)
 		})
 	}},
 	{"resumes only once", "Open works again and again", func(m *memory, _ <-chan struct{}) transport.Transport {
@@ -341,21 +305,21 @@ var broken = []struct {
 			if n++; n > 2 {
 				return nil, errors.New("you were here before")
 			}
-			return m.Open(ctx, token)
+			return m.open(ctx, token)
 		})
 	}},
 	{"connects only once", "Open works again after Close", func(m *memory, _ <-chan struct{}) transport.Transport {
 		var once sync.Once
 		return bent(func(ctx context.Context, token string) (c transport.Conn, err error) {
 			err = errors.New("in use")
-			once.Do(func() { c, err = m.Open(ctx, token) })
+			once.Do(func() { c, err = m.open(ctx, token) })
 			return c, err
 		})
 	}},
 	{"tries again by itself", "a closed door is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			time.Sleep(time.Minute)
-			return m.Open(ctx, token)
+			return m.open(ctx, token)
 		})
 	}},
 	{"takes a refusal for the end", "a closed door is an error", func(*memory, <-chan struct{}) transport.Transport {
@@ -368,7 +332,7 @@ var broken = []struct {
 	}},
 	{"shows the data in the error of Read", "a break is an error", bend(func(m *memory, c *bentConn, _ <-chan struct{}) {
 		c.read = func() (transport.Message, error) {
-			msg, err := c.Conn.Read()
+			msg, err := readFrom(c.Conn)
 			if err != nil {
 				err = fmt.Errorf("behind %s: %w", m.script.Events[0].Data, err)
 			}
@@ -389,7 +353,7 @@ var broken = []struct {
 	{"never ends", "a complete feed is ErrEnd", func(m *memory, gone <-chan struct{}) transport.Transport {
 		tr := instead(transport.ErrEnd, io.EOF)(m, gone)
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			c, err := tr.Open(ctx, token)
+			c, err := tr.(bent)(ctx, token)
 			if err == transport.ErrEnd {
 				err = errors.New("status 204")
 			}
@@ -408,7 +372,7 @@ var broken = []struct {
 			if failed {
 				<-gone
 			}
-			msg, err := c.Conn.Read()
+			msg, err := readFrom(c.Conn)
 			failed = err != nil
 			return msg, err
 		}
@@ -431,10 +395,9 @@ var broken = []struct {
 	{"takes Close for a good end", "Close unblocks Read", instead(errMemory, io.EOF)},
 	{"takes Close for the last end", "Close leaves events unread", instead(errMemory, transport.ErrEnd)},
 	{"reads on after Close", "Close leaves events unread", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
-		c.read = func() (transport.Message, error) { return transport.Message{}, nil }
-		first := c.Conn.Read
+		first := c.Conn
 		c.read = func() (transport.Message, error) {
-			if msg, err := first(); err == nil {
+			if msg, err := readFrom(first); err == nil {
 				return msg, nil
 			}
 			return transport.Message{}, nil
@@ -467,7 +430,7 @@ var broken = []struct {
 	})},
 	{"does not heed the context in Read", "the context's end ends Read", func(m *memory, gone <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			return m.Open(context.WithoutCancel(ctx), token)
+			return m.open(context.WithoutCancel(ctx), token)
 		})
 	}},
 	{"does not say the cause in Read", "the context's end ends Read", instead(errOver, context.Canceled)},
@@ -477,14 +440,14 @@ var broken = []struct {
 			if failed {
 				return transport.Message{}, nil
 			}
-			msg, err := c.Conn.Read()
+			msg, err := readFrom(c.Conn)
 			failed = err != nil
 			return msg, err
 		}
 	})},
 	{"reads on in spite of the context", "the context's end ends Read with events unread", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			return m.Open(context.WithoutCancel(ctx), token)
+			return m.open(context.WithoutCancel(ctx), token)
 		})
 	}},
 	{"does not heed the context in Open", "the context's end ends Open", func(m *memory, gone <-chan struct{}) transport.Transport {
@@ -501,7 +464,7 @@ var broken = []struct {
 	}},
 	{"connects without a context", "an ended context opens nothing", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
-			return m.Open(context.WithoutCancel(ctx), token)
+			return m.open(context.WithoutCancel(ctx), token)
 		})
 	}},
 	{"leaves a goroutine behind", "events come in order", bend(func(_ *memory, _ *bentConn, gone <-chan struct{}) {
@@ -542,7 +505,7 @@ func TestBrokenTransportsAreCaught(t *testing.T) {
 func TestMemory(t *testing.T) {
 	for _, bend := range []func(*memory, <-chan struct{}) transport.Transport{
 		func(m *memory, _ <-chan struct{}) transport.Transport { return m },
-		bendOptional(func(*optionalConn) {}),
+		bendSession(func(s *transport.Session) { s.Conn = &bentConn{Conn: s.Conn} }),
 	} {
 		start := func(_ testing.TB, s Script) transport.Transport { return bend(&memory{script: s}, nil) }
 		RunInBubble(t, start)

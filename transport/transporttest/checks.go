@@ -19,8 +19,7 @@ var checks = []check{
 	{"Open resumes after the token", Script{Events: events(6), Resumes: true}, resume},
 	{"Open works again after Close", Script{}, reopen},
 	{"Open works again and again", Script{Events: events(20), Resumes: true}, readAndReopen},
-	{"optional methods keep their promises", Script{Events: events(3), Ending: End}, optional},
-	{"offered messages come once", Script{Events: events(30)}, offered},
+	{"OnExpiring calls once at most", Script{Events: events(3), Ending: End}, expiring},
 	{"a closed door is an error", Script{Door: Closed, Events: events(1)}, closedDoor},
 	{"a clean end is io.EOF", Script{Events: events(3), Ending: End}, goodEnd},
 	{"a break is an error", Script{Events: events(3), Ending: Cut}, cut},
@@ -96,98 +95,28 @@ func resume(p *probe) {
 	for n := len(p.script.Events) - 1; n > 0; n-- {
 		c := p.open(n)
 		c.rest()
-		if r, ok := c.conn.(transport.Resumer); ok && !r.Resumes() {
-			p.t.Errorf("Resumes returned false, but the connection started after the token")
+		if !c.conn.Resumes {
+			p.t.Errorf("Session.Resumes is false, but the connection started after the token")
 		}
 		c.close()
 	}
 }
 
-// optional calls the optional methods of a Conn. None of them may block.
-func optional(p *probe) {
+// expiring registers for the announcement of the end, which must not block.
+func expiring(p *probe) {
 	c := p.open(0)
 	var replaced atomic.Int32
-	p.wait(p.begin("An optional method", func() error {
-		if e, ok := c.conn.(transport.Expirer); ok {
-			e.OnExpiring(func() { replaced.Add(1) })
-		}
-		if q, ok := c.conn.(transport.Patient); ok {
-			if first := q.Patience(); q.Patience() != first {
-				p.t.Errorf("Patience returned two durations")
-			}
-		}
-		if l, ok := c.conn.(transport.Lingerer); ok {
-			if first := l.Lingers(); l.Lingers() != first {
-				p.t.Errorf("Lingers returned true and false")
-			}
-		}
-		return nil
-	}), p.prompt)
-	c.rest()
-	if p.script.Ending == End {
-		c.failure(patient)
+	if c.conn.OnExpiring != nil {
+		p.wait(p.begin("OnExpiring", func() error {
+			c.conn.OnExpiring(func() { replaced.Add(1) })
+			return nil
+		}), p.prompt)
 	}
+	c.rest()
+	c.failure(patient)
 	c.close()
 	if n := replaced.Load(); n > 1 {
 		p.t.Errorf("replace was called %d times; want once at most", n)
-	}
-}
-
-// offered accepts every other message that is offered. The others come from Read.
-func offered(p *probe) {
-	c := p.open(0)
-	o, ok := c.conn.(transport.Offerer)
-	if !ok {
-		c.rest()
-		return
-	}
-	var mu sync.Mutex
-	var got []string
-	offers := 0
-	keep := func(m *transport.Message) {
-		got = append(got, string(m.Data))
-		if m.Settle != nil {
-			p.begin("Settle", func() error { m.Settle(nil); return nil })
-		}
-	}
-	o.Offer(func(m *transport.Message) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if offers++; m.Kind != decode.Data || offers%2 == 0 {
-			return false
-		}
-		taken := *m
-		keep(&taken)
-		return true
-	})
-	p.begin("Read", func() error {
-		for {
-			m, err := c.next()
-			if err != nil {
-				return err
-			}
-			if m.Kind == decode.Data {
-				mu.Lock()
-				keep(&m)
-				mu.Unlock()
-			}
-		}
-	})
-	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(settle) {
-		mu.Lock()
-		n := len(got)
-		mu.Unlock()
-		if n >= len(p.script.Events) {
-			break
-		}
-	}
-	time.Sleep(settle) // for duplicates
-	mu.Lock()
-	defer mu.Unlock()
-	for i, e := range p.script.Events {
-		if i >= len(got) || got[i] != e.Data || len(got) > len(p.script.Events) {
-			p.t.Fatalf("%d events were offered or read, not in order or not once each; want %d", len(got), len(p.script.Events))
-		}
 	}
 }
 
@@ -351,7 +280,7 @@ func contextEndsOpen(p *probe) {
 		c, err := p.transport.Open(ctx, "")
 		if err == nil {
 			defer c.Close()
-			_, err = c.Read() // some transports notice a silent peer only here
+			err = c.Read(new(transport.Message)) // some transports notice a silent peer only here
 		}
 		return err
 	})

@@ -30,7 +30,17 @@ type memoryConn struct {
 
 var errMemory = errors.New("memory: closed")
 
-func (m *memory) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (m *memory) Validate() error { return nil }
+
+func (m *memory) Open(ctx context.Context, token string) (*transport.Session, error) {
+	c, err := m.open(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	return &transport.Session{Conn: c, Resumes: true}, nil
+}
+
+func (m *memory) open(ctx context.Context, token string) (transport.Conn, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -59,7 +69,12 @@ func (m *memory) Open(ctx context.Context, token string) (transport.Conn, error)
 	return c, nil
 }
 
-func (c *memoryConn) Read() (transport.Message, error) {
+func (c *memoryConn) Read(m *transport.Message) (err error) {
+	*m, err = c.next()
+	return err
+}
+
+func (c *memoryConn) next() (transport.Message, error) {
 	if c.err == nil && c.ctx.Err() != nil {
 		c.err = context.Cause(c.ctx)
 	}
@@ -74,7 +89,7 @@ func (c *memoryConn) Read() (transport.Message, error) {
 	c.events = c.events[1:]
 	time.Sleep(e.Pause)
 	more := len(c.events) > 0 && c.events[0].Pause == 0
-	return transport.Message{ID: e.Token, Data: []byte(e.Data), More: more}, nil
+	return transport.Message{ID: e.Token, Token: e.Token, Data: []byte(e.Data), More: more}, nil
 }
 
 func (c *memoryConn) end() error {

@@ -37,11 +37,10 @@ type probe struct {
 // A conn is a connection of the Transport.
 type conn struct {
 	*probe
-	conn   transport.Conn
+	conn   *transport.Session
 	end    context.CancelCauseFunc
 	opened bool
 	seen   int // events read
-	reads  int // calls of next
 }
 
 func newProbe(t testing.TB, s Script, prompt time.Duration) *probe {
@@ -162,24 +161,19 @@ func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, er
 	return m, err
 }
 
-// next calls Read and, if there is one, ReadTo in turns. ReadTo gets a message that was used
-// before.
+// next calls Read with a message that was used before.
 func (c *conn) next() (m transport.Message, err error) {
-	to, ok := c.conn.(transport.ReaderTo)
-	if c.reads++; !ok || c.reads%2 == 0 {
-		return c.conn.Read()
-	}
 	m = transport.Message{
-		Data: []byte(stale), Type: stale, ID: stale, Header: transport.Header{{Name: stale}}, Kind: 99, Delay: -1,
-		Gap: &transport.Gap{Reason: stale}, More: true, Settle: func(error) {},
+		Data: []byte(stale), Type: stale, ID: stale, Token: stale, Header: transport.Header{{Name: stale}}, Kind: 99, Delay: -1,
+		Gap: &transport.Gap{Reason: stale}, More: true, Settle: func(error) {}, Attempt: -1,
 	}
 	used := m
-	if err = to.ReadTo(&m); err != nil {
+	if err = c.conn.Read(&m); err != nil {
 		return transport.Message{}, err
 	}
-	if string(m.Data) == stale || m.Type == stale || m.ID == stale || m.Kind == used.Kind || m.Delay == used.Delay ||
-		m.Gap == used.Gap || len(m.Header) > 0 && m.Header[0].Name == stale {
-		c.t.Errorf("ReadTo leaves a field of the message as it was")
+	if string(m.Data) == stale || m.Type == stale || m.ID == stale || m.Token == stale || m.Kind == used.Kind ||
+		m.Delay == used.Delay || m.Gap == used.Gap || m.Attempt == used.Attempt || len(m.Header) > 0 && m.Header[0].Name == stale {
+		c.t.Errorf("Read leaves a field of the message as it was")
 	}
 	return m, nil
 }
@@ -215,6 +209,8 @@ func (c *conn) compare(m transport.Message) {
 		c.t.Fatalf("event %d is %s; want %s", c.seen, brief(m.Data), brief([]byte(want.Data)))
 	case m.ID != "" && m.ID != want.Token:
 		c.t.Fatalf("event %d has the ID %q; want %q, or none", c.seen, m.ID, want.Token)
+	case m.Token != "" && m.Token != want.Token:
+		c.t.Fatalf("event %d has the Token %q; want %q, or none", c.seen, m.Token, want.Token)
 	case m.Gap != nil:
 		c.t.Fatalf("event %d has a Gap (%s), but nothing is missing", c.seen, m.Gap.Reason)
 	}

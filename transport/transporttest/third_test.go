@@ -35,7 +35,9 @@ type tailConn struct {
 	err    error
 }
 
-func (t *tail) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (t *tail) Validate() error { return nil }
+
+func (t *tail) Open(ctx context.Context, token string) (*transport.Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -53,7 +55,7 @@ func (t *tail) Open(ctx context.Context, token string) (transport.Conn, error) {
 		c.close()
 		return nil, err
 	}
-	return c, nil
+	return &transport.Session{Conn: c, Resumes: true}, nil
 }
 
 func (c *tailConn) greet(token string) error {
@@ -70,14 +72,11 @@ func (c *tailConn) greet(token string) error {
 	return nil
 }
 
-func (c *tailConn) Read() (transport.Message, error) {
+func (c *tailConn) Read(m *transport.Message) error {
 	if c.err == nil {
-		var m transport.Message
-		if m, c.err = c.message(); c.err == nil {
-			return m, nil
-		}
+		*m, c.err = c.message()
 	}
-	return transport.Message{}, c.err
+	return c.err
 }
 
 func (c *tailConn) message() (transport.Message, error) {
@@ -90,7 +89,7 @@ func (c *tailConn) message() (transport.Message, error) {
 	}
 	id, data, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
 	next, _ := c.lines.Peek(c.lines.Buffered())
-	return transport.Message{ID: id, Data: []byte(data), More: strings.Contains(string(next), "\n")}, nil
+	return transport.Message{Token: id, Data: []byte(data), More: strings.Contains(string(next), "\n")}, nil
 }
 
 func (c *tailConn) over() bool {

@@ -20,7 +20,7 @@ type announced struct {
 	open func()
 }
 
-func (a announced) Open(ctx context.Context, token string) (transport.Conn, error) {
+func (a announced) Open(ctx context.Context, token string) (*transport.Session, error) {
 	c, err := a.Transport.Open(ctx, token)
 	if err == nil {
 		a.open()
