@@ -127,7 +127,7 @@ func TestFinalAnswers(t *testing.T) {
 					t.Errorf("the loop ended with %v", end)
 				}
 				most := time.Duration(0)
-				if retry.Classify(end) == retry.Protocol {
+				if retry.Classify(end) == retry.ClassProtocol {
 					most = 7 * time.Second
 				}
 				if d := time.Since(start); d > most || most > 0 && stop.Attempts != 4 {

@@ -177,14 +177,14 @@ func (c *connection) publish() {
 // receive handles a message. The window has space for it.
 func (c *connection) receive(m *transport.Message) {
 	switch m.Kind {
-	case decode.Data:
+	case decode.KindData:
 		c.event(m)
-	case decode.Position:
+	case decode.KindPosition:
 		// With Options.Token, the framing's ids are not tokens.
 		if c.opts.Token == nil {
 			c.move(m.Token)
 		}
-	case decode.Retry:
+	case decode.KindRetry:
 		c.delay = max(m.Delay, retry.MinDelay) // retry: 0 is a value
 	default:
 		if c.opts.Trace.Signal != nil {
@@ -340,7 +340,7 @@ func (c *connection) admit(m *transport.Message, waited bool) bool {
 		c.lose(g)
 		m.Gap = nil // it is reported once, however long the message waits
 	}
-	if m.Kind == decode.Data && !c.window.fits(len(m.Data)) {
+	if m.Kind == decode.KindData && !c.window.fits(len(m.Data)) {
 		return false
 	}
 	c.receive(m)

@@ -142,8 +142,8 @@ func TestGapThatTheTransportKnowsOf(t *testing.T) {
 // position is the one to resume from.
 func TestGapBetweenEvents(t *testing.T) {
 	for name, m := range map[string]transport.Message{
-		"position":  {Kind: decode.Position, Token: "50"},
-		"keepalive": {Kind: decode.Keepalive},
+		"position":  {Kind: decode.KindPosition, Token: "50"},
+		"keepalive": {Kind: decode.KindKeepalive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 type outage struct {
 	since    time.Time // of the first failure; zero before any
 	failures int
-	seen     [retry.Permanent + 1]bool // classes
+	seen     [retry.ClassPermanent + 1]bool // classes
 	pace     growing
 	down     bool // the last record above Debug reports that there is no connection
 }

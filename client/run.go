@@ -115,7 +115,7 @@ func (r *run) judge(c *connection) (attempt int) {
 		r.broken = !errors.Is(c.err, io.EOF)
 	}
 	d := r.backoff.Next(c.failure())
-	if d.Class == retry.TokenRejected && r.token != "" {
+	if d.Class == retry.ClassTokenRejected && r.token != "" {
 		r.lose(Gap{Reason: transport.TokenRejected, From: r.token, Err: c.err})
 		r.token = r.otherPosition(c.err)
 	}

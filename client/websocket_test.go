@@ -91,7 +91,7 @@ func (g *gateway) feed(srv *mock.Server) *transport.WebSocket {
 		},
 		Control: func(s *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "bye" {
-				m.Kind = decode.Keepalive
+				m.Kind = decode.KindKeepalive
 				s.Expire()
 				return nil
 			}

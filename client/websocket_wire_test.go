@@ -629,14 +629,14 @@ func (k *graphTicks) control(s *transport.Socket, m *transport.Message) error {
 	if err := json.Unmarshal(m.Data, &v); err != nil {
 		return err
 	}
-	m.Type, m.Kind = v.Type, decode.Keepalive
+	m.Type, m.Kind = v.Type, decode.KindKeepalive
 	switch v.Type {
 	case "next":
 		var next struct{ Data struct{ Ticks wireMessage } }
 		if err := json.Unmarshal(v.Payload, &next); err != nil {
 			return err
 		}
-		m.Kind, m.Token, m.Data = decode.Data, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
+		m.Kind, m.Token, m.Data = decode.KindData, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
 	case "ping":
 		return s.Send(context.Background(), []byte(`{"type":"pong"}`))
 	case "pong":

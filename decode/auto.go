@@ -74,7 +74,7 @@ func (s *anySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 	if s.chosen == nil {
 		n, beat := s.pass(buf)
 		if beat {
-			f.Kind = Keepalive
+			f.Kind = KindKeepalive
 		}
 		if beat || n == len(buf) {
 			return n, beat, nil

@@ -6,7 +6,7 @@ import "io"
 // between them, as the watches of Kubernetes, etcd's gateway and grpc-gateway write them. An
 // object, array or string becomes a Frame at its closing byte. A number, true, false or null ends
 // at the first byte after it; at the end of the stream it is a Frame with Truncated set. An empty
-// line between values is a Keepalive. White space around values is not part of Data.
+// line between values is a keepalive. White space around values is not part of Data.
 //
 // Values are validated as encoding/json does, which limits nesting to 10,000 levels. A number or
 // literal must be followed by white space, punctuation or a string. The first invalid byte is a
@@ -42,7 +42,7 @@ func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool,
 			m, beat := s.pass(buf[n:])
 			n += m
 			if beat {
-				f.Kind = Keepalive
+				f.Kind = KindKeepalive
 			}
 			if beat || n == len(buf) {
 				return n, beat, nil

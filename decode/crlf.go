@@ -4,7 +4,7 @@ import "bytes"
 
 // CRLFJSON is the framing of X, formerly Twitter: only CRLF ends a message. An LF or a CR inside a
 // message is data (docs.x.com/x-api/fundamentals/consuming-streaming-data). An empty message is a
-// Keepalive, and so is an LF before a message, because some keepalives are a single LF. Spaces
+// keepalive, and so is an LF before a message, because some keepalives are a single LF. Spaces
 // before a message are dropped. Messages are not validated.
 type CRLFJSON struct{}
 
@@ -30,7 +30,7 @@ func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, e
 	}
 	if s.looked == 0 && !s.skipping {
 		if n, beat := s.lead(buf); n > 0 {
-			return n, Frame{Kind: Keepalive}, beat, nil
+			return n, Frame{Kind: KindKeepalive}, beat, nil
 		}
 	}
 	from := max(s.looked-1, 0) // a CR there may be half of the end
@@ -47,7 +47,7 @@ func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, e
 	case end > s.limit:
 		return end + 2, f, false, tooLarge("CRLFJSON", s.limit)
 	case end == 0:
-		return 2, Frame{Kind: Keepalive}, true, nil
+		return 2, Frame{Kind: KindKeepalive}, true, nil
 	}
 	return end + 2, Frame{Data: buf[:end:end]}, true, nil
 }

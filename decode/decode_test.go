@@ -17,15 +17,15 @@ import (
 // show writes a frame down for comparison.
 func show(f decode.Frame) string {
 	switch f.Kind {
-	case decode.Comment:
+	case decode.KindComment:
 		return fmt.Sprintf("comment %q", f.Data)
-	case decode.Keepalive:
+	case decode.KindKeepalive:
 		return "keepalive"
-	case decode.Position:
+	case decode.KindPosition:
 		return fmt.Sprintf("position %q", f.ID)
-	case decode.Retry:
+	case decode.KindRetry:
 		return fmt.Sprintf("retry %v", f.Delay)
-	case decode.Invalid:
+	case decode.KindInvalid:
 		return "invalid: " + string(f.Data)
 	}
 	s := fmt.Sprintf("%q", f.Data)

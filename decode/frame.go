@@ -2,17 +2,17 @@ package decode
 
 import "time"
 
-// A Kind is the kind of a Frame. Only Data frames are events; the others are what a server sends
+// A Kind is the kind of a Frame. Only KindData is an event; the others are what a server sends
 // between events.
 type Kind uint8
 
 const (
-	Data      Kind = iota // an event
-	Comment               // text that is not an event, such as an SSE comment; Data holds the text
-	Keepalive             // an empty frame, which shows that the connection is alive
-	Position              // the resume position is now ID, without an event; an empty ID means none
-	Retry                 // the server asks for Delay between connections, which may be 0
-	Invalid               // a field that the framing ignores because of its value; Data is the reason
+	KindData      Kind = iota // an event
+	KindComment               // text that is not an event, such as an SSE comment; Data holds the text
+	KindKeepalive             // an empty frame, which shows that the connection is alive
+	KindPosition              // the resume position is now ID, without an event; an empty ID means none
+	KindRetry                 // the server asks for Delay between connections, which may be 0
+	KindInvalid               // a field that the framing ignores because of its value; Data is the reason
 )
 
 // A Frame is one unit of a feed as the framing delimits it.
@@ -26,10 +26,10 @@ type Frame struct {
 	Type string
 
 	// ID is the id that this frame itself carries, or empty. An SSE id also applies to the events
-	// after it: to resume, use the last ID of a Data frame that has one or of a Position frame.
+	// after it: to resume, use the last ID of a KindData frame that has one or of a KindPosition frame.
 	ID string
 
-	// Delay is the reconnection time of a Retry frame.
+	// Delay is the reconnection time of a KindRetry frame.
 	Delay time.Duration
 
 	Kind Kind

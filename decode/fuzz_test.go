@@ -113,7 +113,7 @@ func (w *watchedSplitter) Split(buf []byte, atEOF bool) (n int, f decode.Frame, 
 			w.t.Fatalf("error %T, frame %t", err, ok)
 		}
 	case ok:
-		if len(f.Data) > w.limit && f.Kind == decode.Data {
+		if len(f.Data) > w.limit && f.Kind == decode.KindData {
 			w.t.Fatalf("a frame of %d bytes", len(f.Data))
 		}
 	case n == 0 && len(buf) > w.limit+overhead:

@@ -59,7 +59,7 @@ func golden(t *testing.T, file string) (want []string) {
 		}
 		frame := decode.Frame{Data: []byte(f.Data), Type: f.Type, ID: f.ID}
 		if f.Kind == "keepalive" {
-			frame.Kind = decode.Keepalive
+			frame.Kind = decode.KindKeepalive
 		}
 		want = append(want, show(frame))
 	}

@@ -8,7 +8,7 @@ import (
 
 // JSONArray is the framing of one JSON array that grows without end, as Envoy's and other gRPC
 // transcoders write a stream of messages. Each element is a Frame, delivered at its own closing byte
-// if it has one. An empty line in the white space around elements is a Keepalive. The stream ends
+// if it has one. An empty line in the white space around elements is a keepalive. The stream ends
 // cleanly after the closing bracket; an end before that is io.ErrUnexpectedEOF. Elements are
 // validated like the values of ConcatJSON, and an invalid byte ends the stream in the same way.
 type JSONArray struct{}
@@ -53,7 +53,7 @@ func (s *arraySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, 
 			m, beat := s.pass(buf[n:])
 			n += m
 			if beat {
-				f.Kind = Keepalive
+				f.Kind = KindKeepalive
 				return n, true, nil
 			}
 			if n == len(buf) {

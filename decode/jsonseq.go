@@ -9,7 +9,7 @@ import (
 // before it and a line feed after it. An object, array or string becomes a Frame at its closing
 // byte. A number, true, false or null without white space after it may be incomplete and is an error
 // (section 2.4); so is anything except white space after a value. An empty record, or an empty line
-// between records, is a Keepalive.
+// between records, is a keepalive.
 //
 // A malformed record ends at the next record separator. Values are validated like those of
 // ConcatJSON.
@@ -60,7 +60,7 @@ func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 		n += m
 		switch {
 		case beat:
-			f.Kind = Keepalive
+			f.Kind = KindKeepalive
 			return n, true, nil
 		case n == len(buf):
 			return n, false, s.end(n, atEOF)
@@ -71,7 +71,7 @@ func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 			s.junk = true
 			return n, false, at(n, &FrameError{Format: s.format, Resync: true, Err: errJunk})
 		case s.inRecord: // the previous record was empty
-			f.Kind = Keepalive
+			f.Kind = KindKeepalive
 			return n + 1, true, nil
 		}
 		s.inRecord, s.inLine = true, true

@@ -37,7 +37,7 @@ func syntaxOf(in string, src *strings.Reader, d *decode.Reader) (got syntax) {
 			return got
 		case err != nil:
 			return got
-		case frame.Kind == decode.Data:
+		case frame.Kind == decode.KindData:
 			got.values = append(got.values, string(frame.Data))
 		}
 	}

@@ -3,7 +3,7 @@ package decode
 import "bytes"
 
 // Lines is the framing of plain text: a frame is a line without its end, LF or CRLF. An empty line
-// is a Keepalive. A byte order mark before the first line is skipped. A last line without its end is
+// is a keepalive. A byte order mark before the first line is skipped. A last line without its end is
 // a Frame with Truncated set.
 type Lines struct{}
 
@@ -49,7 +49,7 @@ func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, e
 		return end + 1, false, tooLarge(s.format, s.limit)
 	}
 	if len(line) == 0 {
-		f.Kind = Keepalive
+		f.Kind = KindKeepalive
 		return end + 1, true, nil
 	}
 	f.Data = line[:len(line):len(line)]

@@ -6,7 +6,7 @@ import (
 )
 
 // NDJSON is the framing of newline-delimited JSON, one value on each line
-// (github.com/ndjson/ndjson-spec). A line ends with LF or CRLF. An empty line is a Keepalive. A last
+// (github.com/ndjson/ndjson-spec). A line ends with LF or CRLF. An empty line is a keepalive. A last
 // line without its end is a Frame if it is a valid object, array or string, and otherwise
 // io.ErrUnexpectedEOF. Other lines are not validated: one that is not JSON is a Frame, too, and does
 // not affect the next one.

@@ -10,15 +10,15 @@ import (
 // (X's delimited=length). The length may include the CRLF or LF after the frame, only its CR, or
 // neither; the line end is never part of Data. If the length does not cover a complete JSON object,
 // array or string, it is too short: the frame then extends to the end of its line. An empty line
-// before a length, or a length of zero, is a Keepalive.
+// before a length, or a length of zero, is a keepalive.
 type LengthPrefixed struct{}
 
 // Uint32Prefixed is a framing in which each frame follows its length in four bytes, big-endian. A
-// length of zero is a Keepalive.
+// length of zero is a keepalive.
 type Uint32Prefixed struct{}
 
 // VarintPrefixed is a framing in which each frame follows its length as a varint, like the delimited
-// messages of protobuf (protobuf.dev/programming-guides/encoding). A length of zero is a Keepalive.
+// messages of protobuf (protobuf.dev/programming-guides/encoding). A length of zero is a keepalive.
 type VarintPrefixed struct{}
 
 // MediaTypes returns nil: no media type identifies this framing.
@@ -93,7 +93,7 @@ func (s *prefixSplitter) begin(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 	case n == 0:
 		return 0, f, false, nil
 	case size == 0:
-		return n, Frame{Kind: Keepalive}, true, nil
+		return n, Frame{Kind: KindKeepalive}, true, nil
 	case size > uint64(s.limit):
 		s.drop, s.took = size, n
 		return n, f, false, tooLarge(s.format, s.limit)
@@ -115,7 +115,7 @@ func (s *prefixSplitter) payload(buf []byte, atEOF bool) (n int, f Frame, ok boo
 	}
 	s.size, s.took, s.look = 0, 0, 0
 	if len(data) == 0 {
-		return n, Frame{Kind: Keepalive}, true, nil
+		return n, Frame{Kind: KindKeepalive}, true, nil
 	}
 	return n, Frame{Data: data[:len(data):len(data)]}, true, nil
 }

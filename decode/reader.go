@@ -104,7 +104,7 @@ func (r *Reader) Buffered() bool {
 	return r.ahead || r.err != nil
 }
 
-// Frames returns the events of the stream, which are the frames of Kind Data. The end of the stream
+// Frames returns the events of the stream, which are the frames of KindData. The end of the stream
 // ends the loop; an error is its last element.
 func (r *Reader) Frames() iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
@@ -115,7 +115,7 @@ func (r *Reader) Frames() iter.Seq2[Frame, error] {
 			case err != nil:
 				yield(Frame{}, err)
 				return
-			case r.frame.Kind == Data && !yield(r.frame, nil):
+			case r.frame.Kind == KindData && !yield(r.frame, nil):
 				return
 			}
 		}

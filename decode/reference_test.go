@@ -63,11 +63,11 @@ func sse(r io.Reader) (got []string) {
 			return append(got, "last id "+strconv.Quote(last))
 		case err != nil:
 			return append(got, err.Error())
-		case f.Kind == decode.Position:
+		case f.Kind == decode.KindPosition:
 			last = f.ID
-		case f.Kind == decode.Retry:
+		case f.Kind == decode.KindRetry:
 			got = append(got, fmt.Sprintf("retry %d", f.Delay.Milliseconds()))
-		case f.Kind == decode.Data:
+		case f.Kind == decode.KindData:
 			if f.ID != "" {
 				last = f.ID
 			}

@@ -10,17 +10,17 @@ import (
 )
 
 // SSE is the framing of server-sent events, text/event-stream (WHATWG HTML, section 9.2). The id of
-// a block is the ID of its Frame. A block with an id but no data is a Position. An "id:" line
-// without a value resets the position: a Position with an empty ID precedes the event, if there is
+// a block is the ID of its Frame. A block with an id but no data is a KindPosition frame. An "id:" line
+// without a value resets the position: one with an empty ID precedes the event, if there is
 // one. A block that the end of the stream cuts off is io.ErrUnexpectedEOF, and its id does not
 // count.
 //
 // An id with a control byte other than a tab cannot be sent in a Last-Event-ID header. It is
-// ignored, as browsers ignore an id that contains NUL, and the position does not change. An Invalid
+// ignored, as browsers ignore an id that contains NUL, and the position does not change. A KindInvalid
 // frame before the event reports it.
 type SSE struct {
-	// Comments returns the text of comments in frames of Kind Comment.
-	// Default: false; a comment is a Keepalive without its text.
+	// Comments returns the text of comments in frames of KindComment.
+	// Default: false; a comment is a keepalive without its text.
 	Comments bool
 
 	// ValidUTF8 replaces bytes that are not UTF-8 with U+FFFD, as browsers do. A replacement may
@@ -247,15 +247,15 @@ func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 	}
 	switch string(name) {
 	case "":
-		f.Kind = Keepalive
+		f.Kind = KindKeepalive
 		if s.comments {
-			f.Kind, f.Data = Comment, text[1:len(text):len(text)]
+			f.Kind, f.Data = KindComment, text[1:len(text):len(text)]
 		}
 		return true
 	case "retry":
 		ms, ok := digits(value.of(buf))
 		if ok {
-			f.Kind, f.Delay = Retry, milliseconds(ms)
+			f.Kind, f.Delay = KindRetry, milliseconds(ms)
 		}
 		return ok
 	case "data":
@@ -267,7 +267,7 @@ func (s *sseSplitter) field(f *Frame, buf []byte, line span) (ok bool) {
 		s.typ = value
 	case "id":
 		if hasControl(value.of(buf)) {
-			f.Kind, f.Data = Invalid, slices.Clip([]byte("the id contains control bytes and is ignored"))
+			f.Kind, f.Data = KindInvalid, slices.Clip([]byte("the id contains control bytes and is ignored"))
 			return true
 		}
 		s.id, s.hasID = value, true
@@ -295,12 +295,12 @@ func (s *sseSplitter) dispatch(f *Frame, buf []byte) (n int) {
 	id := s.id.of(buf)
 	switch {
 	case len(s.data) == 0 && s.hasID:
-		f.Kind, f.ID = Position, s.keep(id)
+		f.Kind, f.ID = KindPosition, s.keep(id)
 	case len(s.data) == 0:
-		f.Kind = Keepalive
+		f.Kind = KindKeepalive
 	case s.hasID && len(id) == 0 && !s.reset:
 		s.reset = true // the event itself is next
-		f.Kind = Position
+		f.Kind = KindPosition
 		return 0
 	default:
 		f.Data, f.Type, f.ID = s.join(buf), s.typeOf(s.typ.of(buf)), s.keep(id)

@@ -21,7 +21,7 @@ func (s *strictSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 
 func (s *strictSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	n, ok, err = s.filler.fill(f, buf, atEOF)
-	if !ok || f.Kind != Data || valid(f.Data) {
+	if !ok || f.Kind != KindData || valid(f.Data) {
 		return n, ok, err
 	}
 	from := place(buf[:n], f.Data)

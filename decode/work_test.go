@@ -147,7 +147,7 @@ func TestNothingLentNothingTaken(t *testing.T) {
 				if err == io.EOF || err != nil && in.Len() == 0 {
 					return
 				}
-				if err != nil || f.Kind != decode.Keepalive {
+				if err != nil || f.Kind != decode.KindKeepalive {
 					t.Fatalf("%s: %+v, %v", name, f, err)
 				}
 			}

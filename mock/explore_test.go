@@ -95,7 +95,7 @@ func (w *worker) connect(ctx context.Context, version *string) error {
 		if err != nil {
 			return err
 		}
-		if m.Kind != decode.Data {
+		if m.Kind != decode.KindData {
 			continue
 		}
 		if w.bug == "saves before it works" {
@@ -331,7 +331,7 @@ func TestExploreFindsWhoDoesNotResume(t *testing.T) {
 			c, err := trial.Feed.Open(trial.Context(), "")
 			for err == nil {
 				var m transport.Message
-				if m, err = readFrom(c); err == nil && m.Kind == decode.Data {
+				if m, err = readFrom(c); err == nil && m.Kind == decode.KindData {
 					trial.Seen.Add(m.ID, m.Data, m.Gap)
 				}
 			}

@@ -123,7 +123,7 @@ func TestFeedReplay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.Kind == decode.Data {
+			if m.Kind == decode.KindData {
 				got = append(got, string(m.Data))
 			}
 		}
@@ -214,16 +214,16 @@ func TestFeedIDUsedTwice(t *testing.T) {
 func TestFeedMessages(t *testing.T) {
 	feed := mock.NewFeed(
 		mock.Frame(decode.Frame{ID: "1", Type: "update", Data: []byte("a")}),
-		mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("text")}),
+		mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("text")}),
 		mock.Keepalive(), mock.Retry(3*time.Second), mock.Position("p"), mock.Event("2", "b"), mock.Drop(),
 		mock.Event("3", "c"), mock.Pause(time.Nanosecond), mock.Event("4", "d"),
 	)
 	want := []transport.Message{
 		{ID: "1", Token: "1", Type: "update", Data: []byte("a"), More: true},
-		{Kind: decode.Comment, Data: []byte("text"), More: true},
-		{Kind: decode.Keepalive, More: true},
-		{Kind: decode.Retry, Delay: 3 * time.Second, More: true},
-		{Kind: decode.Position, ID: "p", Token: "p", More: true},
+		{Kind: decode.KindComment, Data: []byte("text"), More: true},
+		{Kind: decode.KindKeepalive, More: true},
+		{Kind: decode.KindRetry, Delay: 3 * time.Second, More: true},
+		{Kind: decode.KindPosition, ID: "p", Token: "p", More: true},
 		{ID: "2", Token: "2", Data: []byte("b")}, // nothing but the drop comes after it
 	}
 	c := open(t, feed, "")

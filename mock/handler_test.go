@@ -52,7 +52,7 @@ func TestWireFormats(t *testing.T) {
 		"array":       {mock.Event("7", `[1]`), "id: 7\ndata: [1]\n\n", `{"id":"7","data":"[1]"}` + "\n"},
 		"markup":      {mock.Event("7", `<&>`), "id: 7\ndata: <&>\n\n", `{"id":"7","data":"<&>"}` + "\n"},
 		"keepalive":   {mock.Keepalive(), ":\n", "\n"},
-		"comment":     {frame(decode.Frame{Kind: decode.Comment, Data: []byte("a\nb")}), ":a\n:b\n", "\n"},
+		"comment":     {frame(decode.Frame{Kind: decode.KindComment, Data: []byte("a\nb")}), ":a\n:b\n", "\n"},
 		"retry":       {mock.Retry(1500 * time.Microsecond), "retry: 2\n\n", "\n"},
 		"position":    {mock.Position("9"), "id: 9\n\n", `{"id":"9"}` + "\n"},
 		"no position": {mock.Position(""), "id: \n\n", "{}\n"},

@@ -215,7 +215,7 @@ func (r *Recorder) write(e *entry) error {
 // message writes what Read returned.
 func (r *Recorder) message(c *recorded, m transport.Message) error {
 	m.ID = cmp.Or(m.Token, m.ID)
-	if r.Token != nil && m.Kind == decode.Data {
+	if r.Token != nil && m.Kind == decode.KindData {
 		m.ID = r.Token(m)
 	}
 	token := m.ID

@@ -60,8 +60,8 @@ var fieldsOf = map[string][]string{
 
 // verbOf maps kinds of messages to verbs.
 var verbOf = map[decode.Kind]string{
-	decode.Data: verbEvent, decode.Comment: verbComment, decode.Keepalive: verbKeepalive,
-	decode.Position: verbPosition, decode.Retry: verbRetry,
+	decode.KindData: verbEvent, decode.KindComment: verbComment, decode.KindKeepalive: verbKeepalive,
+	decode.KindPosition: verbPosition, decode.KindRetry: verbRetry,
 }
 
 // An entry is one line of a recording, and the lines of its payload, each after a tab.
@@ -100,20 +100,20 @@ func (e *entry) has(name string) bool {
 
 // describe returns the entry of a message.
 func describe(m transport.Message) *entry {
-	if m.Kind == decode.Invalid { // a replay treats it as a comment
-		m.Kind = decode.Comment
+	if m.Kind == decode.KindInvalid { // a replay treats it as a comment
+		m.Kind = decode.KindComment
 	}
 	e := &entry{verb: verbOf[m.Kind]}
 	switch m.Kind {
-	case decode.Data:
+	case decode.KindData:
 		e.set("id", m.ID)
 		e.set("type", m.Type)
 		e.data = m.Data
-	case decode.Comment:
+	case decode.KindComment:
 		e.data = m.Data
-	case decode.Position:
+	case decode.KindPosition:
 		e.set("id", m.ID)
-	case decode.Retry:
+	case decode.KindRetry:
 		e.set("wait", m.Delay.String())
 	}
 	if m.Gap != nil {

@@ -316,7 +316,7 @@ func FuzzRecorder(f *testing.F) {
 			first, recording := record(t, mock.NewFeed(
 				mock.Pause(time.Duration(ns)%time.Hour),
 				mock.Frame(decode.Frame{ID: id, Type: kind, Data: data}),
-				mock.Frame(decode.Frame{Kind: decode.Comment, Data: data}),
+				mock.Frame(decode.Frame{Kind: decode.KindComment, Data: data}),
 				mock.Retry(time.Duration(ns)), mock.Position(id), mock.Complete(),
 			))
 			script, err := mock.Replay(strings.NewReader(recording), 1)

@@ -58,7 +58,7 @@ func (s Step) text() string {
 		return "part of event " + label(s.frame.ID, s.frame.Data)
 	case s.isEvent():
 		return "event " + label(s.frame.ID, s.frame.Data)
-	case s.act == sends && s.frame.Kind == decode.Position:
+	case s.act == sends && s.frame.Kind == decode.KindPosition:
 		return fmt.Sprintf("position %q", s.frame.ID)
 	case s.act == sends:
 		return "keepalive"
@@ -67,7 +67,7 @@ func (s Step) text() string {
 }
 
 // isEvent reports whether the step sends an event, which is what the log keeps.
-func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.Data }
+func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.KindData }
 
 // turnsAway reports whether the step acts on an attempt instead of a connection.
 func (s Step) turnsAway() bool { return s.act == refuses || s.act == answers }
@@ -93,18 +93,18 @@ func Frame(f decode.Frame) Step {
 
 // Keepalive sends a sign of life without data: a comment (SSE), an empty line (JSON), a ping
 // (WebSocket).
-func Keepalive() Step { return Frame(decode.Frame{Kind: decode.Keepalive}) }
+func Keepalive() Step { return Frame(decode.Frame{Kind: decode.KindKeepalive}) }
 
 // Retry asks for a delay of d between connections. On a wire, only SSE can express it;
 // elsewhere it is a keepalive.
 func Retry(d time.Duration) Step {
-	return Frame(decode.Frame{Kind: decode.Retry, Delay: d})
+	return Frame(decode.Frame{Kind: decode.KindRetry, Delay: d})
 }
 
 // Position moves the resume position to id without an event. An empty id means that there is no
 // position.
 func Position(id string) Step {
-	return Frame(decode.Frame{Kind: decode.Position, ID: id})
+	return Frame(decode.Frame{Kind: decode.KindPosition, ID: id})
 }
 
 // Pause keeps every connection silent for d, counted from when the script reaches it. A

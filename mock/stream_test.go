@@ -59,7 +59,7 @@ func TestRecordStream(t *testing.T) {
 			if err != nil {
 				break
 			}
-			if m.Kind == decode.Data {
+			if m.Kind == decode.KindData {
 				got = append(got, m.ID+string(m.Data))
 			}
 		}

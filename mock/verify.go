@@ -145,7 +145,7 @@ func (f *Feed) positions() map[string]bool {
 	defer f.mu.Unlock()
 	all := make(map[string]bool)
 	for _, s := range f.tape {
-		if s.act == sends && s.frame.Kind == decode.Position {
+		if s.act == sends && s.frame.Kind == decode.KindPosition {
 			line, _ := appendNDJSON(nil, s)
 			all[string(bytes.TrimSuffix(line, []byte("\n")))] = true
 		}

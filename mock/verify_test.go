@@ -202,7 +202,7 @@ func TestVerifyOnEveryWire(t *testing.T) {
 			var seen mock.Seen
 			c := open(t, wire(t, feed), "")
 			for m, err := readFrom(c); err == nil; m, err = readFrom(c) {
-				if m.Kind == decode.Data && string(m.Data) != "again" && !strings.Contains(string(m.Data), `"again"`) {
+				if m.Kind == decode.KindData && string(m.Data) != "again" && !strings.Contains(string(m.Data), `"again"`) {
 					seen.Add(m.ID, m.Data, m.Gap)
 				}
 			}

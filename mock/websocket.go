@@ -159,9 +159,9 @@ func (p *Peer) send(s Step) error {
 	switch {
 	case s.act == garbles || s.part || s.slow > 0:
 		return p.sendRaw(s)
-	case s.frame.Kind == decode.Comment:
+	case s.frame.Kind == decode.KindComment:
 		return p.Send(string(s.frame.Data))
-	case s.frame.Kind == decode.Keepalive, s.frame.Kind == decode.Retry:
+	case s.frame.Kind == decode.KindKeepalive, s.frame.Kind == decode.KindRetry:
 		p.running.Go(func() { p.conn.Ping(p.ctx) }) // Ping waits for the pong
 		return nil
 	}

@@ -117,7 +117,7 @@ func appendFrame(b []byte, s Step) ([]byte, error) {
 	switch {
 	case s.act == garbles:
 		return append(b, s.raw...), nil
-	case s.frame.Kind == decode.Comment:
+	case s.frame.Kind == decode.KindComment:
 		return appendPayload(append(b, opText), s.frame.Data), nil
 	}
 	text, err := jsonOf(s.frame)

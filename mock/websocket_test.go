@@ -102,7 +102,7 @@ func TestWebSocketOpeningFails(t *testing.T) {
 // the application's.
 func TestWebSocketHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := mock.NewFeed(object(1), mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("going away")}))
+		feed := mock.NewFeed(object(1), mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("going away")}))
 		w := overSocket(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text + " pong") }), "ws")
 		w.Subprotocols = []string{"a", "b"}
 		conn, err := w.Open(t.Context(), "")
@@ -203,7 +203,7 @@ func TestWebSocketPingsWhileSlow(t *testing.T) {
 		feed := mock.NewFeed(
 			mock.Slowly(time.Hour, object(1)), object(2), mock.Slowly(time.Second, mock.Event("", long)),
 			mock.Slowly(time.Second, mock.Event("", huge)), mock.Slowly(time.Second, mock.Keepalive()),
-			mock.Slowly(time.Second, mock.Frame(decode.Frame{Kind: decode.Comment, Data: []byte("bye")})),
+			mock.Slowly(time.Second, mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("bye")})),
 			mock.Slowly(time.Hour, mock.Partial(object(3), -1)),
 		)
 		srv := serve(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text) }))

@@ -23,7 +23,7 @@ func appendSSE(b []byte, s Step) ([]byte, error) {
 		return nil, fmt.Errorf("mock: event %q of type %q cannot be sent over SSE: its id or type contains a line end or NUL", f.ID, f.Type)
 	}
 	switch f.Kind {
-	case decode.Data:
+	case decode.KindData:
 		if f.Type != "" && f.Type != "message" {
 			b = append(append(append(b, "event: "...), f.Type...), '\n')
 		}
@@ -31,13 +31,13 @@ func appendSSE(b []byte, s Step) ([]byte, error) {
 			b = append(append(append(b, "id: "...), f.ID...), '\n')
 		}
 		b = appendLines(b, "data: ", f.Data)
-	case decode.Comment:
+	case decode.KindComment:
 		return appendLines(b, ":", f.Data), nil
-	case decode.Keepalive:
+	case decode.KindKeepalive:
 		return append(b, ":\n"...), nil
-	case decode.Position:
+	case decode.KindPosition:
 		b = append(append(append(b, "id: "...), f.ID...), '\n')
-	case decode.Retry:
+	case decode.KindRetry:
 		ms := (f.Delay + time.Millisecond - 1) / time.Millisecond
 		b = strconv.AppendInt(append(b, "retry: "...), int64(ms), 10)
 		b = append(b, '\n')
@@ -106,14 +106,14 @@ func appendJSON(b []byte, s Step, frame func(b, text []byte) []byte) ([]byte, er
 func jsonOf(f decode.Frame) ([]byte, error) {
 	e := envelope{ID: f.ID, Type: f.Type}
 	switch f.Kind {
-	case decode.Data:
+	case decode.KindData:
 		if line, ok := object(f.Data); ok {
 			return line, nil
 		}
 		text := string(f.Data)
 		e.Data = &text
-	case decode.Position:
-	case decode.Comment, decode.Keepalive, decode.Retry:
+	case decode.KindPosition:
+	case decode.KindComment, decode.KindKeepalive, decode.KindRetry:
 		return nil, nil
 	default:
 		return nil, fmt.Errorf("mock: a frame of kind %d cannot be sent as JSON", f.Kind)

@@ -111,7 +111,7 @@ func (c *consumer) take(m transport.Message) {
 		c.kinds = make(map[decode.Kind]int)
 	}
 	c.kinds[m.Kind]++
-	if m.Kind != decode.Data {
+	if m.Kind != decode.KindData {
 		return
 	}
 	var event struct{ ID string }
@@ -289,7 +289,7 @@ func TestDayOnEveryWire(t *testing.T) {
 				t.Errorf("%s: took %v", name, d)
 			}
 			equal(t, c.seen, ids(1, drops))
-			if n := c.kinds[decode.Keepalive]; n != drops*beats && !strings.HasPrefix(name, "WebSocket") { // where it is a ping
+			if n := c.kinds[decode.KindKeepalive]; n != drops*beats && !strings.HasPrefix(name, "WebSocket") { // where it is a ping
 				t.Errorf("%s: %d keepalives, want %d", name, n, drops*beats)
 			}
 		})

@@ -19,10 +19,10 @@ const brief = time.Second
 // from one goroutine. [Policy.Start] creates one.
 type Backoff struct {
 	policy  Policy
-	grown   [Permanent]*course // of each class; nil before its first failure in this run
-	attempt int                // failures in this run
-	since   time.Time          // start of this run
-	worked  bool               // a connection has made progress
+	grown   [ClassPermanent]*course // of each class; nil before its first failure in this run
+	attempt int                     // failures in this run
+	since   time.Time               // start of this run
+	worked  bool                    // a connection has made progress
 }
 
 // course is the state of a schedule in this run.
@@ -91,20 +91,20 @@ func (b *Backoff) Progress(f Failure) bool {
 	if !wanted && (b.policy.Healthy < 0 || f.Uptime < b.policy.Healthy) {
 		return false
 	}
-	b.grown, b.attempt, b.since, b.worked = [Permanent]*course{}, 0, time.Now(), true
+	b.grown, b.attempt, b.since, b.worked = [ClassPermanent]*course{}, 0, time.Now(), true
 	return true
 }
 
 // exhausted reports whether the attempts of a class are used up. Those of Protocol are limited only
 // until a connection has made progress.
 func (b *Backoff) exhausted(c *course, class Class) bool {
-	limited := c.Attempts > 0 && !(b.worked && class == Protocol)
+	limited := c.Attempts > 0 && !(b.worked && class == ClassProtocol)
 	return c.Attempts < 0 || limited && c.retried >= c.Attempts
 }
 
 func (b *Backoff) classify(err error) Class {
 	if b.policy.Classify != nil {
-		if c, ok := b.policy.Classify(err, b.attempt); ok && c <= Permanent {
+		if c, ok := b.policy.Classify(err, b.attempt); ok && c <= ClassPermanent {
 			return c
 		}
 	}
@@ -114,10 +114,10 @@ func (b *Backoff) classify(err error) Class {
 
 // course returns the state of the schedule for a failure.
 func (b *Backoff) course(class Class, progress bool) *course {
-	if class == Permanent {
+	if class == ClassPermanent {
 		return &course{Schedule: never}
 	}
-	if progress && class == Network {
+	if progress && class == ClassNetwork {
 		return &course{Schedule: b.policy.Reconnect, growth: b.policy.Reconnect.growth()}
 	}
 	if b.grown[class] == nil {
@@ -135,7 +135,7 @@ func (b *Backoff) delay(c *course, d *Decision, f *Failure, progress bool) time.
 		most := min(random, max(c.Initial, d.Elapsed)) // the recovery takes at most as long as the outage
 		certain, random = most-most/2, most/2
 	}
-	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && d.Class == Network {
+	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && d.Class == ClassNetwork {
 		if progress || c.constant() {
 			certain = asked
 		}

@@ -41,13 +41,13 @@ func TestProgressStartsAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := still(retry.Default()).Start()
-			check(t, b, nothing, again(retry.Network, 500*ms, 1))
-			check(t, b, nothing, again(retry.Network, sec, 2))
-			check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 3))
-			check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 4))
-			check(t, b, progress, again(retry.Network, sec, 0))
-			check(t, b, nothing, again(retry.Network, 500*ms, 1))
-			check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 2))
+			check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+			check(t, b, nothing, again(retry.ClassNetwork, sec, 2))
+			check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 3))
+			check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, 2*sec, 4))
+			check(t, b, progress, again(retry.ClassNetwork, sec, 0))
+			check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+			check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 2))
 		})
 	}
 }
@@ -63,7 +63,7 @@ func TestNoProgressEscalates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := still(retry.Default()).Start()
 			for i, d := range doubled(500*ms, 30*sec, 12) {
-				check(t, b, f, again(retry.Network, d, i+1))
+				check(t, b, f, again(retry.ClassNetwork, d, i+1))
 			}
 		})
 	}
@@ -72,51 +72,51 @@ func TestNoProgressEscalates(t *testing.T) {
 // Each class goes on where it was, however the failures of a run alternate.
 func TestClassesGrowApart(t *testing.T) {
 	b := still(retry.Default()).Start()
-	check(t, b, nothing, again(retry.Network, 500*ms, 1))
-	check(t, b, retry.Failure{Err: status(429)}, again(retry.RateLimited, 5*sec, 2))
-	check(t, b, nothing, again(retry.Network, sec, 3))
-	check(t, b, retry.Failure{Err: status(429)}, again(retry.RateLimited, 10*sec, 4))
-	check(t, b, retry.Failure{Err: gone{410}}, again(retry.TokenRejected, sec, 5))
+	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+	check(t, b, retry.Failure{Err: status(429)}, again(retry.ClassRateLimited, 5*sec, 2))
+	check(t, b, nothing, again(retry.ClassNetwork, sec, 3))
+	check(t, b, retry.Failure{Err: status(429)}, again(retry.ClassRateLimited, 10*sec, 4))
+	check(t, b, retry.Failure{Err: gone{410}}, again(retry.ClassTokenRejected, sec, 5))
 }
 
 func TestProgressThenAnotherClass(t *testing.T) {
 	p := still(retry.Default())
 	b := p.Start()
-	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
-	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 2))
-	check(t, b, retry.Failure{Err: status(503), Events: 9, Moved: true}, again(retry.Server, sec, 0))
-	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 1))
-	check(t, b, retry.Failure{Err: status(401), Events: 9, Moved: true}, retry.Decision{Class: retry.Auth, Stop: true})
-	check(t, b, retry.Failure{Err: gone{410}, Uptime: time.Hour}, again(retry.TokenRejected, sec, 0))
-	check(t, b, retry.Failure{Err: status(204), Uptime: time.Hour}, retry.Decision{Class: retry.Permanent, Stop: true})
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 1))
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, 2*sec, 2))
+	check(t, b, retry.Failure{Err: status(503), Events: 9, Moved: true}, again(retry.ClassServer, sec, 0))
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, 2*sec, 1))
+	check(t, b, retry.Failure{Err: status(401), Events: 9, Moved: true}, retry.Decision{Class: retry.ClassAuth, Stop: true})
+	check(t, b, retry.Failure{Err: gone{410}, Uptime: time.Hour}, again(retry.ClassTokenRejected, sec, 0))
+	check(t, b, retry.Failure{Err: status(204), Uptime: time.Hour}, retry.Decision{Class: retry.ClassPermanent, Stop: true})
 
 	b = p.Start()
 	for range 10 { // garbage after events, again and again, is not "three times"
-		check(t, b, retry.Failure{Err: garbage{}, Events: 1, Moved: true}, again(retry.Protocol, sec, 0))
+		check(t, b, retry.Failure{Err: garbage{}, Events: 1, Moved: true}, again(retry.ClassProtocol, sec, 0))
 	}
 }
 
 func TestHealthy(t *testing.T) {
 	p := still(retry.Policy{Healthy: 5 * sec})
 	b := p.Start()
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5*sec - 1}, again(retry.Network, 500*ms, 1))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5 * sec}, again(retry.Network, sec, 0))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5*sec - 1}, again(retry.ClassNetwork, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 5 * sec}, again(retry.ClassNetwork, sec, 0))
 
 	b = still(retry.Policy{}).Start() // 10 s by default
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 10*sec - 1}, again(retry.Network, 500*ms, 1))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 10 * sec}, again(retry.Network, sec, 0))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 10*sec - 1}, again(retry.ClassNetwork, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 10 * sec}, again(retry.ClassNetwork, sec, 0))
 
 	p.Healthy = -1
 	b = p.Start()
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: math.MaxInt64}, again(retry.Network, 500*ms, 1))
-	check(t, b, retry.Failure{Err: io.EOF}, again(retry.Network, sec, 2))
-	check(t, b, lost, again(retry.Network, sec, 0))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: math.MaxInt64}, again(retry.ClassNetwork, 500*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF}, again(retry.ClassNetwork, sec, 2))
+	check(t, b, lost, again(retry.ClassNetwork, sec, 0))
 
 	b = still(retry.Kubernetes()).Start()
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2*minute - 1}, again(retry.Network, 800*ms, 1))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: sec / 2}, again(retry.Network, 1600*ms, 2))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2 * minute}, again(retry.Network, 800*ms, 0))
-	check(t, b, retry.Failure{Err: io.EOF}, again(retry.Network, 800*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2*minute - 1}, again(retry.ClassNetwork, 800*ms, 1))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: sec / 2}, again(retry.ClassNetwork, 1600*ms, 2))
+	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2 * minute}, again(retry.ClassNetwork, 800*ms, 0))
+	check(t, b, retry.Failure{Err: io.EOF}, again(retry.ClassNetwork, 800*ms, 1))
 }
 
 func TestAttempts(t *testing.T) {
@@ -127,45 +127,45 @@ func TestAttempts(t *testing.T) {
 		p := still(retry.Default())
 		p.Server.Attempts = 2
 		b := p.Start()
-		check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
-		check(t, b, nothing, again(retry.Network, 500*ms, 2))
-		check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, 2*sec, 3))
-		check(t, b, retry.Failure{Err: status(503)}, stop(retry.Server, 4))
+		check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 1))
+		check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 2))
+		check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, 2*sec, 3))
+		check(t, b, retry.Failure{Err: status(503)}, stop(retry.ClassServer, 4))
 	})
 	t.Run("of all classes", func(t *testing.T) {
 		p := still(retry.Policy{MaxAttempts: 3})
 		b := p.Start()
-		check(t, b, nothing, again(retry.Network, 500*ms, 1))
-		check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 2))
-		check(t, b, lost, again(retry.Network, sec, 0))
-		check(t, b, nothing, again(retry.Network, 500*ms, 1))
-		check(t, b, nothing, again(retry.Network, sec, 2))
-		check(t, b, nothing, stop(retry.Network, 3))
+		check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+		check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 2))
+		check(t, b, lost, again(retry.ClassNetwork, sec, 0))
+		check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+		check(t, b, nothing, again(retry.ClassNetwork, sec, 2))
+		check(t, b, nothing, stop(retry.ClassNetwork, 3))
 	})
 	t.Run("one", func(t *testing.T) {
 		b := still(retry.Policy{MaxAttempts: 1}).Start()
-		check(t, b, lost, again(retry.Network, sec, 0))
-		check(t, b, nothing, stop(retry.Network, 1))
+		check(t, b, lost, again(retry.ClassNetwork, sec, 0))
+		check(t, b, nothing, stop(retry.ClassNetwork, 1))
 	})
 	t.Run("negative is no limit", func(t *testing.T) {
 		b := still(retry.Policy{MaxAttempts: -1, MaxElapsed: -1}).Start()
 		for i, d := range doubled(500*ms, 30*sec, 50) {
-			check(t, b, nothing, again(retry.Network, d, i+1))
+			check(t, b, nothing, again(retry.ClassNetwork, d, i+1))
 		}
 	})
 	t.Run("Auth needs them", func(t *testing.T) {
 		p := still(retry.Default())
 		p.Auth.Attempts = 1
 		b := p.Start()
-		check(t, b, retry.Failure{Err: status(401)}, again(retry.Auth, 5*sec, 1))
-		check(t, b, retry.Failure{Err: status(401)}, stop(retry.Auth, 2))
+		check(t, b, retry.Failure{Err: status(401)}, again(retry.ClassAuth, 5*sec, 1))
+		check(t, b, retry.Failure{Err: status(401)}, stop(retry.ClassAuth, 2))
 	})
 	t.Run("reconnect off", func(t *testing.T) {
 		p := still(retry.Default())
 		p.Reconnect.Attempts = -1
 		b := p.Start()
-		check(t, b, nothing, again(retry.Network, 500*ms, 1))
-		check(t, b, lost, stop(retry.Network, 0))
+		check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+		check(t, b, lost, stop(retry.ClassNetwork, 0))
 	})
 }
 
@@ -197,7 +197,7 @@ func TestMaxElapsedToTheEnd(t *testing.T) {
 		p := still(retry.Policy{MaxElapsed: 3 * sec, Network: retry.Schedule{Initial: sec, Factor: 1}})
 		b := p.Start()
 		for i := range 3 {
-			check(t, b, nothing, again(retry.Network, sec, i+1))
+			check(t, b, nothing, again(retry.ClassNetwork, sec, i+1))
 			time.Sleep(sec)
 		}
 		if d := b.Next(nothing); !d.Stop || d.Elapsed != 3*sec || d.Delay != 0 {
@@ -316,18 +316,18 @@ func TestClassifyHook(t *testing.T) {
 		case err == nil:
 			t.Error("the hook was asked about nil")
 		case errors.As(err, &s) && s == 400 && attempt <= 2:
-			return retry.Server, true
+			return retry.ClassServer, true
 		case errors.As(err, &s) && s == 503:
 			return retry.Class(99), true
 		}
-		return retry.Permanent, false
+		return retry.ClassPermanent, false
 	}
 	b := p.Start()
-	check(t, b, retry.Failure{Err: status(400)}, again(retry.Server, sec, 1))
-	check(t, b, retry.Failure{Err: status(400)}, again(retry.Server, 2*sec, 2))
-	check(t, b, retry.Failure{Err: status(400)}, retry.Decision{Class: retry.Permanent, Stop: true, Attempt: 3})
-	check(t, b, retry.Failure{Events: 1, Moved: true}, again(retry.Network, sec, 0))
-	check(t, b, retry.Failure{Err: status(503)}, again(retry.Server, sec, 1))
+	check(t, b, retry.Failure{Err: status(400)}, again(retry.ClassServer, sec, 1))
+	check(t, b, retry.Failure{Err: status(400)}, again(retry.ClassServer, 2*sec, 2))
+	check(t, b, retry.Failure{Err: status(400)}, retry.Decision{Class: retry.ClassPermanent, Stop: true, Attempt: 3})
+	check(t, b, retry.Failure{Events: 1, Moved: true}, again(retry.ClassNetwork, sec, 0))
+	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 1))
 	if len(seen) != 5 || seen[2] != 3 || seen[3] != 0 {
 		t.Errorf("attempts %v", seen)
 	}

@@ -10,13 +10,13 @@ import (
 type Class uint8
 
 const (
-	Network       Class = iota // no answer, a lost connection, or one that ended cleanly
-	Server                     // 408, 409, 421, 425 and 5xx: the server cannot answer at present
-	RateLimited                // 420, 429, and any other 4xx with a delay: too many requests
-	Auth                       // 401: the server does not accept the credentials
-	Protocol                   // a response that is not a feed, or not one of this protocol
-	TokenRejected              // the server no longer knows the position to resume from
-	Permanent                  // no later attempt can succeed
+	ClassNetwork       Class = iota // no answer, a lost connection, or one that ended cleanly
+	ClassServer                     // 408, 409, 421, 425 and 5xx: the server cannot answer at present
+	ClassRateLimited                // 420, 429, and any other 4xx with a delay: too many requests
+	ClassAuth                       // 401: the server does not accept the credentials
+	ClassProtocol                   // a response that is not a feed, or not one of this protocol
+	ClassTokenRejected              // the server no longer knows the position to resume from
+	ClassPermanent                  // no later attempt can succeed
 
 	// refused means Permanent until a connection has made progress, and Protocol from then on:
 	// what has worked is expected to work again.
@@ -73,23 +73,23 @@ func (c Class) settled(worked bool) Class {
 	case c != refused:
 		return c
 	case worked:
-		return Protocol
+		return ClassProtocol
 	}
-	return Permanent
+	return ClassPermanent
 }
 
 // classify returns Network and false if no error in the tree has an answer.
 func classify(err error) (Class, bool) {
 	if err == nil {
-		return Network, false
+		return ClassNetwork, false
 	}
 	if c, ok := classifyOne(err); ok {
 		return c, true
 	}
 	c, ok := classifyWrapped(err)
 	if r, is := as[interface{ Retryable() bool }](err); is && r.Retryable() {
-		if c.settled(false) == Permanent {
-			c = Network
+		if c.settled(false) == ClassPermanent {
+			c = ClassNetwork
 		}
 		return c, true
 	}
@@ -107,31 +107,31 @@ func classifyWrapped(err error) (Class, bool) {
 			}
 		}
 	}
-	return Network, false
+	return ClassNetwork, false
 }
 
 // classifyOne classifies err without the errors that it wraps.
 func classifyOne(err error) (Class, bool) {
 	retryable, says := as[interface{ Retryable() bool }](err)
 	if t, ok := as[interface{ RejectsToken() bool }](err); ok && t.RejectsToken() {
-		return TokenRejected, true
+		return ClassTokenRejected, true
 	}
 	if s, ok := as[interface{ StatusCode() int }](err); ok && s.StatusCode() != 0 {
 		a, asks := as[interface{ RetryAfter() time.Duration }](err)
 		c := classifyStatus(s.StatusCode(), asks && a.RetryAfter() > 0)
 		switch {
-		case says && !retryable.Retryable() && (c == Server || c == RateLimited):
-			c = Permanent
-		case says && retryable.Retryable() && c.settled(false) == Permanent:
-			c = Server
+		case says && !retryable.Retryable() && (c == ClassServer || c == ClassRateLimited):
+			c = ClassPermanent
+		case says && retryable.Retryable() && c.settled(false) == ClassPermanent:
+			c = ClassServer
 		}
 		return c, true
 	}
 	if says && !retryable.Retryable() {
-		return Permanent, true
+		return ClassPermanent, true
 	}
 	if p, ok := as[interface{ Protocol() bool }](err); ok && p.Protocol() {
-		return Protocol, true
+		return ClassProtocol, true
 	}
 	return classifyTLS(err)
 }
@@ -143,27 +143,27 @@ const statusEnhanceYourCalm = 420
 func classifyStatus(code int, asks bool) Class {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return Server
+		return ClassServer
 	case http.StatusConflict: // RFC 9110, section 15.5.10: such as an old connection not yet closed
-		return Server
+		return ClassServer
 	case http.StatusMisdirectedRequest: // section 15.5.20: another connection may succeed
-		return Server
+		return ClassServer
 	case http.StatusTooManyRequests, statusEnhanceYourCalm:
-		return RateLimited
+		return ClassRateLimited
 	case http.StatusUnauthorized:
-		return Auth
+		return ClassAuth
 	case http.StatusNoContent, http.StatusGone:
-		return Permanent
+		return ClassPermanent
 	}
 	switch {
 	case code < 100 || code >= 500:
-		return Server
+		return ClassServer
 	case code >= 400 && asks:
-		return RateLimited
+		return ClassRateLimited
 	case code >= 400:
 		return refused
 	}
-	return Protocol
+	return ClassProtocol
 }
 
 // as is errors.As for err alone, without the errors that it wraps.

@@ -90,21 +90,21 @@ func (d disguised) As(target any) bool {
 
 func TestClassifyStatus(t *testing.T) {
 	want := map[int]retry.Class{
-		101: retry.Protocol, 199: retry.Protocol,
-		200: retry.Protocol, 202: retry.Protocol, 205: retry.Protocol, 206: retry.Protocol,
-		204: retry.Permanent,
-		300: retry.Protocol, 302: retry.Protocol, 304: retry.Protocol, 399: retry.Protocol,
-		401: retry.Auth,
-		400: retry.Permanent, 402: retry.Permanent, 403: retry.Permanent, 404: retry.Permanent,
-		405: retry.Permanent, 406: retry.Permanent, 407: retry.Permanent,
-		410: retry.Permanent, 413: retry.Permanent, 414: retry.Permanent, 416: retry.Permanent,
-		426: retry.Permanent, 451: retry.Permanent, 499: retry.Permanent,
-		408: retry.Server, 409: retry.Server, 421: retry.Server, 425: retry.Server,
-		420: retry.RateLimited, 429: retry.RateLimited,
-		500: retry.Server, 501: retry.Server, 502: retry.Server, 503: retry.Server,
-		504: retry.Server, 529: retry.Server, 599: retry.Server,
-		0:  retry.Network, // there was no response
-		-1: retry.Server, 99: retry.Server, 600: retry.Server, 999: retry.Server,
+		101: retry.ClassProtocol, 199: retry.ClassProtocol,
+		200: retry.ClassProtocol, 202: retry.ClassProtocol, 205: retry.ClassProtocol, 206: retry.ClassProtocol,
+		204: retry.ClassPermanent,
+		300: retry.ClassProtocol, 302: retry.ClassProtocol, 304: retry.ClassProtocol, 399: retry.ClassProtocol,
+		401: retry.ClassAuth,
+		400: retry.ClassPermanent, 402: retry.ClassPermanent, 403: retry.ClassPermanent, 404: retry.ClassPermanent,
+		405: retry.ClassPermanent, 406: retry.ClassPermanent, 407: retry.ClassPermanent,
+		410: retry.ClassPermanent, 413: retry.ClassPermanent, 414: retry.ClassPermanent, 416: retry.ClassPermanent,
+		426: retry.ClassPermanent, 451: retry.ClassPermanent, 499: retry.ClassPermanent,
+		408: retry.ClassServer, 409: retry.ClassServer, 421: retry.ClassServer, 425: retry.ClassServer,
+		420: retry.ClassRateLimited, 429: retry.ClassRateLimited,
+		500: retry.ClassServer, 501: retry.ClassServer, 502: retry.ClassServer, 503: retry.ClassServer,
+		504: retry.ClassServer, 529: retry.ClassServer, 599: retry.ClassServer,
+		0:  retry.ClassNetwork, // there was no response
+		-1: retry.ClassServer, 99: retry.ClassServer, 600: retry.ClassServer, 999: retry.ClassServer,
 	}
 	for code, class := range want {
 		if got := retry.Classify(status(code)); got != class {
@@ -121,73 +121,73 @@ func TestClassifyBehaviour(t *testing.T) {
 		err  error
 		want retry.Class
 	}{
-		"nil":               {nil, retry.Network},
-		"end in good order": {io.EOF, retry.Network},
-		"cut":               {io.ErrUnexpectedEOF, retry.Network},
-		"wrapped cut":       {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), retry.Network},
-		"unknown":           {errors.New("status 404, permanent, certificate"), retry.Network},
-		"deadline":          {context.DeadlineExceeded, retry.Network},
-		"timeout":           {os.ErrDeadlineExceeded, retry.Network},
-		"no such host":      {&net.DNSError{Err: "no such host", IsNotFound: true}, retry.Network},
+		"nil":               {nil, retry.ClassNetwork},
+		"end in good order": {io.EOF, retry.ClassNetwork},
+		"cut":               {io.ErrUnexpectedEOF, retry.ClassNetwork},
+		"wrapped cut":       {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), retry.ClassNetwork},
+		"unknown":           {errors.New("status 404, permanent, certificate"), retry.ClassNetwork},
+		"deadline":          {context.DeadlineExceeded, retry.ClassNetwork},
+		"timeout":           {os.ErrDeadlineExceeded, retry.ClassNetwork},
+		"no such host":      {&net.DNSError{Err: "no such host", IsNotFound: true}, retry.ClassNetwork},
 		"refused": {&url.Error{Op: "Get", URL: "http://h/", Err: &net.OpError{
-			Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, retry.Network},
-		"alert, internal error":       {alert(80), retry.Network},
-		"alert, user canceled":        {alert(90), retry.Network},
-		"alert, bad record":           {alert(20), retry.Network},
-		"alert, handshake failure":    {alert(40), retry.Protocol},
-		"alert, unknown authority":    {alert(48), retry.Protocol},
-		"alert, protocol version":     {alert(70), retry.Protocol},
-		"alert, certificate required": {alert(116), retry.Protocol},
-		"alert, wrapped":              {fmt.Errorf("open: %w", alert(116)), retry.Protocol},
-		"alert of this side":          {&net.OpError{Op: "local error", Err: tls.AlertError(70)}, retry.Network},
-		"not TLS":                     {fmt.Errorf("open: %w", tls.RecordHeaderError{Msg: "m"}), retry.Protocol},
+			Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, retry.ClassNetwork},
+		"alert, internal error":       {alert(80), retry.ClassNetwork},
+		"alert, user canceled":        {alert(90), retry.ClassNetwork},
+		"alert, bad record":           {alert(20), retry.ClassNetwork},
+		"alert, handshake failure":    {alert(40), retry.ClassProtocol},
+		"alert, unknown authority":    {alert(48), retry.ClassProtocol},
+		"alert, protocol version":     {alert(70), retry.ClassProtocol},
+		"alert, certificate required": {alert(116), retry.ClassProtocol},
+		"alert, wrapped":              {fmt.Errorf("open: %w", alert(116)), retry.ClassProtocol},
+		"alert of this side":          {&net.OpError{Op: "local error", Err: tls.AlertError(70)}, retry.ClassNetwork},
+		"not TLS":                     {fmt.Errorf("open: %w", tls.RecordHeaderError{Msg: "m"}), retry.ClassProtocol},
 
-		"403 with Retry-After":          {later{403, sec}, retry.RateLimited},
-		"403 with a Retry-After of 0":   {later{403, 0}, retry.Permanent},
-		"413 with Retry-After":          {later{413, sec}, retry.RateLimited},
-		"418 with Retry-After":          {later{418, sec}, retry.RateLimited}, // of Binance
-		"401 with Retry-After":          {later{401, sec}, retry.Auth},
-		"410 with Retry-After":          {later{410, sec}, retry.Permanent},
-		"503 with an hour":              {later{503, time.Hour}, retry.Server},
-		"200 with Retry-After":          {later{200, sec}, retry.Protocol},
-		"404 of a wrapper that is sure": {mendable{false, later{404, sec}}, retry.Permanent},
+		"403 with Retry-After":          {later{403, sec}, retry.ClassRateLimited},
+		"403 with a Retry-After of 0":   {later{403, 0}, retry.ClassPermanent},
+		"413 with Retry-After":          {later{413, sec}, retry.ClassRateLimited},
+		"418 with Retry-After":          {later{418, sec}, retry.ClassRateLimited}, // of Binance
+		"401 with Retry-After":          {later{401, sec}, retry.ClassAuth},
+		"410 with Retry-After":          {later{410, sec}, retry.ClassPermanent},
+		"503 with an hour":              {later{503, time.Hour}, retry.ClassServer},
+		"200 with Retry-After":          {later{200, sec}, retry.ClassProtocol},
+		"404 of a wrapper that is sure": {mendable{false, later{404, sec}}, retry.ClassPermanent},
 
-		"410 in answer to a token": {gone{410}, retry.TokenRejected},
-		"wrapped 410":              {fmt.Errorf("open: %w", gone{410}), retry.TokenRejected},
-		"410 without a token":      {here{410}, retry.Permanent},
-		"503 without a token":      {here{503}, retry.Server},
-		"503 with Retry-After":     {later{503, time.Minute}, retry.Server},
-		"not to be retried":        {mendable{false, nil}, retry.Permanent},
-		"to be retried":            {mendable{true, nil}, retry.Network},
-		"protocol":                 {garbage{}, retry.Protocol},
-		"HTML page":                {finalGarbage{}, retry.Permanent},
-		"hidden status":            {disguised{503}, retry.Server},
+		"410 in answer to a token": {gone{410}, retry.ClassTokenRejected},
+		"wrapped 410":              {fmt.Errorf("open: %w", gone{410}), retry.ClassTokenRejected},
+		"410 without a token":      {here{410}, retry.ClassPermanent},
+		"503 without a token":      {here{503}, retry.ClassServer},
+		"503 with Retry-After":     {later{503, time.Minute}, retry.ClassServer},
+		"not to be retried":        {mendable{false, nil}, retry.ClassPermanent},
+		"to be retried":            {mendable{true, nil}, retry.ClassNetwork},
+		"protocol":                 {garbage{}, retry.ClassProtocol},
+		"HTML page":                {finalGarbage{}, retry.ClassPermanent},
+		"hidden status":            {disguised{503}, retry.ClassServer},
 
-		"503 that says no":   {mendableStatus{503, false}, retry.Permanent},
-		"429 that says no":   {mendableStatus{429, false}, retry.Permanent},
-		"401 that says no":   {mendableStatus{401, false}, retry.Auth},
-		"200 that says no":   {mendableStatus{200, false}, retry.Protocol},
-		"400 that says yes":  {mendableStatus{400, true}, retry.Server},
-		"429 that says yes":  {mendableStatus{429, true}, retry.RateLimited},
-		"wrapper says no":    {mendable{false, status(503)}, retry.Permanent},
-		"wrapper says yes":   {mendable{true, status(404)}, retry.Network},
-		"yes keeps the rate": {mendable{true, status(429)}, retry.RateLimited},
-		"yes over no":        {mendable{true, mendable{false, nil}}, retry.Network},
-		"no over yes":        {mendable{false, mendable{true, nil}}, retry.Permanent},
+		"503 that says no":   {mendableStatus{503, false}, retry.ClassPermanent},
+		"429 that says no":   {mendableStatus{429, false}, retry.ClassPermanent},
+		"401 that says no":   {mendableStatus{401, false}, retry.ClassAuth},
+		"200 that says no":   {mendableStatus{200, false}, retry.ClassProtocol},
+		"400 that says yes":  {mendableStatus{400, true}, retry.ClassServer},
+		"429 that says yes":  {mendableStatus{429, true}, retry.ClassRateLimited},
+		"wrapper says no":    {mendable{false, status(503)}, retry.ClassPermanent},
+		"wrapper says yes":   {mendable{true, status(404)}, retry.ClassNetwork},
+		"yes keeps the rate": {mendable{true, status(429)}, retry.ClassRateLimited},
+		"yes over no":        {mendable{true, mendable{false, nil}}, retry.ClassNetwork},
+		"no over yes":        {mendable{false, mendable{true, nil}}, retry.ClassPermanent},
 
-		"joined":             {errors.Join(io.EOF, status(429)), retry.RateLimited},
-		"first of joined":    {errors.Join(status(503), status(404)), retry.Server},
-		"deep in a join":     {errors.Join(io.EOF, fmt.Errorf("a: %w", errors.Join(errors.New("b"), garbage{}))), retry.Protocol},
-		"yes before the no":  {errors.Join(mendable{true, nil}, status(404)), retry.Network},
-		"several with verbs": {fmt.Errorf("%w and %w", io.EOF, gone{410}), retry.TokenRejected},
+		"joined":             {errors.Join(io.EOF, status(429)), retry.ClassRateLimited},
+		"first of joined":    {errors.Join(status(503), status(404)), retry.ClassServer},
+		"deep in a join":     {errors.Join(io.EOF, fmt.Errorf("a: %w", errors.Join(errors.New("b"), garbage{}))), retry.ClassProtocol},
+		"yes before the no":  {errors.Join(mendable{true, nil}, status(404)), retry.ClassNetwork},
+		"several with verbs": {fmt.Errorf("%w and %w", io.EOF, gone{410}), retry.ClassTokenRejected},
 
-		"unknown authority": {x509.UnknownAuthorityError{}, retry.Permanent},
-		"other host":        {x509.HostnameError{Certificate: &x509.Certificate{}}, retry.Permanent},
-		"no system roots":   {x509.SystemRootsError{}, retry.Permanent},
-		"bad usage":         {x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, retry.Permanent},
-		"expired":           {x509.CertificateInvalidError{Reason: x509.Expired}, retry.Network},
+		"unknown authority": {x509.UnknownAuthorityError{}, retry.ClassPermanent},
+		"other host":        {x509.HostnameError{Certificate: &x509.Certificate{}}, retry.ClassPermanent},
+		"no system roots":   {x509.SystemRootsError{}, retry.ClassPermanent},
+		"bad usage":         {x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, retry.ClassPermanent},
+		"expired":           {x509.CertificateInvalidError{Reason: x509.Expired}, retry.ClassNetwork},
 		"verification": {&tls.CertificateVerificationError{
-			Err: x509.InsecureAlgorithmError(x509.MD5WithRSA)}, retry.Permanent},
+			Err: x509.InsecureAlgorithmError(x509.MD5WithRSA)}, retry.ClassPermanent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := retry.Classify(tt.err); got != tt.want {
@@ -211,11 +211,11 @@ func TestClassifyCertificate(t *testing.T) {
 		config *tls.Config
 		want   retry.Class
 	}{
-		"unknown authority": {&tls.Config{RootCAs: x509.NewCertPool()}, retry.Permanent},
-		"other host":        {&tls.Config{RootCAs: roots, ServerName: "elsewhere.test"}, retry.Permanent},
-		"expired":           {&tls.Config{RootCAs: roots, Time: at(notAfter.Add(time.Hour))}, retry.Network},
-		"not yet valid":     {&tls.Config{RootCAs: roots, Time: at(notBefore.Add(-time.Hour))}, retry.Network},
-		"no common version": {&tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS10, MinVersion: tls.VersionTLS10}, retry.Protocol},
+		"unknown authority": {&tls.Config{RootCAs: x509.NewCertPool()}, retry.ClassPermanent},
+		"other host":        {&tls.Config{RootCAs: roots, ServerName: "elsewhere.test"}, retry.ClassPermanent},
+		"expired":           {&tls.Config{RootCAs: roots, Time: at(notAfter.Add(time.Hour))}, retry.ClassNetwork},
+		"not yet valid":     {&tls.Config{RootCAs: roots, Time: at(notBefore.Add(-time.Hour))}, retry.ClassNetwork},
+		"no common version": {&tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS10, MinVersion: tls.VersionTLS10}, retry.ClassProtocol},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := &http.Transport{TLSClientConfig: tt.config}
@@ -236,14 +236,14 @@ func at(t time.Time) func() time.Time { return func() time.Time { return t } }
 
 func TestClassString(t *testing.T) {
 	seen := map[string]bool{}
-	for c := retry.Network; c <= retry.Permanent; c++ {
+	for c := retry.ClassNetwork; c <= retry.ClassPermanent; c++ {
 		if s := c.String(); s == "" || seen[s] {
 			t.Errorf("class %d is called %q", uint8(c), s)
 		} else {
 			seen[s] = true
 		}
 	}
-	if got := retry.RateLimited.String(); got != "rate limited" {
+	if got := retry.ClassRateLimited.String(); got != "rate limited" {
 		t.Errorf("RateLimited is called %q", got)
 	}
 	if got := retry.Class(200).String(); got != "Class(200)" {

@@ -114,17 +114,17 @@ func (p Policy) orDefault() Policy {
 // schedule returns the schedule of a class.
 func (p *Policy) schedule(c Class) Schedule {
 	switch c {
-	case Server:
+	case ClassServer:
 		return p.Server
-	case RateLimited:
+	case ClassRateLimited:
 		return p.RateLimited
-	case Auth:
+	case ClassAuth:
 		return p.Auth
-	case Protocol:
+	case ClassProtocol:
 		return p.Protocol
-	case TokenRejected:
+	case ClassTokenRejected:
 		return p.TokenRejected
-	case Permanent:
+	case ClassPermanent:
 		return never
 	}
 	return p.Network

@@ -71,5 +71,5 @@ func TestStartCopies(t *testing.T) {
 	p := still(retry.Default())
 	b := p.Start()
 	p.Network.Attempts = -1
-	check(t, b, nothing, again(retry.Network, 500*ms, 1))
+	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 }

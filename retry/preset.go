@@ -64,7 +64,7 @@ func X() Policy {
 
 // forbiddenIsAuth is a Policy.Classify that makes 403 an Auth failure.
 func forbiddenIsAuth(err error, _ int) (Class, bool) {
-	return Auth, statusCode(err) == 403
+	return ClassAuth, statusCode(err) == 403
 }
 
 // Kubernetes returns the policy of the watches of client-go: delays from 0.8 s doubled up to 30 s,

@@ -177,7 +177,7 @@ func FuzzNext(f *testing.F) {
 				t.Fatalf("%+v is below the least delay", d)
 			case !d.Stop && limit > 0 && d.Delay < time.Duration(min(after, limit, math.MaxInt64/2)):
 				t.Fatalf("%+v undercuts Retry-After %v", d, time.Duration(after))
-			case d.Class == retry.Network && limit > 0 && d.Delay < time.Duration(min(asked, limit, math.MaxInt64/2)):
+			case d.Class == retry.ClassNetwork && limit > 0 && d.Delay < time.Duration(min(asked, limit, math.MaxInt64/2)):
 				t.Fatalf("%+v undercuts retry %v", d, time.Duration(asked))
 			}
 		}

@@ -15,19 +15,19 @@ func classifyTLS(err error) (Class, bool) {
 		x509.UnknownAuthorityError, x509.SystemRootsError:
 		return classifyCertificate(err), true
 	case tls.RecordHeaderError:
-		return Protocol, true
+		return ClassProtocol, true
 	case *net.OpError:
 		if code, ok := alertOf(err); ok {
 			return classifyAlert(code), true
 		}
 	}
-	return Network, false
+	return ClassNetwork, false
 }
 
 func classifyCertificate(err error) Class {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return Network
+		return ClassNetwork
 	}
 	return refused
 }
@@ -51,7 +51,7 @@ const (
 
 func classifyAlert(code uint8) Class {
 	if code < alertHandshakeFailure || code == alertInternalError || code == alertUserCanceled {
-		return Network
+		return ClassNetwork
 	}
-	return Protocol
+	return ClassProtocol
 }

@@ -19,19 +19,19 @@ func TestWhatWorkedIsExpectedBack(t *testing.T) {
 		tries   int         // before it stops there
 		stopped bool        // although it has worked
 	}{
-		"400":               {err: status(400), at: retry.Permanent},
-		"403":               {err: status(403), at: retry.Permanent},
-		"404 of a proxy":    {err: fmt.Errorf("open: %w", status(404)), at: retry.Permanent},
-		"451":               {err: status(451), at: retry.Permanent},
-		"HTML page":         {err: garbage{}, at: retry.Protocol, tries: 3},
-		"alert":             {err: alert(116), at: retry.Protocol, tries: 3},
-		"unknown authority": {err: x509.UnknownAuthorityError{}, at: retry.Permanent},
+		"400":               {err: status(400), at: retry.ClassPermanent},
+		"403":               {err: status(403), at: retry.ClassPermanent},
+		"404 of a proxy":    {err: fmt.Errorf("open: %w", status(404)), at: retry.ClassPermanent},
+		"451":               {err: status(451), at: retry.ClassPermanent},
+		"HTML page":         {err: garbage{}, at: retry.ClassProtocol, tries: 3},
+		"alert":             {err: alert(116), at: retry.ClassProtocol, tries: 3},
+		"unknown authority": {err: x509.UnknownAuthorityError{}, at: retry.ClassPermanent},
 
-		"204":                 {err: status(204), at: retry.Permanent, stopped: true},
-		"401":                 {err: status(401), at: retry.Auth, stopped: true},
-		"410":                 {err: status(410), at: retry.Permanent, stopped: true},
-		"not to be retried":   {err: mendable{false, nil}, at: retry.Permanent, stopped: true},
-		"a wrapper that says": {err: mendable{false, status(404)}, at: retry.Permanent, stopped: true},
+		"204":                 {err: status(204), at: retry.ClassPermanent, stopped: true},
+		"401":                 {err: status(401), at: retry.ClassAuth, stopped: true},
+		"410":                 {err: status(410), at: retry.ClassPermanent, stopped: true},
+		"not to be retried":   {err: mendable{false, nil}, at: retry.ClassPermanent, stopped: true},
+		"a wrapper that says": {err: mendable{false, status(404)}, at: retry.ClassPermanent, stopped: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := still(retry.Default()).Start()
@@ -41,13 +41,13 @@ func TestWhatWorkedIsExpectedBack(t *testing.T) {
 			check(t, b, retry.Failure{Err: tt.err}, retry.Decision{Class: tt.at, Stop: true, Attempt: tt.tries + 1})
 
 			b = still(retry.Default()).Start()
-			check(t, b, lost, again(retry.Network, sec, 0))
+			check(t, b, lost, again(retry.ClassNetwork, sec, 0))
 			if tt.stopped {
 				check(t, b, retry.Failure{Err: tt.err}, retry.Decision{Class: tt.at, Stop: true, Attempt: 1})
 				return
 			}
 			for i, d := range doubled(sec, minute, 50) {
-				check(t, b, retry.Failure{Err: tt.err}, again(retry.Protocol, d, i+1))
+				check(t, b, retry.Failure{Err: tt.err}, again(retry.ClassProtocol, d, i+1))
 			}
 		})
 	}
@@ -62,12 +62,12 @@ func TestWorkedIsNotWithoutLimits(t *testing.T) {
 		policy retry.Policy
 		want   retry.Decision
 	}{
-		"Browser":     {retry.Browser(), stop(retry.Protocol, 1)},
-		"MaxAttempts": {retry.Policy{MaxAttempts: 1}, stop(retry.Protocol, 1)},
-		"MaxElapsed":  {retry.Policy{MaxElapsed: 2 * sec, Protocol: retry.Schedule{Initial: 3 * sec}}, stop(retry.Protocol, 1)},
+		"Browser":     {retry.Browser(), stop(retry.ClassProtocol, 1)},
+		"MaxAttempts": {retry.Policy{MaxAttempts: 1}, stop(retry.ClassProtocol, 1)},
+		"MaxElapsed":  {retry.Policy{MaxElapsed: 2 * sec, Protocol: retry.Schedule{Initial: 3 * sec}}, stop(retry.ClassProtocol, 1)},
 		"Classify": {retry.Policy{Classify: func(err error, _ int) (retry.Class, bool) {
-			return retry.Permanent, !errors.Is(err, io.EOF)
-		}}, stop(retry.Permanent, 1)},
+			return retry.ClassPermanent, !errors.Is(err, io.EOF)
+		}}, stop(retry.ClassPermanent, 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := still(tt.policy).Start()
@@ -91,13 +91,13 @@ func TestAnswerThatEndsAtOnce(t *testing.T) {
 // A connection that the caller ended counts as well.
 func TestProgressOfAConnectionThatWasReplaced(t *testing.T) {
 	b := still(retry.Default()).Start()
-	check(t, b, nothing, again(retry.Network, 500*ms, 1))
+	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 	if b.Progress(nothing) {
 		t.Error("a connection that brought nothing made progress")
 	}
-	check(t, b, nothing, again(retry.Network, sec, 2))
+	check(t, b, nothing, again(retry.ClassNetwork, sec, 2))
 	if !b.Progress(retry.Failure{Uptime: minute}) {
 		t.Error("a minute is no progress")
 	}
-	check(t, b, retry.Failure{Err: status(404)}, again(retry.Protocol, sec, 1))
+	check(t, b, retry.Failure{Err: status(404)}, again(retry.ClassProtocol, sec, 1))
 }

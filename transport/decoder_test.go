@@ -208,8 +208,8 @@ func TestBombTakesNoMemory(t *testing.T) {
 		conn := open(t, &transport.HTTP{URL: srv.URL, MaxFrame: 1 << 10, OnBadFrame: func(*decode.FrameError) {}}, "")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		m := transport.Message{Kind: decode.Keepalive}
-		for m.Kind != decode.Data {
+		m := transport.Message{Kind: decode.KindKeepalive}
+		for m.Kind != decode.KindData {
 			if err := conn.Read(&m); err != nil {
 				t.Fatal(err)
 			}

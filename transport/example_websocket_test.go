@@ -98,7 +98,7 @@ func ExampleWebSocket_hello() {
 		},
 		Control: func(_ *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "tick" {
-				m.Kind = decode.Keepalive
+				m.Kind = decode.KindKeepalive
 			}
 			return nil
 		},

@@ -143,8 +143,8 @@ type HTTP struct {
 	OnResponse func(resp *http.Response) (*Gap, error)
 
 	// Control is called from Read with each event before it is delivered, and may change it:
-	// extract the payload from Data, set ID and Type, add a Gap, set Kind to decode.Keepalive
-	// (not an event) or decode.Position, or split it into several events with Parts. It must
+	// extract the payload from Data, set ID and Type, add a Gap, set Kind to decode.KindKeepalive
+	// (not an event) or decode.KindPosition, or split it into several events with Parts. It must
 	// not call methods of the subscription that wait (Close, Commit, Next).
 	//
 	// An error ends the connection and determines what follows: an error with a method

@@ -69,7 +69,7 @@ func (c *httpConn) Read(m *Message) error {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil && c.gap != nil && c.gap.Reason != NoToken && c.ctx.Err() == nil {
-		*m = Message{Kind: decode.Keepalive, Gap: c.gap, More: true}
+		*m = Message{Kind: decode.KindKeepalive, Gap: c.gap, More: true}
 		c.gap, c.err = nil, c.failure(err)
 		return nil // the loss is reported although no message follows it
 	}
@@ -84,7 +84,7 @@ func (c *httpConn) Read(m *Message) error {
 	m.Data, m.Type, m.ID, m.Token, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.ID, f.Kind, f.Delay, c.gap
 	m.Header, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
 	c.gap = nil
-	if c.check != nil && m.Kind == decode.Data {
+	if c.check != nil && m.Kind == decode.KindData {
 		if err := c.control(m); err != nil {
 			return c.refuse(m, err)
 		}
@@ -121,7 +121,7 @@ func (c *httpConn) refuse(m *Message, err error) error {
 	if m.Gap == nil {
 		return err
 	}
-	*m = Message{Kind: decode.Keepalive, Gap: m.Gap, More: true}
+	*m = Message{Kind: decode.KindKeepalive, Gap: m.Gap, More: true}
 	return nil
 }
 

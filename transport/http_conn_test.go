@@ -25,11 +25,11 @@ func TestMessages(t *testing.T) {
 			}))
 			conn := open(t, &transport.HTTP{URL: srv.URL, Format: decode.SSE{Comments: true}}, "")
 			want := []transport.Message{
-				{Kind: decode.Retry, Delay: 1500 * time.Millisecond, More: true},
-				{Kind: decode.Comment, Data: []byte(" hello"), More: true},
-				{Kind: decode.Data, Type: "tick", ID: "1", Data: []byte("a\nb"), More: true},
-				{Kind: decode.Data, Type: "message", Data: []byte("c"), More: true},
-				{Kind: decode.Position, ID: "2"},
+				{Kind: decode.KindRetry, Delay: 1500 * time.Millisecond, More: true},
+				{Kind: decode.KindComment, Data: []byte(" hello"), More: true},
+				{Kind: decode.KindData, Type: "tick", ID: "1", Data: []byte("a\nb"), More: true},
+				{Kind: decode.KindData, Type: "message", Data: []byte("c"), More: true},
+				{Kind: decode.KindPosition, ID: "2"},
 			}
 			for i, want := range want {
 				got := read(t, conn)
@@ -57,7 +57,7 @@ func TestJSONFeeds(t *testing.T) {
 		})
 		conn := open(t, &transport.HTTP{URL: srv.URL}, "")
 		for _, event := range want {
-			if m := read(t, conn); string(m.Data) != event || m.Kind != decode.Data {
+			if m := read(t, conn); string(m.Data) != event || m.Kind != decode.KindData {
 				t.Errorf("%+v, want %s", m, event)
 			}
 		}
@@ -84,8 +84,8 @@ func TestOnBadFrame(t *testing.T) {
 		data   string
 		missed uint64
 	}{
-		{decode.Data, "a", 0}, {decode.Keepalive, "", 2}, {decode.Keepalive, "", 0}, {decode.Data, "b", 0},
-		{decode.Keepalive, "", 1}, // nothing comes behind the last
+		{decode.KindData, "a", 0}, {decode.KindKeepalive, "", 2}, {decode.KindKeepalive, "", 0}, {decode.KindData, "b", 0},
+		{decode.KindKeepalive, "", 1}, // nothing comes behind the last
 	}
 	for i, want := range want {
 		m := read(t, conn)
@@ -250,7 +250,7 @@ func TestCut(t *testing.T) {
 				})
 				conn := open(t, &transport.HTTP{URL: srv.URL, Method: method}, "")
 				for range tt.events {
-					if m := read(t, conn); m.Kind != decode.Data {
+					if m := read(t, conn); m.Kind != decode.KindData {
 						t.Errorf("read kind %d", m.Kind)
 					}
 				}

@@ -25,9 +25,9 @@ func TestControl(t *testing.T) {
 		text := string(m.Data)
 		switch {
 		case text == "beat":
-			m.Kind = decode.Keepalive
+			m.Kind = decode.KindKeepalive
 		case text == "mark":
-			m.Kind, m.Token = decode.Position, "5"
+			m.Kind, m.Token = decode.KindPosition, "5"
 		case text == "notice":
 			m.Gap = &transport.Gap{Reason: transport.Notice, Missed: 3}
 		case text == "[DONE]":
@@ -116,7 +116,7 @@ func TestControlWritesAMessage(t *testing.T) {
 }
 
 func describe(m transport.Message) string {
-	kind := map[decode.Kind]string{decode.Data: "data", decode.Keepalive: "keepalive", decode.Position: "position"}[m.Kind]
+	kind := map[decode.Kind]string{decode.KindData: "data", decode.KindKeepalive: "keepalive", decode.KindPosition: "position"}[m.Kind]
 	parts := slices.DeleteFunc([]string{kind, string(m.Data), cmp.Or(m.ID, m.Token), m.Type}, func(s string) bool { return s == "" })
 	text := strings.Join(parts, " ")
 	if m.Gap != nil {

@@ -74,7 +74,7 @@ func (w *watch) heard(k decode.Kind) {
 		return
 	}
 	w.silence.Store(0)
-	if !w.learns || silence <= shortestBeat || k != decode.Keepalive && k != decode.Comment {
+	if !w.learns || silence <= shortestBeat || k != decode.KindKeepalive && k != decode.KindComment {
 		return
 	}
 	w.beats++

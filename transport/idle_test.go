@@ -110,7 +110,7 @@ func TestHeartbeatsThatAreEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", every(10*time.Second, "{}\n", 3)))
 		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Control: func(m *transport.Message) error {
-			m.Kind = decode.Keepalive
+			m.Kind = decode.KindKeepalive
 			return nil
 		}}, "")
 		defer conn.Close()
@@ -145,11 +145,11 @@ func TestConsumersPauseIsNoSilence(t *testing.T) {
 		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client}, "")
 		defer conn.Close()
 		for range 6 {
-			if m := read(t, conn); m.Kind != decode.Data {
+			if m := read(t, conn); m.Kind != decode.KindData {
 				t.Fatalf("read kind %d", m.Kind)
 			}
 			time.Sleep(2*time.Hour - 10*time.Second) // the keepalive comes while we wait
-			if m := read(t, conn); m.Kind != decode.Keepalive {
+			if m := read(t, conn); m.Kind != decode.KindKeepalive {
 				t.Fatalf("read kind %d", m.Kind)
 			}
 		}

@@ -38,7 +38,7 @@ func TestGapOfOnResponseWithoutMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w) })
 	lost := transport.Gap{Reason: transport.Notice, From: "a"}
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return &lost, nil }}, "")
-	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || m.Kind != decode.Keepalive {
+	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || m.Kind != decode.KindKeepalive {
 		t.Errorf("message %+v", m)
 	}
 	if err := readError(t, conn); err != io.EOF {

@@ -60,9 +60,9 @@ func heardParts(t *testing.T, conn transport.Conn, n int) string {
 	for i := range n {
 		m := read(t, conn)
 		switch m.Kind {
-		case decode.Data:
+		case decode.KindData:
 			fmt.Fprintf(&b, "\ndata %s of %s %s", m.Data, m.Type, m.ID)
-		case decode.Keepalive:
+		case decode.KindKeepalive:
 			b.WriteString("\nkeepalive")
 		default:
 			fmt.Fprintf(&b, "\n%v", m.Kind)

@@ -116,9 +116,9 @@ type Message struct {
 	Token  string // position to resume after this message; empty if it is none. An SSE id is both
 	Header Header // of the request that delivered the event (webhooks)
 
-	// Kind distinguishes events (decode.Data) from what the server sends between them.
+	// Kind distinguishes events (decode.KindData) from what the server sends between them.
 	Kind decode.Kind
-	// Delay is the reconnection time that a decode.Retry message asks for.
+	// Delay is the reconnection time that a decode.KindRetry message asks for.
 	Delay time.Duration
 	// Gap, if not nil, reports that events may be missing just before this message.
 	Gap *Gap
@@ -131,7 +131,7 @@ type Message struct {
 	// of an array or the publications of a recovery. They are delivered in its place, in order.
 	// Each is complete: only the message's Gap is inherited, by the first. Control does not see
 	// them again; WebSocket.Format does. If Parts is empty but not nil, the message becomes a
-	// decode.Keepalive. Control may reuse the slice when it is next called on the same
+	// decode.KindKeepalive. Control may reuse the slice when it is next called on the same
 	// connection, but not the Data in it. A Conn returns no Parts.
 	Parts []Message
 	// Settle, if set, is called exactly once: with nil when the event is acknowledged, or with
@@ -143,7 +143,7 @@ type Message struct {
 func (m *Message) takeApart() []Message {
 	gap, parts := m.Gap, m.Parts
 	if len(parts) == 0 {
-		*m = Message{Kind: decode.Keepalive, Gap: gap}
+		*m = Message{Kind: decode.KindKeepalive, Gap: gap}
 		return nil
 	}
 	parts = m.nextPart(parts)

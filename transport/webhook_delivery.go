@@ -93,7 +93,7 @@ func (d *delivery) take() Message {
 	d.handed = true
 	d.skip()
 	e := &d.events[i]
-	m := Message{Kind: decode.Data, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header, Attempt: d.attempt}
+	m := Message{Kind: decode.KindData, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header, Attempt: d.attempt}
 	if d.hasMore() {
 		d.header = slices.Clone(d.header)
 	} else {

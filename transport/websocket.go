@@ -88,7 +88,7 @@ type WebSocket struct {
 
 	// Control is called with each message after Hello, before it becomes an event, and may
 	// change it: extract the payload from Data, set ID and Type, add a Gap, set Kind to
-	// decode.Keepalive (a heartbeat or a reply, not an event) or decode.Position, or split it
+	// decode.KindKeepalive (a heartbeat or a reply, not an event) or decode.KindPosition, or split it
 	// into several events with Parts. It may reply through the Socket and should not block. It
 	// must not call methods of the subscription that wait (Close, Commit, Next).
 	//
@@ -119,7 +119,7 @@ type WebSocket struct {
 
 	// IdleTimeout limits how long a Read waits without a message before the connection ends
 	// with a *TimeoutError. It is for a feed that is never quiet or sends heartbeats. Each
-	// message counts, including one that Control makes a decode.Keepalive; pings and pongs do
+	// message counts, including one that Control makes a decode.KindKeepalive; pings and pongs do
 	// not, see PingInterval. Use Socket.SetIdleTimeout if the server announces its interval.
 	// Negative: no limit. Default: no limit.
 	IdleTimeout time.Duration

@@ -130,7 +130,7 @@ func (c *socketConn) Read(m *Message) error {
 		case err != nil:
 			c.err = err
 			c.over.Store(true)
-		case c.current.Kind == decode.Data && c.feed.Format != nil:
+		case c.current.Kind == decode.KindData && c.feed.Format != nil:
 			c.begin()
 		default:
 			c.lose(c.current.Gap)
@@ -148,7 +148,7 @@ func (c *socketConn) Read(m *Message) error {
 		return c.deliver(m)
 	}
 	if c.gap != nil { // report the loss although no message follows it
-		c.current = Message{Kind: decode.Keepalive, Gap: c.gap}
+		c.current = Message{Kind: decode.KindKeepalive, Gap: c.gap}
 		c.gap = nil
 		return c.deliver(m)
 	}
@@ -167,7 +167,7 @@ func (c *socketConn) message() error {
 	} else if err := c.receive(); err != nil {
 		return err
 	}
-	if c.feed.Control == nil || c.current.Kind != decode.Data {
+	if c.feed.Control == nil || c.current.Kind != decode.KindData {
 		return nil // Control sees whole messages only
 	}
 	if err := c.feed.Control(&c.socket, &c.current); err != nil {
@@ -191,7 +191,7 @@ func (c *socketConn) refused(err error) error {
 
 // deliver sets m to c.current and records whether more is available.
 func (c *socketConn) deliver(m *Message) error {
-	c.received = c.received || c.current.Kind == decode.Data
+	c.received = c.received || c.current.Kind == decode.KindData
 	c.current.More = c.hasAhead || c.err != nil || len(c.parts) > 0 || len(c.handedOn) > 0 || c.buffered()
 	*m = c.current
 	return nil
@@ -242,7 +242,7 @@ func (c *socketConn) binary() (err error) {
 		return c.tooLarge()
 	}
 	if m.Data == nil {
-		m.Kind = decode.Keepalive
+		m.Kind = decode.KindKeepalive
 	}
 	return nil
 }
@@ -294,7 +294,7 @@ func (c *socketConn) begin() {
 	c.lose(m.Gap)
 	c.advance()
 	if !c.hasAhead && c.err == nil {
-		c.ahead, c.hasAhead = Message{Kind: decode.Keepalive, Gap: c.gap}, true
+		c.ahead, c.hasAhead = Message{Kind: decode.KindKeepalive, Gap: c.gap}, true
 		c.gap = nil
 	}
 }

@@ -297,7 +297,7 @@ func TestWebSocketEdgeControlSeesHalf(t *testing.T) {
 			return nil
 		}
 		conn := openSocket(t, w, "")
-		for read(t, conn).Kind != decode.Data {
+		for read(t, conn).Kind != decode.KindData {
 		}
 	})
 }
@@ -324,7 +324,7 @@ func TestWebSocketEdgeRefreshOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("welcome"); p.Close(4401, "") })
 		w.Prepare = func(*http.Request) error { return nil }
-		w.Control = func(_ *transport.Socket, m *transport.Message) error { m.Kind = decode.Keepalive; return nil }
+		w.Control = func(_ *transport.Socket, m *transport.Message) error { m.Kind = decode.KindKeepalive; return nil }
 		for n := range 5 {
 			conn, err := w.Open(t.Context(), "")
 			if err != nil {

@@ -418,7 +418,7 @@ func follows(err error, want string) bool {
 		return want == "token"
 	case !says.Retryable():
 		return want == "stop"
-	case retry.Classify(err) == retry.Protocol:
+	case retry.Classify(err) == retry.ClassProtocol:
 		return want == "protocol"
 	}
 	return want == "network" && says.RetryAfter() == 0

@@ -217,7 +217,7 @@ func TestWebSocketHeartbeat(t *testing.T) {
 			return nil
 		}
 		w.Control = func(s *transport.Socket, m *transport.Message) error {
-			m.Kind = decode.Keepalive
+			m.Kind = decode.KindKeepalive
 			s.Answered()
 			return nil
 		}
@@ -403,7 +403,7 @@ func TestWebSocketExpire(t *testing.T) {
 		w.Control = func(s *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "going away" {
 				s.Expire()
-				m.Kind = decode.Keepalive
+				m.Kind = decode.KindKeepalive
 			}
 			return nil
 		}

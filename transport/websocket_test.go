@@ -502,7 +502,7 @@ func TestWebSocketControl(t *testing.T) {
 		w.Control = func(s *transport.Socket, m *transport.Message) error {
 			switch string(m.Data) {
 			case "ping":
-				m.Kind = decode.Keepalive
+				m.Kind = decode.KindKeepalive
 				return s.Send(t.Context(), []byte("pong"))
 			case "gap":
 				m.Gap = &transport.Gap{Reason: transport.Notice}
@@ -512,7 +512,7 @@ func TestWebSocketControl(t *testing.T) {
 			return nil
 		}
 		conn := openSocket(t, w, "")
-		if m := read(t, conn); m.Kind != decode.Keepalive {
+		if m := read(t, conn); m.Kind != decode.KindKeepalive {
 			t.Errorf("ping is %v", m.Kind)
 		}
 		if m := read(t, conn); string(m.Data) != "event" {
@@ -557,7 +557,7 @@ func TestWebSocketFormat(t *testing.T) {
 		conn := openSocket(t, w, "")
 		for i, want := range []string{`{"a":1}`, `{"a":2}`, "", `{"a":3}`} {
 			m := read(t, conn)
-			if string(m.Data) != want || want == "" && m.Kind != decode.Keepalive {
+			if string(m.Data) != want || want == "" && m.Kind != decode.KindKeepalive {
 				t.Errorf("message %d is %q, kind %d", i, m.Data, m.Kind)
 			}
 			if i == 0 && !m.More {
@@ -597,7 +597,7 @@ func TestWebSocketUnpack(t *testing.T) {
 			if m := read(t, conn); string(m.Data) != "1a" {
 				t.Errorf("got %q", m.Data)
 			}
-			if m := read(t, conn); m.Kind != decode.Keepalive {
+			if m := read(t, conn); m.Kind != decode.KindKeepalive {
 				t.Errorf("got kind %v", m.Kind)
 			}
 			want[*transport.MessageError](t, readError(t, conn))

@@ -33,7 +33,7 @@ func pongFirst(s *transport.Socket, m *transport.Message) error {
 	if err := s.Send(context.Background(), []byte("PONG")); err != nil {
 		return err
 	}
-	m.Kind = decode.Keepalive
+	m.Kind = decode.KindKeepalive
 	return nil
 }
 
@@ -92,7 +92,7 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 					m, err = readFrom(conn)
 					switch {
 					case err != nil:
-					case m.Kind != decode.Data, string(m.Data) == "first":
+					case m.Kind != decode.KindData, string(m.Data) == "first":
 					case string(m.Data) != fmt.Sprint(next):
 						t.Fatalf("got %.20q, want %d", m.Data, next)
 					default:

@@ -81,7 +81,7 @@ func control(_ *transport.Socket, m *transport.Message) error {
 	case "error":
 		return errors.New("cut off: " + said.Message)
 	default:
-		m.Kind = decode.Keepalive
+		m.Kind = decode.KindKeepalive
 	}
 	return nil
 }

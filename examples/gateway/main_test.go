@@ -131,12 +131,12 @@ func TestControl(t *testing.T) {
 		token string
 		err   error
 	}{
-		{ready, decode.Position, "abc:1:wss://r", nil},
-		{`{"op":0,"s":2,"t":"MESSAGE_CREATE","d":{"id":"1"}}`, decode.Data, "abc:2:wss://r", nil},
-		{`{"op":0,"s":3,"t":"RESUMED","d":{}}`, decode.Position, "abc:3:wss://r", nil},
-		{`{"op":77}`, decode.Keepalive, "", nil},
-		{`{"op":9,"d":true}`, decode.Keepalive, "", io.EOF},
-		{`{"op":9,"d":false}`, decode.Keepalive, "", invalidSession{}},
+		{ready, decode.KindPosition, "abc:1:wss://r", nil},
+		{`{"op":0,"s":2,"t":"MESSAGE_CREATE","d":{"id":"1"}}`, decode.KindData, "abc:2:wss://r", nil},
+		{`{"op":0,"s":3,"t":"RESUMED","d":{}}`, decode.KindPosition, "abc:3:wss://r", nil},
+		{`{"op":77}`, decode.KindKeepalive, "", nil},
+		{`{"op":9,"d":true}`, decode.KindKeepalive, "", io.EOF},
+		{`{"op":9,"d":false}`, decode.KindKeepalive, "", invalidSession{}},
 	} {
 		b := &bot{at: position{"abc", 0, "wss://r"}}
 		m := transport.Message{Data: []byte(tt.text)}

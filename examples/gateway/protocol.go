@@ -178,7 +178,7 @@ func (b *bot) control(s *transport.Socket, m *transport.Message) error {
 	if err != nil {
 		return err
 	}
-	m.Kind = decode.Keepalive
+	m.Kind = decode.KindKeepalive
 	switch p.Op {
 	case opDispatch:
 		return b.dispatch(p, m)
@@ -200,7 +200,7 @@ func (b *bot) control(s *transport.Socket, m *transport.Message) error {
 func (b *bot) dispatch(p payload, m *transport.Message) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m.Kind, m.Type, m.Data = decode.Data, p.Type, p.Data
+	m.Kind, m.Type, m.Data = decode.KindData, p.Type, p.Data
 	switch p.Type {
 	case "READY":
 		r, err := decode.JSON[ready](p.Data)
@@ -211,9 +211,9 @@ func (b *bot) dispatch(p payload, m *transport.Message) error {
 			return errors.New("READY with a session that cannot be resumed")
 		}
 		b.at.session, b.at.url = r.Session, r.ResumeURL
-		m.Kind = decode.Position
+		m.Kind = decode.KindPosition
 	case "RESUMED":
-		m.Kind = decode.Position
+		m.Kind = decode.KindPosition
 	}
 	b.at.sequence = p.Sequence
 	m.Token = b.at.token()

@@ -85,7 +85,7 @@ func TestControl(t *testing.T) {
 		m := transport.Message{Data: []byte(tt.text)}
 		err := control(nil, &m)
 		got := ""
-		if err == nil && m.Kind == decode.Data {
+		if err == nil && m.Kind == decode.KindData {
 			got = m.Type + " " + string(m.Data)
 		}
 		if got != tt.want || (err != nil) != tt.err {

@@ -113,10 +113,10 @@ func control(s *transport.Socket, m *transport.Message) error {
 	}
 	switch {
 	case e.Type == "ping":
-		m.Kind = decode.Keepalive
+		m.Kind = decode.KindKeepalive
 		return pong(context.Background(), s, e)
 	case e.ID != operationID: // no operation, or one that has ended
-		m.Kind = decode.Keepalive
+		m.Kind = decode.KindKeepalive
 		return nil
 	}
 	switch e.Type {
@@ -127,7 +127,7 @@ func control(s *transport.Socket, m *transport.Message) error {
 	case "error":
 		return newOperationError(e.Payload)
 	}
-	m.Kind = decode.Keepalive
+	m.Kind = decode.KindKeepalive
 	return nil
 }
 

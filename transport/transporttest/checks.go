@@ -79,7 +79,7 @@ func more(p *probe) {
 		if err != nil {
 			p.t.Fatalf("Read: %v", err)
 		}
-		if m.Kind == decode.Data {
+		if m.Kind == decode.KindData {
 			c.compare(m)
 		}
 		promised = m.More

@@ -189,7 +189,7 @@ func (c *conn) event() transport.Message {
 		if err != nil {
 			c.t.Fatalf("Read returned %v; want event %d of %d", err, c.seen+1, len(c.script.Events))
 		}
-		if m.Kind == decode.Data {
+		if m.Kind == decode.KindData {
 			c.compare(m)
 			return m
 		}
@@ -232,7 +232,7 @@ func (c *conn) failure(limit time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if m.Kind == decode.Data {
+		if m.Kind == decode.KindData {
 			c.t.Fatalf("Read returned %s; want an error", brief(m.Data))
 		}
 	}

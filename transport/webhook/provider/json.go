@@ -98,7 +98,7 @@ func each(f decode.Format, data []byte, yield func([]byte) bool) (ok bool) {
 		if err != nil {
 			return false
 		}
-		if ok && frame.Kind == decode.Data && !yield(frame.Data) {
+		if ok && frame.Kind == decode.KindData && !yield(frame.Data) {
 			return true
 		}
 		if data = data[n:]; !ok && n == 0 {
