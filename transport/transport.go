@@ -134,6 +134,8 @@ type Message struct {
 	// decode.KindKeepalive. Control may reuse the slice when it is next called on the same
 	// connection, but not the Data in it. A Conn returns no Parts.
 	Parts []Message
+	// Delivery describes the request that delivered the event. It is nil except for a Receiver.
+	Delivery *Delivery
 	// Settle, if set, is called exactly once: with nil when the event is acknowledged, or with
 	// the consumer's error when it is refused. Only the sender can repeat a refused event.
 	Settle func(error)
