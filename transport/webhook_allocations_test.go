@@ -13,10 +13,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestWebhookAllocations holds that a delivery of one event costs the two of its header, and
+// TestWebhookAllocations holds that a delivery of one event costs that of the provider.Delivery and the two of its header, and
 // where it is settled, its Settle and the channel of the request's context.
 func TestWebhookAllocations(t *testing.T) {
-	for ack, most := range map[transport.AckMode]float64{transport.AckQueued: 2, transport.AckHandled: 4} {
+	for ack, most := range map[transport.AckMode]float64{transport.AckQueued: 3, transport.AckHandled: 5} {
 		w := &transport.Webhook{Provider: provider.GitHub("a secret of GitHub's"), Ack: ack}
 		conn := openHook(t, w)
 		go func() {

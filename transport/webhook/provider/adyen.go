@@ -42,12 +42,12 @@ func adyenFields() [8]string {
 
 type adyen struct{}
 
-type adyenVerifier struct{ *signer }
+type adyenVerifier struct{ *signatureVerifier }
 
 func (adyen) traits() traits { return traits{} }
 
-func (adyen) bind(secrets []secret) (verifier, error) {
-	s, err := inner(Signature{Key: Hex, Encoding: Base64, form: form{size: 32}}, secrets)
+func (adyen) newVerifier(secrets []secret) (verifier, error) {
+	s, err := textSignature(Signature{Key: Hex, Encoding: Base64, form: form{size: 32}}, secrets)
 	return adyenVerifier{s}, err
 }
 
@@ -62,7 +62,7 @@ func (v adyenVerifier) verify(r *Request) (match, error) {
 			err = malformed("no %s in an item", adyenSignature)
 			return false
 		}
-		m.key, err = v.made(r, adyenText(item), signature)
+		m.key, err = v.verifyText(r, adyenText(item), signature)
 		return err == nil
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (v adyenVerifier) sign(r *Request, _ string) error {
 			more = map[string]any{}
 			item["additionalData"] = more
 		}
-		if more["hmacSignature"], err = v.make(adyenText(raw)); err != nil {
+		if more["hmacSignature"], err = v.signText(adyenText(raw)); err != nil {
 			return err
 		}
 	}

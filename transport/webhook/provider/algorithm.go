@@ -63,15 +63,16 @@ func (a Algorithm) size() int {
 }
 
 // key verifies and signs with one secret. Its methods may be called concurrently, each with a
-// different work.
+// different scratch.
 type key interface {
-	// made reports whether this key made one of w's signatures.
-	made(w *work, t *template) bool
-	sign(w *work, t *template) ([]byte, error)
+	// verify reports whether this key made one of s's signatures.
+	verify(s *scratch, t *template) bool
+	sign(s *scratch, t *template) ([]byte, error)
 }
 
-// key returns the key of a secret, the i-th of its signer. Its errors do not quote the secret.
-func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
+// key returns the key in a secret; index is that of its hash, if it is an HMAC. Its errors do
+// not quote the secret.
+func (a Algorithm) key(index int, text string, e Encoding) (key, error) {
 	if a.public() && strings.HasPrefix(text, "-----BEGIN ") {
 		return a.fromPEM(text)
 	}
@@ -88,50 +89,48 @@ func (a Algorithm) key(i int, text string, e Encoding) (key, error) {
 	case a == ECDSA:
 		return newECDSA(raw)
 	}
-	return &hmacKey{i: i, hash: a.hash(), secret: raw}, nil
+	return &hmacKey{index: index, hash: a.hash(), secret: raw}, nil
 }
 
-type mac = hash.Hash
-
-// hmacKey reuses one hash per work: a reset costs half as much as a new hash.
+// hmacKey reuses one hash per scratch: a reset costs half as much as a new hash.
 type hmacKey struct {
-	i      int
+	index  int // of its hash
 	hash   func() hash.Hash
 	secret []byte
 }
 
-func (k *hmacKey) sum(w *work, t *template) []byte {
-	if w.macs[k.i] == nil {
-		w.macs[k.i] = hmac.New(k.hash, k.secret)
+func (k *hmacKey) sum(s *scratch, t *template) []byte {
+	if s.macs[k.index] == nil {
+		s.macs[k.index] = hmac.New(k.hash, k.secret)
 	}
-	h := w.macs[k.i]
+	h := s.macs[k.index]
 	h.Reset()
-	w.buf = w.append(w.buf[:0], t.before)
-	h.Write(w.buf)
-	h.Write(w.body)
-	w.buf = w.append(w.buf[:0], t.after)
-	h.Write(w.buf)
-	return h.Sum(w.sum[:0])
+	s.buf = s.append(s.buf[:0], t.before)
+	h.Write(s.buf)
+	h.Write(s.body)
+	s.buf = s.append(s.buf[:0], t.after)
+	h.Write(s.buf)
+	return h.Sum(s.sum[:0])
 }
 
-func (k *hmacKey) made(w *work, t *template) bool {
-	sum := k.sum(w, t)
-	for i := range w.n {
-		if hmac.Equal(sum, w.signature(i)) {
+func (k *hmacKey) verify(s *scratch, t *template) bool {
+	sum := k.sum(s, t)
+	for i := range s.n {
+		if hmac.Equal(sum, s.signature(i)) {
 			return true
 		}
 	}
 	return false
 }
 
-func (k *hmacKey) sign(w *work, t *template) ([]byte, error) { return k.sum(w, t), nil }
+func (k *hmacKey) sign(s *scratch, t *template) ([]byte, error) { return k.sum(s, t), nil }
 
 // whole returns the signed message in one piece.
-func (w *work) whole(t *template) []byte {
-	w.buf = w.append(w.buf[:0], t.before)
-	w.buf = append(w.buf, w.body...)
-	w.buf = w.append(w.buf, t.after)
-	return w.buf
+func (s *scratch) whole(t *template) []byte {
+	s.buf = s.append(s.buf[:0], t.before)
+	s.buf = append(s.buf, s.body...)
+	s.buf = s.append(s.buf, t.after)
+	return s.buf
 }
 
 var (
@@ -185,21 +184,21 @@ func newEd25519(raw []byte) (key, error) {
 	return &ed25519Key{public: raw}, nil
 }
 
-func (k *ed25519Key) made(w *work, t *template) bool {
-	text := w.whole(t)
-	for i := range w.n {
-		if ed25519.Verify(k.public, text, w.signature(i)) {
+func (k *ed25519Key) verify(s *scratch, t *template) bool {
+	text := s.whole(t)
+	for i := range s.n {
+		if ed25519.Verify(k.public, text, s.signature(i)) {
 			return true
 		}
 	}
 	return false
 }
 
-func (k *ed25519Key) sign(w *work, t *template) ([]byte, error) {
+func (k *ed25519Key) sign(s *scratch, t *template) ([]byte, error) {
 	if k.private == nil {
 		return nil, errNotSigner
 	}
-	return ed25519.Sign(k.private, w.whole(t)), nil
+	return ed25519.Sign(k.private, s.whole(t)), nil
 }
 
 type ecdsaKey struct {
@@ -219,21 +218,21 @@ func newECDSA(spki []byte) (key, error) {
 	return ECDSA.only(ECDSA, &ecdsaKey{public: public})
 }
 
-func (k *ecdsaKey) made(w *work, t *template) bool {
-	sum := sha256.Sum256(w.whole(t))
-	for i := range w.n {
-		if ecdsa.VerifyASN1(k.public, sum[:], w.signature(i)) {
+func (k *ecdsaKey) verify(s *scratch, t *template) bool {
+	sum := sha256.Sum256(s.whole(t))
+	for i := range s.n {
+		if ecdsa.VerifyASN1(k.public, sum[:], s.signature(i)) {
 			return true
 		}
 	}
 	return false
 }
 
-func (k *ecdsaKey) sign(w *work, t *template) ([]byte, error) {
+func (k *ecdsaKey) sign(s *scratch, t *template) ([]byte, error) {
 	if k.private == nil {
 		return nil, errNotSigner
 	}
-	sum := sha256.Sum256(w.whole(t))
+	sum := sha256.Sum256(s.whole(t))
 	return k.private.Sign(rand.Reader, sum[:], crypto.SHA256)
 }
 

@@ -84,7 +84,7 @@ func (sns) traits() traits {
 	return traits{doubts: "unlisted topic, message modified in transit, or message older than a day"}
 }
 
-func (s sns) bind(secrets []secret) (verifier, error) {
+func (s sns) newVerifier(secrets []secret) (verifier, error) {
 	if len(s.topics) == 0 {
 		return nil, errors.New("no topic: name the ARNs of the subscribed topics")
 	}

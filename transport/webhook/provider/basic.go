@@ -17,7 +17,7 @@ type Basic struct{}
 
 func (Basic) traits() traits { return traits{headers: []string{"Authorization"}} }
 
-func (Basic) bind(secrets []secret) (verifier, error) {
+func (Basic) newVerifier(secrets []secret) (verifier, error) {
 	for _, s := range secrets {
 		if name, password, ok := strings.Cut(s.text, ":"); !ok || name == "" || password == "" {
 			return nil, s.about(errors.New("is not name:password"))
@@ -50,7 +50,7 @@ func (b *basicVerifier) verify(r *Request) (match, error) {
 	if err != nil {
 		return match{}, malformed("Authorization is malformed")
 	}
-	m, err := b.match(string(text))
+	m, err := b.find(string(text))
 	if r, ok := err.(*refusal); ok {
 		r.challenge = basicChallenge
 	}

@@ -39,7 +39,7 @@ type customVerifier struct {
 
 func (c Custom) traits() traits { return traits{headers: c.Headers} }
 
-func (c Custom) bind(secrets []secret) (verifier, error) {
+func (c Custom) newVerifier(secrets []secret) (verifier, error) {
 	if c.Verify == nil {
 		return nil, errors.New("Custom.Verify is nil")
 	}

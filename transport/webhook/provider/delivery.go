@@ -28,30 +28,31 @@ const (
 	ProofBody                  // the whole body is signed
 )
 
-// open returns the Delivery of a verified request.
-func (p *Provider) open(r *Request, m match) *Delivery {
-	y := &p.Payload
+// parse returns the Delivery of a verified request.
+func (p *Provider) parse(r *Request, m match) *Delivery {
+	var both struct { // one allocation: most deliveries have one event
+		Delivery
+		room [1]Event
+	}
+	d, y := &both.Delivery, &p.Payload
 	payload := content{data: y.of(r)}
-	o := r.place()
-	o.Delivery = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
-	if o.ID == "" {
-		o.ID = p.ID.in(r, &payload)
-		o.Signed = o.ID != "" && m.proof == ProofBody && p.ID.Header == ""
+	*d = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
+	if d.ID == "" {
+		d.ID = p.ID.in(r, &payload)
+		d.Signed = d.ID != "" && m.proof == ProofBody && p.ID.Header == ""
 	}
 	if p.Retry.Count.isSet() {
-		o.Attempt = p.attempt(r, &payload)
+		d.Attempt = p.attempt(r, &payload)
 	}
 	switch {
 	case y.split != nil || y.Items != "":
-		o.Events = y.events(r, payload.data, o.one[:0])
+		d.Events = y.events(r, payload.data, both.room[:0])
 	case m.id == "" && y.ID.same(&p.ID):
-		o.one[0] = Event{ID: o.ID, Type: y.Type.in(r, &payload), Data: payload.data}
-		o.Events = o.one[:]
+		d.Events = append(both.room[:0], Event{ID: d.ID, Type: y.Type.in(r, &payload), Data: payload.data})
 	default:
-		o.one[0] = y.event(r, &payload)
-		o.Events = o.one[:]
+		d.Events = append(both.room[:0], y.event(r, &payload))
 	}
-	return &o.Delivery
+	return d
 }
 
 // kind returns the type of the only event, or "" if there is not exactly one.

@@ -56,11 +56,6 @@ func isForged(err error) bool {
 	return ok && r.forged
 }
 
-func isChallenge(err error) bool {
-	r, ok := err.(*refusal)
-	return ok && r.challenge != ""
-}
-
 func isBusy(err error) bool {
 	r, ok := err.(*refusal)
 	return ok && r.busy
@@ -83,7 +78,7 @@ func (p *Provider) named(err error) error {
 	if r, ok := err.(*refusal); ok {
 		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy, challenge: r.challenge}
 		if r.forged {
-			named.doubts = p.keys.Load().doubts
+			named.doubts = p.secrets.Load().doubts
 		}
 		return named
 	}

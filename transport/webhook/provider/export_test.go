@@ -32,18 +32,12 @@ func Occupy(p *Provider) (leave func()) {
 
 func slotsOf(v verifier) (all []slots) {
 	switch v := v.(type) {
-	case *signer:
-		all = append(all, v.slots)
+	case *signatureVerifier:
+		for _, set := range v.sets {
+			all = append(all, set.slots)
+		}
 	case *snsVerifier:
 		all = append(all, v.slots)
-	case *chosen:
-		for _, one := range v.schemes {
-			all = append(all, slotsOf(one)...)
-		}
-	case standardVerifier:
-		for _, f := range v {
-			all = append(all, slotsOf(f.verifier)...)
-		}
 	}
 	return all
 }

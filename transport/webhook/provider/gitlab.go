@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -13,20 +14,69 @@ import (
 func GitLab(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "gitlab", Deadline: 9 * time.Second,
-		Scheme: choice{
-			schemes: []Scheme{standard{names: []string{"Webhook"}}, Token{Header: "X-Gitlab-Token"}},
-			of:      gitLabSecret,
-			strict:  true,
-		},
+		Scheme:  gitLab{},
 		ID:      Source{Header: "Idempotency-Key"},
 		Payload: Payload{Type: Source{Header: "X-Gitlab-Event"}},
 	}
 	return p.with(secrets)
 }
 
-func gitLabSecret(text string) (int, string, error) {
-	if strings.HasPrefix(text, "whsec_") {
-		return 0, text, nil
-	}
-	return 1, text, nil
+// gitLab is the scheme of both modes.
+type gitLab struct{}
+
+type gitLabVerifier struct {
+	signature, token verifier // nil without a secret for it
+	signer           verifier // that of the first secret
 }
+
+func gitLabSignature() Signature { return standardSignature("Webhook") }
+func gitLabToken() Token         { return Token{Header: "X-Gitlab-Token"} }
+
+func (gitLab) traits() traits {
+	return traits{headers: []string{gitLabSignature().Header, gitLabToken().Header}}
+}
+
+func (gitLab) newVerifier(secrets []secret) (verifier, error) {
+	if len(secrets) == 0 {
+		return nil, errNoSecrets
+	}
+	signing, tokens := partition(secrets, func(text string) bool { return strings.HasPrefix(text, "whsec_") })
+	var v gitLabVerifier
+	var errs [2]error
+	if len(signing) > 0 {
+		v.signature, errs[0] = gitLabSignature().newVerifier(signing)
+		v.signer = v.signature
+	}
+	if len(tokens) > 0 {
+		v.token, errs[1] = gitLabToken().newVerifier(tokens)
+		if tokens[0].at == 0 {
+			v.signer = v.token
+		}
+	}
+	return &v, errors.Join(errs[:]...)
+}
+
+func (v *gitLabVerifier) precheck(r *Request) error {
+	_, err := v.either(func(one verifier) (match, error) { return match{}, one.precheck(r) })
+	return err
+}
+
+func (v *gitLabVerifier) verify(r *Request) (match, error) {
+	return v.either(func(one verifier) (match, error) { return one.verify(r) })
+}
+
+// either checks the signature, and then the token of a request without one.
+func (v *gitLabVerifier) either(check func(verifier) (match, error)) (m match, err error) {
+	if v.signature != nil {
+		if m, err = check(v.signature); err == nil || isForged(err) || v.token == nil {
+			return m, err
+		}
+	}
+	m, failure := check(v.token)
+	if failure == nil {
+		return m, nil
+	}
+	return match{}, worse(err, failure)
+}
+
+func (v *gitLabVerifier) sign(r *Request, id string) error { return v.signer.sign(r, id) }

@@ -44,12 +44,12 @@ const mailgunTolerance = day
 
 type mailgun struct{}
 
-type mailgunVerifier struct{ *signer }
+type mailgunVerifier struct{ *signatureVerifier }
 
 func (mailgun) traits() traits { return traits{doubts: anyOf(doubtSecret, doubtClock)} }
 
-func (mailgun) bind(secrets []secret) (verifier, error) {
-	s, err := inner(Signature{}, secrets)
+func (mailgun) newVerifier(secrets []secret) (verifier, error) {
+	s, err := textSignature(Signature{}, secrets)
 	if s != nil {
 		s.Timestamp.Tolerance = mailgunTolerance
 	}
@@ -70,7 +70,7 @@ func (v mailgunVerifier) verify(r *Request) (match, error) {
 	if err := v.Timestamp.check(stamp, r.now()); err != nil {
 		return match{}, err
 	}
-	key, err := v.made(r, stamp+token, signature)
+	key, err := v.verifyText(r, stamp+token, signature)
 	if err != nil {
 		return match{}, err
 	}
@@ -83,7 +83,7 @@ func (v mailgunVerifier) sign(r *Request, id string) error {
 		return err
 	}
 	stamp := v.Timestamp.format(r.now())
-	signature, err := v.make(stamp + id)
+	signature, err := v.signText(stamp + id)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ type clientStateVerifier struct{ hashed }
 
 func (clientState) traits() traits { return traits{} }
 
-func (clientState) bind(secrets []secret) (verifier, error) {
+func (clientState) newVerifier(secrets []secret) (verifier, error) {
 	h, err := newHashed(secrets)
 	return &clientStateVerifier{h}, err
 }
@@ -58,7 +58,7 @@ func (v *clientStateVerifier) precheck(*Request) error { return nil }
 func (v *clientStateVerifier) verify(r *Request) (m match, err error) {
 	err = malformed("no notification in the body")
 	elements(r.Body, "value", func(item []byte) bool {
-		m, err = v.match(decode.Field("clientState")(item))
+		m, err = v.find(decode.Field("clientState")(item))
 		return err == nil
 	})
 	if err != nil {

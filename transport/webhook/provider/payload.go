@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
-	"sync/atomic"
 
 	"github.com/steadfeed/steadfeed/decode"
 )
@@ -26,20 +25,6 @@ type Payload struct {
 
 	// split appends to events. It is tried before Items.
 	split func(r *Request, payload []byte, events []Event) ([]Event, bool)
-}
-
-// opened is a Delivery with room for one event, since most have only one.
-type opened struct {
-	Delivery
-	one [1]Event
-}
-
-// place returns the memory for a Delivery of r: inside r for the first one.
-func (r *Request) place() *opened {
-	if atomic.CompareAndSwapUint32(&r.taken, 0, 1) {
-		return &r.opened
-	}
-	return new(opened)
 }
 
 // of returns the payload in the body of r.

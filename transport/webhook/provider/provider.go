@@ -50,7 +50,7 @@ type Provider struct {
 	// be called concurrently. Default: none.
 	Challenge func(r *Request, d *Delivery) *Answer
 
-	keys atomic.Pointer[keys]
+	secrets atomic.Pointer[secretSet]
 }
 
 // Validate reports every configuration error of the provider, such as an empty secret, as one
@@ -122,7 +122,7 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 	if err != nil {
 		return nil, p.named(err)
 	}
-	d := p.open(r, m)
+	d := p.parse(r, m)
 	if p.Challenge != nil {
 		d.Answer = p.Challenge(r, d)
 	}

@@ -10,8 +10,7 @@ import (
 )
 
 // A Request is a delivery as it was received: nothing in it is parsed, and its content coding
-// is not removed. The first Delivery returned for it is stored inside it, to save an
-// allocation.
+// is not removed.
 type Request struct {
 	Method string
 	URL    string // the receiver's public URL with the query of this request
@@ -24,9 +23,6 @@ type Request struct {
 	// Default: no end.
 	Context  context.Context
 	Deadline time.Time
-
-	opened opened
-	taken  uint32 // atomic: 1 once opened is
 }
 
 // now returns the time at which r was received.

@@ -9,7 +9,7 @@ import (
 // A Scheme is how a sender authenticates its deliveries: a [Signature], [Token], [Basic],
 // [Unsigned], or [Custom] for any other. A value and a pointer to it are equivalent.
 type Scheme interface {
-	bind(secrets []secret) (verifier, error)
+	newVerifier(secrets []secret) (verifier, error)
 	traits() traits
 }
 

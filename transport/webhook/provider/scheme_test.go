@@ -66,7 +66,7 @@ func TestValidate(t *testing.T) {
 		{provider.SendGrid("aHVzaA=="), "provider: sendgrid: secret 0 is not a public key for this algorithm"},
 		{provider.Adyen("hush-hush"), "provider: adyen: secret 0 is not valid hex, which the scheme requires"},
 		{provider.StandardWebhooks("hush-hush", "whpk_aGVsbG8=", "whsk_aGVsbG8="), "provider: standardwebhooks: secret 0 does not begin with \"whsec_\", \"whpk_\" or \"whsk_\": write \"whsec_\" and the Base64 of the key\n" +
-			"provider: standardwebhooks: secret 2 is not an Ed25519 private key\nprovider: standardwebhooks: secret 1 is not a public key for this algorithm"},
+			"provider: standardwebhooks: secret 1 is not a public key for this algorithm\nprovider: standardwebhooks: secret 2 is not an Ed25519 private key"},
 		{&provider.Provider{Name: "acme", Scheme: provider.Signature{}}, "provider: acme: Signature.Header is empty\nprovider: acme: no secret: use SetSecrets, or the Unsigned scheme to verify nothing"},
 		{provider.AmazonSNS(nil), "provider: sns: no topic: name the ARNs of the subscribed topics"},
 		{provider.AmazonSNS(nil, topic), ""},

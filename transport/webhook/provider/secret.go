@@ -13,24 +13,24 @@ import (
 // is tried, so a rotation passes the old one and the new one; Sign uses the first. The Scheme
 // defines their form. If SetSecrets returns an error, the old secrets remain in use.
 func (p *Provider) SetSecrets(secrets ...string) error {
-	k := &keys{secrets: slices.Clone(secrets)}
-	if _, err := k.verifier(p.Scheme); err != nil {
+	set := &secretSet{texts: slices.Clone(secrets)}
+	if _, err := set.verifier(p.Scheme); err != nil {
 		return p.named(err)
 	}
-	p.keys.Store(k)
+	p.secrets.Store(set)
 	return nil
 }
 
 // with sets the secrets of a preset. Validate reports errors in them.
 func (p *Provider) with(secrets []string) *Provider {
-	p.keys.Store(&keys{secrets: slices.Clone(secrets)})
+	p.secrets.Store(&secretSet{texts: slices.Clone(secrets)})
 	return p
 }
 
 // secret returns the secret at index i, or "" if there is none.
 func (p *Provider) secret(i int) string {
-	if k := p.keys.Load(); k != nil && i >= 0 && i < len(k.secrets) {
-		return k.secrets[i]
+	if set := p.secrets.Load(); set != nil && i >= 0 && i < len(set.texts) {
+		return set.texts[i]
 	}
 	return ""
 }
@@ -39,6 +39,18 @@ func (p *Provider) secret(i int) string {
 type secret struct {
 	text string
 	at   int
+}
+
+// partition returns the secrets whose text satisfies ok, and the others.
+func partition(secrets []secret, ok func(text string) bool) (yes, no []secret) {
+	for _, s := range secrets {
+		if ok(s.text) {
+			yes = append(yes, s)
+		} else {
+			no = append(no, s)
+		}
+	}
+	return yes, no
 }
 
 // about adds the index of a secret to an error.
@@ -51,37 +63,37 @@ func numbered(secrets []string) (list []secret) {
 	return list
 }
 
-// keys are the secrets of a provider, with the verifier that its scheme builds from them on
-// first use: until then, the scheme may change.
-type keys struct {
-	secrets []string
-	once    sync.Once
-	made    verifier
-	err     error
-	doubts  string
+// secretSet holds the secrets of a provider, and the verifier that its scheme builds from them
+// on first use: until then, the scheme may change.
+type secretSet struct {
+	texts  []string
+	once   sync.Once
+	v      verifier
+	err    error
+	doubts string
 }
 
-func (k *keys) verifier(s Scheme) (verifier, error) {
-	k.once.Do(func() {
+func (set *secretSet) verifier(s Scheme) (verifier, error) {
+	set.once.Do(func() {
 		if isNil(s) {
-			k.err = errors.New("Scheme is nil")
+			set.err = errors.New("Scheme is nil")
 			return
 		}
-		if k.err = checkSecrets(k.secrets); k.err == nil {
-			k.made, k.err = s.bind(numbered(k.secrets))
-			k.doubts = s.traits().doubts
+		if set.err = checkSecrets(set.texts); set.err == nil {
+			set.v, set.err = s.newVerifier(numbered(set.texts))
+			set.doubts = s.traits().doubts
 		}
 	})
-	return k.made, k.err
+	return set.v, set.err
 }
 
 func (p *Provider) verifier() (verifier, error) {
-	k := p.keys.Load()
-	if k == nil {
-		p.keys.CompareAndSwap(nil, &keys{})
-		k = p.keys.Load()
+	set := p.secrets.Load()
+	if set == nil {
+		p.secrets.CompareAndSwap(nil, &secretSet{})
+		set = p.secrets.Load()
 	}
-	return k.verifier(p.Scheme)
+	return set.verifier(p.Scheme)
 }
 
 // minSecret is the minimum length of a secret, in bytes; a shorter one is a mistake.

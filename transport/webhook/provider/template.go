@@ -49,7 +49,8 @@ func parseTemplate(s string) (t template, err error) {
 	return t, nil
 }
 
-func (t *template) names(field string) bool {
+// covers reports whether a field is signed.
+func (t *template) covers(field string) bool {
 	for _, parts := range [][]part{t.before, t.after} {
 		for _, p := range parts {
 			if p.field == field {

@@ -25,7 +25,7 @@ type Token struct {
 
 func (t Token) traits() traits { return traits{headers: []string{t.Header}} }
 
-func (t Token) bind(secrets []secret) (verifier, error) {
+func (t Token) newVerifier(secrets []secret) (verifier, error) {
 	if (t.Header == "") == (t.Query == "") {
 		return nil, errors.New("Token needs either Header or Query")
 	}
@@ -55,7 +55,7 @@ func (t *tokenVerifier) verify(r *Request) (match, error) {
 		if len(values) != 1 || values[0] == "" {
 			return match{}, malformed("the URL needs exactly one token")
 		}
-		return t.match(values[0])
+		return t.find(values[0])
 	}
 	line, err := one(r.Header, t.Header)
 	if err != nil {
@@ -65,7 +65,7 @@ func (t *tokenVerifier) verify(r *Request) (match, error) {
 	if !ok {
 		return match{}, malformed("%s has no token", t.Header)
 	}
-	return t.match(text)
+	return t.find(text)
 }
 
 func (t *tokenVerifier) sign(r *Request, _ string) error {
@@ -104,8 +104,8 @@ func newHashed(secrets []secret) (h hashed, err error) {
 	return h, nil
 }
 
-// match compares text with every secret and returns the one that is equal.
-func (h *hashed) match(text string) (match, error) {
+// find compares text with every secret and returns the one that is equal.
+func (h *hashed) find(text string) (match, error) {
 	var room [128]byte
 	sum := sha256.Sum256(append(room[:0], text...))
 	found := -1

@@ -12,7 +12,7 @@ type Unsigned struct{}
 
 func (Unsigned) traits() traits { return traits{} }
 
-func (Unsigned) bind(secrets []secret) (verifier, error) {
+func (Unsigned) newVerifier(secrets []secret) (verifier, error) {
 	if len(secrets) > 0 {
 		return nil, errors.New("Unsigned takes no secrets")
 	}
