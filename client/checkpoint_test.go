@@ -27,8 +27,8 @@ type stored struct {
 	Saved  time.Time
 }
 
-// record reads the record of the subscription "n".
-func record(t *testing.T, s client.Store) (r stored) {
+// readRecord reads the record of the subscription "n".
+func readRecord(t *testing.T, s client.Store) (r stored) {
 	t.Helper()
 	data, _, err := s.Load(context.Background(), "n")
 	if err != nil {
@@ -49,12 +49,12 @@ func TestAcksShareASave(t *testing.T) {
 		defer sub.Close()
 		data(t, sub, 5)
 		synctest.Wait()
-		if r := record(t, store); r.Token != "" {
+		if r := readRecord(t, store); r.Token != "" {
 			t.Fatalf("saved at once: %+v", r)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if r := record(t, store); r.Token != "5" || r.Events != 5 || r.Write != 1 {
+		if r := readRecord(t, store); r.Token != "5" || r.Events != 5 || r.Write != 1 {
 			t.Errorf("after CommitEvery: %+v, want one save with token 5", r)
 		}
 		time.Sleep(time.Hour)
@@ -86,7 +86,7 @@ func TestCommit(t *testing.T) {
 		if err := sub.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if r := record(t, store); r.Token != "2" {
+		if r := readRecord(t, store); r.Token != "2" {
 			t.Errorf("Commit returned with token %q stored, want 2", r.Token)
 		}
 		if err := sub.Commit(t.Context()); err != nil {
@@ -124,7 +124,7 @@ func TestFailingSave(t *testing.T) {
 		}
 		outage.Remove()
 		time.Sleep(time.Minute)
-		if s := sub.Stats(); s.CheckpointError != nil || s.Checkpointed != 1 || record(t, store).Token != "1" {
+		if s := sub.Stats(); s.CheckpointError != nil || s.Checkpointed != 1 || readRecord(t, store).Token != "1" {
 			t.Errorf("not retried: %+v", s)
 		}
 		if n := strings.Count(log.String(), "checkpoint not saved"); n < 1 || n > 2 {
@@ -166,7 +166,7 @@ func TestSaveOfUnknownOutcome(t *testing.T) {
 		if err := sub.Commit(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if r := record(t, store); r.Token != "3" || r.Epoch != 1 {
+		if r := readRecord(t, store); r.Token != "3" || r.Epoch != 1 {
 			t.Errorf("stored %+v", r)
 		}
 		if err := sub.Close(); err != nil {
@@ -211,13 +211,13 @@ func TestSaveThatLandsLate(t *testing.T) {
 		}
 		data(t, sub, 1)
 		err := sub.Commit(t.Context())
-		if r := record(t, store); err == nil && r.Token != "2" {
+		if r := readRecord(t, store); err == nil && r.Token != "2" {
 			t.Errorf("Commit returned nil with token %q stored, want 2", r.Token)
 		}
 		if err := sub.Commit(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if r := record(t, store); r.Token != "2" {
+		if r := readRecord(t, store); r.Token != "2" {
 			t.Errorf("token %q stored, want 2", r.Token)
 		}
 	})
@@ -228,11 +228,11 @@ func TestTakeOverOfUnknownOutcome(t *testing.T) {
 		store := mock.NewStore()
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		sub := subscribe(t, script(events("1")), named(store))
-		if r := record(t, store); r.Epoch != 1 {
+		if r := readRecord(t, store); r.Epoch != 1 {
 			t.Errorf("epoch %d after one Subscribe", r.Epoch)
 		}
 		data(t, sub, 1)
-		if err := sub.Close(); err != nil || record(t, store).Token != "1" {
+		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
 			t.Errorf("the record was taken over and cannot be saved: %v", err)
 		}
 	})
@@ -261,7 +261,7 @@ func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
 				if err := newer.Commit(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				before := record(t, store)
+				before := readRecord(t, store)
 
 				ev.Ack() // in the older one, which does not know yet
 				if err := older.Commit(t.Context()); !errors.Is(err, client.ErrFenced) {
@@ -276,11 +276,11 @@ func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
 				if err := older.Close(); !errors.Is(err, client.ErrFenced) {
 					t.Errorf("Close of the older one: %v", err)
 				}
-				if after := record(t, store); after != before {
+				if after := readRecord(t, store); after != before {
 					t.Errorf("the older one changed the record from %+v to %+v", before, after)
 				}
 				data(t, newer, 1)
-				if err := newer.Close(); err != nil || record(t, store).Token != "4" {
+				if err := newer.Close(); err != nil || readRecord(t, store).Token != "4" {
 					t.Errorf("the newer one cannot save: %v", err)
 				}
 			})
@@ -345,7 +345,7 @@ func TestNeverASilentRestart(t *testing.T) {
 			if got := tokens(feed); len(got) == 0 || got[0] != "7" {
 				t.Errorf("resumed from %q, want 7", got)
 			}
-			if r := record(t, store); r.Epoch != 4 || r.Token != "7" || r.Events != 7 {
+			if r := readRecord(t, store); r.Epoch != 4 || r.Token != "7" || r.Events != 7 {
 				t.Errorf("taken over as %+v", r)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -29,9 +30,9 @@ func TestTwoGoroutinesClose(t *testing.T) {
 		defer srv.Close()
 		sub := subscribe(t, hook, nil)
 		time.Sleep(time.Second)
-		sender := mock.NewSender(provider.GitHub("secret"), srv.URL, srv.Client())
+		github := sender.New(provider.GitHub("secret"), srv.URL, srv.Client())
 		var group sync.WaitGroup
-		group.Go(func() { sender.Post(context.Background(), mock.Delivery{ID: "1", Body: []byte(`{}`)}) })
+		group.Go(func() { github.Post(context.Background(), sender.Delivery{ID: "1", Body: []byte(`{}`)}) })
 		if _, err := sub.Next(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +117,7 @@ func TestEventInHandAtTheEnd(t *testing.T) {
 				t.Errorf("Close: %v", err)
 			}
 			want(t, "events", seen, []string{"1", "2"})
-			token := record(t, store).Token
+			token := readRecord(t, store).Token
 			switch {
 			case closes && (end != nil || token != "1"):
 				t.Errorf("closed: the loop ended with %v and %q is stored, want nil and 1", end, token)

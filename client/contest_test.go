@@ -284,7 +284,7 @@ func TestContestEnds(t *testing.T) {
 		if n := store.Saves() - saves; n != 0 || r.Contest != 0 {
 			t.Errorf("%d saves in an hour after the contest, record %s", n, now)
 		}
-		if r := record(t, store); r.Token != "1" || r.Events != 1 {
+		if r := readRecord(t, store); r.Token != "1" || r.Events != 1 {
 			t.Errorf("the position is lost: %+v", r)
 		}
 		owner.Close()

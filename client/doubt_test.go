@@ -13,6 +13,8 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -27,7 +29,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 	}{
 		"Store on a Webhook":   {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"StartAt on a Webhook": {hook, client.Options{StartAt: "7"}, []string{"Options.StartAt:"}},
-		"in a Recorder": {&mock.Recorder{Transport: hook, Out: new(bytes.Buffer)},
+		"in a Recorder": {&record.Recorder{Transport: hook, Out: new(bytes.Buffer)},
 			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
 		"all at once": {hook, client.Options{StartAt: "7", CommitEvery: -1, Dedupe: -1},
@@ -95,9 +97,9 @@ func TestDedupeOnAWebhook(t *testing.T) {
 		sub := subscribe(t, hook, &client.Options{Dedupe: 10, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))})
 		go data(t, sub, -1)
 		synctest.Wait() // GitHub does not repeat what comes before a Conn is open
-		sender := mock.NewSender(provider.GitHub("secret"), srv.URL, srv.Client())
+		github := sender.New(provider.GitHub("secret"), srv.URL, srv.Client())
 		for i := range 40 {
-			if _, err := sender.Send(t.Context(), mock.Delivery{ID: fmt.Sprint(i), Body: []byte(`{}`)}); err != nil {
+			if _, err := github.Send(t.Context(), sender.Delivery{ID: fmt.Sprint(i), Body: []byte(`{}`)}); err != nil {
 				t.Fatal(err)
 			}
 		}

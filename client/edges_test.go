@@ -30,8 +30,8 @@ func TestSaveSeenStaleIsNotTakenForANewerOne(t *testing.T) {
 			t.Fatal("unexpected nil")
 		}
 		data(t, sub, 1)
-		if err := sub.Commit(t.Context()); err == nil && record(t, store).Token != "2" {
-			t.Errorf("Commit returned nil, stored token is %q, want 2", record(t, store).Token)
+		if err := sub.Commit(t.Context()); err == nil && readRecord(t, store).Token != "2" {
+			t.Errorf("Commit returned nil, stored token is %q, want 2", readRecord(t, store).Token)
 		}
 	})
 }
@@ -181,7 +181,7 @@ func TestPositionsAreSaved(t *testing.T) {
 		defer sub.Close()
 		data(t, sub, 1)
 		time.Sleep(time.Hour)
-		if r := record(t, store); r.Token != "7" {
+		if r := readRecord(t, store); r.Token != "7" {
 			t.Errorf("an hour after the position the stored token is %q, want 7", r.Token)
 		}
 	})
@@ -405,7 +405,7 @@ func TestResetPositionDoesNotPassAnEvent(t *testing.T) {
 		data(t, sub, 1)
 		sub.Next(t.Context()) // in hand
 		sub.Close()
-		if r := record(t, store); r.Token != "1" {
+		if r := readRecord(t, store); r.Token != "1" {
 			t.Errorf("stored token %q although the event behind 1 is not acknowledged", r.Token)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -28,9 +29,9 @@ func TestExploreWebhook(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHookWorld(t, seed)
 			defer w.close()
-			var all []mock.Delivery
+			var all []sender.Delivery
 			for i := range 20 {
-				d := mock.Delivery{ID: fmt.Sprint("msg_", i), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+				d := sender.Delivery{ID: fmt.Sprint("msg_", i), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
 				all = append(all, d)
 				if w.rng.IntN(4) == 0 {
 					all = append(all, d) // the sender has not heard the answer
@@ -53,7 +54,7 @@ type hookWorld struct {
 	seed   uint64
 	rng    *rand.Rand
 	srv    *mock.Server
-	sender *mock.Sender
+	sender *sender.Client
 	hook   atomic.Pointer[transport.Webhook]
 	over   chan struct{}
 	worker sync.WaitGroup
@@ -66,7 +67,7 @@ func newHookWorld(t *testing.T, seed uint64) *hookWorld {
 	w := &hookWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), over: make(chan struct{}), done: make(map[string]time.Time)}
 	w.hook.Store(&transport.Webhook{Provider: provider.StandardWebhooks(hookSecret)}) // with nobody subscribed yet
 	w.srv = mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.hook.Load().ServeHTTP(rw, r) }))
-	w.sender = mock.NewSender(provider.StandardWebhooks(hookSecret), w.srv.URL, w.srv.Client())
+	w.sender = sender.New(provider.StandardWebhooks(hookSecret), w.srv.URL, w.srv.Client())
 	w.sender.Retries = slices.Repeat([]time.Duration{7 * time.Minute}, 100)
 	w.worker.Go(w.work)
 	return w
@@ -118,7 +119,7 @@ func (w *hookWorld) work() {
 }
 
 // verify holds what the sender was told against what was worked off.
-func (w *hookWorld) verify(all []mock.Delivery) {
+func (w *hookWorld) verify(all []sender.Delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range all {

@@ -85,7 +85,7 @@ func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 		data(t, sub, 1)
 		time.Sleep(time.Minute)
 		sub.Close()
-		if r := record(t, o.Store); r.Token != "1" {
+		if r := readRecord(t, o.Store); r.Token != "1" {
 			t.Fatalf("stored token %q: the loss is forgotten", r.Token)
 		}
 		sub = subscribe(t, script(steps(mock.Status(410)), events("10"), steps(mock.Complete())), o)
@@ -155,7 +155,7 @@ func TestGapBetweenEvents(t *testing.T) {
 				o.StartAt = "1"
 				sub := subscribe(t, feed, o)
 				time.Sleep(time.Minute)
-				if r := record(t, store); r.Token != "" {
+				if r := readRecord(t, store); r.Token != "" {
 					t.Errorf("stored token %q before the loss was reported", r.Token)
 				}
 				feed <- transport.Message{Data: []byte("a")} // has the position's token
@@ -164,7 +164,7 @@ func TestGapBetweenEvents(t *testing.T) {
 				want(t, "gap", []client.Gap{*ev.Gap}, []client.Gap{{Reason: transport.TokenRejected, From: "1", To: token, Missed: 40}})
 				ev.Ack()
 				sub.Close()
-				if r := record(t, store); r.Token != token {
+				if r := readRecord(t, store); r.Token != token {
 					t.Errorf("stored token %q, want %q", r.Token, token)
 				}
 			})

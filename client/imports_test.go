@@ -17,7 +17,10 @@ func TestImports(t *testing.T) {
 		"transport/webhook/provider": {"decode", "transport/internal/joined"},
 		"retry":                      {},
 		"client":                     {"decode", "transport", "retry"},
-		"mock":                       {"decode", "transport", "transport/webhook/provider"},
+		"mock":                       {"decode", "transport", "mock/internal/bridge", "mock/internal/wait"},
+		"mock/record":                {"decode", "transport", "mock", "mock/internal/bridge"},
+		"mock/explore":               {"mock", "mock/internal/bridge", "mock/internal/wait"},
+		"mock/sender":                {"transport/webhook/provider", "mock", "mock/internal/bridge", "mock/internal/wait"},
 	}
 	// Which packages may import a library, directly. goleak is for tests only.
 	libraries := map[string][]string{

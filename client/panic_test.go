@@ -20,6 +20,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
@@ -54,7 +55,7 @@ func TestPanicEndsTheProcess(t *testing.T) {
 			if !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.Contains(out, []byte("panic: a mistake in "+what)) {
 				t.Fatalf("the process ended with %v, want exit status 2 and the panic:\n%s", err, out)
 			}
-			if r := record(t, client.FileStore(dir)); r.Token == "" || r.Events == 0 {
+			if r := readRecord(t, client.FileStore(dir)); r.Token == "" || r.Events == 0 {
 				t.Errorf("stored is %+v, want token 1 or a later one", r)
 			}
 			sub := subscribe(t, deaf{}, named(client.FileStore(dir)))
@@ -277,8 +278,8 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 		}); v != "batch" {
 			t.Errorf("the loop panics with %v", v)
 		}
-		if err := sub.Close(); err != nil || record(t, store).Token != "1" {
-			t.Errorf("Close: %v, stored %+v", err, record(t, store))
+		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
+			t.Errorf("Close: %v, stored %+v", err, readRecord(t, store))
 		}
 	})
 	for _, in := range []string{"Store.Load", "Store.Save"} {
@@ -325,9 +326,9 @@ func TestPanicInAWebhook(t *testing.T) {
 				srv := mock.NewServer(hook)
 				sub := subscribe(t, hook, nil)
 				synctest.Wait() // until a Conn is open
-				sender := mock.NewSender(hook.Provider, srv.URL, srv.Client())
-				post := func(header http.Header) mock.Sent {
-					sent, err := sender.Post(t.Context(), mock.Delivery{Body: []byte(`{}`), Header: header})
+				github := sender.New(hook.Provider, srv.URL, srv.Client())
+				post := func(header http.Header) sender.Attempt {
+					sent, err := github.Post(t.Context(), sender.Delivery{Body: []byte(`{}`), Header: header})
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -175,7 +175,7 @@ func TestPositionWithoutEvent(t *testing.T) {
 		}
 		sub.Close()
 		want(t, "tokens", tokens(feed), []string{"", "7"})
-		if rec := record(t, o.Store.(*mock.Store)); rec.Token != "7" {
+		if rec := readRecord(t, o.Store.(*mock.Store)); rec.Token != "7" {
 			t.Errorf("stored token %q, want 7", rec.Token)
 		}
 	})
@@ -745,7 +745,7 @@ func TestSkip(t *testing.T) {
 		if s.Skipped != 2 || s.Received != 4 {
 			t.Errorf("stats: %d of %d skipped", s.Skipped, s.Received)
 		}
-		if rec := record(t, o.Store.(*mock.Store)); rec.Token != "bookmark 4" {
+		if rec := readRecord(t, o.Store.(*mock.Store)); rec.Token != "bookmark 4" {
 			t.Errorf("stored token %q", rec.Token)
 		}
 	})

@@ -14,6 +14,13 @@
 //		})
 //	}
 //
+// # Packages
+//
+//   - mock has the feeds, and the network, the servers and the store that they are tested with.
+//   - [mock/sender] posts webhooks as their providers do: signed, and repeated.
+//   - [mock/record] records a real feed, and makes a script of the recording.
+//   - [mock/explore] searches for a schedule of faults that makes a consumer lose something.
+//
 // # Feeds
 //
 // A [Feed] plays a script of steps: events, keepalives, silence, broken connections, refused
@@ -37,40 +44,10 @@
 // half-open, [Network.Reset] breaks them. The handlers of a feed also work with
 // net/http/httptest on a real network.
 //
-// # Webhooks
-//
-// A [Sender] posts a script, or single deliveries, to a receiver as a provider of package
-// transport/webhook/provider would: signed, and retried on the provider's schedule. A [Delivery] can
-// also be forged, old, compressed or slow.
-//
-// # Recordings
-//
-// A [Recorder] writes what a real feed delivers to a text file, without URLs, request headers
-// and error texts. [Replay] turns the file into a script, at the recorded speed, at another one,
-// or without pauses. [Stream] makes a Transport of a raw connection or a response body, so that
-// it can be recorded.
-//
 // # Verification
 //
-// [Seen] collects what the consumer received. [Feed.Verify] reports which events are missing,
+// [Observed] collects what the consumer received. [Feed.Verify] reports which events are missing,
 // repeated, out of order or were never sent, and shows where.
-//
-// # Exploration
-//
-// [Explore] plays random schedules of faults against a scenario. It reports the first schedule
-// that makes the scenario fail, reduced to the faults that it needs:
-//
-//	func TestMyConsumerLosesNothing(t *testing.T) {
-//		bubble := func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
-//		mock.Explore(t, mock.Exploration{Bubble: bubble}, func(trial *mock.Trial) {
-//			for ctx := range trial.Lives() { // each is a process; the schedule kills some
-//				if done := myConsumer(ctx, trial.Feed, trial.Store, trial.Seen); done {
-//					break
-//				}
-//			}
-//			trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
-//		})
-//	}
 //
 // # Stores
 //
@@ -126,4 +103,8 @@
 //     [Server.Close], not when the peer disconnects.
 //   - Call goleak in TestMain. In a bubble it reports goroutines of synctest itself; the bubble
 //     is the stricter test anyway.
+//
+// [mock/sender]: https://pkg.go.dev/github.com/steadfeed/steadfeed/mock/sender
+// [mock/record]: https://pkg.go.dev/github.com/steadfeed/steadfeed/mock/record
+// [mock/explore]: https://pkg.go.dev/github.com/steadfeed/steadfeed/mock/explore
 package mock

@@ -2,7 +2,6 @@ package mock_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -78,39 +77,6 @@ func ExampleFeed_SSE() {
 	// id: 2
 	// data: b
 	// data: c
-}
-
-// A recording is text. What it shows can be played again, here ten times as fast.
-func ExampleReplay() {
-	ctx := context.Background()
-	feed := mock.NewFeed(mock.Event("1", `{"fruit":"apple"}`), mock.Event("2", "two\nlines"), mock.End())
-	var recording bytes.Buffer
-	conn, _ := (&mock.Recorder{Transport: feed, Out: &recording}).Open(ctx, "")
-	for _, err := readFrom(conn); err == nil; {
-		_, err = readFrom(conn)
-	}
-	conn.Close()
-	fmt.Print(recording.String())
-
-	script, err := mock.Replay(&recording, 10)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	conn, _ = mock.NewFeed(script...).Open(ctx, "")
-	defer conn.Close()
-	m, err := readFrom(conn)
-	fmt.Printf("again: %s, %v\n", m.Data, err)
-	// Output:
-	// steadfeed recording 1
-	// 1 0s open
-	// 1 0s event id=1
-	// 	{"fruit":"apple"}
-	// 1 0s event id=2
-	// 	two
-	// 	lines
-	// 1 0s eof
-	// again: {"fruit":"apple"}, <nil>
 }
 
 // A write that took effect although it was reported as failed: who repeats it finds a

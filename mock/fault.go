@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A Fault makes calls of a [Store] fail or misbehave: see [Store.OnLoad] and [Store.OnSave].
@@ -38,7 +40,7 @@ type Fault struct {
 	mu      sync.Mutex
 	hits    int
 	removed bool
-	changed signal
+	changed wait.Signal
 }
 
 // errInjected is the default Err of a Fault.
@@ -56,7 +58,7 @@ func (f *Fault) Hits() int {
 func (f *Fault) Wait(ctx context.Context, n int) error {
 	for {
 		f.mu.Lock()
-		hits, wake := f.hits, f.changed.wait()
+		hits, wake := f.hits, f.changed.Fired()
 		f.mu.Unlock()
 		if hits >= n {
 			return nil
@@ -64,7 +66,7 @@ func (f *Fault) Wait(ctx context.Context, n int) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		pause(ctx, wake, time.Time{})
+		wait.Until(ctx, time.Time{}, wake)
 	}
 }
 
@@ -84,7 +86,7 @@ func (f *Fault) meet() bool {
 		return false
 	}
 	f.hits++
-	f.changed.fire()
+	f.changed.Fire()
 	return true
 }
 
@@ -95,7 +97,7 @@ func (f *Fault) befall(ctx context.Context) error {
 		f = nil
 	}
 	if f != nil && f.Delay > 0 {
-		pause(ctx, nil, time.Now().Add(f.Delay))
+		wait.For(ctx, f.Delay)
 	}
 	switch {
 	case ctx.Err() != nil:

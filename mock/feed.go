@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A Feed plays a script to its consumers: as a transport.Transport, without a wire, or over
@@ -56,11 +58,9 @@ type Feed struct {
 	attempts []Attempt
 	conns    int // open now
 	peak     int // maximum of conns so far
-	changed  signal
+	changed  wait.Signal
 
-	// Set by a Trial, nil elsewhere. note is called with the mutex held, meet without.
-	note func(format string, args ...any)
-	meet func()
+	hooks bridge.Hooks // Log is called with the mutex held, Attempt without
 }
 
 // An Attempt is one attempt to connect, and its outcome.
@@ -82,7 +82,7 @@ func (f *Feed) Publish(steps ...Step) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.script = append(f.script, steps...)
-	f.changed.fire()
+	f.changed.Fire()
 }
 
 // Log returns the events played so far, in order, whether or not a consumer received them.
@@ -123,12 +123,12 @@ func (f *Feed) Await(ctx context.Context, n int) (Attempt, error) {
 			defer f.mu.Unlock()
 			return f.attempts[n-1], nil
 		}
-		wake := f.changed.wait()
+		wake := f.changed.Fired()
 		f.mu.Unlock()
 		if ctx.Err() != nil {
 			return Attempt{}, context.Cause(ctx)
 		}
-		pause(ctx, wake, time.Time{})
+		wait.Until(ctx, time.Time{}, wake)
 	}
 }
 
@@ -139,7 +139,7 @@ func (f *Feed) Played(ctx context.Context) error {
 		f.mu.Lock()
 		used := f.complete || len(f.script) == 0
 		until := f.resting
-		wake := f.changed.wait()
+		wake := f.changed.Fired()
 		f.mu.Unlock()
 		if used && !time.Now().Before(until) {
 			return nil
@@ -150,7 +150,7 @@ func (f *Feed) Played(ctx context.Context) error {
 		if !used {
 			until = time.Time{}
 		}
-		pause(ctx, wake, until)
+		wait.Until(ctx, until, wake)
 	}
 }
 
@@ -167,7 +167,7 @@ func (f *Feed) play(now time.Time) bool {
 		f.script = f.script[1:]
 		if s.act == pauses {
 			f.resting = now.Add(s.rest)
-			f.changed.fire()
+			f.changed.Fire()
 			f.tell("feed: silence for %v", s.rest)
 			continue
 		}
@@ -196,12 +196,12 @@ func (f *Feed) record(s Step) {
 	f.complete = f.complete || s.act == completes
 	f.tell("feed: %s", s.text())
 	f.mark(s.frame.ID)
-	f.changed.fire()
+	f.changed.Fire()
 }
 
 func (f *Feed) tell(format string, args ...any) {
-	if f.note != nil {
-		f.note(format, args...)
+	if f.hooks.Log != nil {
+		f.hooks.Log(format, args...)
 	}
 }
 

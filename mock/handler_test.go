@@ -15,6 +15,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -78,7 +79,7 @@ func TestWireFormats(t *testing.T) {
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				feed := mock.NewFeed(tt.step, mock.End())
-				srv := serve(t, wire.handler(feed))
+				srv := wiretest.Serve(t, wire.handler(feed))
 				resp := get(t, srv, srv.URL)
 				body, err := io.ReadAll(resp.Body)
 				if string(body) != wire.want || err != nil || resp.Header.Get("Content-Type") != wire.media ||
@@ -108,7 +109,7 @@ func TestWireRefusesWhatItCannotCarry(t *testing.T) {
 			if tt.ndjson {
 				h = feed.NDJSON()
 			}
-			srv := serve(t, h)
+			srv := wiretest.Serve(t, h)
 			body, err := io.ReadAll(get(t, srv, srv.URL).Body)
 			if len(body) != 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: read %q, %v", name, body, err)
@@ -135,7 +136,7 @@ func TestWireEnds(t *testing.T) {
 		for _, scheme := range []string{"http", "https"} {
 			synctest.Test(t, func(t *testing.T) {
 				feed := mock.NewFeed(mock.Event("1", "a"), tt.last)
-				srv := serve(t, feed.SSE())
+				srv := wiretest.Serve(t, feed.SSE())
 				url := scheme + "://feed.test"
 				body, err := io.ReadAll(get(t, srv, url).Body)
 				if string(body) != "id: 1\ndata: a\n\n" || (err == nil) != tt.clean {
@@ -161,7 +162,7 @@ func TestWireTurnsAway(t *testing.T) {
 			mock.Status(429, http.Header{"retry-after": {"7"}}), mock.Status(301, http.Header{"Location": {"/x"}, "Content-Type": {"text/html"}}),
 			mock.Status(204), mock.Refuse(), mock.Refuse(), mock.Event("1", "a"), mock.End(),
 		)
-		srv := serve(t, feed.SSE())
+		srv := wiretest.Serve(t, feed.SSE())
 		client := &http.Client{Transport: srv.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		for _, want := range []struct {
 			code              int
@@ -202,7 +203,7 @@ func TestWireSilence(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const day = 24 * time.Hour
 			feed := mock.NewFeed(mock.Pause(day), mock.Event("1", "a"), mock.Stall(), mock.Event("2", "b"), mock.Pause(9*day))
-			srv := serve(t, feed.SSE())
+			srv := wiretest.Serve(t, feed.SSE())
 			start := time.Now()
 			for n, want := range []string{"id: 1\ndata: a\n\n", "id: 2\ndata: b\n\n"} {
 				resp, leave := stream(t, srv, "GET", scheme+"://feed.test", nil)
@@ -249,7 +250,7 @@ func TestWireToken(t *testing.T) {
 			if err := play(t, feed); err != io.EOF {
 				t.Fatal(err)
 			}
-			srv := serve(t, feed.NDJSON())
+			srv := wiretest.Serve(t, feed.NDJSON())
 			resp, err := do(t, srv.Client(), srv.URL+"/"+tt.query, tt.header...)
 			if err != nil {
 				t.Fatal(err)
@@ -307,7 +308,7 @@ func stream(t *testing.T, srv *mock.Server, method, url string, body io.Reader) 
 func TestWireRequestWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"))
-		srv := serve(t, feed.SSE())
+		srv := wiretest.Serve(t, feed.SSE())
 		_, leave := stream(t, srv, "POST", srv.URL, strings.NewReader(strings.Repeat(" ", 1<<20)))
 		synctest.Wait()
 		leave()
@@ -386,7 +387,7 @@ func TestWireSlowly(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(tt.step)
-			srv := serve(t, feed.SSE())
+			srv := wiretest.Serve(t, feed.SSE())
 			body := get(t, srv, srv.URL).Body
 			var got []byte
 			var failed error

@@ -8,14 +8,15 @@ import (
 	"testing/synctest"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
 // Limits hold on every wire, and are told in its own way.
 func TestLimitsOnEveryWire(t *testing.T) {
-	for name, wire := range wires {
+	for name, wire := range wiretest.Wires {
 		synctest.Test(t, func(t *testing.T) {
-			feed := mock.NewFeed(object(1), object(2), object(3), object(4))
+			feed := mock.NewFeed(wiretest.Object(1), wiretest.Object(2), wiretest.Object(3), wiretest.Object(4))
 			feed.Retention, feed.MaxConns = 2, 1
 			tr := wire(t, feed)
 			c, err := tr.Open(t.Context(), "")
@@ -55,14 +56,14 @@ func TestLimitsOnEveryWire(t *testing.T) {
 // A WebSocket that asks for its token in a message is turned away before that.
 func TestLimitsAtTheDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := mock.NewFeed(object(1))
+		feed := mock.NewFeed(wiretest.Object(1))
 		feed.MaxConns = 1
 		feed.Authorize = func(r *http.Request) bool { return strings.HasSuffix(r.Header.Get("Authorization"), "good") }
-		w := overSocket(t, feed.WebSocket(subscribed, nil), "ws")
+		w := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
 		w.Resume, w.Hello, w.Header = nil, askFor, http.Header{"Authorization": {"Bearer good"}}
 		read(t, open(t, w, ""), 1)
 		for value, want := range map[string]int{"Bearer bad": 401, "Bearer good": 429} {
-			other := overSocket(t, feed.WebSocket(subscribed, nil), "ws")
+			other := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
 			other.Resume, other.Hello, other.Header = nil, askFor, http.Header{"Authorization": {value}}
 			var status *transport.StatusError
 			if _, err := other.Open(t.Context(), ""); !errors.As(err, &status) || status.Code != want {

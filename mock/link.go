@@ -3,6 +3,8 @@ package mock
 import (
 	"bytes"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A link is the delay of a wire. The zero link delays nothing.
@@ -58,7 +60,7 @@ func (f *flight) send(data []byte, land func()) {
 	f.parts = append(f.parts, part{f.free.Add(f.latency), bytes.Clone(data)})
 	f.size += len(data)
 	if len(f.parts) == 1 && !f.closed {
-		f.timer = time.AfterFunc(max(f.parts[0].at.Sub(now), atOnce), land)
+		f.timer = time.AfterFunc(max(f.parts[0].at.Sub(now), wait.AtOnce), land)
 	}
 }
 
@@ -74,7 +76,7 @@ func (f *flight) arrivals(land func()) (arrived []part) {
 		f.parts = f.parts[1:]
 	}
 	if len(f.parts) > 0 && !f.closed {
-		f.timer = time.AfterFunc(max(f.parts[0].at.Sub(now), atOnce), land)
+		f.timer = time.AfterFunc(max(f.parts[0].at.Sub(now), wait.AtOnce), land)
 	}
 	return arrived
 }

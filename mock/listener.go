@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A listener's fields are guarded by the mutex of its network.
@@ -27,9 +29,9 @@ func (l *listener) admit(ctx context.Context, addr net.Addr) (*conn, error) {
 			defer n.mu.Unlock()
 			return l.connect(addr), nil
 		}
-		wake := n.changed.wait()
+		wake := n.changed.Fired()
 		n.mu.Unlock()
-		pause(ctx, wake, time.Time{})
+		wait.Until(ctx, time.Time{}, wake)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -44,7 +46,7 @@ func (l *listener) connect(addr net.Addr) *conn {
 	server := &conn{network: n, local: addr, remote: from, tx: down, rx: up}
 	n.ends[client], n.ends[server] = struct{}{}, struct{}{}
 	l.queue = append(l.queue, server)
-	n.changed.fire()
+	n.changed.Fire()
 	return client
 }
 
@@ -62,10 +64,10 @@ func (l *listener) Accept() (net.Conn, error) {
 			defer n.mu.Unlock()
 			c := l.queue[0]
 			l.queue = l.queue[1:]
-			n.changed.fire()
+			n.changed.Fire()
 			return c, nil
 		}
-		wake := n.changed.wait()
+		wake := n.changed.Fired()
 		n.mu.Unlock()
 		<-wake
 	}
@@ -83,7 +85,7 @@ func (l *listener) Close() error {
 	delete(n.listeners, string(l.addr))
 	left := l.queue
 	l.queue = nil
-	n.changed.fire()
+	n.changed.Fire()
 	n.mu.Unlock()
 	for _, c := range left {
 		c.drop()

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A Network is an in-memory network: hosts that listen, and connections to them. A connection
@@ -28,7 +30,7 @@ type Network struct {
 	port      int                  // assigned last
 	link      link                 // of connections that are dialed from now on
 	closed    bool
-	changed   signal
+	changed   wait.Signal
 }
 
 const (
@@ -99,7 +101,7 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 		return fail(err)
 	}
 	if trip := n.roundTrip(); trip > 0 {
-		if pause(ctx, nil, time.Now().Add(trip)); ctx.Err() != nil {
+		if wait.For(ctx, trip); ctx.Err() != nil {
 			return fail(ctx.Err())
 		}
 	}
@@ -152,7 +154,7 @@ func (n *Network) forget(c *conn) bool {
 		return false
 	}
 	delete(n.ends, c)
-	n.changed.fire()
+	n.changed.Fire()
 	return true
 }
 
@@ -215,7 +217,7 @@ func (n *Network) shut() {
 func (n *Network) left(ctx context.Context) (errs []error) {
 	for {
 		n.mu.Lock()
-		idle, wake := len(n.ends) == 0, n.changed.wait()
+		idle, wake := len(n.ends) == 0, n.changed.Fired()
 		n.mu.Unlock()
 		if idle {
 			return nil
@@ -223,7 +225,7 @@ func (n *Network) left(ctx context.Context) (errs []error) {
 		if ctx.Err() != nil {
 			break
 		}
-		pause(ctx, wake, time.Time{})
+		wait.Until(ctx, time.Time{}, wake)
 	}
 	for _, c := range n.open() {
 		errs = append(errs, c.unclosed())

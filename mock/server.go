@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A Server is net/http's server on its own [Network]. It answers under every host name, on port
@@ -36,7 +38,7 @@ type Server struct {
 	calls   map[*call]struct{}
 	conns   int // that net/http has a goroutine for
 	panics  []error
-	changed signal
+	changed wait.Signal
 }
 
 // A call is a running handler.
@@ -120,7 +122,7 @@ func (s *Server) finish(c *call, v any) {
 	if v != nil && v != http.ErrAbortHandler {
 		s.panics = append(s.panics, fmt.Errorf("mock: handler of %s panicked: %v\n%s", c.what, v, debug.Stack()))
 	}
-	s.changed.fire()
+	s.changed.Fire()
 }
 
 // count follows the connections of net/http, which keeps the goroutine of one for half a
@@ -133,7 +135,7 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 		s.conns++
 	case http.StateClosed, http.StateHijacked:
 		s.conns--
-		s.changed.fire()
+		s.changed.Fire()
 	}
 }
 
@@ -142,12 +144,12 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 func (s *Server) running(ctx context.Context) (errs []error) {
 	for {
 		s.mu.Lock()
-		idle, wake := len(s.calls)+s.conns == 0, s.changed.wait()
+		idle, wake := len(s.calls)+s.conns == 0, s.changed.Fired()
 		s.mu.Unlock()
 		if idle || ctx.Err() != nil {
 			break
 		}
-		pause(ctx, wake, time.Time{})
+		wait.Until(ctx, time.Time{}, wake)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,19 +13,8 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 )
-
-// serve starts a server that is closed, and must have nothing left, when the test ends.
-func serve(t *testing.T, h http.Handler) *mock.Server {
-	t.Helper()
-	srv := mock.NewServer(h)
-	t.Cleanup(func() {
-		if err := srv.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return srv
-}
 
 func get(t *testing.T, srv *mock.Server, url string) *http.Response {
 	t.Helper()
@@ -62,7 +51,7 @@ func TestServerInABubble(t *testing.T) {
 		{"https://127.0.0.1/", "HTTP/2.0", "127.0.0.1"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			srv := serve(t, http.HandlerFunc(ticks))
+			srv := wiretest.Serve(t, http.HandlerFunc(ticks))
 			start := time.Now()
 			lines := bufio.NewScanner(get(t, srv, tt.url).Body)
 			for range 72 {
@@ -78,7 +67,7 @@ func TestServerInABubble(t *testing.T) {
 }
 
 func TestServerOutsideABubble(t *testing.T) {
-	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+	srv := wiretest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
 	body, err := io.ReadAll(get(t, srv, "https://feed.test").Body)
 	if err != nil || string(body) != "hello" {
 		t.Errorf("got %q, %v", body, err)
@@ -150,7 +139,7 @@ func TestServerCloseNamesABodyThatNobodyClosed(t *testing.T) {
 func TestServerCloseEndsTheContextOfAHijacker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		done := make(chan error, 1)
-		srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv := wiretest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -193,7 +182,7 @@ func TestServerCloseReportsAPanic(t *testing.T) {
 
 func TestServerHasMoreHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := serve(t, http.NotFoundHandler())
+		srv := wiretest.Serve(t, http.NotFoundHandler())
 		l, err := srv.Listen("other.test:8080")
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -22,8 +23,8 @@ type session struct {
 // open judges an attempt: it starts a session or returns the step that refuses it.
 func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	allowed := f.allows(r)
-	if f.meet != nil {
-		f.meet()
+	if f.hooks.Attempt != nil {
+		f.hooks.Attempt()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -49,7 +50,7 @@ func (f *Feed) attempt(token string, r *http.Request) *session {
 		a.Header = r.Header.Clone()
 	}
 	f.attempts = append(f.attempts, a)
-	f.changed.fire()
+	f.changed.Fire()
 	f.tell("attempt %d, token %q", len(f.attempts), token)
 	return &session{feed: f, n: len(f.attempts) - 1}
 }
@@ -66,8 +67,8 @@ func (f *Feed) turnedAway(r *http.Request) *Step {
 		f.attempt("", r).end(away.failure(""))
 	}
 	f.mu.Unlock()
-	if away != nil && f.meet != nil {
-		f.meet()
+	if away != nil && f.hooks.Attempt != nil {
+		f.hooks.Attempt()
 	}
 	return away
 }
@@ -83,14 +84,14 @@ func (f *Feed) barred(allowed bool, token string) *Step {
 	case len(f.script) > 0 && !f.complete && !now.Before(f.resting) && f.script[0].turnsAway():
 		next := f.script[0]
 		f.script = f.script[1:]
-		f.changed.fire()
-		if next.resuming && token == "" {
+		f.changed.Fire()
+		if next.extra.Resuming && token == "" {
 			return f.barred(allowed, token)
 		}
 		if token != "" {
-			f.pass(next.away)
+			f.pass(next.extra.Away)
 		}
-		f.down = now.Add(next.rest)
+		f.down = now.Add(next.extra.Outage)
 		away = next
 	case !allowed:
 		away = Status(http.StatusUnauthorized, http.Header{"WWW-Authenticate": {"Bearer"}})
@@ -132,7 +133,7 @@ func (f *Feed) admit(s *session, token string) *Step {
 // eventsFrom counts the events on the tape after a place, without repetitions.
 func (f *Feed) eventsFrom(place int) (n int) {
 	for _, s := range f.tape[place:] {
-		if s.isEvent() && !s.again {
+		if s.isEvent() && !s.extra.Again {
 			n++
 		}
 	}
@@ -174,12 +175,12 @@ func (s *session) next(ctx context.Context) (step Step, more bool, err error) {
 			f.mu.Unlock()
 			return step, more, nil
 		}
-		wake, until := f.changed.wait(), f.resting
+		wake, until := f.changed.Fired(), f.resting
 		f.mu.Unlock()
 		if !now.Before(until) {
 			until = time.Time{}
 		}
-		pause(ctx, wake, until)
+		wait.Until(ctx, until, wake)
 	}
 }
 
@@ -201,8 +202,8 @@ func (s *session) take(now time.Time) (Step, bool) {
 		step.part, step.slow = false, 0 // that was on another connection
 	}
 	if s.placed = s.placed || step.frame.ID != ""; s.placed {
-		f.pass(step.away)
-		f.tape[s.pos-1].away = 0
+		f.pass(step.extra.Away)
+		f.tape[s.pos-1].extra.Away = 0
 	}
 	return step, true
 }
@@ -219,7 +220,7 @@ func (s *session) ready(now time.Time) bool {
 
 // skip moves over steps that are not repeated.
 func (s *session) skip() {
-	for s.pos < s.joined && (s.feed.tape[s.pos].again || !s.feed.tape[s.pos].isEvent()) {
+	for s.pos < s.joined && (s.feed.tape[s.pos].extra.Again || !s.feed.tape[s.pos].isEvent()) {
 		s.pos++
 	}
 }
@@ -235,7 +236,7 @@ func (s *session) end(err error) {
 			err = errClosed
 		}
 		s.feed.tell("attempt %d ended: %v", s.n+1, err)
-		s.feed.changed.fire()
+		s.feed.changed.Fire()
 	}
 }
 

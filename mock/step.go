@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
 )
 
 // A Step is one action of a [Feed]. A Step may be used in several scripts.
@@ -15,7 +15,7 @@ type Step struct {
 	act    act
 	frame  decode.Frame  // sends
 	raw    []byte        // garbles
-	rest   time.Duration // pauses; refuses (every attempt for this long)
+	rest   time.Duration // pauses
 	code   int           // answers with a status; closes with a code
 	header http.Header   // of that answer
 	reason string        // of that close
@@ -23,12 +23,7 @@ type Step struct {
 	part   bool          // the connection breaks inside the frame,
 	kept   int           // after this many bytes
 
-	gap *transport.Gap // before the frame, for a consumer without a wire
-
-	// Of the faults of an Exploration.
-	away     int  // events that are played while no consumer is connected
-	resuming bool // an attempt without a token is not refused
-	again    bool // the event is a repetition, which later connections do not get
+	extra bridge.Extra
 }
 
 // An act is the kind of a Step.

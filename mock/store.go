@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
 )
 
 // A Store keeps records in memory under compare-and-swap. It is a client.Store that fails on
@@ -22,7 +23,7 @@ type Store struct {
 	onLoad []*Fault
 	onSave []*Fault
 
-	note func(format string, args ...any) // of a Trial, nil elsewhere
+	hooks bridge.Hooks
 }
 
 // A cell holds everything ever stored under one key.
@@ -92,32 +93,12 @@ func (s *Store) Save(ctx context.Context, key string, data []byte, prev string) 
 
 func (s *Store) tell(call, version string, err error) {
 	switch {
-	case s.note == nil:
+	case s.hooks.Log == nil:
 	case err != nil:
-		s.note("store: %s fails: %v", call, err)
+		s.hooks.Log("store: %s fails: %v", call, err)
 	default:
-		s.note("store: %s, version %q", call, version)
+		s.hooks.Log("store: %s, version %q", call, version)
 	}
-}
-
-// used reports whether there was ever a record with data.
-func (s *Store) used() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.cells {
-		if slices.ContainsFunc(c.past, func(r record) bool { return len(r.data) > 0 }) {
-			return true
-		}
-	}
-	return false
-}
-
-// cutOff sets a fault that calls meet before all others.
-func (s *Store) cutOff(f *Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.onLoad = append([]*Fault{f}, s.onLoad...)
-	s.onSave = append([]*Fault{f}, s.onSave...)
 }
 
 func (s *Store) swap(key string, data []byte, prev string) (string, error) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // pieces is the maximum number of writes for a step that is sent slowly.
@@ -21,7 +23,7 @@ func (s Step) transmit(ctx context.Context, b []byte, write func([]byte) error) 
 	end := time.Now().Add(s.slow)
 	n := min(max(len(b), 1), pieces)
 	for i := range n {
-		pause(ctx, nil, end.Add(-s.slow/time.Duration(n)*time.Duration(n-1-i)))
+		wait.Until(ctx, end.Add(-s.slow/time.Duration(n)*time.Duration(n-1-i)), nil)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

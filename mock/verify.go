@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -16,14 +17,14 @@ type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// A Promise is a guarantee that [Feed.Verify] checks. Promises are combined with |: exactly
-// once is AtLeastOnce|AtMostOnce.
-type Promise uint8
+// A Guarantee is what [Feed.Verify] checks. Guarantees are combined with |: exactly once is
+// AtLeastOnce|AtMostOnce.
+type Guarantee uint8
 
 const (
 	// AtLeastOnce: no event is missing, except those just before an event with a Gap, which
 	// accounts for them.
-	AtLeastOnce Promise = 1 << iota
+	AtLeastOnce Guarantee = 1 << iota
 	// AtMostOnce: no event was received twice.
 	AtMostOnce
 	// InOrder: no event was first received after a later one, unless a Gap had accounted for
@@ -31,12 +32,12 @@ const (
 	InOrder
 )
 
-// Seen collects what a consumer received, in order. The zero value is ready for use. Its
+// Observed collects what a consumer received, in order. The zero value is ready for use. Its
 // methods may be called from any goroutine.
-type Seen struct {
-	mu   sync.Mutex
-	all  []sighting
-	note func(format string, args ...any) // of a Trial, nil elsewhere
+type Observed struct {
+	mu    sync.Mutex
+	all   []sighting
+	hooks bridge.Hooks
 }
 
 type sighting struct {
@@ -50,28 +51,28 @@ type sighting struct {
 // error of a subscription that has ended.
 //
 //	seen.Add(ev.ID, ev.Data, ev.Gap)
-func (s *Seen) Add(id string, data []byte, gap *transport.Gap) {
+func (s *Observed) Add(id string, data []byte, gap *transport.Gap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, sighting{id, bytes.Clone(data), gap != nil})
-	if s.note == nil {
+	if s.hooks.Log == nil {
 		return
 	}
-	s.note("seen: %s", label(id, data))
+	s.hooks.Log("seen: %s", label(id, data))
 	if gap != nil {
-		s.note("seen: the gap before it (%s)", gap.Reason)
+		s.hooks.Log("seen: the gap before it (%s)", gap.Reason)
 	}
 }
 
 // Verify compares what a consumer received with what the feed has sent, which is its Log; what
-// is still in the script was not sent. It reports broken promises as one error on t, which
+// is still in the script was not sent. It reports broken guarantees as one error on t, which
 // shows the differences. An event that the feed never sent, or not with that data, is always an
 // error.
 //
 // Events are identified by their ids, and those without one by their data, where line ends and
 // the envelope of [Feed.NDJSON] make no difference. If the feed used an id twice, both are the
 // same event. A position that arrives as an event, as on JSON wires, is skipped.
-func (f *Feed) Verify(t TB, seen *Seen, p Promise) {
+func (f *Feed) Verify(t TB, seen *Observed, p Guarantee) {
 	t.Helper()
 	c := f.compare(seen, p)
 	if found := c.summary(); found != "" {
@@ -80,7 +81,7 @@ func (f *Feed) Verify(t TB, seen *Seen, p Promise) {
 }
 
 // compare matches each sighting with an event.
-func (f *Feed) compare(seen *Seen, p Promise) *comparison {
+func (f *Feed) compare(seen *Observed, p Guarantee) *comparison {
 	c := newComparison(f.sent())
 	c.positions = f.positions()
 	seen.mu.Lock()
@@ -199,7 +200,7 @@ func forms(f decode.Frame) []string {
 func normal(data []byte) string { return lineEnds.Replace(string(data)) }
 
 // see processes the next sighting.
-func (c *comparison) see(s sighting, p Promise) {
+func (c *comparison) see(s sighting, p Guarantee) {
 	if c.positions[string(s.data)] && c.byData[string(s.data)] == nil {
 		c.gap = c.gap || s.gap // the gap belongs to the next event
 		return
@@ -274,7 +275,7 @@ func (c *comparison) tell(s sighting) {
 	}
 }
 
-// summary counts the broken promises. It is empty if there are none.
+// summary counts the broken guarantees. It is empty if there are none.
 func (c *comparison) summary() string {
 	var parts []string
 	for _, found := range []struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -48,8 +49,8 @@ func playOut(t *testing.T, feed *mock.Feed) {
 
 // see notes events as in "1 2 ~5": an id each, with a tilde before one that has a Gap. A
 // lone tilde is a Gap at the end. What has no number is data without an id.
-func see(events string) *mock.Seen {
-	seen := new(mock.Seen)
+func see(events string) *mock.Observed {
+	seen := new(mock.Observed)
 	for _, id := range strings.Fields(events) {
 		var gap *transport.Gap
 		id, told := strings.CutPrefix(id, "~")
@@ -69,7 +70,7 @@ func TestVerify(t *testing.T) {
 	const once = mock.AtLeastOnce | mock.AtMostOnce
 	for _, tt := range []struct {
 		seen    string
-		promise mock.Promise
+		promise mock.Guarantee
 		want    string // beginning of the report; empty if there is none
 	}{
 		{"1 2 3 4 5", once | mock.InOrder, ""},
@@ -170,7 +171,7 @@ func TestVerifyGapOnAPosition(t *testing.T) {
 
 func TestSeenKeepsItsOwnData(t *testing.T) {
 	feed := letters(t, 1)
-	var seen mock.Seen
+	var seen mock.Observed
 	data := []byte("a")
 	seen.Add("1", data, nil)
 	data[0] = 'b'
@@ -185,7 +186,7 @@ func TestVerifyIsShort(t *testing.T) {
 	feed.Publish(mock.Complete())
 	playOut(t, feed)
 	var r reports
-	feed.Verify(&r, new(mock.Seen), mock.AtLeastOnce)
+	feed.Verify(&r, new(mock.Observed), mock.AtLeastOnce)
 	if len(r) != 1 || len(r[0]) > 8000 || !strings.Contains(r[0], "1000 missing") || !strings.HasSuffix(r[0], "... and more\n") {
 		t.Errorf("%d bytes: %.300s", len(r[0]), r[0])
 	}
@@ -193,13 +194,13 @@ func TestVerifyIsShort(t *testing.T) {
 
 // What a wire does to data makes no difference, and what the feed repeats is one event.
 func TestVerifyOnEveryWire(t *testing.T) {
-	for name, wire := range wires {
+	for name, wire := range wiretest.Wires {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(
 				mock.Event("1", "two\r\nlines"), mock.Event("2", "{\n\"id\":\"2\"}"), mock.Event("2", "again"), mock.Event("", ""),
 				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), mock.Position("p"), mock.Position(""), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
 			)
-			var seen mock.Seen
+			var seen mock.Observed
 			c := open(t, wire(t, feed), "")
 			for m, err := readFrom(c); err == nil; m, err = readFrom(c) {
 				if m.Kind == decode.KindData && string(m.Data) != "again" && !strings.Contains(string(m.Data), `"again"`) {
@@ -217,7 +218,7 @@ func TestVerifyOnEveryWire(t *testing.T) {
 
 func TestSeenFromManyGoroutines(t *testing.T) {
 	feed := letters(t, 26)
-	var seen mock.Seen
+	var seen mock.Observed
 	var all sync.WaitGroup
 	for i := 1; i <= 26; i++ {
 		all.Go(func() { seen.Add(fmt.Sprint(i), nil, nil) })

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A Peer is the server's side of a WebSocket. Its methods may be called from any goroutine.
@@ -207,7 +208,7 @@ func (p *Peer) cut(s *session, because Step) error {
 		raw = t.NetConn()
 	}
 	if t, ok := raw.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
-		pause(p.ctx, nil, time.Now().Add(cutWait))
+		wait.For(p.ctx, cutWait)
 	}
 	raw.Close()
 	return because.breakage()

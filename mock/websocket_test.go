@@ -15,6 +15,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -46,21 +47,21 @@ func subscribed(p *mock.Peer) (string, error) {
 func TestWebSocketOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(
-			object(1), object(2), mock.Drop(), mock.Status(503), object(3), mock.Close(4321, "notice"),
-			object(4), mock.Close(1012, ""), object(5), mock.Complete(),
+			wiretest.Object(1), wiretest.Object(2), mock.Drop(), mock.Status(503), wiretest.Object(3), mock.Close(4321, "notice"),
+			wiretest.Object(4), mock.Close(1012, ""), wiretest.Object(5), mock.Complete(),
 		)
-		w := overSocket(t, feed.WebSocket(subscribed, nil), "ws")
+		w := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
 		w.Resume, w.Hello = nil, askFor
-		var c consumer
-		if err := c.run(t.Context(), w); err != transport.ErrEnd {
+		var c wiretest.Consumer
+		if err := c.Run(t.Context(), w); err != transport.ErrEnd {
 			t.Error(err)
 		}
-		equal(t, c.seen, ids(1, 5))
+		equal(t, c.Seen, wiretest.IDs(1, 5))
 		var tokens, errs []string
 		for _, a := range feed.Attempts() {
 			tokens = append(tokens, a.Token)
 		}
-		for _, err := range c.errs {
+		for _, err := range c.Errs {
 			var closed *transport.CloseError
 			var status *transport.StatusError
 			switch {
@@ -82,8 +83,8 @@ func TestWebSocketOpeningFails(t *testing.T) {
 		4009: func(p *mock.Peer) (string, error) { return "of another feed", nil },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			feed := mock.NewFeed(object(1))
-			w := overSocket(t, feed.WebSocket(opening, nil), "ws")
+			feed := mock.NewFeed(wiretest.Object(1))
+			w := wiretest.WebSocket(t, feed.WebSocket(opening, nil), "ws")
 			w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
 				s.Send(ctx, []byte("hello"))
 				_, err := s.Receive()
@@ -102,8 +103,8 @@ func TestWebSocketOpeningFails(t *testing.T) {
 // the application's.
 func TestWebSocketHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := mock.NewFeed(object(1), mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("going away")}))
-		w := overSocket(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text + " pong") }), "ws")
+		feed := mock.NewFeed(wiretest.Object(1), mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("going away")}))
+		w := wiretest.WebSocket(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text + " pong") }), "ws")
 		w.Subprotocols = []string{"a", "b"}
 		conn, err := w.Open(t.Context(), "")
 		if err != nil {
@@ -125,15 +126,15 @@ func TestWebSocketHeard(t *testing.T) {
 func TestWebSocketMalformed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		masked := []byte{0x81, 0x82, 1, 2, 3, 4, 'h', 'i'} // RFC 6455, section 5.1: a server must not
-		feed := mock.NewFeed(object(1), mock.Malformed(masked), object(2), mock.Complete())
-		var c consumer
-		if err := c.run(t.Context(), overSocket(t, feed.WebSocket(nil, nil), "ws")); err != transport.ErrEnd {
+		feed := mock.NewFeed(wiretest.Object(1), mock.Malformed(masked), wiretest.Object(2), mock.Complete())
+		var c wiretest.Consumer
+		if err := c.Run(t.Context(), wiretest.WebSocket(t, feed.WebSocket(nil, nil), "ws")); err != transport.ErrEnd {
 			t.Error(err)
 		}
-		equal(t, c.seen, ids(1, 2))
+		equal(t, c.Seen, wiretest.IDs(1, 2))
 		var broken *transport.ProtocolError
-		if len(c.errs) != 1 || !errors.As(c.errs[0], &broken) {
-			t.Errorf("failed with %v", c.errs)
+		if len(c.Errs) != 1 || !errors.As(c.Errs[0], &broken) {
+			t.Errorf("failed with %v", c.Errs)
 		}
 	})
 }
@@ -154,13 +155,13 @@ func TestCloseElsewhere(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		feed := mock.NewFeed(object(1), mock.Close(4321, "notice"), object(2), mock.Complete())
-		var c consumer
+		feed := mock.NewFeed(wiretest.Object(1), mock.Close(4321, "notice"), wiretest.Object(2), mock.Complete())
+		var c wiretest.Consumer
 		start := time.Now()
-		if err := c.run(t.Context(), over(t, http.Handler(feed.NDJSON()), "http")); err != transport.ErrEnd || time.Since(start) > 5*time.Second {
+		if err := c.Run(t.Context(), wiretest.HTTP(t, http.Handler(feed.NDJSON()), "http")); err != transport.ErrEnd || time.Since(start) > 5*time.Second {
 			t.Error(err)
 		}
-		equal(t, c.seen, ids(1, 2))
+		equal(t, c.Seen, wiretest.IDs(1, 2))
 	})
 }
 
@@ -175,7 +176,7 @@ func TestWebSocketStall(t *testing.T) {
 		"silent":  {mock.Pause(9 * time.Hour), 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := overSocket(t, mock.NewFeed(object(1), tt.step).WebSocket(nil, nil), "ws")
+			w := wiretest.WebSocket(t, mock.NewFeed(wiretest.Object(1), tt.step).WebSocket(nil, nil), "ws")
 			w.PingInterval, w.PongTimeout = 30*time.Second, 10*time.Second
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
@@ -201,12 +202,12 @@ func TestWebSocketPingsWhileSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		long, huge := `{"a":"`+strings.Repeat("x", 200)+`"}`, `{"a":"`+strings.Repeat("x", 70_000)+`"}`
 		feed := mock.NewFeed(
-			mock.Slowly(time.Hour, object(1)), object(2), mock.Slowly(time.Second, mock.Event("", long)),
+			mock.Slowly(time.Hour, wiretest.Object(1)), wiretest.Object(2), mock.Slowly(time.Second, mock.Event("", long)),
 			mock.Slowly(time.Second, mock.Event("", huge)), mock.Slowly(time.Second, mock.Keepalive()),
 			mock.Slowly(time.Second, mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("bye")})),
-			mock.Slowly(time.Hour, mock.Partial(object(3), -1)),
+			mock.Slowly(time.Hour, mock.Partial(wiretest.Object(3), -1)),
 		)
-		srv := serve(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text) }))
+		srv := wiretest.Serve(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text) }))
 		conn, _, err := websocket.Dial(t.Context(), "ws://feed.test", &websocket.DialOptions{HTTPClient: srv.Client()})
 		if err != nil {
 			t.Fatal(err)

@@ -72,10 +72,10 @@ func (c *wireless) Read(m *transport.Message) error {
 
 // said returns a copy of the step's Gap, nil if it has none.
 func (s Step) said() *transport.Gap {
-	if s.gap == nil {
+	if s.extra.Gap == nil {
 		return nil
 	}
-	gap := *s.gap
+	gap := *s.extra.Gap
 	return &gap
 }
 

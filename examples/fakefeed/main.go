@@ -6,7 +6,7 @@
 //	curl -N http://127.0.0.1:8080/sse
 //
 // Server-sent events are at /sse, newline-delimited JSON at /ndjson, WebSockets at /ws. With
-// -replay it plays a recording of a mock.Recorder.
+// -replay it plays a recording of a record.Recorder.
 package main
 
 import (
@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
 )
 
 // options are the flags.
@@ -90,5 +91,5 @@ func readScript(name string, speed float64) ([]mock.Step, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return mock.Replay(file, speed)
+	return record.Replay(file, speed)
 }

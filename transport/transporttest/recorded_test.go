@@ -4,7 +4,7 @@ import (
 	"io"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
@@ -24,7 +24,7 @@ func TestRecorded(t *testing.T) {
 				if inner == nil {
 					return nil
 				}
-				return &mock.Recorder{Transport: inner, Out: io.Discard}
+				return &record.Recorder{Transport: inner, Out: io.Discard}
 			})
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
@@ -38,8 +39,8 @@ func startWebhook(t testing.TB, s transporttest.Script) transport.Transport {
 	}
 	hook := &transport.Webhook{Provider: provider.StandardWebhooks(secret)}
 	srv := mock.NewServer(hook)
-	sender := mock.NewSender(provider.StandardWebhooks(secret), srv.URL, srv.Client())
-	sender.Retries = slices.Repeat([]time.Duration{time.Second}, 100)
+	posts := sender.New(provider.StandardWebhooks(secret), srv.URL, srv.Client())
+	posts.Retries = slices.Repeat([]time.Duration{time.Second}, 100)
 	ctx, cancel := context.WithCancel(context.Background())
 	opened := make(chan struct{})
 	var work sync.WaitGroup
@@ -51,7 +52,7 @@ func startWebhook(t testing.TB, s transporttest.Script) transport.Transport {
 		}
 		for _, e := range s.Events {
 			time.Sleep(e.Pause)
-			if _, err := sender.Send(ctx, mock.Delivery{ID: e.Token, Body: []byte(e.Data)}); err != nil {
+			if _, err := posts.Send(ctx, sender.Delivery{ID: e.Token, Body: []byte(e.Data)}); err != nil {
 				return
 			}
 		}

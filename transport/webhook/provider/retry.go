@@ -7,9 +7,9 @@ import (
 )
 
 // Retry describes how a sender repeats a delivery that was not answered with a 2xx, as far as
-// its documentation does. [mock.Sender] repeats deliveries accordingly.
+// its documentation does. [sender.Client] repeats deliveries accordingly.
 //
-// [mock.Sender]: https://pkg.go.dev/github.com/steadfeed/steadfeed/mock#Sender
+// [sender.Client]: https://pkg.go.dev/github.com/steadfeed/steadfeed/mock/sender#Client
 type Retry struct {
 	// Waits are the times between attempts. Empty but not nil: a single attempt. Default:
 	// unknown.

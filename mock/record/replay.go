@@ -1,4 +1,4 @@
-package mock
+package record
 
 import (
 	"bufio"
@@ -10,36 +10,38 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Replay reads what a [Recorder] wrote and returns it as a script, for a [Feed] to play to one
+// Replay reads what a [Recorder] wrote and returns it as a script, for a [mock.Feed] to play to one
 // consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as fast, and
 // 0 removes all pauses. A negative speed is an error.
 //
 // The script is the feed's side of the recording. Its pauses are those on open connections. The
 // consumer decides when to connect, and a connection that the consumer closed has no end in the
-// script. A connection that the consumer closed because nothing came is replayed as [Stall],
-// and a failure that no step represents as [Drop]. A recording does not contain the reason of a
+// script. A connection that the consumer closed because nothing came is replayed as [mock.Stall],
+// and a failure that no step represents as [mock.Drop]. A recording does not contain the reason of a
 // close code. Events that came again after a reconnect are repeated in the script. A Gap
 // reaches only a consumer without a wire.
 //
 // Blank lines and lines that start with # are ignored. Any other line that a Recorder does not
 // write is an error, which names the line.
-func Replay(r io.Reader, speed float64) ([]Step, error) {
+func Replay(r io.Reader, speed float64) ([]mock.Step, error) {
 	if !(speed >= 0) {
-		return nil, fmt.Errorf("mock: replay speed %v: must be 0 or more", speed)
+		return nil, fmt.Errorf("record: replay speed %v: must be 0 or more", speed)
 	}
 	p := &recordingParser{lines: bufio.NewReader(r)}
 	entries, err := p.parse()
 	if err != nil {
-		return nil, fmt.Errorf("mock: recording, line %d: %w", max(p.n, 1), err)
+		return nil, fmt.Errorf("record: line %d: %w", max(p.n, 1), err)
 	}
-	var script []Step
+	var script []mock.Step
 	for _, e := range entries {
 		step, timed := e.step()
 		if d := e.delay.Seconds() / speed; timed && speed > 0 && d > 0 {
-			script = append(script, Pause(time.Duration(min(d, longest.Seconds())*float64(time.Second))))
+			script = append(script, mock.Pause(time.Duration(min(d, longest.Seconds())*float64(time.Second))))
 		}
 		if step != nil {
 			script = append(script, *step)
@@ -53,36 +55,37 @@ const longest = 100 * 365 * 24 * time.Hour
 
 // step returns the feed's step in an entry, nil if there is none, and whether the feed caused
 // the delay before it.
-func (e *entry) step() (step *Step, timed bool) {
-	var s Step
+func (e *entry) step() (step *mock.Step, timed bool) {
+	var s mock.Step
 	switch e.verb {
 	case verbOpen, verbClosed:
 		return nil, false
 	case verbStatus:
 		code, _ := strconv.Atoi(e.get("code"))
-		s = Status(code)
+		header := make(http.Header)
 		if after := e.get("retry-after"); after != "" {
-			s.header.Set("Retry-After", after)
+			header.Set("Retry-After", after)
 		}
+		s = mock.Status(code, header)
 		return &s, false
 	case verbProtocol:
-		s = Status(http.StatusOK)
+		s = mock.Status(http.StatusOK)
 		return &s, false
 	case verbRefused:
-		s = Refuse()
+		s = mock.Refuse()
 		return &s, false
 	case verbSilent:
-		s = Stall()
+		s = mock.Stall()
 		return &s, false
 	case verbEOF:
-		s = End()
+		s = mock.End()
 	case verbCut:
-		s = Drop()
+		s = mock.Drop()
 	case verbClose:
 		code, _ := strconv.Atoi(e.get("code"))
-		s = Close(code, "")
+		s = mock.Close(code, "")
 	case verbEnd:
-		s = Complete()
+		s = mock.Complete()
 	default:
 		s = e.frame()
 	}
@@ -90,7 +93,7 @@ func (e *entry) step() (step *Step, timed bool) {
 }
 
 // frame returns the step of a message.
-func (e *entry) frame() Step {
+func (e *entry) frame() mock.Step {
 	f := decode.Frame{ID: e.get("id"), Type: e.get("type"), Data: e.data}
 	for kind, verb := range verbOf {
 		if verb == e.verb {
@@ -98,10 +101,11 @@ func (e *entry) frame() Step {
 		}
 	}
 	f.Delay, _ = time.ParseDuration(cmp.Or(e.get("wait"), "0s"))
-	s := Frame(f)
+	s := mock.Frame(f)
 	if reason := e.get("gap"); reason != "" {
-		s.gap = &transport.Gap{Reason: transport.GapReason(reason)}
-		s.gap.Missed, _ = strconv.ParseUint(cmp.Or(e.get("missed"), "0"), 10, 64)
+		gap := &transport.Gap{Reason: transport.GapReason(reason)}
+		gap.Missed, _ = strconv.ParseUint(cmp.Or(e.get("missed"), "0"), 10, 64)
+		bridge.ExtraOf(&s).Gap = gap
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package mock
+package record
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 // A Recorder is a transport.Transport that records what another one delivers, for [Replay]. Use
 // it as *Recorder, and do not change its fields once it is in use. It starts no goroutine.
 //
-//	sub, err := client.Subscribe(ctx, &mock.Recorder{Transport: feed, Out: file}, nil)
+//	sub, err := client.Subscribe(ctx, &record.Recorder{Transport: feed, Out: file}, nil)
 //
 // The recording is text that can be read, compared and edited:
 //
@@ -303,6 +303,6 @@ func (c *recorded) Lingers() bool {
 // A recordError reports that the recording cannot continue.
 type recordError struct{ err error }
 
-func (e *recordError) Error() string   { return fmt.Sprintf("mock: recording: %v", e.err) }
+func (e *recordError) Error() string   { return fmt.Sprintf("record: %v", e.err) }
 func (e *recordError) Unwrap() error   { return e.err }
 func (e *recordError) Retryable() bool { return false }

@@ -1,4 +1,4 @@
-package mock_test
+package record_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,13 +18,14 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
 
 var update = flag.Bool("update", false, "write the golden files of recordings anew")
 
-const goldenRecording = "testdata/record/story.txt"
+const goldenRecording = "testdata/story.txt"
 
 // story is a script with something of everything that a recording can show.
 func story() []mock.Step {
@@ -127,17 +129,49 @@ func (c *reader) connect(ctx context.Context, tr transport.Transport, start time
 	}
 }
 
-// record returns the recording of what the reader reads from tr.
-func record(t *testing.T, tr transport.Transport) (c reader, recording string) {
+// open connects and closes when the test ends.
+func open(t *testing.T, tr transport.Transport, token string) transport.Conn {
+	t.Helper()
+	c, err := tr.Open(t.Context(), token)
+	if err != nil {
+		t.Fatalf("Open(%q): %v", token, err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// read returns the data of the next n messages.
+func read(t *testing.T, c transport.Conn, n int) []string {
+	t.Helper()
+	var all []string
+	for range n {
+		m, err := readFrom(c)
+		if err != nil {
+			t.Fatalf("Read after %q: %v", all, err)
+		}
+		all = append(all, string(m.Data))
+	}
+	return all
+}
+
+func equal(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// recordingOf returns the recording of what the reader reads from tr.
+func recordingOf(t *testing.T, tr transport.Transport) (c reader, recording string) {
 	t.Helper()
 	var out bytes.Buffer
-	c.run(t, &mock.Recorder{Transport: impatient{tr}, Out: &out})
+	c.run(t, &record.Recorder{Transport: impatient{tr}, Out: &out})
 	return c, out.String()
 }
 
 func TestRecordingGolden(t *testing.T) {
 	var got string
-	synctest.Test(t, func(t *testing.T) { _, got = record(t, mock.NewFeed(story()...)) })
+	synctest.Test(t, func(t *testing.T) { _, got = recordingOf(t, mock.NewFeed(story()...)) })
 	if *update {
 		if err := os.WriteFile(goldenRecording, []byte(got), 0o666); err != nil {
 			t.Fatal(err)
@@ -162,7 +196,7 @@ func TestRecordingHasNoSecrets(t *testing.T) {
 		srv := mock.NewServer(feed.NDJSON())
 		defer srv.Close()
 		var out bytes.Buffer
-		rec := &mock.Recorder{Out: &out, Transport: &transport.HTTP{
+		rec := &record.Recorder{Out: &out, Transport: &transport.HTTP{
 			URL: "http://user:secret@feed.test/secret?key=secret", Client: srv.Client(), Resume: transport.ResumeQuery("secret"),
 			Header: http.Header{"Authorization": {"secret"}, "Cookie": {"secret"}},
 		}}
@@ -188,7 +222,7 @@ func TestRecorderTokenAndRedact(t *testing.T) {
 		defer srv.Close()
 		var out bytes.Buffer
 		var data []byte
-		rec := &mock.Recorder{
+		rec := &record.Recorder{
 			Out:       &out,
 			Transport: &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")},
 			Token:     func(m transport.Message) string { return decode.Field("seq")(m.Data) },
@@ -236,7 +270,7 @@ func TestRecorderThatCannotWrite(t *testing.T) {
 	}
 	for n := range 3 {
 		synctest.Test(t, func(t *testing.T) {
-			rec := &mock.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: &disk{n}}
+			rec := &record.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: &disk{n}}
 			c, err := rec.Open(t.Context(), "")
 			for range n {
 				if err != nil {
@@ -258,7 +292,7 @@ func TestRecorderThatCannotWrite(t *testing.T) {
 			}
 		})
 	}
-	if _, err := new(mock.Recorder).Open(t.Context(), ""); err == nil {
+	if _, err := new(record.Recorder).Open(t.Context(), ""); err == nil {
 		t.Error("an empty Recorder opens")
 	}
 }
@@ -294,17 +328,17 @@ func TestRecorderConforms(t *testing.T) {
 			if out.Len() == 0 {
 				return // nobody has connected
 			}
-			if _, err := mock.Replay(&out, 0); err != nil {
+			if _, err := record.Replay(&out, 0); err != nil {
 				t.Errorf("%v in:\n%s", err, &out)
 			}
 		})
-		return &mock.Recorder{Transport: h, Out: &out}
+		return &record.Recorder{Transport: h, Out: &out}
 	})
 }
 
 func TestRecorderKeepsTheSession(t *testing.T) {
 	inner := opener(func() (transport.Conn, error) { return new(richConn), nil })
-	s, err := (&mock.Recorder{Transport: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
+	s, err := (&record.Recorder{Transport: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +353,7 @@ func TestRecorderKeepsTheSession(t *testing.T) {
 func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
 	for n := range 2 {
 		inner := new(richConn)
-		rec := &mock.Recorder{Transport: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
+		rec := &record.Recorder{Transport: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
 		c, err := rec.Open(t.Context(), "")
 		if err == nil {
 			readFrom(c)
@@ -337,12 +371,12 @@ func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
 // A message that comes in spite of Close has no place behind the end of its connection.
 func TestRecorderReadBesideClose(t *testing.T) {
 	var out bytes.Buffer
-	c := open(t, &mock.Recorder{Transport: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
+	c := open(t, &record.Recorder{Transport: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
 	c.Close()
 	if m, err := readFrom(c); err != nil || m.ID != "1" {
 		t.Errorf("Read: %+v, %v", m, err)
 	}
-	if _, err := mock.Replay(&out, 0); err != nil {
+	if _, err := record.Replay(&out, 0); err != nil {
 		t.Error(err)
 	}
 }
@@ -351,7 +385,7 @@ func TestRecorderReadBesideClose(t *testing.T) {
 func TestRecorderAttemptGivenUp(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	rec := &mock.Recorder{Out: &out, Transport: opener(func() (transport.Conn, error) {
+	rec := &record.Recorder{Out: &out, Transport: opener(func() (transport.Conn, error) {
 		cancel()
 		return nil, ctx.Err()
 	})}
@@ -367,12 +401,12 @@ func TestRecordedTimesAddUp(t *testing.T) {
 		for range 10 {
 			script = append(script, mock.Pause(600*time.Microsecond), mock.Event("", "a"))
 		}
-		_, recording := record(t, mock.NewFeed(append(script, mock.Complete())...))
-		again, err := mock.Replay(strings.NewReader(recording), 1)
+		_, recording := recordingOf(t, mock.NewFeed(append(script, mock.Complete())...))
+		again, err := record.Replay(strings.NewReader(recording), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, _ := record(t, mock.NewFeed(again...)); c.at[9] != 6*time.Millisecond {
+		if c, _ := recordingOf(t, mock.NewFeed(again...)); c.at[9] != 6*time.Millisecond {
 			t.Errorf("the last event came after %v, want 6ms:\n%s", c.at[9], recording)
 		}
 	})
@@ -412,11 +446,11 @@ func (c *richConn) Close() error {
 
 // TestRecorderValidates holds that what is wrong is reported before the first attempt.
 func TestRecorderValidates(t *testing.T) {
-	bad := &mock.Recorder{Transport: &transport.HTTP{URL: "no scheme"}}
+	bad := &record.Recorder{Transport: &transport.HTTP{URL: "no scheme"}}
 	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Out") || !strings.Contains(err.Error(), "URL") {
 		t.Errorf("Validate: %v", err)
 	}
-	good := &mock.Recorder{Transport: mock.NewFeed(), Out: io.Discard}
+	good := &record.Recorder{Transport: mock.NewFeed(), Out: io.Discard}
 	if err := good.Validate(); err != nil {
 		t.Errorf("Validate: %v", err)
 	}
@@ -434,7 +468,7 @@ func (slowWriter) Write(b []byte) (int, error) {
 // stopping the bubble's clock.
 func TestRecorderWithSlowWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &mock.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
+		r := &record.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() {

@@ -1,4 +1,4 @@
-package mock_test
+package record_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
+	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -24,7 +26,7 @@ func replayed(t *testing.T, speed float64) []mock.Step {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	script, err := mock.Replay(f, speed)
+	script, err := record.Replay(f, speed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,16 +36,16 @@ func replayed(t *testing.T, speed float64) []mock.Step {
 // What a consumer sees of a replay is what the recorded one saw, at the same times.
 func TestReplayIsTheRecordedStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, recording := record(t, mock.NewFeed(story()...))
+		first, recording := recordingOf(t, mock.NewFeed(story()...))
 		for _, tt := range []struct {
 			speed float64
 			scale time.Duration
 		}{{1, 1}, {0, 0}, {10, 10}, {math.Inf(1), 0}} {
-			script, err := mock.Replay(strings.NewReader(recording), tt.speed)
+			script, err := record.Replay(strings.NewReader(recording), tt.speed)
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, twice := record(t, mock.NewFeed(script...))
+			again, twice := recordingOf(t, mock.NewFeed(script...))
 			equal(t, again.seen, first.seen)
 			equal(t, again.errs, first.errs)
 			if tt.speed == 1 && twice != recording {
@@ -63,35 +65,35 @@ func TestReplayIsTheRecordedStory(t *testing.T) {
 
 // A recording that was made on one wire is replayed on each.
 func TestReplayOnEveryWire(t *testing.T) {
-	for from, wire := range wires {
+	for from, wire := range wiretest.Wires {
 		var out bytes.Buffer
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(
-				object(1), mock.Pause(time.Minute), mock.Keepalive(), object(2), mock.Drop(), mock.Status(503), mock.Refuse(),
-				object(3), mock.End(), object(4), mock.Pause(time.Hour), object(5), mock.Complete(),
+				wiretest.Object(1), mock.Pause(time.Minute), mock.Keepalive(), wiretest.Object(2), mock.Drop(), mock.Status(503), mock.Refuse(),
+				wiretest.Object(3), mock.End(), wiretest.Object(4), mock.Pause(time.Hour), wiretest.Object(5), mock.Complete(),
 			)
-			rec := &mock.Recorder{
+			rec := &record.Recorder{
 				Transport: wire(t, feed), Out: &out,
 				Token: func(m transport.Message) string { return decode.Field("id")(m.Data) },
 			}
-			var c consumer
-			if err := c.run(t.Context(), rec); err != transport.ErrEnd {
+			var c wiretest.Consumer
+			if err := c.Run(t.Context(), rec); err != transport.ErrEnd {
 				t.Error(err)
 			}
 		})
-		for to, wire := range wires {
+		for to, wire := range wiretest.Wires {
 			synctest.Test(t, func(t *testing.T) {
-				script, err := mock.Replay(bytes.NewReader(out.Bytes()), 2)
+				script, err := record.Replay(bytes.NewReader(out.Bytes()), 2)
 				if err != nil {
 					t.Fatalf("%v in:\n%s", err, &out)
 				}
 				feed := mock.NewFeed(script...)
 				start := time.Now()
-				var c consumer
-				if err := c.run(t.Context(), wire(t, feed)); err != transport.ErrEnd {
+				var c wiretest.Consumer
+				if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrEnd {
 					t.Errorf("%s to %s: %v", from, to, err)
 				}
-				equal(t, c.seen, ids(1, 5))
+				equal(t, c.Seen, wiretest.IDs(1, 5))
 				if d := time.Since(start).Round(time.Minute); d != 31*time.Minute {
 					t.Errorf("%s to %s: took %v, want half of an hour and a minute", from, to, d)
 				}
@@ -113,7 +115,7 @@ func TestReplayCloseCodes(t *testing.T) {
 	var codes []string
 	story := func(feed *mock.Feed, out *bytes.Buffer) {
 		synctest.Test(t, func(t *testing.T) {
-			source := overSocket(t, feed.WebSocket(nil, nil), "ws")
+			source := wiretest.WebSocket(t, feed.WebSocket(nil, nil), "ws")
 			source.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
 				m, err := s.Receive() // an event, or the close frame
 				if err == nil {
@@ -121,7 +123,7 @@ func TestReplayCloseCodes(t *testing.T) {
 				}
 				return err
 			}
-			rec := &mock.Recorder{Transport: source, Out: out}
+			rec := &record.Recorder{Transport: source, Out: out}
 			for range 4 {
 				c, err := rec.Open(t.Context(), "")
 				for err == nil {
@@ -135,14 +137,14 @@ func TestReplayCloseCodes(t *testing.T) {
 		})
 	}
 	story(mock.NewFeed(
-		object(2), mock.Close(4001, "secret"), mock.Close(4002, "secret"), object(3), mock.Close(1001, ""), object(4), mock.Drop(),
+		wiretest.Object(2), mock.Close(4001, "secret"), mock.Close(4002, "secret"), wiretest.Object(3), mock.Close(1001, ""), wiretest.Object(4), mock.Drop(),
 	), &out)
 	const want = "steadfeed recording 1\n1 0s open\n1 0s event\n\t{\"id\":\"2\"}\n1 0s close code=4001\n2 0s open\n2 0s close code=4002\n" +
 		"3 0s open\n3 0s event\n\t{\"id\":\"3\"}\n3 0s eof\n4 0s open\n4 0s event\n\t{\"id\":\"4\"}\n4 0s cut\n"
 	if out.String() != want {
 		t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
 	}
-	script, err := mock.Replay(strings.NewReader(want), 1)
+	script, err := record.Replay(strings.NewReader(want), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +159,7 @@ func TestReplayCloseCodes(t *testing.T) {
 
 func TestReplayGap(t *testing.T) {
 	const recording = "steadfeed recording 1\n1 0s open\n1 0s keepalive gap=\"bad frame\" missed=3\n1 0s event id=1 gap=notice\n\ta\n1 0s end\n"
-	script, err := mock.Replay(strings.NewReader(recording), 1)
+	script, err := record.Replay(strings.NewReader(recording), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +172,7 @@ func TestReplayGap(t *testing.T) {
 	}
 	var c reader
 	var again string
-	synctest.Test(t, func(t *testing.T) { c, again = record(t, mock.NewFeed(script...)) })
+	synctest.Test(t, func(t *testing.T) { c, again = recordingOf(t, mock.NewFeed(script...)) })
 	if again != recording {
 		t.Errorf("recorded again:\n%s", again)
 	}
@@ -192,14 +194,14 @@ func TestReplaySpeedNearZero(t *testing.T) {
 
 func TestReplayEditedByHand(t *testing.T) {
 	const recording = "steadfeed recording 1\r\n\n# a fixture\n1 0s open\n\n1 1h30m event type=\"a\" id=1\r\n\tone\r\n\ttwo\r\n# done\n1 0s end"
-	if _, err := mock.Replay(strings.NewReader(recording), 0); err == nil || !strings.Contains(err.Error(), "line 10: missing line end") {
+	if _, err := record.Replay(strings.NewReader(recording), 0); err == nil || !strings.Contains(err.Error(), "line 10: missing line end") {
 		t.Errorf("error %v", err)
 	}
-	script, err := mock.Replay(strings.NewReader(recording+"\n"), 0)
+	script, err := record.Replay(strings.NewReader(recording+"\n"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := record(t, mock.NewFeed(script...))
+	c, _ := recordingOf(t, mock.NewFeed(script...))
 	equal(t, c.seen, []string{`0 a "1" "one\ntwo" 0s `})
 }
 
@@ -250,18 +252,18 @@ func TestReplayErrors(t *testing.T) {
 		{open + "1 0s event quoted\n\t\"a", "line 4: the payload is not a valid double-quoted string"},
 		{open + "1 0s event quoted=x\n\t\"a\"", `line 3: "x" is not a valid quoted`},
 	} {
-		_, err := mock.Replay(strings.NewReader("steadfeed recording 1\n"+tt.body+"\n"), 1)
-		if err == nil || err.Error() != "mock: recording, "+tt.want {
+		_, err := record.Replay(strings.NewReader("steadfeed recording 1\n"+tt.body+"\n"), 1)
+		if err == nil || err.Error() != "record: "+tt.want {
 			t.Errorf("%q: error %v, want %s", tt.body, err, tt.want)
 		}
 	}
 	for _, text := range []string{"", "\n", "steadfeed recording 2\n", "steadfeed recording 1"} {
-		if _, err := mock.Replay(strings.NewReader(text), 1); err == nil || !strings.HasPrefix(err.Error(), "mock: recording, line 1: ") {
+		if _, err := record.Replay(strings.NewReader(text), 1); err == nil || !strings.HasPrefix(err.Error(), "record: line 1: ") {
 			t.Errorf("%q: error %v", text, err)
 		}
 	}
 	for _, speed := range []float64{-1, math.NaN()} {
-		if _, err := mock.Replay(strings.NewReader("steadfeed recording 1\n"), speed); err == nil {
+		if _, err := record.Replay(strings.NewReader("steadfeed recording 1\n"), speed); err == nil {
 			t.Errorf("speed %v: no error", speed)
 		}
 	}
@@ -276,9 +278,9 @@ func FuzzReplay(f *testing.F) {
 	f.Add(golden)
 	f.Add([]byte("steadfeed recording 1\n1 0s open after=?\n1 1ms event id=\"a\\nb\" gap=notice quoted\n\t\"\\x00\"\n1 0s silent\n2 0s end\n"))
 	f.Fuzz(func(t *testing.T, recording []byte) {
-		script, err := mock.Replay(bytes.NewReader(recording), 0)
+		script, err := record.Replay(bytes.NewReader(recording), 0)
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "mock: recording, line ") {
+			if !strings.HasPrefix(err.Error(), "record: line ") {
 				t.Errorf("error %v", err)
 			}
 			return
@@ -290,10 +292,10 @@ func FuzzReplay(f *testing.F) {
 			// Without a token nothing comes again that the script does not say.
 			first, second := reader{forgets: true}, reader{forgets: true}
 			var once bytes.Buffer
-			first.run(t, &mock.Recorder{
+			first.run(t, &record.Recorder{
 				Transport: impatient{mock.NewFeed(append(slices.Clone(script), mock.Complete())...)}, Out: &once,
 			})
-			again, err := mock.Replay(bytes.NewReader(once.Bytes()), 0)
+			again, err := record.Replay(bytes.NewReader(once.Bytes()), 0)
 			if err != nil {
 				t.Fatalf("%v in:\n%s", err, &once)
 			}
@@ -313,17 +315,17 @@ func FuzzRecorder(f *testing.F) {
 			return
 		}
 		synctest.Test(t, func(t *testing.T) {
-			first, recording := record(t, mock.NewFeed(
+			first, recording := recordingOf(t, mock.NewFeed(
 				mock.Pause(time.Duration(ns)%time.Hour),
 				mock.Frame(decode.Frame{ID: id, Type: kind, Data: data}),
 				mock.Frame(decode.Frame{Kind: decode.KindComment, Data: data}),
 				mock.Retry(time.Duration(ns)), mock.Position(id), mock.Complete(),
 			))
-			script, err := mock.Replay(strings.NewReader(recording), 1)
+			script, err := record.Replay(strings.NewReader(recording), 1)
 			if err != nil {
 				t.Fatalf("%v in:\n%s", err, recording)
 			}
-			second, again := record(t, mock.NewFeed(script...))
+			second, again := recordingOf(t, mock.NewFeed(script...))
 			equal(t, second.seen, first.seen)
 			if again != recording {
 				t.Errorf("recorded again:\n%s\nwant:\n%s", again, recording)

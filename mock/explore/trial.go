@@ -1,4 +1,4 @@
-package mock
+package explore
 
 import (
 	"context"
@@ -10,17 +10,21 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 )
 
 // A Trial is one run of a scenario: it provides the feed and the store, and collects failures.
-// It implements [TB], so that Feed.Verify can report to it. The scenario must use it instead of
-// its *testing.T, which would fail permanently while Explore searches for the smallest failure.
-// All methods except Lives may be called from any goroutine.
+// It implements [mock.TB], so that Feed.Verify can report to it. The scenario must use it instead of
+// its *testing.T, which would fail permanently while Run searches for the smallest failure.
+// All methods except Processes may be called from any goroutine.
 type Trial struct {
-	Feed  *Feed      // plays the script with the faults of the feed
-	Store *Store     // its calls meet the faults of the store
-	Seen  *Seen      // for the events that the consumer receives
-	Rand  *rand.Rand // seeded, for the scenario's own choices; for one goroutine
+	Feed     *mock.Feed     // plays the script with the faults of the feed
+	Store    *mock.Store    // its calls meet the faults of the store
+	Observed *mock.Observed // for the events that the consumer receives
+	Rand     *rand.Rand     // seeded, for the scenario's own choices; for one goroutine
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -37,34 +41,33 @@ type Trial struct {
 
 func newTrial(seed uint64) *Trial {
 	return &Trial{
-		Store: NewStore(), Seen: new(Seen), Rand: rand.New(rand.NewPCG(seed, 2)),
+		Store: mock.NewStore(), Observed: new(mock.Observed), Rand: rand.New(rand.NewPCG(seed, 2)),
 	}
 }
 
 var (
-	errTrialOver   = errors.New("mock: trial has ended")
-	errStopped     = errors.New("mock: process stopped")
-	errUnreachable = errors.New("mock: store unreachable")
+	errTrialOver   = errors.New("explore: trial has ended")
+	errStopped     = errors.New("explore: process stopped")
+	errUnreachable = errors.New("explore: store unreachable")
 )
 
 // begin prepares the trial, inside the bubble.
-func (t *Trial) begin(e Exploration, s schedule) {
+func (t *Trial) begin(o Options, s schedule) {
 	t.start = time.Now()
-	t.Feed = NewFeed(s.script(e.Script)...)
+	t.Feed = mock.NewFeed(s.script(o.Script)...)
 	t.deaths = s.deaths()
-	for _, f := range s.faults(func(p planned) *Fault { return p.load }) {
-		t.Store.OnLoad(f)
+	store := bridge.StoreOf(t.Store)
+	s.plan(func(p planned) *mock.Fault { return p.load }, store.PassLoads, t.Store.OnLoad)
+	s.plan(func(p planned) *mock.Fault { return p.save }, store.PassSaves, t.Store.OnSave)
+	for _, owner := range []any{t.Feed, t.Store, t.Observed} {
+		*bridge.HooksOf(owner) = bridge.Hooks{Log: t.Logf, Attempt: t.meet}
 	}
-	for _, f := range s.faults(func(p planned) *Fault { return p.save }) {
-		t.Store.OnSave(f)
-	}
-	t.Feed.note, t.Feed.meet, t.Store.note, t.Seen.note = t.Logf, t.meet, t.Logf, t.Logf
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
-	if e.Limit < 0 {
+	if o.Limit < 0 {
 		return
 	}
-	late := time.AfterFunc(e.Limit, func() {
-		t.Errorf("the scenario is still running after %v (Exploration.Limit)", e.Limit)
+	late := time.AfterFunc(o.Limit, func() {
+		t.Errorf("the scenario is still running after %v (Options.Limit)", o.Limit)
 		t.cancel(errTrialOver)
 	})
 	context.AfterFunc(t.ctx, func() { late.Stop() })
@@ -75,16 +78,16 @@ func (t *Trial) end() { t.cancel(errTrialOver) }
 // Context returns a context that is canceled when the trial ends, at the latest after Limit.
 func (t *Trial) Context() context.Context { return t.ctx }
 
-// Lives yields one context for each process of the scenario, one process at a time. The loop
+// Processes yields one context for each process of the scenario, one process at a time. The loop
 // body runs the process until it ends, and breaks when nothing is left to do. The context is
 // canceled when the schedule stops or kills the process. A second after a process has ended,
 // the next one starts. While a process is being killed, none of its calls reaches the Store:
 // what it has not saved is lost. No process is stopped or killed before the Store has a record,
 // because the next one could not know where to start.
-func (t *Trial) Lives() iter.Seq[context.Context] {
+func (t *Trial) Processes() iter.Seq[context.Context] {
 	return func(yield func(context.Context) bool) {
 		for t.ctx.Err() == nil && t.live(yield) {
-			pause(t.ctx, nil, time.Now().Add(time.Second))
+			wait.For(t.ctx, time.Second)
 		}
 	}
 }
@@ -98,7 +101,7 @@ func (t *Trial) live(yield func(context.Context) bool) bool {
 	if len(t.deaths) > 0 {
 		death := t.deaths[0]
 		t.deaths = t.deaths[1:]
-		cut := &Fault{Count: -1, Err: errUnreachable}
+		cut := &mock.Fault{Count: -1, Err: errUnreachable}
 		defer cut.Remove()
 		defer t.die(death, cut, stop)()
 	}
@@ -107,32 +110,26 @@ func (t *Trial) live(yield func(context.Context) bool) bool {
 
 // die ends a process when its time has come, but not before the store has a record for the next
 // one to resume from. The returned function must be called after the process has ended.
-func (t *Trial) die(death planned, cut *Fault, stop context.CancelCauseFunc) (ended func()) {
+func (t *Trial) die(death planned, cut *mock.Fault, stop context.CancelCauseFunc) (ended func()) {
+	store := bridge.StoreOf(t.Store)
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
-		if !t.Store.used() {
+		if !store.Used() {
 			timer.Reset(time.Second)
 			return
 		}
 		if death.kill {
-			t.Store.cutOff(cut)
+			store.Precede(cut)
 		}
 		t.Logf("%s", death.text)
 		stop(errStopped)
 	})
-	timer.Reset(max(death.life, atOnce)) // only now: its function uses timer
+	timer.Reset(max(death.life, wait.AtOnce)) // only now: its function uses timer
 	return func() {
 		if !timer.Stop() {
-			t.Feed.meanwhile(death.away)
+			bridge.FeedOf(t.Feed).Pass(death.away)
 		}
 	}
-}
-
-// meanwhile plays the next n events for connections that are opened later.
-func (f *Feed) meanwhile(n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.pass(n)
 }
 
 // Errorf reports a failure of the scenario.
@@ -198,21 +195,13 @@ func (t *Trial) meet() {
 		t.Errorf("%d attempts to connect without a delay", impetuous)
 	}
 	if hurry >= impetuous {
-		pause(t.ctx, nil, now.Add(time.Minute))
+		wait.For(t.ctx, time.Minute)
 	}
 }
 
 // checkScript reports events that were never played.
 func (t *Trial) checkScript() {
-	t.Feed.mu.Lock()
-	left := 0
-	for _, s := range t.Feed.script {
-		if s.isEvent() && !t.Feed.complete {
-			left++
-		}
-	}
-	t.Feed.mu.Unlock()
-	if left > 0 {
+	if left := bridge.FeedOf(t.Feed).Left(); left > 0 {
 		t.Errorf("the scenario returned with %d events left in the script", left)
 	}
 }

@@ -1,4 +1,4 @@
-package mock
+package explore
 
 import (
 	"fmt"
@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
 )
 
-// An Exploration configures [Explore].
-type Exploration struct {
+// Options configures [Run].
+type Options struct {
 	// Bubble runs f in a bubble of testing/synctest. The caller provides it because this
 	// package does not import testing. Required.
 	//
@@ -18,7 +20,7 @@ type Exploration struct {
 
 	// Script is what the feed plays without faults. Default: events with the ids 1 to 20, one
 	// second apart, then Complete.
-	Script []Step
+	Script []mock.Step
 
 	// Seed is the seed of the first schedule. The next schedules use the numbers after it.
 	// Default: 1.
@@ -44,61 +46,61 @@ type Exploration struct {
 	Limit time.Duration
 
 	// Only selects faults of a schedule by number. With Seed and Runs it reproduces a failure
-	// that Explore has reported. An empty slice selects none. Default: nil, all faults.
+	// that Run has reported. An empty slice selects none. Default: nil, all faults.
 	Only []int
 }
 
-// Explore calls scenario repeatedly, each time in a new bubble with a feed and a store that
+// Run calls scenario repeatedly, each time in a new bubble with a feed and a store that
 // misbehave: connections break, attempts fail, the feed pauses and repeats events, calls of the
 // store fail, are slow, take effect although they fail or return stale data, and processes are
 // stopped and killed.
 //
-// Explore reports the first schedule that makes the scenario fail, once, on t: the failure, the
-// faults that suffice for it, a timeline, and the fields of the Exploration that reproduces it.
+// Run reports the first schedule that makes the scenario fail, once, on t: the failure, the
+// faults that suffice for it, a timeline, and the Options that reproduce it.
 // A scenario fails if it calls Errorf of its Trial, panics, leaves a goroutine running,
 // deadlocks, takes longer than Limit, or returns while the script still has events.
 //
 // A seed determines the faults, but not the order in which goroutines run at one instant. The
 // report includes how often the failure recurred.
-func Explore(t TB, e Exploration, scenario func(*Trial)) {
+func Run(t mock.TB, o Options, scenario func(*Trial)) {
 	t.Helper()
-	if e.Bubble == nil {
-		t.Errorf("mock: Exploration.Bubble: must be set")
+	if o.Bubble == nil {
+		t.Errorf("explore: Options.Bubble: must be set")
 		return
 	}
-	e = e.withDefaults()
-	for i := range e.Runs {
-		seed := e.Seed + uint64(i)
-		all := e.schedule(seed).keep(e.Only)
-		if e.play(seed, all, scenario).failed() {
-			t.Errorf("%s", e.report(seed, i, all, scenario))
+	o = o.withDefaults()
+	for i := range o.Runs {
+		seed := o.Seed + uint64(i)
+		all := o.schedule(seed).keep(o.Only)
+		if o.play(seed, all, scenario).failed() {
+			t.Errorf("%s", o.report(seed, i, all, scenario))
 			return
 		}
 	}
 }
 
-func (e Exploration) withDefaults() Exploration {
-	if e.Script == nil {
+func (o Options) withDefaults() Options {
+	if o.Script == nil {
 		for n := 1; n <= 20; n++ {
-			e.Script = append(e.Script, Event(fmt.Sprint(n), fmt.Sprintf(`{"id":"%d"}`, n)), Pause(time.Second))
+			o.Script = append(o.Script, mock.Event(fmt.Sprint(n), fmt.Sprintf(`{"id":"%d"}`, n)), mock.Pause(time.Second))
 		}
-		e.Script = append(e.Script, Complete())
+		o.Script = append(o.Script, mock.Complete())
 	}
-	e.Seed = max(e.Seed, 1)
-	if e.Runs == 0 {
-		e.Runs = 100
+	o.Seed = max(o.Seed, 1)
+	if o.Runs == 0 {
+		o.Runs = 100
 	}
-	if e.Faults == 0 {
-		e.Faults = 12
+	if o.Faults == 0 {
+		o.Faults = 12
 	}
-	if e.Limit == 0 {
-		e.Limit = 24 * time.Hour
+	if o.Limit == 0 {
+		o.Limit = 24 * time.Hour
 	}
-	return e
+	return o
 }
 
 // play runs the scenario once.
-func (e Exploration) play(seed uint64, s schedule, scenario func(*Trial)) (trial *Trial) {
+func (o Options) play(seed uint64, s schedule, scenario func(*Trial)) (trial *Trial) {
 	trial = newTrial(seed)
 	defer func() {
 		if p := recover(); p != nil { // from the bubble: a goroutine is left, or all are blocked
@@ -106,8 +108,8 @@ func (e Exploration) play(seed uint64, s schedule, scenario func(*Trial)) (trial
 			trial.Errorf("%v", p)
 		}
 	}()
-	e.Bubble(func() {
-		trial.begin(e, s)
+	o.Bubble(func() {
+		trial.begin(o, s)
 		defer trial.end()
 		defer func() {
 			if p := recover(); p != nil {
@@ -127,19 +129,19 @@ const (
 )
 
 // report describes a failure.
-func (e Exploration) report(seed uint64, before int, all schedule, scenario func(*Trial)) string {
+func (o Options) report(seed uint64, before int, all schedule, scenario func(*Trial)) string {
 	again := 0
 	for range repeats {
-		if e.play(seed, all, scenario).failed() {
+		if o.play(seed, all, scenario).failed() {
 			again++
 		}
 	}
-	enough, trial := e.shrink(seed, all, scenario)
+	enough, trial := o.shrink(seed, all, scenario)
 	if trial == nil {
-		trial = e.play(seed, all, scenario)
+		trial = o.play(seed, all, scenario)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "mock: scenario failed with seed %d, after %d seeds without a failure; it failed in %d out of %d repetitions\n", seed, before, again, repeats)
+	fmt.Fprintf(&b, "explore: scenario failed with seed %d, after %d seeds without a failure; it failed in %d out of %d repetitions\n", seed, before, again, repeats)
 	for _, err := range trial.errors() {
 		fmt.Fprintln(&b, indent(err))
 	}
@@ -159,7 +161,7 @@ func indent(text string) string { return "\t" + strings.ReplaceAll(text, "\n", "
 
 // shrink removes faults, in smaller and smaller groups, as long as the scenario still fails. It
 // returns the faults that are left and the last failure, nil if there was none.
-func (e Exploration) shrink(seed uint64, all schedule, scenario func(*Trial)) (left schedule, failure *Trial) {
+func (o Options) shrink(seed uint64, all schedule, scenario func(*Trial)) (left schedule, failure *Trial) {
 	left = all
 	begun := time.Now()
 	fails := func(s schedule) bool {
@@ -167,7 +169,7 @@ func (e Exploration) shrink(seed uint64, all schedule, scenario func(*Trial)) (l
 			if time.Since(begun) > budget {
 				return false
 			}
-			if trial := e.play(seed, s, scenario); trial.failed() {
+			if trial := o.play(seed, s, scenario); trial.failed() {
 				failure = trial
 				return true
 			}

@@ -1,4 +1,4 @@
-package mock_test
+package sender_test
 
 import (
 	"crypto/ecdsa"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -35,8 +36,8 @@ func TestSenderSchedules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := receiveHooks(t, c.provider, func(string) error { return errors.New("never") })
-				s := mock.NewSender(c.provider, r.url, r.client)
-				if _, err := s.Send(t.Context(), mock.Delivery{ID: "1", Body: []byte(`{"n":1,"event-data":{}}`)}); err == nil {
+				s := sender.New(c.provider, r.url, r.client)
+				if _, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{"n":1,"event-data":{}}`)}); err == nil {
 					t.Error("it has not given up")
 				}
 				log := s.Log()
@@ -90,8 +91,8 @@ func TestSenderRepetitions(t *testing.T) {
 					}
 					return nil
 				})
-				s := mock.NewSender(c.provider, r.url, r.client)
-				sent, err := s.Send(t.Context(), mock.Delivery{ID: "1", Body: []byte(c.body)})
+				s := sender.New(c.provider, r.url, r.client)
+				sent, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(c.body)})
 				if err != nil || !sent.Accepted() || left != -1 {
 					t.Errorf("%+v, %v, %d refusals left", sent, err, left)
 				}
@@ -115,9 +116,9 @@ func TestSenderVerbatim(t *testing.T) {
 				}
 				return nil
 			})
-			s := mock.NewSender(p, r.url, r.client)
+			s := sender.New(p, r.url, r.client)
 			s.Retries = []time.Duration{10 * time.Minute}
-			if sent, _ := s.Send(t.Context(), mock.Delivery{ID: "1", Body: []byte(`{"id":"1"}`)}); sent.Status != want || sent.Attempt != 2 {
+			if sent, _ := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{"id":"1"}`)}); sent.Status != want || sent.Number != 2 {
 				t.Errorf("verbatim %t: %+v", verbatim, sent)
 			}
 		})
@@ -138,8 +139,8 @@ func TestSenderCounts(t *testing.T) {
 				w.WriteHeader(500)
 			}))
 			defer srv.Close()
-			s := mock.NewSender(p, "http://hooks.test/in", srv.Client())
-			if _, err := s.Send(t.Context(), mock.Delivery{ID: "1", Body: []byte(`{}`)}); err == nil {
+			s := sender.New(p, "http://hooks.test/in", srv.Client())
+			if _, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{}`)}); err == nil {
 				t.Error("it has not given up")
 			}
 			equal(t, got, want)

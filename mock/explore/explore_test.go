@@ -1,4 +1,4 @@
-package mock_test
+package explore_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/explore"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -24,11 +25,17 @@ func in(t *testing.T) func(func()) {
 	return func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
 }
 
+// reports is a mock.TB that keeps what is reported.
+type reports []string
+
+func (r *reports) Helper()                           {}
+func (r *reports) Errorf(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
+
 // A worker is a consumer as somebody might write it by hand: it saves the id of each
 // event behind it. Each of its bugs can be switched on.
 type worker struct {
 	bug    string
-	trial  *mock.Trial
+	trial  *explore.Trial
 	token  string
 	opened int
 }
@@ -112,7 +119,7 @@ func (w *worker) connect(ctx context.Context, version *string) error {
 			w.token = m.ID
 			continue
 		}
-		w.trial.Seen.Add(m.ID, m.Data, m.Gap)
+		w.trial.Observed.Add(m.ID, m.Data, m.Gap)
 		w.token = m.ID
 		if err := w.save(ctx, m.ID, version); err != nil {
 			return err
@@ -128,26 +135,26 @@ func (w *worker) save(ctx context.Context, token string, version *string) (err e
 }
 
 // work is the scenario of a worker.
-func work(bug string) func(*mock.Trial) {
-	return func(trial *mock.Trial) {
+func work(bug string) func(*explore.Trial) {
+	return func(trial *explore.Trial) {
 		w := worker{bug: bug, trial: trial}
-		for ctx := range trial.Lives() {
+		for ctx := range trial.Processes() {
 			if w.live(ctx) {
 				break
 			}
 		}
-		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
 	}
 }
 
 func TestExploreFindsNothingInASoundConsumer(t *testing.T) {
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200}, work(""))
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200}, work(""))
 }
 
 // The client keeps its promises in whatever Explore comes up with.
 func TestExploreClient(t *testing.T) {
 	for _, lossy := range []bool{false, true} {
-		mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 150, Lossy: lossy, Faults: 20}, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
+		explore.Run(t, explore.Options{Bubble: in(t), Runs: 150, Lossy: lossy, Faults: 20}, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 			return feed, func() {}
 		}))
 	}
@@ -155,12 +162,12 @@ func TestExploreClient(t *testing.T) {
 
 // On a wire, connections may fall silent as well.
 func TestExploreClientOnAWire(t *testing.T) {
-	e := mock.Exploration{Bubble: in(t), Runs: 60, Stalls: true}
-	mock.Explore(t, e, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
+	e := explore.Options{Bubble: in(t), Runs: 60, Stalls: true}
+	explore.Run(t, e, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 		srv := mock.NewServer(feed.SSE())
 		return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }
 	}))
-	mock.Explore(t, e, subscribe(client.Field("id"), func(feed *mock.Feed) (transport.Transport, func()) {
+	explore.Run(t, e, subscribe(client.Field("id"), func(feed *mock.Feed) (transport.Transport, func()) {
 		srv := mock.NewServer(feed.WebSocket(nil, nil))
 		return &transport.WebSocket{
 			URL: "ws://feed.test", Client: srv.Client(), EOF: transport.EOFEnds, IdleTimeout: time.Minute,
@@ -173,7 +180,7 @@ func TestExploreClientOnAWire(t *testing.T) {
 // its file says.
 func TestExploreClientWithFiles(t *testing.T) {
 	lives := 0
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 15, Stalls: true}, func(trial *mock.Trial) {
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 15, Stalls: true}, func(trial *explore.Trial) {
 		srv := mock.NewServer(trial.Feed.SSE())
 		defer srv.Close()
 		store := client.FileStore(t.TempDir())
@@ -182,11 +189,11 @@ func TestExploreClientWithFiles(t *testing.T) {
 			sub, err := client.Subscribe(ctx, &transport.HTTP{URL: "http://feed.test", Client: srv.Client()},
 				&client.Options{Name: "n", Store: store})
 			if err == nil {
-				done = consume(sub, trial.Seen)
+				done = consume(sub, trial.Observed)
 			}
 			stop()
 		}
-		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
 	})
 	if lives < 22 {
 		t.Errorf("%d lives in 15 runs: no process was stopped", lives)
@@ -194,22 +201,22 @@ func TestExploreClientWithFiles(t *testing.T) {
 }
 
 // subscribe is the scenario of the client, as a worker that is started again and again.
-func subscribe(token func(client.Event) string, wire func(*mock.Feed) (transport.Transport, func())) func(*mock.Trial) {
-	return func(trial *mock.Trial) {
+func subscribe(token func(client.Event) string, wire func(*mock.Feed) (transport.Transport, func())) func(*explore.Trial) {
+	return func(trial *explore.Trial) {
 		tr, stop := wire(trial.Feed)
 		defer stop()
-		for ctx := range trial.Lives() {
+		for ctx := range trial.Processes() {
 			sub, err := client.Subscribe(ctx, tr, &client.Options{Name: "n", Store: trial.Store, Token: token})
-			if err == nil && consume(sub, trial.Seen) {
+			if err == nil && consume(sub, trial.Observed) {
 				break
 			}
 		}
-		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce|mock.InOrder)
+		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
 	}
 }
 
 // consume reports whether the feed is complete.
-func consume(sub *client.Subscription, seen *mock.Seen) bool {
+func consume(sub *client.Subscription, seen *mock.Observed) bool {
 	defer sub.Close()
 	for ev, err := range sub.Events() {
 		var gap *client.Gap
@@ -229,14 +236,14 @@ func consume(sub *client.Subscription, seen *mock.Seen) bool {
 var again = regexp.MustCompile(`\nto reproduce: Seed: (\d+), Runs: 1, Only: \[\]int\{([\d, ]*)\}\n$`)
 
 // repeat is the Exploration that a report names.
-func repeat(t *testing.T, report string) mock.Exploration {
+func repeat(t *testing.T, report string) explore.Options {
 	t.Helper()
 	m := again.FindStringSubmatch(report)
 	if m == nil {
 		t.Fatalf("the report does not say how to repeat it:\n%s", report)
 	}
 	seed, _ := strconv.ParseUint(m[1], 10, 64)
-	e := mock.Exploration{Bubble: in(t), Seed: seed, Runs: 1, Only: []int{}}
+	e := explore.Options{Bubble: in(t), Seed: seed, Runs: 1, Only: []int{}}
 	for n := range strings.SplitSeq(m[2], ", ") {
 		if n, err := strconv.Atoi(n); err == nil {
 			e.Only = append(e.Only, n)
@@ -260,7 +267,7 @@ func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
 		{"never waits", 1, "100 attempts to connect without a delay"},
 	} {
 		var found reports
-		mock.Explore(&found, mock.Exploration{Bubble: in(t), Runs: 1000}, work(tt.bug))
+		explore.Run(&found, explore.Options{Bubble: in(t), Runs: 1000}, work(tt.bug))
 		if len(found) != 1 || !strings.Contains(found[0], tt.want) {
 			t.Errorf("%s: %d reports\n%s", tt.bug, len(found), strings.Join(found, "\n"))
 			continue
@@ -276,7 +283,7 @@ func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
 			t.Errorf("%s: it does not repeat", tt.bug)
 		}
 		var second reports
-		mock.Explore(&second, e, work(tt.bug))
+		explore.Run(&second, e, work(tt.bug))
 		if len(second) != 1 || !strings.Contains(second[0], tt.want) {
 			t.Errorf("%s, repeated: %q", tt.bug, second)
 		}
@@ -284,7 +291,7 @@ func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
 			less := e
 			less.Only = append(append([]int{}, e.Only[:i]...), e.Only[i+1:]...)
 			var none reports
-			if mock.Explore(&none, less, work(tt.bug)); none != nil {
+			if explore.Run(&none, less, work(tt.bug)); none != nil {
 				t.Errorf("%s: it fails without fault %d as well", tt.bug, e.Only[i])
 			}
 		}
@@ -296,7 +303,7 @@ func TestExploreFindsRepeatsAndShrinks(t *testing.T) {
 func TestExploreFindsWhatNeverEnds(t *testing.T) {
 	const env = "MOCK_EXPLORE_BUG"
 	if bug := os.Getenv(env); bug != "" {
-		mock.Explore(t, mock.Exploration{Bubble: in(t)}, work(bug))
+		explore.Run(t, explore.Options{Bubble: in(t)}, work(bug))
 		return
 	}
 	for bug, want := range map[string]string{
@@ -316,7 +323,7 @@ func TestExploreFindsWhatNeverEnds(t *testing.T) {
 func TestExploreIsRepeatable(t *testing.T) {
 	var first, second reports
 	for _, r := range []*reports{&first, &second} {
-		mock.Explore(r, mock.Exploration{Bubble: in(t), Seed: 7, Runs: 1000}, work("forgets its token after a 503"))
+		explore.Run(r, explore.Options{Bubble: in(t), Seed: 7, Runs: 1000}, work("forgets its token after a 503"))
 	}
 	if len(first) != 1 || len(second) != 1 || first[0] != second[0] {
 		t.Errorf("first:\n%s\nsecond:\n%s", first, second)
@@ -326,13 +333,13 @@ func TestExploreIsRepeatable(t *testing.T) {
 // Without a token a consumer loses what happens while it is not connected.
 func TestExploreFindsWhoDoesNotResume(t *testing.T) {
 	var found reports
-	mock.Explore(&found, mock.Exploration{Bubble: in(t)}, func(trial *mock.Trial) {
+	explore.Run(&found, explore.Options{Bubble: in(t)}, func(trial *explore.Trial) {
 		for trial.Context().Err() == nil {
 			c, err := trial.Feed.Open(trial.Context(), "")
 			for err == nil {
 				var m transport.Message
 				if m, err = readFrom(c); err == nil && m.Kind == decode.KindData {
-					trial.Seen.Add(m.ID, m.Data, m.Gap)
+					trial.Observed.Add(m.ID, m.Data, m.Gap)
 				}
 			}
 			if err == transport.ErrEnd {
@@ -340,7 +347,7 @@ func TestExploreFindsWhoDoesNotResume(t *testing.T) {
 			}
 			wait(trial.Context(), time.Second)
 		}
-		trial.Feed.Verify(trial, trial.Seen, mock.AtLeastOnce)
+		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce)
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "missing") || !strings.Contains(found[0], "1 of ") {
 		t.Errorf("%q", found)
@@ -352,7 +359,7 @@ func TestExploreStoreFaults(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		for _, call := range []string{"save", "load"} {
 			var found reports
-			mock.Explore(&found, mock.Exploration{Bubble: in(t), Runs: 3000, Script: []mock.Step{}}, func(trial *mock.Trial) {
+			explore.Run(&found, explore.Options{Bubble: in(t), Runs: 3000, Script: []mock.Step{}}, func(trial *explore.Trial) {
 				version := ""
 				for i := 1; i <= 8; i++ {
 					_, _, loadErr := trial.Store.Load(trial.Context(), "n")
@@ -378,13 +385,13 @@ func TestExploreStoreFaults(t *testing.T) {
 // on while there is none.
 func TestTrialLives(t *testing.T) {
 	var saved, lost, played int
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200, Faults: 40}, func(trial *mock.Trial) {
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200, Faults: 40}, func(trial *explore.Trial) {
 		if c, err := trial.Feed.Open(trial.Context(), ""); err == nil {
 			readFrom(c)
 			c.Close()
 		}
 		key, log := 0, 0
-		for ctx := range trial.Lives() {
+		for ctx := range trial.Processes() {
 			if n := len(trial.Feed.Log()); log > 0 && n > log {
 				played++
 			}
@@ -421,9 +428,9 @@ func TestTrialLives(t *testing.T) {
 // A token is rejected only from those who have one.
 func TestExploreLossy(t *testing.T) {
 	rejected := 0
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 200, Faults: 20, Lossy: true}, func(trial *mock.Trial) {
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200, Faults: 20, Lossy: true}, func(trial *explore.Trial) {
 		w := worker{trial: trial}
-		for ctx := range trial.Lives() {
+		for ctx := range trial.Processes() {
 			if w.live(ctx) {
 				break
 			}
@@ -443,7 +450,7 @@ func TestExploreLossy(t *testing.T) {
 }
 
 func TestExploreWithoutFaults(t *testing.T) {
-	mock.Explore(t, mock.Exploration{Bubble: in(t), Runs: 10, Faults: -1, Limit: -1}, func(trial *mock.Trial) {
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 10, Faults: -1, Limit: -1}, func(trial *explore.Trial) {
 		c, err := trial.Feed.Open(trial.Context(), "")
 		for err == nil {
 			_, err = readFrom(c)
@@ -456,7 +463,7 @@ func TestExploreWithoutFaults(t *testing.T) {
 
 func TestExploreLimit(t *testing.T) {
 	var found reports
-	mock.Explore(&found, mock.Exploration{Bubble: in(t), Limit: time.Minute}, func(trial *mock.Trial) {
+	explore.Run(&found, explore.Options{Bubble: in(t), Limit: time.Minute}, func(trial *explore.Trial) {
 		<-trial.Context().Done()
 		if err := context.Cause(trial.Context()); err == nil || err == context.Canceled {
 			trial.Errorf("the cause is %v", err)
@@ -471,7 +478,7 @@ func TestExploreLimit(t *testing.T) {
 func TestTrialRand(t *testing.T) {
 	chosen := make(map[int]bool)
 	for range 3 {
-		mock.Explore(t, mock.Exploration{Bubble: in(t), Script: []mock.Step{}, Seed: 5, Runs: 1}, func(trial *mock.Trial) {
+		explore.Run(t, explore.Options{Bubble: in(t), Script: []mock.Step{}, Seed: 5, Runs: 1}, func(trial *explore.Trial) {
 			chosen[trial.Rand.Int()] = true
 		})
 	}
@@ -482,8 +489,8 @@ func TestTrialRand(t *testing.T) {
 
 func TestExploreNeedsABubble(t *testing.T) {
 	var found reports
-	mock.Explore(&found, mock.Exploration{}, func(*mock.Trial) { t.Error("it was called") })
-	if fmt.Sprint(found) != "[mock: Exploration.Bubble: must be set]" {
+	explore.Run(&found, explore.Options{}, func(*explore.Trial) { t.Error("it was called") })
+	if fmt.Sprint(found) != "[explore: Options.Bubble: must be set]" {
 		t.Errorf("%q", found)
 	}
 }

@@ -1,4 +1,4 @@
-package mock
+package sender
 
 import (
 	"bytes"
@@ -18,15 +18,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
+	"github.com/steadfeed/steadfeed/mock/internal/wait"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// A Sender posts webhooks as a provider does: signed, and retried after a response that is not
+// A Client posts webhooks as a provider does: signed, and retried after a response that is not
 // 2xx. The provider's Retry determines whether a retry is signed anew or repeats the first
 // request, and which responses end the retries. A receiver accepts deliveries only after its
 // subscription has connected: wait for that with synctest.Wait in a bubble, or with
 // client.Trace. Methods may be called from any goroutine. Set the fields before the first call.
-type Sender struct {
+type Client struct {
 	// Header is sent with each delivery, for example the header with the event's type. Default:
 	// a Content-Type of application/json.
 	Header http.Header
@@ -45,62 +48,62 @@ type Sender struct {
 	client   *http.Client
 
 	mu  sync.Mutex
-	log []Sent
+	log []Attempt
 }
 
-// A Delivery is one webhook that a Sender sends.
+// A Delivery is one webhook that a Client sends.
 type Delivery struct {
 	ID   string // the provider's id for it, if it has one
 	Body []byte // the payload, with all events of a batch
 
-	Header http.Header   // in addition to the Sender's
+	Header http.Header   // in addition to the Client's
 	Forged bool          // with an invalid signature
 	Age    time.Duration // since it was signed; negative: in the future
 	Gzip   bool          // compress the body before it is signed
 	Pace   time.Duration // delay before each tenth of the body
 }
 
-// Sent is one attempt to deliver.
-type Sent struct {
-	ID      string
-	Attempt int // of the delivery, from 1
-	At      time.Time
-	Took    time.Duration
-	Status  int         // of the response, 0 if there was none
-	Header  http.Header // of the response
-	Body    []byte      // of the response, at most 64 KiB
-	Err     error       // why there was no complete response
+// An Attempt is one attempt to deliver.
+type Attempt struct {
+	ID     string
+	Number int // of the attempts to deliver it, from 1
+	At     time.Time
+	Took   time.Duration
+	Status int         // of the response, 0 if there was none
+	Header http.Header // of the response
+	Body   []byte      // of the response, at most 64 KiB
+	Err    error       // why there was no complete response
 }
 
 // Accepted reports whether the response was a 2xx.
-func (s Sent) Accepted() bool { return s.Status >= 200 && s.Status <= 299 }
+func (a Attempt) Accepted() bool { return a.Status >= 200 && a.Status <= 299 }
 
-// NewSender returns a Sender that signs as p does, with its first secret, and posts to url. If
-// p signs the URL, url must be the Webhook's URL. client may be that of a [Server] whose
+// New returns a Client that signs as p does, with its first secret, and posts to url. If
+// p signs the URL, url must be the Webhook's URL. client may be that of a [mock.Server] whose
 // handler is the receiver; nil means a client with http.DefaultTransport. Redirects are not
 // followed.
-func NewSender(p *provider.Provider, url string, client *http.Client) *Sender {
+func New(p *provider.Provider, url string, client *http.Client) *Client {
 	own := &http.Client{}
 	if client != nil {
 		*own = *client
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Sender{provider: p, url: url, client: own}
+	return &Client{provider: p, url: url, client: own}
 }
 
 // Log returns all attempts that have ended, in the order in which they ended.
-func (s *Sender) Log() []Sent {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.log)
+func (c *Client) Log() []Attempt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.log)
 }
 
 // Send posts d until it is accepted, and returns the last attempt. The error reports that the
 // sender gave up, the cause of ctx, or why d cannot be sent at all.
-func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
-	waits := s.Retries
+func (c *Client) Send(ctx context.Context, d Delivery) (Attempt, error) {
+	waits := c.Retries
 	if waits == nil {
-		waits = s.provider.Retry.Waits
+		waits = c.provider.Retry.Waits
 	}
 	if waits == nil {
 		waits = defaultWaits()
@@ -108,23 +111,23 @@ func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
 	var first *provider.Request
 	for n := 1; ; n++ {
 		r, err := first, error(nil)
-		if r == nil || !s.provider.Retry.Verbatim {
-			r, err = s.signed(d)
+		if r == nil || !c.provider.Retry.Verbatim {
+			r, err = c.signed(d)
 			first = r
 		}
 		if err != nil {
-			return Sent{}, err
+			return Attempt{}, err
 		}
-		sent, err := s.post(ctx, d, r, n)
+		sent, err := c.post(ctx, d, r, n)
 		switch {
 		case err != nil || sent.Accepted():
 			return sent, err
 		case ctx.Err() != nil:
 			return sent, context.Cause(ctx)
-		case n > len(waits) || s.isFinal(sent):
-			return sent, fmt.Errorf("mock: delivery %s: gave up after %d attempts, the last with status %d", d.ID, n, sent.Status)
+		case n > len(waits) || c.isFinal(sent):
+			return sent, fmt.Errorf("sender: delivery %s: gave up after %d attempts, the last with status %d", d.ID, n, sent.Status)
 		}
-		pause(ctx, nil, time.Now().Add(max(waits[n-1], retryAfter(sent.Header))))
+		wait.For(ctx, max(waits[n-1], retryAfter(sent.Header)))
 	}
 }
 
@@ -132,16 +135,16 @@ func (s *Sender) Send(ctx context.Context, d Delivery) (Sent, error) {
 // where the script pauses. Malformed bytes are posted once, with an invalid signature. Other
 // steps are about connections, which webhooks do not have, and are skipped. Play returns the
 // error of Send for the first event that is not accepted.
-func (s *Sender) Play(ctx context.Context, script ...Step) error {
-	for _, step := range script {
+func (c *Client) Play(ctx context.Context, script ...mock.Step) error {
+	for _, s := range script {
 		var err error
-		switch {
-		case step.act == pauses:
-			pause(ctx, nil, time.Now().Add(step.rest))
-		case step.act == garbles:
-			_, err = s.Post(ctx, Delivery{ID: "malformed", Body: step.raw, Forged: true})
-		case step.isEvent():
-			_, err = s.Send(ctx, Delivery{ID: step.frame.ID, Body: step.frame.Data})
+		switch step := bridge.StepOf(s); {
+		case step.Pause > 0:
+			wait.For(ctx, step.Pause)
+		case step.Raw != nil:
+			_, err = c.Post(ctx, Delivery{ID: "malformed", Body: step.Raw, Forged: true})
+		case step.Event:
+			_, err = c.Send(ctx, Delivery{ID: step.Frame.ID, Body: step.Frame.Data})
 		}
 		if err == nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -154,25 +157,25 @@ func (s *Sender) Play(ctx context.Context, script ...Step) error {
 }
 
 // Post posts d once. The error reports why d cannot be sent; a failed request is reported in
-// Sent.Err.
-func (s *Sender) Post(ctx context.Context, d Delivery) (Sent, error) {
-	r, err := s.signed(d)
+// Attempt.Err.
+func (c *Client) Post(ctx context.Context, d Delivery) (Attempt, error) {
+	r, err := c.signed(d)
 	if err != nil {
-		return Sent{}, err
+		return Attempt{}, err
 	}
-	return s.post(ctx, d, r, 1)
+	return c.post(ctx, d, r, 1)
 }
 
 // SendAll sends deliveries in an order that seed determines, atOnce of them at a time. It
 // returns when Send has returned for each; the error joins those of Send.
-func (s *Sender) SendAll(ctx context.Context, deliveries []Delivery, atOnce int, seed uint64) error {
+func (c *Client) SendAll(ctx context.Context, deliveries []Delivery, atOnce int, seed uint64) error {
 	order := rand.New(rand.NewPCG(seed, 0)).Perm(len(deliveries))
 	var next, failed = make(chan int), make([]error, len(deliveries))
 	var senders sync.WaitGroup
 	for range max(atOnce, 1) {
 		senders.Go(func() {
 			for i := range next {
-				_, failed[i] = s.Send(ctx, deliveries[i])
+				_, failed[i] = c.Send(ctx, deliveries[i])
 			}
 		})
 	}
@@ -185,35 +188,35 @@ func (s *Sender) SendAll(ctx context.Context, deliveries []Delivery, atOnce int,
 }
 
 // post makes one attempt with r. The error is about d; a failed request is reported in
-// Sent.Err.
-func (s *Sender) post(ctx context.Context, d Delivery, r *provider.Request, attempt int) (Sent, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Timeout, s.provider.Deadline*11/10, 11*time.Second))
+// Attempt.Err.
+func (c *Client) post(ctx context.Context, d Delivery, r *provider.Request, attempt int) (Attempt, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, c.provider.Deadline*11/10, 11*time.Second))
 	defer cancel()
-	req, err := s.request(ctx, d, r, attempt)
+	req, err := c.request(ctx, d, r, attempt)
 	if err != nil {
-		return Sent{}, err
+		return Attempt{}, err
 	}
-	sent := Sent{ID: d.ID, Attempt: attempt, At: time.Now()}
-	resp, err := s.client.Do(req)
+	sent := Attempt{ID: d.ID, Number: attempt, At: time.Now()}
+	resp, err := c.client.Do(req)
 	if err == nil {
 		sent.Status, sent.Header = resp.StatusCode, resp.Header
 		sent.Body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		resp.Body.Close()
 	}
 	sent.Err, sent.Took = err, time.Since(sent.At)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.log = append(s.log, sent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, sent)
 	return sent, nil
 }
 
 // signed returns d as the provider signs it.
-func (s *Sender) signed(d Delivery) (*provider.Request, error) {
+func (c *Client) signed(d Delivery) (*provider.Request, error) {
 	r := &provider.Request{
-		Method: http.MethodPost, URL: s.url, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
+		Method: http.MethodPost, URL: c.url, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
 		Header: http.Header{"Content-Type": {"application/json"}},
 	}
-	for _, h := range []http.Header{s.Header, d.Header} {
+	for _, h := range []http.Header{c.Header, d.Header} {
 		for name, values := range h {
 			r.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 		}
@@ -222,7 +225,7 @@ func (s *Sender) signed(d Delivery) (*provider.Request, error) {
 		compress(r)
 	}
 	unsigned := provider.Request{URL: r.URL, Header: r.Header.Clone(), Body: bytes.Clone(r.Body)}
-	if err := s.provider.Sign(r, d.ID); err != nil {
+	if err := c.provider.Sign(r, d.ID); err != nil {
 		return nil, err
 	}
 	if d.Forged {
@@ -232,7 +235,7 @@ func (s *Sender) signed(d Delivery) (*provider.Request, error) {
 }
 
 // request returns r as an HTTP request. It numbers retries if the provider does so in a header.
-func (s *Sender) request(ctx context.Context, d Delivery, r *provider.Request, attempt int) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, d Delivery, r *provider.Request, attempt int) (*http.Request, error) {
 	var body io.Reader = bytes.NewReader(r.Body)
 	if d.Pace > 0 {
 		body = &slowly{body: r.Body, piece: max(len(r.Body)/10, 1), pace: d.Pace, ctx: ctx}
@@ -242,8 +245,8 @@ func (s *Sender) request(ctx context.Context, d Delivery, r *provider.Request, a
 		return nil, err
 	}
 	req.Header, req.ContentLength = r.Header.Clone(), int64(len(r.Body))
-	if count := s.provider.Retry.Count.Header; count != "" && attempt > 1 {
-		req.Header.Set(count, strconv.Itoa(attempt-1+s.provider.Retry.From))
+	if count := c.provider.Retry.Count.Header; count != "" && attempt > 1 {
+		req.Header.Set(count, strconv.Itoa(attempt-1+c.provider.Retry.From))
 	}
 	return req, nil
 }
@@ -333,7 +336,7 @@ func (s *slowly) Read(p []byte) (int, error) {
 	if len(s.body) == 0 {
 		return 0, io.EOF
 	}
-	pause(s.ctx, nil, time.Now().Add(s.pace))
+	wait.For(s.ctx, s.pace)
 	if s.ctx.Err() != nil {
 		return 0, context.Cause(s.ctx)
 	}
@@ -348,8 +351,8 @@ func defaultWaits() []time.Duration {
 }
 
 // isFinal reports whether the provider does not retry after this response.
-func (s *Sender) isFinal(sent Sent) bool {
-	final := s.provider.Retry.Final
+func (c *Client) isFinal(sent Attempt) bool {
+	final := c.provider.Retry.Final
 	return final != nil && sent.Status != 0 && final(provider.Answer{Status: sent.Status, Header: sent.Header, Body: sent.Body})
 }
 
@@ -364,26 +367,26 @@ func retryAfter(h http.Header) time.Duration {
 // Ask makes a request with which providers verify an endpoint: GET with a query, as Meta,
 // WebSub, X and Dropbox do, or OPTIONS, as CloudEvents does. It returns the response as an
 // attempt that is not part of the Log. The error reports an invalid URL or method; a failed
-// request is reported in Sent.Err.
-func (s *Sender) Ask(ctx context.Context, method string, query url.Values, header http.Header) (Sent, error) {
-	u, err := url.Parse(s.url)
+// request is reported in Attempt.Err.
+func (c *Client) Ask(ctx context.Context, method string, query url.Values, header http.Header) (Attempt, error) {
+	u, err := url.Parse(c.url)
 	if err != nil {
-		return Sent{}, err
+		return Attempt{}, err
 	}
 	q := u.Query()
 	for name, values := range query {
 		q[name] = values
 	}
 	u.RawQuery = q.Encode()
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Timeout, 10*time.Second))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, 10*time.Second))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
-		return Sent{}, err
+		return Attempt{}, err
 	}
 	req.Header = header.Clone()
-	sent := Sent{Attempt: 1, At: time.Now()}
-	resp, err := s.client.Do(req)
+	sent := Attempt{Number: 1, At: time.Now()}
+	resp, err := c.client.Do(req)
 	if err != nil {
 		sent.Err = err
 		return sent, nil

@@ -1,4 +1,4 @@
-package mock_test
+package sender_test
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -51,8 +52,8 @@ func TestSenderForgesTheProof(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				s := mock.NewSender(c.provider, "http://hooks.test/in", srv.Client())
-				d := mock.Delivery{ID: strings.Repeat("a-long-id-", 10), Body: []byte(c.body)}
+				s := sender.New(c.provider, "http://hooks.test/in", srv.Client())
+				d := sender.Delivery{ID: strings.Repeat("a-long-id-", 10), Body: []byte(c.body)}
 				if name == "twilio" {
 					d.Header = map[string][]string{"Content-Type": {"application/x-www-form-urlencoded"}}
 				}

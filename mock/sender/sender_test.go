@@ -1,4 +1,4 @@
-package mock_test
+package sender_test
 
 import (
 	"cmp"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -61,6 +63,13 @@ func receiveHooks(t *testing.T, p *provider.Provider, settle func(id string) err
 	return r
 }
 
+func equal(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestSenderRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failures := 3
@@ -70,9 +79,9 @@ func TestSenderRetries(t *testing.T) {
 			}
 			return nil
 		})
-		s := mock.NewSender(provider.StandardWebhooks(whsec), r.url, r.client)
-		sent, err := s.Send(t.Context(), mock.Delivery{ID: "msg_1", Body: []byte(`{"type":"a"}`)})
-		if err != nil || !sent.Accepted() || sent.Attempt != 4 {
+		s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
+		sent, err := s.Send(t.Context(), sender.Delivery{ID: "msg_1", Body: []byte(`{"type":"a"}`)})
+		if err != nil || !sent.Accepted() || sent.Number != 4 {
 			t.Errorf("%+v, %v", sent, err)
 		}
 		log := s.Log()
@@ -92,21 +101,21 @@ func TestSenderRetries(t *testing.T) {
 func TestSenderGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := receiveHooks(t, provider.GitHub("secret"), func(string) error { return errors.New("never") })
-		s := mock.NewSender(provider.GitHub("secret"), r.url, r.client)
+		s := sender.New(provider.GitHub("secret"), r.url, r.client)
 		s.Header = http.Header{"X-GitHub-Event": {"push"}}
-		sent, err := s.Send(t.Context(), mock.Delivery{ID: "1", Body: []byte(`{}`)})
+		sent, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{}`)})
 		if err == nil || sent.Status != 503 || len(s.Log()) != 1 {
 			t.Errorf("%+v, %v", sent, err)
 		}
-		gone := mock.NewSender(provider.GitHub("secret"), "http://elsewhere.test:1/", r.client)
-		if sent, err := gone.Send(t.Context(), mock.Delivery{ID: "1"}); err == nil || sent.Err == nil {
+		gone := sender.New(provider.GitHub("secret"), "http://elsewhere.test:1/", r.client)
+		if sent, err := gone.Send(t.Context(), sender.Delivery{ID: "1"}); err == nil || sent.Err == nil {
 			t.Errorf("%+v, %v", sent, err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cause := errors.New("enough")
 		s.Retries = slices.Repeat([]time.Duration{time.Hour}, 100)
 		time.AfterFunc(90*time.Minute, func() { cancel(cause) })
-		if _, err := s.Send(ctx, mock.Delivery{ID: "2", Body: []byte(`{}`)}); !errors.Is(err, cause) {
+		if _, err := s.Send(ctx, sender.Delivery{ID: "2", Body: []byte(`{}`)}); !errors.Is(err, cause) {
 			t.Errorf("Send: %v", err)
 		}
 	})
@@ -126,18 +135,18 @@ func TestSenderForges(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
 				r := receiveHooks(t, p, func(string) error { return nil })
-				s := mock.NewSender(p, r.url, r.client)
+				s := sender.New(p, r.url, r.client)
 				s.Retries = []time.Duration{}
 				body := []byte(`{"id":"1","type":"x","event-data":{}}`)
 				for range 5 {
-					if sent, err := s.Post(t.Context(), mock.Delivery{ID: "1", Body: body, Forged: true}); err != nil || sent.Status != cmp.Or(p.Answers.Forged.Status, 401) {
+					if sent, err := s.Post(t.Context(), sender.Delivery{ID: "1", Body: body, Forged: true}); err != nil || sent.Status != cmp.Or(p.Answers.Forged.Status, 401) {
 						t.Errorf("forged: %+v, %v", sent, err)
 					}
 				}
 				if len(r.ids) != 0 {
 					t.Errorf("a forgery was delivered: %q", r.ids)
 				}
-				if sent, err := s.Post(t.Context(), mock.Delivery{ID: "1", Body: body}); err != nil || !sent.Accepted() {
+				if sent, err := s.Post(t.Context(), sender.Delivery{ID: "1", Body: body}); err != nil || !sent.Accepted() {
 					t.Errorf("genuine: %+v %s, %v", sent, sent.Body, err)
 				}
 			})
@@ -148,8 +157,8 @@ func TestSenderForges(t *testing.T) {
 func TestSenderProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := receiveHooks(t, provider.StandardWebhooks(whsec), func(string) error { return nil })
-		s := mock.NewSender(provider.StandardWebhooks(whsec), r.url, r.client)
-		for status, d := range map[int]mock.Delivery{
+		s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
+		for status, d := range map[int]sender.Delivery{
 			204: {ID: "fresh", Body: []byte(`{}`), Age: 4 * time.Minute},
 			401: {ID: "stale", Body: []byte(`{}`), Age: 6 * time.Minute},
 			415: {ID: "gzip", Body: []byte(`{}`), Gzip: true},
@@ -159,7 +168,7 @@ func TestSenderProbes(t *testing.T) {
 			}
 		}
 		start := time.Now()
-		sent, err := s.Post(t.Context(), mock.Delivery{ID: "slow", Body: []byte(strings.Repeat("x", 100)), Pace: time.Second / 2})
+		sent, err := s.Post(t.Context(), sender.Delivery{ID: "slow", Body: []byte(strings.Repeat("x", 100)), Pace: time.Second / 2})
 		if err != nil || !sent.Accepted() || time.Since(start) != 5*time.Second {
 			t.Errorf("%+v, %v after %v", sent, err, time.Since(start))
 		}
@@ -172,10 +181,10 @@ func TestSenderSendAll(t *testing.T) {
 	for seed := range uint64(3) {
 		synctest.Test(t, func(t *testing.T) {
 			r := receiveHooks(t, provider.StandardWebhooks(whsec), func(string) error { return nil })
-			s := mock.NewSender(provider.StandardWebhooks(whsec), r.url, r.client)
-			var all []mock.Delivery
+			s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
+			var all []sender.Delivery
 			for i := range 20 {
-				d := mock.Delivery{ID: fmt.Sprint("msg_", i), Body: []byte(`{}`)}
+				d := sender.Delivery{ID: fmt.Sprint("msg_", i), Body: []byte(`{}`)}
 				all = append(all, d, d) // each one twice
 			}
 			if err := s.SendAll(t.Context(), all, 4, seed); err != nil {
@@ -197,7 +206,7 @@ func TestSenderAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := provider.Meta("verify", "secret")
 		r := receiveHooks(t, p, func(string) error { return nil })
-		s := mock.NewSender(p, r.url, r.client)
+		s := sender.New(p, r.url, r.client)
 		sent, err := s.Ask(t.Context(), http.MethodGet, url.Values{
 			"hub.mode": {"subscribe"}, "hub.verify_token": {"verify"}, "hub.challenge": {"1158201444"},
 		}, nil)
@@ -218,10 +227,10 @@ func TestSenderPlays(t *testing.T) {
 			}
 			return nil
 		})
-		s := mock.NewSender(provider.StandardWebhooks(whsec), r.url, r.client)
+		s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
 		start := time.Now()
-		err := s.Play(t.Context(), object(1), mock.Drop(), mock.Keepalive(), object(2), mock.Malformed([]byte("garbage")),
-			mock.Pause(time.Hour), object(3), mock.Complete())
+		err := s.Play(t.Context(), wiretest.Object(1), mock.Drop(), mock.Keepalive(), wiretest.Object(2), mock.Malformed([]byte("garbage")),
+			mock.Pause(time.Hour), wiretest.Object(3), mock.Complete())
 		if err != nil {
 			t.Error(err)
 		}

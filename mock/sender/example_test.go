@@ -1,4 +1,4 @@
-package mock_test
+package sender_test
 
 import (
 	"context"
@@ -6,13 +6,14 @@ import (
 	"log"
 
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A receiver is tested with what its sender would post, over a network in memory. Your
 // code gives the Webhook to client.Subscribe instead of opening it.
-func ExampleSender() {
+func ExampleClient() {
 	ctx := context.Background()
 	stripe := provider.Stripe("whsec_of_the_endpoint")
 	hook := &transport.Webhook{Provider: stripe}
@@ -30,8 +31,8 @@ func ExampleSender() {
 		}
 	}()
 
-	s := mock.NewSender(stripe, srv.URL+"/hooks/stripe", srv.Client())
-	for _, d := range []mock.Delivery{
+	s := sender.New(stripe, srv.URL+"/hooks/stripe", srv.Client())
+	for _, d := range []sender.Delivery{
 		{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`), Forged: true},
 		{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)},
 		{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)}, // again

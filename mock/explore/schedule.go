@@ -1,4 +1,4 @@
-package mock
+package explore
 
 import (
 	"fmt"
@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/bridge"
 )
 
 // A schedule is the faults of one trial.
@@ -19,12 +22,12 @@ type planned struct {
 	n    int // number in the schedule
 	text string
 
-	place int    // index in the script; -1 if not a fault of the feed
-	steps []Step // inserted before the step at place
+	place int         // index in the script; -1 if not a fault of the feed
+	steps []mock.Step // inserted before the step at place
 
-	call int    // of the store, counted from 0
-	load *Fault // that a Load meets
-	save *Fault // that a Save meets
+	call int         // of the store, counted from 0
+	load *mock.Fault // that a Load meets
+	save *mock.Fault // that a Save meets
 
 	life time.Duration // after which a process ends
 	kill bool          // without a chance to save
@@ -32,16 +35,16 @@ type planned struct {
 }
 
 // schedule generates the faults of a seed.
-func (e Exploration) schedule(seed uint64) schedule {
-	if e.Faults < 0 {
+func (o Options) schedule(seed uint64) schedule {
+	if o.Faults < 0 {
 		return nil
 	}
 	rng := rand.New(rand.NewPCG(seed, 1))
-	all := make(schedule, 1+rng.IntN(e.Faults))
+	all := make(schedule, 1+rng.IntN(o.Faults))
 	for i := range all {
 		switch n := rng.IntN(10); {
 		case n < 6:
-			all[i] = e.mishap(rng)
+			all[i] = o.mishap(rng)
 		case n < 9:
 			all[i] = storeFault(rng)
 		default:
@@ -53,18 +56,19 @@ func (e Exploration) schedule(seed uint64) schedule {
 }
 
 // mishap returns a fault of the feed.
-func (e Exploration) mishap(rng *rand.Rand) planned {
-	p := planned{place: rng.IntN(len(e.Script) + 1)}
-	p.steps, p.text = e.trouble(rng, p.place)
-	if last := &p.steps[len(p.steps)-1]; last.breaks() {
-		if last.away = rng.IntN(4); last.away > 0 {
-			p.text += fmt.Sprintf(", and %d events meanwhile,", last.away)
+func (o Options) mishap(rng *rand.Rand) planned {
+	p := planned{place: rng.IntN(len(o.Script) + 1)}
+	p.steps, p.text = o.trouble(rng, p.place)
+	if last := &p.steps[len(p.steps)-1]; bridge.StepOf(*last).Breaks {
+		if away := rng.IntN(4); away > 0 {
+			bridge.ExtraOf(last).Away = away
+			p.text += fmt.Sprintf(", and %d events meanwhile,", away)
 		}
 	}
 	where := "at the end"
-	for _, s := range e.Script[min(p.place, len(e.Script)):] {
-		if s.isEvent() {
-			where = "before event " + label(s.frame.ID, s.frame.Data)
+	for _, s := range o.Script[min(p.place, len(o.Script)):] {
+		if step := bridge.StepOf(s); step.Event {
+			where = "before event " + step.Label
 			break
 		}
 	}
@@ -72,50 +76,47 @@ func (e Exploration) mishap(rng *rand.Rand) planned {
 	return p
 }
 
-// breaks reports whether no consumer is connected after the step.
-func (s Step) breaks() bool { return s.turnsAway() || s.act == drops || s.act == ends }
-
 // trouble returns the steps of a mishap and their description.
-func (e Exploration) trouble(rng *rand.Rand, place int) ([]Step, string) {
-	one := func(s Step) ([]Step, string) { return []Step{s}, s.act.String() }
+func (o Options) trouble(rng *rand.Rand, place int) ([]mock.Step, string) {
+	one := func(s mock.Step) ([]mock.Step, string) { return []mock.Step{s}, bridge.StepOf(s).Kind }
 	times := 1 + rng.IntN(3)
 	d := time.Duration(rng.IntN(300_000)) * time.Millisecond
 	switch n := rng.IntN(20); {
 	case n < 4:
-		return one(Drop())
+		return one(mock.Drop())
 	case n < 6:
-		return one(End())
+		return one(mock.End())
 	case n < 8:
-		return slices.Repeat([]Step{Refuse()}, times), fmt.Sprintf("refuse %d attempts", times)
+		return slices.Repeat([]mock.Step{mock.Refuse()}, times), fmt.Sprintf("refuse %d attempts", times)
 	case n < 10:
-		return slices.Repeat([]Step{Status(http.StatusServiceUnavailable)}, times), fmt.Sprintf("status 503 to %d attempts", times)
+		return slices.Repeat([]mock.Step{mock.Status(http.StatusServiceUnavailable)}, times), fmt.Sprintf("status 503 to %d attempts", times)
 	case n == 10:
 		after := strconv.Itoa(1 + rng.IntN(60))
-		return []Step{Status(http.StatusTooManyRequests, http.Header{"Retry-After": {after}})}, "status 429 with Retry-After " + after
+		return []mock.Step{mock.Status(http.StatusTooManyRequests, http.Header{"Retry-After": {after}})}, "status 429 with Retry-After " + after
 	case n == 17:
-		outage := Refuse()
-		outage.rest = d
-		return []Step{outage}, "outage of " + d.String()
+		outage := mock.Refuse()
+		bridge.ExtraOf(&outage).Outage = d
+		return []mock.Step{outage}, "outage of " + d.String()
 	case n < 13:
-		return []Step{Pause(d)}, "pause for " + d.String()
+		return []mock.Step{mock.Pause(d)}, "pause for " + d.String()
 	case n == 13:
-		return one(Keepalive())
-	case n == 14 && e.Stalls:
-		return one(Stall())
-	case n == 15 && e.Lossy:
-		gone := Status(http.StatusGone)
-		gone.resuming = true
-		return []Step{gone}, "status 410 to a token"
-	case n == 16 && e.Lossy:
-		return []Step{Position("")}, "position reset"
+		return one(mock.Keepalive())
+	case n == 14 && o.Stalls:
+		return one(mock.Stall())
+	case n == 15 && o.Lossy:
+		gone := mock.Status(http.StatusGone)
+		bridge.ExtraOf(&gone).Resuming = true
+		return []mock.Step{gone}, "status 410 to a token"
+	case n == 16 && o.Lossy:
+		return []mock.Step{mock.Position("")}, "position reset"
 	}
-	for _, s := range slices.Backward(e.Script[:min(place, len(e.Script))]) {
-		if s.isEvent() && s.frame.ID != "" {
-			s.again = true
-			return []Step{s}, "event " + label(s.frame.ID, s.frame.Data) + " repeated"
+	for _, s := range slices.Backward(o.Script[:min(place, len(o.Script))]) {
+		if step := bridge.StepOf(s); step.Event && step.Frame.ID != "" {
+			bridge.ExtraOf(&s).Again = true
+			return []mock.Step{s}, "event " + step.Label + " repeated"
 		}
 	}
-	return one(Drop())
+	return one(mock.Drop())
 }
 
 // storeFault returns a fault of the store.
@@ -123,7 +124,7 @@ func storeFault(rng *rand.Rand) planned {
 	p := planned{place: -1, call: rng.IntN(8)}
 	d := time.Duration(1+rng.IntN(20_000)) * time.Millisecond
 	var what string
-	fault := &Fault{Err: errUnreachable}
+	fault := &mock.Fault{Err: errUnreachable}
 	switch rng.IntN(4) {
 	case 0:
 		what = "fails"
@@ -142,7 +143,7 @@ func storeFault(rng *rand.Rand) planned {
 		return p
 	}
 	if fault.Applied {
-		*fault, what = Fault{Stale: true}, "returns stale data"
+		*fault, what = mock.Fault{Stale: true}, "returns stale data"
 	}
 	p.load, p.text = fault, fmt.Sprintf("load %d %s", p.call+1, what)
 	return p
@@ -177,7 +178,7 @@ func (s schedule) numbers() string {
 }
 
 // script returns steps with the mishaps inserted.
-func (s schedule) script(steps []Step) (all []Step) {
+func (s schedule) script(steps []mock.Step) (all []mock.Step) {
 	for place := range len(steps) + 1 {
 		for _, p := range s {
 			if p.place == place {
@@ -191,22 +192,21 @@ func (s schedule) script(steps []Step) (all []Step) {
 	return all
 }
 
-// faults returns the faults for the calls of the store, in order, with harmless ones for the
-// calls between them.
-func (s schedule) faults(of func(planned) *Fault) (all []*Fault) {
+// plan sets the faults for the calls of a store, in order, with add, after pass for the calls
+// between them that have none.
+func (s schedule) plan(of func(planned) *mock.Fault, pass func(n int), add func(*mock.Fault)) {
 	due := slices.DeleteFunc(slices.Clone(s), func(p planned) bool { return of(p) == nil })
 	slices.SortStableFunc(due, func(a, b planned) int { return a.call - b.call })
 	next := 0
 	for _, p := range due {
-		if calm := p.call - next; calm > 0 {
-			all = append(all, &Fault{Count: calm, harmless: true})
-			next += calm
+		if without := p.call - next; without > 0 {
+			pass(without)
+			next += without
 		}
 		f := of(p)
-		all = append(all, &Fault{Delay: f.Delay, Err: f.Err, Applied: f.Applied, Stale: f.Stale})
+		add(&mock.Fault{Delay: f.Delay, Err: f.Err, Applied: f.Applied, Stale: f.Stale})
 		next++
 	}
-	return all
 }
 
 // deaths returns the ends of processes, in order.

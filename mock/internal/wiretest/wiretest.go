@@ -1,0 +1,146 @@
+// Package wiretest reaches a mock.Feed over every wire, for the tests of mock and of the packages
+// below it.
+package wiretest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A Wire makes a transport that reaches the feed.
+type Wire = func(t *testing.T, feed *mock.Feed) transport.Transport
+
+// Wires are all the ways to reach a feed, by name.
+var Wires = map[string]Wire{
+	"no wire":                func(_ *testing.T, feed *mock.Feed) transport.Transport { return feed },
+	"SSE, HTTP/1":            overHTTP((*mock.Feed).SSE, "http", nil),
+	"SSE, HTTP/2":            overHTTP((*mock.Feed).SSE, "https", nil),
+	"NDJSON, HTTP/1":         overHTTP((*mock.Feed).NDJSON, "http", nil),
+	"NDJSON, HTTP/2":         overHTTP((*mock.Feed).NDJSON, "https", nil),
+	"ConcatJSON, HTTP/1":     overHTTP((*mock.Feed).ConcatJSON, "http", nil),
+	"JSONSeq, HTTP/1":        overHTTP((*mock.Feed).JSONSeq, "http", nil),
+	"LengthPrefixed, HTTP/1": overHTTP((*mock.Feed).LengthPrefixed, "http", decode.LengthPrefixed{}),
+	"LengthPrefixed, HTTP/2": overHTTP((*mock.Feed).LengthPrefixed, "https", decode.LengthPrefixed{}),
+	"WebSocket": func(t *testing.T, feed *mock.Feed) transport.Transport {
+		return WebSocket(t, feed.WebSocket(nil, nil), "ws")
+	},
+	"WebSocket, TLS": func(t *testing.T, feed *mock.Feed) transport.Transport {
+		return WebSocket(t, feed.WebSocket(nil, nil), "wss")
+	},
+}
+
+func overHTTP(handler func(*mock.Feed) http.Handler, scheme string, format decode.Format) Wire {
+	return func(t *testing.T, feed *mock.Feed) transport.Transport {
+		tr := HTTP(t, handler(feed), scheme)
+		tr.Format = format
+		return tr
+	}
+}
+
+// WebSocket returns a transport to a new server with the handler.
+func WebSocket(t *testing.T, h http.Handler, scheme string) *transport.WebSocket {
+	srv := Serve(t, h)
+	return &transport.WebSocket{
+		URL: scheme + "://feed.test/stream", Client: srv.Client(), EOF: transport.EOFEnds,
+		Resume: transport.ResumeQuery("since"), PingInterval: -1,
+	}
+}
+
+// HTTP returns a transport to a new server with the handler.
+func HTTP(t *testing.T, h http.Handler, scheme string) *transport.HTTP {
+	srv := Serve(t, h)
+	return &transport.HTTP{
+		URL: scheme + "://feed.test/stream", Client: srv.Client(),
+		Resume: transport.ResumeQuery("since"), IdleTimeout: -1,
+	}
+}
+
+// A Consumer reads a feed to its end in the simplest way: it reconnects after a second and
+// resumes after the last event.
+type Consumer struct {
+	Token string
+	Seen  []string
+	Kinds map[decode.Kind]int
+	Errs  []error
+}
+
+// Object returns an event whose data is a JSON object, which NDJSON sends as it is.
+func Object(n int) mock.Step { return mock.Event(fmt.Sprint(n), fmt.Sprintf(`{"id":"%d"}`, n)) }
+
+// Run reads until the feed is complete or ctx ends, and returns why.
+func (c *Consumer) Run(ctx context.Context, tr transport.Transport) error {
+	for {
+		err := c.connect(ctx, tr)
+		if err == transport.ErrEnd || ctx.Err() != nil {
+			return err
+		}
+		c.Errs = append(c.Errs, err)
+		var rejects interface{ RejectsToken() bool }
+		if errors.As(err, &rejects) && rejects.RejectsToken() {
+			c.Token = ""
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func (c *Consumer) connect(ctx context.Context, tr transport.Transport) error {
+	conn, err := tr.Open(ctx, c.Token)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for {
+		var m transport.Message
+		err := conn.Read(&m)
+		if err != nil {
+			return err
+		}
+		c.take(m)
+	}
+}
+
+func (c *Consumer) take(m transport.Message) {
+	if c.Kinds == nil {
+		c.Kinds = make(map[decode.Kind]int)
+	}
+	c.Kinds[m.Kind]++
+	if m.Kind != decode.KindData {
+		return
+	}
+	var event struct{ ID string }
+	if err := json.Unmarshal(m.Data, &event); err != nil {
+		c.Errs = append(c.Errs, err)
+		return
+	}
+	c.Token = event.ID
+	c.Seen = append(c.Seen, event.ID)
+}
+
+// IDs returns the ids of consecutive events.
+func IDs(from, to int) (all []string) {
+	for i := from; i <= to; i++ {
+		all = append(all, fmt.Sprint(i))
+	}
+	return all
+}
+
+// Serve starts a server. At the end of the test it is closed and must have nothing left.
+func Serve(t *testing.T, h http.Handler) *mock.Server {
+	t.Helper()
+	srv := mock.NewServer(h)
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return srv
+}
