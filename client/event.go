@@ -70,6 +70,5 @@ func (e Event) Nack(err error) error {
 // gjson path, such as "data.id". A payload that is not valid JSON, or has nothing at that path, has
 // no token.
 func Field(path string) func(Event) string {
-	field := decode.Field(path)
-	return func(e Event) string { return field(e.Data) }
+	return func(e Event) string { return decode.Field(e.Data, path) }
 }

@@ -18,8 +18,8 @@ import (
 // response says elsewhere can come as an event: an ERROR with code 410 says that the position
 // is no longer known.
 func watchControl(m *transport.Message) error {
-	if ev := decode.Check(m.Data); ev.Field("type") == "ERROR" {
-		return &watchError{code: ev.Field("object.code")}
+	if field := decode.Fields(m.Data); field("type") == "ERROR" {
+		return &watchError{code: field("object.code")}
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func ExampleSubscribe_kubernetes() {
 	}, &client.Options{
 		StartAt: "20",
 		Token:   client.Field("object.metadata.resourceVersion"),
-		Skip:    func(ev client.Event) bool { return decode.Field("type")(ev.Data) == "BOOKMARK" },
+		Skip:    func(ev client.Event) bool { return decode.Field(ev.Data, "type") == "BOOKMARK" },
 		Retry:   retry.Policy{Reconnect: soon, TokenRejected: soon},
 	})
 	if err != nil {

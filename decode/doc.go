@@ -59,8 +59,8 @@
 //
 // # JSON
 //
-// [Field] returns a value of a payload without decoding it, [Switch] selects a function by such a
-// value, and [JSON] decodes. The first two check the whole payload and reject invalid JSON.
+// [Field] returns a value of a payload without decoding it. It validates the whole payload, and
+// [Fields] does so once for several values. [JSON] decodes a payload.
 //
 // # Goroutines
 //

@@ -18,7 +18,6 @@ data: {"choices":[{"delta":{"content":"lo"}}]}
 data: [DONE]
 
 `)
-	text := decode.Field("choices.0.delta.content")
 	for frame, err := range decode.NewReader(body, decode.SSE{}, 1<<20).Frames() {
 		if err != nil {
 			fmt.Println("cut short:", err)
@@ -27,7 +26,7 @@ data: [DONE]
 		if string(frame.Data) == "[DONE]" {
 			break
 		}
-		fmt.Print(text(frame.Data))
+		fmt.Print(decode.Field(frame.Data, "choices.0.delta.content"))
 	}
 	fmt.Println()
 	// Output: Hello
@@ -82,55 +81,13 @@ func ExampleStrictJSON() {
 }
 
 func ExampleField() {
-	seq := decode.Field("seq")
-	fmt.Println(seq([]byte(`{"seq":"42-g1AAAA","id":"doc"}`)))
-	fmt.Println(seq([]byte(`{"seq":[42,"g1AAAA"],"id":"doc"}`)))
-	fmt.Printf("%q\n", seq([]byte(`{"seq":"42-g1`))) // not valid JSON
+	fmt.Println(decode.Field([]byte(`{"seq":"42-g1AAAA","id":"doc"}`), "seq"))
+	fmt.Println(decode.Field([]byte(`{"seq":[42,"g1AAAA"],"id":"doc"}`), "seq"))
+	fmt.Printf("%q\n", decode.Field([]byte(`{"seq":"42-g1`), "seq")) // not valid JSON
 	// Output:
 	// 42-g1AAAA
 	// [42,"g1AAAA"]
 	// ""
-}
-
-// The events of a Kubernetes watch are told apart by their type. Each is decoded once, into
-// the Go type it is of.
-func ExampleSwitch() {
-	type Pod struct {
-		Object struct {
-			Metadata struct{ Name, ResourceVersion string }
-		}
-	}
-	type Status struct {
-		Object struct {
-			Code    int
-			Message string
-		}
-	}
-	event := decode.Switch("type", map[string]func([]byte) (any, error){
-		"ERROR": func(b []byte) (any, error) { return decode.JSON[Status](b) },
-		"":      func(b []byte) (any, error) { return decode.JSON[Pod](b) }, // any other
-	})
-	body := strings.NewReader(`{"type":"ADDED","object":{"metadata":{"name":"web-0","resourceVersion":"10596"}}}
-{"type":"ERROR","object":{"code":410,"message":"too old resource version"}}
-`)
-	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}, 0).Frames() {
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		v, err := event(frame.Data)
-		switch v := v.(type) {
-		case Pod:
-			fmt.Println("pod", v.Object.Metadata.Name, "at", v.Object.Metadata.ResourceVersion)
-		case Status:
-			fmt.Println("failed with", v.Object.Code, v.Object.Message)
-		default:
-			fmt.Println(err)
-		}
-	}
-	// Output:
-	// pod web-0 at 10596
-	// failed with 410 too old resource version
 }
 
 // A framing by media type: that of a response, say.

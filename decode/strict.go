@@ -1,5 +1,9 @@
 package decode
 
+import "errors"
+
+var errNotJSON = errors.New("the payload is not JSON")
+
 // StrictJSON returns a Format like f that validates payloads as JSON. Instead of a frame, an invalid
 // payload is a FrameError, which [Reader.OnBadFrame] can skip. Its Offset is that of the payload, or
 // of the frame if the payload is not contiguous in the stream. Use StrictJSON to find out which
@@ -26,7 +30,7 @@ func (s *strictSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool,
 	}
 	from := place(buf[:n], f.Data)
 	*f = Frame{}
-	return n, false, at(from, &FrameError{Format: "StrictJSON", Resync: true, Err: errInvalid})
+	return n, false, at(from, &FrameError{Format: "StrictJSON", Resync: true, Err: errNotJSON})
 }
 
 // place returns the index in buf where the memory of data starts, or 0 if it is not in buf. It

@@ -73,7 +73,7 @@ func TestWebhookGreetsUnsignedPosts(t *testing.T) {
 			if r.Body == nil {
 				return nil, true
 			}
-			learnt = decode.Field("verification_token")(r.Body)
+			learnt = decode.Field(r.Body, "verification_token")
 			return &provider.Answer{Status: 200}, learnt != ""
 		}
 		if err := p.SetSecrets("not known yet"); err != nil {

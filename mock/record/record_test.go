@@ -225,7 +225,7 @@ func TestRecorderTokenAndRedact(t *testing.T) {
 		rec := &record.Recorder{
 			Out:       &out,
 			Transport: &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")},
-			Token:     func(m transport.Message) string { return decode.Field("seq")(m.Data) },
+			Token:     func(m transport.Message) string { return decode.Field(m.Data, "seq") },
 			Redact: func(m transport.Message) transport.Message {
 				copy(m.Data[min(12, len(m.Data)):], bytes.Repeat([]byte("*"), 100))
 				m.ID = strings.ToUpper(m.ID)

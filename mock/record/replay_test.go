@@ -74,7 +74,7 @@ func TestReplayOnEveryWire(t *testing.T) {
 			)
 			rec := &record.Recorder{
 				Transport: wire(t, feed), Out: &out,
-				Token: func(m transport.Message) string { return decode.Field("id")(m.Data) },
+				Token: func(m transport.Message) string { return decode.Field(m.Data, "id") },
 			}
 			var c wiretest.Consumer
 			if err := c.Run(t.Context(), rec); err != transport.ErrEnd {

@@ -57,7 +57,7 @@ func (v adyenVerifier) verify(r *Request) (match, error) {
 	m := match{proof: ProofMetadata}
 	err := malformed("no item in the body")
 	adyenItems(r.Body, func(item []byte) bool {
-		signature := decode.Field(adyenSignature)(item)
+		signature := decode.Field(item, adyenSignature)
 		if signature == "" {
 			err = malformed("no %s in an item", adyenSignature)
 			return false
@@ -75,7 +75,7 @@ func (v adyenVerifier) verify(r *Request) (match, error) {
 // until yield returns false.
 func adyenItems(body []byte, yield func(item []byte) bool) {
 	elements(body, "notificationItems", func(wrapped []byte) bool {
-		return yield(within(wrapped, decode.Field("NotificationRequestItem")(wrapped)))
+		return yield(within(wrapped, decode.Field(wrapped, "NotificationRequestItem")))
 	})
 }
 
@@ -83,7 +83,7 @@ func adyenItems(body []byte, yield func(item []byte) bool) {
 // contain a colon.
 func adyenText(item []byte) string {
 	var fields []string
-	field := decode.Check(item).Field
+	field := decode.Fields(item)
 	for _, path := range adyenFields() {
 		fields = append(fields, field(path))
 	}
@@ -93,7 +93,7 @@ func adyenText(item []byte) string {
 // adyenEvents appends an event for each item, with an ID that is the same in every attempt.
 func adyenEvents(_ *Request, payload []byte, events []Event) (_ []Event, ok bool) {
 	adyenItems(payload, func(item []byte) bool {
-		field := decode.Check(item).Field
+		field := decode.Fields(item)
 		kind := field("eventCode")
 		id := field("pspReference") + ":" + kind + ":" + field("success")
 		events = append(events, Event{ID: id, Type: kind, Data: item})

@@ -117,7 +117,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	if err != nil {
 		return m, err
 	}
-	field := decode.Check(r.Body).Field
+	field := decode.Fields(r.Body)
 	names := snsFields(kind)
 	if names == nil || field("Type") != kind {
 		return m, malformed("not an SNS message")
@@ -221,7 +221,7 @@ func (s sns) confirm(r *Request, d *Delivery) *Answer {
 	if d.kind() != "SubscriptionConfirmation" {
 		return nil
 	}
-	field := decode.Check(r.Body).Field
+	field := decode.Fields(r.Body)
 	d.Events = nil
 	confirm := url.URL{Scheme: "https", Host: snsHost(field("TopicArn")), Path: "/", RawQuery: url.Values{
 		"Action": {"ConfirmSubscription"}, "TopicArn": {field("TopicArn")}, "Token": {field("Token")},

@@ -46,7 +46,7 @@ func eventGridChallenge(r *Request, d *Delivery) *Answer {
 		return nil
 	}
 	d.Events = nil
-	code := decode.Field("0.data.validationCode")(r.Body)
+	code := decode.Field(r.Body, "0.data.validationCode")
 	if !harmless(code, "") {
 		return &Answer{Status: http.StatusBadRequest}
 	}

@@ -93,7 +93,7 @@ func cloudEvents(r *Request, payload []byte, events []Event) (_ []Event, ok bool
 }
 
 func cloudEvent(data []byte) Event {
-	field := decode.Check(data).Field
+	field := decode.Fields(data)
 	return Event{ID: ceID(field("source"), field("id")), Type: field("type"), Data: data}
 }
 

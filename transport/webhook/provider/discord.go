@@ -43,7 +43,7 @@ func discordAck() *Answer {
 // discordChallenge answers pings and defers interactions. A webhook event has a member
 // "event", an interaction does not.
 func discordChallenge(r *Request, d *Delivery) *Answer {
-	field := decode.Check(r.Body).Field
+	field := decode.Fields(r.Body)
 	if field("event") != "" {
 		return nil
 	}

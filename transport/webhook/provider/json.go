@@ -71,8 +71,8 @@ func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
 	payload = withoutBOM(payload)
 	array := payload
 	if path != "@this" {
-		array = within(payload, decode.Field(path)(payload))
-	} else if decode.Field("#")(payload) == "" { // the number of elements
+		array = within(payload, decode.Field(payload, path))
+	} else if decode.Field(payload, "#") == "" { // the number of elements
 		return false
 	}
 	if array = bytes.TrimLeft(array, " \t\r\n"); len(array) == 0 || array[0] != '[' {

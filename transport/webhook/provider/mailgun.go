@@ -59,7 +59,7 @@ func (mailgun) newVerifier(secrets []secret) (verifier, error) {
 func (v mailgunVerifier) precheck(*Request) error { return nil }
 
 func (v mailgunVerifier) verify(r *Request) (match, error) {
-	field := decode.Check(r.Body).Field
+	field := decode.Fields(r.Body)
 	stamp, token, signature := field("signature.timestamp"), field("signature.token"), field("signature.signature")
 	if stamp == "" || token == "" || signature == "" {
 		return match{}, malformed("no signature in the body")

@@ -49,16 +49,16 @@ var metaLists = [...]string{"changes", "messaging"}
 
 // metaEvents appends an event for each change in each entry.
 func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
-	object := decode.Field("object")(payload)
+	object := decode.Field(payload, "object")
 	add := func(entry []byte) bool {
-		events = append(events, Event{Type: metaType(object, decode.Check(entry)), Data: entry})
+		events = append(events, Event{Type: metaType(object, decode.Fields(entry)), Data: entry})
 		return true
 	}
 	ok := elements(payload, "entry", func(entry []byte) bool {
 		before := len(events)
-		checked := decode.Check(entry)
+		field := decode.Fields(entry)
 		for _, list := range metaLists {
-			if n := checked.Field(list + ".#"); n != "" && n != "0" && n != "1" {
+			if n := field(list + ".#"); n != "" && n != "0" && n != "1" {
 				if alone(entry, list, add) {
 					return true
 				}
@@ -72,15 +72,15 @@ func metaEvents(_ *Request, payload []byte, events []Event) ([]Event, bool) {
 
 // metaType returns the type of a change: the object, a sibling of the entries, and the field
 // of the change.
-func metaType(object string, entry decode.Checked) string {
-	field := entry.Field("changes.0.field")
-	if n := entry.Field("messaging.#"); field == "" && n != "" && n != "0" {
-		field = "messaging"
+func metaType(object string, entry func(path string) string) string {
+	changed := entry("changes.0.field")
+	if n := entry("messaging.#"); changed == "" && n != "" && n != "0" {
+		changed = "messaging"
 	}
-	if object == "" || field == "" {
-		return object + field
+	if object == "" || changed == "" {
+		return object + changed
 	}
-	return object + "." + field
+	return object + "." + changed
 }
 
 // alone calls yield for each element of the array in member list, with a copy of object that

@@ -58,7 +58,7 @@ func (v *clientStateVerifier) precheck(*Request) error { return nil }
 func (v *clientStateVerifier) verify(r *Request) (m match, err error) {
 	err = malformed("no notification in the body")
 	elements(r.Body, "value", func(item []byte) bool {
-		m, err = v.find(decode.Field("clientState")(item))
+		m, err = v.find(decode.Field(item, "clientState"))
 		return err == nil
 	})
 	if err != nil {

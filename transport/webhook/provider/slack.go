@@ -36,5 +36,5 @@ func slackChallenge(_ *Request, d *Delivery) *Answer {
 	}
 	data := d.Events[0].Data
 	d.Events = nil
-	return plain(decode.Field("challenge")(data), "")
+	return plain(decode.Field(data, "challenge"), "")
 }

@@ -100,15 +100,14 @@ func (s *Source) hash(body []byte) string {
 // content is a verified payload, or a part of one.
 type content struct {
 	data    []byte
-	checked decode.Checked
-	looked  bool // whether checked is set
+	value func(path string) string // of data; nil: not validated
 }
 
 // field returns the value at path, or "" if the payload is not valid JSON. Only the first call
 // validates it.
 func (c *content) field(path string) string {
-	if !c.looked {
-		c.checked, c.looked = decode.Check(c.data), true
+	if c.value == nil {
+		c.value = decode.Fields(c.data)
 	}
-	return c.checked.Field(path)
+	return c.value(path)
 }

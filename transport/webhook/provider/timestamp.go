@@ -107,7 +107,7 @@ func (t *Timestamp) format(at time.Time) string {
 
 // inBody checks the time in a verified body.
 func (t *Timestamp) inBody(body []byte, now time.Time) error {
-	text := decode.Field(t.Path)(body)
+	text := decode.Field(body, t.Path)
 	if text == "" {
 		return malformed("no %s in the body", t.Path)
 	}

@@ -29,9 +29,9 @@ func twitchChallenge(r *Request, d *Delivery) *Answer {
 	switch r.Header.Get("Twitch-Eventsub-Message-Type") { // the header is not signed, but the body is
 	case "webhook_callback_verification":
 		d.Events = nil
-		return plain(decode.Field("challenge")(r.Body), "")
+		return plain(decode.Field(r.Body, "challenge"), "")
 	case "revocation":
-		if d.kind() != "" && decode.Field("event")(r.Body) == "" {
+		if d.kind() != "" && decode.Field(r.Body, "event") == "" {
 			d.Events[0].Type = "revocation"
 		}
 	}
