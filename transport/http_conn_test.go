@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -310,5 +311,160 @@ func TestRefused(t *testing.T) {
 		if !errors.Is(err, syscall.ECONNREFUSED) || retryable(err) != "unset" {
 			t.Errorf("%s: error %v, retryable %s", method, err, retryable(err))
 		}
+	}
+}
+
+// expired is an error that says by its methods what follows.
+type expired struct{}
+
+func (expired) Error() string      { return "expired" }
+func (expired) RejectsToken() bool { return true }
+
+func TestControl(t *testing.T) {
+	control := func(m *transport.Message) error {
+		text := string(m.Data)
+		switch {
+		case text == "beat":
+			m.Kind = decode.KindKeepalive
+		case text == "mark":
+			m.Kind, m.Token = decode.KindPosition, "5"
+		case text == "notice":
+			m.Gap = &transport.Gap{Reason: transport.Notice, Missed: 3}
+		case text == "[DONE]":
+			return fmt.Errorf("said %w", transport.ErrEnd)
+		case text == "reconnect":
+			return io.EOF
+		case text == "expired":
+			return expired{}
+		case text == "lost":
+			m.Gap = &transport.Gap{Reason: transport.Notice}
+			return expired{}
+		case strings.HasPrefix(text, "wrapped "):
+			m.Data, m.Type, m.ID = m.Data[len("wrapped "):], "cut", "7"
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		name, body string
+		method     string
+		want       []string // messages
+		end        error
+	}{
+		{"changes", "a\n\nbeat\nmark\nnotice\nwrapped b\n", "", []string{"data a", "keepalive", "keepalive beat", "position mark 5", "data notice, notice", "data b 7 cut"}, io.EOF},
+		{"complete", "a\n[DONE]\nb\n", "", []string{"data a"}, transport.ErrEnd},
+		{"complete reply", "a\n[DONE]\nb\n", "POST", []string{"data a"}, transport.ErrEnd},
+		{"reconnect", "a\nreconnect\nb\n", "", []string{"data a"}, io.EOF},
+		{"rejected", "expired\nb\n", "", nil, expired{}},
+		{"a loss is said before", "lost\nb\n", "", []string{"keepalive, notice"}, expired{}},
+		{"a bad frame is said before", "this line is too long\nexpired\nb\n", "", []string{"keepalive, bad frame"}, expired{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) })
+			feed := &transport.HTTP{
+				URL: srv.URL, Method: tt.method, Format: decode.Lines{}, Control: control,
+				MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
+			}
+			conn := open(t, feed, "")
+			var got []string
+			for range tt.want {
+				got = append(got, describe(read(t, conn)))
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %q\nwant %q", got, tt.want)
+			}
+			for range 2 {
+				if err := readError(t, conn); !errors.Is(err, tt.end) {
+					t.Errorf("the end is %v, want %v", err, tt.end)
+				}
+			}
+		})
+	}
+}
+
+// The reply to a request is not asked for again, whatever Control says to it.
+func TestControlOfAReply(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a\n") })
+	conn := open(t, &transport.HTTP{
+		URL: srv.URL, Method: "POST", Format: decode.Lines{}, Control: func(*transport.Message) error { return expired{} },
+	}, "")
+	if err := readError(t, conn); retryable(err) != "false" || !errors.Is(err, expired{}) {
+		t.Errorf("%v: retryable is %s", err, retryable(err))
+	}
+}
+
+// A Message of Control's own loses no gap, and leaves nothing in the next message.
+func TestControlWritesAMessage(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this line is too long\na\nb\n") })
+	conn := open(t, &transport.HTTP{
+		URL: srv.URL, Format: decode.Lines{}, MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
+		Control: func(m *transport.Message) error {
+			if string(m.Data) == "a" {
+				*m = transport.Message{Data: m.Data, Attempt: 3}
+			}
+			return nil
+		},
+	}, "")
+	var m transport.Message // one for all, as the client has it
+	for _, want := range []string{"data a, bad frame, attempt 3", "data b, attempt 0"} {
+		if err := conn.Read(&m); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s, attempt %d", describe(m), m.Attempt); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func describe(m transport.Message) string {
+	kind := map[decode.Kind]string{decode.KindData: "data", decode.KindKeepalive: "keepalive", decode.KindPosition: "position"}[m.Kind]
+	parts := slices.DeleteFunc([]string{kind, string(m.Data), cmp.Or(m.ID, m.Token), m.Type}, func(s string) bool { return s == "" })
+	text := strings.Join(parts, " ")
+	if m.Gap != nil {
+		text += ", " + string(m.Gap.Reason)
+	}
+	return text
+}
+
+// The last line of a body may lack its end. Whether it is whole is known if the end of the
+// body is marked, or if it is JSON with an end of its own; otherwise the connection
+// may have been lost in the middle of it.
+func TestLastLine(t *testing.T) {
+	const chunked, closed = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"
+	for _, tt := range []struct {
+		name, response string
+		format         decode.Format
+		events         int
+		end            error
+	}{
+		{"chunked", chunked + "3\r\none\r\n4\r\n\ntwo\r\n0\r\n\r\n", decode.Lines{}, 2, io.EOF},
+		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\none\ntwo", decode.Lines{}, 2, io.EOF},
+		{"closed", closed + "one\ntw", decode.Lines{}, 1, io.ErrUnexpectedEOF},
+		{"closed behind a line", closed + "one\ntwo\n", decode.Lines{}, 2, io.EOF},
+		{"closed, a number", closed + "1 23", decode.ConcatJSON{}, 1, io.ErrUnexpectedEOF},
+		{"closed, an object", closed + "1\n{\"a\":1}", decode.NDJSON{}, 2, io.EOF},
+		{"closed, half an object", closed + "1\n{\"a\":", decode.NDJSON{}, 1, io.ErrUnexpectedEOF},
+		{"closed behind a bad frame", closed + "too large\ntw", decode.Lines{}, 1, io.ErrUnexpectedEOF}, // the loss is said first
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				io.WriteString(conn, tt.response)
+			})
+			feed := &transport.HTTP{URL: srv.URL, Format: tt.format, MaxFrame: 8, OnBadFrame: func(*decode.FrameError) {}}
+			conn := open(t, feed, "")
+			for range tt.events {
+				read(t, conn)
+			}
+			for range 2 {
+				if err := readError(t, conn); !errors.Is(err, tt.end) {
+					t.Errorf("the end is %v, want %v", err, tt.end)
+				}
+			}
+		})
 	}
 }

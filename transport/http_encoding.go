@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // acceptEncoding returns the value of the Accept-Encoding header. It is always sent: net/http's
@@ -119,3 +121,121 @@ func (g *gunzip) next() (err error) {
 
 // notGzip reports whether a body was not gzip despite its Content-Encoding.
 func notGzip(err error) bool { return errors.Is(err, gzip.ErrHeader) }
+
+// contentCodings returns the codings of a body in lower case, in the order of application (RFC
+// 9110, section 8.4). Some peers write "none" or a charset if they apply none.
+func contentCodings(h http.Header) (codings []string) {
+	for _, line := range h["Content-Encoding"] {
+		for c := range strings.SplitSeq(line, ",") {
+			switch c = strings.ToLower(strings.Trim(c, " \t")); c {
+			case "", "identity", "none", "utf-8", "utf8":
+			default:
+				codings = append(codings, c)
+			}
+		}
+	}
+	return codings
+}
+
+// A decoder reads a body through one of HTTP.Decoders. It opens the decoder at the first byte,
+// because many decoders read when they are opened.
+type decoder struct {
+	in   *bufio.Reader
+	open func(io.Reader) (io.ReadCloser, error)
+	out  io.ReadCloser
+	err  error // of open
+
+	mu      sync.Mutex
+	reading bool
+	closed  bool
+}
+
+func (d *decoder) Read(p []byte) (int, error) {
+	if !d.enter() {
+		return 0, errClosed
+	}
+	defer d.leave()
+	if d.out == nil && d.err == nil {
+		if _, err := d.in.Peek(1); err != nil {
+			return 0, err
+		}
+		d.out, d.err = d.open(d.in)
+	}
+	if d.err != nil {
+		return 0, d.err
+	}
+	return d.out.Read(p)
+}
+
+// Close closes the decoder. If a Read is running, that Read does so when it returns: few
+// decoders can be closed during a Read.
+func (d *decoder) Close() error {
+	d.mu.Lock()
+	again, reading := d.closed, d.reading
+	d.closed = true
+	d.mu.Unlock()
+	if !again && !reading {
+		d.end()
+	}
+	return nil
+}
+
+func (d *decoder) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reading = !d.closed
+	return d.reading
+}
+
+func (d *decoder) leave() {
+	d.mu.Lock()
+	d.reading = false
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		d.end()
+	}
+}
+
+func (d *decoder) end() {
+	if d.out != nil && d.err == nil {
+		d.out.Close()
+	}
+}
+
+// The states of HTTP.gzip: what is known of a server that may compress without flushing.
+// Nothing then arrives until the compressor has enough, often not even the header. Express's
+// compression does that, and so do clones of CouchDB.
+const (
+	gzipOffered int32 = iota // nothing is known
+	gzipDoubted              // a silence that one attempt without compression explains or not
+	gzipAvoided              // the feed arrived without compression
+)
+
+// compresses reports whether a server may compress because codings are offered, other than by
+// the caller's own header.
+func (a *attempt) compresses() bool {
+	_, set := canonical(a.Header)["Accept-Encoding"]
+	return !a.plain && !set && a.upgrade == nil
+}
+
+// silent records that nothing arrived: no header, or no byte of the first message. It reports
+// whether a compressor may be the reason.
+func (h *HTTP) silent(compressed, plain bool) bool {
+	if plain {
+		atomic.CompareAndSwapInt32(&h.gzip, gzipDoubted, gzipOffered)
+	}
+	if compressed {
+		atomic.CompareAndSwapInt32(&h.gzip, gzipOffered, gzipDoubted)
+	}
+	return compressed
+}
+
+// spoke records that the first message arrived.
+func (h *HTTP) spoke(plain bool) {
+	if plain {
+		atomic.CompareAndSwapInt32(&h.gzip, gzipDoubted, gzipAvoided)
+	}
+}
+
+func compressed(h http.Header) bool { return len(contentCodings(h)) > 0 }

@@ -1,10 +1,12 @@
 package transport_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -672,6 +674,139 @@ func TestWebSocketTLS(t *testing.T) {
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); string(m.Data) != "secure" {
 			t.Errorf("got %q", m.Data)
+		}
+	})
+}
+
+// A negative value is off where the documentation says so, and else refused.
+func TestNegativeOptions(t *testing.T) {
+	w := &transport.WebSocket{
+		URL: "ws://feed.test", HandshakeTimeout: -1, HelloTimeout: -1, PingInterval: -1, IdleTimeout: -1,
+		Patience: -1, MaxMessage: -1, CloseCode: -1, MaxAge: -1,
+	}
+	if err := w.Validate(); err != nil {
+		t.Error(err)
+	}
+	w.Client = inMemory(t, func(rw http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(rw, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		c.Write(r.Context(), websocket.MessageText, make([]byte, 17<<20))
+		c.Read(r.Context())
+	})
+	if m := read(t, openSocket(t, w, "")); len(m.Data) != 17<<20 {
+		t.Errorf("%d bytes", len(m.Data))
+	}
+	for field, err := range map[string]error{
+		"PongTimeout": (&transport.WebSocket{URL: "ws://feed.test", PongTimeout: -1}).Validate(),
+		"SendLimit":   (&transport.WebSocket{URL: "ws://feed.test", SendLimit: -1, SendPer: time.Second}).Validate(),
+		"Closes":      (&transport.WebSocket{URL: "ws://feed.test", Closes: []transport.CloseRule{{From: 1000, MinWait: -1}}}).Validate(),
+		"MaxBody":     (&transport.Webhook{MaxBody: -1}).Validate(),
+		"Buffer":      (&transport.Webhook{Buffer: -1}).Validate(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "."+field+": ") {
+			t.Errorf("%s: -1 is accepted: %v", field, err)
+		}
+	}
+	h := &transport.HTTP{URL: "http://feed.test", HeaderTimeout: -1, IdleTimeout: -1, PingInterval: -1, MaxFrame: -1}
+	if err := h.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A connection is no Transport: it can neither be opened nor sent on.
+func TestWebSocketConnSurface(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, handover := range []bool{false, true} {
+			w := sockets(t, func(p *peer) { p.wait() })
+			w.Handover = handover
+			conn := openSocket(t, w, "")
+			if _, ok := conn.Conn.(transport.Transport); ok {
+				t.Error("the Conn is a Transport")
+			}
+			if _, ok := conn.Conn.(interface{ Validate() error }); ok {
+				t.Error("the Conn can be validated")
+			}
+		}
+	})
+}
+
+// The handshake of a server that chooses no subprotocol is valid (RFC 6455, section 4.1), but
+// browsers fail it (WHATWG WebSockets, "establish a WebSocket connection"): it needs consent.
+func TestWebSocketSubprotocolNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var offered string
+		w := sockets(t, func(p *peer) {
+			offered = strings.Join(p.req.Header.Values("Sec-WebSocket-Protocol"), ";")
+			p.wait()
+		})
+		w.Subprotocols = []string{"binary", "", "base64"}
+		if err := w.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		chosen := "?"
+		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+			chosen = s.Subprotocol
+			return nil
+		}
+		openSocket(t, w, "")
+		synctest.Wait()
+		if strings.ReplaceAll(offered, " ", "") != "binary,base64" || chosen != "" {
+			t.Errorf("offered %q, chosen %q", offered, chosen)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) { p.wait() })
+		w.Subprotocols = []string{"binary"}
+		if err := openSocketError(t, w, ""); !strings.Contains(err.Error(), `add ""`) {
+			t.Errorf("got %v", err)
+		}
+	})
+	bubble(t, func(t *testing.T) { // one that was not offered is still a violation
+		w := rawWith(t, "Sec-WebSocket-Protocol: other\r\n", func(net.Conn) {})
+		w.Subprotocols = []string{"binary", ""}
+		isProtocol(t, openSocketError(t, w, ""))
+	})
+}
+
+// SignalR puts 0x1E after each record, and the answer to its handshake comes together with the
+// first ones (https://github.com/szarykott/signalrs/issues/14; HubProtocol.md of
+// dotnet/aspnetcore).
+func TestWebSocketSignalR(t *testing.T) {
+	const rs = "\x1e"
+	bubble(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			if got := p.hear(); got != `{"protocol":"json","version":1}`+rs {
+				t.Errorf("heard %q", got)
+			}
+			p.say(`{}`+rs+`{"type":1,"target":"a","arguments":[]}`+rs+`{"type":6}`+rs, `{"type":1,"target":"b","arguments":[]}`+rs)
+			p.wait()
+		})
+		w.Format = decode.RSJSON{}
+		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+			if err := s.Send(ctx, []byte(`{"protocol":"json","version":1}`+rs)); err != nil {
+				return err
+			}
+			m, err := s.Receive()
+			if err != nil {
+				return err
+			}
+			answer, rest, _ := bytes.Cut(m.Data, []byte(rs))
+			if string(answer) != "{}" {
+				return errors.New("refused")
+			}
+			if m.Data = rest; len(rest) > 0 {
+				s.Unread(m)
+			}
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		for _, want := range []string{`{"type":1,"target":"a","arguments":[]}`, `{"type":6}`, `{"type":1,"target":"b","arguments":[]}`} {
+			if m := read(t, conn); string(m.Data) != want {
+				t.Errorf("got %q, want %q", m.Data, want)
+			}
 		}
 	})
 }
