@@ -29,7 +29,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 	}{
 		"Store on a Webhook":   {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"StartAt on a Webhook": {hook, client.Options{StartAt: "7"}, []string{"Options.StartAt:"}},
-		"in a Recorder": {&record.Recorder{Transport: hook, Out: new(bytes.Buffer)},
+		"in a Recorder": {&record.Transport{From: hook, Out: new(bytes.Buffer)},
 			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
 		"all at once": {hook, client.Options{StartAt: "7", CommitEvery: -1, Dedupe: -1},

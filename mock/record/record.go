@@ -17,7 +17,7 @@ import (
 )
 
 // A Recorder is a transport.Transport that records what another one delivers, for [Replay]. Use
-// it as *Recorder, and do not change its fields once it is in use. It starts no goroutine.
+// it as *Transport, and do not change its fields once it is in use. It starts no goroutine.
 //
 //	sub, err := client.Subscribe(ctx, &record.Recorder{Transport: feed, Out: file}, nil)
 //
@@ -38,9 +38,9 @@ import (
 // A recording contains no headers except Retry-After, no URLs, no error texts, and no token
 // from which a connection resumed, unless the recording already shows it. Payloads, ids and
 // types of events are recorded as they are, unless Redact changes them.
-type Recorder struct {
-	// Transport is the Transport to record. Required.
-	Transport transport.Transport
+type Transport struct {
+	// From is the transport to record. Required.
+	From transport.Transport
 
 	// Out receives the recording. Once a Write fails, so does every Open and Read, with an
 	// error whose Retryable method returns false, so that a partial recording is not taken for
@@ -56,66 +56,65 @@ type Recorder struct {
 	// copy. It is called from Read. Default: messages are written as they are.
 	Redact func(transport.Message) transport.Message
 
-	mu   sync.Mutex    // guards turn only: Out may block
-	turn chan struct{} // holds one element while the fields below are in use
+	mu     sync.Mutex    // guards locked only: Out may block
+	locked chan struct{} // holds one element while the fields below are in use
 
 	conns  int
-	begun  bool
-	last   time.Time // when the last entry happened
+	last   time.Time // when the last entry happened; zero before the first
 	tokens []position
 	err    error // of Out
 }
 
-// enter waits for the caller's turn, which leave ends. A mutex held across a Write would
-// stop the clock of a synctest bubble.
-func (r *Recorder) enter() {
-	r.mu.Lock()
-	if r.turn == nil {
-		r.turn = make(chan struct{}, 1)
+// lock guards the fields that change. A mutex held across a Write would stop the clock of a
+// synctest bubble.
+func (t *Transport) lock() {
+	t.mu.Lock()
+	if t.locked == nil {
+		t.locked = make(chan struct{}, 1)
 	}
-	turn := r.turn
-	r.mu.Unlock()
-	turn <- struct{}{}
+	locked := t.locked
+	t.mu.Unlock()
+	locked <- struct{}{}
 }
 
-func (r *Recorder) leave() { <-r.turn }
+func (t *Transport) unlock() { <-t.locked }
 
 // A position is a token and the id under which it was written.
 type position struct{ token, id string }
 
-// positions is how many positions a Recorder remembers. A consumer resumes from one of the
+// positions is how many positions a Transport remembers. A consumer resumes from one of the
 // last.
 const positions = 256
 
-// Validate reports every problem of the Recorder and of its Transport.
-func (r *Recorder) Validate() error {
+// Validate reports every problem of the Transport and of the one that it records.
+func (t *Transport) Validate() error {
 	var problems []error
-	if r.Transport == nil || r.Out == nil {
-		problems = append(problems, &recordError{errors.New("Recorder.Transport and Recorder.Out: must be set")})
+	if t.From == nil || t.Out == nil {
+		problems = append(problems, &recordError{errors.New("Transport.From and Transport.Out: must be set")})
 	}
-	if r.Transport != nil {
-		problems = append(problems, r.Transport.Validate())
+	if t.From != nil {
+		problems = append(problems, t.From.Validate())
 	}
 	return errors.Join(problems...)
 }
 
-// Positionless returns what the Transport reports. See transport.Positionless.
-func (r *Recorder) Positionless() bool {
-	p, ok := r.Transport.(transport.Positionless)
+// Positionless returns what From reports. See transport.Positionless.
+func (t *Transport) Positionless() bool {
+	p, ok := t.From.(transport.Positionless)
 	return ok && p.Positionless()
 }
 
-// Open connects the Transport. It implements transport.Transport.
-func (r *Recorder) Open(ctx context.Context, token string) (*transport.Session, error) {
-	if r.Transport == nil || r.Out == nil {
-		return nil, r.Validate()
+// Open connects From. It implements transport.Transport.
+func (t *Transport) Open(ctx context.Context, token string) (*transport.Session, error) {
+	if t.From == nil || t.Out == nil {
+		return nil, t.Validate()
 	}
-	inner, err := r.Transport.Open(ctx, token)
-	n, failed := r.opened(ctx, token, err)
+	inner, err := t.From.Open(ctx, token)
+	n, failed := t.opened(ctx, token, err)
 	switch {
 	case err == nil && failed == nil:
 		s := *inner
-		s.Conn = &recorded{Conn: inner.Conn, recorder: r, ctx: ctx, n: n}
+		s.Conn = &recorded{Conn: inner.Conn, by: t, ctx: ctx, n: n}
 		return &s, nil
 	case err == nil:
 		inner.Close()
@@ -125,24 +124,24 @@ func (r *Recorder) Open(ctx context.Context, token string) (*transport.Session, 
 }
 
 // opened writes the outcome of an attempt.
-func (r *Recorder) opened(ctx context.Context, token string, err error) (n int, failed error) {
-	r.enter()
-	defer r.leave()
+func (t *Transport) opened(ctx context.Context, token string, err error) (n int, failed error) {
+	t.lock()
+	defer t.unlock()
 	if ctx.Err() != nil && err != nil {
 		return 0, nil // the caller canceled it: the feed did nothing
 	}
-	r.conns++
+	t.conns++
 	e := refusal(err)
-	e.conn = r.conns
+	e.conn = t.conns
 	if token != "" && e.verb != verbEnd {
-		e.set("after", r.shown(token))
+		e.set("after", t.shown(token))
 	}
-	failed = r.write(e)
+	failed = t.write(e)
 	if closed := closing(err); closed != nil {
-		closed.conn = r.conns
-		failed = r.write(closed)
+		closed.conn = t.conns
+		failed = t.write(closed)
 	}
-	return r.conns, failed
+	return t.conns, failed
 }
 
 // closing returns the entry for a WebSocket that the server closed with a code, nil for any
@@ -183,8 +182,8 @@ func refusal(err error) *entry {
 }
 
 // shown returns the id under which token was written, or "?".
-func (r *Recorder) shown(token string) string {
-	for _, p := range slices.Backward(r.tokens) {
+func (t *Transport) shown(token string) string {
+	for _, p := range slices.Backward(t.tokens) {
 		if p.token == token {
 			return p.id
 		}
@@ -192,69 +191,69 @@ func (r *Recorder) shown(token string) string {
 	return "?"
 }
 
-// write adds an entry. The caller has the turn.
-func (r *Recorder) write(e *entry) error {
-	if r.err != nil {
-		return r.err
+// write adds an entry. The caller holds the lock.
+func (t *Transport) write(e *entry) error {
+	if t.err != nil {
+		return t.err
 	}
 	now := time.Now()
 	var b []byte
-	if !r.begun {
-		r.begun, r.last = true, now
+	if t.last.IsZero() {
+		t.last = now
 		b = append(b, recordingHeader+"\n"...)
 	}
 	// The next entry makes up for the truncation.
-	e.delay = now.Sub(r.last).Truncate(time.Millisecond)
-	r.last = r.last.Add(e.delay)
-	if _, err := r.Out.Write(e.append(b)); err != nil {
-		r.err = &recordError{err}
+	e.delay = now.Sub(t.last).Truncate(time.Millisecond)
+	t.last = t.last.Add(e.delay)
+	if _, err := t.Out.Write(e.append(b)); err != nil {
+		t.err = &recordError{err}
 	}
-	return r.err
+	return t.err
 }
 
 // message writes what Read returned.
-func (r *Recorder) message(c *recorded, m transport.Message) error {
+func (t *Transport) message(c *recorded, m transport.Message) error {
 	m.ID = cmp.Or(m.Token, m.ID)
-	if r.Token != nil && m.Kind == decode.KindData {
-		m.ID = r.Token(m)
+	if t.Token != nil && m.Kind == decode.KindData {
+		m.ID = t.Token(m)
 	}
 	token := m.ID
-	if r.Redact != nil {
+	if t.Redact != nil {
 		m.Data = bytes.Clone(m.Data)
-		m = r.Redact(m)
+		m = t.Redact(m)
 	}
-	r.enter()
-	defer r.leave()
+	t.lock()
+	defer t.unlock()
 	if token != "" {
-		r.tokens = append(r.tokens, position{token, m.ID})
-		r.tokens = r.tokens[max(0, len(r.tokens)-positions):]
+		t.tokens = append(t.tokens, position{token, m.ID})
+		t.tokens = t.tokens[max(0, len(t.tokens)-positions):]
 	}
 	if c.over {
 		return nil // Close came first
 	}
 	e := describe(m)
 	e.conn = c.n
-	return r.write(e)
+	return t.write(e)
 }
 
 // end writes how a connection ended. Only the first call for a connection counts.
-func (r *Recorder) end(c *recorded, e *entry) {
-	r.enter()
-	defer r.leave()
+func (t *Transport) end(c *recorded, e *entry) {
+	t.lock()
+	defer t.unlock()
 	if !c.over {
 		c.over, e.conn = true, c.n
-		r.write(e)
+		t.write(e)
 	}
 }
 
 // A recorded is a connection that is being recorded.
 type recorded struct {
 	transport.Conn
-	recorder *Recorder
-	ctx      context.Context
-	n        int
-	err      error // of the recording
-	over     bool  // guarded by the recorder's turn
+	by   *Transport
+	ctx  context.Context
+	n    int
+	err  error // of the recording
+	over bool  // guarded by the lock of by
 }
 
 func (c *recorded) Read(m *transport.Message) error {
@@ -262,10 +261,10 @@ func (c *recorded) Read(m *transport.Message) error {
 		return c.err
 	}
 	if err := c.Conn.Read(m); err != nil {
-		c.recorder.end(c, c.ending(err))
+		c.by.end(c, c.ending(err))
 		return err
 	}
-	if c.err = c.recorder.message(c, *m); c.err != nil && m.Settle != nil {
+	if c.err = c.by.message(c, *m); c.err != nil && m.Settle != nil {
 		m.Settle(c.err)
 	}
 	return c.err
@@ -290,7 +289,7 @@ func (c *recorded) ending(err error) *entry {
 }
 
 func (c *recorded) Close() error {
-	c.recorder.end(c, &entry{verb: verbClosed}) // before the close makes Read fail
+	c.by.end(c, &entry{verb: verbClosed}) // before the close makes Read fail
 	return c.Conn.Close()
 }
 

@@ -165,7 +165,7 @@ func equal(t *testing.T, got, want []string) {
 func recordingOf(t *testing.T, tr transport.Transport) (c reader, recording string) {
 	t.Helper()
 	var out bytes.Buffer
-	c.run(t, &record.Recorder{Transport: impatient{tr}, Out: &out})
+	c.run(t, &record.Transport{From: impatient{tr}, Out: &out})
 	return c, out.String()
 }
 
@@ -196,7 +196,7 @@ func TestRecordingHasNoSecrets(t *testing.T) {
 		srv := mock.NewServer(feed.NDJSON())
 		defer srv.Close()
 		var out bytes.Buffer
-		rec := &record.Recorder{Out: &out, Transport: &transport.HTTP{
+		rec := &record.Transport{Out: &out, From: &transport.HTTP{
 			URL: "http://user:secret@feed.test/secret?key=secret", Client: srv.Client(), Resume: transport.ResumeQuery("secret"),
 			Header: http.Header{"Authorization": {"secret"}, "Cookie": {"secret"}},
 		}}
@@ -222,10 +222,10 @@ func TestRecorderTokenAndRedact(t *testing.T) {
 		defer srv.Close()
 		var out bytes.Buffer
 		var data []byte
-		rec := &record.Recorder{
-			Out:       &out,
-			Transport: &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")},
-			Token:     func(m transport.Message) string { return decode.Field(m.Data, "seq") },
+		rec := &record.Transport{
+			Out:   &out,
+			From:  &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")},
+			Token: func(m transport.Message) string { return decode.Field(m.Data, "seq") },
 			Redact: func(m transport.Message) transport.Message {
 				copy(m.Data[min(12, len(m.Data)):], bytes.Repeat([]byte("*"), 100))
 				m.ID = strings.ToUpper(m.ID)
@@ -270,7 +270,7 @@ func TestRecorderThatCannotWrite(t *testing.T) {
 	}
 	for n := range 3 {
 		synctest.Test(t, func(t *testing.T) {
-			rec := &record.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: &disk{n}}
+			rec := &record.Transport{From: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: &disk{n}}
 			c, err := rec.Open(t.Context(), "")
 			for range n {
 				if err != nil {
@@ -292,7 +292,7 @@ func TestRecorderThatCannotWrite(t *testing.T) {
 			}
 		})
 	}
-	if _, err := new(record.Recorder).Open(t.Context(), ""); err == nil {
+	if _, err := new(record.Transport).Open(t.Context(), ""); err == nil {
 		t.Error("an empty Recorder opens")
 	}
 }
@@ -332,13 +332,13 @@ func TestRecorderConforms(t *testing.T) {
 				t.Errorf("%v in:\n%s", err, &out)
 			}
 		})
-		return &record.Recorder{Transport: h, Out: &out}
+		return &record.Transport{From: h, Out: &out}
 	})
 }
 
 func TestRecorderKeepsTheSession(t *testing.T) {
 	inner := opener(func() (transport.Conn, error) { return new(richConn), nil })
-	s, err := (&record.Recorder{Transport: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
+	s, err := (&record.Transport{From: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ func TestRecorderKeepsTheSession(t *testing.T) {
 func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
 	for n := range 2 {
 		inner := new(richConn)
-		rec := &record.Recorder{Transport: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
+		rec := &record.Transport{From: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
 		c, err := rec.Open(t.Context(), "")
 		if err == nil {
 			readFrom(c)
@@ -371,7 +371,7 @@ func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
 // A message that comes in spite of Close has no place behind the end of its connection.
 func TestRecorderReadBesideClose(t *testing.T) {
 	var out bytes.Buffer
-	c := open(t, &record.Recorder{Transport: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
+	c := open(t, &record.Transport{From: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
 	c.Close()
 	if m, err := readFrom(c); err != nil || m.ID != "1" {
 		t.Errorf("Read: %+v, %v", m, err)
@@ -385,7 +385,7 @@ func TestRecorderReadBesideClose(t *testing.T) {
 func TestRecorderAttemptGivenUp(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	rec := &record.Recorder{Out: &out, Transport: opener(func() (transport.Conn, error) {
+	rec := &record.Transport{Out: &out, From: opener(func() (transport.Conn, error) {
 		cancel()
 		return nil, ctx.Err()
 	})}
@@ -446,11 +446,11 @@ func (c *richConn) Close() error {
 
 // TestRecorderValidates holds that what is wrong is reported before the first attempt.
 func TestRecorderValidates(t *testing.T) {
-	bad := &record.Recorder{Transport: &transport.HTTP{URL: "no scheme"}}
+	bad := &record.Transport{From: &transport.HTTP{URL: "no scheme"}}
 	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Out") || !strings.Contains(err.Error(), "URL") {
 		t.Errorf("Validate: %v", err)
 	}
-	good := &record.Recorder{Transport: mock.NewFeed(), Out: io.Discard}
+	good := &record.Transport{From: mock.NewFeed(), Out: io.Discard}
 	if err := good.Validate(); err != nil {
 		t.Errorf("Validate: %v", err)
 	}
@@ -468,7 +468,7 @@ func (slowWriter) Write(b []byte) (int, error) {
 // stopping the bubble's clock.
 func TestRecorderWithSlowWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &record.Recorder{Transport: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
+		r := &record.Transport{From: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() {

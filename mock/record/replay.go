@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Replay reads what a [Recorder] wrote and returns it as a script, for a [mock.Feed] to play to one
+// Replay reads what a [Transport] wrote and returns it as a script, for a [mock.Feed] to play to one
 // consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as fast, and
 // 0 removes all pauses. A negative speed is an error.
 //
@@ -26,7 +26,7 @@ import (
 // close code. Events that came again after a reconnect are repeated in the script. A Gap
 // reaches only a consumer without a wire.
 //
-// Blank lines and lines that start with # are ignored. Any other line that a Recorder does not
+// Blank lines and lines that start with # are ignored. Any other line that a Transport does not
 // write is an error, which names the line.
 func Replay(r io.Reader, speed float64) ([]mock.Step, error) {
 	if !(speed >= 0) {

@@ -72,8 +72,8 @@ func TestReplayOnEveryWire(t *testing.T) {
 				wiretest.Object(1), mock.Pause(time.Minute), mock.Keepalive(), wiretest.Object(2), mock.Drop(), mock.Status(503), mock.Refuse(),
 				wiretest.Object(3), mock.End(), wiretest.Object(4), mock.Pause(time.Hour), wiretest.Object(5), mock.Complete(),
 			)
-			rec := &record.Recorder{
-				Transport: wire(t, feed), Out: &out,
+			rec := &record.Transport{
+				From: wire(t, feed), Out: &out,
 				Token: func(m transport.Message) string { return decode.Field(m.Data, "id") },
 			}
 			var c wiretest.Consumer
@@ -123,7 +123,7 @@ func TestReplayCloseCodes(t *testing.T) {
 				}
 				return err
 			}
-			rec := &record.Recorder{Transport: source, Out: out}
+			rec := &record.Transport{From: source, Out: out}
 			for range 4 {
 				c, err := rec.Open(t.Context(), "")
 				for err == nil {
@@ -292,8 +292,8 @@ func FuzzReplay(f *testing.F) {
 			// Without a token nothing comes again that the script does not say.
 			first, second := reader{forgets: true}, reader{forgets: true}
 			var once bytes.Buffer
-			first.run(t, &record.Recorder{
-				Transport: impatient{mock.NewFeed(append(slices.Clone(script), mock.Complete())...)}, Out: &once,
+			first.run(t, &record.Transport{
+				From: impatient{mock.NewFeed(append(slices.Clone(script), mock.Complete())...)}, Out: &once,
 			})
 			again, err := record.Replay(bytes.NewReader(once.Bytes()), 0)
 			if err != nil {

@@ -24,7 +24,7 @@ func TestRecorded(t *testing.T) {
 				if inner == nil {
 					return nil
 				}
-				return &record.Recorder{Transport: inner, Out: io.Discard}
+				return &record.Transport{From: inner, Out: io.Discard}
 			})
 		})
 	}
