@@ -11,8 +11,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// A receiver is tested with what its sender would post, over a network in memory. Your
-// code gives the Webhook to client.Subscribe instead of opening it.
+// A receiver gets what its sender would post, over an in-memory network: a forged delivery, a
+// genuine one, and its repetition. Your code gives the Webhook to client.Subscribe instead of
+// opening it.
 func ExampleClient() {
 	ctx := context.Background()
 	stripe := provider.Stripe("whsec_of_the_endpoint")
@@ -31,13 +32,12 @@ func ExampleClient() {
 		}
 	}()
 
-	s := sender.New(stripe, srv.URL+"/hooks/stripe", srv.Client())
-	for _, d := range []sender.Delivery{
-		{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`), Forged: true},
-		{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)},
-		{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)}, // again
-	} {
-		sent, err := s.Post(ctx, d)
+	url := srv.URL + "/hooks/stripe"
+	genuine := sender.New(stripe, url, srv.Client())
+	forger := sender.New(provider.Stripe("whsec_a_guess"), url, srv.Client())
+	d := sender.Delivery{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)}
+	for _, from := range []*sender.Client{forger, genuine, genuine} {
+		sent, err := from.Post(ctx, d)
 		if err != nil {
 			log.Fatal(err)
 		}
