@@ -3,24 +3,10 @@ package provider_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
-
-// signed is a delivery of 1 KiB.
-func signed(t testing.TB, p *provider.Provider) *provider.Request {
-	r := &provider.Request{
-		Method: "POST", URL: "https://example.com/", Header: http.Header{"Content-Type": {"application/json"}},
-		Body: []byte(`{"type":"a","id":"evt_1","more":"` + strings.Repeat("x", 990) + `"}`), Time: at,
-	}
-	if err := p.Sign(r, "d1"); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 func BenchmarkReceive(b *testing.B) {
 	bare := provider.StandardWebhooks("whsec_" + key)

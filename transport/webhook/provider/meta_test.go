@@ -9,6 +9,15 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
+func metaSample() sample {
+	return sample{
+		name: "meta", make: func(s ...string) *provider.Provider { return provider.Meta("verify", s...) },
+		body:   `{"object":"page","entry":[{"id":"1","changes":[{"field":"feed"}]},{"id":"2","messaging":[]}]}`,
+		wantID: hashOf(`{"object":"page","entry":[{"id":"1","changes":[{"field":"feed"}]},{"id":"2","messaging":[]}]}`), signed: true,
+		events: " page.feed\n page", sign: onHeader("X-Hub-Signature-256", "sha256=", hexMAC),
+	}
+}
+
 // An entry with several changes is several events, of which each says what the entry does.
 func TestMetaChanges(t *testing.T) {
 	p := provider.Meta("", key)

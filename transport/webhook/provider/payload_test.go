@@ -2,7 +2,6 @@ package provider_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -88,65 +87,5 @@ func TestCut(t *testing.T) {
 	_ = append(d.Events[0].Data, "xxx"...)
 	if string(d.Events[1].Data) != `{"id":2}` {
 		t.Errorf("the second event is %s", d.Events[1].Data)
-	}
-}
-
-// TestCloudEvents takes the modes in which an event can be sent.
-func TestCloudEvents(t *testing.T) {
-	p := provider.CloudEvents(nil)
-	p.Scheme = provider.Unsigned{}
-	for _, c := range []struct{ contentType, body, want string }{
-		{"application/cloudevents+json; charset=utf-8", `{"id":"1","source":"/a","type":"T"}`, "/a 1 T"},
-		{"application/cloudevents-batch+json", `[]`, ""},
-		{"application/cloudevents-batch+json", `{`, " "},
-		{"application/cloudevents+avro", `x`, " "},
-	} {
-		r := &provider.Request{Header: header(), Body: []byte(c.body)}
-		r.Header.Set("Content-Type", c.contentType)
-		d, err := p.Receive(r)
-		if err != nil || describe(d.Events) != c.want {
-			t.Errorf("%s: %+v, %v", c.contentType, d, err)
-		}
-	}
-}
-
-// TestReceiveTwice holds that what is received later of a Request leaves the first Delivery
-// as it was.
-func TestReceiveTwice(t *testing.T) {
-	p := provider.StandardWebhooks("whsec_" + key)
-	r := signed(t, p)
-	first, err := p.Receive(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header, r.Body = http.Header{}, []byte(`{"type":"b"}`)
-	if err := p.Sign(r, "d2"); err != nil {
-		t.Fatal(err)
-	}
-	second, err := p.Receive(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first.ID != "d1" || first.Events[0].Type != "a" || second.ID != "d2" || second.Events[0].Type != "b" {
-		t.Errorf("received %+v, then %+v", first, second)
-	}
-}
-
-// TestHubSpotIDs holds that events which HubSpot gives the same eventId have IDs of their own.
-func TestHubSpotIDs(t *testing.T) {
-	p := provider.HubSpot(key)
-	r := &provider.Request{Method: "POST", URL: "https://example.com/", Header: header(), Time: at, Body: []byte(
-		`[{"eventId":1,"subscriptionId":5,"objectId":7,"occurredAt":1},{"eventId":1,"subscriptionId":5,"objectId":8,"occurredAt":1},` +
-			`{"eventId":1,"subscriptionId":6,"objectId":7,"occurredAt":1},{"eventId":1,"subscriptionId":5,"objectId":7,"occurredAt":2},{"objectId":9}]`,
-	)}
-	if err := p.Sign(r, ""); err != nil {
-		t.Fatal(err)
-	}
-	d, err := p.Receive(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := describe(d.Events), "1:5:7:1 \n1:5:8:1 \n1:6:7:1 \n1:5:7:2 \n "; got != want {
-		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,5 +72,25 @@ func TestChecksWaitNoLongerThanTheRequest(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestPublicKeysAtOnce verifies more at once than there are processors.
+func TestPublicKeysAtOnce(t *testing.T) {
+	for _, s := range []sample{discordSample(), sendGridSample(), amazonSNSSample()} {
+		p := s.provider()
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				r := s.request(nil)
+				if err := p.Sign(r, "m-1"); err != nil {
+					t.Error(err)
+				}
+				if _, err := p.Receive(r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }

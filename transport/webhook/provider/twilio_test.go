@@ -1,13 +1,39 @@
 package provider_test
 
 import (
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
+
+func twilioSamples() []sample {
+	return []sample{
+		{
+			name: "twilio form", make: provider.Twilio, id: "tw1", wantID: "tw1", url: "https://example.com/hook?a=b",
+			header: map[string]string{"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8", "I-Twilio-Idempotency-Token": "tw1"},
+			body:   "To=%2B1&CallStatus=busy&Digit=2&Digit=1&Digit=2", events: " busy",
+			sign: func(string) map[string]string {
+				text := "https://example.com/hook?a=bCallStatusbusyDigit1Digit2To+1"
+				return map[string]string{"X-Twilio-Signature": base64.StdEncoding.EncodeToString(mac(sha1.New, key, text))}
+			},
+			vectors: []string{"twilio-form", "twilio-json-bodysha256"},
+		},
+		{
+			name: "twilio json", make: provider.Twilio, url: "https://example.com/hook?bodySHA256=" + fmt.Sprintf("%x", sha256.Sum256([]byte("{}"))),
+			body: "{}", events: " ",
+			sign: func(string) map[string]string {
+				text := "https://example.com:443/hook?bodySHA256=" + fmt.Sprintf("%x", sha256.Sum256([]byte("{}")))
+				return map[string]string{"X-Twilio-Signature": base64.StdEncoding.EncodeToString(mac(sha1.New, key, text))}
+			},
+		},
+	}
+}
 
 // TestTwilioURLs receives what Twilio's own library has signed: getExpectedTwilioSignature of
 // the npm package twilio, version 6.3.1, with each algorithm and for each way in which its

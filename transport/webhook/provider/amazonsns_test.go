@@ -2,8 +2,12 @@ package provider_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -11,13 +15,33 @@ import (
 	"math/big"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
+
+const topic = "arn:aws:sns:us-east-1:123456789012:orders"
+
+func amazonSNSSample() sample {
+	text := "Message\nhello\nMessageId\nm-1\nTimestamp\n2025-03-04T05:06:07.000Z\nTopicArn\n" + topic + "\nType\nNotification\n"
+	sum := sha256.Sum256([]byte(text))
+	signature := base64.StdEncoding.EncodeToString(must(rsa.SignPKCS1v15(rand.Reader, rsaKey(), crypto.SHA256, sum[:])))
+	return sample{
+		name: "sns", secret: privatePEM(rsaKey()), id: "m-1", proof: provider.ProofMetadata,
+		make: func(secrets ...string) *provider.Provider {
+			p := provider.AmazonSNS(nil, topic)
+			if err := p.SetSecrets(secrets...); err != nil {
+				panic(err)
+			}
+			return p
+		},
+		header: map[string]string{"x-amz-sns-message-type": "Notification", "Content-Type": "text/plain; charset=UTF-8"},
+		body: `{"Type":"Notification","MessageId":"m-1","TopicArn":"` + topic + `","Message":"hello",` +
+			`"Timestamp":"2025-03-04T05:06:07.000Z","SignatureVersion":"2","Signature":"` + signature + `"}`,
+		wantID: "m-1", signed: true, events: "m-1 Notification",
+	}
+}
 
 // aws is the service behind sns.us-east-1.amazonaws.com, without a network.
 type aws struct {
@@ -180,54 +204,6 @@ func TestSNSConfirm(t *testing.T) {
 	delete(pages, confirmURL)
 	if d, err := p.Receive(message(t, nil, fields)); err != nil || d.Answer.Status != 503 {
 		t.Errorf("%+v, %v", d, err)
-	}
-}
-
-// TestSNSAtOnce fetches few certificates at once, whoever asks for them.
-func TestSNSAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		held, release := 0, make(chan struct{})
-		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-			held++ // one after the other, for synctest.Wait is between them
-			<-release
-			return nil, errors.New("nobody there")
-		})}
-		p := provider.AmazonSNS(client, topic)
-		var wg sync.WaitGroup
-		receive := func() {
-			r := message(t, nil, nil)
-			r.Time = at
-			if d, err := p.Receive(r); !busy(err) {
-				t.Errorf("%+v, %v", d, err)
-			}
-		}
-		for range 4 {
-			wg.Go(receive)
-			synctest.Wait()
-		}
-		receive()
-		close(release)
-		wg.Wait()
-		if held != 4 {
-			t.Errorf("%d at once", held)
-		}
-	})
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// TestPublicOnly holds where certificates may be fetched from, whatever a name resolves to.
-func TestPublicOnly(t *testing.T) {
-	for address, ok := range map[string]bool{
-		"52.94.0.1:443": true, "[2600:1f00::1]:443": true, "127.0.0.1:443": false, "10.1.2.3:443": false, "192.168.0.1:443": false,
-		"169.254.169.254:80": false, "[::1]:443": false, "[fe80::1]:443": false, "[fd00::1]:443": false, "[::ffff:127.0.0.1]:443": false,
-		"0.0.0.0:443": false, "224.0.0.1:443": false, "": false,
-	} {
-		if err := provider.PublicOnly("tcp", address, nil); (err == nil) != ok {
-			t.Errorf("%s: %v", address, err)
-		}
 	}
 }
 

@@ -1,0 +1,12 @@
+package provider_test
+
+import "github.com/steadfeed/steadfeed/transport/webhook/provider"
+
+func bitbucketSample() sample {
+	return sample{
+		name: "bitbucket", make: provider.Bitbucket, id: "b1", wantID: "b1",
+		header: map[string]string{"X-Event-Key": "repo:push", "X-Request-UUID": "b1"},
+		body:   `{"push":{}}`, events: " repo:push", sign: onHeader("X-Hub-Signature", "sha256=", hexMAC),
+		vectors: []string{"bitbucket-sha256"},
+	}
+}

@@ -1,0 +1,37 @@
+package provider_test
+
+import (
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+func gitLabSamples() []sample {
+	return []sample{
+		{
+			name: "gitlab signed", make: provider.GitLab, secret: "whsec_" + key, id: "d1",
+			header: map[string]string{"X-Gitlab-Event": "Push Hook", "Idempotency-Key": "d1"},
+			body:   `{"object_kind":"push"}`, wantID: "d1", signed: true, events: " Push Hook",
+			sign: func(body string) map[string]string {
+				return map[string]string{"webhook-id": "d1", "webhook-timestamp": seconds, "webhook-signature": "v1," + standardMAC("d1."+seconds+"."+body)}
+			},
+		},
+		{
+			name: "gitlab", make: provider.GitLab, id: "d1", proof: provider.ProofBearer,
+			header: map[string]string{"X-Gitlab-Event": "Push Hook", "Idempotency-Key": "d1"},
+			body:   `{"object_kind":"push"}`, wantID: "d1", events: " Push Hook",
+			sign: func(string) map[string]string { return map[string]string{"X-Gitlab-Token": key} },
+		},
+	}
+}
+
+// TestFirstSigns holds that the first secret signs, of whichever scheme it is.
+func TestFirstSigns(t *testing.T) {
+	r := &provider.Request{}
+	if err := provider.GitLab("the token", "whsec_"+key).Sign(r, "d1"); err != nil {
+		t.Fatal(err)
+	}
+	if r.Header.Get("X-Gitlab-Token") != "the token" || r.Header.Get("Webhook-Signature") != "" {
+		t.Errorf("%v", r.Header)
+	}
+}

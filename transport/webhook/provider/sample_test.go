@@ -1,0 +1,170 @@
+package provider_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"hash"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+const key = "c0ffee00c0ffee00" // text, and hex and Base64 as well
+
+// Keys of senders whose keys have a form.
+const (
+	stripeKey = "whsec_" + key
+	adyenKey  = key + key + key + key
+)
+
+// at is when the samples are sent.
+var at = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
+
+const (
+	seconds = "1741064767"
+	millis  = "1741064767000"
+	rfc3339 = "2025-03-04T05:06:07Z"
+)
+
+// A sample is a delivery of one sender, and how this sender signs it: written down here
+// once more, from its documentation, with nothing of the package under test.
+type sample struct {
+	name   string
+	make   func(secrets ...string) *provider.Provider
+	secret string // key
+	url    string
+	header map[string]string // that the sender sends anyway
+	id     string            // of the delivery, in the header
+	body   string
+	sign   func(body string) map[string]string // headers
+
+	wantID string
+	signed bool
+	proof  provider.Proof // ProofBody
+	events string         // "id type", one in each line
+
+	vectors []string // names of those that the provider receives too
+}
+
+func (s *sample) request(header map[string]string) *provider.Request {
+	r := &provider.Request{Method: "POST", URL: s.url, Header: http.Header{}, Body: []byte(s.body), Time: at}
+	r.Header.Set("Content-Type", "application/json")
+	for _, h := range []map[string]string{s.header, header} {
+		for name, value := range h {
+			r.Header.Set(name, value)
+		}
+	}
+	return r
+}
+
+func (s *sample) provider() *provider.Provider { return s.make(s.secret) }
+
+func describe(events []provider.Event) string {
+	var lines []string
+	for _, e := range events {
+		lines = append(lines, e.ID+" "+e.Type)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func mac(h func() hash.Hash, secret, text string) []byte {
+	m := hmac.New(h, []byte(secret))
+	m.Write([]byte(text))
+	return m.Sum(nil)
+}
+
+func hexMAC(text string) string { return hex.EncodeToString(mac(sha256.New, key, text)) }
+
+func b64MAC(text string) string { return base64.StdEncoding.EncodeToString(mac(sha256.New, key, text)) }
+
+func hashOf(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// Private keys, made once.
+var (
+	edKey  = ed25519.NewKeyFromSeed(make([]byte, 32))
+	ecKey  = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	rsaKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func privatePEM(k any) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(k))}))
+}
+
+func onHeader(name, prefix string, sum func(string) string) func(string) map[string]string {
+	return func(body string) map[string]string { return map[string]string{name: prefix + sum(body)} }
+}
+
+// samples returns a sample of each preset, and of each mode that a preset has.
+func samples() []sample {
+	list := slices.Concat(
+		alertmanagerSamples(), cloudEventsSamples(), gitLabSamples(), standardWebhooksSamples(),
+		twilioSamples(),
+		[]sample{
+			adyenSample(), amazonSNSSample(), azureEventGridSample(), bitbucketSample(), discordSample(),
+			dropboxSample(), giteaSample(), gitHubSample(), hubSpotSample(), linearSample(), mailgunSample(),
+			metaSample(), microsoftGraphSample(), paddleSample(), pagerDutySample(), sendGridSample(),
+			shopifySample(), slackSample(), squareSample(), stripeSample(), svixSample(), twitchSample(),
+			typeformSample(), webSubSample(), xSample(), zendeskSample(), zoomSample(),
+		},
+	)
+	for i := range list {
+		s := &list[i]
+		if s.secret == "" {
+			s.secret = key
+		}
+		if s.proof == provider.ProofNone {
+			s.proof = provider.ProofBody
+		}
+		if s.sign == nil {
+			s.sign = func(string) map[string]string { return nil }
+		}
+		if s.url == "" {
+			s.url = "https://example.com/hook"
+		}
+	}
+	return list
+}
+
+const body = `{"type":"a"}`
+
+func header(pairs ...string) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}}
+	for i := 0; i < len(pairs); i += 2 {
+		h.Add(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
+// signed is a delivery of 1 KiB.
+func signed(t testing.TB, p *provider.Provider) *provider.Request {
+	r := &provider.Request{
+		Method: "POST", URL: "https://example.com/", Header: http.Header{"Content-Type": {"application/json"}},
+		Body: []byte(`{"type":"a","id":"evt_1","more":"` + strings.Repeat("x", 990) + `"}`), Time: at,
+	}
+	if err := p.Sign(r, "d1"); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

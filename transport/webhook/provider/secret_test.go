@@ -1,0 +1,122 @@
+package provider_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+// TestRotation receives from a sender that goes over to another secret, and from one that
+// no longer may.
+func TestRotation(t *testing.T) {
+	const older, newer = "whsec_b2xkZXI=", "whsec_bmV3ZXI="
+	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
+	public := "whpk_" + base64.StdEncoding.EncodeToString(edKey[32:])
+	p := provider.StandardWebhooks(older)
+	key := func(by string) int {
+		t.Helper()
+		r := signed(t, provider.StandardWebhooks(by))
+		d, err := p.Receive(r)
+		if err != nil {
+			return -1
+		}
+		return d.Key
+	}
+	expect := func(secrets ...int) {
+		t.Helper()
+		for i, by := range []string{older, newer, private} {
+			if got := key(by); got != secrets[i] {
+				t.Errorf("%s matches %d", by, got)
+			}
+		}
+	}
+	expect(0, -1, -1)
+	set := func(ok bool, secrets ...string) {
+		t.Helper()
+		if err := p.SetSecrets(secrets...); (err == nil) != ok {
+			t.Error(err)
+		}
+	}
+	set(true, newer, public, older)
+	expect(2, 0, 1)
+	set(false, older, "")
+	set(false)
+	expect(2, 0, 1)
+	set(true, newer)
+	expect(-1, 0, -1)
+	set(true, public)
+	expect(-1, -1, 0)
+	if err := p.Sign(&provider.Request{}, "m1"); err == nil {
+		t.Error("signed with a public key")
+	}
+	secrets := []string{newer, older}
+	set(true, secrets...)
+	secrets[0] = "something else"
+	expect(1, 0, -1)
+}
+
+// TestSetSecretsWhileReceiving has deliveries verified by the old secrets or by the new.
+func TestSetSecretsWhileReceiving(t *testing.T) {
+	p := provider.Stripe("whsec_older", "whsec_newer")
+	older, newer := signed(t, provider.Stripe("whsec_older")), signed(t, provider.Stripe("whsec_newer"))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				for _, r := range []*provider.Request{older, newer} {
+					if _, err := p.Receive(r); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for range 200 {
+		if p.SetSecrets("whsec_newer", "whsec_older") != nil || p.SetSecrets("whsec_older", "whsec_newer") != nil {
+			t.Error("the secrets are refused")
+		}
+	}
+	wg.Wait()
+}
+
+// TestSecretsAreKept has the challenge of X answered with a secret as it was given.
+func TestSecretsAreKept(t *testing.T) {
+	p, secrets := provider.X(key), []string{key}
+	before, _ := p.Greet(get("crc_token=a"))
+	if err := p.SetSecrets(secrets...); err != nil {
+		t.Fatal(err)
+	}
+	secrets[0] = "something else"
+	if after, _ := p.Greet(get("crc_token=a")); string(after.Body) != string(before.Body) {
+		t.Errorf("%s", after.Body)
+	}
+}
+
+// TestPrinted holds that a provider can be printed without its secrets.
+func TestPrinted(t *testing.T) {
+	p := provider.StandardWebhooks("whsec_" + key)
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v"} {
+		if text := fmt.Sprintf(format, p); strings.Contains(text, key) {
+			t.Errorf("%s: %s", format, text)
+		}
+	}
+}
+
+// TestShortKeys holds that a key is as long as its bytes, and not as their text.
+func TestShortKeys(t *testing.T) {
+	for _, p := range []*provider.Provider{
+		provider.StandardWebhooks("whsec_AAAA"), provider.Svix("whsec_AA"), provider.GitLab("whsec_AAAA"),
+		provider.Adyen("0a0b0c"), provider.StandardWebhooks("whsec_"+key, "whsec_AAAA"),
+	} {
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "is shorter than 4 bytes") {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+}

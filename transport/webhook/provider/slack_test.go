@@ -1,0 +1,14 @@
+package provider_test
+
+import "github.com/steadfeed/steadfeed/transport/webhook/provider"
+
+func slackSample() sample {
+	return sample{
+		name: "slack", make: provider.Slack, body: `{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`,
+		wantID: "Ev1", signed: true, events: "Ev1 message",
+		sign: func(body string) map[string]string {
+			return map[string]string{"X-Slack-Request-Timestamp": seconds, "X-Slack-Signature": "v0=" + hexMAC("v0:"+seconds+":"+body)}
+		},
+		vectors: []string{"slack-slash-command"},
+	}
+}
