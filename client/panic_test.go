@@ -302,7 +302,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 // TestPanicInAWebhook is contained: the request is answered or its connection closed, the
 // next one is taken, and Close returns.
 func TestPanicInAWebhook(t *testing.T) {
-	for _, what := range []string{"Verify", "Precheck", "Greeting", "Challenge", "OnRefused"} {
+	for _, what := range []string{"Verify", "Precheck", "Handshake", "Respond", "OnRefused"} {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				p := &trap{what: what}
@@ -321,8 +321,8 @@ func TestPanicInAWebhook(t *testing.T) {
 					OnRefused: func(*transport.RefusedError) { p.in("OnRefused") },
 				}
 				hook.Provider.SetSecrets("a secret")
-				hook.Provider.Greeting = func(*provider.Request) (*provider.Answer, bool) { p.in("Greeting"); return nil, false }
-				hook.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer { p.in("Challenge"); return nil }
+				hook.Provider.Handshake = func(*provider.Request) (*provider.Answer, bool) { p.in("Handshake"); return nil, false }
+				hook.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer { p.in("Respond"); return nil }
 				srv := mock.NewServer(hook)
 				sub := subscribe(t, hook, nil)
 				synctest.Wait() // until a Conn is open

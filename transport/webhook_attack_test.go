@@ -42,7 +42,7 @@ func TestWebhookRefusesBeforeItAsks(t *testing.T) {
 		"another path":   {404, "/other", 7, "", nil},
 		"closed":         {503, "/", 7, "", func(_ *transport.Webhook, conn transport.Conn) { conn.Close() }},
 		"a question": {200, "/?validationToken=abc", 7, "", func(w *transport.Webhook, _ transport.Conn) {
-			w.Providers["/"].Greeting = provider.MicrosoftGraph("a secret").Greeting
+			w.Providers["/"].Handshake = provider.MicrosoftGraph("a secret").Handshake
 		}},
 	}
 	for name, test := range tests {

@@ -247,10 +247,10 @@ func TestWebhookBudgetIsGivenBack(t *testing.T) {
 		"broken off":        {400, func() error { return io.ErrUnexpectedEOF }, func(*transport.Webhook, *http.Request) {}},
 		"the server panics": {0, func() error { panic(http.ErrAbortHandler) }, func(*transport.Webhook, *http.Request) {}},
 		"the provider panics": {500, whole, func(w *transport.Webhook, _ *http.Request) {
-			w.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer { panic("a mistake") }
+			w.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer { panic("a mistake") }
 		}},
 		"a question": {200, whole, func(w *transport.Webhook, _ *http.Request) {
-			w.Provider.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+			w.Provider.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
 				return &provider.Answer{Status: 200}, len(r.Body) > 0
 			}
 		}},
@@ -305,7 +305,7 @@ func TestWebhookBudgetIsGivenBack(t *testing.T) {
 // anybody can ask, is brought to somebody who does not read it.
 func TestWebhookNoMemoryForAQuestion(t *testing.T) {
 	asks := &provider.Provider{Name: "mine", Scheme: provider.Unsigned{}}
-	asks.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+	asks.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
 		return &provider.Answer{Status: 200}, len(r.Body) > 0
 	}
 	w := &transport.Webhook{Provider: asks, MaxBody: 32 << 20}

@@ -365,10 +365,10 @@ func (w *Webhook) routes() map[string]*route {
 	}
 	routes := make(map[string]*route)
 	if w.Provider != nil {
-		routes[""] = &route{w.ledger(""), w.URL, w.Provider.ProofHeaders()}
+		routes[""] = &route{w.ledger(""), w.URL, w.Provider.CredentialHeaders()}
 	}
 	for path, p := range w.Providers {
-		routes[path] = &route{w.ledger(path), w.URL, p.ProofHeaders()}
+		routes[path] = &route{w.ledger(path), w.URL, p.CredentialHeaders()}
 		if w.URL != "" {
 			routes[path].url = strings.TrimSuffix(w.URL, "/") + (&url.URL{Path: path}).EscapedPath()
 		}

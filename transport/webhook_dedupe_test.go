@@ -393,7 +393,7 @@ func TestWebhookProvidersByPath(t *testing.T) {
 func TestWebhookURLIsConfiguration(t *testing.T) {
 	p := provider.GitHub("a secret")
 	var seen []string
-	p.Challenge = func(r *provider.Request, d *provider.Delivery) *provider.Answer {
+	p.Respond = func(r *provider.Request, d *provider.Delivery) *provider.Answer {
 		seen = append(seen, r.URL)
 		d.Events = nil
 		return nil

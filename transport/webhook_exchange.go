@@ -138,7 +138,10 @@ func (x *exchange) turnAway(busy error) {
 
 // greeted answers a handshake that needs no body. It reports whether the request was one.
 func (x *exchange) greeted() bool {
-	a, ok := x.from.Greet(&x.req)
+	if x.from.Handshake == nil {
+		return false
+	}
+	a, ok := x.from.Handshake(&x.req)
 	if !ok || a == nil {
 		return false
 	}

@@ -66,7 +66,7 @@ func TestWebhookGreetsUnsignedPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &provider.Provider{Name: "notion", Scheme: provider.Signature{Header: "X-Notion-Signature", Prefix: "sha256="}}
 		learnt := ""
-		p.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+		p.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
 			if r.Method != http.MethodPost || r.Header.Get("X-Notion-Signature") != "" {
 				return nil, false
 			}

@@ -214,7 +214,7 @@ func TestWebhookLateProvider(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
 		slow := 11 * time.Second
-		w.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer {
+		w.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer {
 			time.Sleep(slow)
 			return nil
 		}
@@ -302,7 +302,7 @@ func TestWebhookAnswerFromTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
-		w.Provider.Challenge = func(_ *provider.Request, d *provider.Delivery) *provider.Answer {
+		w.Provider.Respond = func(_ *provider.Request, d *provider.Delivery) *provider.Answer {
 			return &provider.Answer{Body: d.Events[0].Data}
 		}
 		a := post(w, sign(t, w.Provider, "msg_1", `{"n":1}`))
@@ -339,7 +339,7 @@ func TestWebhookPanics(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
 		boom := true
-		w.Provider.Challenge = func(*provider.Request, *provider.Delivery) *provider.Answer {
+		w.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer {
 			if boom {
 				panic("the secret is 1234")
 			}
@@ -671,7 +671,7 @@ func TestWebhookDataHasNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
-		w.Provider.Challenge = func(r *provider.Request, d *provider.Delivery) *provider.Answer {
+		w.Provider.Respond = func(r *provider.Request, d *provider.Delivery) *provider.Answer {
 			d.Events[0].Data = r.Body[:1]
 			return nil
 		}
@@ -694,7 +694,7 @@ func TestWebhookOtherMethods(t *testing.T) {
 				t.Errorf("%s: Allow is %q", method, a.Header.Get("Allow"))
 			}
 		}
-		w.Provider.Greeting = func(r *provider.Request) (*provider.Answer, bool) {
+		w.Provider.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
 			return &provider.Answer{Status: 200, Body: []byte(r.URL)}, r.Method == http.MethodGet
 		}
 		a := wantStatus(t, post(w, httptest.NewRequest("GET", "/?challenge=x", nil)), 200)

@@ -11,7 +11,8 @@ import (
 
 // Adyen returns the Provider for Adyen's standard webhooks of payments, with an event for each
 // item. A secret is the key in hex, as the Customer Area shows it. Adyen's other webhooks sign
-// the body: use a Signature with the header HmacSignature, Key Hex and Encoding Base64.
+// the body: use a Signature with the header HmacSignature, whose Key is EncodingHex and whose
+// Encoding is EncodingBase64.
 //
 // # Security
 //
@@ -47,7 +48,7 @@ type adyenVerifier struct{ *signatureVerifier }
 func (adyen) traits() traits { return traits{} }
 
 func (adyen) newVerifier(secrets []secret) (verifier, error) {
-	s, err := textSignature(Signature{Key: Hex, Encoding: Base64, form: form{size: 32}}, secrets)
+	s, err := textSignature(Signature{Key: EncodingHex, Encoding: EncodingBase64, form: form{size: 32}}, secrets)
 	return adyenVerifier{s}, err
 }
 

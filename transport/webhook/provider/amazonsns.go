@@ -56,9 +56,9 @@ func AmazonSNS(client *http.Client, topics ...string) *Provider {
 				return a.Status >= 400 && a.Status < 500 && a.Status != http.StatusTooManyRequests
 			},
 		},
-		Scheme:    s,
-		Payload:   Payload{ID: Source{Path: []string{"MessageId"}}, Type: Source{Path: []string{"Type"}}},
-		Challenge: s.confirm,
+		Scheme:  s,
+		Payload: Payload{ID: Source{Path: []string{"MessageId"}}, Type: Source{Path: []string{"Type"}}},
+		Respond: s.confirm,
 	}
 }
 

@@ -35,13 +35,13 @@ func AzureEventGrid(origins []string, secrets ...string) *Provider {
 		Payload: Payload{
 			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: cloudEvents,
 		},
-		Greeting:  func(r *Request) (*Answer, bool) { return originGreeting(r, origins) },
-		Challenge: eventGridChallenge,
+		Handshake: func(r *Request) (*Answer, bool) { return originHandshake(r, origins) },
+		Respond:   eventGridResponse,
 	}
 	return p.with(secrets)
 }
 
-func eventGridChallenge(r *Request, d *Delivery) *Answer {
+func eventGridResponse(r *Request, d *Delivery) *Answer {
 	if r.Header.Get("Aeg-Event-Type") != "SubscriptionValidation" || !bytes.Contains(r.Body, []byte("validationCode")) {
 		return nil
 	}

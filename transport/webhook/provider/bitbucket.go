@@ -20,16 +20,16 @@ func Bitbucket(secrets ...string) *Provider {
 			Final: func(a Answer) bool { return a.Status < 500 },
 			Count: Source{Header: "X-Attempt-Number"}, From: 1,
 		},
-		Scheme:   Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
-		ID:       Source{Header: "X-Request-Uuid"},
-		Payload:  Payload{Type: Source{Header: "X-Event-Key"}},
-		Greeting: bitbucketGreeting,
+		Scheme:    Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
+		ID:        Source{Header: "X-Request-Uuid"},
+		Payload:   Payload{Type: Source{Header: "X-Event-Key"}},
+		Handshake: bitbucketHandshake,
 	}
 	return p.with(secrets)
 }
 
-// bitbucketGreeting answers the connection test, which is not signed.
-func bitbucketGreeting(r *Request) (*Answer, bool) {
+// bitbucketHandshake answers the connection test, which is not signed.
+func bitbucketHandshake(r *Request) (*Answer, bool) {
 	if r.Header.Get("X-Event-Key") != "diagnostics:ping" || r.Header.Get("X-Hub-Signature") != "" {
 		return nil, false
 	}

@@ -29,10 +29,10 @@ func CloudEvents(origins []string, secrets ...string) *Provider {
 			Queued: Answer{Status: http.StatusAccepted}, // section 2.2 of the web hook specification
 			Forged: again(), Malformed: again(),
 		},
-		Retry:    Retry{Final: cloudEventsFinal},
-		Scheme:   Token{Header: "Authorization", Prefix: "Bearer "},
-		Payload:  Payload{split: cloudEvents},
-		Greeting: func(r *Request) (*Answer, bool) { return originGreeting(r, origins) },
+		Retry:     Retry{Final: cloudEventsFinal},
+		Scheme:    Token{Header: "Authorization", Prefix: "Bearer "},
+		Payload:   Payload{split: cloudEvents},
+		Handshake: func(r *Request) (*Answer, bool) { return originHandshake(r, origins) },
 	}
 	return p.with(secrets)
 }
@@ -49,9 +49,9 @@ func cloudEventsFinal(a Answer) bool {
 	return false
 }
 
-// originGreeting answers the validation of section 4 of the web hook specification. It does
+// originHandshake answers the validation of section 4 of the web hook specification. It does
 // not call the callback that the request may name.
-func originGreeting(r *Request, origins []string) (*Answer, bool) {
+func originHandshake(r *Request, origins []string) (*Answer, bool) {
 	if r.Method != http.MethodOptions {
 		return nil, false
 	}

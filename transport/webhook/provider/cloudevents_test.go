@@ -119,7 +119,7 @@ func TestOrigins(t *testing.T) {
 		for _, o := range c.asked {
 			r.Header.Add(origin, o)
 		}
-		a, ok := c.p.Greet(r)
+		a, ok := handshake(c.p, r)
 		if !ok || a.Status != c.status || a.Header.Get("WebHook-Allowed-Origin") != c.allowed {
 			t.Errorf("%q: %+v", c.asked, a)
 		}
@@ -127,7 +127,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%q: %v", c.asked, a.Header)
 		}
 	}
-	if _, ok := some.Greet(&provider.Request{Method: "OPTIONS", Header: http.Header{}}); ok {
+	if _, ok := handshake(some, &provider.Request{Method: "OPTIONS", Header: http.Header{}}); ok {
 		t.Error("OPTIONS without an origin is greeted")
 	}
 }

@@ -12,7 +12,7 @@ type Custom struct {
 	//
 	// A scheme whose keys are public, such as a key set that is fetched, needs no secrets:
 	// Verify then returns 0 for a match. Verify may replace r.Body, for example with the
-	// decrypted body: ID, Payload and Challenge then use the new body. It must not change the
+	// decrypted body: ID, Payload and Respond then use the new body. It must not change the
 	// bytes of the old one.
 	Verify func(r *Request, secrets []string) (key int, err error)
 

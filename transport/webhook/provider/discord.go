@@ -24,12 +24,12 @@ func Discord(secrets ...string) *Provider {
 		},
 		Answers: Answers{Accepted: *discordAck(), Malformed: Answer{Status: http.StatusUnauthorized}},
 		Scheme: Signature{
-			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: Hex,
+			Algorithm: Ed25519, Header: "X-Signature-Ed25519", Key: EncodingHex,
 			Timestamp: Timestamp{Header: "X-Signature-Timestamp", Tolerance: 15 * time.Minute}, Signed: "{ts}{body}",
 		},
-		ID:        Source{Path: []string{"id"}, orHash: true}, // webhook events have no id
-		Payload:   Payload{ID: path("id"), Type: path("event.type", "type")},
-		Challenge: discordChallenge,
+		ID:      Source{Path: []string{"id"}, orHash: true}, // webhook events have no id
+		Payload: Payload{ID: path("id"), Type: path("event.type", "type")},
+		Respond: discordResponse,
 	}
 	return p.with(secrets)
 }
@@ -40,9 +40,9 @@ func discordAck() *Answer {
 	return &Answer{Status: http.StatusNoContent, Header: safeHeader("application/json")}
 }
 
-// discordChallenge answers pings and defers interactions. A webhook event has a member
+// discordResponse answers pings and defers interactions. A webhook event has a member
 // "event", an interaction does not.
-func discordChallenge(r *Request, d *Delivery) *Answer {
+func discordResponse(r *Request, d *Delivery) *Answer {
 	field := decode.Fields(r.Body)
 	if field("event") != "" {
 		return nil

@@ -12,7 +12,7 @@ func Dropbox(secrets ...string) *Provider {
 		Name: "dropbox", Deadline: 9 * time.Second,
 		Answers: answer200(),
 		Scheme:  Signature{Header: "X-Dropbox-Signature"},
-		Greeting: func(r *Request) (*Answer, bool) {
+		Handshake: func(r *Request) (*Answer, bool) {
 			token := query(r).Get("challenge")
 			if r.Method != http.MethodGet || token == "" {
 				return nil, false

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Encoding is how bytes are written as text.
+// Encoding is how bytes are written as text. The zero value is the default of each field.
 type Encoding uint8
 
 const (
-	Text   Encoding = iota // the text itself
-	Hex                    // RFC 4648, section 8; either case, but not both in one text
-	Base64                 // RFC 4648, section 4
+	encodingText   Encoding = iota // the text itself
+	EncodingHex                    // RFC 4648, section 8; either case, but not both in one text
+	EncodingBase64                 // RFC 4648, section 4
 )
 
 // maxSignature is the maximum length of a signature in bytes; ECDSA over P-256 in DER has 72.
@@ -23,7 +23,7 @@ const maxSignature = 128
 // for each byte sequence: line ends, stray bits and mixed case are refused.
 func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 	switch {
-	case e == Base64:
+	case e == EncodingBase64:
 		if base64.StdEncoding.DecodedLen(len(text)) > len(dst) || strings.ContainsAny(text, "\r\n") {
 			return 0, false
 		}
@@ -60,7 +60,7 @@ const (
 )
 
 func (e Encoding) encode(raw []byte) string {
-	if e == Base64 {
+	if e == EncodingBase64 {
 		return base64.StdEncoding.EncodeToString(raw)
 	}
 	return hex.EncodeToString(raw)
@@ -75,9 +75,9 @@ var (
 // secret is copied. The errors of key do not quote the secret.
 func (e Encoding) key(text string) ([]byte, error) {
 	switch e {
-	case Text:
+	case encodingText:
 		return []byte(text), nil
-	case Hex:
+	case EncodingHex:
 		raw, err := hex.DecodeString(text)
 		if err != nil {
 			return nil, errHex

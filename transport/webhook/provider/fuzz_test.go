@@ -86,7 +86,7 @@ func FuzzBody(f *testing.F) {
 		inside = append(inside, s.provider())
 		p := s.provider()
 		p.Scheme, p.Name = provider.Unsigned{}, s.name
-		p = &provider.Provider{Name: s.name, Scheme: provider.Unsigned{}, ID: p.ID, Payload: p.Payload, Challenge: p.Challenge}
+		p = &provider.Provider{Name: s.name, Scheme: provider.Unsigned{}, ID: p.ID, Payload: p.Payload, Respond: p.Respond}
 		after = append(after, p)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, contentType string) {
@@ -115,8 +115,8 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzGreet reads any query, and Link headers: what is sent back can do no harm.
-func FuzzGreet(f *testing.F) {
+// FuzzHandshake reads any query, and Link headers: what is sent back can do no harm.
+func FuzzHandshake(f *testing.F) {
 	f.Add("hub.mode=subscribe&hub.topic=a&hub.challenge=b&hub.lease_seconds=9&hub.verify_token=t", `<a>; rel="self"`)
 	f.Add("challenge=%3Cb%3E", "<a>;rel=hub,<b>; title=\",\"; rel=self")
 	f.Add("crc_token=a&validationToken=a%20b", "<")
@@ -131,7 +131,7 @@ func FuzzGreet(f *testing.F) {
 			for _, method := range []string{"GET", "POST"} {
 				r := get(query)
 				r.Method = method
-				a, ok := p.Greet(r)
+				a, ok := handshake(p, r)
 				if ok && (strings.ContainsAny(string(a.Body), "<>&'\"") && a.Header.Get("Content-Type") != "application/json" || len(a.Body) > 600) {
 					t.Errorf("%s: %q", p.Name, a.Body)
 				}

@@ -28,11 +28,11 @@ func Meta(verifyToken string, secrets ...string) *Provider {
 		ID:      Source{Hash: true},
 		Payload: Payload{split: metaEvents},
 	}
-	p.Greeting = func(r *Request) (*Answer, bool) { return metaGreeting(r, verifyToken) }
+	p.Handshake = func(r *Request) (*Answer, bool) { return metaHandshake(r, verifyToken) }
 	return p.with(secrets)
 }
 
-func metaGreeting(r *Request, verifyToken string) (*Answer, bool) {
+func metaHandshake(r *Request, verifyToken string) (*Answer, bool) {
 	q := query(r)
 	if r.Method != http.MethodGet || q.Get("hub.mode") != "subscribe" {
 		return nil, false

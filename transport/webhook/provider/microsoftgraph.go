@@ -25,7 +25,7 @@ func MicrosoftGraph(secrets ...string) *Provider {
 			ID:    Source{Path: []string{"id"}},
 			Type:  Source{Path: []string{"changeType", "lifecycleEvent"}},
 		},
-		Greeting: graphGreeting,
+		Handshake: graphHandshake,
 	}
 	return p.with(secrets)
 }
@@ -33,7 +33,7 @@ func MicrosoftGraph(secrets ...string) *Provider {
 // printable are the characters of a validation token that are not markup.
 const printable = " !#$%()*+,/:;=?@[]^`{|}"
 
-func graphGreeting(r *Request) (*Answer, bool) {
+func graphHandshake(r *Request) (*Answer, bool) {
 	tokens, ok := query(r)["validationToken"]
 	if !ok || r.Method != http.MethodPost || len(tokens) != 1 {
 		return nil, false

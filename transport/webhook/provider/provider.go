@@ -34,21 +34,21 @@ type Provider struct {
 	// Payload is how the events are found in the body. Default: the body is one event.
 	Payload Payload
 
-	// Greeting answers a handshake, a request that asks whether a receiver is present. Nothing
-	// in r is verified yet: trust it no further than the handshake requires. ok is false for
-	// any other request. For a POST, Greeting is called before the body is read, and again
-	// with the body. It gets no secrets, but may close over those that it compares. It may be
-	// called concurrently. Default: no handshake is answered.
+	// Handshake answers a request by which a sender verifies the endpoint before it sends
+	// deliveries. Nothing in r is verified yet: trust it no further than the handshake
+	// requires. ok is false for any other request. For a POST, Handshake is called before the
+	// body is read, and again with the body. It gets no secrets, but may close over those that
+	// it compares. It may be called concurrently. Default: no handshake is answered.
 	//
 	// Some senders, such as Notion and monday, ask with an unsigned POST. To read its body,
-	// Greeting returns nil and true while r.Body is nil. It then returns false for a body that
-	// is not a handshake, which is verified.
-	Greeting func(r *Request) (a *Answer, ok bool)
+	// Handshake returns nil and true while r.Body is nil. It then returns false for a body
+	// that is not a handshake, which is verified.
+	Handshake func(r *Request) (a *Answer, ok bool)
 
-	// Challenge returns the answer to a verified request that needs more than a 2xx, or nil.
-	// It may change d, and removes the Events of a delivery that is only a handshake. It may
-	// be called concurrently. Default: none.
-	Challenge func(r *Request, d *Delivery) *Answer
+	// Respond returns the answer to a verified request that needs more than a 2xx, or nil. It
+	// may change d, and removes the Events of a delivery that is only a handshake. It may be
+	// called concurrently. Default: none.
+	Respond func(r *Request, d *Delivery) *Answer
 
 	secrets atomic.Pointer[secretSet]
 }
@@ -74,13 +74,12 @@ func (p *Provider) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Greet answers a handshake with Greeting. ok is false if r is not a handshake. If ok is true
-// and a is nil, call it again once the body of r is read.
-func (p *Provider) Greet(r *Request) (a *Answer, ok bool) {
-	if p.Greeting == nil {
+// handshake calls Handshake if there is one.
+func (p *Provider) handshake(r *Request) (a *Answer, ok bool) {
+	if p.Handshake == nil {
 		return nil, false
 	}
-	return p.Greeting(r)
+	return p.Handshake(r)
 }
 
 // Precheck refuses, from the header alone, a request that fails verification whatever its body
@@ -93,7 +92,7 @@ func (p *Provider) Precheck(r *Request) error {
 	if err = v.precheck(r); err == nil {
 		return nil
 	}
-	if _, ok := p.Greet(r); ok {
+	if _, ok := p.handshake(r); ok {
 		return nil
 	}
 	return p.named(err)
@@ -115,7 +114,7 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 	if err != nil {
 		return nil, p.named(err)
 	}
-	if a, ok := p.Greet(r); ok {
+	if a, ok := p.handshake(r); ok {
 		return &Delivery{Key: -1, Answer: a}, nil
 	}
 	m, err := v.verify(r)
@@ -123,8 +122,8 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 		return nil, p.named(err)
 	}
 	d := p.parse(r, m)
-	if p.Challenge != nil {
-		d.Answer = p.Challenge(r, d)
+	if p.Respond != nil {
+		d.Answer = p.Respond(r, d)
 	}
 	return d, nil
 }

@@ -35,9 +35,9 @@ func isNil(s Scheme) bool {
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// ProofHeaders returns the headers that authenticate the sender, in canonical form. They may
+// CredentialHeaders returns the headers that authenticate the sender, in canonical form. They may
 // hold a secret, and must not reach the consumer of an event.
-func (p *Provider) ProofHeaders() []string {
+func (p *Provider) CredentialHeaders() []string {
 	var names []string
 	for _, name := range p.traits().headers {
 		if name = textproto.CanonicalMIMEHeaderKey(name); name != "" && !slices.Contains(names, name) {

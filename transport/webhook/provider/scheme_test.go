@@ -44,7 +44,7 @@ func TestPointers(t *testing.T) {
 				if err := p.SetSecrets("name:" + key); err != nil {
 					t.Fatal(err)
 				}
-				if got := p.ProofHeaders(); !slices.Equal(got, c.headers) || p.SignsURL() != c.url {
+				if got := p.CredentialHeaders(); !slices.Equal(got, c.headers) || p.SignsURL() != c.url {
 					t.Errorf("%T: headers %q, signs the URL: %t", scheme, got, p.SignsURL())
 				}
 				r := &provider.Request{URL: "https://example.com/a", Header: header(), Body: []byte("{}"), Time: at}
@@ -84,14 +84,14 @@ func TestNilPointers(t *testing.T) {
 				t.Errorf("%T: %v", scheme, err)
 			}
 		}
-		if p.ProofHeaders() != nil || p.SignsURL() {
+		if p.CredentialHeaders() != nil || p.SignsURL() {
 			t.Errorf("%T has traits", scheme)
 		}
 	}
 }
 
-// TestProofHeaders holds what the presets whose scheme has several parts report.
-func TestProofHeaders(t *testing.T) {
+// TestCredentialHeaders holds what the presets whose scheme has several parts report.
+func TestCredentialHeaders(t *testing.T) {
 	for _, c := range []struct {
 		p    *provider.Provider
 		want []string
@@ -101,7 +101,7 @@ func TestProofHeaders(t *testing.T) {
 		{provider.Alertmanager(key), []string{"Authorization"}},
 		{provider.Mailgun(key), nil},
 	} {
-		if got := c.p.ProofHeaders(); !slices.Equal(got, c.want) {
+		if got := c.p.CredentialHeaders(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q", c.p.Name, got)
 		}
 	}

@@ -86,12 +86,12 @@ func TestSetSecretsWhileReceiving(t *testing.T) {
 // TestSecretsAreKept has the challenge of X answered with a secret as it was given.
 func TestSecretsAreKept(t *testing.T) {
 	p, secrets := provider.X(key), []string{key}
-	before, _ := p.Greet(get("crc_token=a"))
+	before, _ := handshake(p, get("crc_token=a"))
 	if err := p.SetSecrets(secrets...); err != nil {
 		t.Fatal(err)
 	}
 	secrets[0] = "something else"
-	if after, _ := p.Greet(get("crc_token=a")); string(after.Body) != string(before.Body) {
+	if after, _ := handshake(p, get("crc_token=a")); string(after.Body) != string(before.Body) {
 		t.Errorf("%s", after.Body)
 	}
 }

@@ -11,7 +11,7 @@ func SendGrid(secrets ...string) *Provider {
 		Name:  "sendgrid",
 		Retry: Retry{Verbatim: true}, // for a day; a new signature is not documented
 		Scheme: Signature{
-			Algorithm: ECDSA, Header: "X-Twilio-Email-Event-Webhook-Signature", Encoding: Base64,
+			Algorithm: ECDSA, Header: "X-Twilio-Email-Event-Webhook-Signature", Encoding: EncodingBase64,
 			Timestamp: Timestamp{Header: "X-Twilio-Email-Event-Webhook-Timestamp", Tolerance: day + time.Hour}, Signed: "{ts}{body}",
 		},
 		Payload: Payload{Items: "@this", ID: path("sg_event_id"), Type: path("event")},

@@ -18,9 +18,9 @@ type Signature struct {
 	Header    string   // the header with the signature. Required
 	Prefix    string   // before the signature, such as "sha256="
 	Separator string   // between the entries of a list; entries without Prefix are skipped. Default: not a list.
-	Encoding  Encoding // of the signature: Hex or Base64. Default: Hex.
+	Encoding  Encoding // of the signature. Default: EncodingHex.
 
-	Key       Encoding // of the secrets. Default: Text for an HMAC, Base64 for public keys.
+	Key       Encoding // of the secrets. Default: plain text for an HMAC, EncodingBase64 for public keys.
 	KeyPrefix string   // removed from a secret, such as "whsec_"
 
 	// Signed is the template of the signed text, with the fields {body}, {id}, {ts}, {method}
@@ -137,14 +137,14 @@ func (v *signatureVerifier) complete() (err error) {
 	if v.Header == "" {
 		errs = append(errs, errors.New("Signature.Header is empty"))
 	}
-	if v.Encoding > Base64 || v.Key > Base64 {
+	if v.Encoding > EncodingBase64 || v.Key > EncodingBase64 {
 		errs = append(errs, errors.New("Signature.Encoding or Signature.Key is unknown"))
 	}
-	if v.Encoding == Text {
-		v.Encoding = Hex
+	if v.Encoding == encodingText {
+		v.Encoding = EncodingHex
 	}
-	if v.Algorithm.public() && v.Key == Text {
-		v.Key = Base64
+	if v.Algorithm.public() && v.Key == encodingText {
+		v.Key = EncodingBase64
 	}
 	if v.Signed == "" {
 		v.Signed = "{body}"

@@ -23,14 +23,14 @@ func Slack(secrets ...string) *Provider {
 			Header: "X-Slack-Signature", Prefix: "v0=", form: form{others: []string{"xoxb-", "xoxp-", "xapp-"}},
 			Timestamp: Timestamp{Header: "X-Slack-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
 		},
-		ID:        path("event_id"),
-		Payload:   Payload{Form: "payload", ID: path("event_id"), Type: path("event.type", "type")},
-		Challenge: slackChallenge,
+		ID:      path("event_id"),
+		Payload: Payload{Form: "payload", ID: path("event_id"), Type: path("event.type", "type")},
+		Respond: slackResponse,
 	}
 	return p.with(secrets)
 }
 
-func slackChallenge(_ *Request, d *Delivery) *Answer {
+func slackResponse(_ *Request, d *Delivery) *Answer {
 	if d.kind() != "url_verification" {
 		return nil
 	}

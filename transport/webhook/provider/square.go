@@ -9,7 +9,7 @@ func Square(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "square", Deadline: 9 * time.Second,
 		Retry:   Retry{Count: Source{Header: "Square-Retry-Number"}},
-		Scheme:  Signature{Header: "X-Square-Hmacsha256-Signature", Encoding: Base64, Signed: "{url}{body}"},
+		Scheme:  Signature{Header: "X-Square-Hmacsha256-Signature", Encoding: EncodingBase64, Signed: "{url}{body}"},
 		ID:      path("event_id"),
 		Payload: Payload{ID: path("event_id"), Type: path("type")},
 	}

@@ -37,7 +37,7 @@ func StandardWebhooks(secrets ...string) *Provider {
 // name, or with one of others.
 func standardSignature(name string, others ...string) Signature {
 	s := Signature{
-		Header: name + "-Signature", Prefix: "v1,", Separator: " ", Encoding: Base64, Key: Base64,
+		Header: name + "-Signature", Prefix: "v1,", Separator: " ", Encoding: EncodingBase64, Key: EncodingBase64,
 		ID: name + "-Id", Timestamp: Timestamp{Header: name + "-Timestamp"}, Signed: "{id}.{ts}.{body}",
 		versionOf: standardVersion,
 	}
@@ -67,7 +67,7 @@ func standardVersion(secret string) (version, error) {
 var errStandard = errors.New(`does not begin with "whsec_", "whpk_" or "whsk_": write "whsec_" and the Base64 of the key`)
 
 func seedPEM(encoded string) (string, error) {
-	raw, err := Base64.key(encoded)
+	raw, err := EncodingBase64.key(encoded)
 	if err != nil {
 		return "", err
 	}

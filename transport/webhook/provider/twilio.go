@@ -30,7 +30,7 @@ func Twilio(secrets ...string) *Provider {
 			Status: http.StatusOK, Header: safeHeader("application/xml"), Body: []byte("<Response/>"),
 		}},
 		Scheme: Signature{
-			Algorithm: HMACSHA1, Header: "X-Twilio-Signature", Encoding: Base64, Signed: "{url}{body}",
+			Algorithm: HMACSHA1, Header: "X-Twilio-Signature", Encoding: EncodingBase64, Signed: "{url}{body}",
 			also: []Algorithm{HMACSHA256}, urls: twilioURLs, body: twilioBody,
 		},
 		ID:      Source{Header: "I-Twilio-Idempotency-Token"},

@@ -19,13 +19,13 @@ func Twitch(secrets ...string) *Provider {
 			},
 			Signed: "{id}{ts}{body}",
 		},
-		Payload:   Payload{Type: path("subscription.type")},
-		Challenge: twitchChallenge,
+		Payload: Payload{Type: path("subscription.type")},
+		Respond: twitchResponse,
 	}
 	return p.with(secrets)
 }
 
-func twitchChallenge(r *Request, d *Delivery) *Answer {
+func twitchResponse(r *Request, d *Delivery) *Answer {
 	switch r.Header.Get("Twitch-Eventsub-Message-Type") { // the header is not signed, but the body is
 	case "webhook_callback_verification":
 		d.Events = nil

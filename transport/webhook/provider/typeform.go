@@ -9,7 +9,7 @@ func Typeform(secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "typeform",
 		Retry:   Retry{Final: after(http.StatusNotFound, http.StatusGone)},
-		Scheme:  Signature{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: Base64},
+		Scheme:  Signature{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: EncodingBase64},
 		ID:      path("event_id"),
 		Payload: Payload{ID: path("event_id"), Type: path("event_type")},
 	}

@@ -25,17 +25,17 @@ func WebSub(confirm func(mode, topic string, lease time.Duration) bool, secrets 
 		Retry:   Retry{Final: after(http.StatusGone)},
 		Scheme:  Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
 		Payload: Payload{split: webSubEvent},
-		Greeting: func(r *Request) (*Answer, bool) {
+		Handshake: func(r *Request) (*Answer, bool) {
 			if r.Method != http.MethodGet || confirm == nil {
 				return nil, false
 			}
-			return webSubGreeting(r, confirm)
+			return webSubHandshake(r, confirm)
 		},
 	}
 	return p.with(secrets)
 }
 
-func webSubGreeting(r *Request, confirm func(string, string, time.Duration) bool) (*Answer, bool) {
+func webSubHandshake(r *Request, confirm func(string, string, time.Duration) bool) (*Answer, bool) {
 	q := query(r)
 	mode, topic := q.Get("hub.mode"), q.Get("hub.topic")
 	if topic == "" {

@@ -13,12 +13,12 @@ func X(secrets ...string) *Provider {
 		Name: "x", Deadline: 2500 * time.Millisecond,
 		Answers: answer200(),
 		Scheme: Signature{
-			Header: "X-Twitter-Webhooks-Signature", Prefix: "sha256=", Encoding: Base64, body: onlyObject,
+			Header: "X-Twitter-Webhooks-Signature", Prefix: "sha256=", Encoding: EncodingBase64, body: onlyObject,
 		},
 		ID:      Source{Hash: true},
 		Payload: Payload{Type: path(`@keys.#(%"*_event*")`)},
 	}
-	p.Greeting = p.xGreeting
+	p.Handshake = p.xHandshake
 	return p.with(secrets)
 }
 
@@ -31,7 +31,7 @@ func onlyObject(r *Request) ([]byte, error) {
 	return r.Body, nil
 }
 
-func (p *Provider) xGreeting(r *Request) (*Answer, bool) {
+func (p *Provider) xHandshake(r *Request) (*Answer, bool) {
 	token := query(r).Get("crc_token")
 	if r.Method != http.MethodGet || token == "" {
 		return nil, false
@@ -40,5 +40,5 @@ func (p *Provider) xGreeting(r *Request) (*Answer, bool) {
 	if !harmless(token, base64Chars) || secret == "" {
 		return &Answer{Status: http.StatusBadRequest}, true
 	}
-	return jsonAnswer(`{"response_token":"sha256=` + Base64.encode(macOf(secret, token)) + `"}`), true
+	return jsonAnswer(`{"response_token":"sha256=` + EncodingBase64.encode(macOf(secret, token)) + `"}`), true
 }

@@ -19,7 +19,7 @@ func xSample() sample {
 // who asked.
 func TestChallengeIsNoSignature(t *testing.T) {
 	p := provider.X(key)
-	a, _ := p.Greet(get("crc_token=123"))
+	a, _ := handshake(p, get("crc_token=123"))
 	signature := strings.TrimSuffix(strings.TrimPrefix(string(a.Body), `{"response_token":"`), `"}`)
 	r := &provider.Request{Method: "POST", Header: header("X-Twitter-Webhooks-Signature", signature), Body: []byte("123"), Time: at}
 	if signature != "sha256="+b64MAC("123") {

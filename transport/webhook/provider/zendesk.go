@@ -19,7 +19,7 @@ func Zendesk(secrets ...string) *Provider {
 		Answers: Answers{Forged: again()},
 		Retry:   Retry{Final: afterAllBut(http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable)},
 		Scheme: Signature{
-			Header: "X-Zendesk-Webhook-Signature", Encoding: Base64,
+			Header: "X-Zendesk-Webhook-Signature", Encoding: EncodingBase64,
 			Timestamp: Timestamp{Header: "X-Zendesk-Webhook-Signature-Timestamp", Layout: time.RFC3339},
 			Signed:    "{ts}{body}",
 		},

@@ -24,11 +24,11 @@ func Zoom(secrets ...string) *Provider {
 		ID:      Source{Hash: true},
 		Payload: Payload{Type: path("event")},
 	}
-	p.Challenge = p.zoomChallenge
+	p.Respond = p.zoomResponse
 	return p.with(secrets)
 }
 
-func (p *Provider) zoomChallenge(r *Request, d *Delivery) *Answer {
+func (p *Provider) zoomResponse(r *Request, d *Delivery) *Answer {
 	if d.kind() != "endpoint.url_validation" {
 		return nil
 	}
@@ -37,5 +37,5 @@ func (p *Provider) zoomChallenge(r *Request, d *Delivery) *Answer {
 	if !harmless(token, base64Chars) || secret == "" {
 		return &Answer{Status: http.StatusBadRequest}
 	}
-	return jsonAnswer(`{"plainToken":"` + token + `","encryptedToken":"` + Hex.encode(macOf(secret, token)) + `"}`)
+	return jsonAnswer(`{"plainToken":"` + token + `","encryptedToken":"` + EncodingHex.encode(macOf(secret, token)) + `"}`)
 }
