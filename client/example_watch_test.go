@@ -47,7 +47,6 @@ func ExampleSubscribe_kubernetes() {
 	}))
 	defer srv.Close()
 
-	soon := retry.Schedule{Initial: 10 * time.Millisecond} // in a program: retry.Kubernetes()
 	sub, err := client.Subscribe(context.Background(), &transport.HTTP{
 		URL:     srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
 		Format:  decode.ConcatJSON{},
@@ -57,7 +56,7 @@ func ExampleSubscribe_kubernetes() {
 		StartAt: "20",
 		Token:   client.Field("object.metadata.resourceVersion"),
 		Skip:    func(ev client.Event) bool { return decode.Field(ev.Data, "type") == "BOOKMARK" },
-		Retry:   retry.Policy{Reconnect: soon, TokenRejected: soon},
+		Retry:   retry.Constant(10 * time.Millisecond), // for the example; omit it
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -74,7 +74,7 @@ type Options struct {
 	Buffer      int
 	BufferBytes int
 
-	// Retry decides what follows a failure. Default: retry.Default().
+	// Retry decides what follows a failure. Default: the zero Policy, which retries without a limit.
 	Retry retry.Policy
 
 	// Logger receives changes of state and lasting trouble, at the levels that the package

@@ -73,9 +73,7 @@ func TestOutageInTheLog(t *testing.T) {
 			script = append(script, mock.Status(429, http.Header{"Retry-After": {"190"}}))
 		}
 		book := &logbook{}
-		policy := retry.Default()
-		policy.Server.Jitter, policy.RateLimited.Jitter, policy.Server.Max = -1, -1, time.Minute
-		policy.RateLimited.Max = time.Minute
+		policy := retry.Policy{Jitter: -1, Classes: map[retry.Class]retry.Rule{retry.ClassRateLimited: {Cap: time.Minute}}}
 		feed := mock.NewFeed(append(script, mock.Event("2", "x"), mock.Drop(), mock.Event("3", "x"), mock.Complete())...)
 		sub := subscribe(t, feed, &client.Options{Logger: book.logger(), Retry: policy})
 		start := time.Now()

@@ -83,8 +83,11 @@ func TestFeedThatIsCutEvery45Seconds(t *testing.T) {
 	}
 }
 
-// The field retry of an EventSource is followed to the millisecond, and 0 is a value.
+// With constant delays, as in an EventSource, the field retry is followed to the millisecond, and 0 is
+// a value.
 func TestRetryField(t *testing.T) {
+	eventSource := retry.Constant(3 * time.Second)
+	eventSource.MaxServerDelay = 24 * time.Hour
 	for field, want := range map[string]time.Duration{
 		"": 3 * time.Second, "retry: 300\n": 300 * time.Millisecond, "retry: 200\nretry: -1\n": 200 * time.Millisecond,
 		"retry: 0\n": retry.MinDelay, "retry: 200\n\nretry: 0\n": retry.MinDelay, "retry: 1\n": retry.MinDelay,
@@ -92,7 +95,7 @@ func TestRetryField(t *testing.T) {
 	} {
 		at, _ := attempts(t, func(int) (int, http.Header, io.Reader) {
 			return 200, typ("text/event-stream"), strings.NewReader(field + "data: x\n\n")
-		}, retry.Browser(), 3*want+want/2)
+		}, eventSource, 3*want+want/2)
 		if fmt.Sprint(at) != fmt.Sprint([]time.Duration{0, want, 2 * want, 3 * want}) {
 			t.Errorf("%q: requests after %v, want one each %v", field, at, want)
 		}

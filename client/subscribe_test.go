@@ -614,7 +614,6 @@ func TestOneStandingGoroutine(t *testing.T) {
 }
 
 func TestBackoffIsAwareOfProgress(t *testing.T) {
-	noJitter := retry.Default()
 	bubble(t, func(t *testing.T) {
 		// Two hundred connections that end at once with nothing.
 		var s []mock.Step
@@ -623,7 +622,7 @@ func TestBackoffIsAwareOfProgress(t *testing.T) {
 		}
 		feed := mock.NewFeed(s...)
 		var delays []time.Duration
-		sub := subscribe(t, feed, &client.Options{Retry: noJitter, Trace: &client.Trace{
+		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{
 			Disconnected: func(d client.Disconnect) { delays = append(delays, d.Delay) },
 		}})
 		time.Sleep(time.Hour)
@@ -768,13 +767,13 @@ func TestDedupe(t *testing.T) {
 func TestConfiguration(t *testing.T) {
 	_, err := client.Subscribe(t.Context(), nil, &client.Options{
 		Store: mock.NewStore(), Buffer: -1, BufferBytes: -2, Dedupe: -3,
-		Retry: retry.Policy{Network: retry.Schedule{Initial: -1}},
+		Retry: retry.Policy{Base: -1},
 	})
 	var config *client.ConfigError
 	if !errors.As(err, &config) {
 		t.Fatalf("Subscribe: %v", err)
 	}
-	for _, field := range []string{"transport", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Network"} {
+	for _, field := range []string{"transport", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
 		if !slices.ContainsFunc(config.Problems, func(p error) bool { return strings.Contains(p.Error(), field) }) {
 			t.Errorf("no problem names %s: %v", field, err)
 		}

@@ -103,12 +103,11 @@ func (n *node) await(t *testing.T, prefix string) string {
 	}
 }
 
-// quick tries again soon, so that the tests end.
+// quick has short delays, so that the tests end.
 var quick = retry.Policy{
-	Reconnect: retry.Schedule{Initial: 20 * time.Millisecond, Max: 20 * time.Millisecond},
-	Network:   retry.Schedule{Initial: 20 * time.Millisecond, Max: 100 * time.Millisecond},
-	Server:    retry.Schedule{Initial: 50 * time.Millisecond, Max: 100 * time.Millisecond},
-	Protocol:  retry.Schedule{Initial: 20 * time.Millisecond, Max: 20 * time.Millisecond},
+	Reconnect: 20 * time.Millisecond,
+	Base:      20 * time.Millisecond,
+	Cap:       100 * time.Millisecond,
 }
 
 // promptly shortens the wait that 1012 asks for.

@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -18,18 +19,20 @@ const brief = time.Second
 // A Backoff counts the failures of one subscription and decides what follows each. It must be used
 // from one goroutine. [Policy.Start] creates one.
 type Backoff struct {
-	policy  Policy
-	grown   [ClassPermanent]*course // of each class; nil before its first failure in this run
-	attempt int                     // failures in this run
-	since   time.Time               // start of this run
-	worked  bool                    // a connection has made progress
+	policy    Policy
+	schedules [ClassPermanent]schedule
+	reconnect schedule
+
+	runs    [ClassPermanent]run // of each class
+	attempt int                 // failures in this run
+	since   time.Time           // start of this run
+	worked  bool                // a connection has made progress
 }
 
-// course is the state of a schedule in this run.
-type course struct {
-	Schedule
-	growth  backoff.BackOff
-	retried int
+// run is the state of a schedule since the last progress.
+type run struct {
+	growth   backoff.BackOff // nil before the first failure
+	failures int
 }
 
 // A Failure is an attempt to connect that failed, or a connection that ended.
@@ -56,11 +59,11 @@ type Decision struct {
 }
 
 // Next records a failure and decides what follows. A connection that made progress starts a new
-// run. If its failure is of class Network, the delay is that of Policy.Reconnect; otherwise it is
-// the first one of the schedule of the class.
+// run. If its failure is of ClassNetwork, the delay is that of Policy.Reconnect; otherwise it is the
+// first one of the class.
 //
-// After TokenRejected, the next attempt must present no token or another one. That choice is the
-// caller's; the decision does not depend on it.
+// After ClassTokenRejected, the next attempt must present no token or another one. That choice is
+// the caller's; the decision does not depend on it.
 func (b *Backoff) Next(f Failure) Decision {
 	if f.Err == nil {
 		f.Err = io.EOF
@@ -70,13 +73,11 @@ func (b *Backoff) Next(f Failure) Decision {
 		b.attempt++
 	}
 	d := Decision{Class: b.classify(f.Err), Attempt: b.attempt, Elapsed: time.Since(b.since)}
-	c := b.course(d.Class, progress)
-	if b.exhausted(c, d.Class) {
+	if b.final(d.Class, progress) {
 		d.Stop = true
 		return d
 	}
-	c.retried++
-	d.Delay = b.delay(c, &d, &f, progress)
+	d.Delay = b.delay(&d, &f, progress)
 	if b.spent(d) {
 		d.Delay, d.Stop = 0, true
 	}
@@ -91,15 +92,35 @@ func (b *Backoff) Progress(f Failure) bool {
 	if !wanted && (b.policy.Healthy < 0 || f.Uptime < b.policy.Healthy) {
 		return false
 	}
-	b.grown, b.attempt, b.since, b.worked = [ClassPermanent]*course{}, 0, time.Now(), true
+	b.runs, b.attempt, b.since, b.worked = [ClassPermanent]run{}, 0, time.Now(), true
 	return true
 }
 
-// exhausted reports whether the attempts of a class are used up. Those of Protocol are limited only
-// until a connection has made progress.
-func (b *Backoff) exhausted(c *course, class Class) bool {
-	limited := c.Attempts > 0 && !(b.worked && class == ClassProtocol)
-	return c.Attempts < 0 || limited && c.retried >= c.Attempts
+// final counts a failure and reports whether it is final by its class, or as the end of a
+// connection that made progress.
+func (b *Backoff) final(class Class, progress bool) bool {
+	switch {
+	case class == ClassPermanent, progress && b.policy.Reconnect < 0:
+		return true
+	case progress && class == ClassNetwork:
+		return false
+	}
+	b.runs[class].failures++
+	limit := b.limit(class)
+	return limit > 0 && b.runs[class].failures >= limit
+}
+
+// limit returns the number of failures of a class after which no further attempt is made. A value
+// of 0 or less means no limit.
+func (b *Backoff) limit(class Class) int {
+	switch limit := b.schedules[class].max; {
+	case limit == 0 && class == ClassAuth:
+		return 1
+	case limit == 0 && class == ClassProtocol && !b.worked:
+		return 4
+	default:
+		return limit
+	}
 }
 
 func (b *Backoff) classify(err error) Class {
@@ -112,37 +133,32 @@ func (b *Backoff) classify(err error) Class {
 	return c.settled(b.worked)
 }
 
-// course returns the state of the schedule for a failure.
-func (b *Backoff) course(class Class, progress bool) *course {
-	if class == ClassPermanent {
-		return &course{Schedule: never}
+// delay takes the next delay, raises its fixed part to what the server asks for, and adds the random
+// part.
+func (b *Backoff) delay(d *Decision, f *Failure, progress bool) time.Duration {
+	s, next := b.next(d.Class, progress)
+	fixed, random := s.split(next, d.Elapsed)
+	limit := b.policy.MaxServerDelay
+	if asked := min(f.ServerDelay, cmp.Or(limit, maxSSERetry), longest); asked > 0 && d.Class == ClassNetwork {
+		if progress || s.constant {
+			fixed = asked
+		}
+		fixed = max(fixed, asked)
 	}
-	if progress && class == ClassNetwork {
-		return &course{Schedule: b.policy.Reconnect, growth: b.policy.Reconnect.growth()}
-	}
-	if b.grown[class] == nil {
-		s := b.policy.schedule(class)
-		b.grown[class] = &course{Schedule: s, growth: s.growth()}
-	}
-	return b.grown[class]
+	fixed = max(fixed, min(retryAfter(f.Err), cmp.Or(limit, maxRetryAfter), longest))
+	return max(fixed+draw(random), MinDelay)
 }
 
-// delay takes the next delay of c, raises its fixed part to what the server asks for, and adds the
-// random part.
-func (b *Backoff) delay(c *course, d *Decision, f *Failure, progress bool) time.Duration {
-	certain, random := c.split(c.growth.NextBackOff())
-	if c.Jitter == 0 && !c.constant() {
-		most := min(random, max(c.Initial, d.Elapsed)) // the recovery takes at most as long as the outage
-		certain, random = most-most/2, most/2
+// next returns the schedule that applies to a failure, and its next delay.
+func (b *Backoff) next(class Class, progress bool) (*schedule, time.Duration) {
+	if progress && class == ClassNetwork {
+		return &b.reconnect, b.reconnect.base
 	}
-	if asked := min(f.ServerDelay, b.policy.MaxServerDelay); asked > 0 && d.Class == ClassNetwork {
-		if progress || c.constant() {
-			certain = asked
-		}
-		certain = max(certain, asked)
+	s, r := &b.schedules[class], &b.runs[class]
+	if r.growth == nil {
+		r.growth = s.growth()
 	}
-	certain = max(certain, min(retryAfter(f.Err), b.policy.MaxRetryAfter))
-	return max(certain+draw(random), MinDelay)
+	return s, r.growth.NextBackOff()
 }
 
 // spent reports whether the next attempt would exceed the limits of the run.
@@ -159,13 +175,4 @@ func retryAfter(err error) time.Duration {
 		return 0
 	}
 	return r.RetryAfter()
-}
-
-// statusCode returns the status of the response that caused err, or 0.
-func statusCode(err error) int {
-	var s interface{ StatusCode() int }
-	if !errors.As(err, &s) {
-		return 0
-	}
-	return s.StatusCode()
 }

@@ -40,7 +40,7 @@ func TestProgressStartsAgain(t *testing.T) {
 		"cut every 45 s": {Err: io.EOF, Uptime: 45 * sec}, // by a proxy, between keepalives
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := still(retry.Default()).Start()
+			b := still(retry.Policy{}).Start()
 			check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 			check(t, b, nothing, again(retry.ClassNetwork, sec, 2))
 			check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 3))
@@ -61,7 +61,7 @@ func TestNoProgressEscalates(t *testing.T) {
 		"never opened":   {Err: errors.New("refused")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := still(retry.Default()).Start()
+			b := still(retry.Policy{}).Start()
 			for i, d := range doubled(500*ms, 30*sec, 12) {
 				check(t, b, f, again(retry.ClassNetwork, d, i+1))
 			}
@@ -71,7 +71,7 @@ func TestNoProgressEscalates(t *testing.T) {
 
 // Each class goes on where it was, however the failures of a run alternate.
 func TestClassesGrowApart(t *testing.T) {
-	b := still(retry.Default()).Start()
+	b := still(retry.Policy{}).Start()
 	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 	check(t, b, retry.Failure{Err: status(429)}, again(retry.ClassRateLimited, 5*sec, 2))
 	check(t, b, nothing, again(retry.ClassNetwork, sec, 3))
@@ -80,7 +80,7 @@ func TestClassesGrowApart(t *testing.T) {
 }
 
 func TestProgressThenAnotherClass(t *testing.T) {
-	p := still(retry.Default())
+	p := still(retry.Policy{})
 	b := p.Start()
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 1))
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, 2*sec, 2))
@@ -111,12 +111,6 @@ func TestHealthy(t *testing.T) {
 	check(t, b, retry.Failure{Err: io.EOF, Uptime: math.MaxInt64}, again(retry.ClassNetwork, 500*ms, 1))
 	check(t, b, retry.Failure{Err: io.EOF}, again(retry.ClassNetwork, sec, 2))
 	check(t, b, lost, again(retry.ClassNetwork, sec, 0))
-
-	b = still(retry.Kubernetes()).Start()
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2*minute - 1}, again(retry.ClassNetwork, 800*ms, 1))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: sec / 2}, again(retry.ClassNetwork, 1600*ms, 2))
-	check(t, b, retry.Failure{Err: io.EOF, Uptime: 2 * minute}, again(retry.ClassNetwork, 800*ms, 0))
-	check(t, b, retry.Failure{Err: io.EOF}, again(retry.ClassNetwork, 800*ms, 1))
 }
 
 func TestAttempts(t *testing.T) {
@@ -124,9 +118,7 @@ func TestAttempts(t *testing.T) {
 		return retry.Decision{Class: c, Stop: true, Attempt: attempt}
 	}
 	t.Run("of a class", func(t *testing.T) {
-		p := still(retry.Default())
-		p.Server.Attempts = 2
-		b := p.Start()
+		b := still(rule(retry.ClassServer, retry.Rule{MaxAttempts: 3})).Start()
 		check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 1))
 		check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 2))
 		check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, 2*sec, 3))
@@ -153,17 +145,13 @@ func TestAttempts(t *testing.T) {
 			check(t, b, nothing, again(retry.ClassNetwork, d, i+1))
 		}
 	})
-	t.Run("Auth needs them", func(t *testing.T) {
-		p := still(retry.Default())
-		p.Auth.Attempts = 1
-		b := p.Start()
+	t.Run("of ClassAuth", func(t *testing.T) {
+		b := still(rule(retry.ClassAuth, retry.Rule{MaxAttempts: 2})).Start()
 		check(t, b, retry.Failure{Err: status(401)}, again(retry.ClassAuth, 5*sec, 1))
 		check(t, b, retry.Failure{Err: status(401)}, stop(retry.ClassAuth, 2))
 	})
 	t.Run("reconnect off", func(t *testing.T) {
-		p := still(retry.Default())
-		p.Reconnect.Attempts = -1
-		b := p.Start()
+		b := still(retry.Policy{Reconnect: -1}).Start()
 		check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 		check(t, b, lost, stop(retry.ClassNetwork, 0))
 	})
@@ -194,7 +182,7 @@ func TestMaxElapsed(t *testing.T) {
 
 func TestMaxElapsedToTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := still(retry.Policy{MaxElapsed: 3 * sec, Network: retry.Schedule{Initial: sec, Factor: 1}})
+		p := still(retry.Policy{MaxElapsed: 3 * sec, Base: sec, Cap: sec})
 		b := p.Start()
 		for i := range 3 {
 			check(t, b, nothing, again(retry.ClassNetwork, sec, i+1))
@@ -214,7 +202,7 @@ func TestNeverSpins(t *testing.T) {
 		"503":              {Err: status(503)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b, start, attempts := retry.Default().Start(), time.Now(), 0
+			b, start, attempts := retry.Policy{}.Start(), time.Now(), 0
 			for time.Since(start) < 24*time.Hour {
 				d := b.Next(f)
 				if d.Stop {
@@ -252,25 +240,24 @@ func TestRetryAfter(t *testing.T) {
 		"permanent":                 {later{410, 9 * sec}, 0, []time.Duration{-1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := still(retry.Policy{MaxRetryAfter: tt.max})
+			p := still(retry.Policy{MaxServerDelay: tt.max})
 			checkDelays(t, p, retry.Failure{Err: tt.err}, tt.want)
 		})
 	}
-	t.Run("cap of X", func(t *testing.T) {
-		checkDelays(t, still(retry.X()), retry.Failure{Err: later{429, time.Hour}}, repeat(16*minute, 3))
-	})
 	t.Run("after progress", func(t *testing.T) {
 		f := retry.Failure{Err: errors.Join(io.EOF, mendable{true, later{0, 7 * sec}}), Events: 1, Moved: true}
-		checkDelays(t, still(retry.Default()), f, repeat(7*sec, 3))
+		checkDelays(t, still(retry.Policy{}), f, repeat(7*sec, 3))
 	})
 }
 
 func TestServerDelay(t *testing.T) {
 	const saturated = time.Duration(math.MaxInt64) // retry: 9999999999999999999
-	browser, def := still(retry.Browser()), still(retry.Default())
+	def := still(retry.Policy{})
+	constant := retry.Constant(3 * sec)
+	constant.MaxServerDelay = 24 * time.Hour
 	own := still(retry.Policy{MaxServerDelay: 2 * sec})
 	off := still(retry.Policy{MaxServerDelay: -1})
-	growing := still(retry.Policy{Reconnect: retry.Schedule{Factor: 3}})
+	long := still(retry.Policy{Base: minute}) // all delays are a minute
 	for name, tt := range map[string]struct {
 		policy retry.Policy
 		events int
@@ -286,13 +273,13 @@ func TestServerDelay(t *testing.T) {
 		"network":            {def, 0, 3 * sec, []time.Duration{3 * sec, 3 * sec, 3 * sec, 4 * sec, 8 * sec}},
 		"network, shorter":   {def, 0, 100 * ms, []time.Duration{500 * ms, sec, 2 * sec}},
 		"network, huge":      {def, 0, saturated, repeat(5*minute, 3)},
-		"browser":            {browser, 0, sec, repeat(sec, 20)},
-		"browser, 1 ms":      {browser, 0, ms, repeat(10*ms, 3)},
-		"browser, longer":    {browser, 0, 20 * sec, repeat(20*sec, 20)},
-		"browser, an hour":   {browser, 1, time.Hour, repeat(time.Hour, 3)},
-		"browser, huge":      {browser, 1, saturated, repeat(24*time.Hour, 3)},
+		"constant":           {constant, 0, sec, repeat(sec, 20)},
+		"constant, 1 ms":     {constant, 0, ms, repeat(10*ms, 3)},
+		"constant, longer":   {constant, 0, 20 * sec, repeat(20*sec, 20)},
+		"constant, an hour":  {constant, 1, time.Hour, repeat(time.Hour, 3)},
+		"constant, huge":     {constant, 1, saturated, repeat(24*time.Hour, 3)},
 		"own cap":            {own, 1, 3 * sec, repeat(2*sec, 3)},
-		"reconnect, Factor":  {growing, 1, 100 * ms, repeat(100*ms, 3)},
+		"only Base":          {long, 0, sec, repeat(minute, 3)},
 		"ignored":            {off, 1, 3 * sec, repeat(sec, 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -308,7 +295,7 @@ func TestServerDelay(t *testing.T) {
 
 func TestClassifyHook(t *testing.T) {
 	var seen []int
-	p := still(retry.Default())
+	p := still(retry.Policy{})
 	p.Classify = func(err error, attempt int) (retry.Class, bool) {
 		seen = append(seen, attempt)
 		var s status

@@ -18,8 +18,8 @@ const (
 	ClassTokenRejected              // the server no longer knows the position to resume from
 	ClassPermanent                  // no later attempt can succeed
 
-	// refused means Permanent until a connection has made progress, and Protocol from then on:
-	// what has worked is expected to work again.
+	// refused means ClassPermanent until a connection has made progress, and ClassProtocol from then
+	// on: what has worked is expected to work again.
 	refused
 )
 
@@ -41,27 +41,27 @@ func (c Class) String() string {
 // outer error knows more. Within one error, RejectsToken comes first, then StatusCode, then
 // Retryable and Protocol.
 //
-// The classes list their statuses. Of the others, 204, 410 and the rest of 4xx are Permanent, the
-// rest of 1xx, 2xx and 3xx is Protocol, and a number that is not an HTTP status counts as 5xx
-// (RFC 9110, section 15). A 4xx whose error has a RetryAfter above zero is RateLimited, except 401,
-// 408, 409, 410, 421 and 425: the server itself expects another attempt (RFC 9110, section 10.2.3).
-// If the same error also has Retryable, false makes a Server or RateLimited failure Permanent, and
-// true makes a Permanent one Server. Without a status, Retryable true keeps the wrapped errors from
-// making the failure Permanent.
+// The classes list their statuses. Of the others, 204, 410 and the rest of 4xx are ClassPermanent,
+// the rest of 1xx, 2xx and 3xx is ClassProtocol, and a number that is not an HTTP status counts as
+// 5xx (RFC 9110, section 15). A 4xx whose error has a RetryAfter above zero is ClassRateLimited,
+// except 401, 408, 409, 410, 421 and 425: the server itself expects another attempt (RFC 9110,
+// section 10.2.3). If the same error also has Retryable, false turns ClassServer and
+// ClassRateLimited into ClassPermanent, and true turns ClassPermanent into ClassServer. Without a
+// status, Retryable true keeps the wrapped errors from making the failure permanent.
 //
-// A certificate that fails verification is Permanent, because every attempt fails until one side
-// changes. One that has expired or is not yet valid is Network: a renewal or a corrected clock
-// fixes it.
+// A certificate that fails verification is ClassPermanent, because every attempt fails until one
+// side changes. One that has expired or is not yet valid is ClassNetwork: a renewal or a corrected
+// clock fixes it.
 //
-// A TLS alert of the peer about certificates, versions or names is Protocol (RFC 8446, section
+// A TLS alert of the peer about certificates, versions or names is ClassProtocol (RFC 8446, section
 // 6.2), and so is a peer that does not speak TLS. The alerts internal_error and user_canceled are
-// Network.
+// ClassNetwork.
 //
-// Everything else is Network: io.EOF, io.ErrUnexpectedEOF, timeouts, other errors of net and
+// Everything else is ClassNetwork: io.EOF, io.ErrUnexpectedEOF, timeouts, other errors of net and
 // net/http, errors without any of the methods, and nil.
 //
 // A [Backoff] differs in one point: once a connection has made progress, a 4xx or a certificate
-// that is Permanent here, except 410, is Protocol; see [Policy.Protocol].
+// that is ClassPermanent here, except 410, is ClassProtocol.
 func Classify(err error) Class {
 	class, _ := classify(err)
 	return class.settled(false)
@@ -78,7 +78,7 @@ func (c Class) settled(worked bool) Class {
 	return ClassPermanent
 }
 
-// classify returns Network and false if no error in the tree has an answer.
+// classify returns ClassNetwork and false if no error in the tree has an answer.
 func classify(err error) (Class, bool) {
 	if err == nil {
 		return ClassNetwork, false

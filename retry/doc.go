@@ -27,30 +27,28 @@
 //   - It lasted [Policy.Healthy], 10 s by default, with or without events. A quiet feed that a
 //     proxy cuts every minute makes progress.
 //
-// Progress starts a new run: every schedule, the count of attempts and the elapsed time start
-// again. A server that accepts every connection and closes it at once makes no progress, nor does
-// one that answers 200 with an error in JSON, which is a single event without a position: their
-// delays grow to the maximum.
+// Progress starts a new run: all delays, counts and the elapsed time start again. A server that
+// accepts every connection and closes it at once makes no progress, nor does one that answers 200
+// with an error in JSON, which is a single event without a position: their delays grow to the
+// maximum.
 //
 // # Final failures
 //
-// By default, a Permanent or Auth failure is final. Failures of Protocol are final after
-// [Policy.Protocol].Attempts retries in a run, three by default. These limits apply to the start.
-// Once a connection of the subscription has made progress, Protocol has no limit, and a failure
-// that contradicts the progress (a 4xx other than 401 and 410, a certificate that fails
-// verification) counts as Protocol: operators fix a proxy without its routes, a maintenance page or
-// a bad certificate, and then the feed continues.
+// By default, a failure of [ClassPermanent] or [ClassAuth] is final, and so is the fourth one of
+// [ClassProtocol] in a run, as long as no connection has made progress. After progress, ClassProtocol
+// has no default limit, and a failure that contradicts the progress (a 4xx other than 401 and 410, a
+// certificate that fails verification) is of ClassProtocol: operators fix a proxy without its routes,
+// a maintenance page or a bad certificate, and then the feed continues.
 //
 // # Delays
 //
-// Each class has a [Schedule] that grows with the failures of that class within a run. The delay
-// that a server asks for (Retry-After, the SSE field retry) is a lower bound and is itself limited;
-// the random part of a delay is added to it. By default, a growing delay is at most as long as the
-// run so far, so that a short outage ends quickly, and half of it is random. A delay is never below
-// [MinDelay]: a loop without a delay overloads a server, and in a testing/synctest bubble it stops
-// the clock.
+// The delays of each class grow with its failures within a run. The delay that a server asks for
+// (Retry-After, the SSE field retry) is a lower bound and is itself limited; the random part of a
+// delay is added to it. By default, a delay is at most as long as the run so far, so that a short
+// outage ends quickly, and half of it is random. A delay is never below [MinDelay]: a loop without a
+// delay overloads a server, and in a testing/synctest bubble it stops the clock.
 //
-// The table shows how long feeds take to reconnect with [Default] after an outage in which the
+// The table shows how long feeds take to reconnect by default after an outage in which the
 // server refused connections, and how many connect in the busiest second after it, of 5,000 that
 // were lost at the same time:
 //

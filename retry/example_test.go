@@ -9,16 +9,14 @@ import (
 	"github.com/steadfeed/steadfeed/retry"
 )
 
-// A feed of prices is worth nothing when it is old: come back sooner than by default, and
-// give up after a minute without any. Everything else stays as it is.
+// Prices lose their value within seconds: retry faster than by default, and stop after a minute
+// without a connection.
 func Example() {
 	policy := retry.Policy{
-		Network: retry.Schedule{
-			Initial: 100 * time.Millisecond,
-			Max:     time.Second,
-			Jitter:  -1, // to show exact numbers here; better leave it on
-		},
+		Base:       100 * time.Millisecond,
+		Cap:        time.Second,
 		MaxElapsed: time.Minute,
+		Jitter:     -1, // exact delays for the example; omit it
 	}
 	if err := policy.Validate(); err != nil {
 		fmt.Println(err)
@@ -39,8 +37,8 @@ func Example() {
 	// 6 network 1s
 }
 
-// A busy is an error of some client library. It says what to do about it by its
-// methods, and no package has to know its type.
+// A busy is an error of another library. Its methods determine its class; package retry does not
+// know its type.
 type busy struct{ wait time.Duration }
 
 func (b busy) Error() string             { return "busy" }

@@ -66,7 +66,7 @@ func TestOutage(t *testing.T) {
 	} {
 		t.Run(tt.lasted.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := play(tt.lasted, retry.Default())
+				o := play(tt.lasted, retry.Policy{})
 				t.Logf("back after %v, %v, %v; %d in the busiest second; %.1f attempts each",
 					o.quantile(50), o.quantile(99), o.quantile(100), o.busiest, float64(o.attempts)/float64(len(o.back)))
 				if got := o.quantile(50); got > tt.half*5/4 || got < tt.half*3/4 {

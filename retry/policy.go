@@ -1,47 +1,46 @@
 package retry
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"time"
 )
 
-// A Policy decides what to do after each failure. The zero value is [Default]. To change a preset,
-// change its fields; [Policy.Start] takes a copy.
+// A Policy decides what to do after each failure. The zero value is the default policy, for feeds
+// that are read indefinitely: its delays grow and are partly random, and it stops only after the
+// failures that the package documentation lists as final. A zero field has the default that its
+// comment names. A negative one turns off what the field does; only Base and Cap must not be
+// negative.
 type Policy struct {
-	// Reconnect holds the delay after a connection that made progress and was then lost or ended
-	// cleanly. It never grows: it follows progress only, and all other failures are of the classes
-	// below. The SSE field retry replaces it, with the same random part added. Validate rejects a
-	// positive Attempts. Default: random between 0 and 1 s.
-	Reconnect Schedule
+	// Reconnect is the maximum delay after a connection that made progress and was then lost or
+	// ended cleanly; the delay is random between 0 and Reconnect. The SSE field retry replaces it,
+	// with the same random part added. If negative, the end of such a connection is final.
+	// Default: 1 s.
+	Reconnect time.Duration
 
-	// Network holds the delays after attempts and connections without progress. The SSE field retry
-	// is a lower bound for them; if they are constant, it replaces them.
-	// Default: 0.5 s, doubled up to 30 s.
-	Network Schedule
-	// Server holds the delays after 408, 409, 421, 425 and 5xx.
-	// Default: 1 s, doubled up to 60 s.
-	Server Schedule
-	// RateLimited holds the delays after 420 and 429, and after any other 4xx with a Retry-After or
-	// an exhausted rate limit. Default: 5 s, doubled up to 15 min.
-	RateLimited Schedule
-	// Auth holds the delays after 401. A transport that can get new credentials has already tried
-	// them. The other fields require Attempts. Default: stop.
-	Auth Schedule
-	// Protocol holds the delays after a response that is not a feed, such as an HTML page with
-	// status 200. A positive Attempts limits them until a connection has made progress. From then
-	// on there is no limit, and a 4xx other than 401 and 410 and a certificate that fails
-	// verification are of this class, too; see the package documentation.
-	// Default: 3 retries, after 1 s, doubled up to 60 s.
-	Protocol Schedule
-	// TokenRejected holds the delays before the feed is read from another position.
-	// Default: 1 s, doubled up to 30 s.
-	TokenRejected Schedule
+	// Base is the delay after the first failure of a class in a run. It doubles with each further
+	// one, up to Cap. Base and Cap apply to all classes except ClassRateLimited; Classes overrides
+	// them. A value below MinDelay means MinDelay.
+	// Default: 0.5 s for ClassNetwork, 5 s for ClassAuth, 1 s for the others, but at most Cap.
+	Base time.Duration
+	// Cap is the maximum delay. A server may ask for a longer one, and Jitter may add to it. If
+	// Base and Cap are equal, the SSE field retry replaces the delays of ClassNetwork; otherwise it
+	// is a lower bound for them. Default: 30 s for ClassNetwork and ClassTokenRejected, 60 s for
+	// ClassServer and ClassProtocol, 5 min for ClassAuth, but at least Base.
+	Cap time.Duration
 
-	// Healthy is how long a connection must last to count as progress without events. If negative,
-	// only events and positions count. Default: 10 s.
-	Healthy time.Duration
+	// Jitter is the share of each delay that is added to it at random: 0.1 makes delays up to a
+	// tenth longer. If negative, nothing is random. Default: 0.2 for ClassRateLimited, because an
+	// early attempt would fail again. The delays of other classes are first reduced to the time
+	// since the last progress, but not below Base; their upper half is then random.
+	Jitter float64
+
+	// Classes holds what is different for some classes. ClassPermanent cannot be one of them.
+	// Default: none.
+	Classes map[Class]Rule
 
 	// MaxAttempts is the number of failures in a row without progress, of any class, after which
 	// no further attempt is made. Default: no limit.
@@ -50,11 +49,13 @@ type Policy struct {
 	// attempt. Default: no limit.
 	MaxElapsed time.Duration
 
-	// MaxRetryAfter limits the delay of a Retry-After (RFC 9110, section 10.2.3), in any class. If
-	// negative, Retry-After is ignored. Default: 15 min.
-	MaxRetryAfter time.Duration
-	// MaxServerDelay limits the delay of an SSE retry field. If negative, the field is ignored.
-	// Default: 5 min.
+	// Healthy is how long a connection must last to count as progress without events. If negative,
+	// only events and positions count. Default: 10 s.
+	Healthy time.Duration
+
+	// MaxServerDelay limits the delay that a server asks for, in a Retry-After (RFC 9110, section
+	// 10.2.3) or an SSE retry field. If negative, both are ignored.
+	// Default: 15 min for Retry-After, 5 min for retry.
 	MaxServerDelay time.Duration
 
 	// Classify, if set, is called for each failure before [Classify]. attempt is the number of
@@ -64,68 +65,72 @@ type Policy struct {
 	Classify func(err error, attempt int) (class Class, ok bool)
 }
 
-// Start returns a Backoff for one subscription, whose first run starts now. It does not fail: a
-// Schedule that Validate rejects counts as zero.
-func (p Policy) Start() *Backoff {
-	return &Backoff{policy: p.orDefault(), since: time.Now()}
+// A Rule is what a [Policy] does after the failures of one class. A zero field has the value that
+// it would have without the Rule.
+type Rule struct {
+	Base time.Duration // like Policy.Base
+	Cap  time.Duration // like Policy.Cap; ClassRateLimited has 5 s and 15 min by default
+
+	// MaxAttempts is the number of failures of the class in a run after which no further attempt
+	// is made: 1 makes the first one final. Negative means no limit. Base and Cap of ClassAuth
+	// require it. Default: 1 for ClassAuth; 4 for ClassProtocol until a connection has made
+	// progress; otherwise no limit.
+	MaxAttempts int
 }
 
-// Validate returns everything that is wrong with p, as errors joined by errors.Join.
-// Each names its field, in the form "Retry.Network.Max: ...".
+// Constant returns a policy whose delays are all d, without a random part. It suits tests and
+// examples: clients that lose a server at the same time would all return at the same time. A server
+// may ask for another delay, and what is final by default stays final.
+func Constant(d time.Duration) Policy {
+	d = max(d, MinDelay)
+	return Policy{
+		Reconnect: d, Base: d, Cap: d, Jitter: -1,
+		Classes: map[Class]Rule{ClassRateLimited: {Base: d, Cap: d}},
+	}
+}
+
+// Never returns a policy that stops at the first failure and at the first end of a connection.
+func Never() Policy { return Policy{Reconnect: -1, MaxAttempts: 1} }
+
+// Start returns a Backoff for one subscription, whose first run starts now. Later changes of p do
+// not affect it. It does not fail: what Validate rejects counts as zero.
+func (p Policy) Start() *Backoff {
+	p.setDefaults()
+	b := &Backoff{policy: p, since: time.Now()}
+	for c := range ClassPermanent {
+		b.schedules[c] = p.schedule(c)
+	}
+	b.reconnect = schedule{base: p.Reconnect, cap: p.Reconnect, jitter: p.Jitter, full: true}
+	return b
+}
+
+// Validate returns everything that is wrong with p, as errors joined by errors.Join. Each names its
+// field, in the form "Retry.Classes[network].Cap: ...".
 func (p Policy) Validate() error {
-	var errs []error
-	for _, s := range []struct {
-		name string
-		Schedule
-	}{
-		{"Reconnect", p.Reconnect}, {"Network", p.Network}, {"Server", p.Server},
-		{"RateLimited", p.RateLimited}, {"Auth", p.Auth}, {"Protocol", p.Protocol},
-		{"TokenRejected", p.TokenRejected},
-	} {
-		for _, err := range s.problems() {
-			errs = append(errs, fmt.Errorf("Retry.%s.%w", s.name, err))
+	errs := prefixed("Retry.", Rule{Base: p.Base, Cap: p.Cap}.problems())
+	if !finite(p.Jitter) {
+		errs = append(errs, fmt.Errorf("Retry.Jitter: %v is not a finite number", p.Jitter))
+	}
+	for _, c := range slices.Sorted(maps.Keys(p.Classes)) {
+		name, r := fmt.Sprintf("Retry.Classes[%v]", c), p.Classes[c]
+		switch {
+		case c == ClassPermanent:
+			errs = append(errs, fmt.Errorf("%s: a permanent failure is never retried: let Classify return another class", name))
+		case c > ClassPermanent:
+			errs = append(errs, fmt.Errorf("%s: is not a class", name))
+		case c == ClassAuth && r.MaxAttempts == 0 && r != Rule{}:
+			errs = append(errs, fmt.Errorf("%s.MaxAttempts: is required with the other fields: the first failure is final by default", name))
 		}
-	}
-	if p.Reconnect.Attempts > 0 {
-		errs = append(errs, errors.New("Retry.Reconnect.Attempts: remove it: the count starts again after each progress, so that a limit has no effect"))
-	}
-	if p.Auth != (Schedule{}) && p.Auth.Attempts == 0 {
-		errs = append(errs, errors.New("Retry.Auth.Attempts: is required with the other fields: the default is to stop"))
+		errs = append(errs, prefixed(name+".", r.problems())...)
 	}
 	return errors.Join(errs...)
 }
 
-// orDefault returns p with its zero fields set to those of Default.
-func (p Policy) orDefault() Policy {
-	def := Default()
-	p.Reconnect = p.Reconnect.or(def.Reconnect)
-	p.Network = p.Network.or(def.Network)
-	p.Server = p.Server.or(def.Server)
-	p.RateLimited = p.RateLimited.or(def.RateLimited)
-	p.Auth = p.Auth.or(def.Auth)
-	p.Protocol = p.Protocol.or(def.Protocol)
-	p.TokenRejected = p.TokenRejected.or(def.TokenRejected)
-	p.Healthy = cmp.Or(p.Healthy, def.Healthy)
-	p.MaxRetryAfter = min(cmp.Or(p.MaxRetryAfter, def.MaxRetryAfter), longest)
-	p.MaxServerDelay = min(cmp.Or(p.MaxServerDelay, def.MaxServerDelay), longest)
-	return p
+func prefixed(prefix string, errs []error) []error {
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("%s%w", prefix, err)
+	}
+	return errs
 }
 
-// schedule returns the schedule of a class.
-func (p *Policy) schedule(c Class) Schedule {
-	switch c {
-	case ClassServer:
-		return p.Server
-	case ClassRateLimited:
-		return p.RateLimited
-	case ClassAuth:
-		return p.Auth
-	case ClassProtocol:
-		return p.Protocol
-	case ClassTokenRejected:
-		return p.TokenRejected
-	case ClassPermanent:
-		return never
-	}
-	return p.Network
-}
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

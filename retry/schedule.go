@@ -10,73 +10,103 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// A Schedule defines how delays grow with the failures of one class within a run, and how many
-// retries follow.
-//
-// In a [Policy], each zero field has the value that it has in [Default], so that a literal names
-// only what differs: Schedule{Max: 5 * time.Minute}.
-type Schedule struct {
-	// Initial is the first delay. A shorter one than MinDelay means MinDelay.
-	// Default: that of Default, or Max if that is shorter.
-	Initial time.Duration
-	// Factor multiplies each delay to get the next one; 1 keeps it constant.
-	// Default: that of Default, which is 2, except for Reconnect.
-	Factor float64
-	// Step is added to each delay to get the next one, instead of Factor.
-	// Default: none; Factor applies.
-	Step time.Duration
-	// Max is the maximum delay. A server may ask for a longer one, and Jitter may add to it.
-	// Default: that of Default, or Initial if that is longer.
-	Max time.Duration
-	// Jitter is the share of a delay that is added at random: 1 makes it up to twice as long. If
-	// negative, nothing is random.
-	//
-	// Default: that of Default, which is 0.2 for RateLimited, because an early attempt would fail
-	// again. Otherwise a constant delay is random between zero and that delay. A growing one is
-	// first reduced to the time since the last progress, but not below Initial; its upper half is
-	// then random.
-	Jitter float64
-	// Attempts is the maximum number of retries after failures of the class in a run; the next
-	// failure is final. math.MaxInt means no limit. If negative, the first failure is final.
-	// Default: that of Default, which is no limit, except for Auth and Protocol.
-	Attempts int
-}
-
 // longest is the maximum delay. The sum of two does not overflow a time.Duration.
 const longest time.Duration = math.MaxInt64 / 2
 
-// or returns s with its zero fields set to those of def, or def if s is invalid.
-func (s Schedule) or(def Schedule) Schedule {
-	if len(s.problems()) > 0 {
-		return def
+// The default limits of what a server asks for.
+const (
+	maxRetryAfter = 15 * time.Minute
+	maxSSERetry   = 5 * time.Minute
+)
+
+// defaults are the delays of the classes.
+var defaults = [ClassPermanent]Rule{
+	ClassNetwork:       {Base: 500 * time.Millisecond, Cap: 30 * time.Second},
+	ClassServer:        {Base: time.Second, Cap: time.Minute},
+	ClassRateLimited:   {Base: 5 * time.Second, Cap: 15 * time.Minute},
+	ClassAuth:          {Base: 5 * time.Second, Cap: 5 * time.Minute},
+	ClassProtocol:      {Base: time.Second, Cap: time.Minute},
+	ClassTokenRejected: {Base: time.Second, Cap: 30 * time.Second},
+}
+
+// setDefaults replaces the zero and the invalid fields that schedule does not.
+func (p *Policy) setDefaults() {
+	if !finite(p.Jitter) {
+		p.Jitter = 0
 	}
-	capped := s.Max != 0
-	s.Initial = cmp.Or(s.Initial, def.Initial)
-	s.Factor = cmp.Or(s.Factor, def.Factor)
-	s.Step = cmp.Or(s.Step, def.Step)
-	s.Max = min(cmp.Or(s.Max, def.Max), longest)
-	s.Jitter = cmp.Or(s.Jitter, def.Jitter)
-	s.Attempts = cmp.Or(s.Attempts, def.Attempts)
-	if capped {
-		s.Initial = min(s.Initial, s.Max)
+	p.Reconnect = min(cmp.Or(p.Reconnect, time.Second), longest)
+	p.Healthy = cmp.Or(p.Healthy, 10*time.Second)
+}
+
+// A schedule is how the delays of a class grow.
+type schedule struct {
+	base, cap time.Duration
+	jitter    float64 // 0: the upper half of a delay is random
+	full      bool    // with jitter 0, all of a delay is random
+	constant  bool    // the policy sets equal base and cap
+	max       int     // failures; 0: the default, negative: no limit
+}
+
+// schedule returns the schedule of a class.
+func (p *Policy) schedule(c Class) schedule {
+	r := p.Classes[c].orZero()
+	if c != ClassRateLimited {
+		r = r.or(Rule{Base: p.Base, Cap: p.Cap}.orZero())
 	}
-	s.Initial = min(s.Initial, longest)
-	s.Max = max(s.Initial, s.Max)
+	full := r.or(defaults[c])
+	s := schedule{
+		base: min(full.Base, longest), cap: min(full.Cap, longest),
+		jitter:   p.Jitter,
+		constant: r.Base > 0 && r.Base == r.Cap,
+		max:      r.MaxAttempts,
+	}
+	if c == ClassRateLimited {
+		s.jitter = cmp.Or(s.jitter, 0.2)
+	}
 	return s
 }
 
-// constant reports whether all delays are the same before jitter.
-func (s Schedule) constant() bool { return s.Step == 0 && s.Factor == 1 }
+// orZero returns r, or the zero Rule if its delays are invalid.
+func (r Rule) orZero() Rule {
+	if len(r.problems()) > 0 {
+		return Rule{}
+	}
+	return r
+}
+
+// or returns r with its zero fields set to those of def. What r sets wins: it raises a Cap of def,
+// and lowers a Base.
+func (r Rule) or(def Rule) Rule {
+	capped := r.Cap > 0
+	r.Base, r.Cap = cmp.Or(r.Base, def.Base), cmp.Or(r.Cap, def.Cap)
+	if capped {
+		r.Base = min(r.Base, r.Cap)
+	} else if r.Cap > 0 {
+		r.Cap = max(r.Base, r.Cap)
+	}
+	return r
+}
+
+// problems returns everything that is wrong with r. Each error starts with the field.
+func (r Rule) problems() (errs []error) {
+	if r.Base < 0 {
+		errs = append(errs, fmt.Errorf("Base: %v is negative", r.Base))
+	}
+	if r.Cap < 0 {
+		errs = append(errs, fmt.Errorf("Cap: %v is negative", r.Cap))
+	}
+	if r.Cap > 0 && r.Base > r.Cap {
+		errs = append(errs, fmt.Errorf("Cap: %v is less than Base, %v", r.Cap, r.Base))
+	}
+	return errs
+}
 
 // growth returns the delays of s before jitter.
-func (s Schedule) growth() backoff.BackOff {
-	if s.Step > 0 {
-		return &linear{schedule: s, next: s.Initial}
-	}
+func (s *schedule) growth() backoff.BackOff {
 	b := &backoff.ExponentialBackOff{
-		InitialInterval: s.Initial,
-		Multiplier:      s.Factor,
-		MaxInterval:     s.Max,
+		InitialInterval: s.base,
+		Multiplier:      2,
+		MaxInterval:     s.cap,
 		Stop:            backoff.Stop,
 		Clock:           backoff.SystemClock,
 	}
@@ -84,62 +114,22 @@ func (s Schedule) growth() backoff.BackOff {
 	return b
 }
 
-// linear is a backoff.BackOff that adds Step each time.
-type linear struct {
-	schedule Schedule
-	next     time.Duration
-}
-
-func (l *linear) Reset() { l.next = l.schedule.Initial }
-
-func (l *linear) NextBackOff() time.Duration {
-	d := l.next
-	l.next = min(d+min(l.schedule.Step, longest), l.schedule.Max)
-	return d
-}
-
-// split divides a delay into its fixed part and the maximum of its random part.
-func (s Schedule) split(d time.Duration) (certain, random time.Duration) {
+// split divides the delay d into its fixed part and the maximum of its random part. elapsed is the
+// time since the last progress.
+func (s *schedule) split(d, elapsed time.Duration) (fixed, random time.Duration) {
 	switch {
-	case s.Jitter < 0:
+	case s.jitter < 0:
 		return d, 0
-	case s.Jitter == 0:
+	case s.jitter > 0:
+		return d, time.Duration(min(s.jitter*float64(d), float64(longest)))
+	case s.full:
 		return 0, d
 	}
-	return d, time.Duration(min(s.Jitter*float64(d), float64(longest)))
+	d = min(d, max(s.base, elapsed)) // the recovery takes at most as long as the outage
+	return d - d/2, d / 2
 }
 
 // draw returns a random delay from 0 to most, inclusive.
 func draw(most time.Duration) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
-}
-
-// problems returns everything that is wrong with s. Each error starts with the field.
-func (s Schedule) problems() []error {
-	var errs []error
-	add := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf(field+": "+format, args...))
-	}
-	if s.Initial < 0 {
-		add("Initial", "%v is negative", s.Initial)
-	}
-	if s.Factor != 0 && !(s.Factor >= 1 && s.Factor <= math.MaxFloat64) {
-		add("Factor", "%v is not a finite number of 1 or more", s.Factor)
-	}
-	if s.Step < 0 {
-		add("Step", "%v is negative", s.Step)
-	}
-	if s.Step > 0 && s.Factor != 0 {
-		add("Step", "growth is by Step or by Factor, not by both")
-	}
-	if s.Max < 0 {
-		add("Max", "%v is negative", s.Max)
-	}
-	if s.Max > 0 && s.Initial > s.Max {
-		add("Max", "%v is less than Initial, %v", s.Max, s.Initial)
-	}
-	if math.IsNaN(s.Jitter) || math.IsInf(s.Jitter, 0) {
-		add("Jitter", "%v is not a finite number", s.Jitter)
-	}
-	return errs
 }

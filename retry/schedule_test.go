@@ -4,76 +4,92 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
 )
 
-// checkDelays compares the delays after the same failure again and again.
-func checkDelays(t *testing.T, p retry.Policy, f retry.Failure, want []time.Duration) {
-	t.Helper()
-	if got := delays(p, f, len(want)); !slices.Equal(got, want) {
-		t.Errorf("delays %v\nwant   %v", got, want)
-	}
-}
+const huge = time.Duration(math.MaxInt64)
 
-func TestSchedule(t *testing.T) {
-	const forever = math.MaxInt64
+func TestDelays(t *testing.T) {
 	for name, tt := range map[string]struct {
-		schedule retry.Schedule
-		want     []time.Duration
+		base, cap time.Duration
+		want      []time.Duration
 	}{
-		"only Max":             {retry.Schedule{Max: 3 * sec}, []time.Duration{500 * ms, sec, 2 * sec, 3 * sec, 3 * sec}},
-		"Max below Initial":    {retry.Schedule{Max: 200 * ms}, repeat(200*ms, 3)},
-		"only Initial":         {retry.Schedule{Initial: 20 * sec}, []time.Duration{20 * sec, 30 * sec, 30 * sec}},
-		"Initial above Max":    {retry.Schedule{Initial: minute}, repeat(minute, 3)},
-		"only Factor":          {retry.Schedule{Factor: 10}, []time.Duration{500 * ms, 5 * sec, 30 * sec, 30 * sec}},
-		"fraction":             {retry.Schedule{Initial: sec, Factor: 1.5}, []time.Duration{sec, 1500 * ms, 2250 * ms, 3375 * ms}},
-		"constant":             {retry.Schedule{Factor: 1}, repeat(500*ms, 9)},
-		"only Step":            {retry.Schedule{Step: 10 * sec}, []time.Duration{500 * ms, 10500 * ms, 20500 * ms, 30 * sec, 30 * sec}},
-		"only Attempts":        {retry.Schedule{Attempts: 2}, []time.Duration{500 * ms, sec, -1}},
-		"never":                {retry.Schedule{Attempts: -1}, []time.Duration{-1}},
-		"below the least":      {retry.Schedule{Initial: 1, Max: 1}, repeat(10*ms, 3)},
-		"grows over the least": {retry.Schedule{Initial: 4 * ms}, []time.Duration{10 * ms, 10 * ms, 16 * ms, 32 * ms}},
-		"huge":                 {retry.Schedule{Initial: forever, Max: forever}, repeat(forever/2, 3)},
-		"huge Initial":         {retry.Schedule{Initial: forever}, repeat(forever/2, 3)},
-		"huge Max":             {retry.Schedule{Initial: forever / 3, Factor: 2, Max: forever}, []time.Duration{forever / 3, forever / 2, forever / 2}},
-		"huge Step":            {retry.Schedule{Step: forever, Max: forever}, []time.Duration{500 * ms, forever / 2, forever / 2}},
-		"huge Factor":          {retry.Schedule{Factor: math.MaxFloat64}, []time.Duration{500 * ms, 30 * sec, 30 * sec}},
+		"only Cap":          {0, 3 * sec, []time.Duration{500 * ms, sec, 2 * sec, 3 * sec, 3 * sec}},
+		"Cap below Base":    {0, 200 * ms, repeat(200*ms, 3)},
+		"only Base":         {20 * sec, 0, []time.Duration{20 * sec, 30 * sec, 30 * sec}},
+		"Base above Cap":    {minute, 0, repeat(minute, 3)},
+		"constant":          {2 * sec, 2 * sec, repeat(2*sec, 9)},
+		"below MinDelay":    {1, 1, repeat(10*ms, 3)},
+		"grow to MinDelay":  {4 * ms, 0, []time.Duration{10 * ms, 10 * ms, 16 * ms, 32 * ms}},
+		"huge":              {huge, huge, repeat(huge/2, 3)},
+		"huge Base":         {huge, 0, repeat(huge/2, 3)},
+		"huge Cap":          {huge / 3, huge, []time.Duration{huge / 3, huge / 2, huge / 2}},
+		"neither is set":    {0, 0, doubled(500*ms, 30*sec, 9)},
+		"Base equals a Cap": {30 * sec, 0, repeat(30*sec, 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := retry.Policy{Network: tt.schedule}
-			if err := p.Validate(); err != nil {
-				t.Error(err)
+			policy := retry.Policy{Base: tt.base, Cap: tt.cap}
+			class := rule(retry.ClassNetwork, retry.Rule{Base: tt.base, Cap: tt.cap})
+			for _, p := range []retry.Policy{policy, class} {
+				if err := p.Validate(); err != nil {
+					t.Error(err)
+				}
+				checkDelays(t, still(p), nothing, tt.want)
 			}
-			p.Network.Jitter = -1
-			checkDelays(t, p, nothing, tt.want)
 		})
 	}
 }
 
-// Whatever Validate refuses must still neither panic nor spin.
-func TestBadScheduleCountsAsZero(t *testing.T) {
-	for name, s := range map[string]retry.Schedule{
-		"Initial":      {Initial: -1},
-		"Factor":       {Factor: 0.5},
-		"Factor NaN":   {Factor: math.NaN()},
-		"Factor Inf":   {Factor: math.Inf(1)},
-		"Step":         {Step: -1},
-		"Step, Factor": {Step: sec, Factor: 2},
-		"Max":          {Max: -1},
-		"Max, Initial": {Initial: 2, Max: 1},
-		"Jitter":       {Jitter: math.NaN()},
+// A rule overrides Base and Cap of the policy, and those override the defaults.
+func TestRulesOverride(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base, cap time.Duration
+		class     retry.Class
+		rule      retry.Rule
+		err       error
+		want      []time.Duration
+	}{
+		"another class":      {2 * sec, 8 * sec, retry.ClassNetwork, retry.Rule{Base: minute}, status(503), []time.Duration{2 * sec, 4 * sec, 8 * sec, 8 * sec}},
+		"not rate limits":    {2 * sec, 8 * sec, retry.ClassNetwork, retry.Rule{}, status(429), doubled(5*sec, 15*minute, 12)},
+		"rate limits":        {0, 0, retry.ClassRateLimited, retry.Rule{Base: minute}, status(429), doubled(minute, 15*minute, 9)},
+		"Base above the Cap": {0, 8 * sec, retry.ClassServer, retry.Rule{Base: minute}, status(503), repeat(minute, 3)},
+		"Cap below the Base": {2 * sec, 0, retry.ClassServer, retry.Rule{Cap: sec}, status(503), repeat(sec, 3)},
+		"only MaxAttempts":   {2 * sec, 0, retry.ClassServer, retry.Rule{MaxAttempts: 3}, status(503), []time.Duration{2 * sec, 4 * sec, -1}},
+		"final":              {0, 0, retry.ClassServer, retry.Rule{MaxAttempts: 1}, status(503), []time.Duration{-1}},
+		"no limit":           {0, 0, retry.ClassProtocol, retry.Rule{MaxAttempts: -1}, garbage{}, doubled(sec, minute, 50)},
+		"auth":               {0, 0, retry.ClassAuth, retry.Rule{MaxAttempts: -1}, status(401), doubled(5*sec, 5*minute, 50)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := retry.Policy{RateLimited: s}.Start()
-			for _, d := range doubled(5*sec, 15*minute, 9) {
-				got := b.Next(retry.Failure{Err: status(429)}).Delay
-				if got < d || got > d+d/5 {
-					t.Errorf("delay %v, want %v to %v", got, d, d+d/5)
+			p := rule(tt.class, tt.rule)
+			p.Base, p.Cap = tt.base, tt.cap
+			checkDelays(t, still(p), retry.Failure{Err: tt.err}, tt.want)
+		})
+	}
+}
+
+// A policy that Validate rejects must neither panic nor retry in a tight loop.
+func TestInvalidCountsAsZero(t *testing.T) {
+	for name, p := range map[string]retry.Policy{
+		"Base":      {Base: -1},
+		"Cap":       {Cap: -1},
+		"Cap, Base": {Base: 2, Cap: 1},
+		"Jitter":    {Jitter: math.NaN()},
+		"rule":      rule(retry.ClassServer, retry.Rule{Base: -1, Cap: 1}),
+		"permanent": rule(retry.ClassPermanent, retry.Rule{MaxAttempts: 3}),
+		"no class":  rule(99, retry.Rule{MaxAttempts: 3}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := p.Start()
+			for range 9 {
+				if got := b.Next(retry.Failure{Err: status(503)}).Delay; got < 500*ms || got > sec {
+					t.Errorf("got delay %v, want 500ms to 1s", got)
 				}
+			}
+			if d := b.Next(retry.Failure{Err: status(404)}); !d.Stop {
+				t.Errorf("got %+v, want Stop", d)
 			}
 		})
 	}
@@ -98,32 +114,29 @@ func draws(p retry.Policy, f retry.Failure) (least, most time.Duration, lower fl
 }
 
 func TestJitter(t *testing.T) {
-	progress := retry.Failure{Err: io.EOF, Events: 1, Moved: true}
-	x := retry.X()
-	wide := retry.Default()
-	wide.Network.Jitter = 3
+	tenth, wide := retry.Policy{Jitter: 0.1}, retry.Policy{Jitter: 3}
 	for name, tt := range map[string]struct {
 		policy      retry.Policy
 		failure     retry.Failure
 		least, most time.Duration
 	}{
-		"half":                  {retry.Default(), nothing, 250 * ms, 500 * ms},
-		"full, reconnect":       {retry.Default(), progress, 10 * ms, sec},
-		"half, 503":             {retry.Default(), retry.Failure{Err: status(503)}, 500 * ms, sec},
-		"half, token":           {retry.Default(), retry.Failure{Err: gone{410}}, 500 * ms, sec},
-		"half, protocol":        {retry.Default(), retry.Failure{Err: garbage{}}, 500 * ms, sec},
-		"fifth":                 {retry.Default(), retry.Failure{Err: status(429)}, 5 * sec, 6 * sec},
-		"tenth":                 {x, retry.Failure{Err: status(503)}, 5 * sec, 5500 * ms},
-		"tenth of a minute":     {x, retry.Failure{Err: status(429)}, minute, 66 * sec},
-		"tenth of a step":       {x, nothing, 250 * ms, 275 * ms},
-		"as much again":         {retry.Kubernetes(), nothing, 800 * ms, 1600 * ms},
-		"kubernetes reconnect":  {retry.Kubernetes(), progress, 10 * ms, 800 * ms},
+		"half":                  {retry.Policy{}, nothing, 250 * ms, 500 * ms},
+		"full, reconnect":       {retry.Policy{}, lost, 10 * ms, sec},
+		"half, 503":             {retry.Policy{}, retry.Failure{Err: status(503)}, 500 * ms, sec},
+		"half, token":           {retry.Policy{}, retry.Failure{Err: gone{410}}, 500 * ms, sec},
+		"half, protocol":        {retry.Policy{}, retry.Failure{Err: garbage{}}, 500 * ms, sec},
+		"fifth":                 {retry.Policy{}, retry.Failure{Err: status(429)}, 5 * sec, 6 * sec},
+		"half, constant":        {retry.Policy{Base: sec, Cap: sec}, nothing, 500 * ms, sec},
+		"full, Reconnect":       {retry.Policy{Reconnect: minute}, lost, 10 * ms, minute},
+		"tenth":                 {tenth, retry.Failure{Err: status(503)}, sec, 1100 * ms},
+		"tenth, 429":            {tenth, retry.Failure{Err: status(429)}, 5 * sec, 5500 * ms},
+		"tenth, reconnect":      {tenth, lost, sec, 1100 * ms},
 		"three times":           {wide, nothing, 500 * ms, 2 * sec},
-		"half over Retry-After": {retry.Default(), retry.Failure{Err: later{503, 9 * sec}}, 9 * sec, 9500 * ms},
-		"over Retry-After":      {retry.Default(), retry.Failure{Err: later{429, minute}}, minute, 61 * sec},
-		"over a capped one":     {retry.Default(), retry.Failure{Err: later{429, time.Hour}}, 15 * minute, 15*minute + sec},
-		"over retry, reconnect": {retry.Default(), retry.Failure{Err: io.EOF, Events: 1, Moved: true, ServerDelay: 3 * sec}, 3 * sec, 4 * sec},
-		"over retry, network":   {retry.Default(), retry.Failure{Err: io.EOF, ServerDelay: 3 * sec}, 3 * sec, 3250 * ms},
+		"half over Retry-After": {retry.Policy{}, retry.Failure{Err: later{503, 9 * sec}}, 9 * sec, 9500 * ms},
+		"over Retry-After":      {retry.Policy{}, retry.Failure{Err: later{429, minute}}, minute, 61 * sec},
+		"over a capped one":     {retry.Policy{}, retry.Failure{Err: later{429, time.Hour}}, 15 * minute, 15*minute + sec},
+		"over retry, reconnect": {retry.Policy{}, retry.Failure{Err: io.EOF, Events: 1, Moved: true, ServerDelay: 3 * sec}, 3 * sec, 4 * sec},
+		"over retry, network":   {retry.Policy{}, retry.Failure{Err: io.EOF, ServerDelay: 3 * sec}, 3 * sec, 3250 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			least, most, lower := draws(tt.policy, tt.failure)
@@ -140,7 +153,7 @@ func TestJitter(t *testing.T) {
 		})
 	}
 	t.Run("none", func(t *testing.T) {
-		least, most, _ := draws(still(retry.Default()), nothing)
+		least, most, _ := draws(still(retry.Policy{}), nothing)
 		if least != 500*ms || most != 500*ms {
 			t.Errorf("delays from %v to %v, want 500ms", least, most)
 		}
@@ -148,17 +161,17 @@ func TestJitter(t *testing.T) {
 }
 
 func FuzzNext(f *testing.F) {
-	f.Add(int64(0), 0.0, int64(0), int64(0), 0.0, int64(0), int64(0), int64(0), uint16(503), false)
-	f.Add(int64(sec), 2.0, int64(0), int64(minute), 1.0, int64(math.MaxInt64), int64(math.MaxInt64), int64(-1), uint16(429), false)
-	f.Add(int64(math.MaxInt64), 1e300, int64(0), int64(math.MaxInt64), 1e300, int64(1), int64(1), int64(math.MaxInt64), uint16(0), true)
-	f.Add(int64(math.MaxInt64), 1.0, int64(0), int64(0), 0.0, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), uint16(503), false)
-	f.Add(int64(math.MaxInt64), 1.0, int64(0), int64(0), 9.0, int64(0), int64(math.MaxInt64), int64(math.MaxInt64), uint16(0), false)
-	f.Add(int64(-1), -1.0, int64(math.MinInt64), int64(-9), -1.0, int64(-1), int64(-1), int64(math.MinInt64), uint16(408), true)
-	f.Fuzz(func(t *testing.T, initial int64, factor float64, step, most int64, jitter float64, after, asked, limit int64, code uint16, progress bool) {
-		s := retry.Schedule{Initial: time.Duration(initial), Factor: factor, Step: time.Duration(step), Max: time.Duration(most), Jitter: jitter}
+	f.Add(int64(0), int64(0), 0.0, int64(0), int64(0), int64(0), uint16(503), false)
+	f.Add(int64(sec), int64(minute), 1.0, int64(math.MaxInt64), int64(math.MaxInt64), int64(-1), uint16(429), false)
+	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), 1e300, int64(1), int64(1), int64(math.MaxInt64), uint16(0), true)
+	f.Add(int64(math.MaxInt64), int64(0), 0.0, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), uint16(503), false)
+	f.Add(int64(math.MaxInt64), int64(0), 9.0, int64(0), int64(math.MaxInt64), int64(math.MaxInt64), uint16(0), false)
+	f.Add(int64(-1), int64(-9), -1.0, int64(-1), int64(-1), int64(math.MinInt64), uint16(408), true)
+	f.Fuzz(func(t *testing.T, base, most int64, jitter float64, after, asked, limit int64, code uint16, progress bool) {
+		r := retry.Rule{Base: time.Duration(base), Cap: time.Duration(most)}
 		p := retry.Policy{
-			Reconnect: s, Network: s, Server: s, RateLimited: s,
-			MaxRetryAfter: time.Duration(limit), MaxServerDelay: time.Duration(limit),
+			Reconnect: r.Base.Abs(), Base: r.Base, Cap: r.Cap, Jitter: jitter, MaxServerDelay: time.Duration(limit),
+			Classes: map[retry.Class]retry.Rule{retry.ClassRateLimited: r},
 		}
 		b := p.Start()
 		fail := retry.Failure{
@@ -174,11 +187,11 @@ func FuzzNext(f *testing.F) {
 			case d.Stop && d.Delay != 0:
 				t.Fatalf("%+v stops with a delay", d)
 			case !d.Stop && d.Delay < 10*time.Millisecond:
-				t.Fatalf("%+v is below the least delay", d)
+				t.Fatalf("%+v is below MinDelay", d)
 			case !d.Stop && limit > 0 && d.Delay < time.Duration(min(after, limit, math.MaxInt64/2)):
-				t.Fatalf("%+v undercuts Retry-After %v", d, time.Duration(after))
+				t.Fatalf("%+v is shorter than Retry-After %v", d, time.Duration(after))
 			case d.Class == retry.ClassNetwork && limit > 0 && d.Delay < time.Duration(min(asked, limit, math.MaxInt64/2)):
-				t.Fatalf("%+v undercuts retry %v", d, time.Duration(asked))
+				t.Fatalf("%+v is shorter than retry %v", d, time.Duration(asked))
 			}
 		}
 	})

@@ -34,13 +34,13 @@ func TestWhatWorkedIsExpectedBack(t *testing.T) {
 		"a wrapper that says": {err: mendable{false, status(404)}, at: retry.ClassPermanent, stopped: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := still(retry.Default()).Start()
+			b := still(retry.Policy{}).Start()
 			for i := range tt.tries {
 				check(t, b, retry.Failure{Err: tt.err}, again(tt.at, sec<<i, i+1))
 			}
 			check(t, b, retry.Failure{Err: tt.err}, retry.Decision{Class: tt.at, Stop: true, Attempt: tt.tries + 1})
 
-			b = still(retry.Default()).Start()
+			b = still(retry.Policy{}).Start()
 			check(t, b, lost, again(retry.ClassNetwork, sec, 0))
 			if tt.stopped {
 				check(t, b, retry.Failure{Err: tt.err}, retry.Decision{Class: tt.at, Stop: true, Attempt: 1})
@@ -62,9 +62,9 @@ func TestWorkedIsNotWithoutLimits(t *testing.T) {
 		policy retry.Policy
 		want   retry.Decision
 	}{
-		"Browser":     {retry.Browser(), stop(retry.ClassProtocol, 1)},
+		"rule":        {rule(retry.ClassProtocol, retry.Rule{MaxAttempts: 1}), stop(retry.ClassProtocol, 1)},
 		"MaxAttempts": {retry.Policy{MaxAttempts: 1}, stop(retry.ClassProtocol, 1)},
-		"MaxElapsed":  {retry.Policy{MaxElapsed: 2 * sec, Protocol: retry.Schedule{Initial: 3 * sec}}, stop(retry.ClassProtocol, 1)},
+		"MaxElapsed":  {retry.Policy{MaxElapsed: 2 * sec, Base: 3 * sec}, stop(retry.ClassProtocol, 1)},
 		"Classify": {retry.Policy{Classify: func(err error, _ int) (retry.Class, bool) {
 			return retry.ClassPermanent, !errors.Is(err, io.EOF)
 		}}, stop(retry.ClassPermanent, 1)},
@@ -82,15 +82,15 @@ func TestWorkedIsNotWithoutLimits(t *testing.T) {
 // A server that names a reconnection time plans to end each connection; one that does not
 // repeats an error.
 func TestAnswerThatEndsAtOnce(t *testing.T) {
-	checkDelays(t, still(retry.Default()), retry.Failure{Err: io.EOF, Events: 1},
+	checkDelays(t, still(retry.Policy{}), retry.Failure{Err: io.EOF, Events: 1},
 		[]time.Duration{500 * ms, sec, 2 * sec, 4 * sec, 8 * sec, 16 * sec, 30 * sec})
-	checkDelays(t, still(retry.Default()), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: 2 * sec}, repeat(2*sec, 9))
-	checkDelays(t, still(retry.Default()), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: retry.MinDelay}, repeat(10*ms, 9))
+	checkDelays(t, still(retry.Policy{}), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: 2 * sec}, repeat(2*sec, 9))
+	checkDelays(t, still(retry.Policy{}), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: retry.MinDelay}, repeat(10*ms, 9))
 }
 
 // A connection that the caller ended counts as well.
 func TestProgressOfAConnectionThatWasReplaced(t *testing.T) {
-	b := still(retry.Default()).Start()
+	b := still(retry.Policy{}).Start()
 	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 	if b.Progress(nothing) {
 		t.Error("a connection that brought nothing made progress")

@@ -97,8 +97,7 @@ func (f *follower) options() *client.Options {
 		Dedupe:   1024,
 		Sequence: sequence,
 		Trace:    f.trace(),
-		// Short delays for the example; omit them.
-		Retry: retry.Policy{Reconnect: retry.Schedule{Max: 50 * time.Millisecond}, Network: retry.Schedule{Max: 50 * time.Millisecond}},
+		Retry:    retry.Constant(50 * time.Millisecond), // for the example; omit it
 	}
 }
 

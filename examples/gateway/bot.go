@@ -45,11 +45,10 @@ func (b *bot) feed() *transport.WebSocket {
 }
 
 func (b *bot) options(dir string) *client.Options {
-	soon := retry.Schedule{Max: 50 * time.Millisecond} // for the example; omit it
 	return &client.Options{
 		Name:  "bot",
 		Store: client.FileStore(dir),
-		Retry: retry.Policy{Reconnect: soon, Network: soon, TokenRejected: soon},
+		Retry: retry.Constant(50 * time.Millisecond), // for the example; omit it
 		Trace: b.diary.trace(),
 	}
 }

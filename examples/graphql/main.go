@@ -67,10 +67,9 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 // follow reads orders after the one with the number last until there are no more, and returns
 // the number of the last one.
 func follow(ctx context.Context, say func(string, ...any), o *operation, last int) (int, error) {
-	soon := retry.Schedule{Max: 50 * time.Millisecond} // for the example; omit it
 	sub, err := client.Subscribe(ctx, o.feed(), &client.Options{
 		Token: client.Field("orderChanged.cursor"),
-		Retry: retry.Policy{Reconnect: soon, Network: soon},
+		Retry: retry.Constant(50 * time.Millisecond), // for the example; omit it
 		Trace: &client.Trace{Disconnected: func(d client.Disconnect) {
 			if !d.Final {
 				say("%s", reason(d.Err))
