@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -27,12 +28,12 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *length); err != nil {
+	if err := run(ctx, os.Stdout, *dir, *length); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, dir string, length time.Duration) error {
+func run(ctx context.Context, w io.Writer, dir string, length time.Duration) error {
 	feed, err := startFeed()
 	if err != nil {
 		return err
@@ -41,7 +42,7 @@ func run(ctx context.Context, dir string, length time.Duration) error {
 
 	ctx, cancel := context.WithTimeoutCause(ctx, length, errTimeIsUp)
 	defer cancel()
-	out := newScreen(dir)
+	out := newScreen(w, dir)
 	sub, err := client.Subscribe(ctx, &transport.HTTP{
 		URL:         feed.url,
 		IdleTimeout: time.Second, // the feed sends something every 200 ms

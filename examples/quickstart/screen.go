@@ -13,6 +13,7 @@ import (
 
 // A screen prints what happens, and counts events.
 type screen struct {
+	w     io.Writer
 	start time.Time
 	color bool
 
@@ -30,9 +31,12 @@ const (
 	bold   = "1"
 )
 
-func newScreen(dir string) *screen {
-	info, err := os.Stdout.Stat()
-	s := &screen{start: time.Now(), color: err == nil && info.Mode()&os.ModeCharDevice != 0}
+func newScreen(w io.Writer, dir string) *screen {
+	s := &screen{w: w, start: time.Now()}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		s.color = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
 	s.line(dim, "checkpoint", "in "+dir)
 	return s
 }
@@ -40,10 +44,10 @@ func newScreen(dir string) *screen {
 func (s *screen) line(color, what, text string) {
 	at := time.Since(s.start).Seconds()
 	if !s.color {
-		fmt.Printf("%5.1fs  %-12s %s\n", at, what, text)
+		fmt.Fprintf(s.w, "%5.1fs  %-12s %s\n", at, what, text)
 		return
 	}
-	fmt.Printf("\x1b[2m%5.1fs\x1b[0m  \x1b[%sm%-12s\x1b[0m %s\n", at, color, what, text)
+	fmt.Fprintf(s.w, "\x1b[2m%5.1fs\x1b[0m  \x1b[%sm%-12s\x1b[0m %s\n", at, color, what, text)
 }
 
 // trace prints what happens to the connection.
@@ -122,7 +126,7 @@ func (s *screen) summary(st client.Stats) {
 	if s.first != 0 {
 		events = s.last - s.first + 1 - s.missing
 	}
-	fmt.Printf("\n%d events, %d reconnects, duplicates %d, missing %d\n",
+	fmt.Fprintf(s.w, "\n%d events, %d reconnects, duplicates %d, missing %d\n",
 		events, max(st.Connections, 1)-1, s.duplicates, s.missing)
-	fmt.Println("Run it again: it resumes where it stopped.")
+	fmt.Fprintln(s.w, "Run it again: it resumes where it stopped.")
 }

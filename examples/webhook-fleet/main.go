@@ -6,18 +6,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -40,7 +39,8 @@ func senders() map[string]*provider.Provider {
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, w io.Writer) error {
+	out := log.New(w, "", 0)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // a free port; yours is fixed, in Addr
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func run(ctx context.Context, out io.Writer) error {
 	hook := &transport.Webhook{
 		Providers: senders(),
 		Listener:  l,
-		OnRefused: func(e *transport.RefusedError) { fmt.Fprintln(out, "  ", e) },
+		OnRefused: func(e *transport.RefusedError) { out.Println("  ", e) },
 	}
 	sub, err := client.Subscribe(ctx, hook, nil)
 	if err != nil {
@@ -58,61 +58,43 @@ func run(ctx context.Context, out io.Writer) error {
 
 	sent := make(chan error, 1)
 	go func() {
-		sent <- playSenders(out, "http://"+l.Addr().String())
+		sent <- playSenders(ctx, out, "http://"+l.Addr().String())
 		hook.Drain() // ends the loop below, once all deliveries are handled
 	}()
 	for ev, err := range sub.Events() {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "   %s sent %s, %s\n", ev.Header.Get("Steadfeed-Provider"), ev.Type, ev.ID)
+		out.Printf("   %s sent %s, %s", ev.Header.Get("Steadfeed-Provider"), ev.Type, ev.ID)
 	}
 	return <-sent
 }
 
 // playSenders sends what the providers would.
-func playSenders(out io.Writer, base string) error {
+func playSenders(ctx context.Context, out *log.Logger, base string) error {
+	web := &http.Client{Transport: &http.Transport{}}
+	defer web.CloseIdleConnections()
 	all := senders()
 	all["/guess"] = provider.Stripe("whsec_of_another_endpoint")
-	for _, d := range []struct{ sender, path, id, header, body string }{
-		{"/slack", "/slack", "", "", `{"type":"url_verification","challenge":"3eZbrw1aBm2rZgRNFdxV"}`},
-		{"/github", "/github", "72d3162e", "X-Github-Event: push", `{"ref":"refs/heads/main"}`},
-		{"/stripe", "/stripe", "", "", `{"id":"evt_1","type":"charge.succeeded"}`},
-		{"/guess", "/stripe", "", "", `{"id":"evt_2","type":"charge.succeeded"}`},
-		{"/slack", "/slack", "", "", `{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`},
-		{"/openai", "/openai", "wh_1", "", `{"type":"response.completed"}`},
+	for _, d := range []struct {
+		from, path string
+		delivery   sender.Delivery
+	}{
+		{"/slack", "/slack", sender.Delivery{Body: []byte(`{"type":"url_verification","challenge":"3eZbrw1aBm2rZgRNFdxV"}`)}},
+		{"/github", "/github", sender.Delivery{
+			ID: "72d3162e", Header: http.Header{"X-Github-Event": {"push"}}, Body: []byte(`{"ref":"refs/heads/main"}`),
+		}},
+		{"/stripe", "/stripe", sender.Delivery{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)}},
+		{"/guess", "/stripe", sender.Delivery{Body: []byte(`{"id":"evt_2","type":"charge.succeeded"}`)}},
+		{"/slack", "/slack", sender.Delivery{Body: []byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`)}},
+		{"/openai", "/openai", sender.Delivery{ID: "wh_1", Body: []byte(`{"type":"response.completed"}`)}},
 	} {
-		r := provider.Request{
-			Method: http.MethodPost, URL: base + d.path, Time: time.Now(),
-			Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(d.body),
-		}
-		if name, value, ok := strings.Cut(d.header, ": "); ok {
-			r.Header.Set(name, value)
-		}
-		if err := all[d.sender].Sign(&r, d.id); err != nil {
+		sent, err := sender.New(all[d.from], base+d.path, web).Post(ctx, d.delivery)
+		if err := errors.Join(err, sent.Err); err != nil {
 			return err
 		}
-		answer, err := send(&r)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "POST %s: %s\n", d.path, answer)
+		answer := strings.TrimSpace(http.StatusText(sent.Status) + " " + string(sent.Body))
+		out.Printf("POST %s: %d %s", d.path, sent.Status, answer)
 	}
 	return nil
-}
-
-// send returns the status and the body of the response.
-func send(d *provider.Request) (answer string, err error) {
-	req, err := http.NewRequest(d.Method, d.URL, bytes.NewReader(d.Body))
-	if err != nil {
-		return "", err
-	}
-	req.Header = d.Header
-	a, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer a.Body.Close()
-	body, err := io.ReadAll(a.Body)
-	return strings.TrimSpace(a.Status + " " + string(body)), err
 }

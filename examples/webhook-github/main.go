@@ -6,7 +6,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -31,7 +31,8 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, w io.Writer) error {
+	out := log.New(w, "", 0)
 	hook := &transport.Webhook{Provider: provider.GitHub(secret)}
 	sub, err := client.Subscribe(ctx, hook, nil)
 	if err != nil {
@@ -47,7 +48,7 @@ func run(ctx context.Context, out io.Writer) error {
 
 	sent := make(chan error, 1)
 	go func() {
-		sent <- playGitHub(out, srv.URL+"/hooks/github")
+		sent <- playGitHub(ctx, out, srv.URL+"/hooks/github", srv.Client())
 		sub.Close() // ends the loop below
 	}()
 	for {
@@ -67,8 +68,8 @@ func run(ctx context.Context, out io.Writer) error {
 }
 
 // work stands for a task that takes time and may fail.
-func work(out io.Writer, ev client.Event) error {
-	fmt.Fprintf(out, "   %s %s: %s\n", ev.Type, ev.ID, ev.Data)
+func work(out *log.Logger, ev client.Event) error {
+	out.Printf("   %s %s: %s", ev.Type, ev.ID, ev.Data)
 	if ev.ID == "delivery-3" && ev.Attempt == 1 {
 		return errors.New("the database is unreachable")
 	}
@@ -77,12 +78,13 @@ func work(out io.Writer, ev client.Event) error {
 }
 
 // playGitHub sends what GitHub would.
-func playGitHub(out io.Writer, url string) error {
-	github, forger := provider.GitHub(secret), provider.GitHub("a guess")
+func playGitHub(ctx context.Context, out *log.Logger, url string, web *http.Client) error {
+	github := sender.New(provider.GitHub(secret), url, web)
+	forger := sender.New(provider.GitHub("a guess"), url, web)
 	for _, d := range []struct {
-		what   string
-		sender *provider.Provider
-		id     string
+		what string
+		from *sender.Client
+		id   string
 	}{
 		{"a push", github, "delivery-1"},
 		{"the same push again", github, "delivery-1"},
@@ -90,33 +92,13 @@ func playGitHub(out io.Writer, url string) error {
 		{"a push whose work fails", github, "delivery-3"},
 		{"the failed push, redelivered", github, "delivery-3"},
 	} {
-		r := provider.Request{
-			Method: http.MethodPost, URL: url, Time: time.Now(),
-			Header: http.Header{"Content-Type": {"application/json"}, "X-Github-Event": {"push"}},
-			Body:   []byte(`{"ref":"refs/heads/main"}`),
-		}
-		if err := d.sender.Sign(&r, d.id); err != nil {
+		sent, err := d.from.Post(ctx, sender.Delivery{
+			ID: d.id, Body: []byte(`{"ref":"refs/heads/main"}`), Header: http.Header{"X-Github-Event": {"push"}},
+		})
+		if err := errors.Join(err, sent.Err); err != nil {
 			return err
 		}
-		status, err := send(&r)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "%s: %s\n", d.what, status)
+		out.Printf("%s: %d %s", d.what, sent.Status, http.StatusText(sent.Status))
 	}
 	return nil
-}
-
-func send(d *provider.Request) (status string, err error) {
-	req, err := http.NewRequest(d.Method, d.URL, bytes.NewReader(d.Body))
-	if err != nil {
-		return "", err
-	}
-	req.Header = d.Header
-	a, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer a.Body.Close()
-	return a.Status, nil
 }
