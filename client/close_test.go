@@ -18,6 +18,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -25,7 +26,7 @@ import (
 // and the second Close must not stop the bubble's clock.
 func TestTwoGoroutinesClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		hook := &transport.Webhook{Provider: provider.GitHub("secret")}
+		hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 		srv := mock.NewServer(hook)
 		defer srv.Close()
 		sub := subscribe(t, hook, nil)

@@ -117,7 +117,7 @@
 // If the caller recovers, the current event is delivered again, no lock stays held, and a
 // deferred Close works.
 //
-// A panic in a function of a Webhook's provider is answered with 500. One in OnRefused reaches
+// A panic in a function of a webhook's provider is answered with 500. One in OnRejected reaches
 // the HTTP server, which closes the connection. The subscription continues.
 //
 // # Goroutines

@@ -16,12 +16,13 @@ import (
 	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestOptionsThatCannotWork are refused by Subscribe, each with its field and a remedy.
 func TestOptionsThatCannotWork(t *testing.T) {
-	hook := &transport.Webhook{Provider: provider.GitHub("secret")}
+	hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 	for name, c := range map[string]struct {
 		transport transport.Transport
 		options   client.Options
@@ -91,7 +92,7 @@ func TestOptionsThatTurnOutUseless(t *testing.T) {
 func TestDedupeOnAWebhook(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log bytes.Buffer
-		hook := &transport.Webhook{Provider: provider.GitHub("secret")}
+		hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 		srv := mock.NewServer(hook)
 		defer srv.Close()
 		sub := subscribe(t, hook, &client.Options{Dedupe: 10, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))})

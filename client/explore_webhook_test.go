@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/sender"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -55,7 +55,7 @@ type hookWorld struct {
 	rng    *rand.Rand
 	srv    *mock.Server
 	sender *sender.Client
-	hook   atomic.Pointer[transport.Webhook]
+	hook   atomic.Pointer[webhook.Receiver]
 	over   chan struct{}
 	worker sync.WaitGroup
 
@@ -65,7 +65,7 @@ type hookWorld struct {
 
 func newHookWorld(t *testing.T, seed uint64) *hookWorld {
 	w := &hookWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), over: make(chan struct{}), done: make(map[string]time.Time)}
-	w.hook.Store(&transport.Webhook{Provider: provider.StandardWebhooks(hookSecret)}) // with nobody subscribed yet
+	w.hook.Store(&webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}) // with nobody subscribed yet
 	w.srv = mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.hook.Load().ServeHTTP(rw, r) }))
 	w.sender = sender.New(provider.StandardWebhooks(hookSecret), w.srv.URL, w.srv.Client())
 	w.sender.Retries = slices.Repeat([]time.Duration{7 * time.Minute}, 100)
@@ -85,7 +85,7 @@ func (w *hookWorld) close() {
 func (w *hookWorld) work() {
 	rng := rand.New(rand.NewPCG(w.seed, 2))
 	for {
-		hook := &transport.Webhook{Provider: provider.StandardWebhooks(hookSecret), Buffer: 1 + rng.IntN(4)}
+		hook := &webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret), Buffer: 1 + rng.IntN(4)}
 		w.hook.Store(hook)
 		sub, err := client.Subscribe(w.t.Context(), hook, &client.Options{Buffer: 1 + rng.IntN(4)})
 		if err != nil {

@@ -20,7 +20,7 @@ type Options struct {
 	Name string
 
 	// Store keeps the checkpoint across restarts. Subscribe rejects it for a feed without
-	// positions, such as a Webhook. Default: none; the position survives reconnects only.
+	// positions, such as a webhook.Receiver. Default: none; the position survives reconnects only.
 	Store Store
 
 	// StartAt is the token to resume after if the Store holds none.

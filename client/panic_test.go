@@ -23,6 +23,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -302,11 +303,11 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 // TestPanicInAWebhook is contained: the request is answered or its connection closed, the
 // next one is taken, and Close returns.
 func TestPanicInAWebhook(t *testing.T) {
-	for _, what := range []string{"Verify", "Precheck", "Handshake", "Respond", "OnRefused"} {
+	for _, what := range []string{"Verify", "Precheck", "Handshake", "Respond", "OnRejected"} {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				p := &trap{what: what}
-				hook := &transport.Webhook{
+				hook := &webhook.Receiver{
 					Provider: &provider.Provider{Name: "mine", Scheme: provider.Custom{
 						Verify: func(r *provider.Request, secrets []string) (int, error) {
 							p.in("Verify")
@@ -318,7 +319,7 @@ func TestPanicInAWebhook(t *testing.T) {
 						Precheck: func(*provider.Request) error { p.in("Precheck"); return nil },
 						Sign:     func(r *provider.Request, _, secret string) error { r.Header.Set("Key", secret); return nil },
 					}},
-					OnRefused: func(*transport.RefusedError) { p.in("OnRefused") },
+					OnRejected: func(*webhook.RejectedError) { p.in("OnRejected") },
 				}
 				hook.Provider.SetSecrets("a secret")
 				hook.Provider.Handshake = func(*provider.Request) (*provider.Answer, bool) { p.in("Handshake"); return nil, false }
@@ -337,7 +338,7 @@ func TestPanicInAWebhook(t *testing.T) {
 				go data(t, sub, -1)
 				p.set.Store(true)
 				var header http.Header
-				if what == "OnRefused" {
+				if what == "OnRejected" {
 					header = http.Header{"Content-Encoding": {"x-unknown"}}
 				}
 				if sent := post(header); sent.Accepted() {

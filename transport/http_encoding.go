@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/steadfeed/steadfeed/transport/internal/coding"
 )
 
 // acceptEncoding returns the value of the Accept-Encoding header. It is always sent: net/http's
@@ -37,7 +39,7 @@ const maxCodings = 2
 // memory is bounded: a decoder has a window of fixed size, and the reader of its output stops
 // at MaxFrame.
 func (h *HTTP) decompress(raw io.Reader, header http.Header) (plain io.ReadCloser, ok bool) {
-	codings := contentCodings(header)
+	codings := coding.List(header)
 	if len(codings) > maxCodings {
 		return nil, false
 	}
@@ -121,21 +123,6 @@ func (g *gunzip) next() (err error) {
 
 // notGzip reports whether a body was not gzip despite its Content-Encoding.
 func notGzip(err error) bool { return errors.Is(err, gzip.ErrHeader) }
-
-// contentCodings returns the codings of a body in lower case, in the order of application (RFC
-// 9110, section 8.4). Some peers write "none" or a charset if they apply none.
-func contentCodings(h http.Header) (codings []string) {
-	for _, line := range h["Content-Encoding"] {
-		for c := range strings.SplitSeq(line, ",") {
-			switch c = strings.ToLower(strings.Trim(c, " \t")); c {
-			case "", "identity", "none", "utf-8", "utf8":
-			default:
-				codings = append(codings, c)
-			}
-		}
-	}
-	return codings
-}
 
 // A decoder reads a body through one of HTTP.Decoders. It opens the decoder at the first byte,
 // because many decoders read when they are opened.
@@ -238,4 +225,4 @@ func (h *HTTP) spoke(plain bool) {
 	}
 }
 
-func compressed(h http.Header) bool { return len(contentCodings(h)) > 0 }
+func compressed(h http.Header) bool { return len(coding.List(h)) > 0 }

@@ -1,7 +1,7 @@
 // Package transport connects to feeds and reads them message by message. [HTTP] reads the body
-// of a long-lived response, [WebSocket] the messages of a WebSocket, and [Webhook] receives
-// what a provider pushes. Any implementation of [Transport] and [Conn] can be subscribed to;
-// package transporttest checks it.
+// of a long-lived response, and [WebSocket] the messages of a WebSocket. A [Receiver] is a feed
+// that its sender pushes; package webhook has one. Any implementation of [Transport] or [Receiver]
+// can be subscribed to; package transporttest checks it.
 //
 // # Delivery
 //
@@ -21,10 +21,9 @@
 //
 // # Goroutines
 //
-// A connection that is being read has no goroutine of this package, except for the built-in
-// listener of a Webhook; timers and the end of a context start short-lived ones. After Close
-// none remains, with one exception in net/http: a dial of the caller's own http.Transport
-// continues until that Transport's limit.
+// A connection that is being read has no goroutine of this package; timers and the end of a
+// context start short-lived ones. After Close none remains, with one exception in net/http: a
+// dial of the caller's own http.Transport continues until that Transport's limit.
 //
 // # Testing
 //

@@ -10,10 +10,11 @@ import (
 
 	ld "github.com/launchdarkly/eventsource"
 	r3labs "github.com/r3labs/sse/v2"
+	tmaxmax "github.com/tmaxmax/go-sse"
+
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
-	tmaxmax "github.com/tmaxmax/go-sse"
 )
 
 // subscribing returns the contests over the whole path of an event: from a server in another

@@ -9,8 +9,9 @@ import (
 	ld "github.com/launchdarkly/eventsource"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	r3labs "github.com/r3labs/sse/v2"
-	"github.com/steadfeed/steadfeed/decode"
 	tmaxmax "github.com/tmaxmax/go-sse"
+
+	"github.com/steadfeed/steadfeed/decode"
 )
 
 // maxEvent is the limit for libraries that need one.

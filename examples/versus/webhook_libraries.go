@@ -15,11 +15,11 @@ import (
 	playground "github.com/go-playground/webhooks/v6/github"
 	"github.com/google/go-github/v89/github"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"github.com/stripe/stripe-go/v85/webhook"
+	stripehook "github.com/stripe/stripe-go/v85/webhook"
 	svix "github.com/svix/svix-webhooks/go"
 
 	"github.com/steadfeed/steadfeed/client"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -40,25 +40,25 @@ const floor = "net/http alone"
 func hooks() []hook {
 	return []hook{
 		{gitHub, floor, each(discard)},
-		{gitHub, "steadfeed AckQueued", subscribed(transport.AckQueued, gitHubProvider)},
-		{gitHub, "steadfeed AckHandled", subscribed(transport.AckHandled, gitHubProvider)},
+		{gitHub, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, gitHubProvider)},
+		{gitHub, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, gitHubProvider)},
 		{gitHub, "io.ReadAll alone", each(readAll)},
 		{gitHub, "by hand", each(byHand)},
 		{gitHub, "by hand, over a channel", overChannel},
 		{gitHub, "go-github", each(goGitHub)},
 		{gitHub, "go-playground, to a struct", each(goPlayground())},
 		{standard, floor, each(discard)},
-		{standard, "steadfeed AckQueued", subscribed(transport.AckQueued, standardProvider)},
-		{standard, "steadfeed AckHandled", subscribed(transport.AckHandled, standardProvider)},
+		{standard, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, standardProvider)},
+		{standard, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, standardProvider)},
 		{standard, "standard-webhooks", standardLibrary},
 		{standard, "svix", svixLibrary},
 		{stripeV1, floor, each(discard)},
-		{stripeV1, "steadfeed AckQueued", subscribed(transport.AckQueued, stripeProvider)},
-		{stripeV1, "steadfeed AckHandled", subscribed(transport.AckHandled, stripeProvider)},
+		{stripeV1, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, stripeProvider)},
+		{stripeV1, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, stripeProvider)},
 		{stripeV1, "stripe-go, to a struct", each(stripeGo)},
 		{cloudEvents, floor, each(discard)},
-		{cloudEvents, "steadfeed AckQueued", subscribed(transport.AckQueued, cloudEventsProvider)},
-		{cloudEvents, "steadfeed AckHandled", subscribed(transport.AckHandled, cloudEventsProvider)},
+		{cloudEvents, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, cloudEventsProvider)},
+		{cloudEvents, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, cloudEventsProvider)},
 		{cloudEvents, "cloudevents, unverified", each(cloudEventsSDK)},
 	}
 }
@@ -70,10 +70,10 @@ func cloudEventsProvider() *provider.Provider {
 	return provider.CloudEvents(nil, url.QueryEscape(hookSecret))
 }
 
-// subscribed is a Webhook in the server's mux, and a loop that takes the events.
-func subscribed(ack transport.AckMode, of func() *provider.Provider) func(take func([]byte)) (http.Handler, func() error, error) {
+// subscribed is a Receiver in the server's mux, and a loop that takes the events.
+func subscribed(ack webhook.AckMode, of func() *provider.Provider) func(take func([]byte)) (http.Handler, func() error, error) {
 	return func(take func([]byte)) (http.Handler, func() error, error) {
-		h := &transport.Webhook{Provider: of(), Ack: ack}
+		h := &webhook.Receiver{Provider: of(), Ack: ack}
 		open := make(chan struct{}, 1)
 		sub, err := client.Subscribe(context.Background(), h, &client.Options{
 			Trace: &client.Trace{Connected: func(client.Attempt) { open <- struct{}{} }},
@@ -180,7 +180,7 @@ func stripeGo(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ev, err := webhook.ConstructEvent(body, r.Header.Get("Stripe-Signature"), hookSecret)
+	ev, err := stripehook.ConstructEvent(body, r.Header.Get("Stripe-Signature"), hookSecret)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
 // techniqueSize is the size of the events with which techniques are compared, in bytes.
@@ -59,8 +59,8 @@ type technique struct {
 func techniques(w io.Writer, server string, span time.Duration, turns int) (err error) {
 	all, stop, err := receivers([]hook{
 		{gitHub, floor, each(discard)},
-		{gitHub, "webhook, AckHandled", subscribed(transport.AckHandled, gitHubProvider)},
-		{gitHub, "webhook, AckQueued", subscribed(transport.AckQueued, gitHubProvider)},
+		{gitHub, "webhook, AckAfterHandling", subscribed(webhook.AckAfterHandling, gitHubProvider)},
+		{gitHub, "webhook, AckOnEnqueue", subscribed(webhook.AckOnEnqueue, gitHubProvider)},
 	})
 	if err != nil {
 		return err

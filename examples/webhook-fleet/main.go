@@ -17,7 +17,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock/sender"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -45,10 +45,10 @@ func run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	hook := &transport.Webhook{
-		Providers: senders(),
-		Listener:  l,
-		OnRefused: func(e *transport.RefusedError) { out.Println("  ", e) },
+	hook := &webhook.Receiver{
+		Providers:  senders(),
+		Listener:   l,
+		OnRejected: func(e *webhook.RejectedError) { out.Println("  ", e) },
 	}
 	sub, err := client.Subscribe(ctx, hook, nil)
 	if err != nil {

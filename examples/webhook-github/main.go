@@ -18,7 +18,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock/sender"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -33,7 +33,7 @@ func main() {
 
 func run(ctx context.Context, w io.Writer) error {
 	out := log.New(w, "", 0)
-	hook := &transport.Webhook{Provider: provider.GitHub(secret)}
+	hook := &webhook.Receiver{Provider: provider.GitHub(secret)}
 	sub, err := client.Subscribe(ctx, hook, nil)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/mock/sender"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -33,7 +33,7 @@ type receiver struct {
 
 // receiveHooks starts a receiver that settles each event with the result of settle.
 func receiveHooks(t *testing.T, p *provider.Provider, settle func(id string) error) *receiver {
-	hook := &transport.Webhook{Provider: p}
+	hook := &webhook.Receiver{Provider: p}
 	srv := mock.NewServer(hook)
 	if p.SignsURL() {
 		hook.URL = srv.URL + "/hook"

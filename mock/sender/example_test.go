@@ -7,7 +7,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/sender"
-	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -17,7 +17,7 @@ import (
 func ExampleClient() {
 	ctx := context.Background()
 	stripe := provider.Stripe("whsec_of_the_endpoint")
-	hook := &transport.Webhook{Provider: stripe}
+	hook := &webhook.Receiver{Provider: stripe}
 	srv := mock.NewServer(hook)
 	defer srv.Close()
 	conn, err := hook.Open(ctx, "")

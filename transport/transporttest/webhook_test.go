@@ -11,6 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -37,7 +38,7 @@ func startWebhook(t testing.TB, s transporttest.Script) transport.Transport {
 	if s.Door != transporttest.Open || s.Ending != transporttest.Stay || s.Resumes {
 		return nil
 	}
-	hook := &transport.Webhook{Provider: provider.StandardWebhooks(secret)}
+	hook := &webhook.Receiver{Provider: provider.StandardWebhooks(secret)}
 	srv := mock.NewServer(hook)
 	posts := sender.New(provider.StandardWebhooks(secret), srv.URL, srv.Client())
 	posts.Retries = slices.Repeat([]time.Duration{time.Second}, 100)

@@ -12,7 +12,7 @@ import (
 //
 // The answer to an interaction is deferred: post what it should show to its webhook within 15
 // minutes. An interaction that is not settled within the Deadline fails and is not repeated,
-// so use transport.AckQueued for long work. Discord also sends wrong signatures to test that
+// so use webhook.AckOnEnqueue for long work. Discord also sends wrong signatures to test that
 // they are refused with 401.
 // (https://docs.discord.com/developers/interactions/overview)
 func Discord(secrets ...string) *Provider {

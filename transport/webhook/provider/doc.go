@@ -51,7 +51,7 @@
 //
 // Without a time, a signature is valid permanently. Without a signed id, a captured delivery
 // can be sent again under another id. The key by which a receiver recognizes duplicates must
-// therefore include the body, as that of transport.Webhook does.
+// therefore include the body, as that of webhook.Receiver does.
 //
 // Any other sender is a Provider with a [Signature], which describes in a few fields what is
 // signed and how, or with a [Custom] scheme. If a sender is nearly a preset, change the fields
@@ -85,7 +85,7 @@
 // [Provider.Answers] changes an answer; [Retry] documents how a sender reacts.
 //
 // Slack, Discord, Zoom, X, Meta and Microsoft Graph disable a receiver that is often late, or
-// delay its notifications. If events take longer than the deadline, use transport.AckQueued,
+// delay its notifications. If events take longer than the deadline, use webhook.AckOnEnqueue,
 // or acknowledge an event once it is stored.
 //
 // # Verification

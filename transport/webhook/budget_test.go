@@ -1,0 +1,328 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport/webhook"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+// leastBudget is the memory of bodies that are not verified, for the default of MaxBody.
+const leastBudget = 64 << 20
+
+func wantUnverified(t testing.TB, w *webhook.Receiver, bytes, listed int) {
+	t.Helper()
+	if gotBytes, gotListed := w.Unverified(); gotBytes != bytes || gotListed != listed {
+		t.Errorf("%d bytes are not verified, of %d that can leave; want %d of %d", gotBytes, gotListed, bytes, listed)
+	}
+}
+
+// TestWebhookDrippersGiveWay has more senders than there is memory for announce bodies and
+// then send next to nothing of them. An honest one gets through, at the cost of those that
+// have been there for longest.
+func TestDrippersGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		const held = 44 // MiB that stay, so that a few connections fill the rest
+		empty := fillBudget(t, w, held)
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		const each, n = 64<<10 + 1, (leastBudget/4*3 - held*(1<<20+1)) / (64<<10 + 1)
+		var mu sync.Mutex
+		answers := map[int]*http.Response{}
+		var dripping sync.WaitGroup
+		for i := range n {
+			raw, in := rawConn(t, srv)
+			io.WriteString(raw, rawRequest(t, w.Provider, fmt.Sprint("drip_", i), strings.Repeat("x", 100_000), 1))
+			dripping.Go(func() {
+				a, err := http.ReadResponse(in, nil)
+				if err != nil {
+					a = &http.Response{Status: err.Error()}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				answers[i] = a
+			})
+			if i == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		wantUnverified(t, w, held*(1<<20+1)+n*each, held+n)
+
+		body := `"` + strings.Repeat("x", 1<<20-2) + `"`
+		raw, in := rawConn(t, srv)
+		go io.WriteString(raw, rawRequest(t, w.Provider, "honest", body, len(body)))
+		m := take(t, conn, body)
+		synctest.Wait()
+		const gone = 16 // of 64 KiB make room for one of 1 MiB, beside what was free
+		wantUnverified(t, w, held*(1<<20+1)+(n-gone)*each, n-gone)
+		m.Settle(nil)
+		if a, err := http.ReadResponse(in, nil); err != nil || a.StatusCode != 204 {
+			t.Errorf("the honest sender was answered %v, %v", a, err)
+		}
+		mu.Lock()
+		if a := answers[0]; a == nil || a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !a.Close {
+			t.Errorf("who has waited for longest was answered %v", a)
+		}
+		if len(answers) != gone {
+			t.Errorf("%d had to give way", len(answers))
+		}
+		mu.Unlock()
+		dripping.Wait()
+		slow := 0
+		for _, a := range answers {
+			if a.StatusCode == 408 {
+				slow++
+			}
+		}
+		if slow != n-gone {
+			t.Errorf("%d were answered 408 at the deadline, want %d", slow, n-gone)
+		}
+		empty()
+		wantUnverified(t, w, 0, 0)
+		time.Sleep(time.Second) // net/http's server takes half of it to close the connections
+	})
+}
+
+// stalled is a body that waits before its last byte, until it is let go.
+type stalled struct {
+	io.Reader
+	left int
+	stop <-chan struct{} // ends the waiting with an error
+	goOn <-chan struct{}
+}
+
+func (s *stalled) Read(b []byte) (int, error) {
+	if s.left == 0 {
+		select {
+		case <-s.stop:
+			return 0, os.ErrDeadlineExceeded
+		case <-s.goOn:
+			return s.Reader.Read(b)
+		}
+	}
+	n, err := s.Reader.Read(b[:min(len(b), s.left)])
+	s.left -= n
+	return n, err
+}
+
+// forge returns a request whose body is not the one that was signed.
+func forge(t testing.TB, w *webhook.Receiver, body io.Reader, announced int) *http.Request {
+	r := sign(t, w.Provider, "forged", `{}`)
+	r.Body, r.ContentLength = io.NopCloser(body), int64(announced)
+	return r
+}
+
+// TestWebhookWithoutDeadlines is a receiver behind something that cannot end a reading: who
+// comes last is refused, and only then if his body is a large one.
+func TestWithoutDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		goOn := make(chan struct{})
+		body := bytes.Repeat([]byte("x"), 1<<20)
+		var early []<-chan *http.Response
+		for range 63 {
+			slow := &stalled{Reader: bytes.NewReader(body), left: len(body) - 1, goOn: goOn}
+			early = append(early, post(w, forge(t, w, slow, len(body))))
+			synctest.Wait()
+		}
+		if n, _ := w.Unverified(); n != 63*(len(body)+1) {
+			t.Errorf("%d bytes are counted for 63 bodies of 1 MiB", n)
+		}
+		wantStatus(t, post(w, forge(t, w, bytes.NewReader(body), len(body))), 503)
+		deliver(t, w, conn, "small", strings.Repeat("x", 4000))
+		close(goOn)
+		for _, a := range early {
+			wantStatus(t, a, 401)
+		}
+		wantUnverified(t, w, 0, 0)
+		wantStatus(t, post(w, forge(t, w, bytes.NewReader(body), len(body))), 401)
+	})
+}
+
+// answering is where an answer goes, and can end the reading of the request.
+type answering struct {
+	*httptest.ResponseRecorder
+	stop func()
+}
+
+func (a *answering) SetReadDeadline(time.Time) error { a.stop(); return nil }
+
+// TestWebhookBudgetForManyAtOnce has fast and slow senders at the same time. There is never
+// more memory taken than the budget has, and in the end none.
+func TestBudgetForManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.MaxBody = 4 << 20
+		openHook(t, w)
+		body := bytes.Repeat([]byte("x"), w.MaxBody)
+		now := make(chan struct{})
+		close(now)
+		var senders sync.WaitGroup
+		var statuses [2][600]atomic.Int64
+		for i := range 100 {
+			ctx, stop := context.WithCancel(t.Context())
+			announced := len(body) >> (i / 2 % 5)
+			part := &stalled{Reader: bytes.NewReader(body[:announced]), left: announced - 1, stop: ctx.Done()}
+			if i%2 == 0 {
+				part.goOn = now
+			}
+			r := forge(t, w, part, announced)
+			if i%3 == 0 {
+				r.ContentLength = -1
+			}
+			senders.Go(func() {
+				defer stop()
+				rec := httptest.NewRecorder()
+				w.ServeHTTP(&answering{rec, stop}, r)
+				statuses[i%2][rec.Code].Add(1)
+				if n, _ := w.Unverified(); n > leastBudget {
+					t.Errorf("%d bytes are not verified", n)
+				}
+			})
+		}
+		senders.Wait()
+		wantUnverified(t, w, 0, 0)
+		for slow := range statuses {
+			for status := range statuses[slow] {
+				switch n := statuses[slow][status].Load(); {
+				case n > 0 && status != 503 && status != [2]int{401, 408}[slow]:
+					t.Errorf("%d requests, slow or not: %d, were answered %d", n, slow, status)
+				case n == 0 && (status == 401 && slow == 0 || status == 503 && slow == 1):
+					t.Errorf("none, slow or not: %d, was answered %d", slow, status)
+				}
+			}
+		}
+	})
+}
+
+// ending is a body that something is done at the end of.
+type ending struct {
+	io.Reader
+	end func() error
+}
+
+func (e *ending) Read(b []byte) (int, error) {
+	n, err := e.Reader.Read(b)
+	if err == io.EOF {
+		err = e.end()
+	}
+	return n, err
+}
+
+// TestWebhookBudgetIsGivenBack looks at what is counted while a body comes, once it is
+// verified, and after each way in which a request can end.
+func TestBudgetIsGivenBack(t *testing.T) {
+	const n = 100_000
+	body := strings.Repeat("x", n)
+	whole := func() error { return io.EOF }
+	tests := map[string]struct {
+		status int // 0 is a panic
+		end    func() error
+		change func(w *webhook.Receiver, r *http.Request)
+	}{
+		"verified":          {204, whole, func(*webhook.Receiver, *http.Request) {}},
+		"not by PUT":        {405, nil, func(_ *webhook.Receiver, r *http.Request) { r.Method = "PUT" }},
+		"of no length":      {204, whole, func(_ *webhook.Receiver, r *http.Request) { r.ContentLength = -1 }},
+		"forged":            {401, whole, func(_ *webhook.Receiver, r *http.Request) { r.Header.Set("Webhook-Id", "other") }},
+		"too large":         {413, whole, func(w *webhook.Receiver, r *http.Request) { w.MaxBody, r.ContentLength = n-1, -1 }},
+		"slow":              {408, nil, func(*webhook.Receiver, *http.Request) {}},
+		"broken off":        {400, func() error { return io.ErrUnexpectedEOF }, func(*webhook.Receiver, *http.Request) {}},
+		"the server panics": {0, func() error { panic(http.ErrAbortHandler) }, func(*webhook.Receiver, *http.Request) {}},
+		"the provider panics": {500, whole, func(w *webhook.Receiver, _ *http.Request) {
+			w.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer { panic("a mistake") }
+		}},
+		"a question": {200, whole, func(w *webhook.Receiver, _ *http.Request) {
+			w.Provider.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
+				return &provider.Answer{Status: 200}, len(r.Body) > 0
+			}
+		}},
+		"OnRejected panics": {0, whole, func(w *webhook.Receiver, r *http.Request) {
+			r.Header.Set("Webhook-Id", "other")
+			w.OnRejected = func(*webhook.RejectedError) {
+				wantUnverified(t, w, 0, 0)
+				panic("the user's own mistake")
+			}
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				conn := openHook(t, w)
+				r := sign(t, w.Provider, "msg_1", body)
+				late, stop := context.WithCancel(t.Context())
+				defer stop()
+				r.Body = io.NopCloser(&ending{r.Body, func() error {
+					if n, listed := w.Unverified(); n < 64<<10 || listed != 1 {
+						t.Errorf("%d bytes of %d are counted while the body comes", n, listed)
+					}
+					if test.end == nil {
+						<-late.Done()
+						return os.ErrDeadlineExceeded
+					}
+					return test.end()
+				}})
+				test.change(w, r)
+				rec := &answering{httptest.NewRecorder(), stop}
+				done := make(chan bool)
+				go func() {
+					defer func() { done <- recover() != nil }()
+					w.ServeHTTP(rec, r)
+				}()
+				if test.status == 204 {
+					m := take(t, conn, body)
+					wantUnverified(t, w, 0, 0)
+					m.Settle(nil)
+				}
+				if panicked := <-done; panicked != (test.status == 0) || !panicked && rec.Code != test.status {
+					t.Errorf("answered %d, panicked %v", rec.Code, panicked)
+				}
+				wantUnverified(t, w, 0, 0)
+			})
+		})
+	}
+}
+
+// TestWebhookNoMemoryForAQuestion: a body is not kept while the answer to a question, which
+// anybody can ask, is brought to somebody who does not read it.
+func TestNoMemoryForAQuestion(t *testing.T) {
+	asks := &provider.Provider{Name: "mine", Scheme: provider.Unsigned{}}
+	asks.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
+		return &provider.Answer{Status: 200}, len(r.Body) > 0
+	}
+	w := &webhook.Receiver{Provider: asks, MaxBody: 32 << 20}
+	openHook(t, w)
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, 32<<20)))
+	rec := &interrupted{ResponseRecorder: httptest.NewRecorder()}
+	rec.interrupt = func() {
+		r.Body = http.NoBody
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if m.HeapAlloc > 32<<20 {
+			t.Errorf("%d bytes are in use while the question is answered", m.HeapAlloc)
+		}
+	}
+	w.ServeHTTP(rec, r)
+	if rec.Code != 200 {
+		t.Errorf("answered %d", rec.Code)
+	}
+}

@@ -1,0 +1,258 @@
+package webhook_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport/webhook"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+func subscribe(t *testing.T, w *webhook.Receiver, opts *client.Options) *client.Subscription {
+	t.Helper()
+	sub, err := client.Subscribe(t.Context(), w, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sub.Close() })
+	synctest.Wait()
+	return sub
+}
+
+func TestSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		a := post(w, sign(t, w.Provider, "msg_1", `{"type":"ping"}`))
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.ID != "msg_1" || ev.Type != "ping" || ev.Header.Get("Webhook-Id") != "msg_1" || ev.Gap != nil {
+				t.Errorf("event %+v", ev)
+			}
+			unanswered(t, a) // the body is not finished
+			go sub.Close()
+			synctest.Wait()
+		}
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestSubscriptionNacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		for _, err := range []error{errors.New("no"), nil} {
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			ev, nextErr := sub.Next(t.Context())
+			if nextErr != nil {
+				t.Fatal(nextErr)
+			}
+			if err != nil {
+				ev.Nack(err)
+				wantStatus(t, a, 503)
+			} else {
+				ev.Ack()
+				wantStatus(t, a, 204)
+			}
+		}
+	})
+}
+
+// A consumer that panics and is caught leaves the event where it was.
+func TestSubscriptionPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		func() {
+			defer func() { recover() }()
+			for range sub.Events() {
+				panic("the consumer's")
+			}
+		}()
+		unanswered(t, a)
+		ev, err := sub.Next(t.Context())
+		if err != nil || ev.ID != "msg_1" {
+			t.Fatalf("%+v, %v", ev, err)
+		}
+		ev.Ack()
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestSubscriptionSkips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		subscribe(t, w, &client.Options{Skip: func(ev client.Event) bool { return ev.Type == "ping" }})
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"type":"ping"}`)), 204)
+	})
+}
+
+func TestSubscriptionIsFull(t *testing.T) {
+	for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
+		t.Run(fmt.Sprint(ack), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHook()
+				w.Buffer, w.Ack = 2, ack
+				sub := subscribe(t, w, &client.Options{Buffer: 3})
+				var answers []<-chan *http.Response
+				for i := range 7 {
+					answers = append(answers, post(w, sign(t, w.Provider, fmt.Sprint("msg_", i), `{}`)))
+					synctest.Wait()
+				}
+				// 3 in the window, 1 in the way to it, 2 in the buffer
+				wantStatus(t, answers[6], 503)
+				for range 6 {
+					ev, err := sub.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					ev.Ack()
+				}
+				for _, a := range answers[:6] {
+					wantStatus(t, a, 204)
+				}
+				again := post(w, sign(t, w.Provider, "msg_6", `{}`))
+				ev, _ := sub.Next(t.Context())
+				ev.Ack()
+				wantStatus(t, again, 204)
+			})
+		})
+	}
+}
+
+// An event that is in the window survives a reconnect, and its acknowledgement counts.
+func TestSubscriptionReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		sub := subscribe(t, w, nil)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		ev, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.Reconnect()
+		wantStatus(t, a, 503)
+		ev.Ack()
+		time.Sleep(time.Second)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
+		a = post(w, sign(t, w.Provider, "msg_2", `{}`))
+		if ev, err = sub.Next(t.Context()); err != nil || ev.ID != "msg_2" || ev.Gap != nil {
+			t.Errorf("%+v, %v", ev, err)
+		}
+		ev.Ack()
+		wantStatus(t, a, 204)
+	})
+}
+
+// Each delivery gets through exactly once to a consumer that never fails, whatever its
+// sender makes of the answers.
+func TestBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: provider.StandardWebhooks(secret), Buffer: 10}
+		w.Provider.Deadline = time.Second
+		srv := mock.NewServer(w)
+		sub := subscribe(t, w, &client.Options{Buffer: 5})
+		const senders, each = 40, 10
+		var sending sync.WaitGroup
+		for s := range senders {
+			sending.Go(func() {
+				for i := range each {
+					id := fmt.Sprintf("msg_%d_%d", s, i)
+					for (<-send(t, w, srv.Client(), srv.URL, id, `{}`)).StatusCode != 204 {
+						time.Sleep(3 * time.Second)
+					}
+				}
+			})
+		}
+		go func() { sending.Wait(); sub.Close() }()
+		seen := make(map[string]int)
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[ev.ID]++
+			time.Sleep(100 * time.Millisecond)
+		}
+		for id, n := range seen {
+			if n != 1 {
+				t.Errorf("%s came %d times", id, n)
+			}
+		}
+		if len(seen) != senders*each {
+			t.Errorf("%d of %d events came", len(seen), senders*each)
+		}
+		srv.Client().CloseIdleConnections()
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A subscription that ends with a thousand requests in hand answers each of them, and says
+// yes only to what was acknowledged.
+func TestEndsWithManyInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Provider.Deadline = time.Minute
+		sub := subscribe(t, w, &client.Options{Buffer: 2000})
+		answers := make(map[string]<-chan *http.Response)
+		for i := range 1000 {
+			id := fmt.Sprint("msg_", i)
+			answers[id] = post(w, sign(t, w.Provider, id, `{}`))
+		}
+		synctest.Wait()
+		var acked sync.Map
+		go func() {
+			for ev, err := range sub.Events() {
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+				acked.Store(ev.ID, true)
+			}
+		}()
+		time.Sleep(5*time.Second + 5*time.Millisecond)
+		start := time.Now()
+		sub.Close()
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		n := 0
+		for id, a := range answers {
+			got := <-a
+			if _, ok := acked.Load(id); ok != (got.StatusCode == 204) || !ok && got.StatusCode != 503 {
+				t.Errorf("%s: acknowledged %v, answered %s", id, ok, got.Status)
+			} else if ok {
+				n++
+			}
+		}
+		if n < 500 || n > 510 {
+			t.Errorf("%d were acknowledged", n)
+		}
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("the last answer came after %v", d)
+		}
+	})
+}
+
+func TestConfigErrorNamesEveryField(t *testing.T) {
+	_, err := client.Subscribe(t.Context(), &webhook.Receiver{MaxBody: -1}, nil)
+	var config *client.ConfigError
+	if !errors.As(err, &config) || len(config.Problems) != 2 {
+		t.Fatalf("Subscribe: %v", err)
+	}
+	if !slices.ContainsFunc(config.Problems, func(e error) bool { return e.Error() == "Receiver.MaxBody: -1 is negative" }) {
+		t.Errorf("problems: %v", config.Problems)
+	}
+}

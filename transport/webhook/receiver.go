@@ -1,0 +1,348 @@
+package webhook
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/internal/joined"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+const (
+	defaultMaxBody   = 1 << 20
+	defaultBuffer    = 256
+	mostBuffer       = 1 << 20
+	defaultDedupe    = 1 << 16
+	defaultDedupeFor = 72 * time.Hour
+	defaultDeadline  = 10 * time.Second
+)
+
+// A Receiver is a feed that senders push: signed POST requests become events, and each request is
+// answered once its events are acknowledged. Mount it as an http.Handler in any mux, or set Addr
+// to use the built-in listener; either way it is the transport of one subscription. Use it as
+// *Receiver and do not change it once it is in use. ServeHTTP may be called from any goroutine;
+// only one Conn is open at a time.
+//
+// Deliveries and handshakes, by which a sender verifies the endpoint, are answered while a Conn
+// is open. client.Subscribe may return before that: a test waits for Trace.Connected before it
+// sends its first request.
+//
+// # Delivery
+//
+// A sender gets a 2xx only for events that are acknowledged ([AckAfterHandling]) or in the consumer's
+// buffer ([AckOnEnqueue]). If the consumer refuses an event (Nack), if the buffer is full, if the
+// Conn is closing or if none is open, the answer is Answers.Busy, by default 503 with a random
+// Retry-After of 5 to 15 s. Except after a Nack, the request is usually refused before its body
+// is read. If the events are not acknowledged within the provider's Deadline, the answer is
+// Answers.Late, and the events stay with the consumer: when the sender repeats the delivery, that
+// request waits for the same acknowledgement.
+//
+// A delivery of several events becomes one message per event. Each is acknowledged separately,
+// and the request is answered when all are settled; one refusal makes the answer a refusal. When
+// the sender repeats the delivery, the events that were acknowledged are skipped.
+//
+// A repeated delivery that was already acknowledged is answered with a 2xx and produces no event.
+// It is recognised by its id, and also by its body unless the signature covers the id. A delivery
+// without an id is recognised by its body and the ids of its events, if each event has one. Any
+// other delivery, such as Dropbox's notifications, is never deduplicated: an identical body may
+// be a new event. This memory is bounded, see Dedupe, and is lost on restart.
+//
+// [Message].Attempt counts how often a delivery was passed to the consumer, if it can be
+// recognised: it grows when the sender repeats what was refused. The number of deliveries
+// counted is bounded too. The sender's own count is used if it is higher, for example after
+// refusals because the buffer was full.
+//
+// # Jobs longer than the deadline
+//
+// With AckAfterHandling a job must end within the provider's Deadline. A later job still runs, but the
+// sender has had its answer: GitHub shows a failure and never repeats it; Stripe repeats the
+// delivery for three days and gets a 2xx once the job is acknowledged. AckOnEnqueue answers in time,
+// but a crash loses what is in the buffer. If jobs take long, keep AckAfterHandling, let the consumer
+// only store the event in a table or queue, and run the job from there. Key the row by Event.ID:
+// after a crash between the write and the answer, the sender repeats the event.
+//
+// # Security
+//
+// A body is parsed only after its signature has matched, except for what the verification itself or
+// a handshake requires (see package provider). The bytes that were verified are the bytes that are
+// delivered. The size of the body is limited before anything is computed, and so is the time it
+// may take. A body with a content coding is refused with 415: nothing is decompressed. A request
+// that is not verified leaves no state. A panic in the provider is answered with 500. A byte order
+// mark before JSON is skipped to find ids and types; it remains in the Data of a body that is one
+// event, and decode.JSON skips it as well.
+//
+// [Message].Header is a copy of the request's header without credentials, cookies and the fields
+// that belong to the connection. Nothing from the query becomes part of an event. The Receiver adds
+// three fields and drops those that the sender has set under the same names:
+//
+//   - Steadfeed-Provider is the provider's Name.
+//   - Steadfeed-Proof is what was verified: "body", "metadata", "bearer" or "none".
+//   - Steadfeed-Key is which of several secrets matched, if not the first: 1 is the second.
+//
+// # Several processes
+//
+// If a load balancer spreads deliveries over several processes, none of them knows what the others
+// have acknowledged, and two may deliver the same repeated delivery. If work must not be done
+// twice, key it by Event.ID in a shared store. All processes need the same secrets. The balancer
+// must forward path, query, body and headers unchanged and wait longer than the Deadline, and
+// should take a process out of rotation when it answers 503.
+//
+// nginx limits bodies to 1 MiB by default (client_max_body_size), whatever MaxBody is, and answers
+// 413 itself. A gateway that rewrites the query, such as Amazon API Gateway, breaks the signatures
+// of senders that sign it, such as Twilio.
+//
+// # Limits
+//
+// The built-in server limits header time and size, idle time and connections. In a mux, those are
+// the limits of the mux's server: set its ReadHeaderTimeout. A slow body is cut off at the
+// Deadline through the ResponseWriter. If a handler wraps that in one without Unwrap, as
+// http.TimeoutHandler does, set the server's ReadTimeout as well. A mux pattern with a method,
+// such as "POST /hooks", excludes handshakes that use GET or OPTIONS.
+type Receiver struct {
+	// Provider is the only sender, on any path. Required unless Providers is set.
+	Provider *provider.Provider
+
+	// Providers are the senders by request path, such as "/hooks/github". The path must match
+	// exactly: unescaped, and without a prefix that http.StripPrefix removes. Any other path is
+	// answered with 404. Required unless Provider is set.
+	Providers map[string]*provider.Provider
+
+	// URL is the URL that the senders use, without query: scheme, host and path; with Providers,
+	// only the part before their paths. It is required for senders that sign the URL. Default:
+	// none; requests are verified with their path and query alone.
+	URL string
+
+	// Ack is what a 2xx means. Default: AckAfterHandling.
+	Ack AckMode
+
+	// MaxBody is the maximum size of a request body in bytes, as sent. A larger one is answered
+	// with 413. GitHub, for example, sends up to 25 MiB.
+	//
+	// All bodies that are incomplete or not yet verified share 64 MiB of memory, or 4 times
+	// MaxBody if that is more; bodies under 4 KiB over HTTP/1.1 do not count. When three quarters
+	// are in use, the bodies that have been read for longest are evicted and answered with
+	// Answers.Busy, so a slow sender cannot starve the others. Default: 1 MiB.
+	MaxBody int
+
+	// Buffer is the maximum number of deliveries that wait for Conn.Read, up to 1,048,576. Their
+	// bodies together may have at most 8 MiB, unless only one waits. Default: 256.
+	Buffer int
+
+	// Dedupe is the maximum number of acknowledged deliveries remembered for each provider, and
+	// DedupeFor is how long they are remembered; the oldest are forgotten first. Negative: none;
+	// each repeated delivery then produces its events again, even while the first is being
+	// handled. Default: 65,536 and 72 h.
+	Dedupe    int
+	DedupeFor time.Duration
+
+	// OnRejected is called for every request that is not answered with a 2xx, including those for
+	// unknown paths. It is called from ServeHTTP, concurrently; the answer is held back until it
+	// returns. An attacker can trigger it at will. Default: none.
+	OnRejected func(*RejectedError)
+
+	// Addr is the "host:port" on which Open listens until Close. Close answers new requests with
+	// Answers.Busy and waits for the current ones, for less than a second. If the address is in
+	// use, forbidden or unknown, the error is final, unless this Receiver has listened on it
+	// before. Default: none; the user's server calls ServeHTTP.
+	Addr string
+
+	// Listener is used instead of Addr, by one Conn, which closes it. A second Conn, as after
+	// Subscription.Reconnect, fails permanently. Default: none.
+	Listener net.Listener
+
+	// TLS is the configuration of the built-in server. It must provide a certificate; set
+	// ClientAuth for mutual TLS. Failed TLS handshakes are not reported, not even to OnRejected.
+	// Default: no TLS.
+	TLS *tls.Config
+
+	conn atomic.Pointer[conn] // the one that is open
+
+	mu       sync.Mutex         // held for a few instructions, never across a wait
+	ledgers  map[string]*ledger // by path; they outlive a Conn
+	heard    bool               // Listener has been used
+	listened bool               // Open has listened on Addr
+	drained  bool               // permanently
+	slab     slab
+	budget   budget
+	free     sync.Pool // of *exchange
+}
+
+// An AckMode determines when a delivery is answered with a 2xx.
+type AckMode uint8
+
+const (
+	// AckAfterHandling answers when the events are acknowledged. After a crash before that, the sender
+	// repeats them.
+	AckAfterHandling AckMode = iota
+
+	// AckOnEnqueue answers when the events are in the consumer's buffer. That is sooner, but events
+	// that were answered and not yet handled are lost in a crash, and when the subscription is
+	// closed without Drain. The sender does not see a refusal; the consumer's redelivery takes
+	// its place.
+	AckOnEnqueue
+)
+
+// Drain ends the feed cleanly and permanently: this Receiver accepts no further delivery, whether
+// a Conn is open or is opened later. New requests are answered with Answers.Busy. The built-in
+// server continues to answer until the consumer has handled what was accepted.
+//
+// The Conn returns ErrEnd when its deliveries are settled (with AckOnEnqueue, when they are in the
+// consumer's buffer), and so does every later Conn. The loop of a subscription handles the
+// remaining events and ends without an error. Drain does not wait and may be called from any
+// goroutine. If the consumer does not settle an event, only Close ends the wait. To receive again,
+// use another Receiver.
+func (w *Receiver) Drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drained = true
+	if c := w.conn.Load(); c != nil {
+		c.drain()
+	}
+}
+
+// Positionless returns true: only the sender can repeat what was missed.
+func (w *Receiver) Positionless() bool { return true }
+
+// Validate reports every option that cannot work, joined into one error.
+// Open refuses to start with the same error.
+func (w *Receiver) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("Receiver."+field+": "+format, args...))
+	}
+	w.validateProviders(bad)
+	if err := checkPublicURL(w.URL); err != nil {
+		bad("URL", "%w", err)
+	} else if name := w.signsURL(); w.URL == "" && name != "" {
+		bad("URL", "is required: %s signs it", name)
+	}
+	if w.Ack > AckOnEnqueue {
+		bad("Ack", "unknown value %d", w.Ack)
+	}
+	if w.MaxBody < 0 {
+		bad("MaxBody", "%d is negative", w.MaxBody)
+	}
+	if w.Buffer < 0 {
+		bad("Buffer", "%d is negative", w.Buffer)
+	} else if w.Buffer > mostBuffer {
+		bad("Buffer", "%d exceeds the maximum of %d", w.Buffer, mostBuffer)
+	}
+	if w.Dedupe < 0 && w.DedupeFor > 0 {
+		bad("DedupeFor", "has no effect with a negative Dedupe: remove one of them")
+	}
+	w.validateListener(bad)
+	return errors.Join(errs...)
+}
+
+func (w *Receiver) validateProviders(bad func(field, format string, args ...any)) {
+	if w.Provider == nil && len(w.Providers) == 0 {
+		bad("Provider", "is required unless Providers is set")
+	}
+	if w.Provider != nil {
+		if len(w.Providers) > 0 {
+			bad("Providers", "cannot be set together with Provider")
+		}
+		for _, err := range problems(w.Provider) {
+			bad("Provider", "%w", err)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(w.Providers)) {
+		p := w.Providers[path]
+		field := fmt.Sprintf("Providers[%q]", path)
+		if path == "" || path[0] != '/' {
+			bad(field, "must start with a slash")
+		} else if strings.ContainsAny(path, "?#{") {
+			bad(field, "must be a path without query, fragment and wildcards: it is matched exactly")
+		}
+		if p == nil {
+			bad(field, "is nil")
+			continue
+		}
+		for _, err := range problems(p) {
+			bad(field, "%w", err)
+		}
+	}
+}
+
+// problems returns what is wrong with a provider. A 2xx for a delivery that is not accepted
+// would lose it.
+func problems(p *provider.Provider) []error {
+	errs := joined.List(p.Validate())
+	if p.Answers.Late.Status/100 == 2 || p.Answers.Busy.Status/100 == 2 {
+		errs = append(errs, errors.New("Answers.Late and Answers.Busy must not have a 2xx status"))
+	}
+	return errs
+}
+
+func (w *Receiver) validateListener(bad func(field, format string, args ...any)) {
+	if w.Addr != "" {
+		if _, _, err := net.SplitHostPort(w.Addr); err != nil {
+			bad("Addr", "must be host:port")
+		}
+		if w.Listener != nil {
+			bad("Listener", "cannot be set together with Addr")
+		}
+	}
+	switch {
+	case w.TLS == nil:
+	case w.Addr == "" && w.Listener == nil:
+		bad("TLS", "requires Addr or Listener: in a mux, configure the TLS of its server")
+	case len(w.TLS.Certificates) == 0 && w.TLS.GetCertificate == nil && w.TLS.GetConfigForClient == nil:
+		bad("TLS", "requires a certificate")
+	}
+}
+
+// signsURL returns the name of a provider whose signatures cover the URL, "" if none do.
+func (w *Receiver) signsURL() string {
+	if w.Provider != nil && w.Provider.SignsURL() {
+		return w.Provider.Name
+	}
+	for _, path := range slices.Sorted(maps.Keys(w.Providers)) {
+		if p := w.Providers[path]; p != nil && p.SignsURL() {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// checkPublicURL hides the error of url.Parse, which contains the URL.
+func checkPublicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("must be http(s)://host/path, without user, query and fragment")
+	}
+	return nil
+}
+
+// provider returns the provider of a path, or nil.
+func (w *Receiver) provider(path string) *provider.Provider {
+	if w.Provider != nil {
+		return w.Provider
+	}
+	return w.Providers[path]
+}
+
+func deadlineOf(p *provider.Provider) time.Duration {
+	return cmp.Or(max(p.Deadline, 0), defaultDeadline)
+}
+
+var (
+	_ http.Handler        = (*Receiver)(nil)
+	_ transport.Transport = (*Receiver)(nil)
+)
