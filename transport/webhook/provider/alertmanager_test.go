@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"encoding/base64"
+	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -18,4 +19,21 @@ func alertmanagerSamples() []sample {
 			sign: onHeader("Authorization", "Bearer ", func(string) string { return key }),
 		},
 	}
+}
+
+func TestAlertmanagerHeaders(t *testing.T) {
+	testHeaders(t, provider.Alertmanager(key), []headerCase{
+		{"a token", header("Authorization", "BEARER "+key), accepted},
+		{"another", header("Authorization", "Bearer "+key+"0"), forgedEarly},
+		{"part of it", header("Authorization", "Bearer "+key[1:]), forgedEarly},
+		{"nothing", header("Authorization", "Bearer "), forgedEarly},
+		{"another scheme", header("Authorization", "Basic "+key), malformedEarly},
+		{"two", header("Authorization", "Bearer "+key, "Authorization", "Bearer "+key), malformedEarly},
+	})
+	testHeaders(t, provider.Alertmanager("me:secret"), []headerCase{
+		{"a name and a password", header("Authorization", "Basic bWU6c2VjcmV0"), accepted},
+		{"no padding", header("Authorization", "Basic bWU6c2VjcmV"), malformedEarly},
+		{"another", header("Authorization", "Basic bWU6c2VjcmVx"), forgedEarly},
+		{"a token", header("Authorization", "Bearer me:secret"), forgedEarly},
+	})
 }

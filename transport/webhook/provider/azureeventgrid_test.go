@@ -1,6 +1,11 @@
 package provider_test
 
-import "github.com/steadfeed/steadfeed/transport/webhook/provider"
+import (
+	"net/http"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
 
 func azureEventGridSample() sample {
 	return sample{
@@ -8,4 +13,13 @@ func azureEventGridSample() sample {
 		proof: provider.ProofBearer, url: "https://example.com/?code=" + key,
 		body: `[{"id":"1","eventType":"A"},{"id":"2","eventType":"B"}]`, events: "1 A\n2 B",
 	}
+}
+
+func TestAzureEventGridRespond(t *testing.T) {
+	validation := http.Header{"Aeg-Event-Type": {"SubscriptionValidation"}}
+	testRespond(t, provider.AzureEventGrid(nil, key), []responseCase{
+		{"validation", validation, `[{"id":"1","data":{"validationCode":"512d38b6-c7b8","validationUrl":"https://evil.example/"},"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent"}]`, 200, `{"validationResponse":"512d38b6-c7b8"}`, 0},
+		{"quotes", validation, `[{"data":{"validationCode":"\"}"}}]`, 400, "", 0},
+		{"an event", nil, `[{"data":{"validationCode":"512d38b6-c7b8"}}]`, 0, "", 1},
+	})
 }

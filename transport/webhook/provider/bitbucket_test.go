@@ -1,6 +1,10 @@
 package provider_test
 
-import "github.com/steadfeed/steadfeed/transport/webhook/provider"
+import (
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
 
 func bitbucketSample() sample {
 	return sample{
@@ -9,4 +13,16 @@ func bitbucketSample() sample {
 		body:   `{"push":{}}`, events: " repo:push", sign: onHeader("X-Hub-Signature", "sha256=", hexMAC),
 		vectors: []string{"bitbucket-sha256"},
 	}
+}
+
+func TestBitbucketHandshake(t *testing.T) {
+	event := func(kind string) *provider.Request {
+		r := get("")
+		r.Header.Set("X-Event-Key", kind)
+		return r
+	}
+	testUnsignedHandshake(t, provider.Bitbucket(key), []handshakeCase{
+		{event("diagnostics:ping"), 200, ""},
+		{event("repo:push"), 0, ""},
+	})
 }

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"crypto/ed25519"
 	"encoding/hex"
+	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -18,4 +19,15 @@ func discordSample() sample {
 			}
 		},
 	}
+}
+
+func TestDiscordRespond(t *testing.T) {
+	testRespond(t, provider.Discord(privatePEM(edKey)), []responseCase{
+		{"ping", nil, `{"type":1}`, 200, `{"type":1}`, 0},
+		{"ping of webhook events", nil, `{"type":0}`, 204, "", 0},
+		{"command", nil, `{"type":2,"id":"1","token":"t"}`, 200, `{"type":5}`, 1},
+		{"button", nil, `{"type":3,"id":"1","token":"t"}`, 200, `{"type":6}`, 1},
+		{"autocomplete", nil, `{"type":4,"id":"1","token":"t"}`, 200, `{"type":8,"data":{"choices":[]}}`, 1},
+		{"unknown", nil, `{"type":77}`, 0, "", 1},
+	})
 }

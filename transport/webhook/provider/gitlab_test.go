@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
@@ -34,4 +35,24 @@ func TestFirstSigns(t *testing.T) {
 	if r.Header.Get("X-Gitlab-Token") != "the token" || r.Header.Get("Webhook-Signature") != "" {
 		t.Errorf("%v", r.Header)
 	}
+}
+
+func TestGitLabHeaders(t *testing.T) {
+	good := "v1," + standardMAC("m1."+seconds+"."+body)
+	wrong := "v1," + standardMAC("m2."+seconds+"."+body)
+	testHeaders(t, provider.GitLab("whsec_"+key, "the token"), []headerCase{
+		{"signed", standardHeader("m1", seconds, good), accepted},
+		{"a token", header("X-Gitlab-Token", "the token"), accepted},
+		{"a wrong signature and a token", func() http.Header {
+			h := standardHeader("m1", seconds, wrong)
+			h.Set("X-Gitlab-Token", "the token")
+			return h
+		}(), forgedLate},
+		{"an old signature and a token", func() http.Header {
+			h := standardHeader("m1", "1741000000", good)
+			h.Set("X-Gitlab-Token", "the token")
+			return h
+		}(), forgedEarly},
+		{"a wrong token", header("X-Gitlab-Token", "the"), forgedEarly},
+	})
 }

@@ -26,3 +26,9 @@ func TestSignTime(t *testing.T) {
 		}
 	}
 }
+
+func TestLinearHeaders(t *testing.T) {
+	testHeaders(t, provider.Linear(key), []headerCase{
+		{"no time in the body", header("Linear-Signature", hexMAC(body)), malformedLate},
+	})
+}

@@ -92,3 +92,17 @@ func sendMeta(p *provider.Provider, body string, yield func(provider.Event)) err
 	}
 	return nil
 }
+
+func TestMetaHandshake(t *testing.T) {
+	testHandshake(t, provider.Meta("to:ken", key), []handshakeCase{
+		{get("hub.mode=subscribe&hub.verify_token=to%3Aken&hub.challenge=1158201444"), 200, "1158201444"},
+		{get("hub.mode=subscribe&hub.verify_token=to%3Aken&hub.challenge=%3Cscript%3E"), 400, ""},
+		{get("hub.mode=subscribe&hub.verify_token=to%3Aken&hub.challenge=" + strings.Repeat("1", 513)), 400, ""},
+		{get("hub.mode=subscribe&hub.verify_token=other&hub.challenge=1158201444"), 403, ""},
+		{get("hub.mode=subscribe&hub.challenge=1158201444"), 403, ""},
+		{get(""), 0, ""},
+	})
+	testHandshake(t, provider.Meta("", key), []handshakeCase{
+		{get("hub.mode=subscribe&hub.verify_token=&hub.challenge=1158201444"), 403, ""},
+	})
+}

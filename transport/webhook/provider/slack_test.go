@@ -1,6 +1,10 @@
 package provider_test
 
-import "github.com/steadfeed/steadfeed/transport/webhook/provider"
+import (
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
 
 func slackSample() sample {
 	return sample{
@@ -11,4 +15,12 @@ func slackSample() sample {
 		},
 		vectors: []string{"slack-slash-command"},
 	}
+}
+
+func TestSlackRespond(t *testing.T) {
+	testRespond(t, provider.Slack(key), []responseCase{
+		{"verification", nil, `{"type":"url_verification","challenge":"3eZbrw1aB10"}`, 200, "3eZbrw1aB10", 0},
+		{"markup", nil, `{"type":"url_verification","challenge":"<b>"}`, 400, "", 0},
+		{"an event", nil, `{"type":"event_callback","event":{"type":"message"}}`, 0, "", 1},
+	})
 }

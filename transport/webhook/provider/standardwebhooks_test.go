@@ -4,6 +4,8 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
@@ -44,4 +46,60 @@ func TestSignID(t *testing.T) {
 			t.Errorf("signed with the id %q", id)
 		}
 	}
+}
+
+// standardHeader returns the headers of a delivery of Standard Webhooks.
+func standardHeader(id, stamp string, signatures ...string) http.Header {
+	h := header("webhook-id", id, "webhook-timestamp", stamp)
+	h["Webhook-Signature"] = signatures
+	return h
+}
+
+func TestStandardWebhooksHeaders(t *testing.T) {
+	good := "v1," + standardMAC("m1."+seconds+"."+body)
+	wrong := "v1," + standardMAC("m2."+seconds+"."+body)
+	v1a := "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(edKey, []byte("m1."+seconds+"."+body)))
+	repeat := func(n int, s string) string { return strings.TrimSuffix(strings.Repeat(s+" ", n), " ") }
+	testHeaders(t, provider.StandardWebhooks("whsec_"+key), []headerCase{
+		{"one", standardHeader("m1", seconds, good), accepted},
+		{"several", standardHeader("m1", seconds, wrong+" "+good), accepted},
+		{"unknown versions", standardHeader("m1", seconds, "v2,%% v1a,!! "+good+" x"), accepted},
+		{"16 signatures", standardHeader("m1", seconds, repeat(15, wrong)+" "+good), accepted},
+		{"17 signatures", standardHeader("m1", seconds, repeat(16, wrong)+" "+good), malformedEarly},
+		{"33 entries", standardHeader("m1", seconds, repeat(33, "v9,x")+" "+good), malformedEarly},
+		{"another", standardHeader("m1", seconds, wrong), forgedLate},
+		{"no signature", standardHeader("m1", seconds), malformedEarly},
+		{"an empty one", standardHeader("m1", seconds, ""), malformedEarly},
+		{"the prefix alone", standardHeader("m1", seconds, "v1,"), malformedEarly},
+		{"only unknown versions", standardHeader("m1", seconds, "v2,"+good[3:]), malformedEarly},
+		{"two lines", standardHeader("m1", seconds, good, good), malformedEarly},
+		{"one of two malformed", standardHeader("m1", seconds, "v1,!!!! "+good), malformedEarly},
+		{"a line end in Base64", standardHeader("m1", seconds, good[:9]+"\n"+good[9:]), malformedEarly},
+		{"no padding", standardHeader("m1", seconds, strings.TrimRight(good, "=")), malformedEarly},
+		{"stray bits", standardHeader("m1", seconds, "v1,"+strings.Repeat("A", 42)+"B="), malformedEarly},
+		{"another length", standardHeader("m1", seconds, "v1,AAAA"), malformedEarly},
+		{"too long", standardHeader("m1", seconds, "v1,"+strings.Repeat("AAAA", 43)), malformedEarly},
+		{"much too long", standardHeader("m1", seconds, "v1,"+strings.Repeat("AAAA", 1000)), malformedEarly},
+		{"no id", standardHeader("", seconds, good), malformedEarly},
+		{"two ids", func() http.Header { h := standardHeader("m1", seconds, good); h.Add("webhook-id", "m1"); return h }(), malformedEarly},
+		{"two times", func() http.Header {
+			h := standardHeader("m1", seconds, good)
+			h.Add("webhook-timestamp", seconds)
+			return h
+		}(), malformedEarly},
+		{"a dot in the id", standardHeader("m1."+seconds, seconds, "v1,"+standardMAC("m1."+seconds+"."+seconds+"."+body)), malformedEarly},
+		{"a time with a sign", standardHeader("m1", "+"+seconds, good), malformedEarly},
+		{"a time with a zero", standardHeader("m1", "0"+seconds, good), malformedEarly},
+		{"a time with a space", standardHeader("m1", seconds+" ", good), malformedEarly},
+		{"a time with a fraction", standardHeader("m1", seconds+".0", good), malformedEarly},
+		{"a time in milliseconds", standardHeader("m1", millis, good), malformedEarly},
+		{"no time", standardHeader("m1", "", good), malformedEarly},
+		{"an old time", standardHeader("m1", "1741000000", "v1,"+standardMAC("m1.1741000000."+body)), forgedEarly},
+		{"a time in the future", standardHeader("m1", "1749999999", "v1,"+standardMAC("m1.1749999999."+body)), forgedEarly},
+	})
+	testHeaders(t, provider.StandardWebhooks("whsk_"+base64.StdEncoding.EncodeToString(edKey.Seed())), []headerCase{
+		{"4 for a public key", standardHeader("m1", seconds, repeat(3, "v1a,"+strings.Repeat("A", 86)+"==")+" "+v1a), accepted},
+		{"5 for a public key", standardHeader("m1", seconds, repeat(4, "v1a,"+strings.Repeat("A", 86)+"==")+" "+v1a), malformedEarly},
+		{"of another version", standardHeader("m1", seconds, good), malformedEarly},
+	})
 }

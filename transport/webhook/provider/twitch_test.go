@@ -1,6 +1,11 @@
 package provider_test
 
-import "github.com/steadfeed/steadfeed/transport/webhook/provider"
+import (
+	"net/http"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
 
 func twitchSample() sample {
 	return sample{
@@ -14,4 +19,13 @@ func twitchSample() sample {
 			}
 		},
 	}
+}
+
+func TestTwitchRespond(t *testing.T) {
+	kind := func(value string) http.Header { return http.Header{"Twitch-Eventsub-Message-Type": {value}} }
+	testRespond(t, provider.Twitch(key), []responseCase{
+		{"verification", kind("webhook_callback_verification"), `{"challenge":"pogchamp-kappa-360noscope"}`, 200, "pogchamp-kappa-360noscope", 0},
+		{"revocation", kind("revocation"), `{"subscription":{"type":"a"}}`, 0, "revocation", 1},
+		{"an event with a forged type", kind("revocation"), `{"subscription":{"type":"a"},"event":{}}`, 0, "a", 1},
+	})
 }

@@ -16,11 +16,6 @@ func webSubSample() sample {
 	}
 }
 
-// subscribed is what a WebSub subscriber has asked for.
-func subscribed(mode, topic string, lease time.Duration) bool {
-	return mode == "subscribe" && topic == "https://blog.example/feed" && lease == time.Hour
-}
-
 // webSub is a hub with another method than the one that is expected.
 func webSub(a provider.Algorithm, prefix string) func(...string) *provider.Provider {
 	return func(secrets ...string) *provider.Provider {
@@ -51,4 +46,22 @@ func TestWebSubTopic(t *testing.T) {
 			t.Errorf("%s: topic %q", link, got)
 		}
 	}
+}
+
+func TestWebSubHandshake(t *testing.T) {
+	const topic = "&hub.topic=https%3A%2F%2Fblog.example%2Ffeed&hub.lease_seconds=3600"
+	subscribed := func(mode, topic string, lease time.Duration) bool {
+		return mode == "subscribe" && topic == "https://blog.example/feed" && lease == time.Hour
+	}
+	testHandshake(t, provider.WebSub(subscribed, key), []handshakeCase{
+		{get("hub.mode=subscribe&hub.challenge=a%2Bb/c%3D" + topic), 200, "a+b/c="},
+		{get("hub.mode=subscribe&hub.challenge=%22" + topic), 400, ""},
+		{get("hub.mode=unsubscribe&hub.challenge=abc" + topic), 404, ""},
+		{get("hub.mode=denied" + topic), 200, ""},
+		{get("hub.mode=publish" + topic), 0, ""},
+		{get("hub.mode=subscribe&hub.challenge=abc"), 0, ""},
+	})
+	testHandshake(t, provider.WebSub(nil, key), []handshakeCase{
+		{get("hub.mode=subscribe&hub.challenge=abc" + topic), 0, ""},
+	})
 }
