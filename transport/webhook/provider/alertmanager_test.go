@@ -36,4 +36,12 @@ func TestAlertmanagerHeaders(t *testing.T) {
 		{"another", header("Authorization", "Basic bWU6c2VjcmVx"), forgedEarly},
 		{"a token", header("Authorization", "Bearer me:secret"), forgedEarly},
 	})
+	testHeaders(t, provider.Alertmanager(key, "me:secret"), []headerCase{
+		{"a token", header("Authorization", "Bearer "+key), accepted},
+		{"a name and a password", header("Authorization", "Basic bWU6c2VjcmV0"), accepted},
+		{"another token", header("Authorization", "Bearer "+key+"0"), forgedEarly},
+		{"another password", header("Authorization", "Basic bWU6c2VjcmVx"), forgedEarly},
+		{"no padding", header("Authorization", "Basic bWU6c2VjcmV"), malformedEarly},
+		{"nothing", header(), forgedEarly},
+	})
 }

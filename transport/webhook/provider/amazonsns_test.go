@@ -43,7 +43,7 @@ func amazonSNSSample() sample {
 	}
 }
 
-// aws is the service behind sns.us-east-1.amazonaws.com, without a network.
+// aws serves pages for any host, without a network.
 type aws struct {
 	t       *testing.T
 	pages   map[string]string // by URL
@@ -76,7 +76,8 @@ func certificate(until time.Time) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// message is signed by SNS, with the address of a certificate, and changed afterwards.
+// message returns a message of SNS with the address of a certificate. change, if any, changes
+// it after it was signed.
 func message(t *testing.T, change func(map[string]any), fields map[string]any) *provider.Request {
 	t.Helper()
 	return messageOf(t, topic, change, fields)
@@ -108,30 +109,30 @@ func set(name string, value any) func(map[string]any) {
 	return func(body map[string]any) { body[name] = value }
 }
 
-// TestSNS verifies with certificates that are fetched, and fetches nothing else.
-func TestSNS(t *testing.T) {
+// The certificate is fetched from the host of SNS, and nothing else is.
+func TestAmazonSNSFetchesCertificates(t *testing.T) {
 	good := map[string]string{certificateURL: certificate(time.Now().Add(time.Hour))}
 	for _, c := range []struct {
 		name    string
 		pages   map[string]string
 		change  func(map[string]any)
 		fields  map[string]any
-		status  int // 503 if it is to come again
+		status  int // 503: SNS must send it again
 		fetched int
 		ok      bool
 	}{
 		{"a notification", good, nil, nil, 0, 1, true},
 		{"with a subject", good, nil, map[string]any{"Subject": "s"}, 0, 1, true},
-		{"an end", good, nil, map[string]any{"Type": "UnsubscribeConfirmation", "Token": "t0ken"}, 0, 1, true},
+		{"the end of a subscription", good, nil, map[string]any{"Type": "UnsubscribeConfirmation", "Token": "t0ken"}, 0, 1, true},
 		{"another message", good, set("Message", "hallo"), nil, 0, 1, false},
-		{"a subject put in", good, set("Subject", "hallo"), nil, 0, 1, false},
+		{"an added subject", good, set("Subject", "hallo"), nil, 0, 1, false},
 		{"another type", good, set("Type", "UnsubscribeConfirmation"), nil, 0, 0, false},
 		{"an unknown type", good, set("Type", "Other"), nil, 0, 0, false},
 		{"another topic", good, set("TopicArn", topic+"2"), nil, 0, 0, false},
 		{"SHA-1", good, set("SignatureVersion", "1"), nil, 0, 0, false},
-		{"no Base64", good, set("Signature", "%"), nil, 0, 0, false},
+		{"not Base64", good, set("Signature", "%"), nil, 0, 0, false},
 		{"another host", good, set("SigningCertURL", "https://evil.example/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
-		{"a bucket", good, set("SigningCertURL", "https://sns.s3.amazonaws.com/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
+		{"a host of S3", good, set("SigningCertURL", "https://sns.s3.amazonaws.com/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
 		{"another region", good, set("SigningCertURL", "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123abcd.pem"), nil, 0, 0, false},
 		{"no TLS", good, set("SigningCertURL", "http"+certificateURL[5:]), nil, 0, 0, false},
 		{"a port", good, set("SigningCertURL", strings.Replace(certificateURL, ".com", ".com:8443", 1)), nil, 0, 0, false},
@@ -139,30 +140,30 @@ func TestSNS(t *testing.T) {
 		{"another path", good, set("SigningCertURL", strings.Replace(certificateURL, "/Simple", "/a/../Simple", 1)), nil, 0, 0, false},
 		{"a query", good, set("SigningCertURL", certificateURL+"?a"), nil, 0, 0, false},
 		{"no certificate", map[string]string{certificateURL: "<html>"}, nil, nil, 503, 1, false},
-		{"too much", map[string]string{certificateURL: good[certificateURL] + strings.Repeat("\n", 64<<10)}, nil, nil, 503, 1, false},
-		{"over", map[string]string{certificateURL: certificate(time.Now().Add(-time.Hour))}, nil, nil, 503, 1, false},
+		{"too large", map[string]string{certificateURL: good[certificateURL] + strings.Repeat("\n", 64<<10)}, nil, nil, 503, 1, false},
+		{"an expired certificate", map[string]string{certificateURL: certificate(time.Now().Add(-time.Hour))}, nil, nil, 503, 1, false},
 		{"a redirect", map[string]string{certificateURL: "https://evil.example/"}, nil, nil, 503, 1, false},
-		{"nobody there", nil, nil, nil, 503, 1, false},
+		{"no answer", nil, nil, nil, 503, 1, false},
 	} {
 		service := &aws{t: t, pages: c.pages}
 		p := provider.AmazonSNS(&http.Client{Transport: service}, topic)
 		d, err := p.Receive(message(t, c.change, c.fields))
 		if (err == nil) != c.ok || len(service.fetched) != c.fetched {
-			t.Errorf("%s: %v, fetched %q", c.name, err, service.fetched)
+			t.Errorf("%s: got error %v after fetching %q, want success %t after %d", c.name, err, service.fetched, c.ok, c.fetched)
 			continue
 		}
 		if err == nil && (c.status == 0) != (len(d.Events) == 1) {
-			t.Errorf("%s: %+v", c.name, d)
+			t.Errorf("%s: got %+v, want one event", c.name, d)
 		}
 		if busy(err) != (c.status == 503) {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: got error %v, want Busy %t", c.name, err, c.status == 503)
 		}
 	}
 }
 
-// TestSNSPartitions fetches the certificate where the partition of the topic has its services.
+// The certificate is fetched from the partition of the topic.
 // (https://docs.aws.amazon.com/general/latest/gr/sns.html, and partitions.json of the AWS SDKs)
-func TestSNSPartitions(t *testing.T) {
+func TestAmazonSNSPartitions(t *testing.T) {
 	for arn, host := range map[string]string{
 		"arn:aws:sns:us-east-1:1:a":            "sns.us-east-1.amazonaws.com",
 		"arn:aws-us-gov:sns:us-gov-west-1:1:a": "sns.us-gov-west-1.amazonaws.com",
@@ -175,18 +176,18 @@ func TestSNSPartitions(t *testing.T) {
 			r := messageOf(t, arn, set("SigningCertURL", url), nil)
 			_, err := provider.AmazonSNS(&http.Client{Transport: service}, arn).Receive(r)
 			if (err == nil) != (url == at) {
-				t.Errorf("%s, certificate at %s: %v", arn, url, err)
+				t.Errorf("%s: certificate at %s: got error %v, want success %t", arn, url, err, url == at)
 			}
 		}
 	}
 	if err := provider.AmazonSNS(nil, "arn:aws-other:sns:us-east-1:1:a").Validate(); err == nil {
-		t.Error("a partition that is not known")
+		t.Error("got no error for an unknown partition")
 	}
 }
 
-// TestSNSConfirm confirms the subscription to a known topic, and not at the address that
-// the message names.
-func TestSNSConfirm(t *testing.T) {
+// A subscription to a listed topic is confirmed at the host of SNS, not at the address in the
+// message.
+func TestAmazonSNSConfirmsSubscriptions(t *testing.T) {
 	pages := map[string]string{certificateURL: certificate(time.Now().Add(time.Hour)), confirmURL: "<xml/>"}
 	fields := map[string]any{"Type": "SubscriptionConfirmation", "Token": "t0ken", "SubscribeURL": "https://evil.example/"}
 	service := &aws{t: t, pages: pages}
@@ -194,21 +195,20 @@ func TestSNSConfirm(t *testing.T) {
 	for range 2 {
 		d, err := p.Receive(message(t, nil, fields))
 		if err != nil || len(d.Events) != 0 || d.Answer == nil || d.Answer.Status != 200 {
-			t.Fatalf("%+v, %v", d, err)
+			t.Fatalf("got %+v and error %v, want the answer 200", d, err)
 		}
 	}
 	want := certificateURL + "\n" + confirmURL + "\n" + confirmURL
 	if got := strings.Join(service.fetched, "\n"); got != want {
-		t.Errorf("fetched %s", got)
+		t.Errorf("fetched:\n%s\nwant:\n%s", got, want)
 	}
 	delete(pages, confirmURL)
 	if d, err := p.Receive(message(t, nil, fields)); err != nil || d.Answer.Status != 503 {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v and error %v, want the answer 503", d, err)
 	}
 }
 
-// TestSNSHeader refuses from the header what is no message.
-func TestSNSHeader(t *testing.T) {
+func TestAmazonSNSHeaders(t *testing.T) {
 	p := provider.AmazonSNS(&http.Client{Transport: &aws{t: t}}, topic)
 	r := message(t, nil, nil)
 	if err := p.Precheck(r); err != nil {
@@ -216,10 +216,10 @@ func TestSNSHeader(t *testing.T) {
 	}
 	r.Header.Add("X-Amz-Sns-Message-Type", "Notification")
 	if p.Precheck(r) == nil {
-		t.Error("two types")
+		t.Error("Precheck accepted two types")
 	}
 	if _, err := p.Receive(r); err == nil {
-		t.Error("two types")
+		t.Error("Receive accepted two types")
 	}
 	r = message(t, nil, nil)
 	r.Body = bytes.Replace(r.Body, []byte(`{`), []byte(`{"message":"other",`), 1)
@@ -228,12 +228,12 @@ func TestSNSHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := pinned.Receive(r); err == nil {
-		t.Error("a name in two cases")
+		t.Error("accepted a name in two cases")
 	}
 	if d, err := pinned.Receive(message(t, nil, nil)); err != nil || d.Key != 0 {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v and error %v, want key 0", d, err)
 	}
 	if pinned.Sign(r, "m-1") == nil {
-		t.Error("signed with a certificate")
+		t.Error("Sign accepted a certificate")
 	}
 }

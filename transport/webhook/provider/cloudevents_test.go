@@ -23,8 +23,7 @@ func cloudEventsSamples() []sample {
 	}
 }
 
-// TestCloudEvents takes the modes in which an event can be sent.
-func TestCloudEvents(t *testing.T) {
+func TestCloudEventsModes(t *testing.T) {
 	p := provider.CloudEvents(nil)
 	p.Scheme = provider.Unsigned{}
 	for _, c := range []struct{ contentType, body, want string }{
@@ -37,14 +36,14 @@ func TestCloudEvents(t *testing.T) {
 		r.Header.Set("Content-Type", c.contentType)
 		d, err := p.Receive(r)
 		if err != nil || describe(d.Events) != c.want {
-			t.Errorf("%s: %+v, %v", c.contentType, d, err)
+			t.Errorf("%s: got %+v and error %v, want %q", c.contentType, d, err, c.want)
 		}
 	}
 }
 
-// TestCloudEventsHeader reads header values as older senders write them too, which must be
-// supported (section 3.1.3.2 of the HTTP binding).
-func TestCloudEventsHeader(t *testing.T) {
+// Quoted header values, which older senders write, must be supported (section 3.1.3.2 of the
+// HTTP binding).
+func TestCloudEventsType(t *testing.T) {
 	p := provider.CloudEvents(nil, key)
 	for value, want := range map[string]string{
 		`com.example.a`:          `com.example.a`,
@@ -62,13 +61,13 @@ func TestCloudEventsHeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := d.Events[0].Type; got != want {
-			t.Errorf("%s: type %q", value, got)
+			t.Errorf("%s: got type %q, want %q", value, got, want)
 		}
 	}
 }
 
-// TestCloudEventsIDs holds that what a receiver remembers events by is not changed: two events
-// of a sender that does not percent-encode its headers would become one, and be lost.
+// Ids are not decoded: two events of a sender that does not percent-encode its headers would
+// get one id, and the second would be dropped as a duplicate.
 func TestCloudEventsIDs(t *testing.T) {
 	p := provider.CloudEvents(nil, key)
 	seen := map[string][2]string{}
@@ -85,7 +84,7 @@ func TestCloudEventsIDs(t *testing.T) {
 		}
 		id := d.Events[0].ID
 		if other, ok := seen[id]; ok {
-			t.Errorf("%q and %q are both %q", pair, other, id)
+			t.Errorf("%q and %q both have the id %q", pair, other, id)
 		}
 		seen[id] = pair
 	}
@@ -93,11 +92,11 @@ func TestCloudEventsIDs(t *testing.T) {
 		"Authorization": {"Bearer " + key}, "Content-Type": {"application/cloudevents+json"},
 	}}
 	if d, err := p.Receive(structured); err != nil || d.Events[0].ID != `"/a b" c` {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v and error %v, want a quoted source", d, err)
 	}
 }
 
-func TestOrigins(t *testing.T) {
+func TestCloudEventsHandshake(t *testing.T) {
 	const origin = "WebHook-Request-Origin"
 	some := provider.CloudEvents([]string{"eventgrid.azure.net"}, key)
 	all := provider.AzureEventGrid([]string{"*"}, key)
@@ -111,7 +110,7 @@ func TestOrigins(t *testing.T) {
 		{some, []string{"evil.eventgrid.azure.net"}, 403, ""},
 		{some, []string{"eventgrid.azure.net", "eventgrid.azure.net"}, 403, ""},
 		{some, []string{"*"}, 403, ""},
-		{all, []string{"anybody.example"}, 200, "*"},
+		{all, []string{"any.example"}, 200, "*"},
 		{provider.CloudEvents(nil, key), []string{""}, 403, ""},
 	} {
 		r := &provider.Request{Method: "OPTIONS", URL: "https://example.com/", Header: http.Header{}}
@@ -121,13 +120,13 @@ func TestOrigins(t *testing.T) {
 		}
 		a, ok := handshake(c.p, r)
 		if !ok || a.Status != c.status || a.Header.Get("WebHook-Allowed-Origin") != c.allowed {
-			t.Errorf("%q: %+v", c.asked, a)
+			t.Errorf("%q: got %+v, want status %d and origin %q", c.asked, a, c.status, c.allowed)
 		}
 		if c.status == 200 && (a.Header.Get("WebHook-Allowed-Rate") != "*" || a.Header.Get("Allow") != "POST") {
-			t.Errorf("%q: %v", c.asked, a.Header)
+			t.Errorf("%q: got header %v, want any rate and POST", c.asked, a.Header)
 		}
 	}
 	if _, ok := handshake(some, &provider.Request{Method: "OPTIONS", Header: http.Header{}}); ok {
-		t.Error("OPTIONS without an origin is greeted")
+		t.Error("answered OPTIONS without an origin")
 	}
 }

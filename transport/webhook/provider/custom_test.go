@@ -34,32 +34,34 @@ func TestCustom(t *testing.T) {
 	}
 	r := &provider.Request{Header: header()}
 	if err := p.Precheck(r); err == nil || err.Error() != "provider: own: no S" {
-		t.Error(err)
+		t.Errorf("Precheck: got error %v, want that of Custom", err)
 	}
 	if _, err := p.Receive(r); !forged(err) {
-		t.Error(err)
+		t.Errorf("Receive: got error %v, want Forged", err)
 	}
 	r.Header.Set("S", key)
 	if d, err := p.Receive(r); err != nil || d.Key != 1 || d.Proof != provider.ProofBearer {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v and error %v, want key 1 and ProofBearer", d, err)
 	}
 	if err := p.Sign(r, ""); err != nil || r.Header.Get("S") != "another" {
-		t.Error(err)
+		t.Errorf("got header %v and error %v, want the first secret", r.Header, err)
 	}
 	p.Scheme = provider.Custom{Verify: func(*provider.Request, []string) (int, error) { return 7, nil }}
 	if err := p.SetSecrets(key); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Receive(r); !forged(err) {
-		t.Error(err)
+		t.Errorf("index out of range: got error %v, want Forged", err)
 	}
-	if p.Precheck(r) != nil || p.Sign(r, "") == nil {
-		t.Error("there is a Sign")
+	if err := p.Precheck(r); err != nil {
+		t.Errorf("without Precheck: got error %v", err)
+	}
+	if p.Sign(r, "") == nil {
+		t.Error("without Sign: got no error")
 	}
 }
 
-// TestCustomWithoutSecrets verifies with keys that are public, and takes the body that Verify
-// has decrypted.
+// Verify may need no secrets, and may replace the body with the decrypted one.
 func TestCustomWithoutSecrets(t *testing.T) {
 	p := &provider.Provider{
 		Name: "own", ID: provider.Source{Path: []string{"id"}}, Payload: provider.Payload{Type: provider.Source{Path: []string{"type"}}},
@@ -83,13 +85,13 @@ func TestCustomWithoutSecrets(t *testing.T) {
 	}
 	r := &provider.Request{Header: header(), Body: []byte("encrypted")}
 	if err := p.Sign(r, ""); err != nil || r.Header.Get("S") != "secret" {
-		t.Errorf("%v, %v", r.Header, err)
+		t.Errorf("got header %v and error %v, want an empty secret", r.Header, err)
 	}
 	d, err := p.Receive(r)
 	if err != nil || d.Key != -1 || d.ID != "1" || !d.Signed || len(d.Events) != 1 || d.Events[0].Type != "t" || string(d.Events[0].Data) != `{"id":"1","type":"t"}` {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v and error %v, want the event in the decrypted body", d, err)
 	}
 	if _, err := p.Receive(&provider.Request{Header: header(), Body: []byte("other")}); !forged(err) {
-		t.Error(err)
+		t.Errorf("got error %v, want Forged", err)
 	}
 }

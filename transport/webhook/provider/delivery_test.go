@@ -7,9 +7,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestReceiveTwice holds that what is received later of a Request leaves the first Delivery
-// as it was.
-func TestReceiveTwice(t *testing.T) {
+// A later Receive of the same Request does not change an earlier Delivery.
+func TestDeliveriesOfOneRequestAreIndependent(t *testing.T) {
 	p := provider.StandardWebhooks("whsec_" + key)
 	r := signed(t, p)
 	first, err := p.Receive(r)
@@ -25,6 +24,6 @@ func TestReceiveTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first.ID != "d1" || first.Events[0].Type != "a" || second.ID != "d2" || second.Events[0].Type != "b" {
-		t.Errorf("received %+v, then %+v", first, second)
+		t.Errorf("got %+v and %+v, want d1 and d2", first, second)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestDoubts reads what is said of a proof that does not match: all that can be the reason,
-// and the same whichever it is.
-func TestDoubts(t *testing.T) {
+// The error of a failed verification lists every possible cause, and does not depend on the
+// one that it was.
+func TestForgedErrorsListAllCauses(t *testing.T) {
 	for _, c := range []struct {
 		make func(...string) *provider.Provider
 		want string
@@ -46,7 +46,7 @@ func TestDoubts(t *testing.T) {
 			change(r)
 			_, err := p.Receive(r)
 			if !forged(err) || !strings.HasSuffix(err.Error(), "verification failed: "+c.want) {
-				t.Errorf("%s: %v", reason, err)
+				t.Errorf("%s %s: got error %v, want %q", p.Name, reason, err, c.want)
 			}
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// A sender that there is no preset for: X-Acme-Signature has, in a list, the time and the
-// signatures in hex, as "t=1741064767,s=5257a8...".
+// A sender without a preset: X-Acme-Signature is a list of the time and the signatures in hex,
+// such as "t=1741064767,s=5257a8...".
 func Example() {
 	acme := &provider.Provider{
 		Name: "acme",
@@ -46,8 +46,8 @@ func Example() {
 	// d-1 deleted
 }
 
-// A sender that is nearly a preset: Mailchimp Transactional (Mandrill) signs like Twilio, in a
-// header of its own, and sends a batch in a field of a form.
+// A sender that is nearly a preset: Mailchimp Transactional (Mandrill) signs like Twilio, in
+// another header, and sends a batch in a field of a form.
 func ExampleTwilio_derived() {
 	mandrill := provider.Twilio("the webhook key")
 	signature := mandrill.Scheme.(provider.Signature)

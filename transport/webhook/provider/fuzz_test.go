@@ -9,9 +9,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// FuzzSignatureHeader reads any header in the place of a signature: nothing panics, what
-// Precheck refuses Receive refuses too, and nothing is taken unless the right signature
-// is in it.
+// FuzzSignatureHeader reads any text as a signature. Nothing panics, Receive refuses what
+// Precheck refuses, and a request is accepted only with the right signature.
 func FuzzSignatureHeader(f *testing.F) {
 	for _, s := range samples() {
 		for _, value := range s.sign(s.body) {
@@ -66,16 +65,16 @@ func FuzzSignatureHeader(f *testing.F) {
 			early := p.Precheck(r)
 			_, err := p.Receive(r)
 			if early != nil && err == nil {
-				t.Errorf("%s: only Precheck says %v", p.Name, early)
+				t.Errorf("%s: Receive accepted what Precheck refused: %v", p.Name, early)
 			}
 			if err == nil && p.right != nil && !strings.Contains(strings.ToLower(line), strings.ToLower(p.right(id, stamp))) {
-				t.Errorf("%s takes %q", p.Name, line)
+				t.Errorf("%s accepted %q", p.Name, line)
 			}
 		}
 	})
 }
 
-// FuzzBody reads any body, before it is known to be the sender's and after.
+// FuzzBody reads any body, unverified and verified.
 func FuzzBody(f *testing.F) {
 	for _, s := range samples() {
 		f.Add([]byte(s.body), s.header["Content-Type"])
@@ -94,12 +93,12 @@ func FuzzBody(f *testing.F) {
 		for _, p := range inside {
 			r := &provider.Request{Method: "POST", Header: h, Body: data, Time: at}
 			if d, err := p.Receive(r); err == nil && d.Proof == provider.ProofBody {
-				t.Errorf("%s takes %q", p.Name, data)
+				t.Errorf("%s accepted %q", p.Name, data)
 			}
 		}
 		for _, p := range after {
 			if p.Name == "sns" {
-				continue // whose challenge goes to the network
+				continue // Respond uses the network
 			}
 			d, err := p.Receive(&provider.Request{Method: "POST", Header: h, Body: data, Time: at})
 			if err != nil {
@@ -108,14 +107,14 @@ func FuzzBody(f *testing.F) {
 			}
 			for _, e := range d.Events {
 				if len(e.Data) > len(data) {
-					t.Errorf("%s: an event of %d bytes from %d", p.Name, len(e.Data), len(data))
+					t.Errorf("%s: got an event of %d bytes from a body of %d", p.Name, len(e.Data), len(data))
 				}
 			}
 		}
 	})
 }
 
-// FuzzHandshake reads any query, and Link headers: what is sent back can do no harm.
+// FuzzHandshake reads any query and any Link header. An answer contains no markup.
 func FuzzHandshake(f *testing.F) {
 	f.Add("hub.mode=subscribe&hub.topic=a&hub.challenge=b&hub.lease_seconds=9&hub.verify_token=t", `<a>; rel="self"`)
 	f.Add("challenge=%3Cb%3E", "<a>;rel=hub,<b>; title=\",\"; rel=self")
@@ -133,7 +132,7 @@ func FuzzHandshake(f *testing.F) {
 				r.Method = method
 				a, ok := handshake(p, r)
 				if ok && (strings.ContainsAny(string(a.Body), "<>&'\"") && a.Header.Get("Content-Type") != "application/json" || len(a.Body) > 600) {
-					t.Errorf("%s: %q", p.Name, a.Body)
+					t.Errorf("%s: got the answer %q", p.Name, a.Body)
 				}
 				p.Sign(r, "1")
 				p.Receive(r)

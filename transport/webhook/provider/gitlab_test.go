@@ -26,14 +26,14 @@ func gitLabSamples() []sample {
 	}
 }
 
-// TestFirstSigns holds that the first secret signs, of whichever scheme it is.
-func TestFirstSigns(t *testing.T) {
+// The first secret signs, whichever of the two modes it is for.
+func TestGitLabSignsWithTheFirstSecret(t *testing.T) {
 	r := &provider.Request{}
 	if err := provider.GitLab("the token", "whsec_"+key).Sign(r, "d1"); err != nil {
 		t.Fatal(err)
 	}
 	if r.Header.Get("X-Gitlab-Token") != "the token" || r.Header.Get("Webhook-Signature") != "" {
-		t.Errorf("%v", r.Header)
+		t.Errorf("got header %v, want the token alone", r.Header)
 	}
 }
 
@@ -53,6 +53,13 @@ func TestGitLabHeaders(t *testing.T) {
 			h.Set("X-Gitlab-Token", "the token")
 			return h
 		}(), forgedEarly},
+		{"a malformed signature and a token", func() http.Header {
+			h := standardHeader("m1", seconds, "v1,!!")
+			h.Set("X-Gitlab-Token", "the token")
+			return h
+		}(), accepted},
 		{"a wrong token", header("X-Gitlab-Token", "the"), forgedEarly},
+		{"a malformed signature", standardHeader("m1", seconds, "v1,!!"), malformedEarly},
+		{"nothing", header(), malformedEarly},
 	})
 }

@@ -20,7 +20,7 @@ func hubSpotSample() sample {
 	}
 }
 
-// TestHubSpotIDs holds that events which HubSpot gives the same eventId have IDs of their own.
+// Events with the same eventId have different IDs.
 func TestHubSpotIDs(t *testing.T) {
 	p := provider.HubSpot(key)
 	r := &provider.Request{Method: "POST", URL: "https://example.com/", Header: header(), Time: at, Body: []byte(
@@ -35,6 +35,6 @@ func TestHubSpotIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := describe(d.Events), "1:5:7:1 \n1:5:8:1 \n1:6:7:1 \n1:5:7:2 \n "; got != want {
-		t.Errorf("%q, want %q", got, want)
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

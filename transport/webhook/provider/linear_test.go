@@ -13,8 +13,8 @@ func linearSample() sample {
 	}
 }
 
-// TestSignTime writes the time into a body.
-func TestSignTime(t *testing.T) {
+// Sign writes the time into the body.
+func TestLinearSign(t *testing.T) {
 	for body, want := range map[string]string{
 		"{}":          `{"webhookTimestamp":` + millis + `}`,
 		" { \"a\":1}": `{"webhookTimestamp":` + millis + `, "a":1}`,
@@ -22,7 +22,7 @@ func TestSignTime(t *testing.T) {
 	} {
 		p, r := provider.Linear(key), &provider.Request{Body: []byte(body), Time: at}
 		if err := p.Sign(r, "d1"); (err == nil) != (want != "") || err == nil && string(r.Body) != want {
-			t.Errorf("%q: %s, %v", body, r.Body, err)
+			t.Errorf("%q: got %s and error %v, want %q", body, r.Body, err, want)
 		}
 	}
 }

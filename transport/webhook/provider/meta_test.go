@@ -18,8 +18,8 @@ func metaSample() sample {
 	}
 }
 
-// An entry with several changes is several events, of which each says what the entry does.
-func TestMetaChanges(t *testing.T) {
+// An entry with several changes is several events, each a copy of the entry with one change.
+func TestMetaEvents(t *testing.T) {
 	p := provider.Meta("", key)
 	for _, c := range []struct {
 		entries string
@@ -34,7 +34,7 @@ func TestMetaChanges(t *testing.T) {
 				`page.name {"id":"2","changes":[{"field":"name"}]}`,
 			},
 		},
-		{ // what looks like the changes is not always them
+		{ // another member with the same value
 			`{"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"a"},{"field":"b"}]}`,
 			[]string{
 				`page.a {"value":[{"field":"a"},{"field":"b"}],"changes":[{"field":"a"}]}`,
@@ -57,7 +57,7 @@ func TestMetaChanges(t *testing.T) {
 	}
 }
 
-// What has changed is told apart by the object that it belongs to.
+// The type of an event includes the object that has changed.
 func TestMetaType(t *testing.T) {
 	p := provider.Meta("", key)
 	for body, want := range map[string]string{
@@ -70,7 +70,7 @@ func TestMetaType(t *testing.T) {
 	} {
 		if err := sendMeta(p, body, func(e provider.Event) {
 			if e.Type != want {
-				t.Errorf("%s is of type %q, want %q", body, e.Type, want)
+				t.Errorf("%s: got type %q, want %q", body, e.Type, want)
 			}
 		}); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestPayload takes verified bodies apart. What is not as expected is one event.
+// A body that does not match Payload is one event.
 func TestPayload(t *testing.T) {
 	id, kind := provider.Source{Path: []string{"id"}}, provider.Source{Path: []string{"kind", "type"}}
 	array := provider.Payload{Items: "@this", ID: id, Type: kind}
@@ -22,16 +22,16 @@ func TestPayload(t *testing.T) {
 		want              []string // id, type and data
 	}{
 		{"one", "application/json", provider.Payload{ID: id, Type: kind}, `{"id":1,"type":"t"}`, []string{`1 t {"id":1,"type":"t"}`}},
-		{"nothing of it", "", provider.Payload{ID: id}, `{"id":null}`, []string{`  {"id":null}`}},
-		{"no JSON", "text/plain", provider.Payload{ID: id}, `id`, []string{`  id`}},
+		{"a null id", "", provider.Payload{ID: id}, `{"id":null}`, []string{`  {"id":null}`}},
+		{"not JSON", "text/plain", provider.Payload{ID: id}, `id`, []string{`  id`}},
 		{"empty", "text/plain", provider.Payload{ID: id}, ``, []string{`  `}},
 		{"the first of two", "", provider.Payload{ID: id}, `{"id":1,"id":2}`, []string{`1  {"id":1,"id":2}`}},
 		{"array", "application/json", array, ` [ {"id":"a","kind":"k"} , {"id":"b"},3,[] ] `, []string{`a k {"id":"a","kind":"k"}`, `b  {"id":"b"}`, `  3`, `  []`}},
 		{"empty array", "application/json", array, `[]`, nil},
-		{"no array", "application/json", array, `{"id":"a"}`, []string{`a  {"id":"a"}`}},
-		{"no array, but its number", "application/json", array, `{"#":"a"}`, []string{`  {"#":"a"}`}},
+		{"not an array", "application/json", array, `{"id":"a"}`, []string{`a  {"id":"a"}`}},
+		{"an object that looks like an array", "application/json", array, `{"#":"a"}`, []string{`  {"#":"a"}`}},
 		{"broken array", "application/json", array, `[{"id":"a"},`, []string{`  [{"id":"a"},`}},
-		{"array and more", "application/json", array, `[1][2]`, []string{`  [1][2]`}},
+		{"array with trailing data", "application/json", array, `[1][2]`, []string{`  [1][2]`}},
 		{"broken element", "application/json", array, `[{"id":x}]`, []string{`  [{"id":x}]`}},
 		{"inside", "", inside, `{"data":{"items":[{"id":"a"},{"id":"b"}]}}`, []string{`a  {"id":"a"}`, `b  {"id":"b"}`}},
 		{"a string inside", "", inside, `{"data":{"items":"[1]"}}`, []string{`  1`}},
@@ -42,7 +42,7 @@ func TestPayload(t *testing.T) {
 		{"lines without a type", "", inside, "{\"id\":1}\n{\"id\":2}", []string{`1  {"id":1}`, `2  {"id":2}`}},
 		{"an object on several lines", "application/json", array, "{\n\"id\":1\n}\n", []string{"1  {\n\"id\":1\n}\n"}},
 		{"lines of text", "text/plain", array, "1\n2\n", []string{"  1\n2\n"}},
-		{"lines of which one is broken", "application/json", array, "{\"id\":1}\n{\"id\":", []string{"  {\"id\":1}\n{\"id\":"}},
+		{"lines, one of them broken", "application/json", array, "{\"id\":1}\n{\"id\":", []string{"  {\"id\":1}\n{\"id\":"}},
 		{"byte order mark", "application/json", provider.Payload{ID: id, Type: kind}, "\ufeff{\"id\":1,\"type\":\"t\"}", []string{"1 t \ufeff{\"id\":1,\"type\":\"t\"}"}},
 		{"byte order mark before an array", "application/json", array, "\ufeff[{\"id\":1}]", []string{`1  {"id":1}`}},
 		{"byte order mark before an array inside", "", inside, "\ufeff{\"data\":{\"items\":[{\"id\":1}]}}", []string{`1  {"id":1}`}},
@@ -51,8 +51,8 @@ func TestPayload(t *testing.T) {
 		{"a form", "application/x-www-form-urlencoded; charset=utf-8", form, "payload=%7B%22id%22%3A1%7D&a=b", []string{`1  {"id":1}`}},
 		{"another form", "application/x-www-form-urlencoded", form, "a=b", []string{`  a=b`}},
 		{"a broken form", "application/x-www-form-urlencoded", form, "payload=%", []string{`  payload=%`}},
-		{"no form", "text/plain", form, "payload=1", []string{`  payload=1`}},
-		{"a type that is none", "application/x-www-form-urlencoded;=", form, "payload=1", []string{`  payload=1`}},
+		{"not a form", "text/plain", form, "payload=1", []string{`  payload=1`}},
+		{"a malformed type", "application/x-www-form-urlencoded;=", form, "payload=1", []string{`  payload=1`}},
 		{"fields of a form", "", provider.Payload{ID: provider.Source{Form: []string{"a", "b"}}}, "b=1&a=", []string{`1  b=1&a=`}},
 		{"fields of a broken form", "", provider.Payload{ID: provider.Source{Form: []string{"a"}}}, "a=1;", []string{`  a=1;`}},
 	} {
@@ -68,24 +68,24 @@ func TestPayload(t *testing.T) {
 			got = append(got, fmt.Sprintf("%s %s %s", e.ID, e.Type, e.Data))
 		}
 		if strings.Join(got, "|") != strings.Join(c.want, "|") || len(got) != len(c.want) {
-			t.Errorf("%s: %q", c.name, got)
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }
 
-// TestCut holds that events are cut from the body, and cannot grow into each other.
-func TestCut(t *testing.T) {
+// Events are subslices of the body, with no capacity beyond their own data.
+func TestEventsShareTheBody(t *testing.T) {
 	body := []byte(`{"a":[{"id":1},{"id":2}]}`)
 	p := &provider.Provider{Name: "x", Scheme: provider.Unsigned{}, Payload: provider.Payload{Items: "a"}}
 	d, err := p.Receive(&provider.Request{Header: header(), Body: body})
 	if err != nil || len(d.Events) != 2 {
-		t.Fatalf("%+v, %v", d, err)
+		t.Fatalf("got %+v and error %v, want 2 events", d, err)
 	}
 	if &d.Events[1].Data[0] != &body[15] {
 		t.Error("the second event is a copy")
 	}
 	_ = append(d.Events[0].Data, "xxx"...)
 	if string(d.Events[1].Data) != `{"id":2}` {
-		t.Errorf("the second event is %s", d.Events[1].Data)
+		t.Errorf("got %s as the second event, after an append to the first", d.Events[1].Data)
 	}
 }

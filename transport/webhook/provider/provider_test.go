@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestValidate reports what cannot work, and never a secret.
+// Validate reports every mistake, and no secret.
 func TestValidate(t *testing.T) {
 	p521 := privatePEM(must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)))
 	with := func(s provider.Scheme) *provider.Provider {
@@ -95,23 +95,22 @@ func TestValidate(t *testing.T) {
 	} {
 		err := c.p.Validate()
 		if got := errors.Join(err); (got == nil) != (c.want == "") || got != nil && got.Error() != c.want {
-			t.Errorf("%q, want %q", got, c.want)
+			t.Errorf("%s: got error %q, want %q", c.p.Name, got, c.want)
 		}
 		if err == nil || c.p.Name == "x" {
 			continue
 		}
 		r := &provider.Request{Header: header()}
 		if c.p.Precheck(r) == nil || c.p.Sign(r, "") == nil {
-			t.Errorf("%q: it is in use all the same", c.want)
+			t.Errorf("%q: Precheck or Sign returned no error", c.want)
 		}
 		if _, err := c.p.Receive(r); err == nil {
-			t.Errorf("%q: it receives all the same", c.want)
+			t.Errorf("%q: Receive returned no error", c.want)
 		}
 	}
 }
 
-// TestForgedBodiesCostLittle has bodies that are made to be expensive refused, also by those
-// who have to look for the signature in them.
+// A forged body costs little to refuse, also where the signature is inside it.
 func TestForgedBodiesCostLittle(t *testing.T) {
 	const size = 256 << 10
 	full := func(piece string) string { return strings.Repeat(piece, size/len(piece)) }
@@ -120,16 +119,16 @@ func TestForgedBodiesCostLittle(t *testing.T) {
 		fmt.Fprintf(&names, `"%x":1,`, i)
 	}
 	bodies := map[string]string{
-		"deep arrays":    full("["),
-		"deep objects":   full(`{"a":`),
-		"items":          "[" + full("{},") + "{}]",
-		"notifications":  `{"value":[` + full("{},") + "{}]}",
-		"items of Adyen": `{"notificationItems":[` + full(`{"NotificationRequestItem":{}},`) + "{}]}",
-		"names":          "{" + names.String() + `"a":1}`,
-		"escapes":        `{"` + full(`\u0041`) + `":1}`,
-		"fields":         full("a=b&"),
-		"other fields":   strings.NewReplacer(`"`, "", ":1,", "&").Replace(names.String()),
-		"lines":          full("{}\n"),
+		"deep arrays":   full("["),
+		"deep objects":  full(`{"a":`),
+		"items":         "[" + full("{},") + "{}]",
+		"notifications": `{"value":[` + full("{},") + "{}]}",
+		"Adyen items":   `{"notificationItems":[` + full(`{"NotificationRequestItem":{}},`) + "{}]}",
+		"names":         "{" + names.String() + `"a":1}`,
+		"escapes":       `{"` + full(`\u0041`) + `":1}`,
+		"fields":        full("a=b&"),
+		"other fields":  strings.NewReplacer(`"`, "", ":1,", "&").Replace(names.String()),
+		"lines":         full("{}\n"),
 	}
 	for name, body := range bodies {
 		for _, s := range samples() {
@@ -148,18 +147,18 @@ func TestForgedBodiesCostLittle(t *testing.T) {
 				d, err := p.Receive(r)
 				runtime.ReadMemStats(&after)
 				if err == nil && d.Proof > provider.ProofBearer {
-					t.Errorf("%s takes %s as %s", s.name, name, media)
+					t.Errorf("%s: accepted %s as %s", s.name, name, media)
 				}
 				if n := after.TotalAlloc - before.TotalAlloc; err != nil && n > 16*size {
-					t.Errorf("%s: %s as %s: %d bytes were allocated", s.name, name, media, n)
+					t.Errorf("%s: %s as %s: got %d bytes allocated, want at most %d", s.name, name, media, n, 16*size)
 				}
 			}
 		}
 	}
 }
 
-// TestSenders receives what each sender sends, as this test has signed it.
-func TestSenders(t *testing.T) {
+// Each sender's deliveries are received, as signed by an independent signer.
+func TestDeliveriesAreReceived(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
 			p := s.provider()
@@ -168,7 +167,7 @@ func TestSenders(t *testing.T) {
 			}
 			r := s.request(s.sign(s.body))
 			if err := p.Precheck(r); err != nil {
-				t.Errorf("precheck: %v", err)
+				t.Errorf("Precheck: %v", err)
 			}
 			d, err := p.Receive(r)
 			if err != nil {
@@ -179,16 +178,17 @@ func TestSenders(t *testing.T) {
 	}
 }
 
+// check compares d with the Delivery of the sample.
 func (s *sample) check(t *testing.T, d *provider.Delivery) {
 	t.Helper()
 	if d.ID != s.wantID || d.Signed != s.signed {
-		t.Errorf("id %q, signed %t", d.ID, d.Signed)
+		t.Errorf("got id %q, signed %t, want %q, %t", d.ID, d.Signed, s.wantID, s.signed)
 	}
 	if d.Proof != s.proof || d.Key != 0 {
-		t.Errorf("proof %d by key %d", d.Proof, d.Key)
+		t.Errorf("got proof %d of key %d, want %d of key 0", d.Proof, d.Key, s.proof)
 	}
 	if got := describe(d.Events); got != s.events {
-		t.Errorf("events %q", got)
+		t.Errorf("got events %q, want %q", got, s.events)
 	}
 	for _, e := range d.Events {
 		if len(e.Data) == 0 {
@@ -197,8 +197,8 @@ func (s *sample) check(t *testing.T, d *provider.Delivery) {
 	}
 }
 
-// TestSign receives what Sign makes, of a delivery without what the sender adds to it.
-func TestSign(t *testing.T) {
+// Sign makes a request that Receive accepts.
+func TestSignedDeliveriesAreReceived(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
 			r := s.request(nil)
@@ -206,14 +206,14 @@ func TestSign(t *testing.T) {
 				r.URL = "https://example.com/"
 			}
 			if s.name == "linear" {
-				r.Body = []byte(`{"type":"Issue"}`) // its time is written by Sign
+				r.Body = []byte(`{"type":"Issue"}`) // Sign adds the time
 			}
 			p := s.provider()
 			if err := p.Sign(r, s.id); err != nil {
 				t.Fatal(err)
 			}
 			if err := p.Precheck(r); err != nil {
-				t.Errorf("precheck: %v", err)
+				t.Errorf("Precheck: %v", err)
 			}
 			d, err := p.Receive(r)
 			if err != nil {
@@ -224,8 +224,8 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestStale receives each delivery too late, and too early.
-func TestStale(t *testing.T) {
+// A signature with a time is refused if it is too old, or too far in the future.
+func TestStaleDeliveriesAreRefused(t *testing.T) {
 	timeless := []string{
 		"gitlab", "github", "bitbucket", "gitea", "shopify", "twilio form", "twilio json", "meta", "x", "websub", "dropbox",
 		"square", "pagerduty", "typeform", "graph", "eventgrid", "cloudevents batch", "cloudevents binary",
@@ -253,15 +253,15 @@ func TestStale(t *testing.T) {
 			_, err := s.provider().Receive(r)
 			want := off.Abs() <= within || has(timeless, s.name)
 			if (err == nil) != want || err != nil && !forged(err) {
-				t.Errorf("%s, off by %v: %v", s.name, off, err)
+				t.Errorf("%s, off by %v: got error %v, want success %t", s.name, off, err, want)
 			}
 		}
 	}
 }
 
-// TestFlip changes each bit of what is signed, and of the signature. No error tells a
-// secret, nor the signature that would have been right.
-func TestFlip(t *testing.T) {
+// A change of any signed bit, or of any bit of the signature, is refused, with an error that
+// contains neither a secret nor the expected signature.
+func TestEveryBitIsVerified(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
 			p := s.provider()
@@ -280,18 +280,18 @@ func TestFlip(t *testing.T) {
 	}
 }
 
-// flip changes a header's byte, or one of the body.
+// flip changes each bit of byte i of a header, or of the body if name is empty.
 func (s *sample) flip(t *testing.T, p *provider.Provider, header map[string]string, name string, i int) {
 	t.Helper()
 	if name == "Authorization" && i < len("Bearer ") {
-		return // in any case
+		return // the case is ignored
 	}
 	for bit := range 8 {
 		r := s.request(header)
 		if name == "" {
 			r.Body[i] ^= 1 << bit
 			if s.name == "twilio form" && strings.EqualFold(string(r.Body), s.body) {
-				continue // %2B and %2b are the same
+				continue // %2B equals %2b
 			}
 		} else {
 			value := []byte(header[name])
@@ -300,11 +300,11 @@ func (s *sample) flip(t *testing.T, p *provider.Provider, header map[string]stri
 		}
 		_, err := p.Receive(r)
 		if err == nil {
-			t.Fatalf("%q: bit %d of byte %d does not matter", name, bit, i)
+			t.Fatalf("header %q: accepted with bit %d of byte %d changed", name, bit, i)
 		}
 		for _, secret := range append([]string{key}, values(header)...) {
 			if strings.Contains(err.Error(), secret) {
-				t.Fatalf("the error tells too much: %v", err)
+				t.Fatalf("the error reveals a secret: %v", err)
 			}
 		}
 	}

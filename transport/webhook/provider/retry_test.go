@@ -8,9 +8,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestAnswersAreNotFinal holds that nothing which may still become right, such as a secret in
-// rotation or a receiver that is busy, is answered with what makes the sender drop the event
-// or disable the receiver.
+// A failure that may be temporary, such as a secret in rotation or a busy receiver, is not
+// answered with a status after which the sender drops the event or disables the receiver.
 func TestAnswersAreNotFinal(t *testing.T) {
 	for _, s := range samples() {
 		p := s.provider()
@@ -24,12 +23,12 @@ func TestAnswersAreNotFinal(t *testing.T) {
 			final := p.Retry.Final(a)
 			if s.name == "bitbucket" && name == "Forged" {
 				if !final {
-					t.Error("bitbucket: repetitions come at once, so 401 costs nothing")
+					t.Error("bitbucket: got 401 as not final, want final")
 				}
 				continue
 			}
 			if final {
-				t.Errorf("%s: after %d, which is Answers.%s, the event is lost", s.name, a.Status, name)
+				t.Errorf("%s: Answers.%s is %d, after which the event is lost", s.name, name, a.Status)
 			}
 		}
 		if p.Retry.Final(provider.Answer{Status: http.StatusInternalServerError}) && s.name != "zendesk" {
@@ -38,7 +37,7 @@ func TestAnswersAreNotFinal(t *testing.T) {
 	}
 }
 
-// TestFinal holds what the documentation of each sender says that it gives up after.
+// Final agrees with the documentation of each sender.
 func TestFinal(t *testing.T) {
 	for _, c := range []struct {
 		p      *provider.Provider
@@ -59,19 +58,18 @@ func TestFinal(t *testing.T) {
 	} {
 		for _, status := range c.final {
 			if !c.p.Retry.Final(provider.Answer{Status: status}) {
-				t.Errorf("%s: repeats after %d", c.p.Name, status)
+				t.Errorf("%s: %d is not final", c.p.Name, status)
 			}
 		}
 		for _, status := range c.repeat {
 			if c.p.Retry.Final(provider.Answer{Status: status}) {
-				t.Errorf("%s: gives up after %d", c.p.Name, status)
+				t.Errorf("%s: %d is final", c.p.Name, status)
 			}
 		}
 	}
 }
 
-// TestAttempts reads which attempt of its sender a delivery is.
-func TestAttempts(t *testing.T) {
+func TestAttempt(t *testing.T) {
 	for _, c := range []struct {
 		p             *provider.Provider
 		header, value string
@@ -102,7 +100,7 @@ func TestAttempts(t *testing.T) {
 		}
 		d, err := c.p.Receive(r)
 		if err != nil || d.Attempt != c.want {
-			t.Errorf("%s, %q: %+v, %v, want attempt %d", c.p.Name, c.value, d, err, c.want)
+			t.Errorf("%s, %q: got %+v and error %v, want attempt %d", c.p.Name, c.value, d, err, c.want)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 
 const key = "c0ffee00c0ffee00" // text, and hex and Base64 as well
 
-// Keys of senders whose keys have a form.
+// Keys for senders that prescribe a form.
 const (
 	stripeKey = "whsec_" + key
 	adyenKey  = key + key + key + key
@@ -41,14 +41,14 @@ const (
 	rfc3339 = "2025-03-04T05:06:07Z"
 )
 
-// A sample is a delivery of one sender, and how this sender signs it: written down here
-// once more, from its documentation, with nothing of the package under test.
+// A sample is a delivery of one sender, with a signer that is independent of the package under
+// test: it follows the sender's documentation.
 type sample struct {
 	name   string
 	make   func(secrets ...string) *provider.Provider
 	secret string // key
 	url    string
-	header map[string]string // that the sender sends anyway
+	header map[string]string // without those of sign
 	id     string            // of the delivery, in the header
 	body   string
 	sign   func(body string) map[string]string // headers
@@ -94,7 +94,7 @@ func b64MAC(text string) string { return base64.StdEncoding.EncodeToString(mac(s
 
 func hashOf(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
-// Private keys, made once.
+// Private keys, generated once.
 var (
 	edKey  = ed25519.NewKeyFromSeed(make([]byte, 32))
 	ecKey  = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
@@ -157,7 +157,7 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
-// signed is a delivery of 1 KiB.
+// signed returns a delivery of 1 KiB, signed by p.
 func signed(t testing.TB, p *provider.Provider) *provider.Request {
 	r := &provider.Request{
 		Method: "POST", URL: "https://example.com/", Header: http.Header{"Content-Type": {"application/json"}},

@@ -10,9 +10,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestPointers holds that a scheme given as a pointer is the scheme itself: it signs,
-// verifies, refuses with the same reasons, and names the same headers as secret.
-func TestPointers(t *testing.T) {
+// A scheme, a pointer to it and a struct that embeds it are equivalent: they sign, verify,
+// refuse with the same error, and report the same credentials.
+func TestPointersToSchemes(t *testing.T) {
 	signature := provider.Signature{Header: "x-acme", Signed: "{url}{ts}{body}", Timestamp: provider.Timestamp{Header: "T"}}
 	token, query := provider.Token{Header: "x-acme", Prefix: "Bearer "}, provider.Token{Query: "code"}
 	custom := provider.Custom{
@@ -45,34 +45,34 @@ func TestPointers(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := p.CredentialHeaders(); !slices.Equal(got, c.headers) || p.SignsURL() != c.url {
-					t.Errorf("%T: headers %q, signs the URL: %t", scheme, got, p.SignsURL())
+					t.Errorf("%T: got credentials %q, SignsURL %t, want %q, %t", scheme, got, p.SignsURL(), c.headers, c.url)
 				}
 				r := &provider.Request{URL: "https://example.com/a", Header: header(), Body: []byte("{}"), Time: at}
 				if err := p.Sign(r, ""); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := p.Receive(r); err != nil {
-					t.Errorf("%T: %v", scheme, err)
+					t.Errorf("%T: got error %v, want Scheme is nil", scheme, err)
 				}
 				if err := p.SetSecrets("name:another"); err != nil {
 					t.Fatal(err)
 				}
 				_, err := p.Receive(r)
 				if !forged(err) {
-					t.Errorf("%T: %v", scheme, err)
+					t.Errorf("%T: got error %v, want Forged", scheme, err)
 				}
 				if i == 0 {
 					want = fmt.Sprint(err)
 				} else if got := fmt.Sprint(err); got != want {
-					t.Errorf("%T: refused with %q, want %q", scheme, got, want)
+					t.Errorf("%T: got error %q, want %q", scheme, got, want)
 				}
 			}
 		})
 	}
 }
 
-// TestNilPointers holds that a nil pointer is reported like no scheme, and does not panic.
-func TestNilPointers(t *testing.T) {
+// A nil pointer is reported like a missing scheme.
+func TestNilPointersToSchemes(t *testing.T) {
 	for _, scheme := range []provider.Scheme{
 		nil, (*provider.Signature)(nil), (*provider.Token)(nil), (*provider.Basic)(nil), (*provider.Custom)(nil), (*provider.Unsigned)(nil),
 	} {
@@ -81,16 +81,15 @@ func TestNilPointers(t *testing.T) {
 		_, err := p.Receive(r)
 		for _, err := range []error{err, p.Validate(), p.SetSecrets("hush-hush"), p.Precheck(r), p.Sign(r, "")} {
 			if got := errors.Join(err); got == nil || got.Error() != "provider: acme: Scheme is nil" {
-				t.Errorf("%T: %v", scheme, err)
+				t.Errorf("%T: got error %v, want Scheme is nil", scheme, err)
 			}
 		}
 		if p.CredentialHeaders() != nil || p.SignsURL() {
-			t.Errorf("%T has traits", scheme)
+			t.Errorf("%T: got credentials %q, SignsURL %t, want none", scheme, p.CredentialHeaders(), p.SignsURL())
 		}
 	}
 }
 
-// TestCredentialHeaders holds what the presets whose scheme has several parts report.
 func TestCredentialHeaders(t *testing.T) {
 	for _, c := range []struct {
 		p    *provider.Provider
@@ -102,7 +101,7 @@ func TestCredentialHeaders(t *testing.T) {
 		{provider.Mailgun(key), nil},
 	} {
 		if got := c.p.CredentialHeaders(); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %q", c.p.Name, got)
+			t.Errorf("%s: got %q, want %q", c.p.Name, got, c.want)
 		}
 	}
 }

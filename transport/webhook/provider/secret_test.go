@@ -10,9 +10,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestRotation receives from a sender that goes over to another secret, and from one that
-// no longer may.
-func TestRotation(t *testing.T) {
+// Each delivery is verified with the current secrets, of both versions of Standard Webhooks.
+func TestSecretRotation(t *testing.T) {
 	const older, newer = "whsec_b2xkZXI=", "whsec_bmV3ZXI="
 	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
 	public := "whpk_" + base64.StdEncoding.EncodeToString(edKey[32:])
@@ -30,7 +29,7 @@ func TestRotation(t *testing.T) {
 		t.Helper()
 		for i, by := range []string{older, newer, private} {
 			if got := key(by); got != secrets[i] {
-				t.Errorf("%s matches %d", by, got)
+				t.Errorf("signed by %s: got key %d, want %d", by, got, secrets[i])
 			}
 		}
 	}
@@ -38,7 +37,7 @@ func TestRotation(t *testing.T) {
 	set := func(ok bool, secrets ...string) {
 		t.Helper()
 		if err := p.SetSecrets(secrets...); (err == nil) != ok {
-			t.Error(err)
+			t.Errorf("SetSecrets: got error %v, want success %t", err, ok)
 		}
 	}
 	set(true, newer, public, older)
@@ -51,7 +50,7 @@ func TestRotation(t *testing.T) {
 	set(true, public)
 	expect(-1, -1, 0)
 	if err := p.Sign(&provider.Request{}, "m1"); err == nil {
-		t.Error("signed with a public key")
+		t.Error("Sign accepted a public key")
 	}
 	secrets := []string{newer, older}
 	set(true, secrets...)
@@ -59,7 +58,7 @@ func TestRotation(t *testing.T) {
 	expect(1, 0, -1)
 }
 
-// TestSetSecretsWhileReceiving has deliveries verified by the old secrets or by the new.
+// SetSecrets may be called while requests are verified.
 func TestSetSecretsWhileReceiving(t *testing.T) {
 	p := provider.Stripe("whsec_older", "whsec_newer")
 	older, newer := signed(t, provider.Stripe("whsec_older")), signed(t, provider.Stripe("whsec_newer"))
@@ -77,14 +76,14 @@ func TestSetSecretsWhileReceiving(t *testing.T) {
 	}
 	for range 200 {
 		if p.SetSecrets("whsec_newer", "whsec_older") != nil || p.SetSecrets("whsec_older", "whsec_newer") != nil {
-			t.Error("the secrets are refused")
+			t.Error("SetSecrets returned an error")
 		}
 	}
 	wg.Wait()
 }
 
-// TestSecretsAreKept has the challenge of X answered with a secret as it was given.
-func TestSecretsAreKept(t *testing.T) {
+// A later change of the slice given to SetSecrets has no effect.
+func TestSecretsAreCopied(t *testing.T) {
 	p, secrets := provider.X(key), []string{key}
 	before, _ := handshake(p, get("crc_token=a"))
 	if err := p.SetSecrets(secrets...); err != nil {
@@ -92,31 +91,31 @@ func TestSecretsAreKept(t *testing.T) {
 	}
 	secrets[0] = "something else"
 	if after, _ := handshake(p, get("crc_token=a")); string(after.Body) != string(before.Body) {
-		t.Errorf("%s", after.Body)
+		t.Errorf("got %s, want %s", after.Body, before.Body)
 	}
 }
 
-// TestPrinted holds that a provider can be printed without its secrets.
-func TestPrinted(t *testing.T) {
+// A printed Provider does not show its secrets.
+func TestSecretsAreNotPrinted(t *testing.T) {
 	p := provider.StandardWebhooks("whsec_" + key)
 	if err := p.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"%v", "%+v", "%#v"} {
 		if text := fmt.Sprintf(format, p); strings.Contains(text, key) {
-			t.Errorf("%s: %s", format, text)
+			t.Errorf("%s shows the key: %s", format, text)
 		}
 	}
 }
 
-// TestShortKeys holds that a key is as long as its bytes, and not as their text.
-func TestShortKeys(t *testing.T) {
+// The length of a key is that of its bytes, not of its text.
+func TestShortKeysAreRefused(t *testing.T) {
 	for _, p := range []*provider.Provider{
 		provider.StandardWebhooks("whsec_AAAA"), provider.Svix("whsec_AA"), provider.GitLab("whsec_AAAA"),
 		provider.Adyen("0a0b0c"), provider.StandardWebhooks("whsec_"+key, "whsec_AAAA"),
 	} {
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "is shorter than 4 bytes") {
-			t.Errorf("%s: %v", p.Name, err)
+			t.Errorf("%s: got error %v, want a key that is too short", p.Name, err)
 		}
 	}
 }

@@ -17,9 +17,9 @@ func busy(err error) bool {
 	return errors.As(err, &b) && b.Busy()
 }
 
-// TestChecksWaitNoLongerThanTheRequest has every slot for checks with public keys taken. A
-// request that would wait for one is neither good nor forged when its time is over.
-func TestChecksWaitNoLongerThanTheRequest(t *testing.T) {
+// While every slot for public-key checks is taken, a request waits until its context or its
+// deadline ends, and is then reported as busy.
+func TestPublicKeyChecksEndWithTheRequest(t *testing.T) {
 	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
 	sns := func(secrets ...string) *provider.Provider {
 		p := provider.AmazonSNS(nil, topic)
@@ -30,7 +30,7 @@ func TestChecksWaitNoLongerThanTheRequest(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		preset  func(secrets ...string) *provider.Provider
-		secrets []string // of which the last signs
+		secrets []string // the last one signs
 	}{
 		"discord":           {provider.Discord, []string{privatePEM(edKey)}},
 		"sendgrid":          {provider.SendGrid, []string{privatePEM(ecKey())}},
@@ -44,7 +44,7 @@ func TestChecksWaitNoLongerThanTheRequest(t *testing.T) {
 				if err := c.preset(c.secrets[len(c.secrets)-1]).Sign(&made, "m1"); err != nil {
 					t.Fatal(err)
 				}
-				// receive returns how long it took as well.
+				// receive returns how long Receive took, and its error.
 				receive := func(ctx context.Context, deadline time.Time) (time.Duration, error) {
 					r := provider.Request{Header: made.Header, Body: made.Body, Time: made.Time, Context: ctx, Deadline: deadline}
 					start := time.Now()
@@ -58,25 +58,25 @@ func TestChecksWaitNoLongerThanTheRequest(t *testing.T) {
 				gone, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				if took, err := receive(gone, time.Now().Add(time.Minute)); !busy(err) || forged(err) || took != time.Second {
-					t.Errorf("with a sender who goes away: %v after %v", err, took)
+					t.Errorf("cancelled: got error %v after %v, want Busy after 1s", err, took)
 				}
 				if took, err := receive(nil, time.Now().Add(3*time.Second)); !busy(err) || forged(err) || took != 3*time.Second {
-					t.Errorf("with a deadline: %v after %v", err, took)
+					t.Errorf("with a deadline: got error %v after %v, want Busy after 3s", err, took)
 				}
 				time.AfterFunc(time.Minute, leave)
 				if took, err := receive(nil, time.Time{}); err != nil || took != time.Minute {
-					t.Errorf("without an end: %v after %v", err, took)
+					t.Errorf("without an end: got error %v after %v, want none after 1m", err, took)
 				}
 				if took, err := receive(gone, time.Now()); err != nil || took != 0 {
-					t.Errorf("with a slot: %v after %v", err, took)
+					t.Errorf("with a free slot: got error %v after %v, want none at once", err, took)
 				}
 			})
 		})
 	}
 }
 
-// TestPublicKeysAtOnce verifies more at once than there are processors.
-func TestPublicKeysAtOnce(t *testing.T) {
+// More requests than processors are verified concurrently.
+func TestConcurrentPublicKeyChecks(t *testing.T) {
 	for _, s := range []sample{discordSample(), sendGridSample(), amazonSNSSample()} {
 		p := s.provider()
 		var wg sync.WaitGroup

@@ -33,17 +33,17 @@ func standardWebhooksSamples() []sample {
 	}
 }
 
-// standardMAC is the HMAC with the key behind whsec_.
+// standardMAC returns the HMAC with the key of the secret "whsec_" + key.
 func standardMAC(text string) string {
 	raw, _ := base64.StdEncoding.DecodeString(key)
 	return base64.StdEncoding.EncodeToString(mac(sha256.New, string(raw), text))
 }
 
-// TestSignID holds that Sign makes nothing that Receive would refuse.
-func TestSignID(t *testing.T) {
+// Sign refuses an id that Receive would refuse.
+func TestStandardWebhooksSignRefusesIDs(t *testing.T) {
 	for _, id := range []string{"", "a.b"} {
 		if provider.StandardWebhooks("whsec_"+key).Sign(&provider.Request{}, id) == nil {
-			t.Errorf("signed with the id %q", id)
+			t.Errorf("id %q: got no error", id)
 		}
 	}
 }
@@ -101,5 +101,22 @@ func TestStandardWebhooksHeaders(t *testing.T) {
 		{"4 for a public key", standardHeader("m1", seconds, repeat(3, "v1a,"+strings.Repeat("A", 86)+"==")+" "+v1a), accepted},
 		{"5 for a public key", standardHeader("m1", seconds, repeat(4, "v1a,"+strings.Repeat("A", 86)+"==")+" "+v1a), malformedEarly},
 		{"of another version", standardHeader("m1", seconds, good), malformedEarly},
+	})
+	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
+	noise := "v1a," + strings.Repeat("A", 86) + "=="
+	testHeaders(t, provider.StandardWebhooks(private, "whsec_"+key), []headerCase{
+		{"v1", standardHeader("m1", seconds, good), accepted},
+		{"v1a", standardHeader("m1", seconds, v1a), accepted},
+		{"both", standardHeader("m1", seconds, v1a+" "+good), accepted},
+		{"a wrong v1", standardHeader("m1", seconds, wrong+" "+v1a), accepted},
+		{"a malformed v1", standardHeader("m1", seconds, "v1,!! "+v1a), accepted},
+		{"a wrong v1a", standardHeader("m1", seconds, noise+" "+good), accepted},
+		{"a malformed v1a", standardHeader("m1", seconds, "v1a,!! "+good), accepted},
+		{"both wrong", standardHeader("m1", seconds, noise+" "+wrong), forgedLate},
+		{"both malformed", standardHeader("m1", seconds, "v1a,!! v1,!!"), malformedEarly},
+		{"one wrong, one malformed", standardHeader("m1", seconds, noise+" v1,!!"), forgedLate},
+		{"one malformed, one wrong", standardHeader("m1", seconds, "v1a,!! "+wrong), forgedLate},
+		{"neither", standardHeader("m1", seconds, "v2,"+good[3:]), malformedEarly},
+		{"an old time", standardHeader("m1", "1741000000", good+" "+v1a), forgedEarly},
 	})
 }

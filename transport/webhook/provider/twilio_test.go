@@ -35,9 +35,9 @@ func twilioSamples() []sample {
 	}
 }
 
-// TestTwilioURLs receives what Twilio's own library has signed: getExpectedTwilioSignature of
-// the npm package twilio, version 6.3.1, with each algorithm and for each way in which its
-// servers may have written the URL.
+// The vectors are signed by Twilio's library: getExpectedTwilioSignature of the npm package
+// twilio, version 6.3.1, with each algorithm and for each way in which its servers may write
+// the URL.
 func TestTwilioURLs(t *testing.T) {
 	var list []struct{ Name, URL, Login, Secret, Body, Signature string }
 	data, err := os.ReadFile("testdata/twilio.json")
@@ -60,12 +60,12 @@ func TestTwilioURLs(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d.Key != 1 || d.Events[0].Type != "sent" {
-				t.Errorf("key %d, event %+v", d.Key, d.Events)
+				t.Errorf("got key %d and events %+v, want key 1 and type sent", d.Key, d.Events)
 			}
 			for _, url := range []string{c.URL + "?", "https://other.example.com/sms"} {
 				r.URL = url
 				if _, err := provider.Twilio(c.Secret).Receive(r); !forged(err) {
-					t.Errorf("at %s: %v", url, err)
+					t.Errorf("at %s: got error %v, want Forged", url, err)
 				}
 			}
 		})

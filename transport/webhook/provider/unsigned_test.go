@@ -16,6 +16,6 @@ func TestUnsigned(t *testing.T) {
 	}
 	d, err := p.Receive(r)
 	if err != nil || d.Proof != provider.ProofNone || d.Key != -1 || d.Signed || len(d.Events) != 1 {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("got %+v and error %v, want one event that proves nothing", d, err)
 	}
 }

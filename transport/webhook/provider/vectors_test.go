@@ -12,7 +12,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// A vector is a delivery with its signature, from the source that it names.
+// A vector is a delivery with its signature. Its source is in testdata/vectors.json.
 type vector struct {
 	Name, Provider, Method, URL, Secret, Body, Timestamp string
 
@@ -23,7 +23,7 @@ type vector struct {
 	Headers          map[string]string
 }
 
-// request is the delivery, received when it was sent.
+// request returns the delivery, received when it was sent.
 func (v *vector) request() *provider.Request {
 	r := &provider.Request{
 		Method: v.Method, URL: v.URL, Header: http.Header{}, Body: []byte(v.Body), Time: time.Unix(1, 0),
@@ -62,7 +62,7 @@ func vectors(t testing.TB) map[string]vector {
 	return byName
 }
 
-// generic is a sender of nothing but a signature in hex.
+// generic returns the provider of a sender that has a signature and nothing else.
 func generic(s provider.Signature) func(...string) *provider.Provider {
 	return func(secrets ...string) *provider.Provider {
 		p := &provider.Provider{Name: "generic", Scheme: s}
@@ -115,17 +115,17 @@ func TestVectorsAreReceived(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := p.Precheck(r); err != nil {
-				t.Errorf("precheck: %v", err)
+				t.Errorf("Precheck: %v", err)
 			}
 			d, err := p.Receive(r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want := len(v.key()) - len(v.PublicKey); d.Key != min(want, 1) {
-				t.Errorf("key %d", d.Key)
+				t.Errorf("got key %d, want %d", d.Key, min(want, 1))
 			}
 			if v.DeliveryID != "" && (d.ID != v.DeliveryID || !d.Signed) {
-				t.Errorf("id %q, signed %t", d.ID, d.Signed)
+				t.Errorf("got id %q, signed %t, want %q, signed", d.ID, d.Signed, v.DeliveryID)
 			}
 		})
 	}

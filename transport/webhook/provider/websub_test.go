@@ -16,7 +16,7 @@ func webSubSample() sample {
 	}
 }
 
-// webSub is a hub with another method than the one that is expected.
+// webSub returns the provider of a hub that uses another algorithm.
 func webSub(a provider.Algorithm, prefix string) func(...string) *provider.Provider {
 	return func(secrets ...string) *provider.Provider {
 		p := provider.WebSub(nil, secrets...)
@@ -43,7 +43,7 @@ func TestWebSubTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := d.Events[0].Type; got != want {
-			t.Errorf("%s: topic %q", link, got)
+			t.Errorf("%s: got topic %q, want %q", link, got, want)
 		}
 	}
 }

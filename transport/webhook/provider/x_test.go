@@ -31,9 +31,9 @@ func TestXHandshakeSignsNoDelivery(t *testing.T) {
 	signature := strings.TrimSuffix(strings.TrimPrefix(string(a.Body), `{"response_token":"`), `"}`)
 	r := &provider.Request{Method: "POST", Header: header("X-Twitter-Webhooks-Signature", signature), Body: []byte("123"), Time: at}
 	if signature != "sha256="+b64MAC("123") {
-		t.Fatalf("the challenge is answered with %s", a.Body)
+		t.Fatalf("got the answer %s, want the HMAC of the token", a.Body)
 	}
 	if _, err := p.Receive(r); !forged(err) {
-		t.Error(err)
+		t.Errorf("got error %v, want Forged", err)
 	}
 }
