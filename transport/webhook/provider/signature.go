@@ -50,7 +50,7 @@ const (
 // none.
 type headerNames struct{ signature, id, timestamp string }
 
-func (n *headerNames) list() [3]string { return [...]string{n.signature, n.id, n.timestamp} }
+func (n *headerNames) list() [3]string { return [...]string{n.id, n.timestamp, n.signature} }
 
 // version is one way in which a sender signs. The versions of a sender differ in the prefix of
 // their signatures.
