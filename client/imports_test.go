@@ -15,7 +15,7 @@ func TestImports(t *testing.T) {
 		"decode":                     {},
 		"transport":                  {"decode", "transport/internal/coding"},
 		"transport/webhook":          {"decode", "transport", "transport/webhook/provider", "transport/internal/coding", "transport/internal/joined"},
-		"transport/webhook/provider": {"decode", "transport/internal/joined"},
+		"transport/webhook/provider": {"decode", "transport", "transport/internal/joined"},
 		"retry":                      {},
 		"client":                     {"decode", "transport", "retry"},
 		"mock":                       {"decode", "transport", "mock/internal/bridge", "mock/internal/wait"},

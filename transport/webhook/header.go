@@ -62,13 +62,13 @@ func (f *fields) keep(h transport.Header) transport.Header {
 
 const fieldsAtOnce = 128
 
-func proofName(p provider.Proof) string {
+func proofName(p transport.Proof) string {
 	switch p {
-	case provider.ProofBody:
+	case transport.ProofBody:
 		return "body"
-	case provider.ProofMetadata:
+	case transport.ProofMetadata:
 		return "metadata"
-	case provider.ProofBearer:
+	case transport.ProofBearer:
 		return "bearer"
 	}
 	return "none"

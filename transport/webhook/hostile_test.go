@@ -559,7 +559,7 @@ func TestBodyThatWasReadBefore(t *testing.T) {
 
 func TestKeepsTheProvidersOwnSecrets(t *testing.T) {
 	custom := provider.Custom{
-		Headers: []string{"x-plain-name"}, Proof: provider.ProofBearer,
+		Headers: []string{"x-plain-name"}, Proof: transport.ProofBearer,
 		Verify: func(r *provider.Request, secrets []string) (int, error) {
 			return slices.Index(secrets, r.Header.Get("x-plain-name")), nil
 		},

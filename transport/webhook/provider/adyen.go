@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // Adyen returns the Provider for Adyen's standard webhooks of payments, with an event for each
@@ -55,7 +56,7 @@ func (adyen) newVerifier(secrets []secret) (verifier, error) {
 func (v adyenVerifier) precheck(*Request) error { return nil }
 
 func (v adyenVerifier) verify(r *Request) (match, error) {
-	m := match{proof: ProofMetadata}
+	m := match{proof: transport.ProofMetadata}
 	err := malformed("no item in the body")
 	adyenItems(r.Body, func(item []byte) bool {
 		signature := decode.Field(item, adyenSignature)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -18,7 +19,7 @@ func adyenSample() sample {
 			`"merchantReference":"a:b\\c","pspReference":"` + ref + `","success":"true"}}`
 	}
 	return sample{
-		name: "adyen", vectors: []string{"adyen-payment-item", "adyen-colon", "adyen-mixed"}, make: provider.Adyen, secret: adyenKey, proof: provider.ProofMetadata,
+		name: "adyen", vectors: []string{"adyen-payment-item", "adyen-colon", "adyen-mixed"}, make: provider.Adyen, secret: adyenKey, proof: transport.ProofMetadata,
 		body:   `{"live":"false","notificationItems":[` + item("p1") + `,` + item("p2") + `]}`,
 		events: "p1:AUTHORISATION:true AUTHORISATION\np2:AUTHORISATION:true AUTHORISATION",
 	}

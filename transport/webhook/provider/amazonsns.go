@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // AmazonSNS returns the Provider for the Amazon SNS topics with the given ARNs. It confirms
@@ -140,7 +141,7 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 	if err != nil {
 		return m, err
 	}
-	return match{key: key, proof: ProofMetadata, id: field("MessageId")}, unambiguous(r.Body)
+	return match{key: key, proof: transport.ProofMetadata, id: field("MessageId")}, unambiguous(r.Body)
 }
 
 // check returns the index of the secret that made the signature, or -1 if the fetched

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -28,7 +29,7 @@ func amazonSNSSample() sample {
 	sum := sha256.Sum256([]byte(text))
 	signature := base64.StdEncoding.EncodeToString(must(rsa.SignPKCS1v15(rand.Reader, rsaKey(), crypto.SHA256, sum[:])))
 	return sample{
-		name: "sns", secret: privatePEM(rsaKey()), id: "m-1", proof: provider.ProofMetadata,
+		name: "sns", secret: privatePEM(rsaKey()), id: "m-1", proof: transport.ProofMetadata,
 		make: func(secrets ...string) *provider.Provider {
 			p := provider.AmazonSNS(nil, topic)
 			if err := p.SetSecrets(secrets...); err != nil {

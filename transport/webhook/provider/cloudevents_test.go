@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -11,13 +12,13 @@ func cloudEventsSamples() []sample {
 	return []sample{
 		{
 			name: "cloudevents batch", make: func(s ...string) *provider.Provider { return provider.CloudEvents(nil, s...) },
-			proof: provider.ProofBearer, header: map[string]string{"Content-Type": "application/cloudevents-batch+json; charset=utf-8"},
+			proof: transport.ProofBearer, header: map[string]string{"Content-Type": "application/cloudevents-batch+json; charset=utf-8"},
 			body: `[{"id":"1","source":"/a","type":"T"},{"id":"2","source":"/b","type":"U"}]`, events: "/a 1 T\n/b 2 U",
 			sign: onHeader("Authorization", "", func(string) string { return "Bearer " + key }),
 		},
 		{
 			name: "cloudevents binary", make: func(s ...string) *provider.Provider { return provider.CloudEvents(nil, s...) },
-			proof: provider.ProofBearer, header: map[string]string{"Ce-Id": "1%20", "Ce-Source": "/a", "Ce-Type": "T%C3%A9"},
+			proof: transport.ProofBearer, header: map[string]string{"Ce-Id": "1%20", "Ce-Source": "/a", "Ce-Type": "T%C3%A9"},
 			body: `[1,2]`, events: "/a 1%20 Té", sign: onHeader("Authorization", "", func(string) string { return "bearer " + key }),
 		},
 	}

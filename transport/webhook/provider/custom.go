@@ -1,6 +1,10 @@
 package provider
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
 
 // Custom is a user-defined scheme.
 type Custom struct {
@@ -28,8 +32,8 @@ type Custom struct {
 	// from events. Default: only well-known ones, such as Authorization, are removed.
 	Headers []string
 
-	// Proof is what a match proves. Default: ProofNone.
-	Proof Proof
+	// Proof is what a match proves. Default: transport.ProofNone.
+	Proof transport.Proof
 }
 
 type customVerifier struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -27,7 +28,7 @@ func TestCustom(t *testing.T) {
 			r.Header.Set("S", secret)
 			return nil
 		},
-		Proof: provider.ProofBearer,
+		Proof: transport.ProofBearer,
 	}}
 	if err := p.SetSecrets("another", key); err != nil {
 		t.Fatal(err)
@@ -40,7 +41,7 @@ func TestCustom(t *testing.T) {
 		t.Errorf("Receive: got error %v, want Forged", err)
 	}
 	r.Header.Set("S", key)
-	if d, err := p.Receive(r); err != nil || d.Key != 1 || d.Proof != provider.ProofBearer {
+	if d, err := p.Receive(r); err != nil || d.Key != 1 || d.Proof != transport.ProofBearer {
 		t.Errorf("got %+v and error %v, want key 1 and ProofBearer", d, err)
 	}
 	if err := p.Sign(r, ""); err != nil || r.Header.Get("S") != "another" {
@@ -66,7 +67,7 @@ func TestCustomWithoutSecrets(t *testing.T) {
 	p := &provider.Provider{
 		Name: "own", ID: provider.Source{Path: []string{"id"}}, Payload: provider.Payload{Type: provider.Source{Path: []string{"type"}}},
 		Scheme: provider.Custom{
-			Proof: provider.ProofBody,
+			Proof: transport.ProofBody,
 			Verify: func(r *provider.Request, secrets []string) (int, error) {
 				if len(secrets) > 0 || string(r.Body) != "encrypted" {
 					return -1, nil

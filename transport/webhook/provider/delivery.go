@@ -1,10 +1,12 @@
 package provider
 
+import "github.com/steadfeed/steadfeed/transport"
+
 // A Delivery is a verified and parsed request.
 type Delivery struct {
 	ID      string // the sender's id of this delivery, the same on every attempt; or empty
 	Signed  bool   // ID is covered by the signature
-	Proof   Proof
+	Proof   transport.Proof
 	Attempt int     // the sender's attempt at this delivery, from 1; 0: unknown
 	Key     int     // index of the secret that matched; -1: the scheme has none
 	Events  []Event // in order; empty for a handshake or a heartbeat
@@ -18,16 +20,6 @@ type Event struct {
 	Data []byte // a subslice of the body where possible, otherwise a copy
 }
 
-// Proof is what a verified request proves about its sender.
-type Proof uint8
-
-const (
-	ProofNone     Proof = iota // nothing
-	ProofBearer                // the sender knows a secret that each request contains; the body is not protected
-	ProofMetadata              // some fields are signed, the body as a whole is not
-	ProofBody                  // the whole body is signed
-)
-
 // parse returns the Delivery of a verified request.
 func (p *Provider) parse(r *Request, m match) *Delivery {
 	var both struct { // one allocation: most deliveries have one event
@@ -39,7 +31,7 @@ func (p *Provider) parse(r *Request, m match) *Delivery {
 	*d = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
 	if d.ID == "" {
 		d.ID = p.ID.in(r, &payload)
-		d.Signed = d.ID != "" && m.proof == ProofBody && p.ID.Header == ""
+		d.Signed = d.ID != "" && m.proof == transport.ProofBody && p.ID.Header == ""
 	}
 	if p.Retry.Count.isSet() {
 		d.Attempt = p.attempt(r, &payload)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -92,7 +93,7 @@ func FuzzBody(f *testing.F) {
 		h := http.Header{"Content-Type": {contentType}, "X-Amz-Sns-Message-Type": {"Notification"}, "X-Twilio-Signature": {strings.Repeat("A", 27) + "="}}
 		for _, p := range inside {
 			r := &provider.Request{Method: "POST", Header: h, Body: data, Time: at}
-			if d, err := p.Receive(r); err == nil && d.Proof == provider.ProofBody {
+			if d, err := p.Receive(r); err == nil && d.Proof == transport.ProofBody {
 				t.Errorf("%s accepted %q", p.Name, data)
 			}
 		}

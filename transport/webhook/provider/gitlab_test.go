@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -18,7 +19,7 @@ func gitLabSamples() []sample {
 			},
 		},
 		{
-			name: "gitlab", make: provider.GitLab, id: "d1", proof: provider.ProofBearer,
+			name: "gitlab", make: provider.GitLab, id: "d1", proof: transport.ProofBearer,
 			header: map[string]string{"X-Gitlab-Event": "Push Hook", "Idempotency-Key": "d1"},
 			body:   `{"object_kind":"push"}`, wantID: "d1", events: " Push Hook",
 			sign: func(string) map[string]string { return map[string]string{"X-Gitlab-Token": key} },

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -86,7 +87,7 @@ func testUnsignedHandshake(t *testing.T, p *provider.Provider, cases []handshake
 			continue
 		}
 		testAnswer(t, c.r.URL, d.Answer, c.status, c.body)
-		if d.Proof != provider.ProofNone || d.Key != -1 || d.Events != nil {
+		if d.Proof != transport.ProofNone || d.Key != -1 || d.Events != nil {
 			t.Errorf("%s: got %+v, want ProofNone, key -1 and no events", c.r.URL, d)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // Mailgun returns the Provider for Mailgun. A secret is the HTTP webhook signing key.
@@ -74,7 +75,7 @@ func (v mailgunVerifier) verify(r *Request) (match, error) {
 	if err != nil {
 		return match{}, err
 	}
-	return match{key: key, proof: ProofMetadata, id: token}, unambiguous(r.Body)
+	return match{key: key, proof: transport.ProofMetadata, id: token}, unambiguous(r.Body)
 }
 
 func (v mailgunVerifier) sign(r *Request, id string) error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -146,7 +147,7 @@ func TestForgedBodiesCostLittle(t *testing.T) {
 				runtime.ReadMemStats(&before)
 				d, err := p.Receive(r)
 				runtime.ReadMemStats(&after)
-				if err == nil && d.Proof > provider.ProofBearer {
+				if err == nil && d.Proof > transport.ProofBearer {
 					t.Errorf("%s: accepted %s as %s", s.name, name, media)
 				}
 				if n := after.TotalAlloc - before.TotalAlloc; err != nil && n > 16*size {
@@ -271,7 +272,7 @@ func TestEveryBitIsVerified(t *testing.T) {
 					s.flip(t, p, header, name, i)
 				}
 			}
-			if s.proof == provider.ProofBody {
+			if s.proof == transport.ProofBody {
 				for i := range s.body {
 					s.flip(t, p, header, "", i)
 				}

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -55,8 +56,8 @@ type sample struct {
 
 	wantID string
 	signed bool
-	proof  provider.Proof // ProofBody
-	events string         // "id type", one in each line
+	proof  transport.Proof // ProofBody
+	events string          // "id type", one in each line
 
 	vectors []string // names of those that the provider receives too
 }
@@ -134,8 +135,8 @@ func samples() []sample {
 		if s.secret == "" {
 			s.secret = key
 		}
-		if s.proof == provider.ProofNone {
-			s.proof = provider.ProofBody
+		if s.proof == transport.ProofNone {
+			s.proof = transport.ProofBody
 		}
 		if s.sign == nil {
 			s.sign = func(string) map[string]string { return nil }

@@ -4,6 +4,8 @@ import (
 	"net/textproto"
 	"reflect"
 	"slices"
+
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // A Scheme is how a sender authenticates its deliveries: a [Signature], [Token], [Basic],
@@ -62,6 +64,6 @@ type verifier interface {
 // match is the result of a verification.
 type match struct {
 	key   int // index of the secret, or -1
-	proof Proof
+	proof transport.Proof
 	id    string // of the delivery, if the scheme signs it; or empty
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -16,7 +17,7 @@ func TestPointersToSchemes(t *testing.T) {
 	signature := provider.Signature{Header: "x-acme", Signed: "{url}{ts}{body}", Timestamp: provider.Timestamp{Header: "T"}}
 	token, query := provider.Token{Header: "x-acme", Prefix: "Bearer "}, provider.Token{Query: "code"}
 	custom := provider.Custom{
-		Headers: []string{"x-acme", "X-Acme", "x-other"}, Proof: provider.ProofBearer,
+		Headers: []string{"x-acme", "X-Acme", "x-other"}, Proof: transport.ProofBearer,
 		Verify: func(r *provider.Request, secrets []string) (int, error) {
 			return slices.Index(secrets, r.Header.Get("x-acme")), nil
 		},

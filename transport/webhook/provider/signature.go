@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // Signature is the scheme of most senders: one header holds one or more signatures of the body
@@ -267,7 +269,7 @@ func (v *signatureVerifier) verify(r *Request) (match, error) {
 	for _, set := range v.sets {
 		at, failure := v.verifyWith(s, r, names, set)
 		if failure == nil {
-			return match{key: at, proof: ProofBody, id: s.id}, nil
+			return match{key: at, proof: transport.ProofBody, id: s.id}, nil
 		}
 		err = worse(err, failure)
 	}

@@ -99,7 +99,7 @@ func (s *Source) hash(body []byte) string {
 
 // content is a verified payload, or a part of one.
 type content struct {
-	data    []byte
+	data  []byte
 	value func(path string) string // of data; nil: not validated
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/textproto"
 	"net/url"
+
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // Token is the scheme of a sender that puts a secret into each request.
@@ -117,5 +119,5 @@ func (h *hashed) find(text string) (match, error) {
 	if found < 0 {
 		return match{}, forged()
 	}
-	return match{key: h.at[found], proof: ProofBearer}, nil
+	return match{key: h.at[found], proof: transport.ProofBearer}, nil
 }

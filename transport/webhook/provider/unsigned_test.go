@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -15,7 +16,7 @@ func TestUnsigned(t *testing.T) {
 		t.Error(err)
 	}
 	d, err := p.Receive(r)
-	if err != nil || d.Proof != provider.ProofNone || d.Key != -1 || d.Signed || len(d.Events) != 1 {
+	if err != nil || d.Proof != transport.ProofNone || d.Key != -1 || d.Signed || len(d.Events) != 1 {
 		t.Errorf("got %+v and error %v, want one event that proves nothing", d, err)
 	}
 }
