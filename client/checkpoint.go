@@ -384,12 +384,18 @@ func (c *checkpoint) await(ctx context.Context, round uint64) error {
 	}
 }
 
-// flush saves what is acknowledged and returns the error of that save. If ctx ends first, calls to
-// the store are cancelled and flush waits for them to return.
-func (c *checkpoint) flush(ctx context.Context) error {
+// flushWait is the maximum duration of the last save. If the context ends and Close is called,
+// there are two such saves, which together must fit into Close's second.
+const flushWait = 450 * time.Millisecond
+
+// flush saves what is acknowledged and returns the error of that save. After flushWait, calls to the
+// store are cancelled and flush waits for them to return.
+func (c *checkpoint) flush() error {
 	if c == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
+	defer cancel()
 	c.mu.Lock()
 	c.limit = ctx
 	c.final.Store(true)

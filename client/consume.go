@@ -175,7 +175,7 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 		defer timer.Stop()
 		due = timer.C
 	}
-	over := s.over
+	over := s.loop.over
 	if returning {
 		over = nil // a refused event must still be delivered
 	}
@@ -188,7 +188,7 @@ func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
 		w.passOn() // the caller returns with what it has
 	case <-over:
 		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
-			return s.end
+			return s.loop.end
 		}
 	case <-s.ctx.Done():
 	case <-ctx.Done():
@@ -222,7 +222,7 @@ func redelivery(attempt int) time.Duration {
 }
 
 func (s *Subscription) ack(e *Event) error {
-	if err := s.sealed(); err != nil {
+	if err := s.sealed.reason(); err != nil {
 		return err
 	}
 	if s.window.settle(e) {
@@ -235,7 +235,7 @@ func (s *Subscription) ack(e *Event) error {
 }
 
 func (s *Subscription) nack(e *Event, reason error) error {
-	if err := s.sealed(); err != nil {
+	if err := s.sealed.reason(); err != nil {
 		return err
 	}
 	if e.settle != nil {
@@ -246,17 +246,6 @@ func (s *Subscription) nack(e *Event, reason error) error {
 	} else if !s.window.giveBack(e, time.Now().Add(redelivery(e.try))) {
 		return nil
 	}
-	s.stats.nacked.Add(1)
-	if s.opts.Trace.Nacked != nil {
-		s.opts.Trace.Nacked(*e, reason)
-	}
-	return nil
-}
-
-// sealed returns why the position can no longer move, or nil while it can.
-func (s *Subscription) sealed() error {
-	if err := s.seal.Load(); err != nil {
-		return *err
-	}
+	s.report.nacked(e, reason)
 	return nil
 }

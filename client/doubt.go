@@ -24,21 +24,21 @@ type doubts struct{ id, repeats, token, number doubt }
 
 // suspect logs an option that has had no effect on any event so far. ev must not have inherited a
 // token.
-func (r *run) suspect(ev *Event) {
-	if r.ids != nil && r.doubts.id.grows(ev.ID != "") {
-		r.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's Control", "events", doubtAfter)
+func (in *intake) suspect(ev *Event) {
+	if in.ids != nil && in.doubts.id.grows(ev.ID != "") {
+		in.report.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's Control", "events", doubtAfter)
 	}
-	if r.ids != nil && r.doubts.repeats.grows(ev.settle == nil) {
-		r.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)
+	if in.ids != nil && in.doubts.repeats.grows(ev.settle == nil) {
+		in.report.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)
 	}
-	if r.checkpoint != nil && r.doubts.token.grows(ev.Token != "" || r.token != "") {
-		r.log.Warn("Store has no effect: no event has a token to resume after; set Token", "events", doubtAfter)
+	if in.checkpoint != nil && in.doubts.token.grows(ev.Token != "" || in.token != "") {
+		in.report.log.Warn("Store has no effect: no event has a token to resume after; set Token", "events", doubtAfter)
 	}
 }
 
 // suspectNumber is suspect for Options.Sequence.
-func (r *run) suspectNumber(ok bool) {
-	if r.doubts.number.grows(ok) {
-		r.log.Warn("Sequence has no effect: it returned ok false for every event", "events", doubtAfter)
+func (in *intake) suspectNumber(ok bool) {
+	if in.doubts.number.grows(ok) {
+		in.report.log.Warn("Sequence has no effect: it returned ok false for every event", "events", doubtAfter)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestDoze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		s := &Subscription{ctx: ctx, over: make(chan struct{})}
+		s := &Subscription{ctx: ctx, loop: &loop{over: make(chan struct{})}}
 		w := newWindow(s, 200, 1<<20)
 		s.window = w
 		var mu sync.Mutex
@@ -102,7 +102,7 @@ func TestReturnedEventIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
-		s := &Subscription{ctx: ctx, over: make(chan struct{})}
+		s := &Subscription{ctx: ctx, loop: &loop{over: make(chan struct{})}}
 		s.window = newWindow(s, 16, 1<<20)
 		fill(t, s.window, 0, 2)
 		var refused Event

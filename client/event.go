@@ -25,6 +25,9 @@ type Event struct {
 	Token string
 	// Header is the header of the request that delivered the event (webhooks).
 	Header transport.Header
+	// Delivery describes the request that delivered the event. It is nil except for a
+	// [transport.Receiver].
+	Delivery *transport.Delivery
 	// Received is when the read that returned the event finished.
 	Received time.Time
 	// Gap, if not nil, reports that events may be missing just before this one.

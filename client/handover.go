@@ -3,10 +3,8 @@ package client
 import (
 	"context"
 	"errors"
-	"maps"
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
@@ -20,26 +18,19 @@ import (
 // Gap. Duplicates are recognised by their ID, or by their number in Options.Sequence, and dropped;
 // events with neither are delivered twice.
 type handover struct {
-	from  *connection
-	ctx   context.Context        // of the successor
-	stop  context.CancelFunc     // ends ctx
-	token atomic.Pointer[string] // the position that the successor starts from
-	once  sync.Once
-	done  chan struct{} // nil unless open has started; closed when it has returned
-	cut   bool          // the unread rest of from is lost; valid after done
+	old  *connection
+	ctx  context.Context    // of the successor
+	stop context.CancelFunc // ends ctx
+	once sync.Once
+	done chan struct{} // nil unless open has started; closed when it has returned
+	cut  bool          // the unread rest of old is lost; valid after done
 
 	mu        sync.Mutex  // guards next and abandoned
 	next      *connection // once it is open
 	abandoned bool        // no successor is wanted
-
-	opening atomic.Bool       // the first attempt to open a successor has started
-	low     map[string]uint64 // sequences at that time; used by the goroutine that reads
 }
 
-var (
-	errParked   = errors.New("client: the consumer is slower than the connection can wait for")
-	errReplaced = errors.New("client: the connection was replaced before its end")
-)
+var errReplaced = errors.New("client: the connection was replaced before its end")
 
 const (
 	bothOpen       = time.Second      // how long the old connection is read when there is no position
@@ -47,21 +38,18 @@ const (
 	handoverRest   = 10 * time.Second // minimum time between the starts of two connections
 	handoverRetry  = 30 * time.Second // minimum time between attempts to open a successor
 	longestRest    = 15 * time.Minute // maximum delay that a server may ask for
-	overlapIDs     = 4096             // ids of the old connection to remember
-	overlapTime    = 10 * time.Second // how long a successor's events are compared with them
 )
 
 // awaitExpiry prepares the handover, if the connection announces its end.
 func (c *connection) awaitExpiry() {
-	if c.conn.OnExpiring == nil {
+	if c.session == nil || c.session.OnExpiring == nil {
 		return
 	}
-	c.seen = newRecent(overlapIDs)
-	h := &handover{from: c}
-	h.ctx, h.stop = context.WithCancel(c.run.ctx)
+	c.loop.in.expectHandover()
+	h := &handover{old: c}
+	h.ctx, h.stop = context.WithCancel(c.loop.ctx)
 	c.handover = h
-	h.passed(c.token)
-	c.conn.OnExpiring(func() {
+	c.session.OnExpiring(func() {
 		h.once.Do(func() {
 			h.done = make(chan struct{})
 			go h.open()
@@ -69,39 +57,19 @@ func (c *connection) awaitExpiry() {
 	})
 }
 
-// passed records the published position. A nil *handover does nothing.
-func (h *handover) passed(token string) {
-	if h == nil {
-		return
-	}
-	if last := h.token.Load(); last == nil || *last != token {
-		position := token // a copy, so that token itself does not escape
-		h.token.Store(&position)
-	}
-}
-
-// mark records the sequence numbers at the time when the successor was started: duplicates have
-// higher numbers. It is called before each event of the old connection.
-func (h *handover) mark(sequences map[string]uint64) {
-	if h.low == nil && h.opening.Load() {
-		h.low = maps.Clone(sequences)
-	}
-}
-
 // open opens the successor and ends the connection that it replaces. It tries again until that
 // connection ends.
 func (h *handover) open() {
 	defer close(h.done)
-	old := h.from
-	sleep(old.ctx, handoverRest-time.Since(old.begun))
+	old, l := h.old, h.old.loop
+	pause(old.ctx, handoverRest-time.Since(old.begun), nil)
 	for attempt := 1; old.ctx.Err() == nil; attempt++ {
-		next := old.newConnection(h.ctx, attempt)
+		next := l.newConnection(h.ctx, attempt)
 		next.follows, next.release = true, h.stop
-		h.opening.Store(true)
-		err := next.open(*h.token.Load())
+		err := next.open(l.in.openSuccessor())
 		if err == nil {
 			if !h.accept(next) {
-				next.conn.Close()
+				next.session.Close()
 				next.cancel(nil)
 				return
 			}
@@ -119,9 +87,9 @@ func (h *handover) open() {
 		}
 		if old.ctx.Err() == nil {
 			next.err = err
-			h.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
+			l.report.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
 		}
-		sleep(old.ctx, wait)
+		pause(old.ctx, wait, nil)
 	}
 }
 
@@ -150,67 +118,50 @@ func (h *handover) abandon() {
 // readOut waits until the old connection, which has no position, has been read for bothOpen without
 // a wait for the consumer. If that takes longer than longestOverlap, the unread rest is lost.
 func (h *handover) readOut() {
-	old := h.from
+	old := h.old
 	for deadline := time.Now().Add(longestOverlap); old.ctx.Err() == nil && time.Now().Before(deadline); {
-		since := max(old.behind.Load(), h.next.begun.UnixNano())
+		since := max(old.blocked.Load(), h.next.begun.UnixNano())
 		if since != math.MaxInt64 && time.Since(time.Unix(0, since)) >= bothOpen {
 			return
 		}
-		sleep(old.ctx, bothOpen/4)
+		pause(old.ctx, bothOpen/4, nil)
 	}
 	h.cut = true
 }
 
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// follow returns the connection that replaces c, or nil if none was opened in time.
-func (r *run) follow(c *connection) *connection {
+// successor returns the connection that replaces c, or nil if none was opened in time.
+func (l *loop) successor(c *connection) *connection {
 	h := c.handover
 	if h == nil {
 		return nil
 	}
 	h.once.Do(func() {}) // from now on, no handover starts
-	over := r.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
+	over := l.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
 	if over || c.err == errRedial {
 		h.abandon()
 	}
-	r.await(h)
+	l.await(h)
 	if h.next == nil || over {
 		h.stop()
 		if h.next != nil {
-			h.next.conn.Close()
+			h.next.session.Close()
 		}
 		return nil
 	}
-	if !h.next.resuming && (h.cut || c.err != errReplaced) {
-		r.lose(Gap{Reason: transport.NoToken, From: r.token})
-	}
-	h.mark(r.sequences) // if no event has done so
-	r.overlapEnd, r.before, r.low = time.Now().Add(overlapTime), r.seen, h.low
+	l.in.handOver(!h.next.resuming && (h.cut || c.err != errReplaced))
 	return h.next
 }
 
 // await waits until open has returned. Reconnect cancels a successor that is not open yet.
-func (r *run) await(h *handover) {
+func (l *loop) await(h *handover) {
 	if h.done == nil {
 		return
 	}
-	r.stats.set(StateConnecting)
+	l.report.stats.set(StateConnecting)
 	select {
 	case <-h.done:
-	case <-r.redial:
-		signal(r.redial) // the next attempt is due at once
+	case <-l.redial:
+		signal(l.redial) // the next attempt is due at once
 		h.abandon()
 		<-h.done
 	}

@@ -121,16 +121,19 @@ func (o *Options) withDefaults() Options {
 	return c
 }
 
-func validate(ctx context.Context, t transport.Transport, o *Options) error {
+func validate(ctx context.Context, src transport.Source, o *Options) error {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if ctx == nil {
 		problem("ctx: is nil")
 	}
-	if v := reflect.ValueOf(t); t == nil || v.Kind() == reflect.Pointer && v.IsNil() {
-		problem("transport: is nil")
+	if v := reflect.ValueOf(src); src == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		problem("src: is nil")
 	} else {
-		problems = append(problems, listed(t.Validate())...)
+		problems = append(problems, listed(src.Validate())...)
+		if !isFeed(src) {
+			problem("src: %T is neither a transport.Transport nor a transport.Receiver", src)
+		}
 	}
 	if o != nil {
 		if o.Store != nil && o.Name == "" {
@@ -139,7 +142,7 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 		if o.Store == nil && o.CommitEvery != 0 {
 			problem("Options.CommitEvery: has no effect without Store: set Store or remove it")
 		}
-		if isPositionless(t) {
+		if isPushed(src) {
 			if o.Store != nil {
 				problem("Options.Store: remove it: the feed has no positions to save, and the sender repeats what is not acknowledged")
 			}
@@ -164,9 +167,26 @@ func validate(ctx context.Context, t transport.Transport, o *Options) error {
 	return nil
 }
 
-func isPositionless(t transport.Transport) bool {
-	p, ok := t.(transport.Positionless)
-	return ok && p.Positionless()
+// isFeed reports whether Subscribe knows how to receive from src.
+func isFeed(src transport.Source) bool {
+	switch src.(type) {
+	case transport.Transport, transport.Receiver:
+		return true
+	}
+	return false
+}
+
+// isPushed reports whether the feed has no positions: only its sender can repeat events.
+func isPushed(src transport.Source) bool {
+	switch src := src.(type) {
+	case transport.Positionless:
+		return src.Positionless()
+	case transport.Transport:
+		return false
+	case transport.Receiver:
+		return true
+	}
+	return false
 }
 
 // listed returns the errors that errors.Join joined. An error that wraps joined ones stays whole:

@@ -24,7 +24,7 @@ const firstReminder = time.Minute // first interval between the records of an ou
 
 // failed counts a failure and returns its level.
 func (o *outage) failed(c *connection, d retry.Decision, now time.Time) slog.Level {
-	fresh := o.since.IsZero() || d.Attempt == 0 && (c.events > 0 || errors.Is(c.err, io.EOF))
+	fresh := o.since.IsZero() || d.Attempt == 0 && (c.progress.events > 0 || errors.Is(c.err, io.EOF))
 	if fresh {
 		*o = outage{since: now, down: o.down}
 		o.pace.start(now, firstReminder)
@@ -47,11 +47,11 @@ func isDeliberate(err error) bool {
 }
 
 // logDisconnected logs a connection that has ended, or an attempt that has failed.
-func (r *run) logDisconnected(c *connection, d retry.Decision) {
-	o, now := &r.outage, time.Now()
+func (l *loop) logDisconnected(c *connection, d retry.Decision) {
+	o, now := &l.outage, time.Now()
 	if isDeliberate(c.err) {
 		o.down = true
-		r.log.Info("disconnected", "reason", c.err)
+		l.report.log.Info("disconnected", "reason", c.err)
 		return
 	}
 	level := o.failed(c, d, now)
@@ -60,15 +60,15 @@ func (r *run) logDisconnected(c *connection, d retry.Decision) {
 	if c.opened {
 		text = "disconnected"
 	}
-	r.log.Log(context.Background(), level, text, "error", c.err, "class", d.Class.String(),
+	l.report.log.Log(context.Background(), level, text, "error", c.err, "class", d.Class.String(),
 		"attempt", d.Attempt, "failures", o.failures, "outage", now.Sub(o.since), "delay", d.Delay)
 }
 
 // logConnected logs a connection that is open.
-func (r *run) logConnected(c *connection) {
-	o := &r.outage
+func (l *loop) logConnected(c *connection) {
+	o := &l.outage
 	level := slog.LevelDebug
-	if o.down || !r.isReady {
+	if o.down || !l.isReady {
 		level = slog.LevelInfo
 	}
 	o.down = false
@@ -76,7 +76,7 @@ func (r *run) logConnected(c *connection) {
 	if !o.since.IsZero() {
 		args = append(args, "failures", o.failures, "outage", time.Since(o.since))
 	}
-	r.log.Log(context.Background(), level, "connected", args...)
+	l.report.log.Log(context.Background(), level, "connected", args...)
 }
 
 // growing paces the records about a lasting condition: each interval is twice the previous one, up

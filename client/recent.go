@@ -15,31 +15,33 @@ func newRecent(n int) *recent {
 	return &recent{limit: n, set: make(map[string]struct{})}
 }
 
-// take reports whether id is known, and forgets it. A nil *recent knows none.
-func (r *recent) take(id string) bool {
+// has reports whether id is remembered. A nil *recent remembers none.
+func (r *recent) has(id string) bool {
 	if r == nil {
 		return false
 	}
 	_, known := r.set[id]
-	delete(r.set, id)
 	return known
 }
 
-// add remembers id and reports whether it is new. To a nil *recent every id is new.
-func (r *recent) add(id string) bool {
-	if r == nil {
-		return true
+// forget forgets id.
+func (r *recent) forget(id string) {
+	if r != nil {
+		delete(r.set, id)
 	}
-	if _, seen := r.set[id]; seen {
-		return false
+}
+
+// add remembers id. A nil *recent ignores it.
+func (r *recent) add(id string) {
+	if r == nil || r.has(id) {
+		return
 	}
 	r.set[id] = struct{}{}
 	if len(r.ring) < r.limit {
 		r.ring = append(r.ring, id)
-		return true
+		return
 	}
 	delete(r.set, r.ring[r.next])
 	r.ring[r.next] = id
 	r.next = (r.next + 1) % r.limit
-	return true
 }

@@ -4,64 +4,93 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
-	"github.com/steadfeed/steadfeed/transport"
 )
 
-// dialing reports that an attempt starts.
-func (c *connection) dialing() {
-	c.stats.attempts.Add(1)
-	if f := c.opts.Trace.Connecting; f != nil {
+// A reporter reports what happens to a subscription, through Options.Trace, Options.Logger and
+// Stats. It may be used by several goroutines at once.
+type reporter struct {
+	trace   *Trace
+	log     stateLog
+	stats   counters
+	failure atomic.Pointer[error] // the last one
+}
+
+// connecting reports that an attempt to connect starts.
+func (r *reporter) connecting(c *connection) {
+	r.stats.attempts.Add(1)
+	if f := r.trace.Connecting; f != nil {
 		f(Attempt{Number: c.attempt, Resuming: c.resuming})
 	}
 }
 
-// live reports that the connection is open.
-func (c *connection) live() {
-	c.opened = true
-	c.stats.set(StateLive)
-	c.stats.connections.Add(1)
-	c.logConnected(c)
-	if f := c.opts.Trace.Connected; f != nil {
+// connectedTo reports that a connection is open.
+func (l *loop) connectedTo(c *connection) {
+	l.report.stats.set(StateLive)
+	l.report.stats.connections.Add(1)
+	l.logConnected(c)
+	if f := l.report.trace.Connected; f != nil {
 		f(Attempt{Number: c.attempt, Resuming: c.resuming, Took: c.took})
-	}
-	if c.hasConnected && !c.resuming && !c.follows && !c.pushed && c.gap == nil {
-		c.lose(Gap{Reason: transport.NoToken})
-	}
-	c.hasConnected = true
-	if !c.isReady {
-		c.isReady = true
-		close(c.connected)
 	}
 }
 
 // disconnected reports that c has failed or ended, and what follows.
-func (r *run) disconnected(c *connection, d retry.Decision) {
-	if r.ctx.Err() == nil && !d.Stop {
-		r.logDisconnected(c, d)
+func (l *loop) disconnected(c *connection, d retry.Decision) {
+	if l.ctx.Err() == nil && !d.Stop {
+		l.logDisconnected(c, d)
 	}
-	r.failure.Store(&c.err)
-	r.traceDisconnected(c, d)
+	l.report.failure.Store(&c.err)
+	l.report.disconnected(c, d)
 }
 
-// notReplaced reports that an attempt to open a successor has failed. It runs concurrently with the
-// run loop.
-func (h *handover) notReplaced(c *connection, d retry.Decision) {
+// notReplaced reports that an attempt to open a successor has failed.
+func (r *reporter) notReplaced(c *connection, d retry.Decision) {
 	level := slog.LevelDebug
 	if d.Attempt == 1 {
 		level = slog.LevelWarn
 	}
-	c.log.Log(context.Background(), level, "handover failed", "error", c.err, "class", d.Class.String(),
+	r.log.Log(context.Background(), level, "handover failed", "error", c.err, "class", d.Class.String(),
 		"attempt", d.Attempt, "delay", d.Delay)
-	c.traceDisconnected(c, d)
+	r.disconnected(c, d)
 }
 
-func (r *run) traceDisconnected(c *connection, d retry.Decision) {
-	if f := r.opts.Trace.Disconnected; f != nil {
-		f(Disconnect{Err: c.err, Opened: c.opened, Events: c.events, Uptime: c.uptime,
+func (r *reporter) disconnected(c *connection, d retry.Decision) {
+	if f := r.trace.Disconnected; f != nil {
+		f(Disconnect{Err: c.err, Opened: c.opened, Events: c.progress.events, Uptime: c.uptime,
 			Class: d.Class, Delay: d.Delay, Final: d.Stop})
+	}
+}
+
+// gap reports a possible loss.
+func (r *reporter) gap(g Gap) {
+	r.stats.gaps.Add(1)
+	r.log.gap(g)
+	if r.trace.Gap != nil {
+		r.trace.Gap(g)
+	}
+}
+
+// nacked reports that a consumer has refused an event.
+func (r *reporter) nacked(e *Event, reason error) {
+	r.stats.nacked.Add(1)
+	if r.trace.Nacked != nil {
+		r.trace.Nacked(*e, reason)
+	}
+}
+
+// saved reports the outcome of an attempt to save.
+func (r *reporter) saved(e Save) {
+	if e.Err == nil {
+		r.stats.saves.Add(1)
+	} else {
+		r.stats.saveErrors.Add(1)
+	}
+	r.log.saved(e.Err)
+	if r.trace.Saved != nil {
+		r.trace.Saved(e)
 	}
 }
 

@@ -31,6 +31,7 @@ type slot struct {
 	token    string
 	received time.Time
 	header   transport.Header
+	delivery *transport.Delivery
 	gap      *Gap
 	settle   func(error)
 	lead     string // token of a position without an event just before it
@@ -74,7 +75,7 @@ func (e *Event) counts(word uint64) bool {
 func (g *segment) read(i uint64, ev *Event) {
 	s := &g.slots[i]
 	ev.Data, ev.Type, ev.ID, ev.Token = s.data, s.typ, s.id, s.token
-	ev.Header, ev.Received, ev.Gap, ev.settle = s.header, s.received, s.gap, s.settle
+	ev.Header, ev.Delivery, ev.Received, ev.Gap, ev.settle = s.header, s.delivery, s.received, s.gap, s.settle
 	ev.state, ev.try, ev.Attempt = &g.states[i], s.again+1, s.before+s.again+1
 }
 
@@ -84,8 +85,9 @@ func (g *segment) write(i uint64, ev *Event, lead string) {
 	s := &g.slots[i]
 	s.data, s.typ, s.id, s.token, s.received = ev.Data, ev.Type, ev.ID, ev.Token, ev.Received
 	g.sizes[i] = len(ev.Data)
-	if ev.Header != nil || ev.Gap != nil || ev.settle != nil || lead != "" || ev.Attempt > 1 {
-		s.header, s.gap, s.settle, s.lead, s.before = ev.Header, ev.Gap, ev.settle, lead, max(ev.Attempt-1, 0)
+	if ev.Header != nil || ev.Delivery != nil || ev.Gap != nil || ev.settle != nil || lead != "" || ev.Attempt > 1 {
+		s.header, s.delivery, s.gap, s.settle = ev.Header, ev.Delivery, ev.Gap, ev.settle
+		s.lead, s.before = lead, max(ev.Attempt-1, 0)
 		g.rare[i] = true
 	}
 }
@@ -101,7 +103,7 @@ func (g *segment) clear(i uint64) {
 	s := &g.slots[i]
 	s.data = nil
 	if g.rare[i] {
-		s.header, s.gap, s.settle, s.lead, s.before, s.again = nil, nil, nil, "", 0, 0
+		s.header, s.delivery, s.gap, s.settle, s.lead, s.before, s.again = nil, nil, nil, nil, "", 0, 0
 		g.rare[i] = false
 	}
 }

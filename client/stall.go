@@ -8,16 +8,16 @@ import (
 // reported. The interval doubles with each report.
 const stallAfter = 30 * time.Second
 
-// A stall watches a full buffer. It belongs to the run loop.
+// A stall watches a full buffer. It belongs to the one goroutine that waits for space.
 type stall struct {
 	since time.Time // no event has been settled since; zero while there is space
 	pace  growing
-	timer *time.Timer // nil unless the run loop waits
+	timer *time.Timer // nil unless it waits
 }
 
 // watchStall starts to watch the full buffer, or continues after the connection was parked.
-func (r *run) watchStall() *stall {
-	s := &r.stall
+func (l *loop) watchStall() *stall {
+	s := &l.stall
 	if now := time.Now(); s.since.IsZero() {
 		s.since = now
 		s.pace.start(now, stallAfter)
@@ -43,11 +43,11 @@ func (s *stall) stop(over bool) {
 }
 
 // reportStall reports that the consumer has not settled an event for a long time.
-func (r *run) reportStall() {
-	s, now := &r.stall, time.Now()
+func (l *loop) reportStall() {
+	s, now := &l.stall, time.Now()
 	s.pace.next(now)
 	s.timer.Reset(time.Until(s.pace.due))
-	oldest, held := r.window.oldest()
+	oldest, held := l.window.oldest()
 	if held == 0 {
 		return // settled just now
 	}
@@ -56,8 +56,8 @@ func (r *run) reportStall() {
 	if oldest.ID != "" && oldest.ID != oldest.Token { // a token stays out of the log
 		args = append(args, "id", oldest.ID)
 	}
-	r.log.Warn("buffer full, no event settled", args...)
-	if f := r.opts.Trace.Stalled; f != nil {
+	l.report.log.Warn("buffer full, no event settled", args...)
+	if f := l.report.trace.Stalled; f != nil {
 		f(Stall{Full: full, Buffered: held, ID: oldest.ID, Attempt: oldest.Attempt, Received: oldest.Received})
 	}
 }

@@ -3,10 +3,8 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -15,33 +13,39 @@ import (
 // goroutines at once.
 type Subscription struct {
 	opts       Options
-	transport  transport.Transport
+	loop       *loop
 	window     *window
 	checkpoint *checkpoint // nil without a Store
-	pushed     bool        // the transport has no positions: the sender repeats missed events
+	report     *reporter
 
-	ctx       context.Context // ends when no more events may be delivered; its cause is the reason
-	cancel    context.CancelCauseFunc
-	connected chan struct{}         // closed once a connection has been open
-	over      chan struct{}         // closed when the run loop has ended
-	end       error                 // why it has ended; set before over is closed
-	seal      atomic.Pointer[error] // set when the position can no longer move
-
-	redial  chan struct{}                           // one token: Reconnect was called
-	drop    atomic.Pointer[context.CancelCauseFunc] // ends the current connection
-	stats   counters                                // see Stats
-	log     stateLog
-	failure atomic.Pointer[error] // the last one
-	dozers  sync.Pool             // of *time.Timer
-	joined  *sync.WaitGroup       // the run loop
+	ctx    context.Context // ends when no more events may be delivered; its cause is the reason
+	cancel context.CancelCauseFunc
+	sealed seal
+	dozers sync.Pool       // of *time.Timer
+	joined *sync.WaitGroup // the loop
 
 	closing  atomic.Bool   // Close was called
 	closed   chan struct{} // closed when the first Close has finished
 	closeErr error         // its result; set before closed is closed
 }
 
-// Subscribe starts receiving events from t. It does not wait for a connection: a source that
-// cannot be reached is retried under opts.Retry, and only [Options.Logger], [Options.Trace] and
+// A seal is set once the position can no longer move.
+type seal struct{ why atomic.Pointer[error] }
+
+// set seals the position unless it is sealed already.
+func (s *seal) set(why error) { s.why.CompareAndSwap(nil, &why) }
+
+// reason returns why the position can no longer move, or nil while it can.
+func (s *seal) reason() error {
+	if why := s.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// Subscribe starts receiving events from src: it reads the connections of a [transport.Transport],
+// or listens to a [transport.Receiver]. It does not wait for a connection: a source that cannot be
+// reached is retried under opts.Retry, and only [Options.Logger], [Options.Trace] and
 // [Subscription.WaitConnected] report that. If opts is nil, every option has its default. ctx is
 // the lifetime of the subscription, not only of this call: when it ends, so does the subscription,
 // with the context's cause. The caller must call Close in any case.
@@ -53,36 +57,56 @@ type Subscription struct {
 //
 // Subscribe returns a *ConfigError that lists everything that is wrong with its arguments, or a
 // *CheckpointError if the stored position cannot be read or taken over.
-func Subscribe(ctx context.Context, t transport.Transport, opts *Options) (*Subscription, error) {
-	if err := validate(ctx, t, opts); err != nil {
+func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subscription, error) {
+	if err := validate(ctx, src, opts); err != nil {
 		return nil, err
 	}
-	s := &Subscription{
-		opts:      opts.withDefaults(),
-		transport: t,
-		connected: make(chan struct{}),
-		over:      make(chan struct{}),
-		redial:    make(chan struct{}, 1),
-		joined:    new(sync.WaitGroup),
-		closed:    make(chan struct{}),
-	}
-	s.pushed = isPositionless(t)
+	s := &Subscription{opts: opts.withDefaults(), joined: new(sync.WaitGroup), closed: make(chan struct{})}
 	s.window = newWindow(s, s.opts.Buffer, s.opts.BufferBytes)
-	s.log.Logger = s.opts.Logger
-	r := &run{Subscription: s, token: s.opts.StartAt}
+	s.report = &reporter{trace: s.opts.Trace, log: stateLog{Logger: s.opts.Logger}}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	var stored record
 	if s.opts.Store != nil {
-		stored, err := s.openCheckpoint(ctx)
-		if err != nil {
+		var err error
+		if stored, err = s.openCheckpoint(ctx); err != nil {
 			s.cancel(err)
 			return nil, err
 		}
-		r.restore(stored)
 	}
-	r.ids = newRecent(s.opts.Dedupe)
-	r.backoff = s.opts.Retry.Start()
-	s.joined.Go(r.loop)
+	s.loop = s.newLoop(src, stored)
+	s.joined.Go(s.loop.run)
 	return s, nil
+}
+
+// newLoop returns a loop that resumes from the stored position.
+func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
+	in := &intake{opts: &s.opts, window: s.window, checkpoint: s.checkpoint, report: s.report,
+		token: s.opts.StartAt, ids: newRecent(s.opts.Dedupe)}
+	if stored.Token != "" || stored.Events > 0 {
+		in.token = stored.Token
+	}
+	l := &loop{
+		ctx:        s.ctx,
+		pushed:     isPushed(src),
+		in:         in,
+		window:     s.window,
+		checkpoint: s.checkpoint,
+		report:     s.report,
+		sealed:     &s.sealed,
+		connected:  make(chan struct{}),
+		over:       make(chan struct{}),
+		redial:     make(chan struct{}, 1),
+		backoff:    s.opts.Retry.Start(),
+		// It is not known whether an earlier process was connected; it may have lost events.
+		hasConnected: stored.Epoch > 0,
+	}
+	switch src := src.(type) {
+	case transport.Transport:
+		l.transport = src
+	case transport.Receiver:
+		l.receiver = src
+	}
+	return l
 }
 
 func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err error) {
@@ -93,8 +117,8 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 		commitOnly: s.opts.CommitEvery < 0,
 		onRequest:  s.opts.CommitEvery < 0,
 		low:        s.window.sweep,
-		report:     s.saved,
-		contested:  s.log.contested,
+		report:     s.report.saved,
+		contested:  s.report.log.contested,
 		stop:       s.fail,
 		ended:      make(chan struct{}),
 		dead:       make(chan struct{}),
@@ -115,7 +139,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 
 // fail ends the subscription because it no longer owns its position.
 func (s *Subscription) fail(err error) {
-	s.seal.CompareAndSwap(nil, &err)
+	s.sealed.set(err)
 	s.cancel(err)
 }
 
@@ -123,35 +147,7 @@ func (s *Subscription) fail(err error) {
 // if a host, a credential or a certificate is wrong; the subscription itself retries under
 // Options.Retry. If ctx ends first, the error wraps its cause and the last failure. If the
 // subscription ends first, the error is that of Next.
-func (s *Subscription) WaitConnected(ctx context.Context) error {
-	select {
-	case <-s.connected:
-		return nil
-	default:
-	}
-	select {
-	case <-s.connected:
-		return nil
-	case <-s.over:
-		select {
-		case <-s.connected: // both
-			return nil
-		default:
-			return s.end
-		}
-	case <-ctx.Done():
-		return s.notConnected(context.Cause(ctx))
-	}
-}
-
-func (s *Subscription) notConnected(cause error) error {
-	n := s.stats.attempts.Load()
-	last := s.failure.Load()
-	if last == nil {
-		return fmt.Errorf("client: not connected: %w (attempts: %d, no answer yet)", cause, n)
-	}
-	return fmt.Errorf("client: not connected: %w (attempts: %d, last failure: %w)", cause, n, *last)
-}
+func (s *Subscription) WaitConnected(ctx context.Context) error { return s.loop.waitConnected(ctx) }
 
 // Commit returns nil once every event acknowledged so far is durable, in the sense that the Store
 // documents. In the body of a loop, call ev.Ack first: without it, the current event is
@@ -162,7 +158,7 @@ func (s *Subscription) notConnected(cause error) error {
 // the background, unless CommitEvery is negative, and Commit may be called again. Without a Store,
 // Commit returns an error.
 func (s *Subscription) Commit(ctx context.Context) error {
-	if err := s.sealed(); err != nil {
+	if err := s.sealed.reason(); err != nil {
 		return err
 	}
 	if s.checkpoint == nil {
@@ -174,12 +170,7 @@ func (s *Subscription) Commit(ctx context.Context) error {
 // Reconnect drops the connection and resumes after the last received event, without the delay that
 // follows a failure. It does not wait for the new connection. After the end of the subscription it
 // does nothing.
-func (s *Subscription) Reconnect() {
-	signal(s.redial)
-	if drop := s.drop.Load(); drop != nil {
-		(*drop)(errRedial)
-	}
-}
+func (s *Subscription) Reconnect() { s.loop.reconnect() }
 
 // Close ends the subscription: it closes the connection, joins every goroutine, saves what is
 // acknowledged, and returns the error of that save. Close returns within a second, provided that
@@ -200,36 +191,11 @@ func (s *Subscription) Close() error {
 	return s.closeErr
 }
 
-// flushWait is the maximum duration of the last save. If the context ends and Close is called,
-// there are two such saves, which together must fit into Close's second.
-const flushWait = 450 * time.Millisecond
-
 func (s *Subscription) shut() error {
 	s.cancel(ErrClosed)
 	s.joined.Wait()
-	closed := ErrClosed
-	s.seal.CompareAndSwap(nil, &closed)
-	err := s.flush()
+	s.sealed.set(ErrClosed)
+	err := s.checkpoint.flush()
 	s.checkpoint.close()
 	return err
-}
-
-// flush saves what is acknowledged, within flushWait.
-func (s *Subscription) flush() error {
-	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
-	defer cancel()
-	return s.checkpoint.flush(ctx)
-}
-
-// saved reports the outcome of an attempt to save.
-func (s *Subscription) saved(e Save) {
-	if e.Err == nil {
-		s.stats.saves.Add(1)
-	} else {
-		s.stats.saveErrors.Add(1)
-	}
-	s.log.saved(e.Err)
-	if s.opts.Trace.Saved != nil {
-		s.opts.Trace.Saved(e)
-	}
 }

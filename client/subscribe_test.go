@@ -773,7 +773,7 @@ func TestConfiguration(t *testing.T) {
 	if !errors.As(err, &config) {
 		t.Fatalf("Subscribe: %v", err)
 	}
-	for _, field := range []string{"transport", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
+	for _, field := range []string{"src", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
 		if !slices.ContainsFunc(config.Problems, func(p error) bool { return strings.Contains(p.Error(), field) }) {
 			t.Errorf("no problem names %s: %v", field, err)
 		}

@@ -87,7 +87,7 @@ func (c *checkpoint) standBy(ctx context.Context, r record, version string) (rec
 	taken := time.Now() // not r.Taken: the clocks may differ
 	changed := taken
 	for failed := 0; ; {
-		sleep(ctx, beat)
+		pause(ctx, beat, nil)
 		if ctx.Err() != nil {
 			return record{}, "", &CheckpointError{c.key, "take over", context.Cause(ctx)}
 		}

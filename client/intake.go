@@ -1,0 +1,414 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// An intake turns messages into events of the window. It keeps what a message depends on: the
+// position, the pending gap, and the numbers and ids received so far. It is the only producer of
+// the window.
+//
+// One message is handled at a time, under mu: on the goroutine that reads, or on that of a
+// sender's request. Functions of Options run there. If one panics, neither the position nor the
+// sequence nor the ids have changed, so that the message can be delivered again.
+type intake struct {
+	opts       *Options
+	window     *window
+	checkpoint *checkpoint
+	report     *reporter
+
+	mu       sync.Mutex    // never held across a wait for space
+	token    string        // of the last event received: the position to resume after
+	gap      *Gap          // for the next event
+	delay    time.Duration // the last reconnection time that the server asked for
+	now      time.Time     // when the last read that had to wait returned
+	received uint64        // events read
+	pace     pace
+	awaited  bool // the sender waits for the outcome of the last event
+	moved    bool // the position moved without an event since the last publish
+
+	open   bool   // a Receiver may deliver
+	events int    // new events on this connection
+	origin string // the position when this connection was opened
+
+	ids       *recent           // of Options.Dedupe
+	sequences map[string]uint64 // last number of each key
+	doubts    doubts
+	overlap   overlap
+}
+
+// An overlap recognises the events that both connections of a handover deliver.
+type overlap struct {
+	seen    *recent           // ids on this connection; nil unless it announces its end
+	numbers map[string]uint64 // sequences when its successor was first opened; nil before
+
+	until  time.Time         // end of the time in which duplicates are expected
+	before *recent           // ids on the connection that this one has replaced
+	low    map[string]uint64 // its sequences when this one was first opened
+}
+
+const (
+	overlapIDs  = 4096             // ids of the old connection to remember
+	overlapTime = 10 * time.Second // how long a successor's events are compared with them
+)
+
+// publishBatch is the maximum number of events published at once while more can be read without
+// waiting, so that the consumer starts before a long read is complete.
+const publishBatch = 256
+
+// progress is what a connection has achieved.
+type progress struct {
+	events int           // new events received
+	moved  bool          // the position has changed
+	delay  time.Duration // the last reconnection time that the server asked for
+}
+
+// begin starts a connection.
+func (in *intake) begin() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.open, in.events, in.origin = true, 0, in.token
+	in.overlap.seen, in.overlap.numbers = nil, nil
+}
+
+// end publishes what a connection has delivered and returns its progress. Nothing is delivered
+// until the next begin.
+func (in *intake) end() progress {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.open = false
+	in.publishStaged()
+	return progress{events: in.events, moved: in.token != in.origin, delay: in.delay}
+}
+
+// position returns the token to resume after, or "" if there is none.
+func (in *intake) position() string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.token
+}
+
+// pendingGap returns the loss that no event has reported yet, or nil.
+func (in *intake) pendingGap() *Gap {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.gap
+}
+
+// admit moves a message that was read to the window if there is space, and reports whether there
+// was. waited reports whether the read had to wait. If no more messages are available without
+// waiting, admit publishes. The position does not change before there is space.
+func (in *intake) admit(m *transport.Message, waited bool) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if waited {
+		in.now = time.Now()
+	}
+	if m.Kind == decode.KindData && !in.window.fits(len(m.Data)) {
+		in.takeGap(m) // it is reported once, however long the message waits
+		return false
+	}
+	in.receive(m)
+	if !m.More || in.window.unseen >= publishBatch {
+		in.publishStaged()
+	}
+	return true
+}
+
+// deliver moves messages of a Receiver to the window while there is space. See transport.Deliver.
+// ctx is that of the connection.
+func (in *intake) deliver(ctx context.Context, ms []transport.Message) (accepted int, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	defer in.publishStaged()
+	in.now = time.Now()
+	for i := range ms {
+		if !in.open || ctx.Err() != nil {
+			return i, transport.ErrClosed
+		}
+		m := ms[i] // the caller's is not changed
+		if m.Kind == decode.KindData && !in.window.fits(len(m.Data)) {
+			return i, transport.ErrFull
+		}
+		in.receive(&m)
+	}
+	return len(ms), nil
+}
+
+// fits reports whether the window has space for an event of size bytes.
+func (in *intake) fits(size int) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.window.fits(size)
+}
+
+// isHalfFree reports whether half of the window is free.
+func (in *intake) isHalfFree() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.window.isHalfFree()
+}
+
+// isSettled reports whether every event in the window is settled.
+func (in *intake) isSettled() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.window.sweep().seq == in.window.staged
+}
+
+// publish makes what was staged visible to consumers.
+func (in *intake) publish() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.publishStaged()
+}
+
+// publishStaged is publish for a caller that holds mu.
+func (in *intake) publishStaged() {
+	in.window.setBusy(!in.awaited && in.pace.isFast(in.received, in.now))
+	in.window.publish()
+	in.report.stats.received.Store(in.received)
+	if in.moved {
+		in.moved = false
+		in.checkpoint.touch()
+	}
+}
+
+// receive handles a message. The window has space for it.
+func (in *intake) receive(m *transport.Message) {
+	if m.Kind == decode.KindData {
+		in.event(m)
+		return
+	}
+	in.takeGap(m)
+	switch m.Kind {
+	case decode.KindPosition:
+		// With Options.Token, the framing's ids are not tokens.
+		if in.opts.Token == nil {
+			in.move(m.Token)
+		}
+	case decode.KindRetry:
+		in.delay = max(m.Delay, retry.MinDelay) // retry: 0 is a value
+	default:
+		if in.report.trace.Signal != nil {
+			in.report.trace.Signal(*m)
+		}
+	}
+}
+
+// event handles an event: token, dedupe, sequence, skip, gap, window. A skipped event counts in the
+// sequence, a duplicate does not. The functions of Options run before anything changes.
+func (in *intake) event(m *transport.Message) {
+	var ev Event // set field by field; see decode.Reader.NextTo
+	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header, ev.Delivery = m.Data, m.Type, m.ID, m.Token, m.Header, m.Delivery
+	ev.Received, ev.settle, ev.Attempt = in.now, m.Settle, max(m.Attempt, 1)
+	in.received++
+	in.awaited = m.Settle != nil
+	if in.opts.Token != nil {
+		ev.Token = in.opts.Token(ev)
+	}
+	in.suspect(&ev)
+	if ev.Token == "" {
+		ev.Token = in.token
+	}
+	duplicate := in.isKnown(&ev)
+	var num number
+	if !duplicate && in.opts.Sequence != nil {
+		num = in.number(&ev)
+		duplicate = in.isOld(num)
+	}
+	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(ev)
+
+	in.takeGap(m)
+	in.count(num, duplicate)
+	in.remember(&ev)
+	if !duplicate {
+		in.events++
+	}
+	switch {
+	case duplicate:
+		in.report.stats.duplicates.Add(1)
+		done(&ev)
+	case skip:
+		in.report.stats.skipped.Add(1)
+		done(&ev)
+		in.move(ev.Token)
+	default:
+		if in.gap != nil {
+			ev.Gap, in.gap = in.gap, nil
+			ev.Gap.To = ev.Token
+		}
+		in.token = ev.Token
+		in.window.stage(&ev)
+	}
+}
+
+// done settles an event that no consumer gets.
+func done(ev *Event) {
+	if ev.settle != nil {
+		ev.settle(nil)
+	}
+}
+
+// move changes the position without an event. The checkpoint follows, unless it would pass a loss
+// that no event has reported yet, or replace a position by none: then it moves with the next event.
+func (in *intake) move(token string) {
+	in.token = token
+	if in.gap == nil && token != "" {
+		in.window.stagePosition(token)
+		in.moved = true
+	}
+}
+
+// hasID reports whether the event's id shows that it was received before. A sender that waits for
+// an acknowledgement repeats an event on purpose, so its ID does not count.
+func hasID(ev *Event) bool { return ev.ID != "" && ev.settle == nil }
+
+// isKnown reports whether the event was received before, by its ID.
+func (in *intake) isKnown(ev *Event) bool {
+	return hasID(ev) && (in.ids.has(ev.ID) || in.isOverlapping() && in.overlap.before.has(ev.ID))
+}
+
+// remember records the id of an event.
+func (in *intake) remember(ev *Event) {
+	if !hasID(ev) {
+		return
+	}
+	in.ids.add(ev.ID)
+	in.overlap.seen.add(ev.ID)
+	if in.isOverlapping() {
+		in.overlap.before.forget(ev.ID)
+	}
+}
+
+func (in *intake) isOverlapping() bool { return in.now.Before(in.overlap.until) }
+
+// A number is the number of an event within the numbering of its key.
+type number struct {
+	key string
+	n   uint64
+	ok  bool
+}
+
+func (in *intake) number(ev *Event) (num number) {
+	num.key, num.n, num.ok = in.opts.Sequence(*ev)
+	in.suspectNumber(num.ok)
+	return num
+}
+
+// isOld reports whether an event's number shows that it was received before.
+func (in *intake) isOld(num number) bool {
+	last, known := in.sequences[num.key]
+	return num.ok && known && in.isOverlapping() && num.n <= last && num.n > in.overlap.low[num.key]
+}
+
+// count records the number of an event. A number that is skipped is a gap.
+func (in *intake) count(num number, duplicate bool) {
+	if !num.ok || duplicate {
+		return
+	}
+	last, known := in.sequences[num.key]
+	if in.sequences == nil {
+		in.sequences = make(map[string]uint64)
+	}
+	in.sequences[num.key] = num.n
+	if known && num.n > last+1 {
+		in.loseOne(Gap{Reason: transport.SequenceJump, From: in.token, Key: num.key, Missed: num.n - last - 1})
+	}
+}
+
+// takeGap records the gap of a message and removes it from the message.
+func (in *intake) takeGap(m *transport.Message) {
+	if m.Gap == nil {
+		return
+	}
+	g := *m.Gap
+	m.Gap = nil
+	if g.From == "" {
+		g.From = in.token
+	}
+	in.loseOne(g)
+}
+
+// lose records a loss. Of several before the same event, the first one is kept, because it reaches
+// back furthest.
+func (in *intake) lose(g Gap) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.loseOne(g)
+}
+
+// loseOne is lose for a caller that holds mu.
+func (in *intake) loseOne(g Gap) {
+	if in.gap == nil {
+		first := g
+		in.gap = &first
+	} else {
+		in.gap.Missed += g.Missed
+	}
+	in.report.gap(g)
+}
+
+// interrupted records that events may have been lost between two connections, unless a gap already
+// reports that.
+func (in *intake) interrupted() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.gap == nil {
+		in.loseOne(Gap{Reason: transport.NoToken})
+	}
+}
+
+// rejected records that the server no longer knows the position. The next connection resumes after
+// the token that err names instead, or without a position if it names none or the rejected one.
+func (in *intake) rejected(err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.token == "" {
+		return
+	}
+	was, names := in.token, transport.PositionError(nil)
+	in.token = ""
+	if errors.As(err, &names) && names.ResumeAfter() != was {
+		in.token = names.ResumeAfter()
+	}
+	in.loseOne(Gap{Reason: transport.TokenRejected, From: was, Err: err})
+}
+
+// expectHandover records the ids of this connection from now on, because it announces its end.
+func (in *intake) expectHandover() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.overlap.seen = newRecent(overlapIDs)
+}
+
+// openSuccessor returns the position from which to open a successor of this connection. The
+// successor's duplicates have higher numbers than those received before the first call.
+func (in *intake) openSuccessor() (token string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.overlap.numbers == nil {
+		in.overlap.numbers = make(map[string]uint64, len(in.sequences))
+		maps.Copy(in.overlap.numbers, in.sequences)
+	}
+	return in.token
+}
+
+// handOver replaces this connection by its successor. lost reports whether events may have been
+// lost between the two.
+func (in *intake) handOver(lost bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.overlap = overlap{until: time.Now().Add(overlapTime), before: in.overlap.seen, low: in.overlap.numbers}
+	if lost {
+		in.loseOne(Gap{Reason: transport.NoToken, From: in.token})
+	}
+}

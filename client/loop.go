@@ -1,0 +1,206 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// loop is the standing goroutine of a subscription. It connects, waits until the connection ends,
+// and decides what follows, until there is nothing more to receive.
+type loop struct {
+	ctx        context.Context // of the subscription; its cause is the reason for its end
+	transport  transport.Transport
+	receiver   transport.Receiver // instead of transport
+	pushed     bool               // the feed has no positions: the sender repeats missed events
+	in         *intake
+	window     *window
+	checkpoint *checkpoint
+	report     *reporter
+	sealed     *seal
+
+	connected chan struct{}                           // closed once a connection has been open
+	over      chan struct{}                           // closed when the loop has ended
+	end       error                                   // why it has ended; set before over is closed
+	redial    chan struct{}                           // one token: Reconnect was called
+	drop      atomic.Pointer[context.CancelCauseFunc] // ends the current connection
+
+	// Used by the loop's goroutine only.
+	hasConnected bool // in this process or an earlier one: to start afresh may lose events
+	broken       bool // the last connection did not end cleanly
+	isReady      bool // there was a connection: connected is closed
+	backoff      *retry.Backoff
+	outage       outage
+	stall        stall
+}
+
+var (
+	errRedial = errors.New("client: Reconnect was called")
+	errParked = errors.New("client: the consumer is slower than the connection can wait for")
+)
+
+// run connects until the subscription ends, and reports why it did.
+func (l *loop) run() {
+	var last *connection
+	for c := l.newConnection(l.ctx, 1); c != nil; {
+		last = c
+		c.err = c.run()
+		if next := l.successor(c); next != nil {
+			l.backoff.Progress(c.failure())
+			l.disconnected(c, retry.Decision{})
+			c = next
+		} else if attempt := l.judge(c); attempt > 0 {
+			c = l.newConnection(l.ctx, attempt)
+		} else {
+			c = nil
+		}
+	}
+	l.drop.Store(nil) // Reconnect does not end what lingers
+	l.report.stats.set(StateEnded)
+	l.report.log.ended(loopError(l.end), l.ctx.Err() != nil && l.sealed.reason() == nil)
+	l.checkpoint.unwatch()
+	if l.ctx.Err() != nil && !errors.Is(l.end, ErrClosed) {
+		l.checkpoint.retire()
+		l.checkpoint.flush()
+	}
+	close(l.over)
+	if l.report.trace.Ended != nil {
+		l.report.trace.Ended(loopError(l.end))
+	}
+	last.linger()
+}
+
+// judge decides what follows after a connection that has ended. It waits until the next attempt is
+// due and returns its number, or sets l.end and returns 0.
+func (l *loop) judge(c *connection) (attempt int) {
+	switch {
+	case l.ctx.Err() != nil:
+		l.end = context.Cause(l.ctx)
+		l.disconnected(c, retry.Decision{Stop: true})
+		return 0
+	case errors.Is(c.err, transport.ErrEnd):
+		if !c.opened && l.broken && l.in.position() == "" && !l.pushed {
+			l.in.lose(Gap{Reason: transport.NoToken, Err: c.err}) // events since then are lost
+		}
+		if c.err != transport.ErrEnd { // it gives a reason
+			l.report.log.Info("the feed is complete", "reason", c.err)
+		}
+		l.end = l.complete()
+		l.disconnected(c, retry.Decision{Stop: true})
+		return 0
+	case c.err == errRedial:
+		l.backoff.Progress(c.failure())
+		l.disconnected(c, retry.Decision{})
+		return 1
+	case c.err == errParked:
+		l.backoff.Progress(c.failure())
+		l.disconnected(c, retry.Decision{})
+		l.park()
+		return 1
+	}
+	if c.opened {
+		l.broken = !errors.Is(c.err, io.EOF)
+	}
+	d := l.backoff.Next(c.failure())
+	if d.Class == retry.ClassTokenRejected {
+		l.in.rejected(c.err)
+	}
+	l.disconnected(c, d)
+	if d.Stop {
+		l.end = &StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: c.err}
+		return 0
+	}
+	l.report.stats.set(StateBackingOff)
+	pause(l.ctx, d.Delay, l.redial)
+	return d.Attempt + 1
+}
+
+// complete returns the end of a complete feed. A loss that no event follows is an error.
+func (l *loop) complete() error {
+	if gap := l.in.pendingGap(); gap != nil {
+		return &StopError{Cause: gap}
+	}
+	return io.EOF
+}
+
+// park waits until half of the buffer is free, so that the next connection is not parked as soon as
+// it is open.
+func (l *loop) park() {
+	l.report.stats.set(StateFull)
+	w := l.window
+	w.press()
+	defer w.release()
+	stall := l.watchStall()
+	defer stall.stop(true)
+	for !l.in.isHalfFree() {
+		select {
+		case <-w.space:
+			stall.settled()
+		case <-stall.timer.C:
+			l.reportStall()
+		case <-l.redial:
+			return
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// reconnect drops the current connection, or ends the wait for the next one.
+func (l *loop) reconnect() {
+	signal(l.redial)
+	if drop := l.drop.Load(); drop != nil {
+		(*drop)(errRedial)
+	}
+}
+
+// waitConnected returns nil once there has been a connection.
+func (l *loop) waitConnected(ctx context.Context) error {
+	select {
+	case <-l.connected:
+		return nil
+	default:
+	}
+	select {
+	case <-l.connected:
+		return nil
+	case <-l.over:
+		select {
+		case <-l.connected: // both
+			return nil
+		default:
+			return l.end
+		}
+	case <-ctx.Done():
+		return l.notConnected(context.Cause(ctx))
+	}
+}
+
+func (l *loop) notConnected(cause error) error {
+	n := l.report.stats.attempts.Load()
+	last := l.report.failure.Load()
+	if last == nil {
+		return fmt.Errorf("client: not connected: %w (attempts: %d, no answer yet)", cause, n)
+	}
+	return fmt.Errorf("client: not connected: %w (attempts: %d, last failure: %w)", cause, n, *last)
+}
+
+// pause waits for d. It returns early when ctx ends or wake, which may be nil, is ready.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
+}
