@@ -56,23 +56,18 @@ func (anyJSON) NewSplitter(maxFrame int) Splitter { return &anySplitter{limit: m
 type anySplitter struct {
 	start
 	limit int
-	gaps
-	chosen filler
+	jsonSpace
+	chosen Splitter
 }
 
-func (s *anySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *anySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+func (s *anySplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
 			return n, false, nil
 		}
 	}
 	if s.chosen == nil {
-		n, beat := s.pass(buf)
+		n, beat := s.skipSpace(buf)
 		if beat {
 			f.Kind = KindKeepalive
 		}
@@ -89,5 +84,5 @@ func (s *anySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 			return n, false, nil
 		}
 	}
-	return s.chosen.fill(f, buf, atEOF)
+	return s.chosen.Split(f, buf, atEOF)
 }

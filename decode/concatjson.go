@@ -23,15 +23,10 @@ func (ConcatJSON) NewSplitter(maxFrame int) Splitter {
 type concatSplitter struct {
 	start
 	jsonValue
-	gaps
+	jsonSpace
 }
 
-func (s *concatSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+func (s *concatSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
 			return n, false, nil
@@ -39,7 +34,7 @@ func (s *concatSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool,
 	}
 	for {
 		if !s.scan.begun {
-			m, beat := s.pass(buf[n:])
+			m, beat := s.skipSpace(buf[n:])
 			n += m
 			if beat {
 				f.Kind = KindKeepalive

@@ -22,15 +22,18 @@ type crlfSplitter struct {
 
 var crlf = []byte("\r\n")
 
-func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *crlfSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
-			return n, f, false, nil
+			return n, false, nil
 		}
 	}
 	if s.looked == 0 && !s.skipping {
 		if n, beat := s.lead(buf); n > 0 {
-			return n, Frame{Kind: KindKeepalive}, beat, nil
+			if beat {
+				f.Kind = KindKeepalive
+			}
+			return n, beat, nil
 		}
 	}
 	from := max(s.looked-1, 0) // a CR there may be half of the end
@@ -43,13 +46,15 @@ func (s *crlfSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, e
 	switch {
 	case s.skipping:
 		s.skipping = false
-		return end + 2, f, false, nil
+		return end + 2, false, nil
 	case end > s.limit:
-		return end + 2, f, false, tooLarge("CRLFJSON", s.limit)
+		return end + 2, false, tooLarge("CRLFJSON", s.limit)
 	case end == 0:
-		return 2, Frame{Kind: KindKeepalive}, true, nil
+		f.Kind = KindKeepalive
+		return 2, true, nil
 	}
-	return end + 2, Frame{Data: buf[:end:end]}, true, nil
+	f.Data = buf[:end:end]
+	return end + 2, true, nil
 }
 
 // lead returns the length of the spaces before a message, and of an LF after them. beat reports
@@ -65,20 +70,20 @@ func (s *crlfSplitter) lead(buf []byte) (n int, beat bool) {
 }
 
 // partial handles a message whose end is not in buf.
-func (s *crlfSplitter) partial(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *crlfSplitter) partial(buf []byte, atEOF bool) (n int, ok bool, err error) {
 	half := len(buf) - len(trimCR(buf)) // 1 if the last byte may be half of the end
 	switch {
 	case s.skipping && atEOF:
-		return 0, f, false, at(-s.dropped, cutOff("CRLFJSON"))
+		return 0, false, at(-s.dropped, cutOff("CRLFJSON"))
 	case s.skipping:
 		s.dropped += len(buf) - half
-		return len(buf) - half, f, false, nil
+		return len(buf) - half, false, nil
 	case len(buf)-half > s.limit:
 		s.skipping, s.looked, s.dropped = true, 0, len(buf)-half
-		return len(buf) - half, f, false, tooLarge("CRLFJSON", s.limit)
+		return len(buf) - half, false, tooLarge("CRLFJSON", s.limit)
 	case atEOF && len(buf) > 0:
-		return 0, f, false, cutOff("CRLFJSON")
+		return 0, false, cutOff("CRLFJSON")
 	}
 	s.looked = len(buf)
-	return 0, f, false, nil
+	return 0, false, nil
 }

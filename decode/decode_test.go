@@ -41,11 +41,24 @@ func show(f decode.Frame) string {
 	return s
 }
 
+// newReader returns a Reader with the limit maxFrame.
+func newReader(r io.Reader, f decode.Format, maxFrame int) *decode.Reader {
+	d := decode.NewReader(r, f)
+	d.MaxFrame = maxFrame
+	return d
+}
+
+// next returns the next frame.
+func next(d *decode.Reader) (f decode.Frame, err error) {
+	err = d.Next(&f)
+	return f, err
+}
+
 // frames reads r to its end. The end is part of the result unless it is io.EOF.
 func frames(r io.Reader, f decode.Format, maxFrame int) (got []string) {
-	d := decode.NewReader(r, f, maxFrame)
+	d := newReader(r, f, maxFrame)
 	for {
-		frame, err := d.Next()
+		frame, err := next(d)
 		switch {
 		case err == io.EOF:
 			return got
@@ -65,7 +78,7 @@ func frames(r io.Reader, f decode.Format, maxFrame int) (got []string) {
 
 // survivors is as frames, but passes over bad frames and says where they were.
 func survivors(r io.Reader, f decode.Format, maxFrame int) (got []string) {
-	d := decode.NewReader(r, f, maxFrame)
+	d := newReader(r, f, maxFrame)
 	bad := func(e *decode.FrameError) {
 		what := e.Err.Error()
 		switch {
@@ -81,7 +94,7 @@ func survivors(r io.Reader, f decode.Format, maxFrame int) (got []string) {
 	}
 	d.OnBadFrame = bad
 	for {
-		frame, err := d.Next()
+		frame, err := next(d)
 		if err != nil {
 			if e, ok := err.(*decode.FrameError); ok {
 				bad(e)
@@ -143,7 +156,7 @@ func checkRead(t *testing.T, read func(io.Reader, decode.Format, int) []string, 
 func checkAtOnce(t *testing.T, f decode.Format, in, want string) {
 	t.Helper()
 	silence := errors.New("silence")
-	got, err := readAll(decode.NewReader(io.MultiReader(chunks(in, 1), iotest.ErrReader(silence)), f, 0))
+	got, err := readAll(decode.NewReader(io.MultiReader(chunks(in, 1), iotest.ErrReader(silence)), f))
 	if err != silence || len(got) != 1 || string(got[0].Data) != want {
 		t.Errorf("%q: %d frames, %v", in, len(got), err)
 	}
@@ -205,7 +218,7 @@ func TestDataIsOwned(t *testing.T) {
 		mod    int
 	}{"SSE": {decode.SSE{}, sse.String(), "\nmore", 4}, "NDJSON": {decode.NDJSON{}, ndjson.String(), " more", 40}} {
 		for _, size := range []int{0, 1000} {
-			d := decode.NewReader(chunks(c.in, size), c.format, 400)
+			d := newReader(chunks(c.in, size), c.format, 400)
 			d.OnBadFrame = func(*decode.FrameError) {}
 			got, err := readAll(d)
 			got = slices.DeleteFunc(got, func(f decode.Frame) bool { return f.Data[0] == 'x' })
@@ -229,26 +242,26 @@ func TestDataIsOwned(t *testing.T) {
 func TestBuffered(t *testing.T) {
 	reads := 0
 	in := strings.NewReader("data: a\n\ndata: b\n\ndata: c")
-	d := decode.NewReader(readerFunc(func(p []byte) (int, error) { reads++; return in.Read(p) }), decode.SSE{}, 0)
+	d := decode.NewReader(readerFunc(func(p []byte) (int, error) { reads++; return in.Read(p) }), decode.SSE{})
 	if d.Buffered() || reads > 0 {
 		t.Fatal("there is something to read before anything was read")
 	}
 	for i, buffered := range []bool{true, false} {
-		if _, err := d.Next(); err != nil {
+		if _, err := next(d); err != nil {
 			t.Fatal(err)
 		}
 		if d.Buffered() != buffered || reads != 1 {
 			t.Errorf("after frame %d: Buffered %v, %d reads", i, d.Buffered(), reads)
 		}
 	}
-	if _, err := d.Next(); !errors.Is(err, io.ErrUnexpectedEOF) || !d.Buffered() {
+	if _, err := next(d); !errors.Is(err, io.ErrUnexpectedEOF) || !d.Buffered() {
 		t.Errorf("at the end: %v, Buffered %v", err, d.Buffered())
 	}
 }
 
 func TestReaderThatBringsNothing(t *testing.T) {
-	d := decode.NewReader(readerFunc(func([]byte) (int, error) { return 0, nil }), decode.SSE{}, 0)
-	if _, err := d.Next(); err != io.ErrNoProgress {
+	d := decode.NewReader(readerFunc(func([]byte) (int, error) { return 0, nil }), decode.SSE{})
+	if _, err := next(d); err != io.ErrNoProgress {
 		t.Errorf("Next: %v", err)
 	}
 }
@@ -256,7 +269,7 @@ func TestReaderThatBringsNothing(t *testing.T) {
 func TestErrorOfTheStream(t *testing.T) {
 	broken := errors.New("connection reset")
 	in := io.MultiReader(strings.NewReader("data: a\n\ndata: b"), iotest.ErrReader(broken))
-	got, err := readAll(decode.NewReader(in, decode.SSE{}, 0))
+	got, err := readAll(decode.NewReader(in, decode.SSE{}))
 	if len(got) != 1 || err != broken {
 		t.Errorf("%d frames, %v", len(got), err)
 	}
@@ -267,7 +280,7 @@ func TestOnBadFrame(t *testing.T) {
 	in := "1\n" + long + "\n2\n" + long + "\n" + long + "\n3\n"
 	checkBad(t, decode.NDJSON{}, 8, in, []string{`"1"`, "2 too large", `"2"`, "25 too large", "46 too large", `"3"`})
 
-	d := decode.NewReader(strings.NewReader(in), decode.NDJSON{}, 8)
+	d := newReader(strings.NewReader(in), decode.NDJSON{}, 8)
 	bad := 0
 	d.OnBadFrame = func(e *decode.FrameError) {
 		bad++
@@ -275,7 +288,7 @@ func TestOnBadFrame(t *testing.T) {
 			t.Errorf("bad frame: %#v", e)
 		}
 	}
-	if f, err := d.Next(); err != nil || string(f.Data) != "1" || bad != 0 {
+	if f, err := next(d); err != nil || string(f.Data) != "1" || bad != 0 {
 		t.Errorf("%q, %v with %d bad frames", f.Data, err, bad)
 	}
 	if !d.Buffered() || bad != 1 {
@@ -288,9 +301,9 @@ func TestOnBadFrame(t *testing.T) {
 
 // TestBadFramesStop holds the default, and that it is final.
 func TestBadFramesStop(t *testing.T) {
-	d := decode.NewReader(strings.NewReader("123456789\n1\n"), decode.NDJSON{}, 8)
+	d := newReader(strings.NewReader("123456789\n1\n"), decode.NDJSON{}, 8)
 	for range 2 {
-		if _, err := d.Next(); !errors.Is(err, decode.ErrTooLarge) {
+		if _, err := next(d); !errors.Is(err, decode.ErrTooLarge) {
 			t.Errorf("error %v", err)
 		}
 	}

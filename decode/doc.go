@@ -1,7 +1,7 @@
 // Package decode cuts byte streams into frames, as the framing of a streaming API defines them. It
 // needs no subscription: a response body, a file or a pipe is enough.
 //
-//	for frame, err := range decode.NewReader(resp.Body, decode.SSE{}, 0).Frames() {
+//	for frame, err := range decode.NewReader(resp.Body, decode.SSE{}).Frames() {
 //		if err != nil {
 //			return err // the stream was cut off, or it is malformed
 //		}

@@ -18,7 +18,7 @@ data: {"choices":[{"delta":{"content":"lo"}}]}
 data: [DONE]
 
 `)
-	for frame, err := range decode.NewReader(body, decode.SSE{}, 1<<20).Frames() {
+	for frame, err := range decode.NewReader(body, decode.SSE{}).Frames() {
 		if err != nil {
 			fmt.Println("cut short:", err)
 			return
@@ -35,7 +35,7 @@ data: [DONE]
 // A reply that breaks off is not taken for a complete one.
 func ExampleFrameError() {
 	body := strings.NewReader("{\"n\":1}\n{\"n\":2")
-	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}, 0).Frames() {
+	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}).Frames() {
 		fmt.Printf("%s %v\n", frame.Data, err)
 	}
 	// Output:
@@ -46,7 +46,8 @@ func ExampleFrameError() {
 // One record that is too large, and all the others are read.
 func ExampleReader_onBadFrame() {
 	file := strings.NewReader("{\"n\":1}\n{\"n\":2,\"blob\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n{\"n\":3}\n")
-	r := decode.NewReader(file, decode.NDJSON{}, 32)
+	r := decode.NewReader(file, decode.NDJSON{})
+	r.MaxFrame = 32
 	r.OnBadFrame = func(bad *decode.FrameError) { fmt.Println(bad) }
 	for frame, err := range r.Frames() {
 		if err != nil {
@@ -64,7 +65,7 @@ func ExampleReader_onBadFrame() {
 // A file of JSON lines, some of which are broken: those are reported, all others are read.
 func ExampleStrictJSON() {
 	file := strings.NewReader("{\"n\":1}\n{\"n\":\noops\n{\"n\":4}\n")
-	r := decode.NewReader(file, decode.StrictJSON(decode.NDJSON{}), 0)
+	r := decode.NewReader(file, decode.StrictJSON(decode.NDJSON{}))
 	r.OnBadFrame = func(bad *decode.FrameError) { fmt.Println(bad) }
 	for frame, err := range r.Frames() {
 		if err != nil {
@@ -104,7 +105,8 @@ func ExampleAuto() {
 			fmt.Println(r.contentType, "is no feed")
 			continue
 		}
-		frame, err := decode.NewReader(strings.NewReader(r.body), format, 0).Next()
+		var frame decode.Frame
+		err := decode.NewReader(strings.NewReader(r.body), format).Next(&frame)
 		fmt.Println(r.contentType, string(frame.Data), err)
 	}
 	// Output:

@@ -43,18 +43,19 @@ type Frame struct {
 // keeps no reference to buf beyond the frames that it returned. A Splitter serves one stream from
 // its first byte, from one goroutine.
 //
-// Split is called with buf, all bytes received and not yet consumed. It returns how many of them it
-// has consumed and, if ok, the next frame. Frame.Data may alias buf, so the caller must not
-// overwrite buf afterwards. If ok is false and n is 0, Split needs more bytes: in the next call, buf
-// starts with the same bytes and has more after them, or atEOF is true. Split may return a frame
-// with n 0; it is then called again with the same bytes.
+// Split is called with a zero Frame and with buf, all bytes received and not yet consumed. It returns
+// how many of them it has consumed and, if ok, has set f to the next frame; otherwise it leaves f
+// zero. Frame.Data may alias buf, so the caller must not overwrite buf afterwards. If ok is false and
+// n is 0, Split needs more bytes: in the next call, buf starts with the same bytes and has more after
+// them, or atEOF is true. Split may return a frame with n 0; it is then called again with the same
+// bytes.
 //
 // An error is a *FrameError whose Offset counts from buf[0]. If its Resync is true, n bytes have
 // been consumed and the next call continues with the next frame. After any other error, the stream
 // cannot be split further. At the end of input, a partial frame is an error that wraps
 // io.ErrUnexpectedEOF, never data, unless the framing allows a last line without its line end.
 type Splitter interface {
-	Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error)
+	Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error)
 }
 
 // A Format is a framing. It creates one Splitter for each connection. Its methods may be called from

@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -100,14 +101,16 @@ type watchedSplitter struct {
 // line of fields that may still turn out to be too large.
 const overhead = 24
 
-func (w *watchedSplitter) Split(buf []byte, atEOF bool) (n int, f decode.Frame, ok bool, err error) {
-	n, f, ok, err = w.Splitter.Split(buf, atEOF)
+func (w *watchedSplitter) Split(f *decode.Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	n, ok, err = w.Splitter.Split(f, buf, atEOF)
 	if w.still++; n > 0 || !ok && err == nil {
 		w.still = 0
 	}
 	switch {
 	case n < 0 || n > len(buf):
 		w.t.Fatalf("%d of %d bytes consumed", n, len(buf))
+	case !ok && !reflect.ValueOf(*f).IsZero():
+		w.t.Fatalf("Split sets %+v without a frame", *f)
 	case err != nil:
 		if _, is := err.(*decode.FrameError); !is || ok {
 			w.t.Fatalf("error %T, frame %t", err, ok)
@@ -122,5 +125,5 @@ func (w *watchedSplitter) Split(buf []byte, atEOF bool) (n int, f decode.Frame, 
 	if w.still > 2+len(buf) { // SSE has a result for each comment in a block, which it keeps
 		w.t.Fatalf("it does not get on: %q", buf)
 	}
-	return n, f, ok, err
+	return n, ok, err
 }

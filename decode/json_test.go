@@ -41,12 +41,12 @@ func TestFieldOfDeepNesting(t *testing.T) {
 		if got := decode.Field([]byte(in), "n"); got != "" {
 			t.Errorf("Field(%.20s...) = %q, want none", in, got)
 		}
-		_, err := readAll(decode.NewReader(strings.NewReader(in), decode.NDJSON{}, 0))
+		_, err := readAll(decode.NewReader(strings.NewReader(in), decode.NDJSON{}))
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%.20s... as a last line: got error %v, want io.ErrUnexpectedEOF", in, err)
 		}
 	}
-	if got := decode.Field([]byte(`{"n":1,"m":` + nested(9_000) + `}`), "n"); got != "1" {
+	if got := decode.Field([]byte(`{"n":1,"m":`+nested(9_000)+`}`), "n"); got != "1" {
 		t.Errorf("Field of a payload nested 9,000 levels deep = %q, want 1", got)
 	}
 }
@@ -88,7 +88,7 @@ func TestJSONByteOrderMark(t *testing.T) {
 	if err != nil || v.ID != 1 {
 		t.Errorf("JSON = %v, %v, want {1}", v, err)
 	}
-	if got := decode.Field([]byte("\ufeff" + payload), "id"); got != "" {
+	if got := decode.Field([]byte("\ufeff"+payload), "id"); got != "" {
 		t.Errorf("Field after two marks = %q, want none", got)
 	}
 }

@@ -22,7 +22,7 @@ func (JSONArray) NewSplitter(maxFrame int) Splitter {
 type arraySplitter struct {
 	start
 	jsonValue
-	gaps
+	jsonSpace
 	place arrayPlace
 }
 
@@ -37,12 +37,7 @@ const (
 	afterArray
 )
 
-func (s *arraySplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *arraySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+func (s *arraySplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
 			return n, false, nil
@@ -50,7 +45,7 @@ func (s *arraySplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, 
 	}
 	for {
 		for !s.scan.begun {
-			m, beat := s.pass(buf[n:])
+			m, beat := s.skipSpace(buf[n:])
 			n += m
 			if beat {
 				f.Kind = KindKeepalive

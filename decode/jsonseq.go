@@ -24,7 +24,7 @@ func (JSONSeq) NewSplitter(maxFrame int) Splitter {
 type seqSplitter struct {
 	start
 	jsonValue
-	gaps
+	jsonSpace
 	inRecord bool // after a record separator, before the end of its value
 	junk     bool // bytes are skipped up to the next record separator
 	searched int  // bytes searched for a record separator in the value
@@ -38,12 +38,7 @@ var (
 	errCutScalar = errors.New("not followed by white space, so it may be cut short")
 )
 
-func (s *seqSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+func (s *seqSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
 			return n, false, nil
@@ -56,7 +51,7 @@ func (s *seqSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, er
 		s.junk = false
 	}
 	for !s.scan.begun {
-		m, beat := s.pass(buf[n:])
+		m, beat := s.skipSpace(buf[n:])
 		n += m
 		switch {
 		case beat:

@@ -24,12 +24,12 @@ type syntax struct {
 // ourSyntax reads in byte by byte.
 func ourSyntax(in string, f decode.Format) syntax {
 	src := strings.NewReader(in)
-	return syntaxOf(in, src, decode.NewReader(iotest.OneByteReader(src), f, -1))
+	return syntaxOf(in, src, newReader(iotest.OneByteReader(src), f, -1))
 }
 
 func syntaxOf(in string, src *strings.Reader, d *decode.Reader) (got syntax) {
 	for {
-		frame, err := d.Next()
+		frame, err := next(d)
 		var bad *decode.FrameError
 		switch {
 		case errors.As(err, &bad) && bad.Protocol():
@@ -76,7 +76,7 @@ func checkSyntax(t *testing.T, in string) {
 	}
 	ours, theirs := ourSyntax(in, decode.ConcatJSON{}), theirSyntax(in)
 	src := strings.NewReader(in)
-	atOnce := syntaxOf(in, src, decode.NewReader(src, decode.ConcatJSON{}, -1))
+	atOnce := syntaxOf(in, src, newReader(src, decode.ConcatJSON{}, -1))
 	if !slices.Equal(atOnce.values, ours.values) || fmt.Sprint(atOnce.err) != fmt.Sprint(ours.err) {
 		t.Errorf("%q in one read:\n got %q, %v\nwant %q, %v", in, atOnce.values, atOnce.err, ours.values, ours.err)
 	}
@@ -137,14 +137,14 @@ func TestLongText(t *testing.T) {
 		for n := 0; n < 1700; n += 1 + n/128 { // up to the third look ahead
 			for _, bad := range []string{"\x00", "\x1f", `\x`} {
 				in := `"` + text[:n] + bad + text[n:n+80] + `"`
-				_, err := decode.NewReader(strings.NewReader(in), decode.ConcatJSON{}, 0).Next()
+				_, err := next(decode.NewReader(strings.NewReader(in), decode.ConcatJSON{}))
 				if want := fmt.Sprintf("at byte %d of the value", n+len(bad)); err == nil || !strings.HasSuffix(err.Error(), want) {
 					t.Fatalf("%q after %d bytes of %q: %v, want an error %s", bad, n, filler, err, want)
 				}
 			}
 			for _, end := range []string{`"`, `\""`, `\u00e9"`} {
 				in := `"` + text[:n] + end
-				f, err := decode.NewReader(strings.NewReader(in+text), decode.ConcatJSON{}, 0).Next()
+				f, err := next(decode.NewReader(strings.NewReader(in+text), decode.ConcatJSON{}))
 				if err != nil || string(f.Data) != in {
 					t.Fatalf("%d bytes of %q and %s: %d bytes, %v", n, filler, end, len(f.Data), err)
 				}
@@ -163,7 +163,7 @@ func FuzzSyntax(f *testing.F) {
 			return
 		}
 		for _, limit := range []int{0, 8} { // in large reads, and where the value is skipped
-			d := decode.NewReader(strings.NewReader(in), decode.ConcatJSON{}, limit)
+			d := newReader(strings.NewReader(in), decode.ConcatJSON{}, limit)
 			d.OnBadFrame = func(*decode.FrameError) {}
 			_, err := readAll(d)
 			var e *decode.FrameError
@@ -187,7 +187,7 @@ func TestUnclosedValue(t *testing.T) {
 				if name == "JSONArray" {
 					in = "[" + event + "," + event[:cut] + strings.Repeat("\n,"+event, 100)
 				}
-				d := decode.NewReader(strings.NewReader(in), f, maxFrame)
+				d := newReader(strings.NewReader(in), f, maxFrame)
 				d.OnBadFrame = func(*decode.FrameError) {}
 				got, err := readAll(d)
 				var bad *decode.FrameError

@@ -23,12 +23,7 @@ type lineSplitter struct {
 	skipping bool                   // in the rest of an oversize line
 }
 
-func (s *lineSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *lineSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+func (s *lineSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
 			return n, false, nil

@@ -59,10 +59,10 @@ type prefixSplitter struct {
 	look int    // bytes of a frame longer than size searched for its line end
 }
 
-func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *prefixSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if s.lines && !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
-			return n, f, false, nil
+			return n, false, nil
 		}
 	}
 	between := false
@@ -73,51 +73,54 @@ func (s *prefixSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool,
 		n, err = s.lineEnd(buf)
 		between = len(buf) == 0
 	case s.size > 0:
-		n, f, ok, err = s.payload(buf, atEOF)
+		n, ok, err = s.payload(f, buf, atEOF)
 	default:
-		n, f, ok, err = s.begin(buf, atEOF)
+		n, ok, err = s.begin(f, buf, atEOF)
 		between = len(buf) == 0
 	}
 	if atEOF && n == 0 && err == nil && !between {
 		err = at(-s.took, cutOff(s.format))
 	}
-	return n, f, ok, err
+	return n, ok, err
 }
 
 // begin reads a length and, if it is complete, the frame after it.
-func (s *prefixSplitter) begin(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *prefixSplitter) begin(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	n, size, err := s.prefix(buf)
 	switch {
 	case err != nil:
-		return 0, f, false, &FrameError{Format: s.format, Err: err}
+		return 0, false, &FrameError{Format: s.format, Err: err}
 	case n == 0:
-		return 0, f, false, nil
+		return 0, false, nil
 	case size == 0:
-		return n, Frame{Kind: KindKeepalive}, true, nil
+		f.Kind = KindKeepalive
+		return n, true, nil
 	case size > uint64(s.limit):
 		s.drop, s.took = size, n
-		return n, f, false, tooLarge(s.format, s.limit)
+		return n, false, tooLarge(s.format, s.limit)
 	}
 	s.size, s.took = int(size), n
-	m, f, ok, err := s.payload(buf[n:], atEOF)
-	return n + m, f, ok, at(n, err)
+	m, ok, err := s.payload(f, buf[n:], atEOF)
+	return n + m, ok, at(n, err)
 }
 
-func (s *prefixSplitter) payload(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
+func (s *prefixSplitter) payload(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if n = s.size; len(buf) < n {
-		return 0, f, false, nil
+		return 0, false, nil
 	}
 	data := buf[:n]
 	if s.lines {
 		if n, data, err = s.line(buf, atEOF); n == 0 {
-			return 0, f, false, err
+			return 0, false, err
 		}
 	}
 	s.size, s.took, s.look = 0, 0, 0
 	if len(data) == 0 {
-		return n, Frame{Kind: KindKeepalive}, true, nil
+		f.Kind = KindKeepalive
+		return n, true, nil
 	}
-	return n, Frame{Data: data[:len(data):len(data)]}, true, nil
+	f.Data = data[:len(data):len(data)]
+	return n, true, nil
 }
 
 // line returns the frame at the start of buf without its line end, and the number of bytes that it

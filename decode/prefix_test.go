@@ -104,7 +104,7 @@ func TestAnnouncedTakesNoMemory(t *testing.T) {
 		strings.Repeat("\xff", 8) + "\x7f..": decode.VarintPrefixed{},
 	} {
 		allocated := allocatedBy(func() {
-			_, err := decode.NewReader(strings.NewReader(in), f, math.MaxInt).Next()
+			_, err := next(newReader(strings.NewReader(in), f, math.MaxInt))
 			var fe *decode.FrameError
 			if !errors.As(err, &fe) || errors.Is(err, decode.ErrTooLarge) {
 				t.Errorf("%T: %v", f, err)

@@ -9,25 +9,31 @@ import (
 // DefaultMaxFrame is the default limit of a Reader for the size of a frame, 16 MiB.
 const DefaultMaxFrame = 16 << 20
 
-// A Reader reads frames from a byte stream. It must be used from one goroutine.
+// A Reader reads frames from a byte stream. It must be used from one goroutine. Set its fields before
+// the first call of a method.
 //
 // Unless Borrow is set, the memory of a frame is part of a slab that is never reused. A frame may be
 // kept permanently, but a small frame keeps its whole slab in memory: up to 64 KiB, or the slab of a
 // larger frame just before it.
 type Reader struct {
-	// OnBadFrame is called with each frame that is malformed or larger than allowed, if the stream
+	// MaxFrame is the maximum size of a frame in bytes. If negative, there is no limit.
+	// Default: DefaultMaxFrame.
+	MaxFrame int
+
+	// OnBadFrame is called with each frame that is malformed or larger than MaxFrame, if the stream
 	// can be read after it (FrameError.Resync); Next then returns the frame after it. It is called
-	// from Next, NextTo, Frames and Buffered. Set it before the first of those calls.
+	// from Next, Frames and Buffered.
 	// Default: none; the first bad frame is the error of Next, and final.
 	OnBadFrame func(*FrameError)
 
 	// Borrow reuses the same memory for all frames: Frame.Data is valid only until the next call of
-	// Next or NextTo, or the next iteration of Frames. Use it if each frame is handled before the
-	// next one is read. Default: false; Data belongs to the receiver.
+	// Next or the next iteration of Frames. Use it if each frame is handled before the next one is
+	// read. Default: false; Data belongs to the receiver.
 	Borrow bool
 
-	src   io.Reader
-	split filler
+	src    io.Reader
+	format Format
+	split  Splitter // nil before the first call
 
 	slab       []byte
 	start, end int   // of the unconsumed bytes in slab
@@ -50,32 +56,16 @@ const (
 	maxEmpty = 100 // after so many reads without a byte or an error, src is broken
 )
 
-// NewReader returns a Reader of the frames in r, of at most maxFrame bytes each. 0 means
-// DefaultMaxFrame, a negative value no limit. The Reader reads from r only when Next needs more
-// bytes, and never waits to fill a buffer.
-func NewReader(r io.Reader, f Format, maxFrame int) *Reader {
-	switch {
-	case maxFrame == 0:
-		maxFrame = DefaultMaxFrame
-	case maxFrame < 0:
-		maxFrame = math.MaxInt
-	}
-	return &Reader{src: r, split: newFiller(f.NewSplitter(maxFrame)), size: minSlab}
+// NewReader returns a Reader of the frames in r. It reads from r only when it needs more bytes, and
+// never waits to fill a buffer.
+func NewReader(r io.Reader, f Format) *Reader {
+	return &Reader{src: r, format: f, size: minSlab}
 }
 
-// Next returns the next frame of any kind. At the end of the stream it returns io.EOF. If the stream
-// ends inside a frame or violates the framing, the error is a *FrameError; any other error is that of
-// the stream. An error is final.
-func (r *Reader) Next() (Frame, error) {
-	if err := r.next(); err != nil {
-		return Frame{}, err
-	}
-	return r.frame, nil
-}
-
-// NextTo is like Next, but writes the frame to f, which is faster for many small frames. If it
-// returns an error, f is unchanged.
-func (r *Reader) NextTo(f *Frame) error {
+// Next sets f to the next frame of any kind. At the end of the stream it returns io.EOF. If the
+// stream ends inside a frame or violates the framing, the error is a *FrameError; any other error is
+// that of the stream. An error is final, and leaves f unchanged.
+func (r *Reader) Next(f *Frame) error {
 	if err := r.next(); err != nil {
 		return err
 	}
@@ -125,9 +115,12 @@ func (r *Reader) Frames() iter.Seq2[Frame, error] {
 // cut sets r.frame to the next frame in the bytes read, and reports whether there is one. If there
 // is none and r.err is nil, more bytes must be read.
 func (r *Reader) cut() bool {
+	if r.split == nil {
+		r.split = r.format.NewSplitter(maxFrame(r.MaxFrame))
+	}
 	r.frame = Frame{}
 	for r.err == nil {
-		n, ok, err := r.split.fill(&r.frame, r.slab[r.start:r.end:r.end], r.srcErr == io.EOF)
+		n, ok, err := r.split.Split(&r.frame, r.slab[r.start:r.end:r.end], r.srcErr == io.EOF)
 		at := r.offset
 		r.start += n
 		r.offset += int64(n)
@@ -196,22 +189,13 @@ func (r *Reader) outgrown() bool {
 	return len(r.slab) > maxSlab && 2*(r.end-r.start)+minRead <= maxSlab
 }
 
-// A filler is a Splitter that writes the frame to its destination. A Frame is so large that passing
-// it from function to function costs more than splitting a line.
-type filler interface {
-	fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error)
-}
-
-func newFiller(s Splitter) filler {
-	if f, ok := s.(filler); ok {
-		return f
+// maxFrame returns the limit that Reader.MaxFrame means.
+func maxFrame(limit int) int {
+	switch {
+	case limit == 0:
+		return DefaultMaxFrame
+	case limit < 0:
+		return math.MaxInt
 	}
-	return copier{s}
-}
-
-type copier struct{ Splitter }
-
-func (c copier) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
-	n, *f, ok, err = c.Split(buf, atEOF)
-	return n, ok, err
+	return limit
 }

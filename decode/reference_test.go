@@ -56,8 +56,8 @@ func referenceSSE(in string) (got []string) {
 // sse does the same with a Reader.
 func sse(r io.Reader) (got []string) {
 	last := ""
-	for d := decode.NewReader(r, decode.SSE{}, 0); ; {
-		f, err := d.Next()
+	for d := decode.NewReader(r, decode.SSE{}); ; {
+		f, err := next(d)
 		switch {
 		case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF):
 			return append(got, "last id "+strconv.Quote(last))
@@ -200,7 +200,7 @@ func sequence(rng *rand.Rand) string {
 // values reads events and leaves out what is malformed.
 func values(f decode.Format) func(io.Reader) []string {
 	return func(r io.Reader) (got []string) {
-		d := decode.NewReader(r, f, 0)
+		d := decode.NewReader(r, f)
 		d.OnBadFrame = func(*decode.FrameError) {}
 		for f, err := range d.Frames() {
 			if err != nil {

@@ -73,12 +73,7 @@ type span struct{ from, to int }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
 
-func (s *sseSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *sseSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+func (s *sseSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
 	if !s.begun {
 		if n, wait := s.mark(buf, atEOF); n > 0 || wait {
 			return n, false, nil

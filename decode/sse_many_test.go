@@ -19,7 +19,7 @@ func TestSSEManyLines(t *testing.T) {
 		}
 		in.WriteString("\ndata: next\n\n")
 		for size := range 3 {
-			got, err := readAll(decode.NewReader(chunks(in.String(), size), decode.SSE{}, 0))
+			got, err := readAll(decode.NewReader(chunks(in.String(), size), decode.SSE{}))
 			if err != nil || len(got) != 2 || string(got[0].Data) != strings.Join(lines, "\n") || string(got[1].Data) != "next" {
 				t.Errorf("%d lines in pieces of %d: %d frames, %v", n, size, len(got), err)
 			}
@@ -35,7 +35,7 @@ func TestSSEManyLinesTakeTheirBytes(t *testing.T) {
 	const size = 4 << 20
 	in := strings.Repeat("data\n", size/5) + "\n"
 	allocated := allocatedBy(func() {
-		got, err := readAll(decode.NewReader(strings.NewReader(in), decode.SSE{}, size+2))
+		got, err := readAll(newReader(strings.NewReader(in), decode.SSE{}, size+2))
 		if err != nil || len(got) != 1 || len(got[0].Data) != size/5-1 {
 			t.Errorf("%d frames, %v", len(got), err)
 		}

@@ -83,7 +83,7 @@ func TestSSELimit(t *testing.T) {
 		}
 		check(t, decode.SSE{}, 92, in, want)
 	}
-	_, err := readAll(decode.NewReader(strings.NewReader("data: a\n\ndata: "+strings.Repeat("x", 100)), decode.SSE{}, 50))
+	_, err := readAll(newReader(strings.NewReader("data: a\n\ndata: "+strings.Repeat("x", 100)), decode.SSE{}, 50))
 	var fe *decode.FrameError
 	if !errors.As(err, &fe) || fe.Limit != 50 || fe.Offset != 9 || !fe.Resync || fe.Retryable() || !strings.Contains(err.Error(), "MaxFrame") {
 		t.Errorf("oversize frame: %#v", err)

@@ -9,13 +9,8 @@ import (
 // because all bytes that the framing depends on are ASCII.
 type utf8Splitter struct{ *sseSplitter }
 
-func (s utf8Splitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s utf8Splitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
-	n, ok, err = s.sseSplitter.fill(f, buf, atEOF)
+func (s utf8Splitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	n, ok, err = s.sseSplitter.Split(f, buf, atEOF)
 	if ok {
 		f.Data = toUTF8(f.Data)
 		f.Type, f.ID = stringToUTF8(f.Type), stringToUTF8(f.ID)

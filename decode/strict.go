@@ -13,18 +13,13 @@ func StrictJSON(f Format) Format { return strictJSON{f} }
 type strictJSON struct{ Format }
 
 func (f strictJSON) NewSplitter(maxFrame int) Splitter {
-	return &strictSplitter{newFiller(f.Format.NewSplitter(maxFrame))}
+	return &strictSplitter{f.Format.NewSplitter(maxFrame)}
 }
 
-type strictSplitter struct{ filler }
+type strictSplitter struct{ Splitter }
 
-func (s *strictSplitter) Split(buf []byte, atEOF bool) (n int, f Frame, ok bool, err error) {
-	n, ok, err = s.fill(&f, buf, atEOF)
-	return n, f, ok, err
-}
-
-func (s *strictSplitter) fill(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
-	n, ok, err = s.filler.fill(f, buf, atEOF)
+func (s *strictSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
+	n, ok, err = s.Splitter.Split(f, buf, atEOF)
 	if !ok || f.Kind != KindData || valid(f.Data) {
 		return n, ok, err
 	}

@@ -52,10 +52,11 @@ func TestEachByteIsLookedAtOnce(t *testing.T) {
 			s := c.format.NewSplitter(2 * largeSize)
 			start, clean := 0, len(c.head)
 			for end := piece; ; end = min(end+piece, len(in)) {
-				n, f, ok, err := s.Split(in[start:end], false)
+				var f decode.Frame
+				n, ok, err := s.Split(&f, in[start:end], false)
 				for n > 0 && !ok && err == nil { // a prefix has been taken
 					start += n
-					n, f, ok, err = s.Split(in[start:end], false)
+					n, ok, err = s.Split(&f, in[start:end], false)
 				}
 				if ok || err != nil || end == len(in) {
 					want := len(in) - len(c.before) - len(c.after)
@@ -83,7 +84,7 @@ func TestLargeFrames(t *testing.T) {
 		})
 		var got decode.Frame
 		var err error
-		allocated := allocatedBy(func() { got, err = decode.NewReader(src, c.format, 2*largeSize).Next() })
+		allocated := allocatedBy(func() { got, err = next(newReader(src, c.format, 2*largeSize)) })
 		if err != nil || string(got.Data) != want {
 			t.Errorf("%T: %d bytes, %v", c.format, len(got.Data), err)
 		}
@@ -103,13 +104,13 @@ func TestLargeFrames(t *testing.T) {
 func TestLargeSlabIsLetGo(t *testing.T) {
 	small := strings.Repeat(strings.Repeat("y", 999)+"\n", 2000)
 	for size := 1 << 20; size < 4<<20; size += 512 << 10 {
-		d := decode.NewReader(strings.NewReader(strings.Repeat("x", size)+"\n"+small), decode.NDJSON{}, 0)
-		if _, err := d.Next(); err != nil {
+		d := decode.NewReader(strings.NewReader(strings.Repeat("x", size)+"\n"+small), decode.NDJSON{})
+		if _, err := next(d); err != nil {
 			t.Fatal(err)
 		}
 		allocated := allocatedBy(func() {
 			for range 2000 {
-				if _, err := d.Next(); err != nil {
+				if _, err := next(d); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -139,11 +140,11 @@ func TestNothingLentNothingTaken(t *testing.T) {
 	} {
 		const size = 2 << 20
 		in := strings.NewReader(strings.Repeat(c.filler, size/len(c.filler)))
-		d := decode.NewReader(in, c.format, 1000)
+		d := newReader(in, c.format, 1000)
 		d.OnBadFrame = func(*decode.FrameError) {}
 		allocated := allocatedBy(func() {
 			for {
-				f, err := d.Next()
+				f, err := next(d)
 				if err == io.EOF || err != nil && in.Len() == 0 {
 					return
 				}

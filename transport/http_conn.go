@@ -64,7 +64,7 @@ func (c *httpConn) Read(m *Message) error {
 		return nil
 	}
 	f := &c.frame
-	err := c.frames.NextTo(f)
+	err := c.frames.Next(f)
 	if err == nil && f.Truncated && !c.framed {
 		err = io.ErrUnexpectedEOF
 	}

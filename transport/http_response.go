@@ -38,7 +38,8 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	if !ok {
 		return nil, a.protocolError(resp, fmt.Sprintf("unknown content encoding %.100q", resp.Header.Values("Content-Encoding")))
 	}
-	c.frames = decode.NewReader(c.plain, format, a.MaxFrame)
+	c.frames = decode.NewReader(c.plain, format)
+	c.frames.MaxFrame = a.MaxFrame
 	if a.OnBadFrame != nil {
 		c.frames.OnBadFrame = c.passOver(a.OnBadFrame)
 	}

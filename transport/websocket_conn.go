@@ -34,9 +34,10 @@ type socketConn struct {
 	parts    []Message // of the message that Control has split
 	current  Message
 	split    decode.Splitter
-	rest     []byte  // of the message that Format splits
-	batch    Message // that message
-	ahead    Message // its next frame
+	frame    decode.Frame // the next one of split
+	rest     []byte       // of the message that Format splits
+	batch    Message      // that message
+	ahead    Message      // its next frame
 	hasAhead bool
 	received bool  // an event was received
 	held     int   // bytes put back by Hello
@@ -303,7 +304,8 @@ func (c *socketConn) begin() {
 func (c *socketConn) advance() {
 	c.ahead, c.hasAhead = Message{}, false
 	for c.split != nil {
-		n, f, ok, err := c.split.Split(c.rest, true)
+		c.frame = decode.Frame{}
+		n, ok, err := c.split.Split(&c.frame, c.rest, true)
 		c.rest = c.rest[n:]
 		var bad *decode.FrameError
 		switch {
@@ -314,6 +316,7 @@ func (c *socketConn) advance() {
 			c.split = nil
 			c.err = c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
 		case ok:
+			f := &c.frame
 			c.ahead = Message{Data: f.Data, Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: c.gap}
 			c.hasAhead, c.gap = true, nil
 			return

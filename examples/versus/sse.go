@@ -42,7 +42,7 @@ func sseContest(task string, size int, f *feed) contest {
 
 // readFrames uses steadfeed without a subscription.
 func readFrames(r io.Reader, format decode.Format, t *tally) error {
-	for f, err := range decode.NewReader(r, format, 0).Frames() {
+	for f, err := range decode.NewReader(r, format).Frames() {
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func readFrames(r io.Reader, format decode.Format, t *tally) error {
 
 // readLent uses each event only before it reads the next one.
 func readLent(r io.Reader, format decode.Format, t *tally) error {
-	frames := decode.NewReader(r, format, 0)
+	frames := decode.NewReader(r, format)
 	frames.Borrow = true
 	for f, err := range frames.Frames() {
 		if err != nil {

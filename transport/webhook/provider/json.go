@@ -93,8 +93,10 @@ func within(payload []byte, text string) []byte {
 // is false if data is malformed.
 func each(f decode.Format, data []byte, yield func([]byte) bool) (ok bool) {
 	s := f.NewSplitter(math.MaxInt)
+	var frame decode.Frame
 	for {
-		n, frame, ok, err := s.Split(data, true)
+		frame = decode.Frame{}
+		n, ok, err := s.Split(&frame, data, true)
 		if err != nil {
 			return false
 		}
