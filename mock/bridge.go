@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	bridge.StepOf = func(step any) bridge.Step { return describe(step.(Step)) }
+	bridge.StepOf = func(step any) bridge.Step { return bridgeStep(step.(Step)) }
 	bridge.ExtraOf = func(step any) *bridge.Extra { return &step.(*Step).extra }
 	bridge.HooksOf = func(owner any) *bridge.Hooks {
 		switch o := owner.(type) {
@@ -25,9 +25,9 @@ func init() {
 	bridge.StoreOf = func(store any) bridge.Store { return storeBridge{store.(*Store)} }
 }
 
-func describe(s Step) bridge.Step {
+func bridgeStep(s Step) bridge.Step {
 	d := bridge.Step{
-		Kind: s.act.String(), Breaks: s.turnsAway() || s.act == drops || s.act == ends,
+		Kind: s.act.String(), Breaks: s.refusesAttempt() || s.act == drops || s.act == ends,
 		Pause: s.rest,
 	}
 	if s.act == garbles {
@@ -55,7 +55,7 @@ func (b feedBridge) Left() (n int) {
 func (b feedBridge) Pass(n int) {
 	b.f.mu.Lock()
 	defer b.f.mu.Unlock()
-	b.f.pass(n)
+	b.f.playEvents(n)
 }
 
 type storeBridge struct{ s *Store }

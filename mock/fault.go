@@ -78,8 +78,8 @@ func (f *Fault) Remove() {
 	f.removed = true
 }
 
-// meet reports whether the fault affects this call, and counts the call.
-func (f *Fault) meet() bool {
+// hit reports whether the fault affects this call, and counts the call.
+func (f *Fault) hit() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.removed || f.Count >= 0 && f.hits >= max(f.Count, 1) {
@@ -90,9 +90,9 @@ func (f *Fault) meet() bool {
 	return true
 }
 
-// befall applies the fault to a call: it waits for the Delay and returns the error. For a nil
+// apply applies the fault to a call: it waits for the Delay and returns the error. For a nil
 // Fault only an ended context is an error.
-func (f *Fault) befall(ctx context.Context) error {
+func (f *Fault) apply(ctx context.Context) error {
 	if f != nil && f.harmless {
 		f = nil
 	}

@@ -48,17 +48,17 @@ type Feed struct {
 	// and twice by WebSocket with an opening. Default: all are valid.
 	Authorize func(*http.Request) bool
 
-	mu       sync.Mutex
-	script   []Step         // still to be played
-	tape     []Step         // already played, without pauses and refusals
-	places   map[string]int // index on the tape from which a token resumes
-	resting  time.Time      // end of a Pause
-	down     time.Time      // end of an outage
-	complete bool
-	attempts []Attempt
-	conns    int // open now
-	peak     int // maximum of conns so far
-	changed  wait.Signal
+	mu          sync.Mutex
+	script      []Step         // still to be played
+	tape        []Step         // already played, without pauses and refusals
+	places      map[string]int // index on the tape from which a token resumes
+	pausedUntil time.Time      // end of a Pause
+	outageUntil time.Time      // end of an outage
+	complete    bool
+	attempts    []Attempt
+	conns       int // open now
+	peak        int // maximum of conns so far
+	changed     wait.Signal
 
 	hooks bridge.Hooks // Log is called with the mutex held, Attempt without
 }
@@ -138,7 +138,7 @@ func (f *Feed) Played(ctx context.Context) error {
 	for {
 		f.mu.Lock()
 		used := f.complete || len(f.script) == 0
-		until := f.resting
+		until := f.pausedUntil
 		wake := f.changed.Fired()
 		f.mu.Unlock()
 		if used && !time.Now().Before(until) {
@@ -154,21 +154,21 @@ func (f *Feed) Played(ctx context.Context) error {
 	}
 }
 
-// play moves the next step of the script to the tape. It reports false if there is none or its
+// playNext moves the next step of the script to the tape. It reports false if there is none or its
 // time has not come.
-func (f *Feed) play(now time.Time) bool {
-	for len(f.script) > 0 && !f.complete && !now.Before(f.resting) {
+func (f *Feed) playNext(now time.Time) bool {
+	for len(f.script) > 0 && !f.complete && !now.Before(f.pausedUntil) {
 		s := f.script[0]
-		if s.turnsAway() {
+		if s.refusesAttempt() {
 			// Open connections break. The step stays in the script for the next attempt.
 			f.record(Drop())
 			return true
 		}
 		f.script = f.script[1:]
 		if s.act == pauses {
-			f.resting = now.Add(s.rest)
+			f.pausedUntil = now.Add(s.rest)
 			f.changed.Fire()
-			f.tell("feed: silence for %v", s.rest)
+			f.logf("feed: silence for %v", s.rest)
 			continue
 		}
 		f.record(s)
@@ -177,9 +177,9 @@ func (f *Feed) play(now time.Time) bool {
 	return false
 }
 
-// pass plays the next n events at once, with the pauses before them, for connections that are
+// playEvents plays the next n events at once, with the pauses before them, for connections that are
 // opened later. It stops at any other step.
-func (f *Feed) pass(n int) {
+func (f *Feed) playEvents(n int) {
 	for n > 0 && len(f.script) > 0 && (f.script[0].isEvent() || f.script[0].act == pauses) {
 		s := f.script[0]
 		f.script = f.script[1:]
@@ -194,19 +194,19 @@ func (f *Feed) pass(n int) {
 func (f *Feed) record(s Step) {
 	f.tape = append(f.tape, s)
 	f.complete = f.complete || s.act == completes
-	f.tell("feed: %s", s.text())
-	f.mark(s.frame.ID)
+	f.logf("feed: %s", s.describe())
+	f.markToken(s.frame.ID)
 	f.changed.Fire()
 }
 
-func (f *Feed) tell(format string, args ...any) {
+func (f *Feed) logf(format string, args ...any) {
 	if f.hooks.Log != nil {
 		f.hooks.Log(format, args...)
 	}
 }
 
-// mark makes token resume from the end of the tape, unless it is already known.
-func (f *Feed) mark(token string) {
+// markToken makes token resume from the end of the tape, unless it is already known.
+func (f *Feed) markToken(token string) {
 	if _, known := f.places[token]; known || token == "" {
 		return
 	}

@@ -193,12 +193,12 @@ func (n *Network) Cut() {
 func (n *Network) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	n.shut()
+	n.closeAll()
 	return errors.Join(n.left(ctx)...)
 }
 
-// shut closes the listeners and resets the connections.
-func (n *Network) shut() {
+// closeAll closes the listeners and resets the connections.
+func (n *Network) closeAll() {
 	n.mu.Lock()
 	n.closed = true
 	var all []*listener

@@ -94,7 +94,7 @@ func (s *Server) Close() error {
 	defer cancel()
 	s.cancel()
 	s.http.Close()
-	s.shut()
+	s.closeAll()
 	s.serving.Wait()
 	errs := s.running(ctx)
 	return errors.Join(append(errs, s.left(ctx)...)...)

@@ -46,8 +46,8 @@ var actNames = [...]string{"event", "malformed", "pause", "drop", "stall", "end"
 
 func (a act) String() string { return actNames[a] }
 
-// text describes the step for a reader.
-func (s Step) text() string {
+// describe describes the step for a reader.
+func (s Step) describe() string {
 	switch {
 	case s.isEvent() && s.part:
 		return "part of event " + label(s.frame.ID, s.frame.Data)
@@ -64,14 +64,14 @@ func (s Step) text() string {
 // isEvent reports whether the step sends an event, which is what the log keeps.
 func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.KindData }
 
-// turnsAway reports whether the step acts on an attempt instead of a connection.
-func (s Step) turnsAway() bool { return s.act == refuses || s.act == answers }
+// refusesAttempt reports whether the step acts on an attempt instead of a connection.
+func (s Step) refusesAttempt() bool { return s.act == refuses || s.act == answers }
 
 // hasBytes reports whether the step sends something.
 func (s Step) hasBytes() bool { return s.act == sends || s.act == garbles }
 
-// atOnce reports whether the step sends a frame without delay.
-func (s Step) atOnce() bool { return s.act == sends && !s.part && s.slow <= 0 }
+// isImmediate reports whether the step sends a frame without delay.
+func (s Step) isImmediate() bool { return s.act == sends && !s.part && s.slow <= 0 }
 
 // Event sends an event. A consumer resumes after it with its id as the token, unless the id is
 // empty.

@@ -57,9 +57,9 @@ func (s *Store) OnSave(f *Fault) {
 
 // Load returns a copy of the record and its version, or nil and "" if there is none.
 func (s *Store) Load(ctx context.Context, key string) (data []byte, version string, err error) {
-	defer func() { s.tell("load", version, err) }()
-	fault := s.meet(&s.onLoad)
-	if err := fault.befall(ctx); err != nil {
+	defer func() { s.log("load", version, err) }()
+	fault := s.nextFault(&s.onLoad)
+	if err := fault.apply(ctx); err != nil {
 		return nil, "", err
 	}
 	s.mu.Lock()
@@ -75,23 +75,23 @@ func (s *Store) Load(ctx context.Context, key string) (data []byte, version stri
 // Save replaces the record if prev is its version ("" if there is none), and returns the new
 // version. Otherwise errors.Is(err, client.ErrConflict) is true.
 func (s *Store) Save(ctx context.Context, key string, data []byte, prev string) (version string, err error) {
-	defer func() { s.tell("save", version, err) }()
+	defer func() { s.log("save", version, err) }()
 	s.mu.Lock()
 	s.saves++
 	s.mu.Unlock()
-	fault := s.meet(&s.onSave)
+	fault := s.nextFault(&s.onSave)
 	if fault != nil && fault.Applied {
 		if _, err := s.swap(key, data, prev); err != nil {
 			return "", err
 		}
 	}
-	if err := fault.befall(ctx); err != nil {
+	if err := fault.apply(ctx); err != nil {
 		return "", err
 	}
 	return s.swap(key, data, prev)
 }
 
-func (s *Store) tell(call, version string, err error) {
+func (s *Store) log(call, version string, err error) {
 	switch {
 	case s.hooks.Log == nil:
 	case err != nil:
@@ -180,12 +180,12 @@ func (c *cell) before(changes int) record {
 	return record{}
 }
 
-// meet returns the fault that a call meets, nil if there is none.
-func (s *Store) meet(faults *[]*Fault) *Fault {
+// nextFault returns the fault that a call meets, nil if there is none.
+func (s *Store) nextFault(faults *[]*Fault) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(*faults) > 0 {
-		if f := (*faults)[0]; f.meet() {
+		if f := (*faults)[0]; f.hit() {
 			return f
 		}
 		*faults = (*faults)[1:]

@@ -87,14 +87,14 @@ func (f *Feed) compare(seen *Observed, p Guarantee) *comparison {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	for _, s := range seen.all {
-		c.see(s, p)
+		c.observe(s, p)
 	}
 	if c.gap {
-		c.tell(sighting{})
+		c.account(sighting{})
 	}
 	if p&AtLeastOnce != 0 {
 		for _, e := range c.events {
-			if e.seen == 0 && !e.told {
+			if e.seen == 0 && !e.accounted {
 				e.mark, e.remark = '-', "missing"
 				c.missing++
 			}
@@ -103,40 +103,40 @@ func (f *Feed) compare(seen *Observed, p Guarantee) *comparison {
 	return c
 }
 
-// A sent is an event that the feed has sent.
-type sent struct {
+// A sentEvent is an event that the feed has sent.
+type sentEvent struct {
 	frame  decode.Frame
-	before []string // what happened on the tape since the event before it
-	after  []extra  // unexpected sightings after it
+	before []string     // what happened on the tape since the event before it
+	after  []unexpected // unexpected sightings after it
 
-	seen   int
-	told   bool // a Gap accounts for it
-	mark   byte
-	remark string
+	seen      int
+	accounted bool // a Gap accounts for it
+	mark      byte
+	remark    string
 }
 
-// An extra is an unexpected sighting.
-type extra struct{ event, remark string }
+// An unexpected sighting has no event, or not here.
+type unexpected struct{ event, remark string }
 
 // sent returns the distinct events of the tape. The last element is not an event: it holds what
 // happened after the others.
-func (f *Feed) sent() []*sent {
+func (f *Feed) sent() []*sentEvent {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []*sent
+	var all []*sentEvent
 	var before []string
 	known := make(map[string]bool)
 	for _, s := range f.tape {
 		switch {
 		case s.isEvent() && !known[s.frame.ID]:
-			all = append(all, &sent{frame: s.frame, before: before, mark: ' '})
+			all = append(all, &sentEvent{frame: s.frame, before: before, mark: ' '})
 			known[s.frame.ID] = s.frame.ID != ""
 			before = nil
 		case s.act != sends:
 			before = append(before, s.act.String())
 		}
 	}
-	return append(all, &sent{before: before, mark: ' '})
+	return append(all, &sentEvent{before: before, mark: ' '})
 }
 
 // positions returns the positions that were sent, in the form of a wire on which they look like
@@ -156,23 +156,23 @@ func (f *Feed) positions() map[string]bool {
 
 // A comparison matches sightings with events, one by one.
 type comparison struct {
-	events    []*sent
-	start     *sent // stands before the first event
-	end       *sent // stands after the last one
+	events    []*sentEvent
+	start     *sentEvent // stands before the first event
+	end       *sentEvent // stands after the last one
 	byID      map[string]int
 	byData    map[string][]int
 	positions map[string]bool // that look like events
 	gap       bool            // that came with a position
-	last      *sent           // event seen last
+	last      *sentEvent      // event seen last
 	latest    int             // highest index of an event seen so far
 
 	missing, again, late, unknown, changed int
 }
 
-func newComparison(all []*sent) *comparison {
+func newComparison(all []*sentEvent) *comparison {
 	n := len(all) - 1
 	c := &comparison{
-		events: all[:n], start: &sent{}, end: all[n], latest: -1,
+		events: all[:n], start: &sentEvent{}, end: all[n], latest: -1,
 		byID: make(map[string]int), byData: make(map[string][]int),
 	}
 	c.last = c.start
@@ -199,15 +199,15 @@ func forms(f decode.Frame) []string {
 
 func normal(data []byte) string { return lineEnds.Replace(string(data)) }
 
-// see processes the next sighting.
-func (c *comparison) see(s sighting, p Guarantee) {
+// observe processes the next sighting.
+func (c *comparison) observe(s sighting, p Guarantee) {
 	if c.positions[string(s.data)] && c.byData[string(s.data)] == nil {
 		c.gap = c.gap || s.gap // the gap belongs to the next event
 		return
 	}
 	if s.gap || c.gap {
 		c.gap = false
-		defer c.tell(s)
+		defer c.account(s)
 	}
 	if s.id == "" && s.data == nil {
 		return
@@ -228,7 +228,7 @@ func (c *comparison) see(s sighting, p Guarantee) {
 	case e.seen > 1 && p&AtMostOnce != 0:
 		c.again++
 		c.extra(label(e.frame.ID, e.frame.Data), "again")
-	case e.seen == 1 && i < c.latest && !e.told && p&InOrder != 0:
+	case e.seen == 1 && i < c.latest && !e.accounted && p&InOrder != 0:
 		c.late++
 		c.extra(label(e.frame.ID, e.frame.Data), "out of order")
 	}
@@ -237,7 +237,7 @@ func (c *comparison) see(s sighting, p Guarantee) {
 }
 
 func (c *comparison) extra(event, remark string) {
-	c.last.after = append(c.last.after, extra{event, remark})
+	c.last.after = append(c.last.after, unexpected{event, remark})
 }
 
 // find returns the index of a sighting's event, -1 if there is none: by its id, or by its data
@@ -264,14 +264,14 @@ func (c *comparison) matches(i int, data []byte) bool {
 	return false
 }
 
-// tell records that a Gap accounts for the events that are missing just before s.
-func (c *comparison) tell(s sighting) {
+// account records that a Gap accounts for the events that are missing just before s.
+func (c *comparison) account(s sighting) {
 	i := len(c.events)
 	if s.id != "" || s.data != nil {
 		i = c.find(s)
 	}
 	for i--; i >= 0 && c.events[i].seen == 0; i-- {
-		c.events[i].told = true
+		c.events[i].accounted = true
 	}
 }
 

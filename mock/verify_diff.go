@@ -21,7 +21,7 @@ type diffLine struct {
 // diff shows the differences in the order of the feed.
 func (c *comparison) diff() string {
 	var all []diffLine
-	for _, e := range append(append([]*sent{c.start}, c.events...), c.end) {
+	for _, e := range append(append([]*sentEvent{c.start}, c.events...), c.end) {
 		for _, what := range e.before {
 			all = append(all, diffLine{' ', "(" + what + ")"})
 		}

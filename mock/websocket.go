@@ -18,7 +18,7 @@ import (
 // A Peer is the server's side of a WebSocket. Its methods may be called from any goroutine.
 type Peer struct {
 	conn *websocket.Conn
-	line *line
+	raw  *socketConn
 	ctx  context.Context
 
 	writing chan struct{} // holds one element while a message is written
@@ -60,21 +60,21 @@ func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard fu
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var s *session
-		var away *Step
+		var refusal *Step
 		if opening == nil {
-			s, away = f.open(f.token(r), r)
+			s, refusal = f.open(f.token(r), r)
 		} else {
-			away = f.turnedAway(r)
+			refusal = f.refuseEarly(r)
 		}
-		if away != nil {
+		if refusal != nil {
 			w.Header().Set("Connection", "close") // as in handler
-			turnAway(w, *away)
+			writeRefusal(w, *refusal)
 			return
 		}
 		p, err := accept(w, r)
 		if err != nil {
 			if s != nil {
-				s.over(err)
+				s.finish(err)
 			}
 			return
 		}
@@ -85,12 +85,12 @@ func (f *Feed) WebSocket(opening func(*Peer) (token string, err error), heard fu
 				p.reject(err)
 				return
 			}
-			if s, away = f.open(token, r); away != nil {
-				p.conn.Close(closeOf(*away), "")
+			if s, refusal = f.open(token, r); refusal != nil {
+				p.conn.Close(closeOf(*refusal), "")
 				return
 			}
 		}
-		s.over(p.serve(s, heard))
+		s.finish(p.serve(s, heard))
 	})
 }
 
@@ -103,7 +103,7 @@ func accept(w http.ResponseWriter, r *http.Request) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Peer{conn: conn, line: taken.line, ctx: r.Context(), writing: make(chan struct{}, 1)}, nil
+	return &Peer{conn: conn, raw: taken.line, ctx: r.Context(), writing: make(chan struct{}, 1)}, nil
 }
 
 // serve plays the feed while it reads the consumer's messages.
@@ -123,12 +123,12 @@ func (p *Peer) serve(s *session, heard func(*Peer, string)) error {
 	defer p.running.Wait()
 	defer p.conn.CloseNow()
 	defer cancel()
-	return p.play(s)
+	return p.sendSteps(s)
 }
 
-// play sends steps until the connection ends. It returns why the feed ended it, nil if the
+// sendSteps sends steps until the connection ends. It returns why the feed ended it, nil if the
 // consumer did.
-func (p *Peer) play(s *session) error {
+func (p *Peer) sendSteps(s *session) error {
 	for {
 		step, _, err := s.next(p.ctx)
 		if err != nil {
@@ -140,18 +140,18 @@ func (p *Peer) play(s *session) error {
 				return nil
 			}
 			if step.part {
-				return p.cut(s, Drop())
+				return p.breakConn(s, Drop())
 			}
 		case stalls:
-			p.line.mute()
+			p.raw.mute()
 			<-p.ctx.Done()
 			return nil
 		case drops, refuses, answers:
-			return p.cut(s, step)
+			return p.breakConn(s, step)
 		default:
-			s.over(step.breakage())
+			s.finish(step.readError())
 			p.conn.Close(closeOf(step), step.reason)
-			return step.breakage()
+			return step.readError()
 		}
 	}
 }
@@ -181,10 +181,10 @@ func (p *Peer) sendRaw(s Step) error {
 	}
 	p.writing <- struct{}{}
 	defer func() { <-p.writing }()
-	return p.line.raw(func(write func([]byte) error) error {
+	return p.raw.writeRaw(func(write func([]byte) error) error {
 		err := s.transmit(p.ctx, b, write)
 		if s.part || err != nil {
-			p.line.mute() // later bytes would be taken for the rest of the frame
+			p.raw.mute() // later bytes would be taken for the rest of the frame
 		}
 		return err
 	})
@@ -199,11 +199,11 @@ func (p *Peer) reject(err error) {
 	p.conn.Close(close.Code, close.Reason)
 }
 
-// cut ends the connection without a close frame, after what was sent. Closing it while data
+// breakConn ends the connection without a close frame, after what was sent. Closing it while data
 // from the consumer is unread would reset it and lose what was sent.
-func (p *Peer) cut(s *session, because Step) error {
-	s.over(because.breakage()) // the consumer may reconnect before it has closed this one
-	raw := p.line.Conn
+func (p *Peer) breakConn(s *session, because Step) error {
+	s.finish(because.readError()) // the consumer may reconnect before it has closed this one
+	raw := p.raw.Conn
 	if t, ok := raw.(interface{ NetConn() net.Conn }); ok { // a *tls.Conn
 		raw = t.NetConn()
 	}
@@ -211,7 +211,7 @@ func (p *Peer) cut(s *session, because Step) error {
 		wait.For(p.ctx, cutWait)
 	}
 	raw.Close()
-	return because.breakage()
+	return because.readError()
 }
 
 // cutWait is how long a consumer has to notice that its connection has ended.

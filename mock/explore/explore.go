@@ -72,7 +72,7 @@ func Run(t mock.TB, o Options, scenario func(*Trial)) {
 	for i := range o.Runs {
 		seed := o.Seed + uint64(i)
 		all := o.schedule(seed).keep(o.Only)
-		if o.play(seed, all, scenario).failed() {
+		if o.runOnce(seed, all, scenario).failed() {
 			t.Errorf("%s", o.report(seed, i, all, scenario))
 			return
 		}
@@ -99,8 +99,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// play runs the scenario once.
-func (o Options) play(seed uint64, s schedule, scenario func(*Trial)) (trial *Trial) {
+// runOnce runs the scenario once.
+func (o Options) runOnce(seed uint64, s schedule, scenario func(*Trial)) (trial *Trial) {
 	trial = newTrial(seed)
 	defer func() {
 		if p := recover(); p != nil { // from the bubble: a goroutine is left, or all are blocked
@@ -132,13 +132,13 @@ const (
 func (o Options) report(seed uint64, before int, all schedule, scenario func(*Trial)) string {
 	again := 0
 	for range repeats {
-		if o.play(seed, all, scenario).failed() {
+		if o.runOnce(seed, all, scenario).failed() {
 			again++
 		}
 	}
 	enough, trial := o.shrink(seed, all, scenario)
 	if trial == nil {
-		trial = o.play(seed, all, scenario)
+		trial = o.runOnce(seed, all, scenario)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "explore: scenario failed with seed %d, after %d seeds without a failure; it failed in %d out of %d repetitions\n", seed, before, again, repeats)
@@ -163,13 +163,13 @@ func indent(text string) string { return "\t" + strings.ReplaceAll(text, "\n", "
 // returns the faults that are left and the last failure, nil if there was none.
 func (o Options) shrink(seed uint64, all schedule, scenario func(*Trial)) (left schedule, failure *Trial) {
 	left = all
-	begun := time.Now()
+	started := time.Now()
 	fails := func(s schedule) bool {
 		for range tries {
-			if time.Since(begun) > budget {
+			if time.Since(started) > budget {
 				return false
 			}
-			if trial := o.play(seed, s, scenario); trial.failed() {
+			if trial := o.runOnce(seed, s, scenario); trial.failed() {
 				failure = trial
 				return true
 			}

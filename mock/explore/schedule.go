@@ -29,9 +29,9 @@ type planned struct {
 	load *mock.Fault // that a Load meets
 	save *mock.Fault // that a Save meets
 
-	life time.Duration // after which a process ends
-	kill bool          // without a chance to save
-	away int           // events that are played before the next process starts
+	after time.Duration // after which a process ends
+	kill  bool          // without a chance to save
+	away  int           // events that are played before the next process starts
 }
 
 // schedule generates the faults of a seed.
@@ -44,21 +44,21 @@ func (o Options) schedule(seed uint64) schedule {
 	for i := range all {
 		switch n := rng.IntN(10); {
 		case n < 6:
-			all[i] = o.mishap(rng)
+			all[i] = o.feedFault(rng)
 		case n < 9:
 			all[i] = storeFault(rng)
 		default:
-			all[i] = death(rng)
+			all[i] = processEnd(rng)
 		}
 		all[i].n = i
 	}
 	return all
 }
 
-// mishap returns a fault of the feed.
-func (o Options) mishap(rng *rand.Rand) planned {
+// feedFault returns a fault of the feed.
+func (o Options) feedFault(rng *rand.Rand) planned {
 	p := planned{place: rng.IntN(len(o.Script) + 1)}
-	p.steps, p.text = o.trouble(rng, p.place)
+	p.steps, p.text = o.feedSteps(rng, p.place)
 	if last := &p.steps[len(p.steps)-1]; bridge.StepOf(*last).Breaks {
 		if away := rng.IntN(4); away > 0 {
 			bridge.ExtraOf(last).Away = away
@@ -76,8 +76,8 @@ func (o Options) mishap(rng *rand.Rand) planned {
 	return p
 }
 
-// trouble returns the steps of a mishap and their description.
-func (o Options) trouble(rng *rand.Rand, place int) ([]mock.Step, string) {
+// feedSteps returns the steps of a fault of the feed and their description.
+func (o Options) feedSteps(rng *rand.Rand, place int) ([]mock.Step, string) {
 	one := func(s mock.Step) ([]mock.Step, string) { return []mock.Step{s}, bridge.StepOf(s).Kind }
 	times := 1 + rng.IntN(3)
 	d := time.Duration(rng.IntN(300_000)) * time.Millisecond
@@ -149,15 +149,15 @@ func storeFault(rng *rand.Rand) planned {
 	return p
 }
 
-// death returns the end of a process.
-func death(rng *rand.Rand) planned {
-	p := planned{place: -1, life: time.Duration(rng.IntN(60_000)) * time.Millisecond, kill: rng.IntN(2) == 0}
+// processEnd returns the end of a process.
+func processEnd(rng *rand.Rand) planned {
+	p := planned{place: -1, after: time.Duration(rng.IntN(60_000)) * time.Millisecond, kill: rng.IntN(2) == 0}
 	p.away = rng.IntN(4)
 	what := "stopped"
 	if p.kill {
 		what = "killed"
 	}
-	p.text = fmt.Sprintf("process %s after %v, and %d events meanwhile", what, p.life, p.away)
+	p.text = fmt.Sprintf("process %s after %v, and %d events meanwhile", what, p.after, p.away)
 	return p
 }
 
@@ -177,7 +177,7 @@ func (s schedule) numbers() string {
 	return strings.Join(all, ", ")
 }
 
-// script returns steps with the mishaps inserted.
+// script returns steps with the faults of the feed inserted.
 func (s schedule) script(steps []mock.Step) (all []mock.Step) {
 	for place := range len(steps) + 1 {
 		for _, p := range s {
@@ -209,7 +209,7 @@ func (s schedule) plan(of func(planned) *mock.Fault, pass func(n int), add func(
 	}
 }
 
-// deaths returns the ends of processes, in order.
-func (s schedule) deaths() schedule {
+// processEnds returns the ends of processes, in order.
+func (s schedule) processEnds() schedule {
 	return slices.DeleteFunc(slices.Clone(s), func(p planned) bool { return p.place >= 0 || p.load != nil || p.save != nil })
 }

@@ -26,17 +26,17 @@ type Trial struct {
 	Observed *mock.Observed // for the events that the consumer receives
 	Rand     *rand.Rand     // seeded, for the scenario's own choices; for one goroutine
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	start  time.Time
-	deaths schedule
-	lives  int
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	start     time.Time
+	ends      schedule
+	processes int
 
-	mu      sync.Mutex
-	errs    []string
-	lines   []logLine
-	instant time.Time // of the last attempt
-	hurry   int       // attempts at that instant
+	mu       sync.Mutex
+	errs     []string
+	lines    []logLine
+	instant  time.Time // of the last attempt
+	attempts int       // attempts at that instant
 }
 
 func newTrial(seed uint64) *Trial {
@@ -55,12 +55,12 @@ var (
 func (t *Trial) begin(o Options, s schedule) {
 	t.start = time.Now()
 	t.Feed = mock.NewFeed(s.script(o.Script)...)
-	t.deaths = s.deaths()
+	t.ends = s.processEnds()
 	store := bridge.StoreOf(t.Store)
 	s.plan(func(p planned) *mock.Fault { return p.load }, store.PassLoads, t.Store.OnLoad)
 	s.plan(func(p planned) *mock.Fault { return p.save }, store.PassSaves, t.Store.OnSave)
 	for _, owner := range []any{t.Feed, t.Store, t.Observed} {
-		*bridge.HooksOf(owner) = bridge.Hooks{Log: t.Logf, Attempt: t.meet}
+		*bridge.HooksOf(owner) = bridge.Hooks{Log: t.Logf, Attempt: t.throttle}
 	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	if o.Limit < 0 {
@@ -86,31 +86,31 @@ func (t *Trial) Context() context.Context { return t.ctx }
 // because the next one could not know where to start.
 func (t *Trial) Processes() iter.Seq[context.Context] {
 	return func(yield func(context.Context) bool) {
-		for t.ctx.Err() == nil && t.live(yield) {
+		for t.ctx.Err() == nil && t.runProcess(yield) {
 			wait.For(t.ctx, time.Second)
 		}
 	}
 }
 
-// live runs one process. It reports whether another one must follow.
-func (t *Trial) live(yield func(context.Context) bool) bool {
+// runProcess runs one process. It reports whether another one must follow.
+func (t *Trial) runProcess(yield func(context.Context) bool) bool {
 	ctx, stop := context.WithCancelCause(t.ctx)
 	defer stop(errStopped)
-	t.lives++
-	t.Logf("process %d starts", t.lives)
-	if len(t.deaths) > 0 {
-		death := t.deaths[0]
-		t.deaths = t.deaths[1:]
+	t.processes++
+	t.Logf("process %d starts", t.processes)
+	if len(t.ends) > 0 {
+		end := t.ends[0]
+		t.ends = t.ends[1:]
 		cut := &mock.Fault{Count: -1, Err: errUnreachable}
 		defer cut.Remove()
-		defer t.die(death, cut, stop)()
+		defer t.scheduleEnd(end, cut, stop)()
 	}
 	return yield(ctx)
 }
 
-// die ends a process when its time has come, but not before the store has a record for the next
-// one to resume from. The returned function must be called after the process has ended.
-func (t *Trial) die(death planned, cut *mock.Fault, stop context.CancelCauseFunc) (ended func()) {
+// scheduleEnd ends a process at its time, but not before the store has a record for the next one
+// to resume from. The returned function must be called after the process has ended.
+func (t *Trial) scheduleEnd(end planned, cut *mock.Fault, stop context.CancelCauseFunc) (ended func()) {
 	store := bridge.StoreOf(t.Store)
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
@@ -118,16 +118,16 @@ func (t *Trial) die(death planned, cut *mock.Fault, stop context.CancelCauseFunc
 			timer.Reset(time.Second)
 			return
 		}
-		if death.kill {
+		if end.kill {
 			store.Precede(cut)
 		}
-		t.Logf("%s", death.text)
+		t.Logf("%s", end.text)
 		stop(errStopped)
 	})
-	timer.Reset(max(death.life, wait.AtOnce)) // only now: its function uses timer
+	timer.Reset(max(end.after, wait.AtOnce)) // only now: its function uses timer
 	return func() {
 		if !timer.Stop() {
-			bridge.FeedOf(t.Feed).Pass(death.away)
+			bridge.FeedOf(t.Feed).Pass(end.away)
 		}
 	}
 }
@@ -158,17 +158,17 @@ func (t *Trial) Logf(format string, args ...any) {
 	if !t.start.IsZero() {
 		at = time.Since(t.start).Round(time.Millisecond).String()
 	}
-	t.lines = append(t.lines, logLine{fmt.Sprintf("%-10s %s", at, line), isDull(line)})
+	t.lines = append(t.lines, logLine{fmt.Sprintf("%-10s %s", at, line), isRoutine(line)})
 }
 
 // A logLine is one line of the timeline.
 type logLine struct {
-	text string
-	dull bool // it reports normal operation
+	text    string
+	routine bool // it reports normal operation
 }
 
-// isDull reports whether a line reports normal operation.
-func isDull(line string) bool {
+// isRoutine reports whether a line reports normal operation.
+func isRoutine(line string) bool {
 	for _, begin := range []string{"feed: event ", "feed: silence ", "seen: ", "store: load, ", "store: save, "} {
 		if strings.HasPrefix(line, begin) {
 			return true
@@ -177,24 +177,24 @@ func isDull(line string) bool {
 	return false
 }
 
-// impetuous is the number of attempts at one instant that means a loop without a delay.
-const impetuous = 100
+// maxAttempts is the number of attempts at one instant that shows a loop without a delay.
+const maxAttempts = 100
 
-// meet delays an attempt if there are too many at one instant, so that the bubble's time
+// throttle delays an attempt if there are too many at one instant, so that the bubble's time
 // advances.
-func (t *Trial) meet() {
+func (t *Trial) throttle() {
 	now := time.Now()
 	t.mu.Lock()
 	if !now.Equal(t.instant) {
-		t.instant, t.hurry = now, 0
+		t.instant, t.attempts = now, 0
 	}
-	t.hurry++
-	hurry := t.hurry
+	t.attempts++
+	n := t.attempts
 	t.mu.Unlock()
-	if hurry == impetuous {
-		t.Errorf("%d attempts to connect without a delay", impetuous)
+	if n == maxAttempts {
+		t.Errorf("%d attempts to connect without a delay", maxAttempts)
 	}
-	if hurry >= impetuous {
+	if n >= maxAttempts {
 		wait.For(t.ctx, time.Minute)
 	}
 }
@@ -226,7 +226,7 @@ func (t *Trial) timeline() (shown []string) {
 	skipped := 0
 	for i, l := range t.lines {
 		around := t.lines[max(0, i-timelineAround):min(len(t.lines), i+timelineAround+1)]
-		if !slices.ContainsFunc(around, func(l logLine) bool { return !l.dull }) {
+		if !slices.ContainsFunc(around, func(l logLine) bool { return !l.routine }) {
 			skipped++
 			continue
 		}

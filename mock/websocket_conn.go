@@ -12,9 +12,9 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A line is the connection under a WebSocket. The library may answer pings and closes at any
+// A socketConn is the connection under a WebSocket. The library may answer pings and closes at any
 // time, also while bytes are written past it.
-type line struct {
+type socketConn struct {
 	net.Conn
 	turn chan struct{} // holds one element during a write
 
@@ -24,7 +24,7 @@ type line struct {
 }
 
 // Write never waits for a raw write: the library would drop the connection.
-func (l *line) Write(b []byte) (int, error) {
+func (l *socketConn) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	select {
 	case l.turn <- struct{}{}:
@@ -35,25 +35,25 @@ func (l *line) Write(b []byte) (int, error) {
 	}
 	muted := l.muted
 	l.mu.Unlock()
-	defer l.leave()
+	defer l.flush()
 	if muted {
 		return len(b), nil
 	}
 	return l.Conn.Write(b)
 }
 
-// raw lets f write past the library.
-func (l *line) raw(f func(write func([]byte) error) error) error {
+// writeRaw lets f write past the library.
+func (l *socketConn) writeRaw(f func(write func([]byte) error) error) error {
 	l.turn <- struct{}{}
-	defer l.leave()
+	defer l.flush()
 	return f(func(b []byte) error {
 		_, err := l.Conn.Write(b)
 		return err
 	})
 }
 
-// leave writes what the library has written meanwhile, and ends the turn.
-func (l *line) leave() {
+// flush writes what the library has written meanwhile, and ends the turn.
+func (l *socketConn) flush() {
 	for {
 		l.mu.Lock()
 		held := l.held
@@ -69,7 +69,7 @@ func (l *line) leave() {
 }
 
 // Read returns nothing from a muted line, except its end.
-func (l *line) Read(b []byte) (int, error) {
+func (l *socketConn) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
 		l.mu.Lock()
@@ -85,7 +85,7 @@ func (l *line) Read(b []byte) (int, error) {
 }
 
 // mute makes the line drop what it reads and what the library writes from now on.
-func (l *line) mute() {
+func (l *socketConn) mute() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.muted = true
@@ -94,7 +94,7 @@ func (l *line) mute() {
 // A takeover puts a line under the connection that is hijacked.
 type takeover struct {
 	http.ResponseWriter
-	line *line
+	line *socketConn
 }
 
 func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -102,7 +102,7 @@ func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("mock: %w", err)
 	}
-	t.line = &line{Conn: conn, turn: make(chan struct{}, 1)}
+	t.line = &socketConn{Conn: conn, turn: make(chan struct{}, 1)}
 	return t.line, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(t.line)), nil
 }
 

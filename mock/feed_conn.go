@@ -20,11 +20,11 @@ func (f *Feed) Open(ctx context.Context, token string) (*transport.Session, erro
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	s, away := f.open(token, nil)
-	if away != nil {
-		return nil, away.failure(token)
+	s, refusal := f.open(token, nil)
+	if refusal != nil {
+		return nil, refusal.openError(token)
 	}
-	c := &wireless{session: s}
+	c := &feedConn{session: s}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return &transport.Session{Conn: c, Resumes: true}, nil
 }
@@ -32,15 +32,15 @@ func (f *Feed) Open(ctx context.Context, token string) (*transport.Session, erro
 // Validate returns nil. It implements transport.Transport.
 func (f *Feed) Validate() error { return nil }
 
-// A wireless is the Conn of a consumer without a wire.
-type wireless struct {
+// A feedConn is the Conn of a consumer without a wire.
+type feedConn struct {
 	session *session
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	err     error // of the Read that failed
 }
 
-func (c *wireless) Read(m *transport.Message) error {
+func (c *feedConn) Read(m *transport.Message) error {
 	if c.err != nil {
 		return c.err
 	}
@@ -52,26 +52,26 @@ func (c *wireless) Read(m *transport.Message) error {
 	case err != nil:
 		c.err = err
 	case step.part:
-		c.err = Drop().breakage()
-		c.session.over(c.err)
+		c.err = Drop().readError()
+		c.session.finish(c.err)
 	case step.act == sends:
 		f := step.frame
 		*m = transport.Message{
-			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: step.said(), More: more,
+			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: step.gapCopy(), More: more,
 		}
 		return nil
 	case step.act == stalls:
 		<-c.ctx.Done()
 		c.err = context.Cause(c.ctx)
 	default:
-		c.err = step.breakage()
-		c.session.over(c.err)
+		c.err = step.readError()
+		c.session.finish(c.err)
 	}
 	return c.err
 }
 
-// said returns a copy of the step's Gap, nil if it has none.
-func (s Step) said() *transport.Gap {
+// gapCopy returns a copy of the step's Gap, nil if it has none.
+func (s Step) gapCopy() *transport.Gap {
 	if s.extra.Gap == nil {
 		return nil
 	}
@@ -79,16 +79,16 @@ func (s Step) said() *transport.Gap {
 	return &gap
 }
 
-func (c *wireless) Close() error {
+func (c *feedConn) Close() error {
 	c.cancel(errClosed)
-	c.session.over(nil)
+	c.session.finish(nil)
 	return nil
 }
 
 var errClosed = fmt.Errorf("mock: %w", net.ErrClosed)
 
-// breakage returns the error with which the step makes Read fail.
-func (s Step) breakage() error {
+// readError returns the error with which the step makes Read fail.
+func (s Step) readError() error {
 	switch s.act {
 	case drops:
 		return fmt.Errorf("mock: connection dropped: %w", io.ErrUnexpectedEOF)

@@ -20,7 +20,7 @@ type session struct {
 	placed bool // the consumer has a token to resume from
 }
 
-// open judges an attempt: it starts a session or returns the step that refuses it.
+// open starts the session of an attempt, or returns the step that refuses it.
 func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	allowed := f.allows(r)
 	if f.hooks.Attempt != nil {
@@ -28,14 +28,14 @@ func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.attempt(token, r)
-	away := f.barred(allowed, token)
-	if away == nil {
-		away = f.admit(s, token)
+	s := f.newSession(token, r)
+	refusal := f.refusal(allowed, token)
+	if refusal == nil {
+		refusal = f.admit(s, token)
 	}
-	if away != nil {
-		s.end(away.failure(token))
-		return nil, away
+	if refusal != nil {
+		s.end(refusal.openError(token))
+		return nil, refusal
 	}
 	s.open = true
 	f.conns++
@@ -43,71 +43,71 @@ func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	return s, nil
 }
 
-// attempt records an attempt.
-func (f *Feed) attempt(token string, r *http.Request) *session {
+// newSession records an attempt.
+func (f *Feed) newSession(token string, r *http.Request) *session {
 	a := Attempt{Token: token, At: time.Now()}
 	if r != nil {
 		a.Header = r.Header.Clone()
 	}
 	f.attempts = append(f.attempts, a)
 	f.changed.Fire()
-	f.tell("attempt %d, token %q", len(f.attempts), token)
+	f.logf("attempt %d, token %q", len(f.attempts), token)
 	return &session{feed: f, n: len(f.attempts) - 1}
 }
 
 func (f *Feed) allows(r *http.Request) bool { return r == nil || f.Authorize == nil || f.Authorize(r) }
 
-// turnedAway refuses an attempt before its token is known, if there is a reason. It returns the
+// refuseEarly refuses an attempt before its token is known, if there is a reason. It returns the
 // step that does so.
-func (f *Feed) turnedAway(r *http.Request) *Step {
+func (f *Feed) refuseEarly(r *http.Request) *Step {
 	allowed := f.allows(r)
 	f.mu.Lock()
-	away := f.barred(allowed, "")
-	if away != nil {
-		f.attempt("", r).end(away.failure(""))
+	refusal := f.refusal(allowed, "")
+	if refusal != nil {
+		f.newSession("", r).end(refusal.openError(""))
 	}
 	f.mu.Unlock()
-	if away != nil && f.hooks.Attempt != nil {
+	if refusal != nil && f.hooks.Attempt != nil {
 		f.hooks.Attempt()
 	}
-	return away
+	return refusal
 }
 
-// barred returns the step that refuses an attempt whatever its token is, nil if there is none.
+// refusal returns the step that refuses an attempt whatever its token is, nil if there is none.
 // If the step is in the script, it is removed.
-func (f *Feed) barred(allowed bool, token string) *Step {
+func (f *Feed) refusal(allowed bool, token string) *Step {
 	now := time.Now()
-	var away Step
+	var refusal Step
 	switch {
-	case now.Before(f.down):
-		away = Refuse()
-	case len(f.script) > 0 && !f.complete && !now.Before(f.resting) && f.script[0].turnsAway():
+	case now.Before(f.outageUntil):
+		refusal = Refuse()
+	case len(f.script) > 0 && !f.complete && !now.Before(f.pausedUntil) && f.script[0].refusesAttempt():
 		next := f.script[0]
 		f.script = f.script[1:]
 		f.changed.Fire()
 		if next.extra.Resuming && token == "" {
-			return f.barred(allowed, token)
+			return f.refusal(allowed, token)
 		}
 		if token != "" {
-			f.pass(next.extra.Away)
+			f.playEvents(next.extra.Away)
 		}
-		f.down = now.Add(next.extra.Outage)
-		away = next
+		f.outageUntil = now.Add(next.extra.Outage)
+		refusal = next
 	case !allowed:
-		away = Status(http.StatusUnauthorized, http.Header{"WWW-Authenticate": {"Bearer"}})
-	case f.MaxConns > 0 && f.conns >= f.MaxConns && f.TooMany.turnsAway():
-		away = f.TooMany
+		refusal = Status(http.StatusUnauthorized, http.Header{"WWW-Authenticate": {"Bearer"}})
+	case f.MaxConns > 0 && f.conns >= f.MaxConns && f.TooMany.refusesAttempt():
+		refusal = f.TooMany
 	case f.MaxConns > 0 && f.conns >= f.MaxConns:
-		away = Status(http.StatusTooManyRequests)
+		refusal = Status(http.StatusTooManyRequests)
 	default:
 		return nil
 	}
-	return &away
+	return &refusal
 }
 
 // admit places the session on the tape, or returns the step that refuses it.
 func (f *Feed) admit(s *session, token string) *Step {
-	if len(f.script) > 0 && !f.complete && !time.Now().Before(f.resting) && f.script[0].act == completes {
+	if len(f.script) > 0 && !f.complete && !time.Now().Before(f.pausedUntil) && f.script[0].act == completes {
 		next := f.script[0]
 		f.script = f.script[1:]
 		f.record(next)
@@ -122,7 +122,7 @@ func (f *Feed) admit(s *session, token string) *Step {
 		}
 		s.pos = place
 	}
-	s.skip()
+	s.skipUnrepeated()
 	if f.complete && s.pos == s.joined {
 		over := Complete()
 		return &over
@@ -140,8 +140,8 @@ func (f *Feed) eventsFrom(place int) (n int) {
 	return n
 }
 
-// failure returns the error with which the step ends an attempt or a connection.
-func (s Step) failure(token string) error {
+// openError returns the error with which the step ends an attempt or a connection.
+func (s Step) openError(token string) error {
 	switch {
 	case s.act == refuses:
 		return &net.OpError{Op: "dial", Net: "tcp", Addr: address(origin), Err: errRefused()}
@@ -156,7 +156,7 @@ func (s Step) failure(token string) error {
 			Reason: "status is not a feed: " + http.StatusText(s.code), Origin: origin, Header: s.header.Clone(),
 		}
 	}
-	return s.breakage()
+	return s.readError()
 }
 
 // next waits for the next step of the connection and returns it. more reports whether another
@@ -169,13 +169,13 @@ func (s *session) next(ctx context.Context) (step Step, more bool, err error) {
 		}
 		f.mu.Lock()
 		now := time.Now()
-		step, ok := s.take(now)
+		step, ok := s.advance(now)
 		if ok {
 			more = s.ready(now)
 			f.mu.Unlock()
 			return step, more, nil
 		}
-		wake, until := f.changed.Fired(), f.resting
+		wake, until := f.changed.Fired(), f.pausedUntil
 		f.mu.Unlock()
 		if !now.Before(until) {
 			until = time.Time{}
@@ -184,15 +184,15 @@ func (s *session) next(ctx context.Context) (step Step, more bool, err error) {
 	}
 }
 
-// take moves one step along the tape, and plays the script if it is at the end.
-func (s *session) take(now time.Time) (Step, bool) {
+// advance moves one step along the tape, and plays the script if it is at the end.
+func (s *session) advance(now time.Time) (Step, bool) {
 	f := s.feed
-	s.skip()
+	s.skipUnrepeated()
 	if s.pos == len(f.tape) {
 		if f.complete {
 			return Complete(), true
 		}
-		if !f.play(now) {
+		if !f.playNext(now) {
 			return Step{}, false
 		}
 	}
@@ -202,7 +202,7 @@ func (s *session) take(now time.Time) (Step, bool) {
 		step.part, step.slow = false, 0 // that was on another connection
 	}
 	if s.placed = s.placed || step.frame.ID != ""; s.placed {
-		f.pass(step.extra.Away)
+		f.playEvents(step.extra.Away)
 		f.tape[s.pos-1].extra.Away = 0
 	}
 	return step, true
@@ -211,15 +211,15 @@ func (s *session) take(now time.Time) (Step, bool) {
 // ready reports whether the next step is ready and brings a frame.
 func (s *session) ready(now time.Time) bool {
 	f := s.feed
-	s.skip()
+	s.skipUnrepeated()
 	if s.pos < len(f.tape) {
-		return s.pos < s.joined || f.tape[s.pos].atOnce()
+		return s.pos < s.joined || f.tape[s.pos].isImmediate()
 	}
-	return !f.complete && len(f.script) > 0 && f.script[0].atOnce() && !now.Before(f.resting)
+	return !f.complete && len(f.script) > 0 && f.script[0].isImmediate() && !now.Before(f.pausedUntil)
 }
 
-// skip moves over steps that are not repeated.
-func (s *session) skip() {
+// skipUnrepeated moves over steps that are not repeated.
+func (s *session) skipUnrepeated() {
 	for s.pos < s.joined && (s.feed.tape[s.pos].extra.Again || !s.feed.tape[s.pos].isEvent()) {
 		s.pos++
 	}
@@ -235,13 +235,13 @@ func (s *session) end(err error) {
 		if err == nil {
 			err = errClosed
 		}
-		s.feed.tell("attempt %d ended: %v", s.n+1, err)
+		s.feed.logf("attempt %d ended: %v", s.n+1, err)
 		s.feed.changed.Fire()
 	}
 }
 
-// over is end for callers that do not hold the feed's mutex.
-func (s *session) over(err error) {
+// finish is end for callers that do not hold the feed's mutex.
+func (s *session) finish(err error) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	s.end(err)

@@ -57,15 +57,15 @@ func (f *Feed) handler(mediaType string, encode encoder) http.Handler {
 			// failed request, and the script would see two attempts.
 			w.Header().Set("Connection", "close")
 		}
-		s, away := f.open(f.token(r), r)
-		if away != nil {
-			turnAway(w, *away)
+		s, refusal := f.open(f.token(r), r)
+		if refusal != nil {
+			writeRefusal(w, *refusal)
 			return
 		}
 		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Cache-Control", "no-cache")
-		err := s.play(r.Context(), w, encode)
-		s.over(err)
+		err := s.serve(r.Context(), w, encode)
+		s.finish(err)
 		switch {
 		case err == nil || err == io.EOF || err == transport.ErrEnd:
 		case errors.Is(err, http.ErrNotSupported):
@@ -83,9 +83,9 @@ func (f *Feed) token(r *http.Request) string {
 	return cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("since"))
 }
 
-// play sends steps until the connection ends. It returns why the feed ended it, nil if the
+// serve sends steps until the connection ends. It returns why the feed ended it, nil if the
 // consumer did.
-func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encoder) error {
+func (s *session) serve(ctx context.Context, w http.ResponseWriter, encode encoder) error {
 	wire := http.NewResponseController(w)
 	// The header must not wait for the first event, which may come much later.
 	if err := wire.Flush(); errors.Is(err, http.ErrNotSupported) {
@@ -106,7 +106,7 @@ func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encode
 				return nil
 			}
 			if step.part {
-				return Drop().breakage()
+				return Drop().readError()
 			}
 		case stalls:
 			<-ctx.Done()
@@ -114,7 +114,7 @@ func (s *session) play(ctx context.Context, w http.ResponseWriter, encode encode
 		case closes:
 			return io.EOF
 		default:
-			return step.breakage()
+			return step.readError()
 		}
 	}
 }
@@ -127,11 +127,11 @@ func send(w io.Writer, wire *http.ResponseController, b []byte) error {
 	return wire.Flush()
 }
 
-// turnAway answers an attempt that gets no feed.
-func turnAway(w http.ResponseWriter, s Step) {
+// writeRefusal answers an attempt that gets no feed.
+func writeRefusal(w http.ResponseWriter, s Step) {
 	switch s.act {
 	case refuses:
-		hangUp(w)
+		resetConn(w)
 		panic(http.ErrAbortHandler) // HTTP/2 cannot be hijacked
 	case completes:
 		w.WriteHeader(http.StatusNoContent)
@@ -147,8 +147,8 @@ func turnAway(w http.ResponseWriter, s Step) {
 	io.WriteString(w, http.StatusText(s.code)+"\n")
 }
 
-// hangUp resets the connection if it can be hijacked.
-func hangUp(w http.ResponseWriter) {
+// resetConn resets the connection if it can be hijacked.
+func resetConn(w http.ResponseWriter) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
