@@ -27,7 +27,7 @@ func TestAuto(t *testing.T) {
 	} {
 		got, ok := decode.Auto(contentType)
 		if got != want || ok != (want != nil) {
-			t.Errorf("%q: %T", contentType, got)
+			t.Errorf("Auto(%q) = %T, want %T", contentType, got, want)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestAuto(t *testing.T) {
 func TestAutoJSON(t *testing.T) {
 	f, ok := decode.Auto("application/json;charset=UTF-8")
 	if !ok {
-		t.Fatal("application/json is no feed")
+		t.Fatal("Auto(application/json) found no framing")
 	}
 	for _, c := range []struct {
 		in   string
@@ -55,20 +55,20 @@ func TestAutoJSON(t *testing.T) {
 	}
 }
 
-// TestMediaTypes holds that whatever is asked for is understood.
+// TestMediaTypes checks that Auto knows each media type of an Accept header.
 func TestMediaTypes(t *testing.T) {
 	types := decode.MediaTypes()
 	for _, media := range types {
 		if _, ok := decode.Auto(media); !ok {
-			t.Errorf("%q is asked for and not understood", media)
+			t.Errorf("Auto(%q) found no framing", media)
 		}
 	}
 	if len(types) == 0 || types[0] != "text/event-stream" || types[len(types)-1] != "application/json;q=0.8" {
-		t.Errorf("media types %q", types)
+		t.Errorf("MediaTypes = %q, want text/event-stream first and application/json;q=0.8 last", types)
 	}
 	// @trpc/server 11, getAcceptHeader: accept.split(",").some((t) => t.trim() === "application/jsonl"),
 	// and then a subscription is answered with 400.
 	if slices.Contains(types, "application/jsonl") {
-		t.Error("application/jsonl has no weight")
+		t.Error("MediaTypes has application/jsonl without a weight")
 	}
 }

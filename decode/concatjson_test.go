@@ -8,7 +8,7 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// nested returns an array in arrays, depth of them.
+// nested returns arrays nested depth levels deep.
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
 func TestConcatJSON(t *testing.T) {
@@ -29,12 +29,12 @@ func TestConcatJSON(t *testing.T) {
 		{"the last literal", "true", []string{`"true" truncated`}},
 		{"the last scalar is cut", "{}fals", []string{`"{}"`, "2 cut"}},
 		{"cut in a string", `{}{"a`, []string{`"{}"`, "2 cut"}},
-		{"cut behind a backslash", `{} "\`, []string{`"{}"`, "3 cut"}},
+		{"cut after a backslash", `{} "\`, []string{`"{}"`, "3 cut"}},
 		{"cut in a character", "[\"\xe2\x80", []string{"0 cut"}},
-		{"no value", "{}\n oops", []string{`"{}"`, "4 final: invalid character 'o' looking for beginning of value"}},
+		{"invalid value", "{}\n oops", []string{`"{}"`, "4 final: invalid character 'o' looking for beginning of value"}},
 		{"comma", "1,2", []string{`"1"`, "1 final: invalid character ',' looking for beginning of value"}},
-		{"no scalar", "[] truefalse ", []string{`"[]"`, "3 final: invalid character 'f' after number or literal at byte 4 of the value"}},
-		{"no number", "1-2 ", []string{"0 final: invalid character '-' after number or literal at byte 1 of the value"}},
+		{"invalid scalar", "[] truefalse ", []string{`"[]"`, "3 final: invalid character 'f' after number or literal at byte 4 of the value"}},
+		{"invalid number", "1-2 ", []string{"0 final: invalid character '-' after number or literal at byte 1 of the value"}},
 		{"closing bracket", "{}]", []string{`"{}"`, "2 final: invalid character ']' looking for beginning of value"}},
 		{"wrong bracket", `{"a":[1}{}`, []string{"0 final: invalid character '}' after array element at byte 7 of the value"}},
 		{"control byte in a string", "{}{\"a\":\"b\n{}", []string{`"{}"`, "2 final: invalid character '\\n' in string literal at byte 7 of the value"}},
@@ -46,7 +46,7 @@ func TestConcatJSON(t *testing.T) {
 		{"no key", `{"a":1,2}`, []string{"0 final: invalid character '2' looking for beginning of object key string at byte 7 of the value"}},
 		{"value after a member", `{"a":1 {`, []string{"0 final: invalid character '{' after object key:value pair at byte 7 of the value"}},
 		{"comma before the end", `[1,]`, []string{"0 final: invalid character ']' looking for beginning of value at byte 3 of the value"}},
-		{"nothing", "", nil},
+		{"empty", "", nil},
 		{"only space", " \r\t ", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.ConcatJSON{}, 0, c.in, c.want) })
@@ -87,7 +87,7 @@ func TestNesting(t *testing.T) {
 		}
 		check(t, f, 0, in, []string{fmt.Sprintf("%q", deepest)})
 		if got := survivors(strings.NewReader(deeper), f, 0); len(got) != 1 || !strings.HasSuffix(got[0], "final: nested too deep at byte 10000 of the value") {
-			t.Errorf("%T: %.100q", f, got)
+			t.Errorf("%T: got %.100q, want an error about nesting", f, got)
 		}
 	}
 }

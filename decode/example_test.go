@@ -7,7 +7,7 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// The reply of a language model is one response: read it without a subscription.
+// The answer of a language model is one response, which needs no subscription.
 func ExampleReader_Frames() {
 	body := strings.NewReader(`data: {"choices":[{"delta":{"content":"Hel"}}]}
 
@@ -32,7 +32,7 @@ data: [DONE]
 	// Output: Hello
 }
 
-// A reply that breaks off is not taken for a complete one.
+// A response that is cut off ends with an error.
 func ExampleFrameError() {
 	body := strings.NewReader("{\"n\":1}\n{\"n\":2")
 	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}).Frames() {
@@ -43,7 +43,7 @@ func ExampleFrameError() {
 	//  decode: ConcatJSON: frame at byte 8: unexpected EOF
 }
 
-// One record that is too large, and all the others are read.
+// A record that is too large is reported, and the others are read.
 func ExampleReader_onBadFrame() {
 	file := strings.NewReader("{\"n\":1}\n{\"n\":2,\"blob\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n{\"n\":3}\n")
 	r := decode.NewReader(file, decode.NDJSON{})
@@ -62,7 +62,7 @@ func ExampleReader_onBadFrame() {
 	// {"n":3}
 }
 
-// A file of JSON lines, some of which are broken: those are reported, all others are read.
+// The malformed lines of a file are reported, and the others are read.
 func ExampleStrictJSON() {
 	file := strings.NewReader("{\"n\":1}\n{\"n\":\noops\n{\"n\":4}\n")
 	r := decode.NewReader(file, decode.StrictJSON(decode.NDJSON{}))
@@ -91,7 +91,7 @@ func ExampleField() {
 	// ""
 }
 
-// A framing by media type: that of a response, say.
+// The media type of a response determines its framing.
 func ExampleAuto() {
 	for _, r := range []struct{ contentType, body string }{
 		{"text/event-stream; charset=utf-8", "data: 1\n\n"},
@@ -102,7 +102,7 @@ func ExampleAuto() {
 	} {
 		format, ok := decode.Auto(r.contentType)
 		if !ok {
-			fmt.Println(r.contentType, "is no feed")
+			fmt.Println(r.contentType, "is not a feed")
 			continue
 		}
 		var frame decode.Frame
@@ -114,5 +114,5 @@ func ExampleAuto() {
 	// application/json-seq 1 <nil>
 	// application/json 1 <nil>
 	// application/json 1 <nil>
-	// text/html is no feed
+	// text/html is not a feed
 }

@@ -12,7 +12,7 @@ const (
 	KindKeepalive             // an empty frame, which shows that the connection is alive
 	KindPosition              // the resume position is now ID, without an event; an empty ID means none
 	KindRetry                 // the server asks for Delay between connections, which may be 0
-	KindInvalid               // a field that the framing ignores because of its value; Data is the reason
+	KindInvalid               // a field with a value that the framing ignores; Data is the reason
 )
 
 // A Frame is one unit of a feed as the framing delimits it.

@@ -60,8 +60,8 @@ func FuzzAutoJSON(f *testing.F) {
 	fuzz(f, any, "\n {}\n\n[]", "\r\n[{},1,\n\n[]]")
 }
 
-// fuzz holds a framing to the rules of a Splitter: the pieces in which a stream arrives mean
-// nothing, and it neither hangs nor keeps more than a frame.
+// fuzz checks that a framing follows the rules of a Splitter: the frames do not depend on how the
+// stream is split into reads, and it neither hangs nor keeps more than a frame.
 func fuzz(f *testing.F, format decode.Format, seeds ...string) {
 	for _, s := range seeds {
 		f.Add(s, byte(3))
@@ -80,7 +80,7 @@ func fuzz(f *testing.F, format decode.Format, seeds ...string) {
 	})
 }
 
-// watched is a framing whose splitters are watched.
+// watched is a framing whose splitters check each result.
 type watched struct {
 	decode.Format
 	t *testing.T
@@ -94,11 +94,11 @@ type watchedSplitter struct {
 	decode.Splitter
 	t     *testing.T
 	limit int
-	still int // calls in a row that consumed nothing and yet had a result
+	still int // calls in a row with a result that consumed nothing
 }
 
-// overhead is what a splitter may keep beside the frame itself: a line's end, a length, a
-// line of fields that may still turn out to be too large.
+// overhead is the number of bytes that a splitter may keep besides the frame: the end of a line, a
+// length, a line of fields whose block may be too large.
 const overhead = 24
 
 func (w *watchedSplitter) Split(f *decode.Frame, buf []byte, atEOF bool) (n int, ok bool, err error) {
@@ -108,22 +108,22 @@ func (w *watchedSplitter) Split(f *decode.Frame, buf []byte, atEOF bool) (n int,
 	}
 	switch {
 	case n < 0 || n > len(buf):
-		w.t.Fatalf("%d of %d bytes consumed", n, len(buf))
+		w.t.Fatalf("Split consumed %d of %d bytes", n, len(buf))
 	case !ok && !reflect.ValueOf(*f).IsZero():
 		w.t.Fatalf("Split sets %+v without a frame", *f)
 	case err != nil:
 		if _, is := err.(*decode.FrameError); !is || ok {
-			w.t.Fatalf("error %T, frame %t", err, ok)
+			w.t.Fatalf("got error %T with ok %t, want a *FrameError without a frame", err, ok)
 		}
 	case ok:
 		if len(f.Data) > w.limit && f.Kind == decode.KindData {
-			w.t.Fatalf("a frame of %d bytes", len(f.Data))
+			w.t.Fatalf("got a frame of %d bytes, want at most %d", len(f.Data), w.limit)
 		}
 	case n == 0 && len(buf) > w.limit+overhead:
-		w.t.Fatalf("%d bytes are kept", len(buf))
+		w.t.Fatalf("Split keeps %d bytes, want at most %d", len(buf), w.limit+overhead)
 	}
-	if w.still > 2+len(buf) { // SSE has a result for each comment in a block, which it keeps
-		w.t.Fatalf("it does not get on: %q", buf)
+	if w.still > 2+len(buf) { // SSE has a result for each comment in a block, and keeps the block
+		w.t.Fatalf("Split makes no progress with %q", buf)
 	}
 	return n, ok, err
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// framings are the framings of the streams in testdata, by extension.
+// framings returns the framings of the streams in testdata, by extension.
 func framings(t *testing.T) map[string]decode.Format {
 	byType, ok := decode.Auto("application/json;stream=watch")
 	if !ok {
-		t.Fatal("application/json is no feed")
+		t.Fatal("Auto(application/json) found no framing")
 	}
 	return map[string]decode.Format{
 		".sse": decode.SSE{}, ".ndjson": decode.NDJSON{}, ".crlf": decode.CRLFJSON{},
@@ -23,11 +23,11 @@ func framings(t *testing.T) map[string]decode.Format {
 	}
 }
 
-// TestGolden reads streams of the shape that real feeds have.
+// TestGolden reads streams as well-known feeds send them.
 func TestGolden(t *testing.T) {
 	all, err := filepath.Glob("testdata/streams/*.frames")
 	if err != nil || len(all) < 9 {
-		t.Fatalf("%d streams, %v", len(all), err)
+		t.Fatalf("got %d streams, error %v, want at least 9", len(all), err)
 	}
 	for _, expected := range all {
 		name := strings.TrimSuffix(expected, ".frames")
@@ -41,12 +41,12 @@ func TestGolden(t *testing.T) {
 				check(t, format, 0, string(stream), want)
 				return
 			}
-			t.Error("no stream for these frames")
+			t.Error("no file has the stream of these frames")
 		})
 	}
 }
 
-// golden reads the frames that a stream should have.
+// golden reads the expected frames of a stream.
 func golden(t *testing.T, file string) (want []string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -66,8 +66,8 @@ func golden(t *testing.T, file string) (want []string) {
 	return want
 }
 
-// TestGoldenCut ends each stream everywhere: what comes before the end is never changed by
-// it, and no frame appears that the whole stream does not have.
+// TestGoldenCut ends each stream at every byte. The end must not change the frames before it, nor add
+// a frame that the whole stream does not have.
 func TestGoldenCut(t *testing.T) {
 	for ext, format := range framings(t) {
 		streams, _ := filepath.Glob("testdata/streams/*" + ext)
@@ -86,7 +86,7 @@ func TestGoldenCut(t *testing.T) {
 					got = got[:n-1]
 				}
 				if len(got) > len(whole) || !slices.Equal(got, whole[:len(got)]) {
-					t.Fatalf("%s, cut at %d: %q", name, end, got)
+					t.Fatalf("%s cut at byte %d: got %q, want a prefix of %q", name, end, got, whole)
 				}
 			}
 		}

@@ -14,10 +14,10 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// A syntax is what a parser of concatenated values makes of a stream.
+// A syntax is the result of a parser of concatenated values.
 type syntax struct {
 	values []string
-	after  int // how many bytes it had read when it reported a syntax error, 0 without one
+	after  int // bytes read when it reported a syntax error; 0 without one
 	err    error
 }
 
@@ -64,11 +64,11 @@ func theirSyntax(in string) (got syntax) {
 	}
 }
 
-// checkSyntax holds that ConcatJSON reports what is malformed at the byte at which
-// encoding/json does, and delivers the same values before it, in one read as byte by byte.
-// Where encoding/json takes a number or literal that something else follows at once for two
-// values, ConcatJSON reports the second byte. From Go 1.27 on, encoding/json reads on after a
-// comma or colon between values before it reports that.
+// checkSyntax checks that ConcatJSON finds a syntax error at the same byte as encoding/json and
+// delivers the same values before it, in one read and byte by byte. There are two differences. Where
+// a number or literal is followed at once by another, encoding/json finds two values, and ConcatJSON
+// an error. Since Go 1.27, encoding/json reads further after a comma or colon between values before
+// it reports it.
 func checkSyntax(t *testing.T, in string) {
 	t.Helper()
 	if strings.HasPrefix(in, "\xef") {
@@ -106,18 +106,18 @@ func TestSyntax(t *testing.T) {
 			bad++
 		}
 		broken := []byte(concatenated(rng))
-		for range min(len(broken), 1+rng.IntN(2)) { // valid but for a byte or two
+		for range min(len(broken), 1+rng.IntN(2)) { // valid except for a byte or two
 			broken[rng.IntN(len(broken))] = pick(rng, pieces)[0]
 		}
 		checkSyntax(t, string(broken))
 	}
 	if bad < rounds/2 {
-		t.Errorf("only %d streams of %d are malformed", bad, rounds)
+		t.Errorf("got %d malformed streams of %d, want at least half", bad, rounds)
 	}
 }
 
-// TestTextBytes puts every byte at each place of a word into a string, and those next to what
-// is not plain text at each place of a block.
+// TestTextBytes puts each byte at each place of a word into a string, and the bytes around those that
+// are not plain text at each place of a block.
 func TestTextBytes(t *testing.T) {
 	for c := range 256 {
 		places := 17
@@ -130,7 +130,7 @@ func TestTextBytes(t *testing.T) {
 	}
 }
 
-// TestLongText puts what ends a text, or is malformed in it, after texts of any length.
+// TestLongText puts the end of a string, or a malformed byte, after texts of many lengths.
 func TestLongText(t *testing.T) {
 	for _, filler := range []string{"x", "é", "\x80", "\xff\x9f", "lorem ipsum é "} {
 		text := strings.Repeat(filler, 2000)[:2000]
@@ -139,14 +139,14 @@ func TestLongText(t *testing.T) {
 				in := `"` + text[:n] + bad + text[n:n+80] + `"`
 				_, err := next(decode.NewReader(strings.NewReader(in), decode.ConcatJSON{}))
 				if want := fmt.Sprintf("at byte %d of the value", n+len(bad)); err == nil || !strings.HasSuffix(err.Error(), want) {
-					t.Fatalf("%q after %d bytes of %q: %v, want an error %s", bad, n, filler, err, want)
+					t.Fatalf("%q after %d bytes of %q: got error %v, want one %s", bad, n, filler, err, want)
 				}
 			}
 			for _, end := range []string{`"`, `\""`, `\u00e9"`} {
 				in := `"` + text[:n] + end
 				f, err := next(decode.NewReader(strings.NewReader(in+text), decode.ConcatJSON{}))
 				if err != nil || string(f.Data) != in {
-					t.Fatalf("%d bytes of %q and %s: %d bytes, %v", n, filler, end, len(f.Data), err)
+					t.Fatalf("%d bytes of %q and %s: got a value of %d bytes, error %v, want %d bytes", n, filler, end, len(f.Data), err, len(in))
 				}
 			}
 		}
@@ -162,22 +162,22 @@ func FuzzSyntax(f *testing.F) {
 		if strings.HasPrefix(in, "\xef") {
 			return
 		}
-		for _, limit := range []int{0, 8} { // in large reads, and where the value is skipped
+		for _, limit := range []int{0, 8} { // in large reads, and with a value over the limit
 			d := newReader(strings.NewReader(in), decode.ConcatJSON{}, limit)
 			d.OnBadFrame = func(*decode.FrameError) {}
 			_, err := readAll(d)
 			var e *decode.FrameError
 			malformed := errors.As(err, &e) && e.Protocol()
 			if want := ourSyntax(in, decode.ConcatJSON{}).err; malformed != (want != nil) {
-				t.Errorf("%q, limit %d: %v; want %v", in, limit, err, want)
+				t.Errorf("%q with limit %d: got error %v, want %v", in, limit, err, want)
 			}
 		}
 	})
 }
 
-// TestUnclosedValue reads a stream in which one value is cut short and more follow: the error
-// comes in the next ones, with OnBadFrame and above the limit too. (Only an array in which
-// JSONArray's elements are taken for its own hides it, from encoding/json as well.)
+// TestUnclosedValue reads a stream in which one value is cut short and more follow. One of those is
+// the error, also with OnBadFrame and above the limit. (Only an unclosed array inside JSONArray hides
+// it, because its elements look like those of the outer array, also to encoding/json.)
 func TestUnclosedValue(t *testing.T) {
 	const event = `{"type":"ADDED","object":{"metadata":{"resourceVersion":"7"},"n":{"b":"\u00e9","c":-1.5e3}}}` + "\n"
 	for cut := 1; cut < len(event)-1; cut++ {
@@ -192,7 +192,7 @@ func TestUnclosedValue(t *testing.T) {
 				got, err := readAll(d)
 				var bad *decode.FrameError
 				if !errors.As(err, &bad) || !bad.Protocol() || bad.Resync || len(got) > 1 {
-					t.Fatalf("%s, cut at %d, MaxFrame %d: %d events, %v", name, cut, maxFrame, len(got), err)
+					t.Fatalf("%s cut at byte %d with MaxFrame %d: got %d events, error %v, want a final syntax error", name, cut, maxFrame, len(got), err)
 				}
 			}
 		}

@@ -7,17 +7,17 @@ type jsonValue struct {
 	format   string
 	limit    int
 	scan     valueScanner
-	looked   int  // how far the value has been scanned
-	skipping bool // the value is over the limit: its end is looked for, and nothing kept
-	dropped  int  // how much of it was consumed
+	looked   int  // bytes of the value that have been scanned
+	skipping bool // in a value over the limit, up to its end
+	dropped  int  // while skipping: bytes of the value consumed
 }
 
-// cut makes f of the value that buf begins with. A value over the limit that has ended is
-// consumed without a frame. While scan.begun, it has not ended.
+// cut sets f to the value at the start of buf. A value over the limit that has ended is consumed
+// without a frame. While scan.begun, the value has not ended.
 func (v *jsonValue) cut(f *Frame, buf []byte) (n int, ok bool, err error) {
 	window := buf
 	if !v.skipping && len(buf) > v.limit {
-		window = buf[:v.limit+1] // whatever follows it, the value is too large
+		window = buf[:v.limit+1] // longer than that, the value is too large
 	}
 	end, done, err := v.scan.next(window, v.looked)
 	switch {
@@ -39,7 +39,7 @@ func (v *jsonValue) cut(f *Frame, buf []byte) (n int, ok bool, err error) {
 	return end, true, nil
 }
 
-// invalid is an error about the byte at index i.
+// invalid returns an error about the byte at index i.
 func (v *jsonValue) invalid(err error, i int) *FrameError {
 	if v.skipping {
 		i += v.dropped
@@ -50,7 +50,7 @@ func (v *jsonValue) invalid(err error, i int) *FrameError {
 	return v.failed(err)
 }
 
-// failed is an error about the value, of which a part may have been consumed.
+// failed returns an error about the value, of which a part may have been consumed.
 func (v *jsonValue) failed(err error) *FrameError {
 	fe := &FrameError{Format: v.format, Err: err}
 	if v.skipping {
@@ -59,7 +59,7 @@ func (v *jsonValue) failed(err error) *FrameError {
 	return fe
 }
 
-// reset forgets a value that has not ended.
+// reset drops a value that has not ended.
 func (v *jsonValue) reset() {
 	v.scan.reset()
 	v.looked, v.skipping = 0, false

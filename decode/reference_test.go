@@ -14,15 +14,15 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// The references here are written from the specifications and see the whole stream at once.
-// Each is held against its framing on random streams made of the pieces that matter to it.
+// The references in this file follow the specifications and see the whole stream at once. Each is
+// compared with its framing on random streams of the pieces that matter to it.
 
-// referenceSSE interprets a stream as WHATWG HTML, section 9.2.6, says, line by line.
+// referenceSSE interprets a stream line by line, as WHATWG HTML, section 9.2.6, requires.
 func referenceSSE(in string) (got []string) {
 	in = strings.TrimPrefix(in, "\ufeff")
 	in = strings.ReplaceAll(in, "\r\n", "\n")
 	lines := strings.Split(strings.ReplaceAll(in, "\r", "\n"), "\n")
-	lines = lines[:len(lines)-1] // what has no line end is discarded
+	lines = lines[:len(lines)-1] // a line without its end is discarded
 
 	var data, typ, id, last string
 	for _, line := range lines {
@@ -76,7 +76,7 @@ func sse(r io.Reader) (got []string) {
 	}
 }
 
-// referenceConcat is encoding/json.
+// referenceConcat reads values with encoding/json.
 func referenceConcat(in string) (got []string) {
 	for d := json.NewDecoder(strings.NewReader(in)); ; {
 		var v json.RawMessage
@@ -87,7 +87,7 @@ func referenceConcat(in string) (got []string) {
 	}
 }
 
-// referenceArray is encoding/json's view of one array.
+// referenceArray reads one array with encoding/json.
 func referenceArray(in string) (got []string) {
 	d := json.NewDecoder(strings.NewReader(in))
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
@@ -103,7 +103,7 @@ func referenceArray(in string) (got []string) {
 	return got
 }
 
-// referenceSeq reads records as RFC 7464, section 2.4, says. What it cannot use it leaves out.
+// referenceSeq reads records as RFC 7464, section 2.4, requires, and skips malformed ones.
 func referenceSeq(in string) (got []string) {
 	records := strings.Split(in, "\x1e")
 	for _, r := range records[1:] {
@@ -112,9 +112,9 @@ func referenceSeq(in string) (got []string) {
 		if d.Decode(&v) != nil {
 			continue
 		}
-		behind := strings.TrimLeft(r, " \t\r\n")[len(v):]
+		rest := strings.TrimLeft(r, " \t\r\n")[len(v):]
 		scalar := strings.IndexByte(`{["`, v[0]) < 0
-		if scalar && (behind == "" || strings.IndexByte(" \t\r\n", behind[0]) < 0) {
+		if scalar && (rest == "" || strings.IndexByte(" \t\r\n", rest[0]) < 0) {
 			continue
 		}
 		got = append(got, string(v))
@@ -141,7 +141,7 @@ func referenceLines(in string) (got []string) {
 	return got
 }
 
-// texts are valid JSON values; broken are bytes that are none, or not all of one.
+// texts and scalars are valid JSON values; broken are not.
 var (
 	texts = []string{`{}`, `[]`, `""`, `{"a":1}`, `[1,"]",[{}]]`, `"\\"`, `"\\\""`, `{"}":"{\\"}`, `"\u007b"`, "\"\u00e9\"",
 		"[\n\n]", "{ \"a\" :\r\n\r\n null }"}
@@ -155,10 +155,10 @@ func pick(rng *rand.Rand, from ...[]string) string {
 	return all[rng.IntN(len(all))]
 }
 
-// maybe is some white space or none.
+// maybe returns some white space or none.
 func maybe(rng *rand.Rand) string { return pick(rng, spaces, []string{"", "", ""}) }
 
-// assemble makes a stream of pieces.
+// assemble returns a stream of random pieces.
 func assemble(rng *rand.Rand, pieces ...string) string {
 	var b strings.Builder
 	for range 1 + rng.IntN(20) {
@@ -197,7 +197,7 @@ func sequence(rng *rand.Rand) string {
 	return b.String()
 }
 
-// values reads events and leaves out what is malformed.
+// values reads events and skips bad frames.
 func values(f decode.Format) func(io.Reader) []string {
 	return func(r io.Reader) (got []string) {
 		d := decode.NewReader(r, f)
@@ -248,7 +248,7 @@ func TestReferences(t *testing.T) {
 				}
 			}
 			if several < rounds/20 {
-				t.Errorf("only %d streams of %d hold anything", several, rounds)
+				t.Errorf("got %d of %d streams with several events, want at least a twentieth", several, rounds)
 			}
 		})
 	}

@@ -10,14 +10,14 @@ import (
 )
 
 // SSE is the framing of server-sent events, text/event-stream (WHATWG HTML, section 9.2). The id of
-// a block is the ID of its Frame. A block with an id but no data is a KindPosition frame. An "id:" line
-// without a value resets the position: one with an empty ID precedes the event, if there is
-// one. A block that the end of the stream cuts off is io.ErrUnexpectedEOF, and its id does not
-// count.
+// a block is the ID of its Frame. A block with an id but no data is a KindPosition frame. An "id:"
+// line without a value resets the position: a KindPosition frame with an empty ID precedes the event,
+// if there is one. A block that the end of the stream cuts off is io.ErrUnexpectedEOF, and its id
+// does not count.
 //
 // An id with a control byte other than a tab cannot be sent in a Last-Event-ID header. It is
-// ignored, as browsers ignore an id that contains NUL, and the position does not change. A KindInvalid
-// frame before the event reports it.
+// ignored, as browsers ignore an id that contains NUL, and the position does not change. A
+// KindInvalid frame before the event reports it.
 type SSE struct {
 	// Comments returns the text of comments in frames of KindComment.
 	// Default: false; a comment is a keepalive without its text.
@@ -54,7 +54,7 @@ type sseSplitter struct {
 	typ, id  span
 	hasID    bool
 	fields   bool // the block has a line that is a field
-	reset    bool // the Position of an empty id has been returned
+	reset    bool // the KindPosition frame of an empty id has been returned
 	skipping bool // in an oversize frame, up to the next empty line
 	midLine  bool // while skipping: not at the start of a line
 	dropped  int  // while skipping: bytes of the frame consumed
@@ -113,51 +113,6 @@ func (s *sseSplitter) Split(f *Frame, buf []byte, atEOF bool) (n int, ok bool, e
 			return s.between(), ok, nil
 		}
 	}
-}
-
-// plain cuts the block at the start of buf if it is like most blocks: it is complete, its lines end
-// with LF, and it has one data line and perhaps an event and an id. It returns false for any other
-// block, which must be parsed line by line.
-func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
-	s.findCR(buf, len(buf))
-	head := buf[:min(len(buf), s.cr, s.limit)]
-	rest := head
-	var data, typ, id []byte
-	for len(rest) > 0 {
-		if rest[0] == '\n' {
-			if data == nil {
-				return false
-			}
-			f.Data, f.Type, f.ID = data, s.typeOf(typ), s.keep(id)
-			s.next = len(head) - len(rest) + 1
-			return true
-		}
-		end := bytes.IndexByte(rest, '\n')
-		switch {
-		case end < 0:
-			return false
-		case data == nil && end >= 5 && string(rest[:5]) == "data:":
-			data = trimSpace(rest[5:end:end])
-		case id == nil && end >= 3 && string(rest[:3]) == "id:":
-			if id = trimSpace(rest[3:end]); len(id) == 0 || hasControl(id) {
-				return false
-			}
-		case typ == nil && end >= 6 && string(rest[:6]) == "event:":
-			typ = trimSpace(rest[6:end])
-		default:
-			return false
-		}
-		rest = rest[end+1:]
-	}
-	return false
-}
-
-// trimSpace removes one space before a value.
-func trimSpace(value []byte) []byte {
-	if len(value) > 0 && value[0] == ' ' {
-		return value[1:]
-	}
-	return value
 }
 
 // line returns the next line without its end: CRLF, LF or CR. A line that ends with CR is complete

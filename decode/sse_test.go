@@ -52,8 +52,8 @@ func TestSSE(t *testing.T) {
 		{"cut in a block", "data: a\n\nid: 9\ndata: b\n", []string{`"a"`, "cut"}},
 		{"cut in a line", "data: a\n\nid: 9", []string{`"a"`, "cut"}},
 		{"cut in a character", "data: \xe2\x80", []string{"cut"}},
-		{"end after an unknown field", "foo: bar\n", nil},
-		{"nothing", "", nil},
+		{"unknown field at the end", "foo: bar\n", nil},
+		{"empty", "", nil},
 		{"half a byte order mark", "\xef\xbb", []string{"cut"}},
 		{"invalid UTF-8 stays", "data: \xff\n\n", []string{`"\xff"`}},
 		{"only empty lines", "\n\r\n\r", []string{"keepalive", "keepalive", "keepalive"}},
@@ -68,7 +68,7 @@ func TestSSEComments(t *testing.T) {
 		[]string{`comment " a"`, "keepalive", `comment "b"`, `comment "  c"`, `"x"`})
 }
 
-func TestSSEAtOnce(t *testing.T) {
+func TestSSEDeliversAtLastByte(t *testing.T) {
 	for _, in := range []string{"data: a\n\n", "data: a\r\n\r", "data: a\r\r"} {
 		checkAtOnce(t, decode.SSE{}, in, "a")
 	}
@@ -86,16 +86,54 @@ func TestSSELimit(t *testing.T) {
 	_, err := readAll(newReader(strings.NewReader("data: a\n\ndata: "+strings.Repeat("x", 100)), decode.SSE{}, 50))
 	var fe *decode.FrameError
 	if !errors.As(err, &fe) || fe.Limit != 50 || fe.Offset != 9 || !fe.Resync || fe.Retryable() || !strings.Contains(err.Error(), "MaxFrame") {
-		t.Errorf("oversize frame: %#v", err)
+		t.Errorf("got error %#v, want ErrTooLarge at byte 9 with limit 50", err)
 	}
 }
 
-func TestSSEGoesOn(t *testing.T) {
+func TestSSEContinuesAfterOversizeBlock(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	checkBad(t, decode.SSE{}, 50, "data: "+long+"\ndata: y\n\ndata: a\r\n\r\ndata: "+long+"\r\rdata: b\n\n",
 		[]string{"0 too large", `"a"`, "127 too large", `"b"`})
-	// The empty line itself makes it too large, and ends it as well.
+	// The empty line makes the block too large, and ends it.
 	checkBad(t, decode.SSE{}, 50, "data: "+long[:43]+"\n\ndata: a\n\n", []string{"0 too large", `"a"`})
 	checkBad(t, decode.SSE{}, 50, "data: a\n\nid: 7\ndata: "+long+"\ndata: more\n", []string{`"a"`, "9 too large", "9 cut"})
 	checkBad(t, decode.SSE{}, 50, "data: a\n\n"+"data: "+long+"\r\nid: 7\r\ndata: more", []string{`"a"`, "9 too large", "9 cut"})
+}
+
+// TestSSEManyLines joins blocks with about as many lines as a splitter remembers.
+func TestSSEManyLines(t *testing.T) {
+	for _, n := range []int{1, 2, 255, 256, 257, 512, 513, 1000} {
+		var in strings.Builder
+		var lines []string
+		for i := range n {
+			line := strings.Repeat("x", i%3) // the first one is empty
+			in.WriteString("data:" + line + "\n")
+			lines = append(lines, line)
+		}
+		in.WriteString("\ndata: next\n\n")
+		for size := range 3 {
+			got, err := readAll(decode.NewReader(chunks(in.String(), size), decode.SSE{}))
+			if err != nil || len(got) != 2 || string(got[0].Data) != strings.Join(lines, "\n") || string(got[1].Data) != "next" {
+				t.Errorf("%d lines in pieces of %d bytes: got %d frames, error %v, want 2 frames", n, size, len(got), err)
+			}
+			if len(got[0].Data) != cap(got[0].Data) {
+				t.Errorf("%d lines: got Data with spare capacity, want none", n)
+			}
+		}
+	}
+}
+
+// TestSSEManyLinesMemory reads a block with the most lines for its size.
+func TestSSEManyLinesMemory(t *testing.T) {
+	const size = 4 << 20
+	in := strings.Repeat("data\n", size/5) + "\n"
+	allocated := allocatedBy(func() {
+		got, err := readAll(newReader(strings.NewReader(in), decode.SSE{}, size+2))
+		if err != nil || len(got) != 1 || len(got[0].Data) != size/5-1 {
+			t.Errorf("got %d frames, error %v, want 1 frame", len(got), err)
+		}
+	})
+	if allocated > 5*size {
+		t.Errorf("got %d bytes allocated for a block of %d, want at most 5 times as many", allocated, size)
+	}
 }

@@ -6,19 +6,19 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// The replacements are those that browsers and TextDecoder of JavaScript make.
+// The replacements are those of browsers and of TextDecoder in JavaScript.
 func TestSSEValidUTF8(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
 		want     []string
 	}{
 		{"valid", "id: …\ndata: a\u2026\U0001f600\n\n", []string{"\"a…😀\" id \"…\""}},
-		{"one that was sent", "data: \ufffd\n\n", []string{`"�"`}},
-		{"bytes that begin nothing", "data: \xff\x80a\xc0\xaf\n\n", []string{`"��a��"`}},
+		{"U+FFFD in the input", "data: \ufffd\n\n", []string{`"�"`}},
+		{"not a first byte", "data: \xff\x80a\xc0\xaf\n\n", []string{`"��a��"`}},
 		{"cut short", "data: \xe2\x80a\xf0\x9f\x98\n\n", []string{`"�a�"`}},
 		{"cut short by a character", "data: \xe2\x80\xe2\x80\xa6\n\n", []string{`"�…"`}},
 		{"surrogate", "data: \xed\xa0\x80\n\n", []string{`"���"`}},
-		{"too long a form", "data: \xe0\x80\x80\n\n", []string{`"���"`}},
+		{"overlong form", "data: \xe0\x80\x80\n\n", []string{`"���"`}},
 		{"too large", "data: \xf4\x90\x80\x80\n\n", []string{`"����"`}},
 		{"id and type", "event: \xff\nid: 1\xe2\ndata: a\n\n", []string{`"a" type � id "1�"`}},
 		{"lines", "data: \xe2\ndata: \x80\xa6\r\n\n", []string{`"�\n��"`}},

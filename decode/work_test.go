@@ -12,13 +12,13 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// large are framings with the beginning and the end of a frame around any number of x, and
-// what would end the frame if it were found among them.
+// large are framings with the start and the end of a frame around any number of x, and a poison that
+// would end the frame if it were found among them.
 var large = []struct {
 	format        decode.Format
 	head, tail    string
 	poison        string
-	before, after string // what of head and tail is not part of the data
+	before, after string // the parts of head and tail that are not part of the data
 }{
 	{decode.SSE{}, "data: ", "\n\n", "\r\n\r\n", "data: ", "\n\n"},
 	{decode.Lines{}, "", "\n", "\r\n", "", "\n"},
@@ -40,11 +40,11 @@ const (
 	piece     = 1 << 10
 )
 
-// TestEachByteIsLookedAtOnce feeds a frame of 1 MiB in pieces of 1 KiB. What a splitter has
-// seen is then overwritten with what would end the frame: it would be found if it
-// were looked at again. So the work is linear, whatever the time it takes.
-func TestEachByteIsLookedAtOnce(t *testing.T) {
-	const margin = 16 // the last bytes may be half of what ends a frame
+// TestEachByteIsExaminedOnce passes a frame of 1 MiB in pieces of 1 KiB. The bytes that a splitter
+// has examined are then overwritten with poison, which it would find if it examined them again. So
+// the work is linear, and no clock is needed to show it.
+func TestEachByteIsExaminedOnce(t *testing.T) {
+	const margin = 16 // the last bytes may be part of the end of a frame
 	for _, c := range large {
 		t.Run(fmt.Sprintf("%T %.3s", c.format, c.head), func(t *testing.T) {
 			in := slices.Concat([]byte(c.head), bytes.Repeat([]byte("x"), largeSize), []byte(c.tail))
@@ -54,14 +54,14 @@ func TestEachByteIsLookedAtOnce(t *testing.T) {
 			for end := piece; ; end = min(end+piece, len(in)) {
 				var f decode.Frame
 				n, ok, err := s.Split(&f, in[start:end], false)
-				for n > 0 && !ok && err == nil { // a prefix has been taken
+				for n > 0 && !ok && err == nil { // a prefix has been consumed
 					start += n
 					n, ok, err = s.Split(&f, in[start:end], false)
 				}
 				if ok || err != nil || end == len(in) {
 					want := len(in) - len(c.before) - len(c.after)
 					if err != nil || !ok || len(f.Data) != want || end < len(in)-len(c.after) {
-						t.Fatalf("after %d of %d bytes: a frame of %d bytes, %v", end, len(in), len(f.Data), err)
+						t.Fatalf("after %d of %d bytes: got a frame of %d bytes, error %v, want %d bytes at the end", end, len(in), len(f.Data), err, want)
 					}
 					return
 				}
@@ -71,7 +71,7 @@ func TestEachByteIsLookedAtOnce(t *testing.T) {
 	}
 }
 
-// TestLargeFrames reads frames larger than a slab, and what they cost.
+// TestLargeFrames checks how much memory and how many reads a frame larger than a slab costs.
 func TestLargeFrames(t *testing.T) {
 	for _, c := range large {
 		in := c.head + strings.Repeat("x", largeSize) + c.tail
@@ -86,22 +86,21 @@ func TestLargeFrames(t *testing.T) {
 		var err error
 		allocated := allocatedBy(func() { got, err = next(newReader(src, c.format, 2*largeSize)) })
 		if err != nil || string(got.Data) != want {
-			t.Errorf("%T: %d bytes, %v", c.format, len(got.Data), err)
+			t.Errorf("%T: got %d bytes, error %v, want %d bytes", c.format, len(got.Data), err, len(want))
 		}
-		// Slabs double, so that they hold less than twice the frame, and the last one more
-		// than the frame itself.
+		// Slabs double: all but the last one together are smaller than twice the frame.
 		if allocated > 5*largeSize {
-			t.Errorf("%T: %d bytes allocated for a frame of %d", c.format, allocated, largeSize)
+			t.Errorf("%T: got %d bytes allocated for a frame of %d, want at most 5 times as many", c.format, allocated, largeSize)
 		}
 		if reads > 2*largeSize/piece {
-			t.Errorf("%T: %d reads", c.format, reads)
+			t.Errorf("%T: got %d reads, want at most %d", c.format, reads, 2*largeSize/piece)
 		}
 	}
 }
 
-// TestLargeSlabIsLetGo reads small frames behind a large one: they must not be in what is
-// left of its slab, which one of them would keep alive.
-func TestLargeSlabIsLetGo(t *testing.T) {
+// TestLargeSlabIsReleased reads small frames after a large one. They must not be in the rest of its
+// slab, which any one of them would keep in memory.
+func TestLargeSlabIsReleased(t *testing.T) {
 	small := strings.Repeat(strings.Repeat("y", 999)+"\n", 2000)
 	for size := 1 << 20; size < 4<<20; size += 512 << 10 {
 		d := decode.NewReader(strings.NewReader(strings.Repeat("x", size)+"\n"+small), decode.NDJSON{})
@@ -116,13 +115,13 @@ func TestLargeSlabIsLetGo(t *testing.T) {
 			}
 		})
 		if allocated < uint64(len(small))*15/16 {
-			t.Errorf("behind a frame of %d: %d bytes of frames in %d of new memory", size, len(small), allocated)
+			t.Errorf("after a frame of %d bytes: got %d bytes of new memory for %d bytes of frames", size, allocated, len(small))
 		}
 	}
 }
 
-// TestNothingLentNothingTaken reads what brings no data: the one slab is used again.
-func TestNothingLentNothingTaken(t *testing.T) {
+// TestFramesWithoutDataReuseMemory reads streams without data: one slab is enough.
+func TestFramesWithoutDataReuseMemory(t *testing.T) {
 	for name, c := range map[string]struct {
 		format decode.Format
 		filler string
@@ -149,12 +148,12 @@ func TestNothingLentNothingTaken(t *testing.T) {
 					return
 				}
 				if err != nil || f.Kind != decode.KindKeepalive {
-					t.Fatalf("%s: %+v, %v", name, f, err)
+					t.Fatalf("%s: got frame %+v, error %v, want keepalives", name, f, err)
 				}
 			}
 		})
 		if allocated > size/8 {
-			t.Errorf("%s: %d bytes allocated for %d of nothing", name, allocated, size)
+			t.Errorf("%s: got %d bytes allocated for %d bytes without data, want at most an eighth", name, allocated, size)
 		}
 	}
 }

@@ -23,18 +23,18 @@ func TestStrictJSON(t *testing.T) {
 		{"LengthPrefixed", decode.LengthPrefixed{}, "4\r\n{}\r\n3\r\n{x}\r\n1\n1\n", []string{`"{}"`, "10 " + bad, `"1"`}},
 		{"SSE", decode.SSE{}, ": c\n\ndata: 1\n\nid: 1\ndata: [DONE]\n\ndata: {\ndata: x}\n\ndata: {\ndata: }\n\n", []string{
 			"keepalive", "keepalive", `"1"`, "26 " + bad, "34 " + bad, `"{\n}"`}},
-		{"SSE, the same bytes behind it", decode.SSE{}, "data: x\nid: x\n\n", []string{"6 " + bad}},
+		{"SSE, the same bytes after it", decode.SSE{}, "data: x\nid: x\n\n", []string{"6 " + bad}},
 		{"SSE without a byte", decode.SSE{}, "data\r\n\r\nid: 1\ndata:\r\n\r\n", []string{"0 " + bad, "8 " + bad}},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.StrictJSON(c.format), 40, c.in, c.want) })
 	}
 }
 
-// Without OnBadFrame the first payload that is not JSON ends the stream.
-func TestStrictJSONStops(t *testing.T) {
+// Without OnBadFrame, the first payload that is not JSON ends the stream.
+func TestStrictJSONIsFinal(t *testing.T) {
 	got := frames(strings.NewReader("1\nx\n2\n"), decode.StrictJSON(decode.NDJSON{}), 0)
-	if len(got) != 2 || got[1] != "decode: StrictJSON: frame at byte 2: the payload is not JSON" {
-		t.Errorf("%q", got)
+	if want := "decode: StrictJSON: frame at byte 2: the payload is not JSON"; len(got) != 2 || got[1] != want {
+		t.Errorf("got %q, want a frame and %q", got, want)
 	}
 }
 

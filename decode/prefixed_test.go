@@ -22,7 +22,7 @@ func TestLengthPrefixed(t *testing.T) {
 		{"keepalives", "\r\n\n4\n{}\r\n\r\n\n2\n{}\r\n\r\n", []string{
 			"keepalive", "keepalive", `"{}"`, "keepalive", "keepalive", `"{}"`, "keepalive"}},
 		{"zero", "0\n2\n{}\n", []string{"keepalive", `"{}"`}},
-		{"nothing but a line end", "2\n\r\n2\n{}", []string{"keepalive", `"{}"`}},
+		{"only a line end", "2\n\r\n2\n{}", []string{"keepalive", `"{}"`}},
 		{"line ends inside", "7\na\r\nb\nc\n2\n{}", []string{`"a\r\nb\nc"`, `"{}"`}},
 		{"leading zeros", "0002\n{}", []string{`"{}"`}},
 		{"sign", "+2\n{}", []string{"0 final: " + notLength}},
@@ -33,7 +33,7 @@ func TestLengthPrefixed(t *testing.T) {
 		{"too many digits", "00000000000000000002\n{}", []string{"0 final: " + notLength}},
 		{"digits without end", strings.Repeat("1", 100), []string{"0 final: " + notLength}},
 		{"announced too short", "2\n{}3\n123", []string{`"{}"`, "4 final: " + tooShort}},
-		{"CR alone behind", "2\n{}\r3\n123", []string{`"{}"`, "4 final: " + tooShort}},
+		{"CR alone after it", "2\n{}\r3\n123", []string{`"{}"`, "4 final: " + tooShort}},
 		{"one byte too short", "1\r\n{}\r\n5\n{\"\":1}\n2\r\n[1]\r\n3\n[1]\r\n", []string{`"{}"`, `"{\"\":1}"`, `"[1]"`, `"[1]"`}},
 		{"CR counted and LF not", "3\r\n{}\r\n1\r\n\r\n2\n\r\r\n", []string{`"{}"`, "keepalive", `"\r"`}},
 		{"text", "2\r\nab\r\n2\nab\n2\nab", []string{`"ab"`, `"ab"`, `"ab"`}},
@@ -46,10 +46,10 @@ func TestLengthPrefixed(t *testing.T) {
 		{"cut in the line end", "2\n{}\r", []string{`"{}"`, "4 cut"}},
 		{"end without a line end", "2\n{}", []string{`"{}"`}},
 		{"limit", "8\n12345678\n9\n123456789\n2\n{}\n", []string{`"12345678"`, "11 too large", `"{}"`}},
-		{"too large, counting CRLF", "9\n1234567\r\n2\n{}\n", []string{"0 too large", `"{}"`}},
+		{"too large with CRLF counted", "9\n1234567\r\n2\n{}\n", []string{"0 too large", `"{}"`}},
 		{"too large and cut", "9\n1234", []string{"0 too large", "0 cut"}},
 		{"huge", "2\n{}\n9999999999999999999\n12", []string{`"{}"`, "5 too large", "5 cut"}},
-		{"cut behind what is too large", "9\n123456789\n2\n{", []string{"0 too large", "12 cut"}},
+		{"cut after an oversize frame", "9\n123456789\n2\n{", []string{"0 too large", "12 cut"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.LengthPrefixed{}, 8, c.in, c.want) })
 	}
@@ -69,7 +69,7 @@ func TestUint32Prefixed(t *testing.T) {
 		{"cut before the frame", "\x00\x00\x00\x01a\x00\x00\x00\x02", []string{`"a"`, "5 cut"}},
 		{"limit", "\x00\x00\x00\x0812345678\x00\x00\x00\x09123456789\x00\x00\x00\x01a", []string{`"12345678"`, "12 too large", `"a"`}},
 		{"the largest", "\xff\xff\xff\xff123", []string{"0 too large", "0 cut"}},
-		{"nothing", "", nil},
+		{"empty", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.Uint32Prefixed{}, 8, c.in, c.want) })
 	}
@@ -96,8 +96,8 @@ func TestVarintPrefixed(t *testing.T) {
 	checkAtOnce(t, decode.VarintPrefixed{}, "\x01a", "a")
 }
 
-// TestAnnouncedTakesNoMemory announces a frame as large as allowed and sends nothing of it.
-func TestAnnouncedTakesNoMemory(t *testing.T) {
+// TestAnnouncedLengthAllocatesNothing announces a frame as large as allowed and sends none of it.
+func TestAnnouncedLengthAllocatesNothing(t *testing.T) {
 	for in, f := range map[string]decode.Format{
 		"9223372036854775807\n":              decode.LengthPrefixed{},
 		"\xff\xff\xff\xff":                   decode.Uint32Prefixed{},
@@ -107,11 +107,11 @@ func TestAnnouncedTakesNoMemory(t *testing.T) {
 			_, err := next(newReader(strings.NewReader(in), f, math.MaxInt))
 			var fe *decode.FrameError
 			if !errors.As(err, &fe) || errors.Is(err, decode.ErrTooLarge) {
-				t.Errorf("%T: %v", f, err)
+				t.Errorf("%T: got error %v, want a frame that is cut off", f, err)
 			}
 		})
 		if allocated > 64<<10 {
-			t.Errorf("%T: %d bytes for a frame that never came", f, allocated)
+			t.Errorf("%T: got %d bytes allocated for a frame that was not sent, want at most 64 KiB", f, allocated)
 		}
 	}
 }
