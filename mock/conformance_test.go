@@ -17,8 +17,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// One script is one story on every wire: the same events at the same times, asked for
-// with the same tokens.
+// A script plays the same on every wire: the same events at the same times, requested with the
+// same tokens.
 func TestOneScriptOnEveryWire(t *testing.T) {
 	script := []mock.Step{
 		wiretest.Object(1), mock.Keepalive(), wiretest.Object(2), mock.Drop(),
@@ -47,7 +47,7 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 			}
 			cancel()
 			equal(t, c.Seen, wiretest.IDs(1, 6))
-			time.Sleep(time.Until(start.Add(4 * time.Hour))) // closing takes time where nobody answers
+			time.Sleep(time.Until(start.Add(4 * time.Hour))) // closing takes time without an answer
 			if err := c.Run(t.Context(), tr); err != transport.ErrEnd {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -57,7 +57,7 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 			}
 
 			var s story
-			for _, a := range feed.Attempts()[:17] { // on a wire one more learns of the end
+			for _, a := range feed.Attempts()[:17] { // on a wire one more attempt finds the end
 				s.tokens = append(s.tokens, a.Token)
 				s.at = append(s.at, a.At.Sub(start))
 			}
@@ -88,8 +88,8 @@ func TestRejectedTokenOnEveryWire(t *testing.T) {
 	}
 }
 
-// Several consumers share the time line: each gets every event once and in order, while
-// the feed breaks all their connections again and again.
+// Several consumers share the time line: each receives every event once and in order, while the
+// feed breaks all their connections repeatedly.
 func TestManyConsumersOnEveryWire(t *testing.T) {
 	const consumers, events = 8, 150
 	for name, wire := range wiretest.Wires {
@@ -139,7 +139,7 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 			wg.Wait()
 			for _, c := range all {
 				if !slices.Equal(c.Seen, wiretest.IDs(1, events)) {
-					t.Errorf("%s: saw %v", name, c.Seen)
+					t.Errorf("%s: got events %v", name, c.Seen)
 				}
 			}
 			var log []string
@@ -178,6 +178,47 @@ func TestDayOnEveryWire(t *testing.T) {
 			equal(t, c.Seen, wiretest.IDs(1, drops))
 			if n := c.Kinds[decode.KindKeepalive]; n != drops*beats && !strings.HasPrefix(name, "WebSocket") { // where it is a ping
 				t.Errorf("%s: %d keepalives, want %d", name, n, drops*beats)
+			}
+		})
+	}
+}
+
+// Every wire enforces the limits of the feed.
+func TestLimitsOnEveryWire(t *testing.T) {
+	for name, wire := range wiretest.Wires {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(wiretest.Object(1), wiretest.Object(2), wiretest.Object(3), wiretest.Object(4))
+			feed.Retention, feed.MaxConns = 2, 1
+			tr := wire(t, feed)
+			c, err := tr.Open(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			read(t, c, 4)
+			var status *transport.StatusError
+			if _, err := tr.Open(t.Context(), "3"); !errors.As(err, &status) || status.Code != http.StatusTooManyRequests {
+				t.Errorf("%s: a second connection: %v", name, err)
+			}
+			c.Close()
+			synctest.Wait()
+			var rejects interface{ RejectsToken() bool }
+			if _, err := tr.Open(t.Context(), "1"); !errors.As(err, &rejects) || !rejects.RejectsToken() {
+				t.Errorf("%s: a token from before: %v", name, err)
+			}
+			equal(t, read(t, open(t, tr, "2"), 2), []string{`{"id":"3"}`, `{"id":"4"}`})
+			if feed.Peak() != 1 {
+				t.Errorf("%s: got a peak of %d, want 1", name, feed.Peak())
+			}
+
+			feed.MaxConns, feed.TooMany = 2, mock.Status(http.StatusConflict)
+			open(t, tr, "")
+			if _, err := tr.Open(t.Context(), "3"); !errors.As(err, &status) || status.Code != http.StatusConflict || feed.Peak() != 2 {
+				t.Errorf("%s: a third connection: %v, at most %d", name, err, feed.Peak())
+			}
+			feed.Authorize = func(*http.Request) bool { return false }
+			feed.MaxConns = 0
+			if _, err := tr.Open(t.Context(), ""); name != "no wire" && (!errors.As(err, &status) || status.Code != http.StatusUnauthorized) {
+				t.Errorf("%s: bad credentials: %v", name, err)
 			}
 		})
 	}

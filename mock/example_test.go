@@ -5,14 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A feed without a wire: the break, the refusal and the resumption are those of a real
-// one.
+// A feed without a wire breaks, refuses and resumes like a real one.
 func ExampleFeed() {
 	ctx := context.Background()
 	feed := mock.NewFeed(
@@ -79,8 +79,8 @@ func ExampleFeed_SSE() {
 	// data: c
 }
 
-// A write that took effect although it was reported as failed: who repeats it finds a
-// conflict with itself.
+// A write that took effect although it was reported as failed: a caller that repeats it conflicts
+// with itself.
 func ExampleStore_OnSave() {
 	ctx := context.Background()
 	store := mock.NewStore()
@@ -96,4 +96,51 @@ func ExampleStore_OnSave() {
 	// connection lost
 	// mock: record "orders" has version "1", not ""
 	// token 7, version 1
+}
+
+// A connection that breaks inside an event: the consumer reads the beginning, and the whole event
+// when it resumes.
+func ExamplePartial() {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Partial(mock.Event("2", "b"), -3), mock.End())
+	srv := mock.NewServer(feed.LengthPrefixed())
+	defer srv.Close()
+	for _, query := range []string{"", "?since=1"} {
+		resp, err := srv.Client().Get("https://api.example.com/stream" + query)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Printf("%q, broken: %v\n", body, err != nil)
+	}
+	// Output:
+	// "23\r\n{\"id\":\"1\",\"data\":\"a\"}\r\n23\r\n{\"id\":\"2\",\"data\":\"b\"", broken: true
+	// "23\r\n{\"id\":\"2\",\"data\":\"b\"}\r\n", broken: false
+}
+
+// The attempts show the credentials of each connection. The delay before an attempt is its At
+// minus the Ended of the one before.
+func ExampleFeed_Attempts() {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.End())
+	feed.MaxConns = 1
+	feed.Authorize = func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer fresh" }
+	srv := mock.NewServer(feed.SSE())
+	defer srv.Close()
+	for _, token := range []string{"stale", "fresh"} {
+		req, _ := http.NewRequest(http.MethodGet, srv.URL, nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		if resp, err := srv.Client().Do(req); err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}
+	for _, a := range feed.Attempts() {
+		fmt.Println(a.Header.Get("Authorization"), "-", a.Err)
+	}
+	fmt.Println("at once:", feed.Peak())
+	// Output:
+	// Bearer stale - transport: mock://feed: status 401 Unauthorized
+	// Bearer fresh - EOF
+	// at once: 1
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// do makes a request to a handler behind srv. Headers are names and values in turn.
+// do makes a request. Headers are alternating names and values.
 func do(t *testing.T, c *http.Client, url string, header ...string) (*http.Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -91,8 +91,9 @@ func TestWireFormats(t *testing.T) {
 	}
 }
 
-// What a framing cannot carry breaks the connection, and the attempt says why.
-func TestWireRefusesWhatItCannotCarry(t *testing.T) {
+// An event that the framing cannot express breaks the connection, and the attempt has the
+// reason.
+func TestWireCannotExpressAnEvent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		frame  decode.Frame
 		ndjson bool
@@ -115,7 +116,7 @@ func TestWireRefusesWhatItCannotCarry(t *testing.T) {
 				t.Errorf("%s: read %q, %v", name, body, err)
 			}
 			if a := feed.Attempts()[0]; a.Err == nil || !strings.Contains(a.Err.Error(), "cannot be sent") {
-				t.Errorf("%s: the attempt says %v", name, a.Err)
+				t.Errorf("%s: got the attempt's error %v", name, a.Err)
 			}
 		})
 	}
@@ -156,7 +157,7 @@ func TestWireEnds(t *testing.T) {
 	}
 }
 
-func TestWireTurnsAway(t *testing.T) {
+func TestWireRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(
 			mock.Status(429, http.Header{"retry-after": {"7"}}), mock.Status(301, http.Header{"Location": {"/x"}, "Content-Type": {"text/html"}}),
@@ -196,8 +197,8 @@ func TestWireTurnsAway(t *testing.T) {
 	})
 }
 
-// The consumer who goes away ends a stall, a pause and silence; what it read has come at
-// the time of its step.
+// A consumer that disconnects ends a stall, a pause and silence. Each event has arrived at the
+// time of its step.
 func TestWireSilence(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -275,7 +276,7 @@ func TestWireToken(t *testing.T) {
 	}
 }
 
-// play reads a feed without a wire until its connection is over.
+// play reads a feed without a wire until its connection ends.
 func play(t *testing.T, feed *mock.Feed) error {
 	t.Helper()
 	c := open(t, feed, "")
@@ -286,8 +287,8 @@ func play(t *testing.T, feed *mock.Feed) error {
 	}
 }
 
-// stream sends a request. leave ends it: its context first, because Go 1.27 goes on reading a
-// body that is closed for 50 ms.
+// stream sends a request. leave ends it: its context first, because Go 1.27 reads a closed body
+// for 50 ms more.
 func stream(t *testing.T, srv *mock.Server, method, url string, body io.Reader) (resp *http.Response, leave func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -304,7 +305,7 @@ func stream(t *testing.T, srv *mock.Server, method, url string, body io.Reader) 
 	}
 }
 
-// A request with a body must not hide that its client has gone.
+// A request with a body must not hide that its client has disconnected.
 func TestWireRequestWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"))
@@ -357,7 +358,7 @@ func TestWireOnLoopback(t *testing.T) {
 	}
 }
 
-// What of a frame comes when, byte for byte.
+// The bytes of a slow or partial frame, and when they arrive.
 func TestWireSlowly(t *testing.T) {
 	const event = "id: 1\ndata: é\n\n"
 	long := strings.Repeat("x", 5000)

@@ -57,7 +57,7 @@ func wantErr(t *testing.T, c transport.Conn, want error) {
 	}
 }
 
-func TestFeedScriptGoesOnWithTheNextConnection(t *testing.T) {
+func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 	feed := mock.NewFeed(
 		mock.Event("1", "a"), mock.Drop(),
 		mock.Status(503, http.Header{"retry-after": {"30"}}),
@@ -95,12 +95,12 @@ func TestFeedScriptGoesOnWithTheNextConnection(t *testing.T) {
 	if _, err := feed.Open(t.Context(), "3"); err != transport.ErrEnd {
 		t.Errorf("Open after the end: %v", err)
 	}
-	c = open(t, feed, "1") // who lags behind still gets the rest
+	c = open(t, feed, "1") // a late consumer receives the rest
 	equal(t, read(t, c, 2), []string{"b", "c"})
 	wantErr(t, c, transport.ErrEnd)
 }
 
-func TestFeedReplay(t *testing.T) {
+func TestFeedRepeatsEventsAfterAToken(t *testing.T) {
 	feed := mock.NewFeed(
 		mock.Event("1", "a"), mock.Keepalive(), mock.Event("", "b"), mock.Event("2", "c"), mock.Position("p"), mock.Event("3", "d"),
 	)
@@ -142,7 +142,7 @@ func TestFeedUnknownToken(t *testing.T) {
 	}
 }
 
-func TestFeedPauseIsTimeOfTheServer(t *testing.T) {
+func TestFeedPauseCountsFromWhenItIsReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(3*day), mock.Event("2", "b"), mock.Stall(), mock.Event("3", "c"))
@@ -177,7 +177,7 @@ func TestFeedPauseIsTimeOfTheServer(t *testing.T) {
 	})
 }
 
-// What acts on a connection acts on all that are open, also on one that reads later.
+// A step that acts on a connection acts on every open one, including one that reads later.
 func TestFeedStepsActOnEveryOpenConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Status(503), mock.Event("2", "b"), mock.Stall(), mock.Event("3", "c"))
@@ -204,7 +204,7 @@ func TestFeedStepsActOnEveryOpenConnection(t *testing.T) {
 	})
 }
 
-// A token that was used twice resumes after its first use: nothing is lost.
+// A token that was used twice resumes after its first use, so that nothing is lost.
 func TestFeedIDUsedTwice(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("1", "c"))
 	read(t, open(t, feed, ""), 3)
@@ -243,7 +243,7 @@ func TestFeedMessages(t *testing.T) {
 	}
 }
 
-// Data belongs to whoever receives it, at both ends.
+// Neither the script nor the consumer sees changes that the other makes to the data.
 func TestFeedDataIsOwned(t *testing.T) {
 	data := []byte("abc")
 	feed := mock.NewFeed(mock.Event("0", ""), mock.Frame(decode.Frame{Data: data}))
@@ -264,7 +264,7 @@ func TestFeedDataIsOwned(t *testing.T) {
 	}
 }
 
-func TestFeedTurnsAwayWithoutAWire(t *testing.T) {
+func TestFeedRefusalsWithoutAWire(t *testing.T) {
 	for _, tt := range []struct {
 		code int
 		want func(error) bool
@@ -291,7 +291,7 @@ func TestFeedTurnsAwayWithoutAWire(t *testing.T) {
 	wantOp(t, "Open", err, "dial", syscall.ECONNREFUSED)
 }
 
-// A header that was given is not shared between those who get it.
+// Consumers do not share the header of a refusal.
 func TestFeedStatusHeader(t *testing.T) {
 	h := http.Header{"retry-after": {"1"}}
 	step := mock.Status(429, h, http.Header{"X-Rate-Limit-Reset": {"2"}})
@@ -349,7 +349,7 @@ func TestFeedPlayed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := feed.Played(ctx); err != context.DeadlineExceeded {
-			t.Errorf("nobody is connected: %v", err)
+			t.Errorf("Played without a connection: got %v, want the end of its context", err)
 		}
 		start := time.Now()
 		c := open(t, feed, "")
@@ -367,7 +367,7 @@ func TestFeedPlayed(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := feed.Played(ctx); err != context.DeadlineExceeded {
-			t.Errorf("nobody is connected any more: %v", err)
+			t.Errorf("Played after the connection: got %v, want the end of its context", err)
 		}
 		read(t, open(t, feed, ""), 1)
 		if _, err := readFrom(open(t, feed, "1")); err != nil {
@@ -378,12 +378,13 @@ func TestFeedPlayed(t *testing.T) {
 			t.Errorf("Played: %v", err)
 		}
 		if log := feed.Log(); len(log) != 2 {
-			t.Errorf("the log has %+v", log)
+			t.Errorf("Log: got %+v", log)
 		}
 	})
 }
 
-// Who comes during a pause is connected; what follows the pause has not happened yet.
+// A consumer that connects during a pause is connected: the step after the pause has not been
+// played yet.
 func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Pause(time.Hour), mock.Status(503), mock.End())
@@ -394,7 +395,7 @@ func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
 		start := time.Now()
 		wantErr(t, open(t, feed, ""), io.ErrUnexpectedEOF)
 		if d := time.Since(start); d != time.Hour {
-			t.Errorf("it broke after %v", d)
+			t.Errorf("the connection broke after %v", d)
 		}
 		if _, err := feed.Open(t.Context(), ""); err == nil {
 			t.Error("Open: want 503")
@@ -403,8 +404,8 @@ func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
 	})
 }
 
-// Close and the end of the context unblock a Read in whatever it waits, and say so in
-// every later one.
+// Close and the end of the context unblock a Read whatever it waits for, and every later Read
+// returns the same error.
 func TestFeedReadIsUnblocked(t *testing.T) {
 	for name, step := range map[string]mock.Step{
 		"silence": mock.Keepalive(), "pause": mock.Pause(time.Hour), "stall": mock.Stall(),
@@ -447,9 +448,8 @@ func TestFeedReadIsUnblocked(t *testing.T) {
 	}
 }
 
-// A feed that was made outside a bubble may be used in one, as in table tests whose
-// tables have feeds in them.
-func TestFeedMadeOutsideTheBubble(t *testing.T) {
+// A feed that was created outside a bubble may be used in one, as in a table test.
+func TestFeedCreatedOutsideTheBubble(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"))
 	store := mock.NewStore()
 	fault := &mock.Fault{Delay: time.Hour}
@@ -465,8 +465,8 @@ func TestFeedMadeOutsideTheBubble(t *testing.T) {
 	})
 }
 
-// More promises that a Read does not wait, and that it brings a message.
-func TestFeedMoreIsNoMoreThanThereIs(t *testing.T) {
+// More means that the next Read does not wait, and returns a message.
+func TestFeedMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"), mock.Drop())
 		early, late := open(t, feed, ""), open(t, feed, "")
@@ -486,7 +486,7 @@ func TestFeedMoreIsNoMoreThanThereIs(t *testing.T) {
 	})
 }
 
-// A connection that is over stays so, for its reader and in its attempt.
+// The first end of a connection is final, for its reader and in its attempt.
 func TestFeedEndIsFinal(t *testing.T) {
 	for name, tt := range map[string]struct {
 		step mock.Step
@@ -509,7 +509,7 @@ func TestFeedEndIsFinal(t *testing.T) {
 	}
 }
 
-// An event that comes slowly, and the break behind a part of one, take time of the reader's.
+// Without a wire, a slow event and the break after a partial one take time in Read.
 func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(
@@ -530,7 +530,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 		}
 		wantErr(t, c, io.ErrUnexpectedEOF)
 		if a := feed.Attempts()[0]; time.Since(start) != 2*time.Minute || !errors.Is(a.Err, io.ErrUnexpectedEOF) {
-			t.Errorf("it broke after %v: %+v", time.Since(start), a)
+			t.Errorf("the connection broke after %v: %+v", time.Since(start), a)
 		}
 		// Who resumes gets all of it at once.
 		c = open(t, feed, "1")
@@ -540,7 +540,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 			}
 		}
 		if time.Since(start) != 2*time.Minute {
-			t.Errorf("what came again took %v", time.Since(start)-2*time.Minute)
+			t.Errorf("the repetition took %v", time.Since(start)-2*time.Minute)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 )
 
-// slow returns both ends of a connection over a slow wire.
+// slow returns both ends of a slow connection.
 func slow(t *testing.T, latency time.Duration, bandwidth int) (near, far net.Conn, n *mock.Network) {
 	n = mock.NewNetwork()
 	l, err := n.Listen("feed.test:80")
@@ -28,7 +28,7 @@ func slow(t *testing.T, latency time.Duration, bandwidth int) (near, far net.Con
 		t.Fatal(err)
 	}
 	if d := time.Since(start); d != 2*latency {
-		t.Errorf("to dial took %v", d)
+		t.Errorf("Dial took %v", d)
 	}
 	if far, err = l.Accept(); err != nil {
 		t.Fatal(err)
@@ -78,10 +78,10 @@ func TestDelayBandwidth(t *testing.T) {
 		}()
 		got, err := io.ReadAll(far)
 		if err != nil || !bytes.Equal(got, sent) {
-			t.Errorf("%d bytes arrive, %v", len(got), err)
+			t.Errorf("got %d bytes, %v", len(got), err)
 		}
 		if d := time.Since(start); d != 201*time.Second {
-			t.Errorf("200 KB at 1 KB/s with 1 s of latency take %v", d)
+			t.Errorf("200 KB at 1 KB/s with 1 s of latency took %v", d)
 		}
 	})
 }

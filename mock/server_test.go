@@ -74,8 +74,8 @@ func TestServerOutsideABubble(t *testing.T) {
 	}
 }
 
-// Close names a handler that does not return, a hijacked connection and a body that
-// nobody closes, and does not wait for ever.
+// Close returns after a bounded time, and its error names a handler that does not return, a
+// hijacked connection and a response body that is not closed.
 func TestServerCloseNamesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -109,7 +109,7 @@ func TestServerCloseNamesWhatIsLeft(t *testing.T) {
 		}
 		for _, want := range []string{"handler of GET feed.test/stuck is still running", "-> feed.test:80: the accepting end was not closed"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("Close: %v, want it to say %q", err, want)
+				t.Errorf("Close: %v, want it to contain %q", err, want)
 			}
 		}
 		if strings.Contains(err.Error(), "secret") || strings.Count(err.Error(), "\n") != 1 {
@@ -118,7 +118,7 @@ func TestServerCloseNamesWhatIsLeft(t *testing.T) {
 	})
 }
 
-func TestServerCloseNamesABodyThatNobodyClosed(t *testing.T) {
+func TestServerCloseNamesAnOpenResponseBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := mock.NewServer(http.HandlerFunc(ticks))
 		resp, err := srv.Client().Get(srv.URL)
@@ -175,7 +175,7 @@ func TestServerCloseReportsAPanic(t *testing.T) {
 		err := srv.Close()
 		if err == nil || !strings.Contains(err.Error(), "handler of GET feed.test/x panicked: boom") ||
 			!strings.Contains(err.Error(), "server_test.go") {
-			t.Errorf("Close: %v, want the panic and where it was", err)
+			t.Errorf("Close: got %v, want the panic and its stack", err)
 		}
 	})
 }
@@ -204,14 +204,14 @@ func TestServerHasMoreHosts(t *testing.T) {
 	})
 }
 
-// After a request whose body is over a limit net/http keeps its goroutine for half a second,
-// so that the client can read the answer. Close waits for it, or the bubble would panic.
+// After a request whose body exceeds a limit, net/http keeps its goroutine for half a second, so
+// that the client can read the answer. Close waits for it, or the bubble would panic.
 func TestServerCloseWaitsForNetHTTP(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 3)); err == nil {
-					t.Error("the body is not limited")
+					t.Error("got the whole body, want an error")
 				}
 				w.WriteHeader(http.StatusRequestEntityTooLarge)
 			}))

@@ -74,11 +74,11 @@ func TestStoreComparesAndSwaps(t *testing.T) {
 		t.Errorf("Save under another key: %v", err)
 	}
 	if d, v := s.Record("other"); d == nil || len(d) != 0 || v == "" {
-		t.Errorf("an empty record is not the same as none: %v, %q", d, v)
+		t.Errorf("empty record: got %v, version %q", d, v)
 	}
 	wantHistory(t, s, "a", "b")
 	if n := s.Saves(); n != 6 {
-		t.Errorf("%d saves, want 6", n)
+		t.Errorf("got %d saves, want 6", n)
 	}
 }
 
@@ -109,19 +109,19 @@ func TestStorePut(t *testing.T) {
 	v := s.Put("k", []byte("planted"))
 	wantLoad(t, s, "planted", v)
 	v2 := save(t, s, "a", v)
-	s.Put("k", []byte("behind its back"))
+	s.Put("k", []byte("changed elsewhere"))
 	wantSave(t, s, "b", v2, errConflict)
 	if v := s.Put("k", nil); v != "" {
-		t.Errorf("a record that was removed has version %q", v)
+		t.Errorf("removed record: got version %q, want none", v)
 	}
 	wantLoad(t, s, "", "")
 	if v3 := save(t, s, "anew", ""); v3 == v || v3 == v2 {
-		t.Errorf("version %q was given out twice", v3)
+		t.Errorf("got version %q twice", v3)
 	}
 	wantHistory(t, s, "a", "anew")
 }
 
-func TestStoreHonoursItsContext(t *testing.T) {
+func TestStoreContext(t *testing.T) {
 	s := mock.NewStore()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errDisk)
@@ -140,7 +140,7 @@ func TestStoreSaveFails(t *testing.T) {
 	s.OnSave(first)
 	s.OnSave(second)
 	if _, err := s.Save(t.Context(), "k", []byte("a"), ""); err == nil || errors.Is(err, errDisk) || errors.Is(err, errConflict) {
-		t.Errorf("Save: %v, want an error of the mock's", err)
+		t.Errorf("Save: got %v, want the default error", err)
 	}
 	wantSave(t, s, "a", "", errDisk)
 	wantLoad(t, s, "", "")
@@ -164,7 +164,7 @@ func TestStoreReadOnly(t *testing.T) {
 	readOnly.Remove()
 	save(t, s, "b", v)
 	if readOnly.Hits() != 100 {
-		t.Errorf("%d hits", readOnly.Hits())
+		t.Errorf("got %d hits", readOnly.Hits())
 	}
 }
 
@@ -190,8 +190,8 @@ func TestStoreSaveTakesTime(t *testing.T) {
 	})
 }
 
-// A slow save compares when it takes effect and not when it was asked for.
-func TestStoreSlowSaveIsOvertaken(t *testing.T) {
+// A slow Save compares the version when it takes effect, not when it is called.
+func TestStoreSlowSaveComparesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mock.NewStore()
 		slow := &mock.Fault{Delay: time.Hour}
@@ -289,7 +289,8 @@ func TestFaultWait(t *testing.T) {
 	})
 }
 
-// Concurrent writers never overwrite each other: the history is what each saw before it.
+// Concurrent writers never overwrite each other: each save in the history builds on the one
+// before.
 func TestStoreIsLinearizable(t *testing.T) {
 	s := mock.NewStore()
 	s.OnSave(&mock.Fault{Count: 20, Applied: true})
@@ -313,7 +314,7 @@ func TestStoreIsLinearizable(t *testing.T) {
 		want = append(want, strconv.Itoa(i+1))
 	}
 	if len(want) < 50 {
-		t.Errorf("%d saves took effect", len(want))
+		t.Errorf("got %d saves that took effect", len(want))
 	}
 	wantHistory(t, s, slices.Clip(want)...)
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// reports is a mock.TB that keeps what it is told.
+// reports is a mock.TB that keeps what is reported.
 type reports []string
 
 func (r *reports) Helper()                           {}
 func (r *reports) Errorf(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
 
-// letters is a feed that has sent events 1 to n, with the letters as data, and a drop
-// behind the third.
+// letters returns a feed that has sent the events 1 to n, with letters as data, and a drop after
+// the third.
 func letters(t *testing.T, n int) *mock.Feed {
 	feed := mock.NewFeed()
 	for i := 1; i <= n; i++ {
@@ -34,7 +34,7 @@ func letters(t *testing.T, n int) *mock.Feed {
 	return feed
 }
 
-// playOut has the feed play its script.
+// playOut plays the script of the feed to its end.
 func playOut(t *testing.T, feed *mock.Feed) {
 	for {
 		c, err := feed.Open(t.Context(), "")
@@ -47,8 +47,8 @@ func playOut(t *testing.T, feed *mock.Feed) {
 	}
 }
 
-// see notes events as in "1 2 ~5": an id each, with a tilde before one that has a Gap. A
-// lone tilde is a Gap at the end. What has no number is data without an id.
+// see returns what a consumer received, written as in "1 2 ~5": an id for each event, after a
+// tilde if it has a Gap. A lone tilde is a Gap at the end. A letter is data without an id.
 func see(events string) *mock.Observed {
 	seen := new(mock.Observed)
 	for _, id := range strings.Fields(events) {
@@ -69,9 +69,9 @@ func see(events string) *mock.Observed {
 func TestVerify(t *testing.T) {
 	const once = mock.AtLeastOnce | mock.AtMostOnce
 	for _, tt := range []struct {
-		seen    string
-		promise mock.Guarantee
-		want    string // beginning of the report; empty if there is none
+		seen      string
+		guarantee mock.Guarantee
+		want      string // beginning of the report; empty if there is none
 	}{
 		{"1 2 3 4 5", once | mock.InOrder, ""},
 		{"a b c d e", once | mock.InOrder, ""},
@@ -99,12 +99,12 @@ func TestVerify(t *testing.T) {
 		{"1 5 4 4 9", once | mock.InOrder, "2 missing, 1 seen again, 1 out of order, 1 never sent"},
 	} {
 		var r reports
-		letters(t, 5).Verify(&r, see(tt.seen), tt.promise)
+		letters(t, 5).Verify(&r, see(tt.seen), tt.guarantee)
 		switch {
 		case tt.want == "" && r != nil:
-			t.Errorf("%q, %b: %s", tt.seen, tt.promise, r[0])
+			t.Errorf("%q, %b: %s", tt.seen, tt.guarantee, r[0])
 		case tt.want != "" && (len(r) != 1 || !strings.HasPrefix(r[0], "mock: consumer did not receive what the feed sent: "+tt.want+"\n")):
-			t.Errorf("%q, %b: %q; want %q", tt.seen, tt.promise, r, tt.want)
+			t.Errorf("%q, %b: %q; want %q", tt.seen, tt.guarantee, r, tt.want)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestVerifyShowsTheDifference(t *testing.T) {
 	}
 }
 
-// A Gap that comes with what is no event is for the next one.
+// A Gap that comes with a position belongs to the next event.
 func TestVerifyGapOnAPosition(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Position("p"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
 	playOut(t, feed)
@@ -164,12 +164,12 @@ func TestVerifyGapOnAPosition(t *testing.T) {
 		var r reports
 		feed.Verify(&r, seen, mock.AtLeastOnce)
 		if tt.want == 0 && r != nil || tt.want > 0 && (len(r) != 1 || !strings.Contains(r[0], fmt.Sprint(tt.want, " missing"))) {
-			t.Errorf("and then %q: %q", tt.last, r)
+			t.Errorf("last event %q: got %q", tt.last, r)
 		}
 	}
 }
 
-func TestSeenKeepsItsOwnData(t *testing.T) {
+func TestObservedCopiesData(t *testing.T) {
 	feed := letters(t, 1)
 	var seen mock.Observed
 	data := []byte("a")
@@ -178,7 +178,7 @@ func TestSeenKeepsItsOwnData(t *testing.T) {
 	feed.Verify(t, &seen, mock.AtLeastOnce)
 }
 
-func TestVerifyIsShort(t *testing.T) {
+func TestVerifyReportIsShort(t *testing.T) {
 	feed := mock.NewFeed()
 	for i := range 1000 {
 		feed.Publish(mock.Event(fmt.Sprint(i), strings.Repeat("x", 1000)))
@@ -188,11 +188,11 @@ func TestVerifyIsShort(t *testing.T) {
 	var r reports
 	feed.Verify(&r, new(mock.Observed), mock.AtLeastOnce)
 	if len(r) != 1 || len(r[0]) > 8000 || !strings.Contains(r[0], "1000 missing") || !strings.HasSuffix(r[0], "... and more\n") {
-		t.Errorf("%d bytes: %.300s", len(r[0]), r[0])
+		t.Errorf("got %d bytes, want at most 8000: %.300s", len(r[0]), r[0])
 	}
 }
 
-// What a wire does to data makes no difference, and what the feed repeats is one event.
+// A change that the wire makes to the data is no difference, and a repeated event is one event.
 func TestVerifyOnEveryWire(t *testing.T) {
 	for name, wire := range wiretest.Wires {
 		synctest.Test(t, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestVerifyOnEveryWire(t *testing.T) {
 	}
 }
 
-func TestSeenFromManyGoroutines(t *testing.T) {
+func TestObservedAddIsConcurrent(t *testing.T) {
 	feed := letters(t, 26)
 	var seen mock.Observed
 	var all sync.WaitGroup

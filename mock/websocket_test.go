@@ -99,8 +99,7 @@ func TestWebSocketOpeningFails(t *testing.T) {
 	}
 }
 
-// What the consumer says is heard and answered while the feed goes on: here, a ping of
-// the application's.
+// A message of the consumer, here an application ping, is answered while the feed continues.
 func TestWebSocketHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(wiretest.Object(1), mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("going away")}))
@@ -140,7 +139,7 @@ func TestWebSocketMalformed(t *testing.T) {
 }
 
 // Without a wire Close is a CloseError, and over HTTP the end of the response.
-func TestCloseElsewhere(t *testing.T) {
+func TestCloseOnOtherWires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Close(4321, "notice"))
 		conn, err := feed.Open(t.Context(), "")
@@ -165,8 +164,8 @@ func TestCloseElsewhere(t *testing.T) {
 	})
 }
 
-// A stalled peer answers no ping: that is how the consumer finds out. Without one, silence
-// goes on for ever.
+// A stalled peer answers no ping, by which the consumer detects it. Without pings the silence
+// does not end.
 func TestWebSocketStall(t *testing.T) {
 	for name, tt := range map[string]struct {
 		step mock.Step
@@ -196,8 +195,8 @@ func TestWebSocketStall(t *testing.T) {
 	}
 }
 
-// What the consumer hears of a peer that is busy with one message: no bytes but those of
-// the message, and behind them the answers to all that was asked meanwhile.
+// A peer that sends one message slowly sends only the bytes of that message, and after them the
+// answers to the pings that came meanwhile.
 func TestWebSocketPingsWhileSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		long, huge := `{"a":"`+strings.Repeat("x", 200)+`"}`, `{"a":"`+strings.Repeat("x", 70_000)+`"}`
@@ -230,7 +229,7 @@ func TestWebSocketPingsWhileSlow(t *testing.T) {
 			}
 		}
 		if i := slices.Index(got, "echo"); i > 0 {
-			got = slices.Delete(got, i, i+1) // it may come behind any message
+			got = slices.Delete(got, i, i+1) // it may come after any message
 		}
 		equal(t, got, []string{`{"id":"1"}`, `{"id":"2"}`, long, huge, "bye"})
 		if d := time.Since(start); d != 2*time.Hour+4*time.Second {
@@ -239,6 +238,26 @@ func TestWebSocketPingsWhileSlow(t *testing.T) {
 		conn.CloseNow()
 		if a, b, c := <-pings, <-pings, <-pings; a != nil || b != nil || c == nil {
 			t.Errorf("pings: %v, %v; and while a part of a message came: %v", a, b, c)
+		}
+	})
+}
+
+// A WebSocket whose token comes in a message is refused before that.
+func TestWebSocketLimitsApplyBeforeTheOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(wiretest.Object(1))
+		feed.MaxConns = 1
+		feed.Authorize = func(r *http.Request) bool { return strings.HasSuffix(r.Header.Get("Authorization"), "good") }
+		w := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
+		w.Resume, w.Hello, w.Header = nil, askFor, http.Header{"Authorization": {"Bearer good"}}
+		read(t, open(t, w, ""), 1)
+		for value, want := range map[string]int{"Bearer bad": 401, "Bearer good": 429} {
+			other := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
+			other.Resume, other.Hello, other.Header = nil, askFor, http.Header{"Authorization": {value}}
+			var status *transport.StatusError
+			if _, err := other.Open(t.Context(), ""); !errors.As(err, &status) || status.Code != want {
+				t.Errorf("%s: %v, want %d", value, err, want)
+			}
 		}
 	})
 }

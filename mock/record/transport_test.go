@@ -20,14 +20,13 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
 
 var update = flag.Bool("update", false, "write the golden files of recordings anew")
 
 const goldenRecording = "testdata/story.txt"
 
-// story is a script with something of everything that a recording can show.
+// story is a script with everything that a recording can show.
 func story() []mock.Step {
 	return []mock.Step{
 		mock.Pause(1500 * time.Millisecond), mock.Event("7", `{"fruit":"apple"}`), mock.Event("", "two\nlines"),
@@ -41,8 +40,7 @@ func story() []mock.Step {
 	}
 }
 
-// reader reads a feed to its end, as slowly as a person: it reconnects after a second,
-// and gives up an hour of silence.
+// A reader reads a feed to its end. It reconnects after a second.
 type reader struct {
 	token string
 	seen  []string // kind, type, id, data and delay of each message
@@ -63,16 +61,16 @@ func (c *reader) run(t *testing.T, tr transport.Transport) {
 		c.errs = append(c.errs, err.Error())
 		time.Sleep(time.Second)
 	}
-	t.Error("no end")
+	t.Error("got no ErrEnd after 1000 connections")
 }
 
-// silence is what the reader gives a connection up for.
+// silence is the error of a connection that timed out.
 type silence struct{}
 
 func (silence) Error() string { return "silence" }
 func (silence) Timeout() bool { return true }
 
-// impatient is a Transport whose connections time out after an hour and a minute.
+// impatient is a Transport whose connections time out after 61 minutes.
 type impatient struct{ transport.Transport }
 
 type impatientConn struct{ transport.Conn }
@@ -186,8 +184,8 @@ func TestRecordingGolden(t *testing.T) {
 	}
 }
 
-// A recording shows none of what a request and an error may give away.
-func TestRecordingHasNoSecrets(t *testing.T) {
+// A recording contains no secrets of requests, responses and errors.
+func TestRecordingContainsNoSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(
 			mock.Status(401, http.Header{"Www-Authenticate": {"secret"}}), mock.Status(410), mock.Refuse(), mock.Status(302),
@@ -214,8 +212,8 @@ func TestRecordingHasNoSecrets(t *testing.T) {
 	})
 }
 
-// The name of a token in a recording is that of the event, however it was changed.
-func TestRecorderTokenAndRedact(t *testing.T) {
+// A token is recorded under the id of its event, including one that Redact has changed.
+func TestTokenAndRedact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("s1", `{"seq":"s1","mail":"a@example.com"}`), mock.Event("s2", `{"seq":"s2"}`), mock.End())
 		srv := mock.NewServer(feed.NDJSON())
@@ -246,12 +244,12 @@ func TestRecorderTokenAndRedact(t *testing.T) {
 			t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
 		}
 		if want := `{"seq":"s1","mail":"a@example.com"}`; string(data) != want {
-			t.Errorf("the consumer's data became %s", data)
+			t.Errorf("Redact changed the consumer's data to %s", data)
 		}
 	})
 }
 
-// disk is a Writer that is full after some calls.
+// A disk is a Writer that is full after some calls.
 type disk struct{ left int }
 
 var errFull = errors.New("no space left")
@@ -263,7 +261,7 @@ func (d *disk) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestRecorderThatCannotWrite(t *testing.T) {
+func TestOutFails(t *testing.T) {
 	final := func(err error) bool {
 		var r interface{ Retryable() bool }
 		return errors.Is(err, errFull) && errors.As(err, &r) && !r.Retryable()
@@ -293,50 +291,11 @@ func TestRecorderThatCannotWrite(t *testing.T) {
 		})
 	}
 	if _, err := new(record.Transport).Open(t.Context(), ""); err == nil {
-		t.Error("an empty Recorder opens")
+		t.Error("Open without fields: got no error")
 	}
 }
 
-// A Recorder keeps the promises of the Transport that it records.
-func TestRecorderConforms(t *testing.T) {
-	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
-		var script []mock.Step
-		for _, e := range s.Events {
-			script = append(script, mock.Pause(e.Pause), mock.Event(e.Token, e.Data))
-		}
-		switch s.Ending {
-		case transporttest.End:
-			script = append(script, mock.End())
-		case transporttest.Cut:
-			script = append(script, mock.Drop())
-		case transporttest.Partial:
-			script = append(script, mock.Malformed([]byte("data: ")), mock.End())
-		case transporttest.Complete:
-			script = append(script, mock.Complete())
-		}
-		srv := mock.NewServer(mock.NewFeed(script...).SSE())
-		t.Cleanup(func() { srv.Close() })
-		h := &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}
-		switch s.Door {
-		case transporttest.Mute:
-			return nil
-		case transporttest.Closed:
-			h.URL += ":9"
-		}
-		var out bytes.Buffer
-		t.Cleanup(func() {
-			if out.Len() == 0 {
-				return // nobody has connected
-			}
-			if _, err := record.Replay(&out, 0); err != nil {
-				t.Errorf("%v in:\n%s", err, &out)
-			}
-		})
-		return &record.Transport{From: h, Out: &out}
-	})
-}
-
-func TestRecorderKeepsTheSession(t *testing.T) {
+func TestSessionIsKept(t *testing.T) {
 	inner := opener(func() (transport.Conn, error) { return new(richConn), nil })
 	s, err := (&record.Transport{From: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
 	if err != nil {
@@ -349,8 +308,8 @@ func TestRecorderKeepsTheSession(t *testing.T) {
 	}
 }
 
-// A message that is not written down goes back, and so does its connection.
-func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
+// A message that cannot be recorded is settled with the error, and its connection is closed.
+func TestMessageThatCannotBeWritten(t *testing.T) {
 	for n := range 2 {
 		inner := new(richConn)
 		rec := &record.Transport{From: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
@@ -368,8 +327,8 @@ func TestRecorderHandsBackWhatItCannotWrite(t *testing.T) {
 	}
 }
 
-// A message that comes in spite of Close has no place behind the end of its connection.
-func TestRecorderReadBesideClose(t *testing.T) {
+// A message that arrives after Close is not recorded.
+func TestReadAfterClose(t *testing.T) {
 	var out bytes.Buffer
 	c := open(t, &record.Transport{From: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
 	c.Close()
@@ -381,8 +340,8 @@ func TestRecorderReadBesideClose(t *testing.T) {
 	}
 }
 
-// An attempt that its consumer gives up says nothing about the feed.
-func TestRecorderAttemptGivenUp(t *testing.T) {
+// An attempt that the consumer cancels is not recorded.
+func TestCanceledAttempt(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	rec := &record.Transport{Out: &out, From: opener(func() (transport.Conn, error) {
@@ -394,8 +353,8 @@ func TestRecorderAttemptGivenUp(t *testing.T) {
 	}
 }
 
-// What a line's time loses by rounding, the next one has.
-func TestRecordedTimesAddUp(t *testing.T) {
+// Rounding errors do not add up.
+func TestTimesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var script []mock.Step
 		for range 10 {
@@ -424,7 +383,7 @@ func (o opener) Open(context.Context, string) (*transport.Session, error) {
 	return &transport.Session{Conn: c, MaxPause: time.Second, OnExpiring: func(replace func()) { replace() }}, nil
 }
 
-// richConn has all that a Conn may have, and brings a message, also when it is closed.
+// A richConn counts its calls, and Read returns a message even after Close.
 type richConn struct {
 	settled error
 	closed  int
@@ -444,8 +403,7 @@ func (c *richConn) Close() error {
 	return nil
 }
 
-// TestRecorderValidates holds that what is wrong is reported before the first attempt.
-func TestRecorderValidates(t *testing.T) {
+func TestValidate(t *testing.T) {
 	bad := &record.Transport{From: &transport.HTTP{URL: "no scheme"}}
 	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Out") || !strings.Contains(err.Error(), "URL") {
 		t.Errorf("Validate: %v", err)
@@ -456,7 +414,7 @@ func TestRecorderValidates(t *testing.T) {
 	}
 }
 
-// slowWriter takes its time.
+// A slowWriter takes time in Write.
 type slowWriter struct{}
 
 func (slowWriter) Write(b []byte) (int, error) {
@@ -464,9 +422,8 @@ func (slowWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestRecorderWithSlowWriter has two connections write at once: the second waits without
-// stopping the bubble's clock.
-func TestRecorderWithSlowWriter(t *testing.T) {
+// Of two connections that write at once, the second waits without stopping the bubble's clock.
+func TestSlowOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &record.Transport{From: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
 		var group sync.WaitGroup

@@ -1,0 +1,50 @@
+package record_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/transporttest"
+)
+
+// A recorded Transport keeps the contract.
+func TestConformance(t *testing.T) {
+	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+		var script []mock.Step
+		for _, e := range s.Events {
+			script = append(script, mock.Pause(e.Pause), mock.Event(e.Token, e.Data))
+		}
+		switch s.Ending {
+		case transporttest.End:
+			script = append(script, mock.End())
+		case transporttest.Cut:
+			script = append(script, mock.Drop())
+		case transporttest.Partial:
+			script = append(script, mock.Malformed([]byte("data: ")), mock.End())
+		case transporttest.Complete:
+			script = append(script, mock.Complete())
+		}
+		srv := mock.NewServer(mock.NewFeed(script...).SSE())
+		t.Cleanup(func() { srv.Close() })
+		h := &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}
+		switch s.Door {
+		case transporttest.Mute:
+			return nil
+		case transporttest.Closed:
+			h.URL += ":9"
+		}
+		var out bytes.Buffer
+		t.Cleanup(func() {
+			if out.Len() == 0 {
+				return // there was no connection
+			}
+			if _, err := record.Replay(&out, 0); err != nil {
+				t.Errorf("%v in:\n%s", err, &out)
+			}
+		})
+		return &record.Transport{From: h, Out: &out}
+	})
+}

@@ -1,0 +1,80 @@
+package record_test
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
+)
+
+// FuzzReplay checks that a valid recording plays the same after it is recorded again.
+func FuzzReplay(f *testing.F) {
+	golden, err := os.ReadFile(goldenRecording)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(golden)
+	f.Add([]byte("steadfeed recording 1\n1 0s open after=?\n1 1ms event id=\"a\\nb\" gap=notice quoted\n\t\"\\x00\"\n1 0s silent\n2 0s end\n"))
+	f.Fuzz(func(t *testing.T, recording []byte) {
+		script, err := record.Replay(bytes.NewReader(recording), 0)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "record: line ") {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if len(script) > 200 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			// Without a token the feed repeats nothing by itself.
+			first, second := reader{forgets: true}, reader{forgets: true}
+			var once bytes.Buffer
+			first.run(t, &record.Transport{
+				From: impatient{mock.NewFeed(append(slices.Clone(script), mock.Complete())...)}, Out: &once,
+			})
+			again, err := record.Replay(bytes.NewReader(once.Bytes()), 0)
+			if err != nil {
+				t.Fatalf("%v in:\n%s", err, &once)
+			}
+			second.run(t, impatient{mock.NewFeed(again...)})
+			equal(t, second.seen, first.seen)
+		})
+	})
+}
+
+// FuzzTransport checks that a recorded feed is replayed to the byte.
+func FuzzTransport(f *testing.F) {
+	f.Add("1", "update", []byte("{}"), int64(1000))
+	f.Add("", "", []byte("a\n\nb "), int64(1))
+	f.Add(`"`, "\\", []byte("\r\n\x00\xff"), int64(1<<40))
+	f.Fuzz(func(t *testing.T, id, kind string, data []byte, ns int64) {
+		if ns < 0 || ns > int64(24*time.Hour) {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			first, recording := recordingOf(t, mock.NewFeed(
+				mock.Pause(time.Duration(ns)%time.Hour),
+				mock.Frame(decode.Frame{ID: id, Type: kind, Data: data}),
+				mock.Frame(decode.Frame{Kind: decode.KindComment, Data: data}),
+				mock.Retry(time.Duration(ns)), mock.Position(id), mock.Complete(),
+			))
+			script, err := record.Replay(strings.NewReader(recording), 1)
+			if err != nil {
+				t.Fatalf("%v in:\n%s", err, recording)
+			}
+			second, again := recordingOf(t, mock.NewFeed(script...))
+			equal(t, second.seen, first.seen)
+			if again != recording {
+				t.Errorf("recorded again:\n%s\nwant:\n%s", again, recording)
+			}
+		})
+	})
+}
