@@ -49,7 +49,7 @@ type adyenVerifier struct{ *signatureVerifier }
 func (adyen) traits() traits { return traits{} }
 
 func (adyen) newVerifier(secrets []secret) (verifier, error) {
-	s, err := textSignature(Signature{Key: EncodingHex, Encoding: EncodingBase64, form: form{size: 32}}, secrets)
+	s, err := textSignature(Signature{Key: EncodingHex, Encoding: EncodingBase64, form: secretForm{size: 32}}, secrets)
 	return adyenVerifier{s}, err
 }
 

@@ -15,7 +15,7 @@ import (
 func Alertmanager(secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "alertmanager",
-		Answers: Answers{Forged: again(), Malformed: again()},
+		Answers: Answers{Forged: unavailable(), Malformed: unavailable()},
 		Retry:   Retry{Final: func(a Answer) bool { return a.Status < 500 }},
 		Scheme:  alertmanager{},
 		Payload: Payload{Type: path("status")},

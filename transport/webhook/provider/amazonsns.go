@@ -49,7 +49,7 @@ func AmazonSNS(client *http.Client, topics ...string) *Provider {
 	s := sns{topics: topics, certificates: newCertificates(client)}
 	return &Provider{
 		Name: "sns", Deadline: 13 * time.Second,
-		Answers: Answers{Forged: again()},
+		Answers: Answers{Forged: unavailable()},
 		Retry: Retry{
 			Waits:    slices.Repeat([]time.Duration{20 * time.Second}, 3),
 			Verbatim: true,
@@ -82,7 +82,7 @@ type snsVerifier struct {
 }
 
 func (sns) traits() traits {
-	return traits{doubts: "unlisted topic, message modified in transit, or message older than a day"}
+	return traits{causes: "unlisted topic, message modified in transit, or message older than a day"}
 }
 
 func (s sns) newVerifier(secrets []secret) (verifier, error) {
@@ -98,7 +98,7 @@ func (s sns) newVerifier(secrets []secret) (verifier, error) {
 	for i, text := range secrets {
 		public, private, err := rsaKey(text.text)
 		if err != nil {
-			return nil, text.about(err)
+			return nil, text.wrap(err)
 		}
 		if i == 0 {
 			v.signer = private
@@ -109,12 +109,12 @@ func (s sns) newVerifier(secrets []secret) (verifier, error) {
 }
 
 func (v *snsVerifier) precheck(r *Request) error {
-	_, err := one(r.Header, snsTypeHeader)
+	_, err := singleHeader(r.Header, snsTypeHeader)
 	return err
 }
 
 func (v *snsVerifier) verify(r *Request) (m match, err error) {
-	kind, err := one(r.Header, snsTypeHeader)
+	kind, err := singleHeader(r.Header, snsTypeHeader)
 	if err != nil {
 		return m, err
 	}

@@ -25,9 +25,9 @@ type Answers struct {
 // answer200 is for senders whose documentation asks for 200, not for any 2xx.
 func answer200() Answers { return Answers{Accepted: Answer{Status: http.StatusOK}} }
 
-// again is the answer to a delivery that cannot be verified, for a sender that drops it after
+// unavailable is the answer to a delivery that cannot be verified, for a sender that drops it after
 // 401 or 400: a rotation of the secret may be in progress.
-func again() Answer { return Answer{Status: http.StatusServiceUnavailable} }
+func unavailable() Answer { return Answer{Status: http.StatusServiceUnavailable} }
 
 // maxToken is the maximum length of a token that an answer echoes.
 const maxToken = 512

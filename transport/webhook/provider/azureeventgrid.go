@@ -15,20 +15,20 @@ import (
 //
 // After 400, 401, 403 and 413, Event Grid drops the events, or dead-letters them if that is
 // configured. Therefore the answer to a missing or wrong code is 503, and Event Grid repeats
-// the events. A body above Webhook.MaxBody is answered 413 and lost: an event may have 1 MiB
+// the events. A body above Receiver.MaxBody is answered 413 and lost: an event may have 1 MiB
 // and a batch more, so set MaxBody to 2 MiB.
 // (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema,
 // https://learn.microsoft.com/azure/event-grid/delivery-and-retry)
 func AzureEventGrid(origins []string, secrets ...string) *Provider {
 	p := &Provider{
 		Name: "eventgrid", Deadline: 25 * time.Second,
-		Answers: Answers{Forged: again(), Malformed: again()},
+		Answers: Answers{Forged: unavailable(), Malformed: unavailable()},
 		Retry: Retry{
 			Waits: []time.Duration{
 				10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
 				time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
 			},
-			Final: after(http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge),
+			Final: finalAfter(http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge),
 			Count: Source{Header: "Aeg-Delivery-Count"},
 		},
 		Scheme: Token{Query: "code"},

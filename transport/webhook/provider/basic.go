@@ -20,14 +20,14 @@ func (Basic) traits() traits { return traits{headers: []string{"Authorization"}}
 func (Basic) newVerifier(secrets []secret) (verifier, error) {
 	for _, s := range secrets {
 		if name, password, ok := strings.Cut(s.text, ":"); !ok || name == "" || password == "" {
-			return nil, s.about(errors.New("is not name:password"))
+			return nil, s.wrap(errors.New("is not name:password"))
 		}
 	}
-	h, err := newHashed(secrets)
+	h, err := newSecretSums(secrets)
 	return &basicVerifier{h}, err
 }
 
-type basicVerifier struct{ hashed }
+type basicVerifier struct{ secretSums }
 
 func (b *basicVerifier) precheck(r *Request) error {
 	_, err := b.verify(r)
@@ -35,7 +35,7 @@ func (b *basicVerifier) precheck(r *Request) error {
 }
 
 func (b *basicVerifier) verify(r *Request) (match, error) {
-	line, err := one(r.Header, "Authorization")
+	line, err := singleHeader(r.Header, "Authorization")
 	if len(r.Header["Authorization"]) == 0 {
 		return match{}, challenged("header Authorization is missing")
 	}

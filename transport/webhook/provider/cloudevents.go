@@ -17,7 +17,7 @@ import (
 //
 // The ID of an event is its source and its id. In binary mode they are the raw header values:
 // many senders do not percent-encode them, and a decoded /a%2Fb would equal the /a/b of
-// another event. The Ce-* fields of Message.Header are raw too; only Type is decoded.
+// another event. The Ce-* fields of the header are raw too; only Type is decoded.
 //
 // Several senders drop an event after a 401. Therefore the answer to a missing or wrong token
 // is 503.
@@ -27,7 +27,7 @@ func CloudEvents(origins []string, secrets ...string) *Provider {
 		Name: "cloudevents",
 		Answers: Answers{
 			Queued: Answer{Status: http.StatusAccepted}, // section 2.2 of the web hook specification
-			Forged: again(), Malformed: again(),
+			Forged: unavailable(), Malformed: unavailable(),
 		},
 		Retry:     Retry{Final: cloudEventsFinal},
 		Scheme:    Token{Header: "Authorization", Prefix: "Bearer "},
@@ -85,7 +85,7 @@ func cloudEvents(r *Request, payload []byte, events []Event) (_ []Event, ok bool
 		})
 		return events, ok
 	}
-	id, source := first(r.Header, "Ce-Id"), first(r.Header, "Ce-Source")
+	id, source := firstHeader(r.Header, "Ce-Id"), firstHeader(r.Header, "Ce-Source")
 	if id == "" {
 		return nil, false
 	}

@@ -30,7 +30,7 @@ func (p *Provider) parse(r *Request, m match) *Delivery {
 	payload := content{data: y.of(r)}
 	*d = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
 	if d.ID == "" {
-		d.ID = p.ID.in(r, &payload)
+		d.ID = p.ID.value(r, &payload)
 		d.Signed = d.ID != "" && m.proof == transport.ProofBody && p.ID.Header == ""
 	}
 	if p.Retry.Count.isSet() {
@@ -40,7 +40,7 @@ func (p *Provider) parse(r *Request, m match) *Delivery {
 	case y.split != nil || y.Items != "":
 		d.Events = y.events(r, payload.data, both.room[:0])
 	case m.id == "" && y.ID.same(&p.ID):
-		d.Events = append(both.room[:0], Event{ID: d.ID, Type: y.Type.in(r, &payload), Data: payload.data})
+		d.Events = append(both.room[:0], Event{ID: d.ID, Type: y.Type.value(r, &payload), Data: payload.data})
 	default:
 		d.Events = append(both.room[:0], y.event(r, &payload))
 	}

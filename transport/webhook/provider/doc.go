@@ -1,6 +1,6 @@
 // Package provider describes webhook senders as data: how each one signs its deliveries,
 // identifies them, groups events, verifies an endpoint, and reacts to an answer. Package
-// transport uses it to receive, package mock to send.
+// webhook uses it to receive, package sender to send.
 //
 // # Presets
 //
@@ -64,7 +64,7 @@
 // other status as a failure, and repeat the delivery for hours. The answer is 503 with a
 // Retry-After to a delivery that is late, that there is no room for, or that the consumer
 // refuses; 401 to one that does not match; 400 to a malformed one; 413 to a body above
-// Webhook.MaxBody; and 404 to a path without a provider. These senders do not repeat a
+// Receiver.MaxBody; and 404 to a path without a provider. These senders do not repeat a
 // delivery after some answers:
 //
 //	preset            gives up after                        a mismatch is answered

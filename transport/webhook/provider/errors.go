@@ -12,15 +12,15 @@ import (
 // nothing that reveals the expected signature.
 type refusal struct {
 	provider, reason string
-	doubts           string // the possible causes
+	causes           string // the possible causes
 	forged, busy     bool
 	challenge        string // see Challenge
 }
 
 func (e *refusal) Error() string {
 	text := e.reason
-	if e.doubts != "" {
-		text += ": " + e.doubts
+	if e.causes != "" {
+		text += ": " + e.causes
 	}
 	if e.provider == "" {
 		return "provider: " + text
@@ -78,7 +78,7 @@ func (p *Provider) named(err error) error {
 	if r, ok := err.(*refusal); ok {
 		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy, challenge: r.challenge}
 		if r.forged {
-			named.doubts = p.secrets.Load().doubts
+			named.causes = p.secrets.Load().causes
 		}
 		return named
 	}
@@ -89,15 +89,15 @@ func (p *Provider) named(err error) error {
 }
 
 const (
-	doubtSecret = "wrong secret"
-	doubtBody   = "body modified in transit"
-	doubtURL    = "Webhook.URL differs from the sender's URL"
-	doubtClock  = "clock skew"
+	causeSecret = "wrong secret"
+	causeBody   = "body modified in transit"
+	causeURL    = "Receiver.URL differs from the sender's URL"
+	causeClock  = "clock skew"
 )
 
-// anyOf lists every possible cause of a failed verification: an operator learns where to look,
+// oneOf lists every possible cause of a failed verification: an operator learns where to look,
 // and a forger does not learn which check failed.
-func anyOf(doubts ...string) string {
-	last := len(doubts) - 1
-	return strings.Join(doubts[:last], ", ") + ", or " + doubts[last]
+func oneOf(causes ...string) string {
+	last := len(causes) - 1
+	return strings.Join(causes[:last], ", ") + ", or " + causes[last]
 }

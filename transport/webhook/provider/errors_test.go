@@ -18,8 +18,8 @@ func TestForgedErrorsListAllCauses(t *testing.T) {
 		{provider.GitHub, "wrong secret, or body modified in transit"},
 		{provider.Stripe, "wrong secret, body modified in transit, or clock skew"},
 		{provider.StandardWebhooks, "wrong secret, body modified in transit, or clock skew"},
-		{provider.Square, "wrong secret, body modified in transit, or Webhook.URL differs from the sender's URL"},
-		{provider.HubSpot, "wrong secret, body modified in transit, Webhook.URL differs from the sender's URL, or clock skew"},
+		{provider.Square, "wrong secret, body modified in transit, or Receiver.URL differs from the sender's URL"},
+		{provider.HubSpot, "wrong secret, body modified in transit, Receiver.URL differs from the sender's URL, or clock skew"},
 		{provider.Mailgun, "wrong secret, or clock skew"},
 	} {
 		for reason, change := range map[string]func(*provider.Request){

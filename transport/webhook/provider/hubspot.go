@@ -20,7 +20,7 @@ func HubSpot(secrets ...string) *Provider {
 		Name: "hubspot", Deadline: 4500 * time.Millisecond,
 		Retry: Retry{Count: path("0.attemptNumber")},
 		Scheme: Signature{
-			Header: "X-Hubspot-Signature-V3", Encoding: EncodingBase64, form: form{others: []string{"pat-"}},
+			Header: "X-Hubspot-Signature-V3", Encoding: EncodingBase64, form: secretForm{others: []string{"pat-"}},
 			Timestamp: Timestamp{Header: "X-Hubspot-Request-Timestamp", Unit: time.Millisecond},
 			Signed:    "{method}{url}{body}{ts}",
 			urls:      hubSpotURLs,

@@ -10,7 +10,7 @@ func Linear(secrets ...string) *Provider {
 		Retry:   Retry{Waits: []time.Duration{time.Minute, time.Hour, 6 * time.Hour}},
 		Answers: answer200(),
 		Scheme: Signature{
-			Header: "Linear-Signature", form: form{others: []string{"lin_api_", "lin_oauth_"}},
+			Header: "Linear-Signature", form: secretForm{others: []string{"lin_api_", "lin_oauth_"}},
 			Timestamp: Timestamp{Path: "webhookTimestamp", Unit: time.Millisecond, Tolerance: time.Minute},
 		},
 		ID:      hashBut("webhookTimestamp"), // which differs for each attempt; Linear-Delivery is not signed

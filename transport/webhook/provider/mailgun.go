@@ -29,7 +29,7 @@ func Mailgun(secrets ...string) *Provider {
 				5 * time.Minute, 10 * time.Minute, 15 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
 			},
 			Verbatim: true,
-			Final:    after(http.StatusNotAcceptable),
+			Final:    finalAfter(http.StatusNotAcceptable),
 		},
 		Scheme: mailgun{},
 		Payload: Payload{
@@ -47,7 +47,7 @@ type mailgun struct{}
 
 type mailgunVerifier struct{ *signatureVerifier }
 
-func (mailgun) traits() traits { return traits{doubts: anyOf(doubtSecret, doubtClock)} }
+func (mailgun) traits() traits { return traits{causes: oneOf(causeSecret, causeClock)} }
 
 func (mailgun) newVerifier(secrets []secret) (verifier, error) {
 	s, err := textSignature(Signature{}, secrets)

@@ -44,12 +44,12 @@ func graphHandshake(r *Request) (*Answer, bool) {
 // clientState is the scheme of a secret in each element of "value".
 type clientState struct{}
 
-type clientStateVerifier struct{ hashed }
+type clientStateVerifier struct{ secretSums }
 
 func (clientState) traits() traits { return traits{} }
 
 func (clientState) newVerifier(secrets []secret) (verifier, error) {
-	h, err := newHashed(secrets)
+	h, err := newSecretSums(secrets)
 	return &clientStateVerifier{h}, err
 }
 

@@ -9,7 +9,7 @@ func Paddle(secrets ...string) *Provider {
 		Name: "paddle", Deadline: 4500 * time.Millisecond,
 		Answers: answer200(),
 		Scheme: Signature{
-			Header: "Paddle-Signature", Prefix: "h1=", Separator: ";", form: form{others: []string{"pdl_live_apikey_", "pdl_sdbx_apikey_"}},
+			Header: "Paddle-Signature", Prefix: "h1=", Separator: ";", form: secretForm{others: []string{"pdl_live_apikey_", "pdl_sdbx_apikey_"}},
 			Timestamp: Timestamp{Prefix: "ts="}, Signed: "{ts}:{body}",
 		},
 		ID:      path("event_id"),

@@ -55,7 +55,7 @@ func (y *Payload) events(r *Request, payload []byte, room []Event) []Event {
 }
 
 func (y *Payload) event(r *Request, c *content) Event {
-	return Event{ID: y.ID.in(r, c), Type: y.Type.in(r, c), Data: c.data}
+	return Event{ID: y.ID.value(r, c), Type: y.Type.value(r, c), Data: c.data}
 }
 
 // items appends an event for each item of a payload to events. ok is false if the payload does

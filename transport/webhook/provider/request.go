@@ -33,18 +33,18 @@ func (r *Request) now() time.Time {
 	return r.Time
 }
 
-// first is Header.Get, without canonicalizing a name that is found as it is.
-func first(h http.Header, name string) string {
+// firstHeader is Header.Get, without canonicalizing a name that is found as it is.
+func firstHeader(h http.Header, name string) string {
 	if lines := h[name]; len(lines) > 0 {
 		return lines[0]
 	}
 	return h.Get(name)
 }
 
-// one returns the value of a header that a verification depends on. The header must occur
+// singleHeader returns the value of a header that a verification depends on. The header must occur
 // exactly once: of two lines, even equal ones, another program may read the other. name is in
 // canonical form.
-func one(h http.Header, name string) (string, error) {
+func singleHeader(h http.Header, name string) (string, error) {
 	lines := h[name]
 	if len(lines) > 1 {
 		return "", malformed("header %s occurs more than once", name)
@@ -67,7 +67,7 @@ func query(r *Request) url.Values {
 }
 
 func mediaType(r *Request) string {
-	value := first(r.Header, "Content-Type")
+	value := firstHeader(r.Header, "Content-Type")
 	if value == "application/json" {
 		return value
 	}

@@ -33,19 +33,19 @@ type Retry struct {
 // never is the Waits of a sender that does not repeat deliveries.
 func never() []time.Duration { return []time.Duration{} }
 
-// after returns a Final that accepts the given statuses.
-func after(statuses ...int) func(Answer) bool {
+// finalAfter returns a Final that accepts the given statuses.
+func finalAfter(statuses ...int) func(Answer) bool {
 	return func(a Answer) bool { return slices.Contains(statuses, a.Status) }
 }
 
-// afterAllBut returns a Final that accepts every failure except the given statuses.
-func afterAllBut(statuses ...int) func(Answer) bool {
+// finalUnless returns a Final that accepts every failure except the given statuses.
+func finalUnless(statuses ...int) func(Answer) bool {
 	return func(a Answer) bool { return a.Status >= 300 && !slices.Contains(statuses, a.Status) }
 }
 
 // attempt returns the number of the attempt, from 1, or 0 if it is unknown.
 func (p *Provider) attempt(r *Request, payload *content) int {
-	text := p.Retry.Count.in(r, payload)
+	text := p.Retry.Count.value(r, payload)
 	n, err := strconv.Atoi(text)
 	if text == "" || err != nil || n < p.Retry.From || n-p.Retry.From > maxAttempt {
 		return 0

@@ -20,7 +20,7 @@ type Scheme interface {
 type traits struct {
 	headers []string // that authenticate the sender
 	url     bool     // the URL is signed
-	doubts  string   // the possible causes of a failed verification, the same for every request
+	causes  string   // the possible causes of a failed verification, the same for every request
 }
 
 // traits returns the traits of p's scheme, or none if there is no scheme.

@@ -53,8 +53,8 @@ func partition(secrets []secret, ok func(text string) bool) (yes, no []secret) {
 	return yes, no
 }
 
-// about adds the index of a secret to an error.
-func (s secret) about(err error) error { return fmt.Errorf("secret %d %w", s.at, err) }
+// wrap adds the index of a secret to an error.
+func (s secret) wrap(err error) error { return fmt.Errorf("secret %d %w", s.at, err) }
 
 func numbered(secrets []string) (list []secret) {
 	for i, text := range secrets {
@@ -70,7 +70,7 @@ type secretSet struct {
 	once   sync.Once
 	v      verifier
 	err    error
-	doubts string
+	causes string
 }
 
 func (set *secretSet) verifier(s Scheme) (verifier, error) {
@@ -81,7 +81,7 @@ func (set *secretSet) verifier(s Scheme) (verifier, error) {
 		}
 		if set.err = checkSecrets(set.texts); set.err == nil {
 			set.v, set.err = s.newVerifier(numbered(set.texts))
-			set.doubts = s.traits().doubts
+			set.causes = s.traits().causes
 		}
 	})
 	return set.v, set.err
@@ -118,15 +118,15 @@ func checkSecrets(secrets []string) error {
 
 func isPEM(secret string) bool { return strings.HasPrefix(secret, "-----BEGIN ") }
 
-// form describes the secrets of a sender. It detects a credential of another kind, which can
+// secretForm describes the secrets of a sender. It detects a credential of another kind, which can
 // never verify a signature. Its errors do not quote a secret.
-type form struct {
+type secretForm struct {
 	prefix string   // of every secret; "": unknown
 	others []string // prefixes of other credentials of the sender
 	size   int      // of the key in bytes; 0: any
 }
 
-func (f *form) check(text string) error {
+func (f *secretForm) check(text string) error {
 	for _, other := range f.others {
 		if strings.HasPrefix(text, other) {
 			return fmt.Errorf("begins with %q, which marks another credential of this sender: use the signing secret", other)
@@ -138,7 +138,7 @@ func (f *form) check(text string) error {
 	return nil
 }
 
-func (f *form) checkKey(raw []byte) error {
+func (f *secretForm) checkKey(raw []byte) error {
 	if f.size != 0 && len(raw) != f.size {
 		return fmt.Errorf("is a key of %d bytes, want %d", len(raw), f.size)
 	}

@@ -15,7 +15,7 @@ func Shopify(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "shopify", Deadline: 4 * time.Second,
 		Retry:   Retry{Waits: slices.Repeat([]time.Duration{30 * time.Minute}, 8)},
-		Scheme:  Signature{Header: "X-Shopify-Hmac-Sha256", Encoding: EncodingBase64, form: form{others: []string{"shpat_", "shpca_", "shppa_"}}},
+		Scheme:  Signature{Header: "X-Shopify-Hmac-Sha256", Encoding: EncodingBase64, form: secretForm{others: []string{"shpat_", "shpca_", "shppa_"}}},
 		ID:      Source{Header: "X-Shopify-Webhook-Id"},
 		Payload: Payload{ID: Source{Header: "X-Shopify-Event-Id"}, Type: Source{Header: "X-Shopify-Topic"}},
 	}

@@ -32,7 +32,7 @@ type Signature struct {
 	ID        string    // the header with {id}
 	Timestamp Timestamp // of the signature, {ts}. Default: none, and a signature does not expire.
 
-	form      form                                 // of the secrets
+	form      secretForm                           // of the secrets
 	also      []Algorithm                          // further HMACs that are accepted with the same secrets
 	aliases   []headerNames                        // other names of the headers
 	versionOf func(secret string) (version, error) // of a secret; nil: all have Algorithm and Prefix
@@ -99,14 +99,14 @@ func (s Signature) traits() traits {
 	for _, names := range s.aliases {
 		t.headers = append(t.headers, names.signature)
 	}
-	list := []string{doubtSecret, doubtBody}
+	list := []string{causeSecret, causeBody}
 	if t.url {
-		list = append(list, doubtURL)
+		list = append(list, causeURL)
 	}
 	if s.Timestamp != (Timestamp{}) {
-		list = append(list, doubtClock)
+		list = append(list, causeClock)
 	}
-	t.doubts = anyOf(list...)
+	t.causes = oneOf(list...)
 	return t
 }
 
@@ -123,7 +123,7 @@ func (s Signature) verifier(secrets []secret) (*signatureVerifier, error) {
 	}
 	for _, secret := range secrets {
 		if err := v.add(secret); err != nil {
-			errs = append(errs, secret.about(err))
+			errs = append(errs, secret.wrap(err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -318,7 +318,7 @@ func (v *signatureVerifier) namesIn(r *Request) (*headerNames, error) {
 	want := found.list()
 	for i := range v.names {
 		for n, name := range v.names[i].list() {
-			if value := first(r.Header, name); value != "" && value != first(r.Header, want[n]) {
+			if value := firstHeader(r.Header, name); value != "" && value != firstHeader(r.Header, want[n]) {
 				return nil, malformed("%s and %s differ", name, want[n])
 			}
 		}
@@ -329,7 +329,7 @@ func (v *signatureVerifier) namesIn(r *Request) (*headerNames, error) {
 // read parses the signatures of set's version, and the signed values outside the body, from
 // the header.
 func (v *signatureVerifier) read(s *scratch, r *Request, names *headerNames, set *keySet) error {
-	line, err := one(r.Header, names.signature)
+	line, err := singleHeader(r.Header, names.signature)
 	if err != nil {
 		return err
 	}
@@ -337,7 +337,7 @@ func (v *signatureVerifier) read(s *scratch, r *Request, names *headerNames, set
 		return err
 	}
 	if names.timestamp != "" {
-		if s.stamp, err = one(r.Header, names.timestamp); err != nil {
+		if s.stamp, err = singleHeader(r.Header, names.timestamp); err != nil {
 			return err
 		}
 	}
@@ -347,7 +347,7 @@ func (v *signatureVerifier) read(s *scratch, r *Request, names *headerNames, set
 		}
 	}
 	if names.id != "" {
-		if s.id, err = one(r.Header, names.id); err != nil {
+		if s.id, err = singleHeader(r.Header, names.id); err != nil {
 			return err
 		}
 		if v.ambiguous(s.id) {

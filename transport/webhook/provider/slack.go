@@ -20,7 +20,7 @@ func Slack(secrets ...string) *Provider {
 		},
 		Answers: answer200(),
 		Scheme: Signature{
-			Header: "X-Slack-Signature", Prefix: "v0=", form: form{others: []string{"xoxb-", "xoxp-", "xapp-"}},
+			Header: "X-Slack-Signature", Prefix: "v0=", form: secretForm{others: []string{"xoxb-", "xoxp-", "xapp-"}},
 			Timestamp: Timestamp{Header: "X-Slack-Request-Timestamp"}, Signed: "v0:{ts}:{body}",
 		},
 		ID:      path("event_id"),

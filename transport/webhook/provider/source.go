@@ -41,11 +41,11 @@ func (s *Source) same(t *Source) bool {
 	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
-// in returns the value in a request with the given payload.
-func (s *Source) in(r *Request, payload *content) string {
+// value returns the value value a request with the given payload.
+func (s *Source) value(r *Request, payload *content) string {
 	switch {
 	case s.Header != "":
-		return first(r.Header, s.Header)
+		return firstHeader(r.Header, s.Header)
 	case len(s.Form) > 0:
 		return s.inForm(payload.data)
 	case s.Hash:

@@ -24,7 +24,7 @@ func StandardWebhooks(secrets ...string) *Provider {
 				5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 				10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
 			},
-			Final: after(http.StatusGone), // disables the endpoint
+			Final: finalAfter(http.StatusGone), // disables the endpoint
 		},
 		Scheme:  standardSignature("Webhook"),
 		Payload: Payload{Type: path("type")},

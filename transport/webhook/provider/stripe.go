@@ -8,7 +8,7 @@ func Stripe(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "stripe", Deadline: 15 * time.Second,
 		Scheme: Signature{
-			Header: "Stripe-Signature", Prefix: "v1=", Separator: ",", form: form{prefix: "whsec_"},
+			Header: "Stripe-Signature", Prefix: "v1=", Separator: ",", form: secretForm{prefix: "whsec_"},
 			Timestamp: Timestamp{Prefix: "t="}, Signed: "{ts}.{body}",
 		},
 		ID:      path("id"),

@@ -34,16 +34,16 @@ func (t Token) newVerifier(secrets []secret) (verifier, error) {
 	t.Header = textproto.CanonicalMIMEHeaderKey(t.Header)
 	for _, s := range secrets {
 		if _, ok := cutFold(s.text, t.Prefix); ok && t.Prefix != "" {
-			return nil, s.about(fmt.Errorf("begins with %q, which Token.Prefix already adds", t.Prefix))
+			return nil, s.wrap(fmt.Errorf("begins with %q, which Token.Prefix already adds", t.Prefix))
 		}
 	}
-	h, err := newHashed(secrets)
+	h, err := newSecretSums(secrets)
 	return &tokenVerifier{t, h}, err
 }
 
 type tokenVerifier struct {
 	Token
-	hashed
+	secretSums
 }
 
 func (t *tokenVerifier) precheck(r *Request) error {
@@ -59,7 +59,7 @@ func (t *tokenVerifier) verify(r *Request) (match, error) {
 		}
 		return t.find(values[0])
 	}
-	line, err := one(r.Header, t.Header)
+	line, err := singleHeader(r.Header, t.Header)
 	if err != nil {
 		return match{}, err
 	}
@@ -86,15 +86,15 @@ func (t *tokenVerifier) sign(r *Request, _ string) error {
 	return nil
 }
 
-// hashed compares secrets by their SHA-256 sums: these have one length, and the time that a
+// secretSums compares secrets by their SHA-256 sums: these have one length, and the time that a
 // comparison takes reveals nothing about a secret.
-type hashed struct {
+type secretSums struct {
 	texts []string
 	sums  [][sha256.Size]byte
 	at    []int
 }
 
-func newHashed(secrets []secret) (h hashed, err error) {
+func newSecretSums(secrets []secret) (h secretSums, err error) {
 	if len(secrets) == 0 {
 		return h, errNoSecrets
 	}
@@ -107,7 +107,7 @@ func newHashed(secrets []secret) (h hashed, err error) {
 }
 
 // find compares text with every secret and returns the one that is equal.
-func (h *hashed) find(text string) (match, error) {
+func (h *secretSums) find(text string) (match, error) {
 	var room [128]byte
 	sum := sha256.Sum256(append(room[:0], text...))
 	found := -1

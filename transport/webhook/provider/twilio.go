@@ -72,7 +72,7 @@ func twilioURLs(r *Request) []string {
 // request.
 func logins(r *Request) []string {
 	list := []string{""}
-	encoded, ok := cutFold(first(r.Header, "Authorization"), "Basic ")
+	encoded, ok := cutFold(firstHeader(r.Header, "Authorization"), "Basic ")
 	if raw, err := base64.StdEncoding.DecodeString(encoded); ok && err == nil {
 		list = append(list, string(raw)+"@")
 	}

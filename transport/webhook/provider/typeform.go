@@ -8,7 +8,7 @@ import "net/http"
 func Typeform(secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "typeform",
-		Retry:   Retry{Final: after(http.StatusNotFound, http.StatusGone)},
+		Retry:   Retry{Final: finalAfter(http.StatusNotFound, http.StatusGone)},
 		Scheme:  Signature{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: EncodingBase64},
 		ID:      path("event_id"),
 		Payload: Payload{ID: path("event_id"), Type: path("event_type")},

@@ -22,7 +22,7 @@ import (
 func WebSub(confirm func(mode, topic string, lease time.Duration) bool, secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "websub",
-		Retry:   Retry{Final: after(http.StatusGone)},
+		Retry:   Retry{Final: finalAfter(http.StatusGone)},
 		Scheme:  Signature{Header: "X-Hub-Signature", Prefix: "sha256="},
 		Payload: Payload{split: webSubEvent},
 		Handshake: func(r *Request) (*Answer, bool) {

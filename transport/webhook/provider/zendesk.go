@@ -16,8 +16,8 @@ import (
 func Zendesk(secrets ...string) *Provider {
 	p := &Provider{
 		Name:    "zendesk",
-		Answers: Answers{Forged: again()},
-		Retry:   Retry{Final: afterAllBut(http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable)},
+		Answers: Answers{Forged: unavailable()},
+		Retry:   Retry{Final: finalUnless(http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable)},
 		Scheme: Signature{
 			Header: "X-Zendesk-Webhook-Signature", Encoding: EncodingBase64,
 			Timestamp: Timestamp{Header: "X-Zendesk-Webhook-Signature-Timestamp", Layout: time.RFC3339},
