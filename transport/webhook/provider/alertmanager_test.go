@@ -2,6 +2,8 @@ package provider_test
 
 import (
 	"encoding/base64"
+	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/transport"
@@ -45,4 +47,29 @@ func TestAlertmanagerHeaders(t *testing.T) {
 		{"no padding", header("Authorization", "Basic bWU6c2VjcmV"), malformedEarly},
 		{"nothing", header(), forgedEarly},
 	})
+}
+
+// A request without valid credentials is asked for a name and a password, if there is a secret
+// of this kind.
+func TestAlertmanagerChallenge(t *testing.T) {
+	for _, c := range []struct {
+		p    *provider.Provider
+		want bool
+	}{
+		{provider.Alertmanager("me:secret"), true},
+		{provider.Alertmanager("me:secret", key), true},
+		{provider.Alertmanager(key, "me:secret"), true},
+		{provider.Alertmanager(key), false},
+	} {
+		for _, h := range []http.Header{header(), header("Authorization", "Bearer other")} {
+			err := c.p.Precheck(&provider.Request{Header: h})
+			var challenge interface{ Challenge() string }
+			if !errors.As(err, &challenge) {
+				t.Fatalf("got error %v without a method Challenge", err)
+			}
+			if got := challenge.Challenge() != ""; got != c.want {
+				t.Errorf("%v: got challenge %q, want one: %t", h, challenge.Challenge(), c.want)
+			}
+		}
+	}
 }

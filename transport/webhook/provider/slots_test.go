@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"sync"
@@ -93,4 +94,27 @@ func TestConcurrentPublicKeyChecks(t *testing.T) {
 		}
 		wg.Wait()
 	}
+}
+
+// A delivery with both versions of Standard Webhooks is verified by its HMAC, which needs no
+// slot.
+func TestHMACsAreCheckedFirst(t *testing.T) {
+	private := "whsk_" + base64.StdEncoding.EncodeToString(edKey.Seed())
+	p := provider.StandardWebhooks(private, "whsec_"+key)
+	text := "m1." + seconds + "." + body
+	signature := "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(edKey, []byte(text))) + " v1," + standardMAC(text)
+	synctest.Test(t, func(t *testing.T) {
+		defer provider.Occupy(p)()
+		start := time.Now()
+		r := &provider.Request{
+			Header: standardHeader("m1", seconds, signature), Body: []byte(body), Time: at, Deadline: start.Add(time.Minute),
+		}
+		d, err := p.Receive(r)
+		if err != nil || d.Key != 1 {
+			t.Errorf("got %+v and error %v, want key 1", d, err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %v, want no wait", took)
+		}
+	})
 }
