@@ -71,7 +71,7 @@ func TestWebSocketOpening(t *testing.T) {
 				errs = append(errs, fmt.Sprint(status.Code))
 			}
 		}
-		equal(t, tokens, []string{"", "", "2", "3", "4"}) // that of an attempt refused at the door is not known
+		equal(t, tokens, []string{"", "", "2", "3", "4"}) // the token of an attempt refused before the opening is not known
 		equal(t, errs, []string{"1006", "503", "4321notice", "1012"})
 	})
 }

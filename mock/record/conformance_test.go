@@ -18,22 +18,22 @@ func TestConformance(t *testing.T) {
 			script = append(script, mock.Pause(e.Pause), mock.Event(e.Token, e.Data))
 		}
 		switch s.Ending {
-		case transporttest.End:
+		case transporttest.EndingClean:
 			script = append(script, mock.End())
-		case transporttest.Cut:
+		case transporttest.EndingCut:
 			script = append(script, mock.Drop())
-		case transporttest.Partial:
+		case transporttest.EndingPartial:
 			script = append(script, mock.Malformed([]byte("data: ")), mock.End())
-		case transporttest.Complete:
+		case transporttest.EndingComplete:
 			script = append(script, mock.Complete())
 		}
 		srv := mock.NewServer(mock.NewFeed(script...).SSE())
 		t.Cleanup(func() { srv.Close() })
 		h := &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}
-		switch s.Door {
-		case transporttest.Mute:
+		switch s.Dial {
+		case transporttest.DialSilent:
 			return nil
-		case transporttest.Closed:
+		case transporttest.DialRefused:
 			h.URL += ":9"
 		}
 		var out bytes.Buffer

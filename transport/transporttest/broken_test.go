@@ -316,16 +316,16 @@ var broken = []struct {
 			return c, err
 		})
 	}},
-	{"tries again by itself", "a closed door is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"tries again by itself", "a refused connection is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			time.Sleep(time.Minute)
 			return m.open(ctx, token)
 		})
 	}},
-	{"takes a refusal for the end", "a closed door is an error", func(*memory, <-chan struct{}) transport.Transport {
+	{"takes a refusal for the end", "a refused connection is an error", func(*memory, <-chan struct{}) transport.Transport {
 		return bent(func(context.Context, string) (transport.Conn, error) { return nil, transport.ErrEnd })
 	}},
-	{"shows the token in the error of Open", "a closed door is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"shows the token in the error of Open", "a refused connection is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			return nil, fmt.Errorf("GET http://feed.test/?since=%s: refused", token)
 		})

@@ -19,20 +19,20 @@ var checks = []check{
 	{"Open resumes after the token", Script{Events: events(6), Resumes: true}, resume},
 	{"Open works again after Close", Script{}, reopen},
 	{"Open works again and again", Script{Events: events(20), Resumes: true}, readAndReopen},
-	{"OnExpiring calls once at most", Script{Events: events(3), Ending: End}, expiring},
-	{"a closed door is an error", Script{Door: Closed, Events: events(1)}, closedDoor},
-	{"a clean end is io.EOF", Script{Events: events(3), Ending: End}, goodEnd},
-	{"a break is an error", Script{Events: events(3), Ending: Cut}, cut},
-	{"a partial message is io.ErrUnexpectedEOF", Script{Events: events(3), Ending: Partial}, partial},
-	{"a complete feed is ErrEnd", Script{Events: events(3), Ending: Complete}, complete},
-	{"Read after an error is an error", Script{Events: events(3), Ending: End}, failsOn},
-	{"Read after a break is an error", Script{Events: events(3), Ending: Cut}, failsOn},
+	{"OnExpiring calls once at most", Script{Events: events(3), Ending: EndingClean}, expiring},
+	{"a refused connection is an error", Script{Dial: DialRefused, Events: events(1)}, dialRefused},
+	{"a clean end is io.EOF", Script{Events: events(3), Ending: EndingClean}, goodEnd},
+	{"a break is an error", Script{Events: events(3), Ending: EndingCut}, cut},
+	{"a partial message is io.ErrUnexpectedEOF", Script{Events: events(3), Ending: EndingPartial}, partial},
+	{"a complete feed is ErrEnd", Script{Events: events(3), Ending: EndingComplete}, complete},
+	{"Read after an error is an error", Script{Events: events(3), Ending: EndingClean}, failsOn},
+	{"Read after a break is an error", Script{Events: events(3), Ending: EndingCut}, failsOn},
 	{"Close unblocks Read", Script{Events: events(2)}, closeUnblocks},
 	{"Close may be called often", Script{Events: events(2)}, closeOften},
 	{"Close leaves events unread", Script{Events: events(64, 60_000)}, closeUnread},
 	{"the context's end ends Read", Script{Events: events(2)}, contextEndsRead},
 	{"the context's end ends Read with events unread", Script{Events: events(100)}, contextEndsReading},
-	{"the context's end ends Open", Script{Door: Mute}, contextEndsOpen},
+	{"the context's end ends Open", Script{Dial: DialSilent}, contextEndsOpen},
 	{"an ended context opens nothing", Script{Events: events(1)}, contextOver},
 }
 
@@ -135,7 +135,7 @@ func readAndReopen(p *probe) {
 	}
 }
 
-func closedDoor(p *probe) {
+func dialRefused(p *probe) {
 	for _, token := range []string{"", p.script.Events[0].Token} {
 		if _, err := p.attempt(context.Background(), token, patient); err == nil || isEnd(err) || err == io.EOF {
 			p.t.Errorf("Open returned %v; want a failure", err)

@@ -32,20 +32,20 @@ func script(s transporttest.Script, partial string) (steps []mock.Step) {
 		steps = append(steps, mock.Event(e.Token, e.Data))
 	}
 	switch s.Ending {
-	case transporttest.End:
+	case transporttest.EndingClean:
 		steps = append(steps, mock.End())
-	case transporttest.Cut:
+	case transporttest.EndingCut:
 		steps = append(steps, mock.Drop())
-	case transporttest.Partial:
+	case transporttest.EndingPartial:
 		steps = append(steps, mock.Malformed([]byte(partial)), mock.End())
-	case transporttest.Complete:
+	case transporttest.EndingComplete:
 		steps = append(steps, mock.Complete())
 	}
 	return steps
 }
 
 func (w wire) peer(s transporttest.Script) http.Handler {
-	if s.Door == transporttest.Mute {
+	if s.Dial == transporttest.DialSilent {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	}
 	return w.handler(mock.NewFeed(script(s, w.partial)...))
@@ -70,7 +70,7 @@ func startHTTP(wire wire, scheme string) transporttest.Start {
 			}
 		})
 		h := &transport.HTTP{URL: scheme + "://feed.test/stream?key=secret-0", Client: srv.Client(), Resume: wire.resume}
-		if s.Door == transporttest.Closed {
+		if s.Dial == transporttest.DialRefused {
 			h.URL = scheme + "://feed.test:9/stream?key=secret-0"
 		}
 		return h
@@ -84,7 +84,7 @@ func TestHTTPOnLoopback(t *testing.T) {
 			t.Parallel()
 			transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
 				h := &transport.HTTP{Resume: wire.resume}
-				if s.Door == transporttest.Closed {
+				if s.Dial == transporttest.DialRefused {
 					l, err := net.Listen("tcp", "127.0.0.1:0")
 					if err != nil {
 						t.Fatal(err)
@@ -107,9 +107,9 @@ func TestFeed(t *testing.T) { transporttest.RunInBubble(t, startFeed) }
 
 func startFeed(_ testing.TB, s transporttest.Script) transport.Transport {
 	switch {
-	case s.Door == transporttest.Mute || s.Ending == transporttest.Partial:
+	case s.Dial == transporttest.DialSilent || s.Ending == transporttest.EndingPartial:
 		return nil
-	case s.Door == transporttest.Closed:
+	case s.Dial == transporttest.DialRefused:
 		return mock.NewFeed(mock.Refuse(), mock.Refuse())
 	}
 	return mock.NewFeed(script(s, "")...)

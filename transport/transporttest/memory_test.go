@@ -44,9 +44,9 @@ func (m *memory) open(ctx context.Context, token string) (transport.Conn, error)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case m.script.Door == Closed:
+	case m.script.Dial == DialRefused:
 		return nil, errors.New("memory: refused")
-	case m.script.Door == Mute:
+	case m.script.Dial == DialSilent:
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
@@ -94,11 +94,11 @@ func (c *memoryConn) next() (transport.Message, error) {
 
 func (c *memoryConn) end() error {
 	switch c.ending {
-	case End:
+	case EndingClean:
 		return io.EOF
-	case Cut, Partial:
+	case EndingCut, EndingPartial:
 		return io.ErrUnexpectedEOF
-	case Complete:
+	case EndingComplete:
 		c.feed.mu.Lock()
 		defer c.feed.mu.Unlock()
 		c.feed.over = true

@@ -18,7 +18,7 @@ type Start = func(t testing.TB, s Script) transport.Transport
 // it receives the Events and then the Ending. A later one that gives the token of an event
 // receives the events after it, and stays open.
 type Script struct {
-	Door   Door
+	Dial   Dial
 	Events []Event
 	Ending Ending
 
@@ -38,24 +38,24 @@ type Event struct {
 	Pause time.Duration
 }
 
-// Door is how the peer answers an attempt to connect.
-type Door uint8
+// Dial is the outcome of an attempt to connect.
+type Dial uint8
 
 const (
-	Open   Door = iota // it accepts every attempt
-	Mute               // it accepts the connection and never sends anything
-	Closed             // it refuses every attempt
+	DialAccepted Dial = iota // it accepts every attempt
+	DialSilent               // it accepts the connection and never sends anything
+	DialRefused              // it refuses every attempt
 )
 
 // Ending is what happens on the first connection after the last event.
 type Ending uint8
 
 const (
-	Stay     Ending = iota // the connection stays open and silent
-	End                    // the peer ends the connection cleanly; the feed continues on the next one
-	Cut                    // the connection breaks between two messages
-	Partial                // only the beginning of another event arrives, then the connection ends
-	Complete               // the feed is complete; a reconnect is pointless
+	EndingStay     Ending = iota // the connection stays open and silent
+	EndingClean                  // the peer ends the connection cleanly; the feed continues on the next one
+	EndingCut                    // the connection breaks between two messages
+	EndingPartial                // only the beginning of another event arrives, then the connection ends
+	EndingComplete               // the feed is complete; a reconnect is pointless
 )
 
 // events returns n events, whose padding has the given sizes, in turn.

@@ -165,7 +165,7 @@ func (p *tailPeer) serve(c net.Conn, first bool) {
 	if err != nil {
 		return
 	}
-	if p.script.Door == transporttest.Mute {
+	if p.script.Dial == transporttest.DialSilent {
 		<-p.done
 	}
 	p.mu.Lock()
@@ -193,16 +193,16 @@ func (p *tailPeer) serve(c net.Conn, first bool) {
 
 func (p *tailPeer) end(c net.Conn) {
 	switch p.script.Ending {
-	case transporttest.Stay:
+	case transporttest.EndingStay:
 		<-p.done
-	case transporttest.Partial:
+	case transporttest.EndingPartial:
 		io.WriteString(c, "secret-x {")
-	case transporttest.Complete:
+	case transporttest.EndingComplete:
 		p.mu.Lock()
 		p.over = true
 		p.mu.Unlock()
 		io.WriteString(c, "bye\n")
-	case transporttest.End:
+	case transporttest.EndingClean:
 		io.WriteString(c, "bye\n")
 	}
 }
@@ -220,7 +220,7 @@ func TestThirdPartyInMemory(t *testing.T) {
 			}
 		})
 		startTail(t, s, l)
-		if s.Door == transporttest.Closed {
+		if s.Dial == transporttest.DialRefused {
 			return &tail{"feed.test:8", n.Dial}
 		}
 		return &tail{"feed.test:7", n.Dial}
@@ -234,7 +234,7 @@ func TestThirdPartyOnLoopback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Door == transporttest.Closed {
+		if s.Dial == transporttest.DialRefused {
 			l.Close()
 		} else {
 			startTail(t, s, l)

@@ -35,7 +35,7 @@ func TestWebhook(t *testing.T) { transporttest.RunInBubble(t, startWebhook) }
 
 func startWebhook(t testing.TB, s transporttest.Script) transport.Transport {
 	const secret = "whsec_c3RlYWRmZWVkIHN0ZWFkZmVlZA=="
-	if s.Door != transporttest.Open || s.Ending != transporttest.Stay || s.Resumes {
+	if s.Dial != transporttest.DialAccepted || s.Ending != transporttest.EndingStay || s.Resumes {
 		return nil
 	}
 	hook := &webhook.Receiver{Provider: provider.StandardWebhooks(secret)}

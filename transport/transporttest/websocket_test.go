@@ -23,12 +23,12 @@ import (
 type sockets struct{ transporttest.Script }
 
 func (s sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.Door == transporttest.Mute {
+	if s.Dial == transporttest.DialSilent {
 		<-r.Context().Done()
 		return
 	}
 	since := r.URL.Query().Get("since")
-	if since == "" && s.Ending == transporttest.Partial {
+	if since == "" && s.Ending == transporttest.EndingPartial {
 		s.partial(w, r)
 		return
 	}
@@ -51,11 +51,11 @@ func (s sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if since == "" {
 		switch s.Ending {
-		case transporttest.End:
+		case transporttest.EndingClean:
 			c.Close(websocket.StatusGoingAway, "")
-		case transporttest.Complete:
+		case transporttest.EndingComplete:
 			c.Close(websocket.StatusNormalClosure, "")
-		case transporttest.Cut:
+		case transporttest.EndingCut:
 			return
 		}
 	}
@@ -119,10 +119,10 @@ func TestWebSocketOnLoopback(t *testing.T) {
 
 func socket(s transporttest.Script, open, closed string) *transport.WebSocket {
 	w := &transport.WebSocket{URL: open + "/?key=secret-0", Resume: transport.ResumeQuery("since")}
-	if s.Door == transporttest.Closed {
+	if s.Dial == transporttest.DialRefused {
 		w.URL = closed + "/?key=secret-0"
 	}
-	if s.Ending == transporttest.Complete {
+	if s.Ending == transporttest.EndingComplete {
 		w.EOF = transport.EOFEnds
 	}
 	return w

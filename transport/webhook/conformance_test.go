@@ -22,10 +22,10 @@ import (
 // of sender.Open.
 func TestKeepsTheContract(t *testing.T) {
 	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
-		if s.Ending != transporttest.Stay || s.Door == transporttest.Mute {
+		if s.Ending != transporttest.EndingStay || s.Dial == transporttest.DialSilent {
 			return nil
 		}
-		if s.Door == transporttest.Closed {
+		if s.Dial == transporttest.DialRefused {
 			return refusing{}
 		}
 		w := newHook()
