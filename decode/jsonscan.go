@@ -88,8 +88,8 @@ var follow = [256]expectation{
 	wantElementEnd | space: wantElementEnd, wantElementEnd | comma: wantElement, wantElementEnd | closeArray: wantNothing,
 }
 
-// next goes on at buf[i:] and returns the index after the value. Without one, all of buf
-// belongs to the value. With an error, end is the index of the invalid byte.
+// next scans from buf[i:] and returns the index after the value. If the value has not ended, all of buf
+// belongs to it. With an error, end is the index of the invalid byte.
 func (s *valueScanner) next(buf []byte, i int) (end int, done bool, err error) {
 	if i == len(buf) {
 		return i, false, nil

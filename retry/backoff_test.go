@@ -1,7 +1,9 @@
 package retry_test
 
 import (
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"testing"
@@ -12,26 +14,26 @@ import (
 )
 
 var (
-	nothing = retry.Failure{Err: io.EOF}                         // 200, then closed with nothing
+	nothing = retry.Failure{Err: io.EOF}                         // 200, then closed without an event
 	lost    = retry.Failure{Err: io.EOF, Events: 1, Moved: true} // a connection that made progress
 )
 
-// check takes a failure to b and compares the decision.
+// check passes a failure to b and compares the decision.
 func check(t *testing.T, b *retry.Backoff, f retry.Failure, want retry.Decision) {
 	t.Helper()
 	got := b.Next(f)
 	got.Elapsed = want.Elapsed
 	if got != want {
-		t.Errorf("Next(%+v)\n got %+v\nwant %+v", f, got, want)
+		t.Errorf("Next(%+v):\n got %+v\nwant %+v", f, got, want)
 	}
 }
 
-// again is the decision to try again.
+// again returns the decision to make another attempt.
 func again(c retry.Class, delay time.Duration, attempt int) retry.Decision {
 	return retry.Decision{Class: c, Delay: delay, Attempt: attempt}
 }
 
-func TestProgressStartsAgain(t *testing.T) {
+func TestProgressStartsNewRun(t *testing.T) {
 	for name, progress := range map[string]retry.Failure{
 		"events":         {Err: io.ErrUnexpectedEOF, Events: 1, Moved: true},
 		"healthy":        {Err: io.EOF, Uptime: time.Minute},
@@ -69,8 +71,8 @@ func TestNoProgressEscalates(t *testing.T) {
 	}
 }
 
-// Each class goes on where it was, however the failures of a run alternate.
-func TestClassesGrowApart(t *testing.T) {
+// The delays of each class grow with its own failures only.
+func TestClassesGrowIndependently(t *testing.T) {
 	b := still(retry.Policy{}).Start()
 	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
 	check(t, b, retry.Failure{Err: status(429)}, again(retry.ClassRateLimited, 5*sec, 2))
@@ -91,7 +93,7 @@ func TestProgressThenAnotherClass(t *testing.T) {
 	check(t, b, retry.Failure{Err: status(204), Uptime: time.Hour}, retry.Decision{Class: retry.ClassPermanent, Stop: true})
 
 	b = p.Start()
-	for range 10 { // garbage after events, again and again, is not "three times"
+	for range 10 { // each one is the first of its run
 		check(t, b, retry.Failure{Err: garbage{}, Events: 1, Moved: true}, again(retry.ClassProtocol, sec, 0))
 	}
 }
@@ -164,7 +166,7 @@ func TestMaxElapsed(t *testing.T) {
 			t.Helper()
 			got := b.Next(f)
 			if got != want {
-				t.Errorf("Next(%+v)\n got %+v\nwant %+v", f, got, want)
+				t.Errorf("Next(%+v):\n got %+v\nwant %+v", f, got, want)
 			}
 			time.Sleep(got.Delay)
 		}
@@ -180,7 +182,7 @@ func TestMaxElapsed(t *testing.T) {
 	})
 }
 
-func TestMaxElapsedToTheEnd(t *testing.T) {
+func TestMaxElapsedIsInclusive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := still(retry.Policy{MaxElapsed: 3 * sec, Base: sec, Cap: sec})
 		b := p.Start()
@@ -189,13 +191,13 @@ func TestMaxElapsedToTheEnd(t *testing.T) {
 			time.Sleep(sec)
 		}
 		if d := b.Next(nothing); !d.Stop || d.Elapsed != 3*sec || d.Delay != 0 {
-			t.Errorf("%+v, want Stop after 3 s", d)
+			t.Errorf("got %+v, want Stop after 3 s", d)
 		}
 	})
 }
 
-// A day with a server that fails in the same way each time.
-func TestNeverSpins(t *testing.T) {
+// A server fails in the same way for a day.
+func TestNoTightLoop(t *testing.T) {
 	for name, f := range map[string]retry.Failure{
 		"200 then nothing": nothing,
 		"token rejected":   {Err: gone{410}},
@@ -206,14 +208,14 @@ func TestNeverSpins(t *testing.T) {
 			for time.Since(start) < 24*time.Hour {
 				d := b.Next(f)
 				if d.Stop {
-					t.Fatalf("%s: stopped after %v: %+v", name, time.Since(start), d)
+					t.Fatalf("%s: got %+v after %v, want no Stop", name, d, time.Since(start))
 				}
 				time.Sleep(d.Delay)
 				attempts++
 			}
-			// Half jitter up to 30 s makes one in 22 s.
+			// With half jitter up to 30 s, there is an attempt every 22 s.
 			if most := 24 * 60 * 60 / 20; attempts > most {
-				t.Errorf("%s: %d attempts in a day, want at most %d", name, attempts, most)
+				t.Errorf("%s: got %d attempts in a day, want at most %d", name, attempts, most)
 			}
 		})
 	}
@@ -233,7 +235,7 @@ func TestRetryAfter(t *testing.T) {
 		"above the cap":             {later{429, time.Hour}, 0, repeat(15*minute, 3)},
 		"saturated":                 {later{429, saturated}, 0, repeat(15*minute, 3)},
 		"saturated, no cap":         {later{429, saturated}, saturated, repeat(saturated/2, 3)},
-		"own cap":                   {later{503, time.Hour}, 20 * sec, []time.Duration{20 * sec, 20 * sec, 20 * sec, 20 * sec, 20 * sec, 32 * sec}},
+		"another cap":               {later{503, time.Hour}, 20 * sec, []time.Duration{20 * sec, 20 * sec, 20 * sec, 20 * sec, 20 * sec, 32 * sec}},
 		"ignored":                   {later{503, time.Hour}, -1, []time.Duration{sec, 2 * sec}},
 		"token rejected":            {errors.Join(gone{410}, later{503, 9 * sec}), 0, repeat(9*sec, 3)},
 		"protocol":                  {errors.Join(garbage{}, later{200, 9 * sec}), 0, []time.Duration{9 * sec, 9 * sec, 9 * sec, -1}},
@@ -278,7 +280,7 @@ func TestServerDelay(t *testing.T) {
 		"constant, longer":   {constant, 0, 20 * sec, repeat(20*sec, 20)},
 		"constant, an hour":  {constant, 1, time.Hour, repeat(time.Hour, 3)},
 		"constant, huge":     {constant, 1, saturated, repeat(24*time.Hour, 3)},
-		"own cap":            {own, 1, 3 * sec, repeat(2*sec, 3)},
+		"another cap":        {own, 1, 3 * sec, repeat(2*sec, 3)},
 		"only Base":          {long, 0, sec, repeat(minute, 3)},
 		"ignored":            {off, 1, 3 * sec, repeat(sec, 3)},
 	} {
@@ -293,7 +295,7 @@ func TestServerDelay(t *testing.T) {
 	})
 }
 
-func TestClassifyHook(t *testing.T) {
+func TestPolicyClassify(t *testing.T) {
 	var seen []int
 	p := still(retry.Policy{})
 	p.Classify = func(err error, attempt int) (retry.Class, bool) {
@@ -301,7 +303,7 @@ func TestClassifyHook(t *testing.T) {
 		var s status
 		switch {
 		case err == nil:
-			t.Error("the hook was asked about nil")
+			t.Error("Classify was called with nil, want io.EOF")
 		case errors.As(err, &s) && s == 400 && attempt <= 2:
 			return retry.ClassServer, true
 		case errors.As(err, &s) && s == 503:
@@ -316,6 +318,97 @@ func TestClassifyHook(t *testing.T) {
 	check(t, b, retry.Failure{Events: 1, Moved: true}, again(retry.ClassNetwork, sec, 0))
 	check(t, b, retry.Failure{Err: status(503)}, again(retry.ClassServer, sec, 1))
 	if len(seen) != 5 || seen[2] != 3 || seen[3] != 0 {
-		t.Errorf("attempts %v", seen)
+		t.Errorf("got attempts %v, want 5 with 3 and 0 at indices 2 and 3", seen)
 	}
+}
+
+// Failures that are final at the start are retried once a connection has made progress.
+func TestFinalFailuresAfterProgress(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err     error
+		at      retry.Class // its class at the start
+		tries   int         // attempts before it is final there
+		stopped bool        // final after progress, too
+	}{
+		"400":               {err: status(400), at: retry.ClassPermanent},
+		"403":               {err: status(403), at: retry.ClassPermanent},
+		"404 of a proxy":    {err: fmt.Errorf("open: %w", status(404)), at: retry.ClassPermanent},
+		"451":               {err: status(451), at: retry.ClassPermanent},
+		"HTML page":         {err: garbage{}, at: retry.ClassProtocol, tries: 3},
+		"alert":             {err: alert(116), at: retry.ClassProtocol, tries: 3},
+		"unknown authority": {err: x509.UnknownAuthorityError{}, at: retry.ClassPermanent},
+
+		"204":                {err: status(204), at: retry.ClassPermanent, stopped: true},
+		"401":                {err: status(401), at: retry.ClassAuth, stopped: true},
+		"410":                {err: status(410), at: retry.ClassPermanent, stopped: true},
+		"Retryable false":    {err: mendable{false, nil}, at: retry.ClassPermanent, stopped: true},
+		"wrapper with false": {err: mendable{false, status(404)}, at: retry.ClassPermanent, stopped: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := still(retry.Policy{}).Start()
+			for i := range tt.tries {
+				check(t, b, retry.Failure{Err: tt.err}, again(tt.at, sec<<i, i+1))
+			}
+			check(t, b, retry.Failure{Err: tt.err}, retry.Decision{Class: tt.at, Stop: true, Attempt: tt.tries + 1})
+
+			b = still(retry.Policy{}).Start()
+			check(t, b, lost, again(retry.ClassNetwork, sec, 0))
+			if tt.stopped {
+				check(t, b, retry.Failure{Err: tt.err}, retry.Decision{Class: tt.at, Stop: true, Attempt: 1})
+				return
+			}
+			for i, d := range doubled(sec, minute, 50) {
+				check(t, b, retry.Failure{Err: tt.err}, again(retry.ClassProtocol, d, i+1))
+			}
+		})
+	}
+}
+
+// Limits that a policy sets also apply after progress.
+func TestLimitsAfterProgress(t *testing.T) {
+	stop := func(c retry.Class, attempt int) retry.Decision {
+		return retry.Decision{Class: c, Stop: true, Attempt: attempt}
+	}
+	for name, tt := range map[string]struct {
+		policy retry.Policy
+		want   retry.Decision
+	}{
+		"rule":        {rule(retry.ClassProtocol, retry.Rule{MaxAttempts: 1}), stop(retry.ClassProtocol, 1)},
+		"MaxAttempts": {retry.Policy{MaxAttempts: 1}, stop(retry.ClassProtocol, 1)},
+		"MaxElapsed":  {retry.Policy{MaxElapsed: 2 * sec, Base: 3 * sec}, stop(retry.ClassProtocol, 1)},
+		"Classify": {retry.Policy{Classify: func(err error, _ int) (retry.Class, bool) {
+			return retry.ClassPermanent, !errors.Is(err, io.EOF)
+		}}, stop(retry.ClassPermanent, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := still(tt.policy).Start()
+			if d := b.Next(lost); d.Stop {
+				t.Fatalf("got %+v, want no Stop", d)
+			}
+			check(t, b, retry.Failure{Err: status(404)}, tt.want)
+		})
+	}
+}
+
+// A server that names a reconnection time ends each connection on purpose. Without one, an event on a
+// short connection may be an error.
+func TestShortConnections(t *testing.T) {
+	checkDelays(t, still(retry.Policy{}), retry.Failure{Err: io.EOF, Events: 1},
+		[]time.Duration{500 * ms, sec, 2 * sec, 4 * sec, 8 * sec, 16 * sec, 30 * sec})
+	checkDelays(t, still(retry.Policy{}), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: 2 * sec}, repeat(2*sec, 9))
+	checkDelays(t, still(retry.Policy{}), retry.Failure{Err: io.EOF, Events: 1, ServerDelay: retry.MinDelay}, repeat(10*ms, 9))
+}
+
+// Progress counts for a connection that the caller ended itself.
+func TestProgressOfReplacedConnection(t *testing.T) {
+	b := still(retry.Policy{}).Start()
+	check(t, b, nothing, again(retry.ClassNetwork, 500*ms, 1))
+	if b.Progress(nothing) {
+		t.Error("Progress = true for a connection without events, want false")
+	}
+	check(t, b, nothing, again(retry.ClassNetwork, sec, 2))
+	if !b.Progress(retry.Failure{Uptime: minute}) {
+		t.Error("Progress = false for a connection of a minute, want true")
+	}
+	check(t, b, retry.Failure{Err: status(404)}, again(retry.ClassProtocol, sec, 1))
 }

@@ -2,15 +2,10 @@ package retry_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"syscall"
@@ -20,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/retry"
 )
 
-// status is the least that an error of an HTTP client can say.
+// status is an error with nothing but a status.
 type status int
 
 func (s status) Error() string   { return fmt.Sprintf("status %d", int(s)) }
@@ -34,17 +29,17 @@ type later struct {
 
 func (l later) RetryAfter() time.Duration { return l.after }
 
-// gone is what a transport makes of 410 in answer to a token.
+// gone is the error of a transport whose token was rejected.
 type gone struct{ status }
 
 func (gone) RejectsToken() bool { return true }
 
-// here says that the position was not the trouble.
+// here is the error of a transport whose token was not rejected.
 type here struct{ status }
 
 func (here) RejectsToken() bool { return false }
 
-// mendable says for itself whether it can be retried, and wraps another error.
+// mendable has the method Retryable and wraps another error.
 type mendable struct {
 	ok  bool
 	err error
@@ -54,7 +49,7 @@ func (m mendable) Error() string   { return "mendable" }
 func (m mendable) Retryable() bool { return m.ok }
 func (m mendable) Unwrap() error   { return m.err }
 
-// mendableStatus says so of a status.
+// mendableStatus is a status with the method Retryable.
 type mendableStatus struct {
 	status
 	ok bool
@@ -62,21 +57,17 @@ type mendableStatus struct {
 
 func (m mendableStatus) Retryable() bool { return m.ok }
 
-// alert is what crypto/tls makes of an alert of the peer.
-func alert(code tls.AlertError) error { return &net.OpError{Op: "remote error", Err: code} }
-
 type garbage struct{}
 
 func (garbage) Error() string  { return "not a feed" }
 func (garbage) Protocol() bool { return true }
 
-// finalGarbage is what a transport makes of an HTML page with status 200.
+// finalGarbage is the error of a transport for an HTML page with status 200.
 type finalGarbage struct{ garbage }
 
 func (finalGarbage) Retryable() bool { return false }
 
-// disguised is a status only for those who ask with errors.As, as the errors of
-// HTTP/2 streams are.
+// disguised is a status for errors.As only, like the errors of HTTP/2 streams.
 type disguised struct{ status status }
 
 func (disguised) Error() string { return "disguised" }
@@ -108,10 +99,10 @@ func TestClassifyStatus(t *testing.T) {
 	}
 	for code, class := range want {
 		if got := retry.Classify(status(code)); got != class {
-			t.Errorf("%d: %v, want %v", code, got, class)
+			t.Errorf("Classify(%d) = %v, want %v", code, got, class)
 		}
 		if got := retry.Classify(fmt.Errorf("open: %w", status(code))); got != class {
-			t.Errorf("%d, wrapped: %v, want %v", code, got, class)
+			t.Errorf("Classify(%d), wrapped, = %v, want %v", code, got, class)
 		}
 	}
 }
@@ -121,73 +112,55 @@ func TestClassifyBehaviour(t *testing.T) {
 		err  error
 		want retry.Class
 	}{
-		"nil":               {nil, retry.ClassNetwork},
-		"end in good order": {io.EOF, retry.ClassNetwork},
-		"cut":               {io.ErrUnexpectedEOF, retry.ClassNetwork},
-		"wrapped cut":       {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), retry.ClassNetwork},
-		"unknown":           {errors.New("status 404, permanent, certificate"), retry.ClassNetwork},
-		"deadline":          {context.DeadlineExceeded, retry.ClassNetwork},
-		"timeout":           {os.ErrDeadlineExceeded, retry.ClassNetwork},
-		"no such host":      {&net.DNSError{Err: "no such host", IsNotFound: true}, retry.ClassNetwork},
+		"nil":          {nil, retry.ClassNetwork},
+		"clean end":    {io.EOF, retry.ClassNetwork},
+		"cut":          {io.ErrUnexpectedEOF, retry.ClassNetwork},
+		"wrapped cut":  {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), retry.ClassNetwork},
+		"unknown":      {errors.New("status 404, permanent, certificate"), retry.ClassNetwork},
+		"deadline":     {context.DeadlineExceeded, retry.ClassNetwork},
+		"timeout":      {os.ErrDeadlineExceeded, retry.ClassNetwork},
+		"no such host": {&net.DNSError{Err: "no such host", IsNotFound: true}, retry.ClassNetwork},
 		"refused": {&url.Error{Op: "Get", URL: "http://h/", Err: &net.OpError{
 			Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, retry.ClassNetwork},
-		"alert, internal error":       {alert(80), retry.ClassNetwork},
-		"alert, user canceled":        {alert(90), retry.ClassNetwork},
-		"alert, bad record":           {alert(20), retry.ClassNetwork},
-		"alert, handshake failure":    {alert(40), retry.ClassProtocol},
-		"alert, unknown authority":    {alert(48), retry.ClassProtocol},
-		"alert, protocol version":     {alert(70), retry.ClassProtocol},
-		"alert, certificate required": {alert(116), retry.ClassProtocol},
-		"alert, wrapped":              {fmt.Errorf("open: %w", alert(116)), retry.ClassProtocol},
-		"alert of this side":          {&net.OpError{Op: "local error", Err: tls.AlertError(70)}, retry.ClassNetwork},
-		"not TLS":                     {fmt.Errorf("open: %w", tls.RecordHeaderError{Msg: "m"}), retry.ClassProtocol},
 
-		"403 with Retry-After":          {later{403, sec}, retry.ClassRateLimited},
-		"403 with a Retry-After of 0":   {later{403, 0}, retry.ClassPermanent},
-		"413 with Retry-After":          {later{413, sec}, retry.ClassRateLimited},
-		"418 with Retry-After":          {later{418, sec}, retry.ClassRateLimited}, // of Binance
-		"401 with Retry-After":          {later{401, sec}, retry.ClassAuth},
-		"410 with Retry-After":          {later{410, sec}, retry.ClassPermanent},
-		"503 with an hour":              {later{503, time.Hour}, retry.ClassServer},
-		"200 with Retry-After":          {later{200, sec}, retry.ClassProtocol},
-		"404 of a wrapper that is sure": {mendable{false, later{404, sec}}, retry.ClassPermanent},
+		"403 with Retry-After":        {later{403, sec}, retry.ClassRateLimited},
+		"403 with a Retry-After of 0": {later{403, 0}, retry.ClassPermanent},
+		"413 with Retry-After":        {later{413, sec}, retry.ClassRateLimited},
+		"418 with Retry-After":        {later{418, sec}, retry.ClassRateLimited}, // of Binance
+		"401 with Retry-After":        {later{401, sec}, retry.ClassAuth},
+		"410 with Retry-After":        {later{410, sec}, retry.ClassPermanent},
+		"503 with an hour":            {later{503, time.Hour}, retry.ClassServer},
+		"200 with Retry-After":        {later{200, sec}, retry.ClassProtocol},
+		"404 with Retryable false":    {mendable{false, later{404, sec}}, retry.ClassPermanent},
 
 		"410 in answer to a token": {gone{410}, retry.ClassTokenRejected},
 		"wrapped 410":              {fmt.Errorf("open: %w", gone{410}), retry.ClassTokenRejected},
 		"410 without a token":      {here{410}, retry.ClassPermanent},
 		"503 without a token":      {here{503}, retry.ClassServer},
 		"503 with Retry-After":     {later{503, time.Minute}, retry.ClassServer},
-		"not to be retried":        {mendable{false, nil}, retry.ClassPermanent},
-		"to be retried":            {mendable{true, nil}, retry.ClassNetwork},
+		"Retryable false":          {mendable{false, nil}, retry.ClassPermanent},
+		"Retryable true":           {mendable{true, nil}, retry.ClassNetwork},
 		"protocol":                 {garbage{}, retry.ClassProtocol},
 		"HTML page":                {finalGarbage{}, retry.ClassPermanent},
-		"hidden status":            {disguised{503}, retry.ClassServer},
+		"status for errors.As":     {disguised{503}, retry.ClassServer},
 
-		"503 that says no":   {mendableStatus{503, false}, retry.ClassPermanent},
-		"429 that says no":   {mendableStatus{429, false}, retry.ClassPermanent},
-		"401 that says no":   {mendableStatus{401, false}, retry.ClassAuth},
-		"200 that says no":   {mendableStatus{200, false}, retry.ClassProtocol},
-		"400 that says yes":  {mendableStatus{400, true}, retry.ClassServer},
-		"429 that says yes":  {mendableStatus{429, true}, retry.ClassRateLimited},
-		"wrapper says no":    {mendable{false, status(503)}, retry.ClassPermanent},
-		"wrapper says yes":   {mendable{true, status(404)}, retry.ClassNetwork},
-		"yes keeps the rate": {mendable{true, status(429)}, retry.ClassRateLimited},
-		"yes over no":        {mendable{true, mendable{false, nil}}, retry.ClassNetwork},
-		"no over yes":        {mendable{false, mendable{true, nil}}, retry.ClassPermanent},
+		"503 with Retryable false":     {mendableStatus{503, false}, retry.ClassPermanent},
+		"429 with Retryable false":     {mendableStatus{429, false}, retry.ClassPermanent},
+		"401 with Retryable false":     {mendableStatus{401, false}, retry.ClassAuth},
+		"200 with Retryable false":     {mendableStatus{200, false}, retry.ClassProtocol},
+		"400 with Retryable true":      {mendableStatus{400, true}, retry.ClassServer},
+		"429 with Retryable true":      {mendableStatus{429, true}, retry.ClassRateLimited},
+		"wrapper with Retryable false": {mendable{false, status(503)}, retry.ClassPermanent},
+		"wrapper with Retryable true":  {mendable{true, status(404)}, retry.ClassNetwork},
+		"true keeps 429":               {mendable{true, status(429)}, retry.ClassRateLimited},
+		"true over false":              {mendable{true, mendable{false, nil}}, retry.ClassNetwork},
+		"false over true":              {mendable{false, mendable{true, nil}}, retry.ClassPermanent},
 
 		"joined":             {errors.Join(io.EOF, status(429)), retry.ClassRateLimited},
 		"first of joined":    {errors.Join(status(503), status(404)), retry.ClassServer},
 		"deep in a join":     {errors.Join(io.EOF, fmt.Errorf("a: %w", errors.Join(errors.New("b"), garbage{}))), retry.ClassProtocol},
-		"yes before the no":  {errors.Join(mendable{true, nil}, status(404)), retry.ClassNetwork},
+		"true before 404":    {errors.Join(mendable{true, nil}, status(404)), retry.ClassNetwork},
 		"several with verbs": {fmt.Errorf("%w and %w", io.EOF, gone{410}), retry.ClassTokenRejected},
-
-		"unknown authority": {x509.UnknownAuthorityError{}, retry.ClassPermanent},
-		"other host":        {x509.HostnameError{Certificate: &x509.Certificate{}}, retry.ClassPermanent},
-		"no system roots":   {x509.SystemRootsError{}, retry.ClassPermanent},
-		"bad usage":         {x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, retry.ClassPermanent},
-		"expired":           {x509.CertificateInvalidError{Reason: x509.Expired}, retry.ClassNetwork},
-		"verification": {&tls.CertificateVerificationError{
-			Err: x509.InsecureAlgorithmError(x509.MD5WithRSA)}, retry.ClassPermanent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := retry.Classify(tt.err); got != tt.want {
@@ -197,56 +170,19 @@ func TestClassifyBehaviour(t *testing.T) {
 	}
 }
 
-// TestClassifyCertificate takes the errors that net/http really returns.
-func TestClassifyCertificate(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.StartTLS()
-	defer srv.Close()
-	roots := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	notAfter := srv.Certificate().NotAfter
-	notBefore := srv.Certificate().NotBefore
-
-	for name, tt := range map[string]struct {
-		config *tls.Config
-		want   retry.Class
-	}{
-		"unknown authority": {&tls.Config{RootCAs: x509.NewCertPool()}, retry.ClassPermanent},
-		"other host":        {&tls.Config{RootCAs: roots, ServerName: "elsewhere.test"}, retry.ClassPermanent},
-		"expired":           {&tls.Config{RootCAs: roots, Time: at(notAfter.Add(time.Hour))}, retry.ClassNetwork},
-		"not yet valid":     {&tls.Config{RootCAs: roots, Time: at(notBefore.Add(-time.Hour))}, retry.ClassNetwork},
-		"no common version": {&tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS10, MinVersion: tls.VersionTLS10}, retry.ClassProtocol},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tr := &http.Transport{TLSClientConfig: tt.config}
-			defer tr.CloseIdleConnections()
-			resp, err := (&http.Client{Transport: tr}).Get(srv.URL)
-			if err == nil {
-				resp.Body.Close()
-				t.Fatal("the handshake succeeded")
-			}
-			if got := retry.Classify(err); got != tt.want {
-				t.Errorf("Classify(%v) = %v, want %v", err, got, tt.want)
-			}
-		})
-	}
-}
-
-func at(t time.Time) func() time.Time { return func() time.Time { return t } }
-
 func TestClassString(t *testing.T) {
 	seen := map[string]bool{}
 	for c := retry.ClassNetwork; c <= retry.ClassPermanent; c++ {
 		if s := c.String(); s == "" || seen[s] {
-			t.Errorf("class %d is called %q", uint8(c), s)
+			t.Errorf("String of class %d = %q, want a name of its own", uint8(c), s)
 		} else {
 			seen[s] = true
 		}
 	}
 	if got := retry.ClassRateLimited.String(); got != "rate limited" {
-		t.Errorf("RateLimited is called %q", got)
+		t.Errorf("String = %q, want rate limited", got)
 	}
 	if got := retry.Class(200).String(); got != "Class(200)" {
-		t.Errorf("Class(200) is called %q", got)
+		t.Errorf("String = %q, want Class(200)", got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/retry"
 )
 
-// An outage is what 5,000 feeds do that lose their server at the same time.
+// An outage records how 5,000 feeds reconnect that lost their server at the same time.
 type outage struct {
 	lasted   time.Duration
 	back     []time.Duration // after its end, in order
@@ -49,10 +49,10 @@ func play(lasted time.Duration, policy retry.Policy) *outage {
 	return o
 }
 
-// quantile returns when q of 100 feeds are back.
+// quantile returns the time after which q of 100 feeds are connected.
 func (o *outage) quantile(q int) time.Duration { return o.back[(len(o.back)-1)*q/100] }
 
-// These are the numbers of the package comment.
+// TestOutage checks the table of the package comment.
 func TestOutage(t *testing.T) {
 	for _, tt := range []struct {
 		lasted            time.Duration
@@ -70,19 +70,19 @@ func TestOutage(t *testing.T) {
 				t.Logf("back after %v, %v, %v; %d in the busiest second; %.1f attempts each",
 					o.quantile(50), o.quantile(99), o.quantile(100), o.busiest, float64(o.attempts)/float64(len(o.back)))
 				if got := o.quantile(50); got > tt.half*5/4 || got < tt.half*3/4 {
-					t.Errorf("half of the feeds are back after %v, want about %v", got, tt.half)
+					t.Errorf("half of the feeds: got %v, want about %v", got, tt.half)
 				}
 				if got := o.quantile(99); got > tt.most*11/10 || got < tt.most*9/10 {
-					t.Errorf("99 of 100 feeds are back after %v, want about %v", got, tt.most)
+					t.Errorf("99 of 100 feeds: got %v, want about %v", got, tt.most)
 				}
 				if got := o.quantile(100); got > tt.all {
-					t.Errorf("the last feed is back after %v, want at most %v", got, tt.all)
+					t.Errorf("all feeds: got %v, want at most %v", got, tt.all)
 				}
 				if o.busiest > tt.busiest {
-					t.Errorf("%d feeds come back in one second, want at most %d", o.busiest, tt.busiest)
+					t.Errorf("got %d feeds in the busiest second, want at most %d", o.busiest, tt.busiest)
 				}
 				if most := tt.attempts * len(o.back); o.attempts > most {
-					t.Errorf("%d attempts, want at most %d", o.attempts, most)
+					t.Errorf("got %d attempts, want at most %d", o.attempts, most)
 				}
 			})
 		})

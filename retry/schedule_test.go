@@ -95,8 +95,8 @@ func TestInvalidCountsAsZero(t *testing.T) {
 	}
 }
 
-// draws makes many independent decisions on the first failure and returns the least and
-// the most delay, and the share of the delays in the lower half between them.
+// draws returns the shortest and the longest delay of many decisions on the first failure, and the
+// share of delays in the lower half between them.
 func draws(p retry.Policy, f retry.Failure) (least, most time.Duration, lower float64) {
 	const n = 20_000
 	least = math.MaxInt64
@@ -141,21 +141,21 @@ func TestJitter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			least, most, lower := draws(tt.policy, tt.failure)
 			if least < tt.least || most > tt.most {
-				t.Errorf("delays from %v to %v, want them within %v and %v", least, most, tt.least, tt.most)
+				t.Errorf("got delays from %v to %v, want them from %v to %v", least, most, tt.least, tt.most)
 			}
-			// Of 20,000 even draws none misses an end by 2 %, nor one half by 5 %.
+			// 20,000 uniform draws come within 2 % of both ends, and 45 % to 55 % are in each half.
 			if slack := (tt.most - tt.least) / 50; least > tt.least+slack || most < tt.most-slack {
-				t.Errorf("delays from %v to %v do not fill %v to %v", least, most, tt.least, tt.most)
+				t.Errorf("got delays from %v to %v, want all of %v to %v", least, most, tt.least, tt.most)
 			}
 			if lower < 0.45 || lower > 0.55 {
-				t.Errorf("%.0f %% of the delays are in the lower half", 100*lower)
+				t.Errorf("got %.0f %% of the delays in the lower half, want 45 to 55", 100*lower)
 			}
 		})
 	}
 	t.Run("none", func(t *testing.T) {
 		least, most, _ := draws(still(retry.Policy{}), nothing)
 		if least != 500*ms || most != 500*ms {
-			t.Errorf("delays from %v to %v, want 500ms", least, most)
+			t.Errorf("got delays from %v to %v, want 500ms", least, most)
 		}
 	})
 }
