@@ -277,7 +277,7 @@ func TestOneRefreshOn401(t *testing.T) {
 	onWire(t, answers{guard, guard, guard}, func(t *testing.T, h *transport.HTTP) {
 		token := 1
 		h.Prepare = func(r *http.Request) error {
-			if transport.Refresh(r.Context()) {
+			if transport.CredentialsRejected(r.Context()) {
 				token++
 			}
 			r.Header.Set("Authorization", fmt.Sprintf("Bearer %d", token))

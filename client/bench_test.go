@@ -65,7 +65,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			b.SetBytes(int64(len(c[1])))
 			b.ReportAllocs()
 			b.ResetTimer()
-			sub, err := client.Subscribe(b.Context(), &transport.HTTP{URL: srv.URL, EOF: transport.EOFEnds}, nil)
+			sub, err := client.Subscribe(b.Context(), &transport.HTTP{URL: srv.URL, End: transport.EndFeed}, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

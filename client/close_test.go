@@ -141,7 +141,7 @@ func (f *lingering) Validate() error { return nil }
 
 func (f *lingering) Open(context.Context, string) (*transport.Session, error) {
 	if f.opens.Add(1) > 1 {
-		return nil, transport.ErrEnd
+		return nil, transport.ErrComplete
 	}
 	return &transport.Session{Conn: f}, nil
 }
@@ -152,7 +152,7 @@ func (f *lingering) Read(m *transport.Message) (err error) {
 }
 
 func (f *lingering) message() (transport.Message, error) {
-	return transport.Message{}, transport.ErrEnd
+	return transport.Message{}, transport.ErrComplete
 }
 
 func (f *lingering) Lingers() bool {

@@ -31,7 +31,7 @@ type connection struct {
 	took     time.Duration // to connect
 	begun    time.Time     // when it was open
 	opened   bool
-	lingers  bool          // it ended with ErrEnd, and is closed by linger
+	lingers  bool          // it ended with ErrComplete, and is closed by linger
 	uptime   time.Duration // from open to end
 	progress progress
 	err      error // why it ended
@@ -148,7 +148,7 @@ func (c *connection) receive() (err error) {
 		switch {
 		case !unblock():
 			<-closed
-		case errors.Is(err, transport.ErrEnd) && c.canLinger():
+		case errors.Is(err, transport.ErrComplete) && c.canLinger():
 			c.lingers = true
 		default:
 			conn.Close()
@@ -161,7 +161,7 @@ func (c *connection) receive() (err error) {
 	return c.read()
 }
 
-// canLinger reports whether the connection must stay open after ErrEnd.
+// canLinger reports whether the connection must stay open after ErrComplete.
 func (c *connection) canLinger() bool {
 	if c.listener != nil {
 		return true

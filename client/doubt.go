@@ -26,7 +26,7 @@ type doubts struct{ id, repeats, token, number doubt }
 // token.
 func (in *intake) suspect(ev *Event) {
 	if in.ids != nil && in.doubts.id.grows(ev.ID != "") {
-		in.report.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's Control", "events", doubtAfter)
+		in.report.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's OnMessage", "events", doubtAfter)
 	}
 	if in.ids != nil && in.doubts.repeats.grows(ev.settle == nil) {
 		in.report.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)

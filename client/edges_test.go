@@ -329,7 +329,7 @@ func TestGapAtTheEndOfTheFeed(t *testing.T) {
 		defer sub.Close()
 		_, end := data(t, sub, 0)
 		var gap *client.Gap
-		if !errors.As(end, &gap) || gap.Reason != transport.TokenRejected || gap.From != "1" {
+		if !errors.As(end, &gap) || gap.Reason != transport.GapTokenRejected || gap.From != "1" {
 			t.Errorf("the loop ended with %v, want the gap", end)
 		}
 	})
@@ -340,7 +340,7 @@ func TestNoticeThatWaitsForSpace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := make(chanFeed, 5)
 		c <- transport.Message{Data: []byte("a"), ID: "1", Token: "1"}
-		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2", Gap: &client.Gap{Reason: transport.Notice, Missed: 40}}
+		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2", Gap: &client.Gap{Reason: transport.GapNotice, Missed: 40}}
 		sub := subscribe(t, c, &client.Options{Buffer: 1})
 		defer sub.Close()
 		synctest.Wait()

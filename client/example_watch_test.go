@@ -48,10 +48,10 @@ func ExampleSubscribe_kubernetes() {
 	defer srv.Close()
 
 	sub, err := client.Subscribe(context.Background(), &transport.HTTP{
-		URL:     srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
-		Format:  decode.ConcatJSON{},
-		Resume:  transport.ResumeQuery("resourceVersion"),
-		Control: watchControl,
+		URL:       srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
+		Format:    decode.ConcatJSON{},
+		Resume:    transport.ResumeQuery("resourceVersion"),
+		OnMessage: watchControl,
 	}, &client.Options{
 		StartAt: "20",
 		Token:   client.Field("object.metadata.resourceVersion"),

@@ -114,7 +114,7 @@ func TestGapInTheLog(t *testing.T) {
 	for missed, text := range map[uint64]string{0: "map[reason:notice]", 40: "map[missed:40 reason:notice]"} {
 		bubble(t, func(t *testing.T) {
 			book := &logbook{}
-			notice := &client.Gap{Reason: transport.Notice, Missed: missed}
+			notice := &client.Gap{Reason: transport.GapNotice, Missed: missed}
 			sub := subscribe(t, &messages{{Data: []byte("a"), ID: "1", Gap: notice}}, &client.Options{Logger: book.logger()})
 			gaps(t, sub)
 			sub.Close()
@@ -127,11 +127,11 @@ func TestGapInTheLog(t *testing.T) {
 
 func TestGapThatTheTransportKnowsOf(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		notice := &client.Gap{Reason: transport.Notice, Missed: 40}
+		notice := &client.Gap{Reason: transport.GapNotice, Missed: 40}
 		sub := subscribe(t, &messages{{Data: []byte("a"), Token: "1"}, {Data: []byte("b"), Token: "2", Gap: notice}}, nil)
 		want(t, "gaps", gaps(t, sub), []string{`b: notice "1" to "2", missed 40`})
 		sub.Close()
-		if *notice != (client.Gap{Reason: transport.Notice, Missed: 40}) {
+		if *notice != (client.Gap{Reason: transport.GapNotice, Missed: 40}) {
 			t.Errorf("the transport's own Gap was changed: %+v", notice)
 		}
 	})
@@ -149,7 +149,7 @@ func TestGapBetweenEvents(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				store := mock.NewStore()
 				feed := make(chanFeed, 3)
-				m.Gap = &client.Gap{Reason: transport.TokenRejected, Missed: 40}
+				m.Gap = &client.Gap{Reason: transport.GapTokenRejected, Missed: 40}
 				feed <- m
 				o := named(store)
 				o.StartAt = "1"
@@ -161,7 +161,7 @@ func TestGapBetweenEvents(t *testing.T) {
 				feed <- transport.Message{Data: []byte("a")} // has the position's token
 				ev, _ := sub.Next(t.Context())
 				token := cmp.Or(m.Token, "1")
-				want(t, "gap", []client.Gap{*ev.Gap}, []client.Gap{{Reason: transport.TokenRejected, From: "1", To: token, Missed: 40}})
+				want(t, "gap", []client.Gap{*ev.Gap}, []client.Gap{{Reason: transport.GapTokenRejected, From: "1", To: token, Missed: 40}})
 				ev.Ack()
 				sub.Close()
 				if r := readRecord(t, store); r.Token != token {
@@ -188,7 +188,7 @@ func (m *messages) Read(msg *transport.Message) (err error) {
 
 func (m *messages) message() (transport.Message, error) {
 	if len(*m) == 0 {
-		return transport.Message{}, transport.ErrEnd
+		return transport.Message{}, transport.ErrComplete
 	}
 	next := (*m)[0]
 	*m = (*m)[1:]

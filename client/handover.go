@@ -136,7 +136,7 @@ func (l *loop) successor(c *connection) *connection {
 		return nil
 	}
 	h.once.Do(func() {}) // from now on, no handover starts
-	over := l.ctx.Err() != nil || errors.Is(c.err, transport.ErrEnd)
+	over := l.ctx.Err() != nil || errors.Is(c.err, transport.ErrComplete)
 	if over || c.err == errRedial {
 		h.abandon()
 	}

@@ -379,7 +379,7 @@ func TestReconnectWithASuccessor(t *testing.T) {
 		if len(ends) != 1 || ends[0].Error() != "client: Reconnect was called" {
 			t.Errorf("connections ended with %v", ends)
 		}
-		want(t, "gaps", gaps, []transport.GapReason{transport.NoToken})
+		want(t, "gaps", gaps, []transport.GapReason{transport.GapNoToken})
 		sub.Close()
 	})
 }

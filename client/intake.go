@@ -321,7 +321,7 @@ func (in *intake) count(num number, duplicate bool) {
 	}
 	in.sequences[num.key] = num.n
 	if known && num.n > last+1 {
-		in.loseOne(Gap{Reason: transport.SequenceJump, From: in.token, Key: num.key, Missed: num.n - last - 1})
+		in.loseOne(Gap{Reason: transport.GapSequence, From: in.token, Key: num.key, Missed: num.n - last - 1})
 	}
 }
 
@@ -363,7 +363,7 @@ func (in *intake) interrupted() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.gap == nil {
-		in.loseOne(Gap{Reason: transport.NoToken})
+		in.loseOne(Gap{Reason: transport.GapNoToken})
 	}
 }
 
@@ -380,7 +380,7 @@ func (in *intake) rejected(err error) {
 	if errors.As(err, &names) && names.ResumeAfter() != was {
 		in.token = names.ResumeAfter()
 	}
-	in.loseOne(Gap{Reason: transport.TokenRejected, From: was, Err: err})
+	in.loseOne(Gap{Reason: transport.GapTokenRejected, From: was, Err: err})
 }
 
 // expectHandover records the ids of this connection from now on, because it announces its end.
@@ -409,6 +409,6 @@ func (in *intake) handOver(lost bool) {
 	defer in.mu.Unlock()
 	in.overlap = overlap{until: time.Now().Add(overlapTime), before: in.overlap.seen, low: in.overlap.numbers}
 	if lost {
-		in.loseOne(Gap{Reason: transport.NoToken, From: in.token})
+		in.loseOne(Gap{Reason: transport.GapNoToken, From: in.token})
 	}
 }

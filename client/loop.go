@@ -84,11 +84,11 @@ func (l *loop) judge(c *connection) (attempt int) {
 		l.end = context.Cause(l.ctx)
 		l.disconnected(c, retry.Decision{Stop: true})
 		return 0
-	case errors.Is(c.err, transport.ErrEnd):
+	case errors.Is(c.err, transport.ErrComplete):
 		if !c.opened && l.broken && l.in.position() == "" && !l.pushed {
-			l.in.lose(Gap{Reason: transport.NoToken, Err: c.err}) // events since then are lost
+			l.in.lose(Gap{Reason: transport.GapNoToken, Err: c.err}) // events since then are lost
 		}
-		if c.err != transport.ErrEnd { // it gives a reason
+		if c.err != transport.ErrComplete { // it gives a reason
 			l.report.log.Info("the feed is complete", "reason", c.err)
 		}
 		l.end = l.complete()

@@ -40,7 +40,7 @@ type Options struct {
 	// event that the server sends before it has replayed the events before it.
 	//
 	// Default: the token that the transport sets: the id of an SSE event, or Message.Token as set
-	// by the transport's Control.
+	// by the transport's OnMessage.
 	Token func(Event) string
 
 	// Skip reports whether an event is not for the consumer, such as a keepalive or a bookmark.
@@ -50,12 +50,12 @@ type Options struct {
 
 	// Dedupe is the number of event ids to remember. An event whose ID is among them is dropped.
 	// Events without an ID are never dropped: those of a JSON feed have none unless the
-	// transport's Control sets Message.ID. Events that their sender repeats until they are
+	// transport's OnMessage sets Message.ID. Events that their sender repeats until they are
 	// acknowledged (webhooks) are not dropped either. Ids are remembered across reconnects, not
 	// across restarts.
 	//
 	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's since),
-	// sends an event again after each reconnect. If its events have no id, let Control set
+	// sends an event again after each reconnect. If its events have no id, let OnMessage set
 	// Message.ID to a hash of the payload, which includes the position.
 	//
 	// Default: 0; none are dropped.

@@ -33,8 +33,8 @@ const panicEnv = "STEADFEED_PANIC_TEST"
 var fatalPanics = []string{
 	"Token", "Skip", "Sequence", "Logger", "Store.Load", "Store.Save", "Retry.Classify",
 	"Trace.Connecting", "Trace.Connected", "Trace.Disconnected", "Trace.Signal", "Trace.Gap", "Trace.Saved", "Trace.Ended",
-	"HTTP.Prepare", "HTTP.Resume", "HTTP.Control", "HTTP.OnBadFrame", "HTTP.OnResponse", "HTTP.Decoders",
-	"WebSocket.Hello", "WebSocket.Control", "WebSocket.Classify",
+	"HTTP.Prepare", "HTTP.Resume", "HTTP.OnMessage", "HTTP.OnBadFrame", "HTTP.OnResponse", "HTTP.Decoders",
+	"WebSocket.OnConnect", "WebSocket.OnMessage", "WebSocket.Classify",
 }
 
 // TestPanicEndsTheProcess has a function of the program panic on a goroutine of the
@@ -147,9 +147,9 @@ func (p *trap) transport() transport.Transport {
 		srv := mock.NewServer(mock.NewFeed(steps...).WebSocket(nil, nil))
 		return &transport.WebSocket{
 			URL: strings.Replace(srv.URL, "http", "ws", 1), Client: srv.Client(),
-			Hello: func(context.Context, *transport.Socket, string) error { p.in("WebSocket.Hello"); return nil },
-			Control: func(_ *transport.Socket, m *transport.Message) error {
-				p.in("WebSocket.Control")
+			OnConnect: func(context.Context, *transport.Socket, string) error { p.in("WebSocket.OnConnect"); return nil },
+			OnMessage: func(_ *transport.Socket, m *transport.Message) error {
+				p.in("WebSocket.OnMessage")
 				m.ID = idIn(m.Data)
 				m.Token = m.ID
 				return nil
@@ -186,8 +186,8 @@ func (p *trap) http() transport.Transport {
 		URL: srv.URL, Client: srv.Client(), MaxFrame: 50,
 		Prepare: func(*http.Request) error { p.in("HTTP.Prepare"); return nil },
 		Resume:  func(*http.Request, string) error { p.in("HTTP.Resume"); return nil },
-		Control: func(m *transport.Message) error {
-			p.in("HTTP.Control")
+		OnMessage: func(m *transport.Message) error {
+			p.in("HTTP.OnMessage")
 			m.ID = idIn(m.Data)
 			m.Token = m.ID
 			return nil

@@ -240,7 +240,7 @@ func TestReceiverEndsOnceItsEventsAreSettled(t *testing.T) {
 			h.accept(t, pushed("a", "b")...)
 			a := next(t, sub)
 			l := h.listener()
-			l.end <- transport.ErrEnd
+			l.end <- transport.ErrComplete
 			synctest.Wait()
 			h.reject(t, 0, transport.ErrClosed, pushed("c")...)
 			b := next(t, sub)
@@ -567,7 +567,7 @@ func exploreReceiver(t *testing.T, seed uint64) {
 	if drains {
 		sub.Reconnect() // a clean listener
 		time.Sleep(time.Minute)
-		h.listener().end <- transport.ErrEnd
+		h.listener().end <- transport.ErrComplete
 		for sub.Stats().State != client.StateEnded {
 			time.Sleep(time.Second)
 		}

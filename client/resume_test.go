@@ -26,7 +26,7 @@ func (c compacted) ResumeAfter() string { return strconv.Itoa(c.revision - 1) }
 
 var _ transport.PositionError = compacted{}
 
-// compaction is a Control that looks for it.
+// compaction is an OnMessage that looks for it.
 func compaction(m *transport.Message) error {
 	m.Token = string(m.Data)
 	var revision int
@@ -71,9 +71,9 @@ func TestResumeFromAnotherPosition(t *testing.T) {
 	defer srv.Close()
 	since := transport.ResumeQuery("since")
 	for name, feed := range map[string]transport.Transport{
-		"HTTP": &transport.HTTP{URL: srv.URL + "/http", Format: decode.Lines{}, Resume: since, Control: compaction},
+		"HTTP": &transport.HTTP{URL: srv.URL + "/http", Format: decode.Lines{}, Resume: since, OnMessage: compaction},
 		"WebSocket": &transport.WebSocket{URL: "ws" + srv.URL[4:] + "/ws", Resume: since,
-			Control: func(_ *transport.Socket, m *transport.Message) error { return compaction(m) }},
+			OnMessage: func(_ *transport.Socket, m *transport.Message) error { return compaction(m) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sub := subscribe(t, feed, &client.Options{StartAt: "7"})
@@ -119,7 +119,7 @@ func (r *rejecting) Open(ctx context.Context, token string) (*transport.Session,
 }
 
 // TestInclusiveCursor has a server that resumes from a position, not after it, and events
-// without an id of which several share a position: Control makes an ID of the content, and
+// without an id of which several share a position: OnMessage makes an ID of the content, and
 // Dedupe drops exactly what comes again.
 func TestInclusiveCursor(t *testing.T) {
 	feed := []string{"1 a", "2 a", "2 b", "2 c", "3 a", "3 b"}
@@ -143,7 +143,7 @@ func TestInclusiveCursor(t *testing.T) {
 	seed := maphash.MakeSeed()
 	sub := subscribe(t, &transport.HTTP{
 		URL: srv.URL, Format: decode.Lines{}, Resume: transport.ResumeQuery("since"),
-		Control: func(m *transport.Message) error {
+		OnMessage: func(m *transport.Message) error {
 			m.ID = strconv.FormatUint(maphash.Bytes(seed, m.Data), 36)
 			return nil
 		},

@@ -28,7 +28,7 @@ func TestTokenThatNoHeaderCanHold(t *testing.T) {
 			if ev.Gap == nil {
 				continue
 			}
-			if ev.Gap.Reason != transport.TokenRejected || ev.Gap.From != "line\n1" || string(ev.Data) != "b" {
+			if ev.Gap.Reason != transport.GapTokenRejected || ev.Gap.From != "line\n1" || string(ev.Data) != "b" {
 				t.Errorf("%s after %+v", ev.Data, ev.Gap)
 			}
 			break

@@ -91,7 +91,7 @@ func (b *broadcast) check(t *testing.T, configure func(*transport.WebSocket), op
 func TestWebSocketEdgeHandoverSlowConsumer(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
-		w.Handover, w.MaxAge = true, 30*time.Second
+		w.Overlap, w.MaxConnectionAge = true, 30*time.Second
 	}, &client.Options{Buffer: 4}, 600, 200*time.Millisecond)
 }
 
@@ -102,7 +102,7 @@ func TestWebSocketEdgeHandoverBusyMoment(t *testing.T) {
 		b.start = time.Now()
 		srv := mock.NewServer(b)
 		defer srv.Close()
-		w := &transport.WebSocket{URL: "ws://feed.test/", Client: srv.Client(), Handover: true, MaxAge: 30 * time.Second}
+		w := &transport.WebSocket{URL: "ws://feed.test/", Client: srv.Client(), Overlap: true, MaxConnectionAge: 30 * time.Second}
 		sub, err := client.Subscribe(t.Context(), w, &client.Options{Buffer: 16})
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +119,7 @@ func TestWebSocketEdgeHandoverBusyMoment(t *testing.T) {
 			}
 			seen = max(seen, n)
 			if n == 250 {
-				time.Sleep(8 * time.Second) // within Patience
+				time.Sleep(8 * time.Second) // within MaxPause
 			}
 			if n > 600 {
 				return
@@ -132,7 +132,7 @@ func TestWebSocketEdgeHandoverBusyMoment(t *testing.T) {
 func TestWebSocketEdgeIDsWithoutResume(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond, life: 50}
 	b.check(t, func(w *transport.WebSocket) {
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.ID = strconv.Itoa(seqOf(m.Data))
 			m.Token = m.ID
 			return nil
@@ -143,8 +143,8 @@ func TestWebSocketEdgeIDsWithoutResume(t *testing.T) {
 func TestWebSocketEdgeIDsWithoutResumeHandover(t *testing.T) {
 	b := &broadcast{every: 10 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
-		w.Handover, w.MaxAge = true, 10*time.Second
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		w.Overlap, w.MaxConnectionAge = true, 10*time.Second
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.ID = strconv.Itoa(seqOf(m.Data))
 			m.Token = m.ID
 			return nil
@@ -231,7 +231,7 @@ func TestWebSocketEdgeHandoverStorm(t *testing.T) {
 		for send() == nil {
 		}
 	}
-	run(t, g, func(w *transport.WebSocket) { w.Handover = true }, &client.Options{StartAt: "0"}, func(t *testing.T, sub *client.Subscription) {
+	run(t, g, func(w *transport.WebSocket) { w.Overlap = true }, &client.Options{StartAt: "0"}, func(t *testing.T, sub *client.Subscription) {
 		go func() {
 			for range sub.Events() {
 			}
@@ -285,7 +285,7 @@ func TestWebSocketEdgeHandoverTooLate(t *testing.T) {
 func TestWebSocketEdgeHandoverOwnNumbers(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
-		w.Handover, w.MaxAge = true, 30*time.Second
+		w.Overlap, w.MaxConnectionAge = true, 30*time.Second
 	}, &client.Options{Sequence: func(ev client.Event) (string, uint64, bool) {
 		var seq, own int
 		fmt.Sscanf(string(ev.Data), `{"seq":%d,"own":%d}`, &seq, &own)

@@ -56,7 +56,7 @@ func startNginxSocket(t *testing.T) *nginx {
 
 var errNotMeta = errors.New("a message without the header of ws+meta.nchan")
 
-// nchanMeta is a Control for the subprotocol ws+meta.nchan, where each message is a
+// nchanMeta is an OnMessage for the subprotocol ws+meta.nchan, where each message is a
 // header of lines, an empty line, and what was published
 // (https://nchan.io/#websocket). The id is where to resume.
 func nchanMeta(_ *transport.Socket, m *transport.Message) error {
@@ -109,7 +109,7 @@ func TestNchanSocketResume(t *testing.T) {
 			defer func() { <-published }()
 			f := &nchanFollower{feed: &transport.WebSocket{
 				URL: "ws://" + n.addr + "/sub", Subprotocols: []string{"ws+meta.nchan"},
-				Resume: resume, Control: nchanMeta, Compression: name == "query deflate", Closes: promptly,
+				Resume: resume, OnMessage: nchanMeta, Compression: name == "query deflate", CloseRules: promptly,
 			}, store: client.FileStore(t.TempDir())}
 			for f.next < total { // as a process that stops at any point and is started again
 				f.follow(t, min(f.next+170, total))

@@ -78,7 +78,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *gateway) feed(srv *mock.Server) *transport.WebSocket {
 	return &transport.WebSocket{
 		URL: "ws://gateway.test", Client: srv.Client(),
-		Hello: func(ctx context.Context, s *transport.Socket, token string) error {
+		OnConnect: func(ctx context.Context, s *transport.Socket, token string) error {
 			from, _ := strconv.Atoi(token)
 			if err := s.Send(ctx, fmt.Appendf(nil, "from %d", from+1)); err != nil {
 				return err
@@ -89,10 +89,10 @@ func (g *gateway) feed(srv *mock.Server) *transport.WebSocket {
 			}
 			return err
 		},
-		Control: func(s *transport.Socket, m *transport.Message) error {
+		OnMessage: func(s *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "bye" {
 				m.Kind = decode.KindKeepalive
-				s.Expire()
+				s.Replace()
 				return nil
 			}
 			m.ID = strconv.Itoa(seqOf(m.Data))
@@ -186,7 +186,7 @@ func TestWebSocketKicked(t *testing.T) {
 	run(t, g, nil, nil, func(t *testing.T, sub *client.Subscription) {
 		start := time.Now()
 		ev, err := sub.Next(t.Context())
-		if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.NoToken {
+		if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.GapNoToken {
 			t.Fatalf("gap %v, %v; the connections before may have missed something", ev.Gap, err)
 		}
 		g.follow(t, sub, 2, 5)
@@ -303,7 +303,7 @@ func TestWebSocketParks(t *testing.T) {
 	}
 }
 
-// With Handover the next connection is open before the one that expires is closed.
+// With Overlap the next connection is open before the one that expires is closed.
 func TestWebSocketHandover(t *testing.T) {
 	for _, mode := range []string{"notice", "age", "second refused"} {
 		t.Run(mode, func(t *testing.T) {
@@ -332,9 +332,9 @@ func TestWebSocketHandover(t *testing.T) {
 				}
 			}}}
 			configure := func(w *transport.WebSocket) {
-				w.Handover = true
+				w.Overlap = true
 				if mode == "age" {
-					w.MaxAge = time.Minute
+					w.MaxConnectionAge = time.Minute
 				}
 			}
 			run(t, g, configure, opts, func(t *testing.T, sub *client.Subscription) { g.follow(t, sub, 1, 2000) })

@@ -192,7 +192,7 @@ func endName(err error) string {
 		return "no " + timeout.Op
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
-	case errors.Is(err, transport.ErrEnd):
+	case errors.Is(err, transport.ErrComplete):
 		return "complete"
 	case errors.Is(err, errRefused):
 		return "an error message"
@@ -219,10 +219,10 @@ func subscribeWire(t *testing.T, feed *transport.WebSocket, opts *client.Options
 // feed is that of feed.js, whose scene is played to connections counted under name.
 func (n *node) feed(name, query string) *transport.WebSocket {
 	return &transport.WebSocket{
-		URL:     "ws://" + n.addr + "/?name=" + name + "&" + query,
-		Resume:  transport.ResumeQuery("since"),
-		Control: numbered,
-		Closes:  promptly,
+		URL:        "ws://" + n.addr + "/?name=" + name + "&" + query,
+		Resume:     transport.ResumeQuery("since"),
+		OnMessage:  numbered,
+		CloseRules: promptly,
 	}
 }
 
@@ -395,7 +395,7 @@ func TestWireStrict(t *testing.T) {
 	for name, patience := range map[string]time.Duration{"kept": -1, "parked": 50 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			feed := n.feed(name, "scene=strict")
-			feed.Patience, feed.CloseCode = patience, 4000
+			feed.MaxPause, feed.CloseCode = patience, 4000
 			var d diary
 			opts := d.options()
 			opts.Buffer = 5
@@ -509,7 +509,7 @@ func TestWireHandover(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "feed.js")
 	feed := n.feed("aged", "scene=steady")
-	feed.MaxAge, feed.Handover = 250*time.Millisecond, true
+	feed.MaxConnectionAge, feed.Overlap = 250*time.Millisecond, true
 	var d diary
 	sub := subscribeWire(t, feed, d.options())
 	count(t, sub, 1, 2200)
@@ -543,7 +543,7 @@ type graphTicks struct {
 func (k *graphTicks) feed() *transport.WebSocket {
 	return &transport.WebSocket{
 		URL: "ws://" + k.addr + "/graphql?name=" + k.name, Subprotocols: []string{"graphql-transport-ws"},
-		Hello: k.hello, Control: k.control, Closes: transport.GraphQLCloses(),
+		OnConnect: k.hello, OnMessage: k.control, CloseRules: transport.GraphQLCloses(),
 	}
 }
 
@@ -561,7 +561,7 @@ func (k *graphTicks) hello(ctx context.Context, s *transport.Socket, since strin
 	if err := k.login(ctx, s); err != nil {
 		return err
 	}
-	s.Heartbeat(k.beat, true, func() []byte { return []byte(`{"type":"ping"}`) })
+	s.Heartbeat(transport.Heartbeat{Interval: k.beat, RequireAck: true, Message: func() []byte { return []byte(`{"type":"ping"}`) }})
 	if err := k.subscribe(ctx, s, since); err != nil || k.again == nil {
 		return err
 	}
@@ -570,7 +570,7 @@ func (k *graphTicks) hello(ctx context.Context, s *transport.Socket, since strin
 
 // renew gets another token where the one there is has been refused.
 func (k *graphTicks) renew(ctx context.Context) error {
-	if !transport.Refresh(ctx) {
+	if !transport.CredentialsRejected(ctx) {
 		return nil
 	}
 	k.renewals++
@@ -639,9 +639,9 @@ func (k *graphTicks) control(s *transport.Socket, m *transport.Message) error {
 	case "ping":
 		return s.Send(context.Background(), []byte(`{"type":"pong"}`))
 	case "pong":
-		s.Answered()
+		s.HeartbeatAcked()
 	case "complete":
-		return transport.ErrEnd
+		return transport.ErrComplete
 	case "error":
 		return errRefused
 	}

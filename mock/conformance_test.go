@@ -48,11 +48,11 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 			cancel()
 			equal(t, c.Seen, wiretest.IDs(1, 6))
 			time.Sleep(time.Until(start.Add(4 * time.Hour))) // closing takes time without an answer
-			if err := c.Run(t.Context(), tr); err != transport.ErrEnd {
+			if err := c.Run(t.Context(), tr); err != transport.ErrComplete {
 				t.Errorf("%s: %v", name, err)
 			}
 			equal(t, c.Seen, wiretest.IDs(1, 14))
-			if _, err := tr.Open(t.Context(), c.Token); err != transport.ErrEnd {
+			if _, err := tr.Open(t.Context(), c.Token); err != transport.ErrComplete {
 				t.Errorf("%s: Open after the end: %v", name, err)
 			}
 
@@ -76,7 +76,7 @@ func TestRejectedTokenOnEveryWire(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(wiretest.Object(1), mock.Complete())
 			c := wiretest.Consumer{Token: "stale"}
-			if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrEnd {
+			if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrComplete {
 				t.Errorf("%s: %v", name, err)
 			}
 			var refusal interface{ RejectsToken() bool } // a 410, or a close code
@@ -100,7 +100,7 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range all {
 				wg.Go(func() {
-					if err := all[i].Run(t.Context(), tr); err != transport.ErrEnd {
+					if err := all[i].Run(t.Context(), tr); err != transport.ErrComplete {
 						t.Errorf("%s: %v", name, err)
 					}
 				})
@@ -169,7 +169,7 @@ func TestDayOnEveryWire(t *testing.T) {
 			feed := mock.NewFeed(append(script, mock.Complete())...)
 			start := time.Now()
 			var c wiretest.Consumer
-			if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrEnd {
+			if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrComplete {
 				t.Errorf("%s: %v", name, err)
 			}
 			if d := time.Since(start); d != 24*time.Hour+drops*time.Second {

@@ -33,7 +33,7 @@ func ExampleFeed() {
 		if conn != nil {
 			conn.Close()
 		}
-		if err == transport.ErrEnd {
+		if err == transport.ErrComplete {
 			break
 		}
 	}

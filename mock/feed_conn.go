@@ -97,7 +97,7 @@ func (s Step) readError() error {
 	case closes:
 		return &transport.CloseError{Code: s.code, Reason: s.reason, Origin: origin}
 	case completes:
-		return transport.ErrEnd
+		return transport.ErrComplete
 	case garbles:
 		return &decode.FrameError{Format: "mock", Err: fmt.Errorf("%d malformed bytes", len(s.raw))}
 	}

@@ -67,7 +67,7 @@ func (f *Feed) handler(mediaType string, encode encoder) http.Handler {
 		err := s.serve(r.Context(), w, encode)
 		s.finish(err)
 		switch {
-		case err == nil || err == io.EOF || err == transport.ErrEnd:
+		case err == nil || err == io.EOF || err == transport.ErrComplete:
 		case errors.Is(err, http.ErrNotSupported):
 			http.Error(w, "mock: cannot stream: the ResponseWriter does not support Flush", http.StatusInternalServerError)
 		default:

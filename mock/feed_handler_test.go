@@ -131,7 +131,7 @@ func TestWireEnds(t *testing.T) {
 	}{
 		"drop":     {mock.Drop(), false, io.ErrUnexpectedEOF, 200},
 		"end":      {mock.End(), true, io.EOF, 200},
-		"complete": {mock.Complete(), true, transport.ErrEnd, 204},
+		"complete": {mock.Complete(), true, transport.ErrComplete, 204},
 		"status":   {mock.Status(503), false, io.ErrUnexpectedEOF, 503},
 	} {
 		for _, scheme := range []string{"http", "https"} {

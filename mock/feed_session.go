@@ -146,7 +146,7 @@ func (s Step) openError(token string) error {
 	case s.act == refuses:
 		return &net.OpError{Op: "dial", Net: "tcp", Addr: address(origin), Err: errRefused()}
 	case s.act == completes, s.act == answers && s.code == http.StatusNoContent:
-		return transport.ErrEnd
+		return transport.ErrComplete
 	case s.act == answers && s.code >= http.StatusBadRequest:
 		return &transport.StatusError{
 			Code: s.code, Header: s.header.Clone(), Origin: origin, Resuming: token != "",

@@ -91,13 +91,13 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 	}
 	c = open(t, feed, "2")
 	equal(t, read(t, c, 1), []string{"c"})
-	wantErr(t, c, transport.ErrEnd)
-	if _, err := feed.Open(t.Context(), "3"); err != transport.ErrEnd {
+	wantErr(t, c, transport.ErrComplete)
+	if _, err := feed.Open(t.Context(), "3"); err != transport.ErrComplete {
 		t.Errorf("Open after the end: %v", err)
 	}
 	c = open(t, feed, "1") // a late consumer receives the rest
 	equal(t, read(t, c, 2), []string{"b", "c"})
-	wantErr(t, c, transport.ErrEnd)
+	wantErr(t, c, transport.ErrComplete)
 }
 
 func TestFeedRepeatsEventsAfterAToken(t *testing.T) {
@@ -269,7 +269,7 @@ func TestFeedRefusalsWithoutAWire(t *testing.T) {
 		code int
 		want func(error) bool
 	}{
-		{204, func(err error) bool { return err == transport.ErrEnd }},
+		{204, func(err error) bool { return err == transport.ErrComplete }},
 		{302, func(err error) bool { e := new(transport.ProtocolError); return errors.As(err, &e) }},
 		{410, func(err error) bool { // no token, so none is rejected
 			e := new(transport.StatusError)
@@ -492,7 +492,7 @@ func TestFeedEndIsFinal(t *testing.T) {
 		step mock.Step
 		want error
 	}{
-		"drop": {mock.Drop(), io.ErrUnexpectedEOF}, "end": {mock.End(), io.EOF}, "complete": {mock.Complete(), transport.ErrEnd},
+		"drop": {mock.Drop(), io.ErrUnexpectedEOF}, "end": {mock.End(), io.EOF}, "complete": {mock.Complete(), transport.ErrComplete},
 	} {
 		feed := mock.NewFeed(mock.Event("1", "a"), tt.step, mock.Event("2", "b"))
 		c := open(t, feed, "")

@@ -146,10 +146,10 @@ func Stall() Step { return Step{act: stalls} }
 // End ends the connection cleanly: io.EOF. The feed continues with the next connection.
 func End() Step { return Step{act: ends} }
 
-// Complete ends the feed: transport.ErrEnd for connected consumers and for every later attempt,
+// Complete ends the feed: transport.ErrComplete for connected consumers and for every later attempt,
 // unless its token shows that events are left for it. On a wire the response ends, and later
 // attempts are answered with status 204. Steps after it are not played. A transport.WebSocket
-// reconnects after it, and the test does not end, unless its EOF is transport.EOFEnds.
+// reconnects after it, and the test does not end, unless its End is transport.EndFeed.
 func Complete() Step { return Step{act: completes} }
 
 // Refuse fails one attempt to connect with a network error. Without a wire that is
@@ -160,7 +160,7 @@ func Refuse() Step { return Step{act: refuses} }
 
 // Status answers one attempt with an HTTP status instead of a feed. A connection that is open
 // when the script reaches it breaks as with [Drop]. Without a wire, a code of 400 or above is a
-// [transport.StatusError], 204 is transport.ErrEnd, and any other is a
+// [transport.StatusError], 204 is transport.ErrComplete, and any other is a
 // [transport.ProtocolError].
 func Status(code int, header ...http.Header) Step {
 	s := Step{act: answers, code: code, header: make(http.Header)}

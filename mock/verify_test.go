@@ -41,7 +41,7 @@ func playOut(t *testing.T, feed *mock.Feed) {
 		for err == nil {
 			_, err = readFrom(c)
 		}
-		if err == transport.ErrEnd {
+		if err == transport.ErrComplete {
 			return
 		}
 	}
@@ -55,7 +55,7 @@ func see(events string) *mock.Observed {
 		var gap *transport.Gap
 		id, told := strings.CutPrefix(id, "~")
 		if told {
-			gap = &transport.Gap{Reason: transport.TokenRejected}
+			gap = &transport.Gap{Reason: transport.GapTokenRejected}
 		}
 		data := []byte(nil)
 		if id >= "a" {

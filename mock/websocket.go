@@ -44,7 +44,7 @@ func (p *Peer) Receive() (string, error) {
 // text message: a JSON object as it is, and anything else in the envelope of [Feed.NDJSON]. A
 // keepalive is a ping, a comment is a text message as it is, a position is the envelope with an
 // id. [End] closes with 1001 and [Complete] with 1000, after which a transport.WebSocket
-// reconnects unless its EOF is transport.EOFEnds; [Close] uses another code. Malformed bytes are
+// reconnects unless its End is transport.EndFeed; [Close] uses another code. Malformed bytes are
 // sent as they are, between two frames.
 //
 // opening is called at the start of each connection and returns the token to resume from. It

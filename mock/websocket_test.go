@@ -51,9 +51,9 @@ func TestWebSocketOpening(t *testing.T) {
 			wiretest.Object(4), mock.Close(1012, ""), wiretest.Object(5), mock.Complete(),
 		)
 		w := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
-		w.Resume, w.Hello = nil, askFor
+		w.Resume, w.OnConnect = nil, askFor
 		var c wiretest.Consumer
-		if err := c.Run(t.Context(), w); err != transport.ErrEnd {
+		if err := c.Run(t.Context(), w); err != transport.ErrComplete {
 			t.Error(err)
 		}
 		equal(t, c.Seen, wiretest.IDs(1, 5))
@@ -85,7 +85,7 @@ func TestWebSocketOpeningFails(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(wiretest.Object(1))
 			w := wiretest.WebSocket(t, feed.WebSocket(opening, nil), "ws")
-			w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+			w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
 				s.Send(ctx, []byte("hello"))
 				_, err := s.Receive()
 				return err
@@ -127,7 +127,7 @@ func TestWebSocketMalformed(t *testing.T) {
 		masked := []byte{0x81, 0x82, 1, 2, 3, 4, 'h', 'i'} // RFC 6455, section 5.1: a server must not
 		feed := mock.NewFeed(wiretest.Object(1), mock.Malformed(masked), wiretest.Object(2), mock.Complete())
 		var c wiretest.Consumer
-		if err := c.Run(t.Context(), wiretest.WebSocket(t, feed.WebSocket(nil, nil), "ws")); err != transport.ErrEnd {
+		if err := c.Run(t.Context(), wiretest.WebSocket(t, feed.WebSocket(nil, nil), "ws")); err != transport.ErrComplete {
 			t.Error(err)
 		}
 		equal(t, c.Seen, wiretest.IDs(1, 2))
@@ -157,7 +157,7 @@ func TestCloseOnOtherWires(t *testing.T) {
 		feed := mock.NewFeed(wiretest.Object(1), mock.Close(4321, "notice"), wiretest.Object(2), mock.Complete())
 		var c wiretest.Consumer
 		start := time.Now()
-		if err := c.Run(t.Context(), wiretest.HTTP(t, http.Handler(feed.NDJSON()), "http")); err != transport.ErrEnd || time.Since(start) > 5*time.Second {
+		if err := c.Run(t.Context(), wiretest.HTTP(t, http.Handler(feed.NDJSON()), "http")); err != transport.ErrComplete || time.Since(start) > 5*time.Second {
 			t.Error(err)
 		}
 		equal(t, c.Seen, wiretest.IDs(1, 2))
@@ -249,11 +249,11 @@ func TestWebSocketLimitsApplyBeforeTheOpening(t *testing.T) {
 		feed.MaxConns = 1
 		feed.Authorize = func(r *http.Request) bool { return strings.HasSuffix(r.Header.Get("Authorization"), "good") }
 		w := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
-		w.Resume, w.Hello, w.Header = nil, askFor, http.Header{"Authorization": {"Bearer good"}}
+		w.Resume, w.OnConnect, w.Header = nil, askFor, http.Header{"Authorization": {"Bearer good"}}
 		read(t, open(t, w, ""), 1)
 		for value, want := range map[string]int{"Bearer bad": 401, "Bearer good": 429} {
 			other := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
-			other.Resume, other.Hello, other.Header = nil, askFor, http.Header{"Authorization": {value}}
+			other.Resume, other.OnConnect, other.Header = nil, askFor, http.Header{"Authorization": {value}}
 			var status *transport.StatusError
 			if _, err := other.Open(t.Context(), ""); !errors.As(err, &status) || status.Code != want {
 				t.Errorf("%s: %v, want %d", value, err, want)

@@ -78,7 +78,7 @@ type TimeoutError struct {
 	//
 	//	header     the response header arrived
 	//	idle       a byte arrived on an open connection
-	//	hello      Hello returned
+	//	connect    OnConnect returned
 	//	pong       a byte arrived after a ping
 	//	heartbeat  a heartbeat was answered
 	//	message    a message arrived
@@ -100,8 +100,8 @@ func (e *TimeoutError) text() string {
 	switch e.Op {
 	case "header":
 		return fmt.Sprintf("transport: no response header within %v", e.After)
-	case "hello":
-		return fmt.Sprintf("transport: Hello did not return within %v", e.After)
+	case "connect":
+		return fmt.Sprintf("transport: OnConnect did not return within %v", e.After)
 	case "pong":
 		return fmt.Sprintf("transport: no data within %v of a ping", e.After)
 	case "heartbeat":

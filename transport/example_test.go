@@ -28,7 +28,7 @@ func ExampleHTTP_prepare() {
 		URL:    srv.URL,
 		Resume: transport.ResumeQuery("since"),
 		Prepare: func(r *http.Request) error {
-			if transport.Refresh(r.Context()) {
+			if transport.CredentialsRejected(r.Context()) {
 				cached = "fresh"
 			}
 			r.Header.Set("Authorization", "Bearer "+cached)

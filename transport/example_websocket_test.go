@@ -33,7 +33,7 @@ func socket(talk func(ctx context.Context, c *websocket.Conn)) *mock.Server {
 }
 
 // Each message is an event. A connection that is lost is replaced, and so is one that the
-// server closes, unless EOF says that a feed ends so.
+// server closes, unless End declares that it is the end of the feed.
 func ExampleWebSocket() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		for _, text := range []string{`{"price":1.20}`, `{"price":1.25}`} {
@@ -46,7 +46,7 @@ func ExampleWebSocket() {
 	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{
 		URL:    "ws://feed.example/prices",
 		Client: srv.Client(),      // not needed for a real server
-		EOF:    transport.EOFEnds, // this feed ends with 1000
+		End:    transport.EndFeed, // this feed ends with 1000
 	}, nil)
 	if err != nil {
 		fmt.Println(err)
@@ -65,8 +65,8 @@ func ExampleWebSocket() {
 	// {"price":1.25}
 }
 
-// Hello subscribes and waits for the answer, and resumes from where the connection before
-// was lost. Control finds the position of an event, and what is none.
+// OnConnect subscribes and waits for the answer, and resumes from where the connection before
+// was lost. OnMessage finds the position of an event, and what is none.
 func ExampleWebSocket_hello() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		_, asked, err := c.Read(ctx)
@@ -86,7 +86,7 @@ func ExampleWebSocket_hello() {
 	feed := &transport.WebSocket{
 		URL:    "ws://feed.example",
 		Client: srv.Client(),
-		Hello: func(ctx context.Context, s *transport.Socket, token string) error {
+		OnConnect: func(ctx context.Context, s *transport.Socket, token string) error {
 			if err := s.Send(ctx, []byte("prices after "+token)); err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func ExampleWebSocket_hello() {
 			}
 			return err
 		},
-		Control: func(_ *transport.Socket, m *transport.Message) error {
+		OnMessage: func(_ *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "tick" {
 				m.Kind = decode.KindKeepalive
 			}
@@ -176,10 +176,10 @@ func ExampleWebSocket_unpack() {
 		}
 	}
 	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{
-		URL:    "ws://feed.example/?compress=zlib-stream",
-		Client: srv.Client(),
-		Unpack: unpack,
-		EOF:    transport.EOFEnds,
+		URL:             "ws://feed.example/?compress=zlib-stream",
+		Client:          srv.Client(),
+		NewDecompressor: unpack,
+		End:             transport.EndFeed,
 	}, nil)
 	if err != nil {
 		fmt.Println(err)
@@ -200,7 +200,7 @@ func ExampleWebSocket_unpack() {
 }
 
 // Send reaches the connection that is open at the moment. What each connection has to begin
-// with belongs into Hello: the next one knows nothing of what was sent on this one.
+// with belongs into OnConnect: the next one knows nothing of what was sent on this one.
 func ExampleWebSocket_Send() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		c.Write(ctx, websocket.MessageText, []byte("ready"))

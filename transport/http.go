@@ -24,7 +24,7 @@ const (
 // events or delimited JSON. Only URL is required. Use it as *HTTP and do not change it once it
 // is in use. Open may be called from several goroutines at once.
 //
-// A status message inside the feed is an event like any other, unless Control turns it into an
+// A status message inside the feed is an event like any other, unless OnMessage turns it into an
 // error. The Kubernetes example of client.Subscribe does so for an expired position.
 //
 // # Requests
@@ -41,7 +41,7 @@ const (
 //
 // A response is accepted with status 200, or with another 2xx except 205 and 206, if its media
 // type is a feed's. application/json names no framing and is accepted only with 200, unless
-// Format is set. 204 is ErrEnd. 401 asks Prepare once for fresh credentials. Any other status
+// Format is set. 204 is ErrComplete. 401 asks Prepare once for fresh credentials. Any other status
 // is a *StatusError (4xx and 5xx) or a *ProtocolError.
 //
 // # Redirects
@@ -95,14 +95,14 @@ type HTTP struct {
 	// Prepare changes a request just before it is sent, for example to set fresh credentials, a
 	// signature or query parameters. It is called for every request to the feed's own origin or
 	// a trusted one, including those after a redirect, so it must set values rather than add
-	// them. After a 401 the request is repeated once, see Refresh. The request's context ends
+	// them. After a 401 the request is repeated once, see CredentialsRejected. The request's context ends
 	// with the attempt. An error ends the attempt. Default: none.
 	Prepare func(*http.Request) error
 
-	// EOF defines what a clean end of the body means, and whether the request may be sent again
-	// once a response has started. A POST that subscribes needs EOFReconnects. Default:
-	// EOFByMethod.
-	EOF EOF
+	// End defines what a clean end of the body means, and whether the request may be sent again
+	// once a response has started. A POST that subscribes needs EndReconnect. Default:
+	// EndByMethod.
+	End EndPolicy
 
 	// HeaderTimeout limits the time from the start of an attempt to the response header,
 	// including dial, TLS, Prepare and redirects. Negative: no limit. Default: 30 s.
@@ -113,7 +113,7 @@ type HTTP struct {
 	// limit.
 	//
 	// If it is zero, the limit is learned from the feed's heartbeat. It is 90 s until two
-	// keepalives (comments, empty lines, events that Control has made keepalives) have each
+	// keepalives (comments, empty lines, events that OnMessage has made keepalives) have each
 	// ended a silence of more than a second on this connection. Keepalives in the first 20 s do
 	// not count, because they may be greetings. From then on the limit is three times the
 	// longest such silence, at least 20 s. Events do not shorten it, because a burst does not
@@ -131,26 +131,26 @@ type HTTP struct {
 
 	// OnBadFrame is called from Read with each frame that is malformed or larger than MaxFrame,
 	// if the framing allows reading to continue. The frame is skipped, and the next message has
-	// a Gap with the reason BadFrame. Default: a bad frame ends the connection with its
+	// a Gap with the reason GapBadFrame. Default: a bad frame ends the connection with its
 	// *decode.FrameError.
 	OnBadFrame func(*decode.FrameError)
 
 	// OnResponse is called from Open with each response that opens the feed, before its first
 	// event. It may store what the header contains, such as a session id. A Gap that it returns
 	// goes on the first message: use MercureGap for a server that announces a loss in its
-	// header. An error ends the connection, like an error of Control. The body of resp is
+	// header. An error ends the connection, like an error of OnMessage. The body of resp is
 	// empty. Default: none.
 	OnResponse func(resp *http.Response) (*Gap, error)
 
-	// Control is called from Read with each event before it is delivered, and may change it:
+	// OnMessage is called from Read with each event before it is delivered, and may change it:
 	// extract the payload from Data, set ID and Type, add a Gap, set Kind to decode.KindKeepalive
 	// (not an event) or decode.KindPosition, or split it into several events with Parts. It must
 	// not call methods of the subscription that wait (Close, Commit, Next).
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to
-	// reconnect, or ErrEnd when the event means that the feed is complete. Default: none.
-	Control func(m *Message) error
+	// reconnect, or ErrComplete when the event means that the feed is complete. Default: none.
+	OnMessage func(m *Message) error
 
 	// TrustedOrigins ("https://host" or "https://host:port") may receive headers, cookies,
 	// credentials and token after a redirect. An http origin listed here may also be redirected
@@ -178,11 +178,11 @@ func (h *HTTP) Validate() error {
 	if err := checkHeader(h.Header); err != nil {
 		bad("Header", "%w", err)
 	}
-	if h.EOF > EOFUnexpected {
-		bad("EOF", "unknown value %d", h.EOF)
+	if h.End > EndUnexpected {
+		bad("End", "unknown value %d", h.End)
 	}
-	if h.EOF == EOFUnexpected && h.Control == nil {
-		bad("EOF", "EOFUnexpected requires a Control that returns ErrEnd")
+	if h.End == EndUnexpected && h.OnMessage == nil {
+		bad("End", "EndUnexpected requires an OnMessage that returns ErrComplete")
 	}
 	for name, d := range h.Decoders {
 		if !isToken(name) || name != strings.ToLower(name) || d == nil {
@@ -201,7 +201,7 @@ func (h *HTTP) Validate() error {
 // the body is a feed. ctx is the lifetime of the connection; when it ends, Open and Read return
 // its cause.
 //
-// Errors: ErrEnd, *StatusError, *ProtocolError, *TokenError, *TimeoutError, an error of Prepare
+// Errors: ErrComplete, *StatusError, *ProtocolError, *TokenError, *TimeoutError, an error of Prepare
 // or OnResponse, or a network failure. Their texts contain at most the origin: no path, query,
 // header or token. The text for a refused response shows the beginning of its body, see
 // StatusError.

@@ -116,7 +116,7 @@ func TestHTTP2Failures(t *testing.T) {
 				}
 				var status interface{ StatusCode() int }
 				var protocol interface{ Protocol() bool }
-				if err == io.EOF || errors.Is(err, transport.ErrEnd) || errors.As(err, &status) || errors.As(err, &protocol) {
+				if err == io.EOF || errors.Is(err, transport.ErrComplete) || errors.As(err, &status) || errors.As(err, &protocol) {
 					t.Errorf("error %T %v", err, err)
 				}
 				if want := map[string]string{"GET": "unset", "POST": "false"}[method]; retryable(err) != want {

@@ -114,10 +114,10 @@ func (a *attempt) refuses(code int) bool {
 
 type refreshKey struct{}
 
-// Refresh reports whether Prepare or Hello must replace stored credentials. ctx is the context of
-// Prepare's request, or that of Hello. Refresh returns true after a 401, and for a WebSocket also
+// CredentialsRejected reports whether Prepare or OnConnect must replace stored credentials. ctx is the context of
+// Prepare's request, or that of OnConnect. CredentialsRejected returns true after a 401, and for a WebSocket also
 // after a 403 or a close code that asks for fresh credentials.
-func Refresh(ctx context.Context) bool {
+func CredentialsRejected(ctx context.Context) bool {
 	return ctx.Value(refreshKey{}) != nil
 }
 

@@ -30,7 +30,7 @@ type httpConn struct {
 
 	frames *decode.Reader
 	frame  decode.Frame         // the last one read
-	check  func(*Message) error // HTTP.Control
+	check  func(*Message) error // HTTP.OnMessage
 	seen   Message              // what check is called with
 	parts  []Message            // of the last message that was split
 	watch  *watch
@@ -68,7 +68,7 @@ func (c *httpConn) Read(m *Message) error {
 	if err == nil && f.Truncated && !c.framed {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil && c.gap != nil && c.gap.Reason != NoToken && c.ctx.Err() == nil {
+	if err != nil && c.gap != nil && c.gap.Reason != GapNoToken && c.ctx.Err() == nil {
 		*m = Message{Kind: decode.KindKeepalive, Gap: c.gap, More: true}
 		c.gap, c.err = nil, c.failure(err)
 		return nil // the loss is reported although no message follows it
@@ -98,23 +98,23 @@ func (c *httpConn) Read(m *Message) error {
 // a gap for the next message.
 func (c *httpConn) more() bool { return len(c.parts) > 0 || c.frames.Buffered() }
 
-// control calls HTTP.Control with a copy of m, so that m need not be allocated on the heap.
+// control calls HTTP.OnMessage with a copy of m, so that m need not be allocated on the heap.
 func (c *httpConn) control(m *Message) error {
 	c.seen = *m
 	err := c.check(&c.seen)
 	gap := m.Gap
 	*m, c.seen = c.seen, Message{}
-	m.Gap = cmp.Or(m.Gap, gap) // Control may have replaced the whole Message
+	m.Gap = cmp.Or(m.Gap, gap) // OnMessage may have replaced the whole Message
 	if err == nil && m.Parts != nil {
 		c.parts = m.takeApart()
 	}
 	return err
 }
 
-// refuse ends the connection with an error of Control. If the message has a Gap, that is
+// refuse ends the connection with an error of OnMessage. If the message has a Gap, that is
 // delivered first.
 func (c *httpConn) refuse(m *Message, err error) error {
-	if !errors.Is(err, ErrEnd) {
+	if !errors.Is(err, ErrComplete) {
 		err = c.failure(err)
 	}
 	c.err = err
@@ -130,9 +130,9 @@ func (c *httpConn) passOver(report func(*decode.FrameError)) func(*decode.FrameE
 	return func(bad *decode.FrameError) {
 		report(bad)
 		if c.gap == nil {
-			c.gap = &Gap{Reason: BadFrame, Err: bad}
+			c.gap = &Gap{Reason: GapBadFrame, Err: bad}
 		}
-		if c.gap.Reason == BadFrame {
+		if c.gap.Reason == GapBadFrame {
 			c.gap.Missed++
 		}
 	}

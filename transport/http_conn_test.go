@@ -93,7 +93,7 @@ func TestOnBadFrame(t *testing.T) {
 		if m.Kind != want.kind || string(m.Data) != want.data || (m.Gap != nil) != (want.missed > 0) {
 			t.Errorf("message %d is %+v, want %+v", i, m, want)
 		}
-		if m.Gap != nil && (m.Gap.Reason != transport.BadFrame || m.Gap.Missed != want.missed || !errors.Is(m.Gap.Err, decode.ErrTooLarge)) {
+		if m.Gap != nil && (m.Gap.Reason != transport.GapBadFrame || m.Gap.Missed != want.missed || !errors.Is(m.Gap.Err, decode.ErrTooLarge)) {
 			t.Errorf("message %d has the gap %+v", i, m.Gap)
 		}
 	}
@@ -121,25 +121,25 @@ func TestBadStream(t *testing.T) {
 func TestCleanEnd(t *testing.T) {
 	tests := []struct {
 		method string
-		eof    transport.EOF
+		end    transport.EndPolicy
 		want   error
 	}{
-		{"", transport.EOFByMethod, io.EOF},
-		{"GET", transport.EOFByMethod, io.EOF},
-		{"POST", transport.EOFByMethod, transport.ErrEnd},
-		{"QUERY", transport.EOFByMethod, transport.ErrEnd},
-		{"GET", transport.EOFEnds, transport.ErrEnd},
-		{"POST", transport.EOFReconnects, io.EOF},
+		{"", transport.EndByMethod, io.EOF},
+		{"GET", transport.EndByMethod, io.EOF},
+		{"POST", transport.EndByMethod, transport.ErrComplete},
+		{"QUERY", transport.EndByMethod, transport.ErrComplete},
+		{"GET", transport.EndFeed, transport.ErrComplete},
+		{"POST", transport.EndReconnect, io.EOF},
 	}
 	for name, protocol := range protocols {
 		srv := protocol(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n") }))
 		for _, tt := range tests {
-			t.Run(fmt.Sprint(name, tt.method, tt.eof), func(t *testing.T) {
-				conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method, EOF: tt.eof}, "")
+			t.Run(fmt.Sprint(name, tt.method, tt.end), func(t *testing.T) {
+				conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method, End: tt.end}, "")
 				read(t, conn)
 				if err := readError(t, conn); !errors.Is(err, tt.want) {
 					t.Errorf("error %v, want %v", err, tt.want)
-				} else if hint := strings.Contains(err.Error(), "HTTP.EOF to EOFReconnects"); hint != (tt.want == transport.ErrEnd && tt.eof == transport.EOFByMethod) {
+				} else if hint := strings.Contains(err.Error(), "HTTP.End to EndReconnect"); hint != (tt.want == transport.ErrComplete && tt.end == transport.EndByMethod) {
 					t.Errorf("error %v", err)
 				}
 			})
@@ -151,12 +151,12 @@ func TestCleanEnd(t *testing.T) {
 func TestEOFUnexpected(t *testing.T) {
 	done := func(m *transport.Message) error {
 		if string(m.Data) == "[DONE]" {
-			return transport.ErrEnd
+			return transport.ErrComplete
 		}
 		return nil
 	}
 	for body, want := range map[string]error{
-		"data: a\n\ndata: [DONE]\n\n": transport.ErrEnd,
+		"data: a\n\ndata: [DONE]\n\n": transport.ErrComplete,
 		"data: a\n\n":                 io.ErrUnexpectedEOF,
 		"data: a\n\ndata: [DO":        io.ErrUnexpectedEOF,
 		"":                            io.ErrUnexpectedEOF,
@@ -165,27 +165,27 @@ func TestEOFUnexpected(t *testing.T) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			io.WriteString(w, body)
 		})
-		conn := open(t, &transport.HTTP{URL: srv.URL, Method: "POST", EOF: transport.EOFUnexpected, Control: done}, "")
+		conn := open(t, &transport.HTTP{URL: srv.URL, Method: "POST", End: transport.EndUnexpected, OnMessage: done}, "")
 		var err error
 		for err == nil {
 			_, err = readFrom(conn)
 		}
-		if !errors.Is(err, want) || want != transport.ErrEnd && retryable(err) != "false" {
+		if !errors.Is(err, want) || want != transport.ErrComplete && retryable(err) != "false" {
 			t.Errorf("%q: %v, want %v", body, err, want)
 		}
-		if body == "data: a\n\n" && !strings.Contains(err.Error(), "before Control returned ErrEnd") {
+		if body == "data: a\n\n" && !strings.Contains(err.Error(), "before OnMessage returned ErrComplete") {
 			t.Errorf("%q: %v", body, err)
 		}
 	}
-	if err := (&transport.HTTP{URL: "http://a.example", EOF: transport.EOFUnexpected}).Validate(); err == nil || !strings.Contains(err.Error(), "HTTP.EOF: ") {
-		t.Errorf("without Control: %v", err)
+	if err := (&transport.HTTP{URL: "http://a.example", End: transport.EndUnexpected}).Validate(); err == nil || !strings.Contains(err.Error(), "HTTP.End: ") {
+		t.Errorf("without OnMessage: %v", err)
 	}
 }
 
 // What ends a POST although the feed might go on names the remedy, and so does a reply that
 // is no feed: the request is not sent again.
 func TestPOSTNamesTheRemedy(t *testing.T) {
-	const remedy = "a POST is not sent again once its response has started: set HTTP.EOF to EOFReconnects if it only subscribes"
+	const remedy = "a POST is not sent again once its response has started: set HTTP.End to EndReconnect if it only subscribes"
 	cut := func(w http.ResponseWriter, r *http.Request) {
 		feed(w, "1\n")
 		panic(http.ErrAbortHandler)
@@ -196,19 +196,19 @@ func TestPOSTNamesTheRemedy(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		serve  http.HandlerFunc
-		eof    transport.EOF
+		end    transport.EndPolicy
 		class  string
 		remedy bool
 	}{
-		"cut":                 {cut, transport.EOFByMethod, "permanent", true},
-		"cut, EOFEnds":        {cut, transport.EOFEnds, "permanent", false},
-		"cut, EOFReconnects":  {cut, transport.EOFReconnects, "network", false},
-		"page":                {page, transport.EOFByMethod, "permanent", true},
-		"page, EOFReconnects": {page, transport.EOFReconnects, "protocol", false},
+		"cut":                {cut, transport.EndByMethod, "permanent", true},
+		"cut, EndFeed":       {cut, transport.EndFeed, "permanent", false},
+		"cut, EndReconnect":  {cut, transport.EndReconnect, "network", false},
+		"page":               {page, transport.EndByMethod, "permanent", true},
+		"page, EndReconnect": {page, transport.EndReconnect, "protocol", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, tt.serve)
-			conn, err := (&transport.HTTP{URL: srv.URL, Method: "POST", EOF: tt.eof}).Open(t.Context(), "")
+			conn, err := (&transport.HTTP{URL: srv.URL, Method: "POST", End: tt.end}).Open(t.Context(), "")
 			if err == nil {
 				defer conn.Close()
 				read(t, conn)
@@ -256,7 +256,7 @@ func TestCut(t *testing.T) {
 					}
 				}
 				err := readError(t, conn)
-				if !unexpectedEOF(err) || errors.Is(err, transport.ErrEnd) {
+				if !unexpectedEOF(err) || errors.Is(err, transport.ErrComplete) {
 					t.Errorf("error %v", err)
 				}
 				if method == "POST" && retryable(err) != "false" {
@@ -329,15 +329,15 @@ func TestControl(t *testing.T) {
 		case text == "mark":
 			m.Kind, m.Token = decode.KindPosition, "5"
 		case text == "notice":
-			m.Gap = &transport.Gap{Reason: transport.Notice, Missed: 3}
+			m.Gap = &transport.Gap{Reason: transport.GapNotice, Missed: 3}
 		case text == "[DONE]":
-			return fmt.Errorf("said %w", transport.ErrEnd)
+			return fmt.Errorf("said %w", transport.ErrComplete)
 		case text == "reconnect":
 			return io.EOF
 		case text == "expired":
 			return expired{}
 		case text == "lost":
-			m.Gap = &transport.Gap{Reason: transport.Notice}
+			m.Gap = &transport.Gap{Reason: transport.GapNotice}
 			return expired{}
 		case strings.HasPrefix(text, "wrapped "):
 			m.Data, m.Type, m.ID = m.Data[len("wrapped "):], "cut", "7"
@@ -351,8 +351,8 @@ func TestControl(t *testing.T) {
 		end        error
 	}{
 		{"changes", "a\n\nbeat\nmark\nnotice\nwrapped b\n", "", []string{"data a", "keepalive", "keepalive beat", "position mark 5", "data notice, notice", "data b 7 cut"}, io.EOF},
-		{"complete", "a\n[DONE]\nb\n", "", []string{"data a"}, transport.ErrEnd},
-		{"complete reply", "a\n[DONE]\nb\n", "POST", []string{"data a"}, transport.ErrEnd},
+		{"complete", "a\n[DONE]\nb\n", "", []string{"data a"}, transport.ErrComplete},
+		{"complete reply", "a\n[DONE]\nb\n", "POST", []string{"data a"}, transport.ErrComplete},
 		{"reconnect", "a\nreconnect\nb\n", "", []string{"data a"}, io.EOF},
 		{"rejected", "expired\nb\n", "", nil, expired{}},
 		{"a loss is said before", "lost\nb\n", "", []string{"keepalive, notice"}, expired{}},
@@ -361,7 +361,7 @@ func TestControl(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) })
 			feed := &transport.HTTP{
-				URL: srv.URL, Method: tt.method, Format: decode.Lines{}, Control: control,
+				URL: srv.URL, Method: tt.method, Format: decode.Lines{}, OnMessage: control,
 				MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
 			}
 			conn := open(t, feed, "")
@@ -381,23 +381,23 @@ func TestControl(t *testing.T) {
 	}
 }
 
-// The reply to a request is not asked for again, whatever Control says to it.
+// The reply to a request is not asked for again, whatever OnMessage says to it.
 func TestControlOfAReply(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a\n") })
 	conn := open(t, &transport.HTTP{
-		URL: srv.URL, Method: "POST", Format: decode.Lines{}, Control: func(*transport.Message) error { return expired{} },
+		URL: srv.URL, Method: "POST", Format: decode.Lines{}, OnMessage: func(*transport.Message) error { return expired{} },
 	}, "")
 	if err := readError(t, conn); retryable(err) != "false" || !errors.Is(err, expired{}) {
 		t.Errorf("%v: retryable is %s", err, retryable(err))
 	}
 }
 
-// A Message of Control's own loses no gap, and leaves nothing in the next message.
+// A Message of OnMessage's own loses no gap, and leaves nothing in the next message.
 func TestControlWritesAMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this line is too long\na\nb\n") })
 	conn := open(t, &transport.HTTP{
 		URL: srv.URL, Format: decode.Lines{}, MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
-		Control: func(m *transport.Message) error {
+		OnMessage: func(m *transport.Message) error {
 			if string(m.Data) == "a" {
 				*m = transport.Message{Data: m.Data, Attempt: 3}
 			}

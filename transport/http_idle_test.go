@@ -105,11 +105,11 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// Control knows which events are heartbeats: they teach the limit as comments do.
+// OnMessage knows which events are heartbeats: they teach the limit as comments do.
 func TestHeartbeatsThatAreEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", every(10*time.Second, "{}\n", 3)))
-		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Control: func(m *transport.Message) error {
+		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, OnMessage: func(m *transport.Message) error {
 			m.Kind = decode.KindKeepalive
 			return nil
 		}}, "")
@@ -165,14 +165,14 @@ func TestIdleReplyIsNotAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", nil))
 		for _, tt := range []struct {
-			eof  transport.EOF
+			end  transport.EndPolicy
 			want string
-		}{{transport.EOFByMethod, "false"}, {transport.EOFEnds, "false"}, {transport.EOFReconnects, "unset"}} {
-			conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Method: "POST", EOF: tt.eof}, "")
+		}{{transport.EndByMethod, "false"}, {transport.EndFeed, "false"}, {transport.EndReconnect, "unset"}} {
+			conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Method: "POST", End: tt.end}, "")
 			err := readError(t, conn)
 			want[*transport.TimeoutError](t, err)
 			if retryable(err) != tt.want {
-				t.Errorf("EOF %d: retryable %s, want %s", tt.eof, retryable(err), tt.want)
+				t.Errorf("End %d: retryable %s, want %s", tt.end, retryable(err), tt.want)
 			}
 			conn.Close()
 		}

@@ -133,7 +133,7 @@ func TestRedirectElsewhereLeaksNothing(t *testing.T) {
 					t.Errorf("the jar was asked %q, want %q", jar.urls, want)
 				}
 				m := read(t, conn)
-				if m.Gap == nil || m.Gap.Reason != transport.NoToken || m.Gap.From != "SECRET-TOKEN" || m.Gap.Err == nil {
+				if m.Gap == nil || m.Gap.Reason != transport.GapNoToken || m.Gap.From != "SECRET-TOKEN" || m.Gap.Err == nil {
 					t.Errorf("Gap of the first message is %+v", m.Gap)
 				}
 				for range 2 {
@@ -269,7 +269,7 @@ func TestRedirectOrigins(t *testing.T) {
 				}
 				return
 			}
-			if err != transport.ErrEnd {
+			if err != transport.ErrComplete {
 				t.Fatal(err)
 			}
 			along := last.Header.Get("X-Api-Key") == "k" && last.Header.Get("Last-Event-ID") == "t"
@@ -318,7 +318,7 @@ func TestEachOpenStartsAtTheOriginalURL(t *testing.T) {
 		}
 		feed(w)
 	})
-	h := &transport.HTTP{URL: srv.URL, Method: "POST", EOF: transport.EOFReconnects}
+	h := &transport.HTTP{URL: srv.URL, Method: "POST", End: transport.EndReconnect}
 	for range 2 {
 		if err := readError(t, open(t, h, "")); !errors.Is(err, io.EOF) {
 			t.Error(err)
@@ -344,7 +344,7 @@ func TestUnauthorizedBehindRedirect(t *testing.T) {
 		}
 	})
 	open(t, &transport.HTTP{URL: srv.URL, Prepare: func(r *http.Request) error {
-		if transport.Refresh(r.Context()) {
+		if transport.CredentialsRejected(r.Context()) {
 			r.Header.Set("Authorization", "fresh")
 		}
 		return nil
@@ -369,8 +369,8 @@ func TestUnauthorizedAgainBehindRedirect(t *testing.T) {
 		if len(got) > 0 {
 			r.Header.Set("Authorization", "fresh")
 		}
-		if transport.Refresh(r.Context()) != (len(got) == 1) {
-			t.Errorf("after %q: Refresh is %t", got, len(got) != 1)
+		if transport.CredentialsRejected(r.Context()) != (len(got) == 1) {
+			t.Errorf("after %q: CredentialsRejected is %t", got, len(got) != 1)
 		}
 		return nil
 	}}, "")

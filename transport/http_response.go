@@ -14,7 +14,7 @@ import (
 func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	switch code := resp.StatusCode; {
 	case code == http.StatusNoContent:
-		return nil, ErrEnd
+		return nil, ErrComplete
 	case code >= 400:
 		return nil, a.statusError(resp)
 	case code < 200 || code >= 300 || code == http.StatusResetContent || code == http.StatusPartialContent:
@@ -30,7 +30,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
-		origin: originOf(resp.Request.URL), feed: a.HTTP, framed: framed(resp), check: a.Control,
+		origin: originOf(resp.Request.URL), feed: a.HTTP, framed: framed(resp), check: a.OnMessage,
 		plainly: a.plain, compressed: a.compresses() && compressed(resp.Header),
 	}
 	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
@@ -49,7 +49,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	}
 	c.gap = gap
 	if a.token != "" && a.strange {
-		c.gap = &Gap{Reason: NoToken, From: a.token, Err: errWithheld}
+		c.gap = &Gap{Reason: GapNoToken, From: a.token, Err: errWithheld}
 	}
 	return c, nil
 }
@@ -68,8 +68,8 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 	case err == nil:
 		own := *gap // later losses may be added to it
 		return &own, nil
-	case errors.Is(err, ErrEnd):
-		return nil, ErrEnd
+	case errors.Is(err, ErrComplete):
+		return nil, ErrComplete
 	}
 	return nil, a.once(&failed{"OnResponse", err})
 }

@@ -48,8 +48,8 @@ func TestStatus(t *testing.T) {
 				err := openError(t, &transport.HTTP{URL: srv.URL}, tt.token)
 				switch tt.kind {
 				case "end":
-					if err != transport.ErrEnd {
-						t.Errorf("error %v, want ErrEnd", err)
+					if err != transport.ErrComplete {
+						t.Errorf("error %v, want ErrComplete", err)
 					}
 				case "protocol":
 					if e := want[*transport.ProtocolError](t, err); !e.Protocol() || e.Header.Get("Retry-After") != "7" || len(e.Body) > 4096 {
@@ -266,8 +266,8 @@ func TestUnauthorized(t *testing.T) {
 			if tt.prepare {
 				h.Prepare = func(req *http.Request) error {
 					n++
-					if transport.Refresh(req.Context()) != (n == 2) {
-						t.Errorf("call %d: Refresh is %t", n, n != 2)
+					if transport.CredentialsRejected(req.Context()) != (n == 2) {
+						t.Errorf("call %d: CredentialsRejected is %t", n, n != 2)
 					}
 					req.Header.Set("Authorization", fmt.Sprintf("Bearer %d", n))
 					return nil
@@ -314,7 +314,7 @@ func TestOnResponse(t *testing.T) {
 		feed(w, "1\n")
 	})
 	var session, body string
-	lost := transport.Gap{Reason: transport.Notice, From: "a"}
+	lost := transport.Gap{Reason: transport.GapNotice, From: "a"}
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(resp *http.Response) (*transport.Gap, error) {
 		session = resp.Header.Get("Mcp-Session-Id")
 		b, _ := io.ReadAll(resp.Body)
@@ -332,7 +332,7 @@ func TestOnResponse(t *testing.T) {
 // A loss is reported even if the connection brings no message.
 func TestGapOfOnResponseWithoutMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w) })
-	lost := transport.Gap{Reason: transport.Notice, From: "a"}
+	lost := transport.Gap{Reason: transport.GapNotice, From: "a"}
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return &lost, nil }}, "")
 	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || m.Kind != decode.KindKeepalive {
 		t.Errorf("message %+v", m)
@@ -356,7 +356,7 @@ func TestOnResponseErrors(t *testing.T) {
 	}{
 		{gone{}, "GET", "unset"},
 		{gone{}, "POST", "false"},
-		{transport.ErrEnd, "GET", "unset"},
+		{transport.ErrComplete, "GET", "unset"},
 	} {
 		err := openError(t, &transport.HTTP{URL: srv.URL, Method: tt.method, OnResponse: func(*http.Response) (*transport.Gap, error) {
 			return nil, tt.err
@@ -392,7 +392,7 @@ func TestMercureGap(t *testing.T) {
 			})
 			conn := open(t, &transport.HTTP{URL: srv.URL, Resume: tt.resume, OnResponse: transport.MercureGap}, tt.token)
 			m := read(t, conn)
-			if got := m.Gap != nil; got != tt.gap || got && (m.Gap.Reason != transport.Notice || m.Gap.From != tt.token) {
+			if got := m.Gap != nil; got != tt.gap || got && (m.Gap.Reason != transport.GapNotice || m.Gap.From != tt.token) {
 				t.Errorf("gap %+v, want one: %t", m.Gap, tt.gap)
 			}
 		})
@@ -403,7 +403,7 @@ func TestMercureGap(t *testing.T) {
 func TestOnResponseOfWebSocket(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("1"); p.wait() })
-		lost := transport.Gap{Reason: transport.Notice, From: "a"}
+		lost := transport.Gap{Reason: transport.GapNotice, From: "a"}
 		var order []string
 		w.OnResponse = func(resp *http.Response) (*transport.Gap, error) {
 			b, err := io.ReadAll(resp.Body)
@@ -413,7 +413,7 @@ func TestOnResponseOfWebSocket(t *testing.T) {
 			}
 			return &lost, nil
 		}
-		w.Hello = func(context.Context, *transport.Socket, string) error {
+		w.OnConnect = func(context.Context, *transport.Socket, string) error {
 			order = append(order, "hello")
 			return nil
 		}

@@ -58,9 +58,9 @@ func (e *TokenError) Error() string {
 func (e *TokenError) RejectsToken() bool { return true }
 
 // A PositionError is an error by which a server rejects the presented token and names another
-// one, such as the compact_revision of an etcd watch. Control or a Transport returns it. The
+// one, such as the compact_revision of an etcd watch. OnMessage or a Transport returns it. The
 // client resumes after the named token, or without a position if that is empty, and puts a
-// [Gap] with the reason [TokenRejected] on the next event. A token that is rejected in turn and
+// [Gap] with the reason [GapTokenRejected] on the next event. A token that is rejected in turn and
 // named again is not presented again.
 type PositionError interface {
 	error

@@ -30,10 +30,10 @@ func TestValidate(t *testing.T) {
 		{"control byte", transport.HTTP{URL: "http://a/\n"}, []string{"HTTP.URL"}},
 		{"HEAD", transport.HTTP{URL: "http://a", Method: "HEAD"}, []string{"HTTP.Method"}},
 		{"everything", transport.HTTP{
-			URL: "example.com", Method: "GET IT", EOF: 9,
+			URL: "example.com", Method: "GET IT", End: 9,
 			Header:         http.Header{"X-A": {"a\r\nb"}},
 			TrustedOrigins: []string{"https://a.example", "a.example", "https://a.example/path"},
-		}, []string{"HTTP.URL", "HTTP.Method", "HTTP.Header", "HTTP.EOF", "HTTP.TrustedOrigins", "HTTP.TrustedOrigins"}},
+		}, []string{"HTTP.URL", "HTTP.Method", "HTTP.Header", "HTTP.End", "HTTP.TrustedOrigins", "HTTP.TrustedOrigins"}},
 		{"decoders", transport.HTTP{URL: "http://a", Decoders: map[string]func(io.Reader) (io.ReadCloser, error){
 			"Zstd": inflate, "a b": inflate, "br": nil, "deflate": inflate,
 		}}, []string{"HTTP.Decoders", "HTTP.Decoders", "HTTP.Decoders"}},

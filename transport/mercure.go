@@ -21,5 +21,5 @@ func MercureGap(resp *http.Response) (*Gap, error) {
 	if from == "" || at == "" || at == from {
 		return nil, nil
 	}
-	return &Gap{Reason: Notice, From: from, Err: errMercure}, nil
+	return &Gap{Reason: GapNotice, From: from, Err: errMercure}, nil
 }

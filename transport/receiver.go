@@ -27,7 +27,7 @@ type Deliver func(ms []Message) (accepted int, err error)
 // A Listener is a Receiver that accepts deliveries.
 type Listener interface {
 	// Wait blocks until the Listener accepts no more deliveries and returns the reason. It is
-	// called from one goroutine. ErrEnd means that the feed is complete; Close is then called
+	// called from one goroutine. ErrComplete means that the feed is complete; Close is then called
 	// once every event of the subscription is settled, or when the subscription is closed.
 	Wait() error
 	// Close refuses further deliveries and unblocks Wait. It may be called from any goroutine

@@ -9,7 +9,7 @@
 // message being read. It never retries, queues or logs. A loss that it detects is reported as a
 // [Gap] on the message after it. A partial message is never delivered. The error of Read
 // distinguishes a connection that the server ended (io.EOF: reconnect) from a feed that is
-// complete ([ErrEnd]) and from a connection that was cut off (io.ErrUnexpectedEOF).
+// complete ([ErrComplete]) and from a connection that was cut off (io.ErrUnexpectedEOF).
 //
 // # Errors
 //
@@ -48,7 +48,7 @@ import (
 // the position to resume after. ctx is the lifetime of the connection, not only of the call:
 // when it ends, Open and Read return.
 //
-// The methods of an error report what to do about it; see package retry. ErrEnd means that the
+// The methods of an error report what to do about it; see package retry. ErrComplete means that the
 // feed is complete.
 type Transport interface {
 	Source
@@ -95,7 +95,7 @@ type Positionless interface {
 type Conn interface {
 	// Read sets every field of m to those of the next message. It is called from one goroutine.
 	// After an error, m is undefined and every further Read returns an error. io.EOF means that
-	// the server ended this connection cleanly and that the feed continues. ErrEnd means that
+	// the server ended this connection cleanly and that the feed continues. ErrComplete means that
 	// the feed is complete. A connection that ends inside a message returns
 	// io.ErrUnexpectedEOF; the partial message is not delivered.
 	Read(m *Message) error
@@ -104,8 +104,8 @@ type Conn interface {
 	Close() error
 }
 
-// ErrEnd is returned when a feed is complete and there is nothing to reconnect to.
-var ErrEnd = errors.New("transport: feed has ended")
+// ErrComplete is returned when a feed is complete and there is nothing to reconnect to.
+var ErrComplete = errors.New("transport: feed has ended")
 
 // A Message is the result of one Read: an event, or what the server sends between events.
 type Message struct {
@@ -126,11 +126,11 @@ type Message struct {
 	More bool
 	// Attempt is the number of times the sender has delivered this event, from 1; 0 if unknown.
 	Attempt int
-	// Parts, set by Control, are the events that the message consists of, such as the elements
+	// Parts, set by OnMessage, are the events that the message consists of, such as the elements
 	// of an array or the publications of a recovery. They are delivered in its place, in order.
-	// Each is complete: only the message's Gap is inherited, by the first. Control does not see
+	// Each is complete: only the message's Gap is inherited, by the first. OnMessage does not see
 	// them again; WebSocket.Format does. If Parts is empty but not nil, the message becomes a
-	// decode.KindKeepalive. Control may reuse the slice when it is next called on the same
+	// decode.KindKeepalive. OnMessage may reuse the slice when it is next called on the same
 	// connection, but not the Data in it. A Conn returns no Parts.
 	Parts []Message
 	// Delivery describes the request that delivered the event. It is nil except for a Receiver.
@@ -178,11 +178,11 @@ type Gap struct {
 type GapReason string
 
 const (
-	TokenRejected GapReason = "token rejected" // the server no longer knows the position
-	NoToken       GapReason = "no token"       // reconnected without a position to resume from
-	SequenceJump  GapReason = "sequence jump"  // the events' own numbers skip
-	Notice        GapReason = "notice"         // the server announced a loss
-	BadFrame      GapReason = "bad frame"      // an unreadable frame was skipped
+	GapTokenRejected GapReason = "token rejected" // the server no longer knows the position
+	GapNoToken       GapReason = "no token"       // reconnected without a position to resume from
+	GapSequence      GapReason = "sequence jump"  // the events' own numbers skip
+	GapNotice        GapReason = "notice"         // the server announced a loss
+	GapBadFrame      GapReason = "bad frame"      // an unreadable frame was skipped
 )
 
 // Error makes a *Gap an error, for a gap that no event follows.

@@ -25,13 +25,13 @@ func apart(m *transport.Message) {
 		return
 	}
 	if !*reply.Recovered {
-		m.Gap = &transport.Gap{Reason: transport.Notice, Missed: 1}
+		m.Gap = &transport.Gap{Reason: transport.GapNotice, Missed: 1}
 	}
 	m.Parts = []transport.Message{}
 	for _, p := range reply.Publications {
 		part := transport.Message{Data: p.Data, ID: fmt.Sprint(p.Offset), Type: "recovered"}
 		if p.Offset == 7 {
-			part.Gap = &transport.Gap{Reason: transport.Notice, Missed: 2}
+			part.Gap = &transport.Gap{Reason: transport.GapNotice, Missed: 2}
 		}
 		m.Parts = append(m.Parts, part)
 	}
@@ -87,14 +87,14 @@ func TestPartsOfWebSocketMessages(t *testing.T) {
 			p.wait()
 		})
 		seen := 0
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			seen++
 			apart(m)
 			return nil
 		}
 		got := heardParts(t, openSocket(t, w, ""), 7)
 		if got != partsWanted || seen != len(replies) {
-			t.Errorf("Control saw %d messages, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
+			t.Errorf("OnMessage saw %d messages, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
 		}
 	})
 }
@@ -105,14 +105,14 @@ func TestPartsOfHTTPEvents(t *testing.T) {
 		<-r.Context().Done()
 	})
 	seen := 0
-	h := &transport.HTTP{URL: srv.URL, Control: func(m *transport.Message) error {
+	h := &transport.HTTP{URL: srv.URL, OnMessage: func(m *transport.Message) error {
 		seen++
 		apart(m)
 		return nil
 	}}
 	got := heardParts(t, open(t, h, ""), 7)
 	if got != partsWanted || seen != len(replies) {
-		t.Errorf("Control saw %d events, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
+		t.Errorf("OnMessage saw %d events, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestPartsWithFormat(t *testing.T) {
 			p.wait()
 		})
 		w.Format = decode.JSONArray{}
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.Parts = []transport.Message{{Data: []byte(`[1,2]`), ID: "a"}, {Data: []byte(`[3]`), ID: "b"}}
 			return nil
 		}
@@ -138,7 +138,7 @@ func TestPartsWithFormat(t *testing.T) {
 	})
 }
 
-// A Gap that Control returns again and again stays as it is.
+// A Gap that OnMessage returns again and again stays as it is.
 func TestGapIsNotChanged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
@@ -147,15 +147,15 @@ func TestGapIsNotChanged(t *testing.T) {
 		})
 		w.Format = decode.JSONSeq{}
 		w.OnBadFrame = func(*decode.FrameError) {}
-		lost := &transport.Gap{Reason: transport.Notice, Missed: 5}
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		lost := &transport.Gap{Reason: transport.GapNotice, Missed: 5}
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.Gap = lost
 			return nil
 		}
 		conn := openSocket(t, w, "")
 		for range 2 {
 			if m := read(t, conn); m.Gap == nil || m.Gap.Missed != 6 || lost.Missed != 5 {
-				t.Errorf("gap %+v, want 6 missed; that of Control is %+v", m.Gap, *lost)
+				t.Errorf("gap %+v, want 6 missed; that of OnMessage is %+v", m.Gap, *lost)
 			}
 		}
 	})

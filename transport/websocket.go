@@ -17,10 +17,10 @@ import (
 
 const (
 	defaultHandshake = 10 * time.Second
-	defaultHello     = 10 * time.Second
+	defaultConnect   = 10 * time.Second
 	defaultPing      = 20 * time.Second
 	defaultPong      = 10 * time.Second
-	defaultPatience  = 10 * time.Second
+	defaultMaxPause  = 10 * time.Second
 )
 
 // WebSocket is a feed that arrives over a WebSocket (RFC 6455). Only URL is required. Use it as
@@ -28,11 +28,11 @@ const (
 //
 // Each message is an event, or with Format several events. A binary message has the Type
 // "binary". If the events carry a position, return it from client.Options.Token or set
-// Message.ID in Control, and present it with Resume or in Hello. With neither Resume nor Hello,
+// Message.ID in OnMessage, and present it with Resume or in OnConnect. With neither Resume nor OnConnect,
 // each connection starts without a position.
 //
 // The handshake follows the same rules for credentials, tokens and redirects as the request of
-// an HTTP feed. Then Hello runs. The connection is ready once Hello has returned nil.
+// an HTTP feed. Then OnConnect runs. The connection is ready once OnConnect has returned nil.
 type WebSocket struct {
 	// URL is the address of the feed: ws, wss, http or https. Required.
 	URL string
@@ -52,16 +52,16 @@ type WebSocket struct {
 	Subprotocols []string
 
 	// Resume puts the token on the handshake, such as ResumeQuery("cursor"). It is not called
-	// for an empty token. Default: none; Hello presents the token.
+	// for an empty token. Default: none; OnConnect presents the token.
 	Resume Resume
 
 	// Prepare changes a handshake just before it is sent: it sets fresh credentials, a ticket
 	// or another URL. It is called once more after a 401 or 403, and on the next attempt after
-	// a close code that requires fresh credentials; see Refresh. Default: none.
+	// a close code that requires fresh credentials; see CredentialsRejected. Default: none.
 	Prepare func(*http.Request) error
 
 	// TrustedOrigins are the origins that a redirect may lead to, as with HTTP. A redirect to
-	// any other is a *ProtocolError, because Hello would send it what is meant for the feed.
+	// any other is a *ProtocolError, because OnConnect would send it what is meant for the feed.
 	// Default: only the origin of URL.
 	TrustedOrigins []string
 
@@ -69,24 +69,24 @@ type WebSocket struct {
 	// dial, TLS, Prepare and redirects. Negative: no limit. Default: 10 s.
 	HandshakeTimeout time.Duration
 
-	// OnResponse is called with the response of each handshake that succeeds, before Hello. It
+	// OnResponse is called with the response of each handshake that succeeds, before OnConnect. It
 	// may store what the header contains. A Gap that it returns goes on the first message. An
-	// error ends the connection, like an error of Control. The body of resp is empty. Default:
+	// error ends the connection, like an error of OnMessage. The body of resp is empty. Default:
 	// none.
 	OnResponse func(resp *http.Response) (*Gap, error)
 
-	// Hello is called after each handshake. It may log in, subscribe, resume from token, and
-	// wait for the server's replies. The connection is ready once Hello returns nil. An error
+	// OnConnect is called after each handshake. It may log in, subscribe, resume from token, and
+	// wait for the server's replies. The connection is ready once OnConnect returns nil. An error
 	// is handled like any other failure; if the connection has failed, its error takes
-	// precedence. ctx ends with the connection or after HelloTimeout; see also Refresh. Use
-	// Socket.Unread for received messages that are already events. Hello must not call methods
+	// precedence. ctx ends with the connection or after OnConnectTimeout; see also CredentialsRejected. Use
+	// Socket.Unread for received messages that are already events. OnConnect must not call methods
 	// of the subscription that wait (Close, Commit, Next). Default: none.
-	Hello func(ctx context.Context, s *Socket, token string) error
+	OnConnect func(ctx context.Context, s *Socket, token string) error
 
-	// HelloTimeout limits the time that Hello may take. Negative: no limit. Default: 10 s.
-	HelloTimeout time.Duration
+	// OnConnectTimeout limits the time that OnConnect may take. Negative: no limit. Default: 10 s.
+	OnConnectTimeout time.Duration
 
-	// Control is called with each message after Hello, before it becomes an event, and may
+	// OnMessage is called with each message after OnConnect, before it becomes an event, and may
 	// change it: extract the payload from Data, set ID and Type, add a Gap, set Kind to
 	// decode.KindKeepalive (a heartbeat or a reply, not an event) or decode.KindPosition, or split it
 	// into several events with Parts. It may reply through the Socket and should not block. It
@@ -94,12 +94,12 @@ type WebSocket struct {
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to
-	// reconnect, or ErrEnd. So a message that precedes a close can be more specific than the
+	// reconnect, or ErrComplete. So a message that precedes a close can be more specific than the
 	// close code. Default: none.
-	Control func(s *Socket, m *Message) error
+	OnMessage func(s *Socket, m *Message) error
 
 	// Format splits each message into events, such as decode.JSONArray or decode.NDJSON. A
-	// message without events is a keepalive. Each event has the Type that Control has set, and
+	// message without events is a keepalive. Each event has the Type that OnMessage has set, and
 	// the last one the ID, unless it has its own. Default: the message is the event.
 	Format decode.Format
 
@@ -119,71 +119,70 @@ type WebSocket struct {
 
 	// IdleTimeout limits how long a Read waits without a message before the connection ends
 	// with a *TimeoutError. It is for a feed that is never quiet or sends heartbeats. Each
-	// message counts, including one that Control makes a decode.KindKeepalive; pings and pongs do
+	// message counts, including one that OnMessage makes a decode.KindKeepalive; pings and pongs do
 	// not, see PingInterval. Use Socket.SetIdleTimeout if the server announces its interval.
 	// Negative: no limit. Default: no limit.
 	IdleTimeout time.Duration
 
-	// Patience limits how long the connection is kept while the consumer is busy and nothing is
-	// read. Pings of the server are not answered in that time, so Patience must be shorter than
+	// MaxPause limits how long the connection is kept while the consumer is busy and nothing is
+	// read. Pings of the server are not answered in that time, so MaxPause must be shorter than
 	// the server's pong timeout. After it, if there is a position to resume from, the
 	// connection is closed, and resumed once the consumer has space. Negative: no limit.
 	// Default: 10 s.
-	Patience time.Duration
+	MaxPause time.Duration
 
 	// MaxMessage is the maximum size of one message in bytes, after decompression. A larger one
 	// is a *MessageError. Negative: no limit. Default: 16 MiB.
 	MaxMessage int
 
-	// AnyText accepts text messages that are not valid UTF-8. Default: such a message ends the
+	// AllowInvalidUTF8 accepts text messages that are not valid UTF-8. Default: such a message ends the
 	// connection with close code 1007 (RFC 6455, section 8.1).
-	AnyText bool
+	AllowInvalidUTF8 bool
 
 	// Compression offers permessage-deflate (RFC 7692) for received messages; sent messages are
 	// not compressed. It costs about 40 KiB per connection. Senders that set BFINAL (section
 	// 7.2.3.4) are not supported, and a truncated deflate stream is not detected. Default: off.
 	Compression bool
 
-	// Unpack is called once for each connection. The function that it returns undoes the feed's
+	// NewDecompressor is called once for each connection. The function that it returns undoes the feed's
 	// own compression (zlib, zstd) of each binary message. Its result is delivered and must not
 	// be reused; nil without an error means that the message continues in the next one. It must
 	// bound its own memory. Default: none.
-	Unpack func() func(binary []byte) ([]byte, error)
+	NewDecompressor func() func(binary []byte) ([]byte, error)
 
-	// SendLimit is the maximum number of messages in each SendPer, such as 120 in time.Minute.
-	// Send waits if it is reached. Pings and pongs count; an eighth of the limit is reserved
-	// for them, for heartbeats and for replies of Control. Default: no limit.
-	SendLimit int
-	SendPer   time.Duration
+	// SendRate limits how many messages are sent. Send waits if the limit is reached. Pings and
+	// pongs count; an eighth of the limit is reserved for them, for heartbeats and for replies
+	// of OnMessage. Default: no limit.
+	SendRate Rate
 
-	// Closes define what to do after the server has closed with a code. The first matching rule
+	// CloseRules define what to do after the server has closed with a code. The first matching rule
 	// applies; without one, the table of CloseError does. Default: none.
-	Closes []CloseRule
+	CloseRules []CloseRule
 
-	// Classify is called before Closes with each *CloseError, and with each *StatusError of a
-	// handshake. ActionDefault leaves the decision to Closes and the defaults. Default: none.
+	// Classify is called before CloseRules with each *CloseError, and with each *StatusError of a
+	// handshake. ActionDefault leaves the decision to CloseRules and the defaults. Default: none.
 	Classify func(error) Action
 
-	// EOF defines what close code 1000 means. Default: EOFReconnects.
-	EOF EOF
+	// End defines what close code 1000 means. Default: EndReconnect.
+	End EndPolicy
 
 	// CloseCode is sent when the client closes the connection. Some servers end the session on
 	// 1000 and 1001 and keep it on another code, such as 4000. Negative: the connection is cut
 	// without a close frame. Default: 1000.
 	CloseCode int
 
-	// MaxAge limits how long a connection is used before it is replaced, less up to a fiftieth
+	// MaxConnectionAge limits how long a connection is used before it is replaced, less up to a fiftieth
 	// at random. It should be below the time after which the server ends it. Negative: no
 	// limit. Default: no limit.
-	MaxAge time.Duration
+	MaxConnectionAge time.Duration
 
-	// Handover opens the next connection before this one is closed, when MaxAge is reached or
-	// Socket.Expire was called, but no sooner than ten seconds after this one was opened.
+	// Overlap opens the next connection before this one is closed, when MaxConnectionAge is reached or
+	// Socket.Replace was called, but no sooner than ten seconds after this one was opened.
 	// Events that both deliver are dropped by ID, which must then be the event's own, or by
-	// client.Options.Sequence. Hello of the next connection runs concurrently with Control of
+	// client.Options.Sequence. OnConnect of the next connection runs concurrently with OnMessage of
 	// this one. Some servers allow only one connection at a time. Default: this one is closed
 	// first.
-	Handover bool
+	Overlap bool
 
 	live    atomic.Pointer[socketConn] // the latest one that is ready
 	refresh atomic.Bool                // the next attempt needs fresh credentials
@@ -223,8 +222,8 @@ func (w *WebSocket) Validate() error {
 			bad("TrustedOrigins", "entry %d: want scheme://host or scheme://host:port", i)
 		}
 	}
-	if w.EOF > EOFEnds {
-		bad("EOF", "unknown value %d", w.EOF)
+	if w.End > EndFeed {
+		bad("End", "unknown value %d", w.End)
 	}
 	if w.CloseCode > 0 && !sendable(w.CloseCode) {
 		bad("CloseCode", "%d cannot be sent by a client (RFC 6455, section 7.4)", w.CloseCode)
@@ -232,15 +231,12 @@ func (w *WebSocket) Validate() error {
 	if w.PongTimeout < 0 {
 		bad("PongTimeout", "%v is negative: set PingInterval to -1 to send no pings", w.PongTimeout)
 	}
-	if w.SendLimit < 0 || w.SendPer < 0 || (w.SendLimit > 0) != (w.SendPer > 0) {
-		bad("SendLimit", "want both SendLimit and SendPer above zero, or neither")
+	if err := w.SendRate.validate(); err != nil {
+		bad("SendRate", "%w", err)
 	}
-	if w.SendLimit > maxSendLimit {
-		bad("SendLimit", "exceeds the maximum of %d", maxSendLimit)
-	}
-	for i, r := range w.Closes {
+	for i, r := range w.CloseRules {
 		if err := r.validate(); err != nil {
-			bad("Closes", "entry %d: %w", i, err)
+			bad("CloseRules", "entry %d: %w", i, err)
 		}
 	}
 	if w.OnBadFrame != nil && w.Format == nil {
@@ -249,11 +245,11 @@ func (w *WebSocket) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Open makes the handshake, calls Hello, and returns once Hello has returned. ctx is the
+// Open makes the handshake, calls OnConnect, and returns once OnConnect has returned. ctx is the
 // lifetime of the connection; when it ends, Open and Read return its cause.
 //
-// Errors: ErrEnd, *StatusError, *ProtocolError, *CloseError, *TokenError, *TimeoutError,
-// *MessageError, an error of Prepare, OnResponse, Hello or Control, or a network failure. Their
+// Errors: ErrComplete, *StatusError, *ProtocolError, *CloseError, *TokenError, *TimeoutError,
+// *MessageError, an error of Prepare, OnResponse, OnConnect or OnMessage, or a network failure. Their
 // texts contain at most the origin: no path, query, header, token, message or close reason. The
 // text of a *StatusError shows the beginning of the response's body.
 func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
@@ -273,21 +269,21 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 	}
 	w.live.Store(c)
 	s := &Session{
-		Conn: c, MaxPause: orDefault(w.Patience, defaultPatience),
-		Resumes: w.Resume != nil || w.Hello != nil, // nothing else can present a token
+		Conn: c, MaxPause: orDefault(w.MaxPause, defaultMaxPause),
+		Resumes: w.Resume != nil || w.OnConnect != nil, // nothing else can present a token
 	}
-	if w.Handover {
+	if w.Overlap {
 		s.OnExpiring = c.onExpiring
 	}
 	return s, nil
 }
 
-// Send sends a text message on the open connection, as soon as SendLimit allows; ctx bounds
+// Send sends a text message on the open connection, as soon as SendRate allows; ctx bounds
 // that wait. It may be called from any goroutine. A nil error does not mean that the message
 // has arrived.
 //
-// Send returns ErrNotConnected if there is no connection, or while Hello runs, so that no other
-// message precedes the login: Hello sends through its Socket. With Handover, Send uses the old
+// Send returns ErrNotConnected if there is no connection, or while OnConnect runs, so that no other
+// message precedes the login: OnConnect sends through its Socket. With Overlap, Send uses the old
 // connection until the next one is ready. The connection ends if the server accepts no data for
 // four seconds.
 func (w *WebSocket) Send(ctx context.Context, text []byte) error {

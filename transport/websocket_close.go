@@ -15,7 +15,7 @@ import (
 type MessageError struct {
 	Limit int // WebSocket.MaxMessage, if the message exceeds it
 
-	// Err is decode.ErrTooLarge, an error of Format or Unpack, or invalid UTF-8 in a text
+	// Err is decode.ErrTooLarge, an error of Format or NewDecompressor, or invalid UTF-8 in a text
 	// message.
 	Err error
 }
@@ -43,15 +43,15 @@ const (
 	closeAbnormal = 1006
 )
 
-// A CloseError reports that the server or the network ended a WebSocket. Classify and Closes
+// A CloseError reports that the server or the network ended a WebSocket. Classify and CloseRules
 // decide what follows, and otherwise this table:
 //
-//	1000                          see EOF
+//	1000                          see End
 //	1001, 1005, 1006, 1011, 1014  reconnect
 //	1012                          reconnect after 5 to 30 s
 //	1013, 4008, 4429              reconnect after 30 to 60 s
 //	1008                          reconnect, with fresh credentials
-//	3000, 3003, 4401, 4403        with fresh credentials (Prepare, Hello), once
+//	3000, 3003, 4401, 4403        with fresh credentials (Prepare, OnConnect), once
 //	4007, 4009                    without the token, which is a Gap
 //	1002, 1003, 1007, 1009, 1010, 3500-3999, 4004, 4010-4014, 4400, 4406, 4409  protocol
 //	all others                    reconnect
@@ -59,7 +59,7 @@ const (
 // "reconnect" is handled like a network failure. "protocol" is the class of a response that is
 // not a feed, whose attempts are limited only until a connection has made progress (see package
 // retry). So only 3000, 3003, 4401 and 4403 can end a feed that has worked: if the server also
-// sends one for fresh credentials, or if there is neither Prepare nor Hello to provide them.
+// sends one for fresh credentials, or if there is neither Prepare nor OnConnect to provide them.
 //
 // 1008 is generic (RFC 6455, section 7.4.1): servers send it for a late pong, a slow consumer,
 // too many connections or wrong credentials. If a connection with fresh credentials is
@@ -235,7 +235,7 @@ func (w *WebSocket) judge(err error) error {
 	case ActionDefault:
 		return err
 	case ActionEnd:
-		return ErrEnd
+		return ErrComplete
 	}
 	j := &judged{error: err, action: rule.Action}
 	if rule.Action == ActionWait {
@@ -251,7 +251,7 @@ func (w *WebSocket) refreshed(err error, fresh bool) error {
 	if !ok || j.action != ActionRefresh && j.action != actionPolicy {
 		return err
 	}
-	can := w.Prepare != nil || w.Hello != nil
+	can := w.Prepare != nil || w.OnConnect != nil
 	switch {
 	case can && !fresh:
 		w.refresh.Store(true)
@@ -264,7 +264,7 @@ func (w *WebSocket) refreshed(err error, fresh bool) error {
 }
 
 func (w *WebSocket) closeRule(code int) CloseRule {
-	for _, r := range w.Closes {
+	for _, r := range w.CloseRules {
 		if r.fits(code) && r.Action != ActionDefault {
 			return r
 		}
@@ -272,7 +272,7 @@ func (w *WebSocket) closeRule(code int) CloseRule {
 	switch {
 	case code != 1000:
 		return defaultCloses(code)
-	case w.EOF == EOFEnds:
+	case w.End == EndFeed:
 		return CloseRule{Action: ActionEnd}
 	}
 	return CloseRule{Action: ActionReconnect}

@@ -30,8 +30,8 @@ type socketConn struct {
 	// Used by the reading goroutine.
 	arena    arena
 	taken    uint64    // messages read
-	handedOn []Message // put back by Hello, to be read first
-	parts    []Message // of the message that Control has split
+	handedOn []Message // put back by OnConnect, to be read first
+	parts    []Message // of the message that OnMessage has split
 	current  Message
 	split    decode.Splitter
 	frame    decode.Frame // the next one of split
@@ -40,7 +40,7 @@ type socketConn struct {
 	ahead    Message      // its next frame
 	hasAhead bool
 	received bool  // an event was received
-	held     int   // bytes put back by Hello
+	held     int   // bytes put back by OnConnect
 	gap      *Gap  // for the next message
 	err      error // of the failed Read
 	fresh    bool  // opened with fresh credentials
@@ -48,7 +48,7 @@ type socketConn struct {
 	// The end.
 	unlink  func() bool // from the context given to Open
 	cut     context.CancelCauseFunc
-	ending  atomic.Bool // expired without Handover
+	ending  atomic.Bool // expired without Overlap
 	closing atomic.Bool
 	over    atomic.Bool   // everything received has been read
 	done    chan struct{} // closed when Close has finished
@@ -73,8 +73,8 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 		done: make(chan struct{}),
 	}
 	c.socket.conn, c.socket.Subprotocol = c, ws.Subprotocol()
-	if c.feed.Unpack != nil {
-		c.unpack = c.feed.Unpack()
+	if c.feed.NewDecompressor != nil {
+		c.unpack = c.feed.NewDecompressor()
 	}
 	c.wire.guard = func() { c.watchdog(writeTimeout, c.watchWrites) }
 	c.keepAlive()
@@ -88,9 +88,9 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	return c
 }
 
-// greet calls Hello and limits it to HelloTimeout.
+// greet calls OnConnect and limits it to OnConnectTimeout.
 func (c *socketConn) greet(token string) error {
-	if c.feed.Hello == nil {
+	if c.feed.OnConnect == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(c.ctx)
@@ -98,7 +98,7 @@ func (c *socketConn) greet(token string) error {
 	if c.fresh {
 		ctx = withRefresh(ctx)
 	}
-	timeout := &TimeoutError{Op: "hello", After: orDefault(c.feed.HelloTimeout, defaultHello)}
+	timeout := &TimeoutError{Op: "connect", After: orDefault(c.feed.OnConnectTimeout, defaultConnect)}
 	c.socket.greeting.Store(true)
 	if timeout.After > 0 {
 		c.watchdog(timeout.After, func() {
@@ -108,7 +108,7 @@ func (c *socketConn) greet(token string) error {
 			}
 		})
 	}
-	err := c.feed.Hello(ctx, &c.socket, token)
+	err := c.feed.OnConnect(ctx, &c.socket, token)
 	c.socket.greeting.Store(false)
 	if c.endedBy() == timeout {
 		err = timeout
@@ -116,13 +116,13 @@ func (c *socketConn) greet(token string) error {
 	switch {
 	case c.err != nil:
 		return c.err
-	case err == nil, errors.Is(err, ErrEnd):
+	case err == nil, errors.Is(err, ErrComplete):
 		return err
 	}
 	if cause := c.endedBy(); cause != nil {
 		return cause
 	}
-	return &failed{"hello", err}
+	return &failed{"OnConnect", err}
 }
 
 func (c *socketConn) Read(m *Message) error {
@@ -156,8 +156,8 @@ func (c *socketConn) Read(m *Message) error {
 	return c.err
 }
 
-// message sets c.current to the next message that Hello has put back or the server has sent, as
-// Control leaves it.
+// message sets c.current to the next message that OnConnect has put back or the server has sent, as
+// OnMessage leaves it.
 func (c *socketConn) message() error {
 	if len(c.parts) > 0 {
 		c.parts = c.current.nextPart(c.parts)
@@ -168,10 +168,10 @@ func (c *socketConn) message() error {
 	} else if err := c.receive(); err != nil {
 		return err
 	}
-	if c.feed.Control == nil || c.current.Kind != decode.KindData {
-		return nil // Control sees whole messages only
+	if c.feed.OnMessage == nil || c.current.Kind != decode.KindData {
+		return nil // OnMessage sees whole messages only
 	}
-	if err := c.feed.Control(&c.socket, &c.current); err != nil {
+	if err := c.feed.OnMessage(&c.socket, &c.current); err != nil {
 		c.lose(c.current.Gap)
 		return c.refused(err)
 	}
@@ -181,10 +181,10 @@ func (c *socketConn) message() error {
 	return nil
 }
 
-// refused ends the connection because of an error of Control.
+// refused ends the connection because of an error of OnMessage.
 func (c *socketConn) refused(err error) error {
-	if err != io.EOF && !errors.Is(err, ErrEnd) {
-		err = &failed{"control", err}
+	if err != io.EOF && !errors.Is(err, ErrComplete) {
+		err = &failed{"OnMessage", err}
 	}
 	c.fail(err)
 	return err
@@ -224,7 +224,7 @@ func (c *socketConn) receive() error {
 	if kind == websocket.MessageBinary {
 		return c.binary()
 	}
-	if !c.feed.AnyText && !utf8.Valid(data) {
+	if !c.feed.AllowInvalidUTF8 && !utf8.Valid(data) {
 		return c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: errNotUTF8})
 	}
 	return nil
@@ -311,7 +311,7 @@ func (c *socketConn) advance() {
 		switch {
 		case errors.As(err, &bad) && bad.Resync && c.feed.OnBadFrame != nil:
 			c.feed.OnBadFrame(bad)
-			c.lose(&Gap{Reason: BadFrame, Missed: 1, Err: bad})
+			c.lose(&Gap{Reason: GapBadFrame, Missed: 1, Err: bad})
 		case err != nil:
 			c.split = nil
 			c.err = c.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})

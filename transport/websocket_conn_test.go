@@ -258,7 +258,7 @@ func TestWebSocketAnyText(t *testing.T) {
 			conn.Write(wsFrame(fin|opText, "\xff"))
 			hangUp(conn)
 		})
-		w.AnyText = true
+		w.AllowInvalidUTF8 = true
 		if m := read(t, openSocket(t, w, "")); string(m.Data) != "\xff" {
 			t.Errorf("got %q", m.Data)
 		}
@@ -313,7 +313,7 @@ func TestWebSocketCloseCodes(t *testing.T) {
 		want string
 	}{
 		{1000, &transport.WebSocket{}, "network"},
-		{1000, &transport.WebSocket{EOF: transport.EOFEnds}, "end"},
+		{1000, &transport.WebSocket{End: transport.EndFeed}, "end"},
 		{1001, &transport.WebSocket{}, "network"},
 		{1008, &transport.WebSocket{}, "network"},
 		{1008, &transport.WebSocket{Prepare: func(*http.Request) error { return nil }}, "network"},
@@ -337,25 +337,25 @@ func TestWebSocketCloseCodes(t *testing.T) {
 		{1012, &transport.WebSocket{}, "wait 5s-30s"},
 		{1013, &transport.WebSocket{}, "wait 30s-1m0s"},
 		{3000, &transport.WebSocket{}, "auth"},
-		{3000, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "network"},
+		{3000, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "network"},
 		{3500, &transport.WebSocket{}, "protocol"},
-		{3014, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "token"},
-		{4503, &transport.WebSocket{Closes: transport.CentrifugoCloses()}, "stop"},
+		{3014, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "token"},
+		{4503, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "stop"},
 		{4004, &transport.WebSocket{}, "protocol"},
 		{4007, &transport.WebSocket{}, "token"},
-		{4003, &transport.WebSocket{Closes: transport.DiscordCloses()}, "network"},
+		{4003, &transport.WebSocket{CloseRules: transport.DiscordCloses()}, "network"},
 		{4403, &transport.WebSocket{}, "auth"},
 		{4429, &transport.WebSocket{}, "wait 30s-1m0s"},
-		{4429, &transport.WebSocket{Closes: transport.GraphQLCloses()}, "stop"},
+		{4429, &transport.WebSocket{CloseRules: transport.GraphQLCloses()}, "stop"},
 		{4321, &transport.WebSocket{}, "network"},
-		{4321, &transport.WebSocket{Closes: []transport.CloseRule{{From: 4300, To: 4399, Action: transport.ActionWait, MinWait: 2 * time.Second, MaxWait: 2 * time.Second}}}, "wait 2s-2s"},
+		{4321, &transport.WebSocket{CloseRules: []transport.CloseRule{{From: 4300, To: 4399, Action: transport.ActionWait, MinWait: 2 * time.Second, MaxWait: 2 * time.Second}}}, "wait 2s-2s"},
 		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionStop }}, "stop"},
 		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionEnd }}, "end"},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.code, c.want), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := sockets(t, func(p *peer) { p.Close(websocket.StatusCode(c.code), "") })
-				w.EOF, w.Closes, w.Classify, w.Prepare = c.rest.EOF, c.rest.Closes, c.rest.Classify, c.rest.Prepare
+				w.End, w.CloseRules, w.Classify, w.Prepare = c.rest.End, c.rest.CloseRules, c.rest.Classify, c.rest.Prepare
 				if err := readError(t, openSocket(t, w, "")); !follows(err, c.want) {
 					t.Errorf("%v (%#v) does not lead to %q", err, err, c.want)
 				}
@@ -402,7 +402,7 @@ func follows(err error, want string) bool {
 		RetryAfter() time.Duration
 		StatusCode() int
 	}
-	if errors.Is(err, transport.ErrEnd) || !errors.As(err, &says) {
+	if errors.Is(err, transport.ErrComplete) || !errors.As(err, &says) {
 		return want == "end"
 	}
 	var lo, hi string

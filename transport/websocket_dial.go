@@ -61,7 +61,7 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 	for _, o := range w.TrustedOrigins {
 		feed.TrustedOrigins = append(feed.TrustedOrigins, overHTTP(o))
 	}
-	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w, limiter: newLimiter(w.SendLimit, w.SendPer)}
+	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w, limiter: newLimiter(w.SendRate)}
 	if w.Client == nil || w.Client.Transport == nil {
 		h.rt = dialTunnelled(h.ctx)
 	}
@@ -129,7 +129,7 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := h.follow()
 	if err == nil && h.strange {
-		// Hello and Control would send it what a redirect must not carry.
+		// OnConnect and OnMessage would send it what a redirect must not carry.
 		err = &ProtocolError{Reason: "redirected to an origin that is not in TrustedOrigins", Origin: h.shown(resp.Request.URL)}
 		resp.Body.Close()
 	} else if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
@@ -150,7 +150,7 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 // refused returns the error for a response that does not switch protocols.
 func (h *handshake) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNoContent {
-		return ErrEnd
+		return ErrComplete
 	}
 	h.answered = resp.StatusCode < 500
 	if resp.StatusCode < 400 {

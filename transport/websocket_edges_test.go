@@ -29,7 +29,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Hello logs in on whatever host a redirect has led to.
+// OnConnect logs in on whatever host a redirect has led to.
 func TestWebSocketEdgeHelloAfterRedirect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var heard atomic.Value
@@ -48,7 +48,7 @@ func TestWebSocketEdgeHelloAfterRedirect(t *testing.T) {
 			c.Read(r.Context())
 		})
 		w := &transport.WebSocket{URL: "ws://feed.test/", Client: client}
-		w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, token string) error {
 			return s.Send(ctx, []byte("auth=API-SECRET since="+token))
 		}
 		if conn, err := w.Open(t.Context(), "position"); err == nil {
@@ -68,7 +68,7 @@ func TestWebSocketEdgeCancelledAtOnce(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			w := sockets(t, func(p *peer) { p.wait() })
 			ctx, cancel := context.WithCancel(t.Context())
-			w.Unpack = func() func([]byte) ([]byte, error) {
+			w.NewDecompressor = func() func([]byte) ([]byte, error) {
 				cancel()
 				return func(b []byte) ([]byte, error) { return b, nil }
 			}
@@ -83,8 +83,8 @@ func TestWebSocketEdgeCancelledAtOnce(t *testing.T) {
 func TestWebSocketEdgeHeartbeatLeftOut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(10*time.Second, true, func() []byte { return nil })
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: 10 * time.Second, RequireAck: true, Message: func() []byte { return nil }})
 			return nil
 		}
 		conn := openSocket(t, w, "")
@@ -101,8 +101,8 @@ func TestWebSocketEdgeHeartbeatLeftOut(t *testing.T) {
 func TestWebSocketEdgeHeartbeatNilFunc(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(10*time.Second, false, nil)
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: 10 * time.Second})
 			return nil
 		}
 		conn := openSocket(t, w, "")
@@ -126,10 +126,10 @@ func child(t *testing.T, name string, env ...string) {
 	}
 }
 
-func TestWebSocketEdgeSendLimitHuge(t *testing.T) {
+func TestWebSocketEdgeSendRateHuge(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
-		w.SendLimit, w.SendPer = math.MaxInt, time.Second
+		w.SendRate = transport.Rate{N: math.MaxInt, Per: time.Second}
 		if w.Validate() != nil {
 			return
 		}
@@ -143,13 +143,13 @@ func TestWebSocketEdgeSendLimitHuge(t *testing.T) {
 func TestWebSocketEdgeCloseRuleHugeWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.Close(4000, "") })
-		w.Closes = []transport.CloseRule{{From: 4000, Action: transport.ActionWait, MaxWait: math.MaxInt64}}
+		w.CloseRules = []transport.CloseRule{{From: 4000, Action: transport.ActionWait, MaxWait: math.MaxInt64}}
 		conn := openSocket(t, w, "")
 		readFrom(conn)
 	})
 }
 
-// MaxAge while the reader answers a ping that the server does not take at once.
+// MaxConnectionAge while the reader answers a ping that the server does not take at once.
 func TestWebSocketEdgeExpiresWhilePonging(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) {
@@ -158,7 +158,7 @@ func TestWebSocketEdgeExpiresWhilePonging(t *testing.T) {
 			time.Sleep(2 * time.Second) // takes nothing
 			io.Copy(io.Discard, conn)
 		})
-		w.MaxAge = 2 * time.Second
+		w.MaxConnectionAge = 2 * time.Second
 		w.PingInterval = -1
 		start := time.Now()
 		conn := openSocket(t, w, "")
@@ -167,7 +167,7 @@ func TestWebSocketEdgeExpiresWhilePonging(t *testing.T) {
 		defer timer.Stop()
 		readFrom(conn)
 		if d := time.Since(start); d > time.Minute {
-			t.Errorf("with MaxAge 2 s it lasted %v", d)
+			t.Errorf("with MaxConnectionAge 2 s it lasted %v", d)
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestWebSocketEdgeExpireCloseCode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		code := make(chan int, 1)
 		w := raw(t, func(conn net.Conn) { code <- sentClose(hangUp(conn)) })
-		w.MaxAge, w.CloseCode = 5*time.Second, -1
+		w.MaxConnectionAge, w.CloseCode = 5*time.Second, -1
 		conn := openSocket(t, w, "")
 		readFrom(conn)
 		conn.Close()
@@ -242,7 +242,7 @@ func TestWebSocketEdgeSlowUplinkMany(t *testing.T) {
 func TestWebSocketEdgeSendCause(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
-		w.SendLimit, w.SendPer = 1, time.Hour
+		w.SendRate = transport.Rate{N: 1, Per: time.Hour}
 		openSocket(t, w, "")
 		if err := w.Send(t.Context(), []byte("1")); err != nil {
 			t.Fatal(err)
@@ -256,12 +256,12 @@ func TestWebSocketEdgeSendCause(t *testing.T) {
 	})
 }
 
-// A gap that Control has added survives the error that it returns.
+// A gap that OnMessage has added survives the error that it returns.
 func TestWebSocketEdgeControlGapWithError(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("you lost five; reconnect"); p.wait() })
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
-			m.Gap = &transport.Gap{Reason: transport.Notice, Missed: 5}
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
+			m.Gap = &transport.Gap{Reason: transport.GapNotice, Missed: 5}
 			return io.EOF
 		}
 		conn := openSocket(t, w, "")
@@ -272,7 +272,7 @@ func TestWebSocketEdgeControlGapWithError(t *testing.T) {
 	})
 }
 
-// Control is to see messages, not halves of them.
+// OnMessage is to see messages, not halves of them.
 func TestWebSocketEdgeControlSeesHalf(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
@@ -280,7 +280,7 @@ func TestWebSocketEdgeControlSeesHalf(t *testing.T) {
 			p.Write(p.req.Context(), websocket.MessageBinary, []byte(`1}`))
 			p.wait()
 		})
-		w.Unpack = func() func([]byte) ([]byte, error) {
+		w.NewDecompressor = func() func([]byte) ([]byte, error) {
 			var whole []byte
 			return func(b []byte) ([]byte, error) {
 				whole = append(whole, b...)
@@ -290,9 +290,9 @@ func TestWebSocketEdgeControlSeesHalf(t *testing.T) {
 				return bytes.Clone(whole), nil
 			}
 		}
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			if string(m.Data) != `{"a":1}` {
-				t.Errorf("Control saw %q of kind %v", m.Data, m.Kind)
+				t.Errorf("OnMessage saw %q of kind %v", m.Data, m.Kind)
 			}
 			return nil
 		}
@@ -302,19 +302,19 @@ func TestWebSocketEdgeControlSeesHalf(t *testing.T) {
 	})
 }
 
-// What Control says of a message holds for the events in it.
+// What OnMessage says of a message holds for the events in it.
 func TestWebSocketEdgeControlWithFormat(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say(`[1,2]`); p.wait() })
 		w.Format = decode.JSONArray{}
-		w.Control = func(_ *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.ID, m.Type = "cursor", "batch"
 			return nil
 		}
 		conn := openSocket(t, w, "")
 		read(t, conn)
 		if m := read(t, conn); m.ID != "cursor" || m.Type != "batch" {
-			t.Errorf("ID %q and Type %q of Control are lost", m.ID, m.Type)
+			t.Errorf("ID %q and Type %q of OnMessage are lost", m.ID, m.Type)
 		}
 	})
 }
@@ -324,7 +324,7 @@ func TestWebSocketEdgeRefreshOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("welcome"); p.Close(4401, "") })
 		w.Prepare = func(*http.Request) error { return nil }
-		w.Control = func(_ *transport.Socket, m *transport.Message) error { m.Kind = decode.KindKeepalive; return nil }
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error { m.Kind = decode.KindKeepalive; return nil }
 		for n := range 5 {
 			conn, err := w.Open(t.Context(), "")
 			if err != nil {
@@ -353,7 +353,7 @@ func TestWebSocketEdgeClassifyRefreshesStatus(t *testing.T) {
 		client := inMemory(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "expired", 400) })
 		w := &transport.WebSocket{URL: "ws://feed.test/", Client: client}
 		w.Prepare = func(r *http.Request) error {
-			if transport.Refresh(r.Context()) {
+			if transport.CredentialsRejected(r.Context()) {
 				refreshed++
 			}
 			return nil
@@ -420,7 +420,7 @@ func TestWebSocketEdgeUnreadFlood(t *testing.T) {
 	})
 	const stop = 256 << 20
 	total := 0
-	w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+	w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
 		for {
 			m, err := s.Receive()
 			if err != nil {
@@ -434,7 +434,7 @@ func TestWebSocketEdgeUnreadFlood(t *testing.T) {
 	}
 	w.Open(t.Context(), "")
 	if total > stop {
-		t.Errorf("the server made Hello put back %d MiB", total>>20)
+		t.Errorf("the server made OnConnect put back %d MiB", total>>20)
 	}
 }
 
@@ -468,8 +468,8 @@ func TestWebSocketEdgeIdleSlowConsumer(t *testing.T) {
 func TestWebSocketEdgeReplaceOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("bye", "bye", "bye"); p.wait() })
-		w.Handover = true
-		w.Control = func(s *transport.Socket, _ *transport.Message) error { s.Expire(); return nil }
+		w.Overlap = true
+		w.OnMessage = func(s *transport.Socket, _ *transport.Message) error { s.Replace(); return nil }
 		conn := openSocket(t, w, "")
 		n := 0
 		conn.OnExpiring(func() { n++ })
@@ -487,8 +487,8 @@ func TestWebSocketEdgeCloseFromHeartbeat(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
 		opened := make(chan *transport.Session, 1)
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(time.Second, false, func() []byte { (<-opened).Close(); return nil })
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: time.Second, Message: func() []byte { (<-opened).Close(); return nil }})
 			return nil
 		}
 		conn := openSocket(t, w, "")
@@ -515,7 +515,7 @@ func TestWebSocketEdgeRefreshOncePerAttempt(t *testing.T) {
 		w := &transport.WebSocket{URL: "ws://feed.test/", Client: client}
 		refreshed := 0
 		w.Prepare = func(r *http.Request) error {
-			if transport.Refresh(r.Context()) {
+			if transport.CredentialsRejected(r.Context()) {
 				refreshed++
 			}
 			return nil
@@ -548,8 +548,8 @@ func TestWebSocketEdgeRefreshSurvivesFailedDial(t *testing.T) {
 		})
 		w := &transport.WebSocket{URL: "ws://feed.test/", Client: client}
 		var fresh []bool
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
-			fresh = append(fresh, transport.Refresh(ctx))
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
+			fresh = append(fresh, transport.CredentialsRejected(ctx))
 			_, err := s.Receive()
 			return err
 		}
@@ -557,7 +557,7 @@ func TestWebSocketEdgeRefreshSurvivesFailedDial(t *testing.T) {
 			w.Open(t.Context(), "")
 		}
 		if len(fresh) != 2 || !fresh[1] {
-			t.Errorf("Hello was asked for fresh credentials: %v, want the second time", fresh)
+			t.Errorf("OnConnect was asked for fresh credentials: %v, want the second time", fresh)
 		}
 	})
 }
@@ -637,7 +637,7 @@ func cancelAt(t *testing.T, number int64, within bool) (reached bool) {
 				go cancel()
 			}
 		})
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
 			if _, err := s.Receive(); err != nil {
 				return err
 			}
@@ -696,14 +696,14 @@ func TestWebSocketEdgeLastWordsBehindPing(t *testing.T) {
 				wsFrame(fin|opText, "first"), wsFrame(fin|opPing, ""), wsFrame(fin|opText, "last"), closing(1000, ""),
 			}, nil))
 		})
-		w.EOF = transport.EOFEnds
+		w.End = transport.EndFeed
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); string(m.Data) != "first" || !m.More {
 			t.Errorf("got %q, more %v", m.Data, m.More)
 		}
 		time.Sleep(time.Second)
 		m, err := readFrom(conn)
-		if errors.Is(err, transport.ErrEnd) {
+		if errors.Is(err, transport.ErrComplete) {
 			t.Errorf("the feed is said to be complete, without its last message: %v", err)
 		} else if err == nil && string(m.Data) != "last" {
 			t.Errorf("got %q", m.Data)
@@ -740,14 +740,14 @@ func TestWebSocketEdgeLastWordsTCP(t *testing.T) {
 			c.Close()
 		}
 	}()
-	w := &transport.WebSocket{URL: "ws://" + l.Addr().String(), EOF: transport.EOFEnds}
+	w := &transport.WebSocket{URL: "ws://" + l.Addr().String(), End: transport.EndFeed}
 	conn := openSocket(t, w, "")
 	w.Send(t.Context(), []byte("heartbeat"))
 	read(t, conn)
 	time.Sleep(200 * time.Millisecond) // the consumer is busy
 	m, err := readFrom(conn)
 	t.Logf("%q %v", m.Data, err)
-	if errors.Is(err, transport.ErrEnd) {
+	if errors.Is(err, transport.ErrComplete) {
 		t.Errorf("the feed is said to be complete, without its last message: %v", err)
 	}
 }
@@ -776,9 +776,9 @@ func TestWebSocketEdgeViolationBeforeClose(t *testing.T) {
 			conn.Write(bytes.Join([][]byte{wsFrame(fin|rsv2|opText, "event"), wsFrame(fin|opText, "last"), closing(1000, "")}, nil))
 			hangUp(conn)
 		})
-		w.EOF = transport.EOFEnds
+		w.End = transport.EndFeed
 		conn := openSocket(t, w, "")
-		if m, err := readFrom(conn); errors.Is(err, transport.ErrEnd) {
+		if m, err := readFrom(conn); errors.Is(err, transport.ErrComplete) {
 			t.Errorf("two messages were not read (%q), and the feed is said to be complete", m.Data)
 		}
 	})

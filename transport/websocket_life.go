@@ -87,8 +87,8 @@ func (c *socketConn) keepAlive() {
 	}
 	c.idle.Store(int64(max(c.feed.IdleTimeout, 0)))
 	c.armIdle()
-	if c.feed.MaxAge > 0 {
-		c.after(c.feed.MaxAge-rand.N(c.feed.MaxAge/50+1), c.expire)
+	if c.feed.MaxConnectionAge > 0 {
+		c.after(c.feed.MaxConnectionAge-rand.N(c.feed.MaxConnectionAge/50+1), c.expire)
 	}
 }
 
@@ -180,7 +180,7 @@ func (c *socketConn) expire() {
 	c.mu.Unlock()
 	switch {
 	case again:
-	case !c.feed.Handover:
+	case !c.feed.Overlap:
 		c.fail(io.EOF)
 		c.ending.Store(true)
 		c.leave()

@@ -181,7 +181,7 @@ func TestWebSocketIdle(t *testing.T) {
 			p.say("hello")
 			p.wait()
 		})
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
 			s.SetIdleTimeout(33 * time.Second)
 			return nil
 		}
@@ -212,13 +212,13 @@ func TestWebSocketHeartbeat(t *testing.T) {
 			}
 			p.wait()
 		})
-		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(time.Minute, true, func() []byte { return []byte("beat") })
+		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: time.Minute, RequireAck: true, Message: func() []byte { return []byte("beat") }})
 			return nil
 		}
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
 			m.Kind = decode.KindKeepalive
-			s.Answered()
+			s.HeartbeatAcked()
 			return nil
 		}
 		after, err := dies(openSocket(t, w, ""))
@@ -248,9 +248,9 @@ func TestWebSocketHeartbeatReplaced(t *testing.T) {
 				got = append(got, m)
 			}
 		})
-		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(time.Second, true, func() []byte { return []byte("first") })
-			s.Heartbeat(time.Minute, false, func() []byte { return []byte("second") })
+		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: time.Second, RequireAck: true, Message: func() []byte { return []byte("first") }})
+			s.Heartbeat(transport.Heartbeat{Interval: time.Minute, Message: func() []byte { return []byte("second") }})
 			return nil
 		}
 		conn := openSocket(t, w, "")
@@ -324,7 +324,7 @@ func TestWebSocketSend(t *testing.T) {
 	})
 }
 
-func TestWebSocketSendLimit(t *testing.T) {
+func TestWebSocketSendRate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var at []time.Duration
 		start := time.Now()
@@ -335,9 +335,9 @@ func TestWebSocketSendLimit(t *testing.T) {
 				at = append(at, time.Since(start))
 			}
 		})
-		w.SendLimit, w.SendPer = 16, time.Minute
-		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(20*time.Second, false, func() []byte { return []byte("beat") })
+		w.SendRate = transport.Rate{N: 16, Per: time.Minute}
+		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: 20 * time.Second, Message: func() []byte { return []byte("beat") }})
 			return nil
 		}
 		conn := openSocket(t, w, "")
@@ -383,7 +383,7 @@ func TestWebSocketMaxAge(t *testing.T) {
 				}
 			}
 		})
-		w.MaxAge, w.CloseCode = 10*time.Hour, 4000
+		w.MaxConnectionAge, w.CloseCode = 10*time.Hour, 4000
 		if after, err := dies(openSocket(t, w, "")); err != io.EOF || after < 588*time.Minute || after > 10*time.Hour {
 			t.Errorf("%v after %v", err, after)
 		}
@@ -397,12 +397,12 @@ func TestWebSocketExpire(t *testing.T) {
 			p.say("going away", "x")
 			p.wait()
 		})
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
 			return s.Send(ctx, []byte("hi")) // so that nothing is read with the handshake, and all at once later
 		}
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
 			if string(m.Data) == "going away" {
-				s.Expire()
+				s.Replace()
 				m.Kind = decode.KindKeepalive
 			}
 			return nil
@@ -418,7 +418,7 @@ func TestWebSocketExpire(t *testing.T) {
 		}
 		conn.Close()
 
-		w.Handover = true
+		w.Overlap = true
 		conn = openSocket(t, w, "")
 		called := make(chan bool, 1)
 		read(t, conn)
@@ -430,7 +430,7 @@ func TestWebSocketExpire(t *testing.T) {
 	})
 }
 
-// A heartbeat that waits for SendLimit is late, which is not the server's fault.
+// A heartbeat that waits for SendRate is late, which is not the server's fault.
 func TestWebSocketHeartbeatLimited(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
@@ -438,13 +438,13 @@ func TestWebSocketHeartbeatLimited(t *testing.T) {
 				p.say("ack")
 			}
 		})
-		w.SendLimit, w.SendPer = 4, 10*time.Second
-		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(time.Second, true, func() []byte { return []byte("beat") })
+		w.SendRate = transport.Rate{N: 4, Per: 10 * time.Second}
+		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
+			s.Heartbeat(transport.Heartbeat{Interval: time.Second, RequireAck: true, Message: func() []byte { return []byte("beat") }})
 			return nil
 		}
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
-			s.Answered()
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
+			s.HeartbeatAcked()
 			return nil
 		}
 		conn := openSocket(t, w, "")
@@ -477,12 +477,12 @@ func TestWebSocketPause(t *testing.T) {
 			stopped: 19 * time.Second, answer: late(20500 * time.Millisecond),
 		},
 		"heartbeat": {
-			feed: &transport.WebSocket{Control: func(s *transport.Socket, _ *transport.Message) error {
-				s.Answered()
+			feed: &transport.WebSocket{OnMessage: func(s *transport.Socket, _ *transport.Message) error {
+				s.HeartbeatAcked()
 				return nil
 			}},
 			hello: func(_ context.Context, s *transport.Socket, _ string) error {
-				s.Heartbeat(10*time.Second, true, func() []byte { return []byte("beat") })
+				s.Heartbeat(transport.Heartbeat{Interval: 10 * time.Second, RequireAck: true, Message: func() []byte { return []byte("beat") }})
 				return nil
 			},
 			stopped: 10 * time.Second, // between the first and the second
@@ -498,7 +498,7 @@ func TestWebSocketPause(t *testing.T) {
 				go io.Copy(io.Discard, conn)
 			},
 		},
-		"hello": {
+		"connect": {
 			hello: func(ctx context.Context, s *transport.Socket, _ string) error {
 				m, err := s.Receive()
 				s.Unread(m)
@@ -523,8 +523,8 @@ func TestWebSocketPause(t *testing.T) {
 						c.feed = new(transport.WebSocket)
 					}
 					w.IdleTimeout, w.PingInterval, w.PongTimeout = c.feed.IdleTimeout, c.feed.PingInterval, c.feed.PongTimeout
-					w.Control = c.feed.Control
-					w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+					w.OnMessage = c.feed.OnMessage
+					w.OnConnect = func(ctx context.Context, s *transport.Socket, token string) error {
 						go func() {
 							time.Sleep(c.stopped)
 							synctest.Wait()

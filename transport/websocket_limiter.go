@@ -2,15 +2,34 @@ package transport
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
 
-// reservedShare is the fraction of a send limit reserved for heartbeats, pings and pongs.
+// A Rate is a maximum number of messages in any interval of a length, such as 120 per minute:
+// Rate{N: 120, Per: time.Minute}. The zero Rate sets no limit.
+type Rate struct {
+	N   int
+	Per time.Duration
+}
+
+func (r Rate) validate() error {
+	switch {
+	case r.N < 0 || r.Per < 0 || (r.N > 0) != (r.Per > 0):
+		return errors.New("want both N and Per above zero, or neither")
+	case r.N > maxRate:
+		return fmt.Errorf("N exceeds the maximum of %d", maxRate)
+	}
+	return nil
+}
+
+// reservedShare is the fraction of a rate reserved for heartbeats, pings and pongs.
 const reservedShare = 8
 
-// maxSendLimit bounds the memory of a limiter.
-const maxSendLimit = 100_000
+// maxRate bounds the memory of a limiter.
+const maxRate = 100_000
 
 // A limiter limits how many messages are sent in any interval. A nil limiter sets no limit.
 type limiter struct {
@@ -21,15 +40,15 @@ type limiter struct {
 	reserve int
 }
 
-func newLimiter(limit int, per time.Duration) *limiter {
-	if limit <= 0 {
+func newLimiter(r Rate) *limiter {
+	if r.N <= 0 {
 		return nil
 	}
-	reserve := (limit + reservedShare - 1) / reservedShare
-	if limit == 1 {
+	reserve := (r.N + reservedShare - 1) / reservedShare
+	if r.N == 1 {
 		reserve = 0
 	}
-	return &limiter{per: per, sent: make([]time.Time, limit), reserve: reserve}
+	return &limiter{per: r.Per, sent: make([]time.Time, r.N), reserve: reserve}
 }
 
 // wait returns once a message may be sent, and counts it.

@@ -21,7 +21,7 @@ func TestWebSocketReasonNotUTF8(t *testing.T) {
 	}{
 		"invalid":           {reason, false, 1, 1007},
 		"invalid in pieces": {reason, false, 7, 1007},
-		"AnyText":           {reason, true, 1, 4004},
+		"AllowInvalidUTF8":  {reason, true, 1, 4004},
 		"valid":             {"κόσμε", false, 1, 4004},
 		"none":              {"", false, 1, 4004},
 	} {
@@ -38,7 +38,7 @@ func TestWebSocketReasonNotUTF8(t *testing.T) {
 					}
 					said <- sentClose(hangUp(conn))
 				})
-				w.AnyText = c.anyText
+				w.AllowInvalidUTF8 = c.anyText
 				err := want[*transport.CloseError](t, readError(t, openSocket(t, w, "")))
 				if err.Code != 4004 || err.Reason != strings.ToValidUTF8(c.reason, "\uFFFD") {
 					t.Errorf("got %d %q", err.Code, err.Reason)

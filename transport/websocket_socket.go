@@ -16,25 +16,25 @@ import (
 // pong, including its wait for other writers.
 const writeTimeout = 4 * time.Second
 
-// A Socket is an open connection, as passed to Hello and Control. All its methods except
-// Receive and Unread may be called from any goroutine, also after Hello and Control have
+// A Socket is an open connection, as passed to OnConnect and OnMessage. All its methods except
+// Receive and Unread may be called from any goroutine, also after OnConnect and OnMessage have
 // returned. On a connection that has ended they have no effect or return its error.
 type Socket struct {
 	// Subprotocol is the one that the server selected; empty if none.
 	Subprotocol string
 
-	// Value is for the caller's session state: with Handover two connections are open at once.
-	// Hello and Control of one connection do not run concurrently; other goroutines must
+	// Value is for the caller's session state: with Overlap two connections are open at once.
+	// OnConnect and OnMessage of one connection do not run concurrently; other goroutines must
 	// synchronise.
 	Value any
 
 	conn     *socketConn
-	greeting atomic.Bool // Hello is running
+	greeting atomic.Bool // OnConnect is running
 }
 
-// Send sends a text message, like WebSocket.Send. After Hello has returned, it may use the
-// reserve of SendLimit, so that Control does not wait. On a lost connection it drops the
-// message and returns nil while received messages are unread: Control handles these first, then
+// Send sends a text message, like WebSocket.Send. After OnConnect has returned, it may use the
+// reserve of SendRate, so that OnMessage does not wait. On a lost connection it drops the
+// message and returns nil while received messages are unread: OnMessage handles these first, then
 // Read returns the reason of the loss.
 func (s *Socket) Send(ctx context.Context, text []byte) error {
 	return s.send(ctx, websocket.MessageText, text)
@@ -54,10 +54,10 @@ func (s *Socket) send(ctx context.Context, kind websocket.MessageType, data []by
 	return err
 }
 
-var errNotGreeting = errors.New("transport: Socket.Receive called outside Hello")
+var errNotGreeting = errors.New("transport: Socket.Receive called outside OnConnect")
 
-// Receive waits for the next message, which Control then does not see. It may be called only
-// from Hello, and ends with Hello's ctx. After an error the connection is unusable.
+// Receive waits for the next message, which OnMessage then does not see. It may be called only
+// from OnConnect, and ends with OnConnect's ctx. After an error the connection is unusable.
 func (s *Socket) Receive() (Message, error) {
 	if !s.greeting.Load() {
 		return Message{}, errNotGreeting
@@ -76,9 +76,9 @@ const (
 )
 
 // Unread puts m back for the reader of the connection, after messages put back before and
-// before those received later. It is for events that arrive before the reply that Hello waits
-// for. m passes through Control and Format like any other message. Unread may be called only
-// from Hello. More than MaxMessage bytes in all ends the connection.
+// before those received later. It is for events that arrive before the reply that OnConnect waits
+// for. m passes through OnMessage and Format like any other message. Unread may be called only
+// from OnConnect. More than MaxMessage bytes in all ends the connection.
 func (s *Socket) Unread(m Message) {
 	c := s.conn
 	if !s.greeting.Load() {
@@ -93,12 +93,12 @@ func (s *Socket) Unread(m Message) {
 
 // Context returns a context that ends, with its cause, when the connection is lost or closed.
 // Use it for goroutines that live as long as the connection, and with context.AfterFunc to
-// release resources after it. Control may still be called with messages received before that.
+// release resources after it. OnMessage may still be called with messages received before that.
 func (s *Socket) Context() context.Context { return s.conn.ctx }
 
-// Expire replaces the connection, for a server that announces its end. With WebSocket.Handover
+// Replace replaces the connection, for a server that announces its end. With WebSocket.Overlap
 // the next connection is opened first.
-func (s *Socket) Expire() { s.conn.expire() }
+func (s *Socket) Replace() { s.conn.expire() }
 
 // SetIdleTimeout replaces WebSocket.IdleTimeout for this connection, for a server that
 // announces its interval. Negative or zero: no limit.
@@ -107,67 +107,73 @@ func (s *Socket) SetIdleTimeout(d time.Duration) {
 	s.conn.armIdle()
 }
 
-// Heartbeat sends the result of message as text every interval until the connection ends. The
-// first one is sent after a random part of interval, so that the clients of a server do not
-// send at once. If message returns nil, nothing is sent. If answered is set, Answered must be
-// called between two heartbeats; otherwise the connection ends with a *TimeoutError.
-//
-// Another call replaces the heartbeat. It ends the heartbeat if interval is not positive or
-// message is nil. message must not close the connection.
-func (s *Socket) Heartbeat(interval time.Duration, answered bool, message func() []byte) {
-	s.conn.startHeartbeat(&heartbeat{interval: interval, answered: answered, message: message})
+// A Heartbeat is a message that a Socket sends at a fixed interval.
+type Heartbeat struct {
+	// Interval is the time between two heartbeats. The first one is sent after a random part of
+	// it, so that the clients of a server do not send at once. Zero or negative: no heartbeat.
+	Interval time.Duration
+
+	// Message returns the text to send, or nil to send nothing this time. It must not close the
+	// connection. Nil: no heartbeat.
+	Message func() []byte
+
+	// RequireAck ends the connection with a *TimeoutError unless Socket.HeartbeatAcked is called
+	// between two heartbeats. Default: heartbeats are not acknowledged.
+	RequireAck bool
 }
 
-// Answered reports that the server has answered the last heartbeat.
-func (s *Socket) Answered() {
+// Heartbeat sends h until the connection ends. It replaces the heartbeat of an earlier call.
+func (s *Socket) Heartbeat(h Heartbeat) { s.conn.startHeartbeat(&heartbeat{Heartbeat: h}) }
+
+// HeartbeatAcked reports that the server has acknowledged the last heartbeat.
+func (s *Socket) HeartbeatAcked() {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	if b := s.conn.beat; b != nil {
-		b.open = false
+		b.unacked = false
 	}
 }
 
+// A heartbeat is a Heartbeat that has been started.
 type heartbeat struct {
-	interval time.Duration
-	answered bool // the server answers each
-	message  func() []byte
-	open     bool  // the last one is unanswered
-	at       int64 // when it was sent, by the wire's clock
+	Heartbeat
+	unacked bool  // the last one has not been acknowledged
+	at      int64 // when it was sent, by the wire's clock
 }
 
 func (c *socketConn) startHeartbeat(b *heartbeat) {
-	if b.interval <= 0 || b.message == nil {
+	if b.Interval <= 0 || b.Message == nil {
 		b = nil
 	}
 	c.mu.Lock()
 	c.beat = b
 	c.mu.Unlock()
 	if b != nil {
-		c.watchdog(rand.N(b.interval)+1, func() { c.heartbeat(b) })
+		c.watchdog(rand.N(b.Interval)+1, func() { c.heartbeat(b) })
 	}
 }
 
 // heartbeat sends b's message. It stops if another heartbeat has replaced b, and aborts if the
-// last one is unanswered although everything received since has been read.
+// last one is not acknowledged although everything received since has been read.
 func (c *socketConn) heartbeat(b *heartbeat) {
 	c.mu.Lock()
-	current, dead := c.beat == b, b.open && c.wire.caughtUpSince(b.at)
-	b.open = false
+	current, dead := c.beat == b, b.unacked && c.wire.caughtUpSince(b.at)
+	b.unacked = false
 	c.mu.Unlock()
 	switch {
 	case !current:
 		return
 	case dead:
-		c.abort(&TimeoutError{Op: "heartbeat", After: b.interval})
+		c.abort(&TimeoutError{Op: "heartbeat", After: b.Interval})
 		return
 	}
-	if text := b.message(); text != nil && c.limiter.wait(c.ctx, c.ctx, true) == nil {
+	if text := b.Message(); text != nil && c.limiter.wait(c.ctx, c.ctx, true) == nil {
 		c.mu.Lock()
-		b.open, b.at = b.answered, c.wire.now() // not earlier: the wait for SendLimit is not the server's
+		b.unacked, b.at = b.RequireAck, c.wire.now() // not earlier: the wait for SendRate is not the server's
 		c.mu.Unlock()
 		c.write(websocket.MessageText, text)
 	}
-	c.watchdog(b.interval, func() { c.heartbeat(b) })
+	c.watchdog(b.Interval, func() { c.heartbeat(b) })
 }
 
 // send writes a message. The end of ctx does not interrupt the write, which would end the

@@ -17,13 +17,13 @@ func TestWebSocketValueAndContext(t *testing.T) {
 			p.say(p.hear())
 			p.wait()
 		})
-		w.Handover = true
-		w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+		w.Overlap = true
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, token string) error {
 			s.Value = token
 			return s.Send(ctx, []byte("hello"))
 		}
 		ended := make(map[string]error)
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
 			name := s.Value.(string)
 			m.ID = name
 			context.AfterFunc(s.Context(), func() { ended[name] = context.Cause(s.Context()) })

@@ -205,7 +205,7 @@ func TestWebSocketHandshake(t *testing.T) {
 			return nil
 		}
 		var chosen string
-		w.Hello = func(_ context.Context, s *transport.Socket, token string) error {
+		w.OnConnect = func(_ context.Context, s *transport.Socket, token string) error {
 			chosen = s.Subprotocol + " " + token
 			return nil
 		}
@@ -218,7 +218,7 @@ func TestWebSocketHandshake(t *testing.T) {
 			t.Errorf("the handshake says more than is needed: %v", got.Header)
 		}
 		if chosen != "two 42" {
-			t.Errorf("Hello has seen %q", chosen)
+			t.Errorf("OnConnect has seen %q", chosen)
 		}
 	})
 }
@@ -343,8 +343,8 @@ func TestWebSocketCredentials(t *testing.T) {
 			c.Close(4401, "")
 		})}
 		w.Prepare = func(r *http.Request) error {
-			asked = append(asked, fmt.Sprint(transport.Refresh(r.Context())))
-			if transport.Refresh(r.Context()) {
+			asked = append(asked, fmt.Sprint(transport.CredentialsRejected(r.Context())))
+			if transport.CredentialsRejected(r.Context()) {
 				r.Header.Set("Authorization", "fresh")
 			}
 			return nil
@@ -367,15 +367,15 @@ func TestWebSocketRefreshByCode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.Close(4401, "") })
 		var fresh []bool
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
-			fresh = append(fresh, transport.Refresh(ctx))
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
+			fresh = append(fresh, transport.CredentialsRejected(ctx))
 			return nil
 		}
 		first := readError(t, openSocket(t, w, ""))
 		second := readError(t, openSocket(t, w, ""))
 		third := readError(t, openSocket(t, w, ""))
 		if fmt.Sprint(fresh) != "[false true false]" {
-			t.Errorf("Hello was told %v", fresh)
+			t.Errorf("OnConnect was told %v", fresh)
 		}
 		if statusOf(first) != 0 || statusOf(second) != 401 || statusOf(third) != 0 {
 			t.Errorf("status %d, %d, %d", statusOf(first), statusOf(second), statusOf(third))
@@ -391,7 +391,7 @@ func statusOf(err error) int {
 	return -1
 }
 
-func TestWebSocketHello(t *testing.T) {
+func TestWebSocketOnConnect(t *testing.T) {
 	serve := func(p *peer) {
 		if got := p.hear(); got != "login" {
 			p.Close(4004, "no login but "+got)
@@ -402,7 +402,7 @@ func TestWebSocketHello(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T) {
 		w := sockets(t, serve)
-		w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, token string) error {
 			if err := w.Send(ctx, []byte("too soon")); !errors.Is(err, transport.ErrNotConnected) {
 				t.Errorf("Send before the connection is ready: %v", err)
 			}
@@ -417,7 +417,7 @@ func TestWebSocketHello(t *testing.T) {
 				s.Unread(m)
 			}
 		}
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
 			m.ID = strings.ToUpper(string(m.Data))
 			return nil
 		}
@@ -447,7 +447,7 @@ func TestWebSocketHello(t *testing.T) {
 			}
 		}},
 		"silent": {func(p *peer) { p.wait() }, receiveOnce, func(t *testing.T, err error) {
-			if e := want[*transport.TimeoutError](t, err); e.Op != "hello" || e.After != 10*time.Second {
+			if e := want[*transport.TimeoutError](t, err); e.Op != "connect" || e.After != 10*time.Second {
 				t.Errorf("got %v", err)
 			}
 		}},
@@ -455,7 +455,7 @@ func TestWebSocketHello(t *testing.T) {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}, func(t *testing.T, err error) {
-			if e := want[*transport.TimeoutError](t, err); e.Op != "hello" {
+			if e := want[*transport.TimeoutError](t, err); e.Op != "connect" {
 				t.Errorf("got %v", err)
 			}
 		}},
@@ -463,9 +463,9 @@ func TestWebSocketHello(t *testing.T) {
 			return rejected{}
 		}, func(t *testing.T, err error) { want[rejected](t, err) }},
 		"complete": {func(p *peer) { p.wait() }, func(ctx context.Context, s *transport.Socket, _ string) error {
-			return transport.ErrEnd
+			return transport.ErrComplete
 		}, func(t *testing.T, err error) {
-			if !errors.Is(err, transport.ErrEnd) {
+			if !errors.Is(err, transport.ErrComplete) {
 				t.Errorf("got %v", err)
 			}
 		}},
@@ -473,7 +473,7 @@ func TestWebSocketHello(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := sockets(t, c.serve)
-				w.Hello = c.hello
+				w.OnConnect = c.hello
 				c.check(t, openSocketError(t, w, ""))
 				if err := w.Send(t.Context(), nil); !errors.Is(err, transport.ErrNotConnected) {
 					t.Errorf("Send: %v", err)
@@ -501,13 +501,13 @@ func TestWebSocketControl(t *testing.T) {
 			heard <- p.hear()
 			p.wait()
 		})
-		w.Control = func(s *transport.Socket, m *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
 			switch string(m.Data) {
 			case "ping":
 				m.Kind = decode.KindKeepalive
 				return s.Send(t.Context(), []byte("pong"))
 			case "gap":
-				m.Gap = &transport.Gap{Reason: transport.Notice}
+				m.Gap = &transport.Gap{Reason: transport.GapNotice}
 			case "fatal":
 				return rejected{}
 			}
@@ -520,7 +520,7 @@ func TestWebSocketControl(t *testing.T) {
 		if m := read(t, conn); string(m.Data) != "event" {
 			t.Errorf("got %q", m.Data)
 		}
-		if m := read(t, conn); m.Gap == nil || m.Gap.Reason != transport.Notice {
+		if m := read(t, conn); m.Gap == nil || m.Gap.Reason != transport.GapNotice {
 			t.Errorf("got %+v", m.Gap)
 		}
 		want[rejected](t, readError(t, conn))
@@ -581,7 +581,7 @@ func TestWebSocketUnpack(t *testing.T) {
 			p.wait()
 		})
 		w.MaxMessage = 10
-		w.Unpack = func() func([]byte) ([]byte, error) {
+		w.NewDecompressor = func() func([]byte) ([]byte, error) {
 			n := 0
 			return func(b []byte) ([]byte, error) {
 				n++
@@ -611,11 +611,11 @@ func TestWebSocketUnpack(t *testing.T) {
 func TestWebSocketValidate(t *testing.T) {
 	w := &transport.WebSocket{
 		URL: "ftp://x", Header: http.Header{"a b": {"c"}, "sec-websocket-protocol": {"x"}, "upgrade": {"y"}}, Subprotocols: []string{"a,b"}, CloseCode: 1005,
-		TrustedOrigins: []string{"wss://ok.test", "x"}, EOF: 9, SendLimit: 3, OnBadFrame: func(*decode.FrameError) {},
-		Closes: []transport.CloseRule{{From: 4000, To: 3000}, {From: 4000, Action: 99}, {From: 4000, MinWait: 2, MaxWait: 1}},
+		TrustedOrigins: []string{"wss://ok.test", "x"}, End: 9, SendRate: transport.Rate{N: 3}, OnBadFrame: func(*decode.FrameError) {},
+		CloseRules: []transport.CloseRule{{From: 4000, To: 3000}, {From: 4000, Action: 99}, {From: 4000, MinWait: 2, MaxWait: 1}},
 	}
 	err := w.Validate()
-	for _, field := range []string{"URL", "Header: Sec-Websocket-Protocol", "Header: Upgrade", "Subprotocols", "CloseCode", "TrustedOrigins: entry 1", "EOF", "SendLimit", "OnBadFrame", "Closes: entry 0", "Closes: entry 1", "Closes: entry 2"} {
+	for _, field := range []string{"URL", "Header: Sec-Websocket-Protocol", "Header: Upgrade", "Subprotocols", "CloseCode", "TrustedOrigins: entry 1", "End", "SendRate", "OnBadFrame", "CloseRules: entry 0", "CloseRules: entry 1", "CloseRules: entry 2"} {
 		if !strings.Contains(err.Error(), "WebSocket."+field) {
 			t.Errorf("%s is not named in: %v", field, err)
 		}
@@ -649,7 +649,7 @@ func TestWebSocketRedirect(t *testing.T) {
 		}))
 		defer srv.Close()
 		w := &transport.WebSocket{URL: "ws://feed.test", Client: srv.Client(), Header: http.Header{"X-Key": {"k"}}}
-		w.Hello = func(ctx context.Context, s *transport.Socket, token string) error {
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, token string) error {
 			return s.Send(ctx, []byte("secret "+token))
 		}
 		isProtocol(t, openSocketError(t, w, "token"))
@@ -681,8 +681,8 @@ func TestWebSocketTLS(t *testing.T) {
 // A negative value is off where the documentation says so, and else refused.
 func TestNegativeOptions(t *testing.T) {
 	w := &transport.WebSocket{
-		URL: "ws://feed.test", HandshakeTimeout: -1, HelloTimeout: -1, PingInterval: -1, IdleTimeout: -1,
-		Patience: -1, MaxMessage: -1, CloseCode: -1, MaxAge: -1,
+		URL: "ws://feed.test", HandshakeTimeout: -1, OnConnectTimeout: -1, PingInterval: -1, IdleTimeout: -1,
+		MaxPause: -1, MaxMessage: -1, CloseCode: -1, MaxConnectionAge: -1,
 	}
 	if err := w.Validate(); err != nil {
 		t.Error(err)
@@ -701,8 +701,8 @@ func TestNegativeOptions(t *testing.T) {
 	}
 	for field, err := range map[string]error{
 		"PongTimeout": (&transport.WebSocket{URL: "ws://feed.test", PongTimeout: -1}).Validate(),
-		"SendLimit":   (&transport.WebSocket{URL: "ws://feed.test", SendLimit: -1, SendPer: time.Second}).Validate(),
-		"Closes":      (&transport.WebSocket{URL: "ws://feed.test", Closes: []transport.CloseRule{{From: 1000, MinWait: -1}}}).Validate(),
+		"SendRate":    (&transport.WebSocket{URL: "ws://feed.test", SendRate: transport.Rate{N: -1, Per: time.Second}}).Validate(),
+		"CloseRules":  (&transport.WebSocket{URL: "ws://feed.test", CloseRules: []transport.CloseRule{{From: 1000, MinWait: -1}}}).Validate(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "."+field+": ") {
 			t.Errorf("%s: -1 is accepted: %v", field, err)
@@ -719,7 +719,7 @@ func TestWebSocketConnSurface(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, handover := range []bool{false, true} {
 			w := sockets(t, func(p *peer) { p.wait() })
-			w.Handover = handover
+			w.Overlap = handover
 			conn := openSocket(t, w, "")
 			if _, ok := conn.Conn.(transport.Transport); ok {
 				t.Error("the Conn is a Transport")
@@ -745,7 +745,7 @@ func TestWebSocketSubprotocolNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		chosen := "?"
-		w.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
 			chosen = s.Subprotocol
 			return nil
 		}
@@ -783,7 +783,7 @@ func TestWebSocketSignalR(t *testing.T) {
 			p.wait()
 		})
 		w.Format = decode.RSJSON{}
-		w.Hello = func(ctx context.Context, s *transport.Socket, _ string) error {
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
 			if err := s.Send(ctx, []byte(`{"protocol":"json","version":1}`+rs)); err != nil {
 				return err
 			}

@@ -102,7 +102,7 @@ func (w *wire) Write(p []byte) (int, error) {
 // is replaced by code 1007 (RFC 6455, sections 5.5.1 and 8.1).
 func (w *wire) answer(p []byte) []byte {
 	closing := w.closing.Load()
-	if closing == nil || w.socket.AnyText || utf8.Valid((*closing)[min(codeSize, len(*closing)):]) {
+	if closing == nil || w.socket.AllowInvalidUTF8 || utf8.Valid((*closing)[min(codeSize, len(*closing)):]) {
 		return p
 	}
 	at := len(p) - headerMin - maskSize - len(*closing)

@@ -80,7 +80,7 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := raw(t, c.serve)
-				w.Control, w.PingInterval, w.PongTimeout = pongFirst, c.pings, c.pings
+				w.OnMessage, w.PingInterval, w.PongTimeout = pongFirst, c.pings, c.pings
 				conn := openSocket(t, w, "")
 				synctest.Wait()
 				if c.disturb != nil {
@@ -112,7 +112,7 @@ func TestWebSocketSendAfterTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { conn.Write(pingAnd(1)) })
 		var socket *transport.Socket
-		w.Control = func(s *transport.Socket, _ *transport.Message) error {
+		w.OnMessage = func(s *transport.Socket, _ *transport.Message) error {
 			socket = s
 			return nil
 		}
@@ -164,7 +164,7 @@ func TestWebSocketOneWay(t *testing.T) {
 		}
 		w.Client = &http.Client{Transport: network}
 		w.PingInterval = -1
-		w.Control = pongFirst
+		w.OnMessage = pongFirst
 		conn := openSocket(t, w, "")
 		broken.Store(true)
 		for range 4 {

@@ -34,8 +34,8 @@ func (f *follower) feed() *transport.WebSocket {
 	return &transport.WebSocket{
 		URL:         f.url + "/feed",
 		Client:      f.client,
-		Hello:       subscribe,
-		Control:     control,
+		OnConnect:   subscribe,
+		OnMessage:   control,
 		IdleTimeout: 5 * heartbeat, // even a quiet market sends heartbeats
 	}
 }
@@ -77,7 +77,7 @@ func control(_ *transport.Socket, m *transport.Message) error {
 	case "update":
 		m.Type, m.ID = said.Type, fmt.Sprint(said.Product, " ", said.Sequence)
 	case "closed":
-		return transport.ErrEnd
+		return transport.ErrComplete
 	case "error":
 		return errors.New("cut off: " + said.Message)
 	default:

@@ -71,7 +71,7 @@ func TestControl(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"type":"update","product":"A","sequence":7}`: "A 7",
 		`{"type":"heartbeat"}`:                         "",
-		`{"type":"closed"}`:                            transport.ErrEnd.Error(),
+		`{"type":"closed"}`:                            transport.ErrComplete.Error(),
 		`{"type":"error","message":"bye"}`:             "cut off: bye",
 	} {
 		m := transport.Message{Data: []byte(text)}

@@ -88,7 +88,7 @@ func TestConsumerSurvivesThePerson(t *testing.T) {
 			var source transport.Transport = &transport.HTTP{URL: p.url + "/" + wire, Client: p.client}
 			if wire == "ws" {
 				source = &transport.WebSocket{
-					URL: p.url + "/ws", Client: p.client, EOF: transport.EOFEnds, IdleTimeout: time.Minute,
+					URL: p.url + "/ws", Client: p.client, End: transport.EndFeed, IdleTimeout: time.Minute,
 					Resume: transport.ResumeQuery("since"),
 				}
 			}

@@ -29,18 +29,17 @@ type bot struct {
 }
 
 // feed returns Discord's gateway as a transport. A session allows one connection at a time, so
-// Handover cannot be used.
+// Overlap cannot be used.
 func (b *bot) feed() *transport.WebSocket {
 	return &transport.WebSocket{
-		URL:       b.url + "/?v=10&encoding=json",
-		Client:    b.client,
-		Resume:    resumeURL,
-		Hello:     b.hello,
-		Control:   b.control,
-		Closes:    transport.DiscordCloses(),
-		CloseCode: 4000, // on 1000 and 1001 the gateway forgets the session
-		SendLimit: 120,
-		SendPer:   time.Minute,
+		URL:        b.url + "/?v=10&encoding=json",
+		Client:     b.client,
+		Resume:     resumeURL,
+		OnConnect:  b.hello,
+		OnMessage:  b.control,
+		CloseRules: transport.DiscordCloses(),
+		CloseCode:  4000, // on 1000 and 1001 the gateway forgets the session
+		SendRate:   transport.Rate{N: 120, Per: time.Minute},
 	}
 }
 

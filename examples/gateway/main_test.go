@@ -75,7 +75,7 @@ func TestForgotten(t *testing.T) {
 			}
 			defer sub.Close()
 			ev, err := sub.Next(t.Context())
-			if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.TokenRejected {
+			if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.GapTokenRejected {
 				t.Errorf("after %q: gap %v, %v", token, ev.Gap, err)
 			}
 		})

@@ -122,7 +122,7 @@ func (b *bot) hello(ctx context.Context, s *transport.Socket, token string) erro
 	if err != nil {
 		return err
 	}
-	s.Heartbeat(interval, true, b.heartbeat)
+	s.Heartbeat(transport.Heartbeat{Interval: interval, RequireAck: true, Message: b.heartbeat})
 	first := encode(opIdentify, identify{b.credentials, 1 << 9, map[string]string{"os": "linux", "browser": "steadfeed", "device": "steadfeed"}})
 	if token != "" {
 		first = encode(opResume, resume{b.credentials, at.session, at.sequence})
@@ -185,9 +185,9 @@ func (b *bot) control(s *transport.Socket, m *transport.Message) error {
 	case opHeartbeat:
 		return s.Send(context.Background(), b.heartbeat())
 	case opHeartbeatAck:
-		s.Answered()
+		s.HeartbeatAcked()
 	case opReconnect:
-		s.Expire()
+		s.Replace()
 	case opInvalidSession:
 		if string(p.Data) == "true" {
 			return io.EOF // to be resumed

@@ -93,7 +93,7 @@ func TestControl(t *testing.T) {
 		}
 	}
 	m := transport.Message{Data: []byte(`{"id":"1","type":"complete"}`)}
-	if err := control(nil, &m); err != transport.ErrEnd {
+	if err := control(nil, &m); err != transport.ErrComplete {
 		t.Errorf("complete: %v", err)
 	}
 	m.Data = []byte(`{"id":"1","type":"error","payload":[{"message":"a"},{"message":"b"}]}`)

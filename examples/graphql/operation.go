@@ -50,15 +50,15 @@ func (o *operation) feed() *transport.WebSocket {
 		URL:          o.url,
 		Client:       o.client,
 		Subprotocols: []string{subprotocol},
-		Hello:        o.hello,
-		Control:      control,
-		Closes:       transport.GraphQLCloses(),
+		OnConnect:    o.hello,
+		OnMessage:    control,
+		CloseRules:   transport.GraphQLCloses(),
 	}
 }
 
 // hello asks for the results after token. The server answers subscribe only with results.
 func (o *operation) hello(ctx context.Context, s *transport.Socket, token string) error {
-	secret := o.secret(transport.Refresh(ctx))
+	secret := o.secret(transport.CredentialsRejected(ctx))
 	if err := s.Send(ctx, encode("", "connection_init", map[string]string{"secret": secret})); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func control(s *transport.Socket, m *transport.Message) error {
 	case "next":
 		return cut(e.Payload, m)
 	case "complete":
-		return transport.ErrEnd
+		return transport.ErrComplete
 	case "error":
 		return newOperationError(e.Payload)
 	}

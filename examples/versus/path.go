@@ -46,7 +46,7 @@ func subscribing(server string) []contest {
 }
 
 func subscribe(url string, t *tally) error {
-	sub, err := client.Subscribe(context.Background(), &transport.HTTP{URL: url, EOF: transport.EOFEnds}, nil)
+	sub, err := client.Subscribe(context.Background(), &transport.HTTP{URL: url, End: transport.EndFeed}, nil)
 	if err != nil {
 		return err
 	}

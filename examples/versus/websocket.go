@@ -90,7 +90,7 @@ func accept(key string) string {
 }
 
 func subscribeSocket(url string, t *tally) error {
-	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{URL: url, EOF: transport.EOFEnds}, nil)
+	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{URL: url, End: transport.EndFeed}, nil)
 	if err != nil {
 		return err
 	}

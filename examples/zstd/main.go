@@ -42,7 +42,7 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 	sub, err := client.Subscribe(ctx, &transport.HTTP{
 		URL:      url,
 		Client:   c,
-		EOF:      transport.EOFEnds,
+		End:      transport.EndFeed,
 		Decoders: map[string]func(io.Reader) (io.ReadCloser, error){"zstd": unzstd},
 	}, nil)
 	if err != nil {

@@ -24,7 +24,7 @@ func Example() {
 	sub, err := client.Subscribe(context.Background(), &transport.HTTP{
 		URL:      "http://feed.example",
 		Client:   srv.Client(),
-		EOF:      transport.EOFEnds,
+		End:      transport.EndFeed,
 		Decoders: map[string]func(io.Reader) (io.ReadCloser, error){"zstd": unzstd},
 	}, nil)
 	if err != nil {

@@ -31,7 +31,7 @@ func TestClientOnAWire(t *testing.T) {
 	explore.Run(t, e, subscribe(client.Field("id"), func(feed *mock.Feed) (transport.Transport, func()) {
 		srv := mock.NewServer(feed.WebSocket(nil, nil))
 		return &transport.WebSocket{
-			URL: "ws://feed.test", Client: srv.Client(), EOF: transport.EOFEnds, IdleTimeout: time.Minute,
+			URL: "ws://feed.test", Client: srv.Client(), End: transport.EndFeed, IdleTimeout: time.Minute,
 			Resume: transport.ResumeQuery("since"),
 		}, func() { srv.Close() }
 	}))

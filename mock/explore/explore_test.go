@@ -50,7 +50,7 @@ func (w *worker) live(ctx context.Context) (done bool) {
 	}
 	for ctx.Err() == nil {
 		switch err := w.connect(ctx, &version); {
-		case errors.Is(err, transport.ErrEnd):
+		case errors.Is(err, transport.ErrComplete):
 			return true
 		case errors.Is(err, errSave):
 			return false // the next process reads it back
@@ -259,7 +259,7 @@ func TestConsumerWithoutResume(t *testing.T) {
 					trial.Observed.Add(m.ID, m.Data, m.Gap)
 				}
 			}
-			if err == transport.ErrEnd {
+			if err == transport.ErrComplete {
 				break
 			}
 			wait(trial.Context(), time.Second)

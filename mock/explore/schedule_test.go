@@ -67,7 +67,7 @@ func TestWithoutFaults(t *testing.T) {
 		for err == nil {
 			_, err = readFrom(c)
 		}
-		if err != transport.ErrEnd || len(trial.Feed.Log()) != 20 || len(trial.Feed.Attempts()) != 1 {
+		if err != transport.ErrComplete || len(trial.Feed.Log()) != 20 || len(trial.Feed.Attempts()) != 1 {
 			trial.Errorf("%v after %d events", err, len(trial.Feed.Log()))
 		}
 	})

@@ -46,7 +46,7 @@ func TestProcesses(t *testing.T) {
 			for err == nil {
 				_, err = readFrom(c)
 			}
-			read = err != transport.ErrEnd
+			read = err != transport.ErrComplete
 			wait(trial.Context(), time.Second)
 		}
 	})

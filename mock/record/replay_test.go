@@ -77,7 +77,7 @@ func TestReplayOnEveryWire(t *testing.T) {
 				Token: func(m transport.Message) string { return decode.Field(m.Data, "id") },
 			}
 			var c wiretest.Consumer
-			if err := c.Run(t.Context(), rec); err != transport.ErrEnd {
+			if err := c.Run(t.Context(), rec); err != transport.ErrComplete {
 				t.Error(err)
 			}
 		})
@@ -90,7 +90,7 @@ func TestReplayOnEveryWire(t *testing.T) {
 				feed := mock.NewFeed(script...)
 				start := time.Now()
 				var c wiretest.Consumer
-				if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrEnd {
+				if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrComplete {
 					t.Errorf("%s to %s: %v", from, to, err)
 				}
 				equal(t, c.Seen, wiretest.IDs(1, 5))
@@ -116,7 +116,7 @@ func TestReplayCloseCodes(t *testing.T) {
 	story := func(feed *mock.Feed, out *bytes.Buffer) {
 		synctest.Test(t, func(t *testing.T) {
 			source := wiretest.WebSocket(t, feed.WebSocket(nil, nil), "ws")
-			source.Hello = func(_ context.Context, s *transport.Socket, _ string) error {
+			source.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
 				m, err := s.Receive() // an event, or the close frame
 				if err == nil {
 					s.Unread(m)

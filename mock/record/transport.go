@@ -168,7 +168,7 @@ func refusal(err error) *entry {
 	switch {
 	case err == nil, closing(err) != nil:
 		return &entry{verb: verbOpen} // a close code needs an open connection
-	case errors.Is(err, transport.ErrEnd):
+	case errors.Is(err, transport.ErrComplete):
 		return &entry{verb: verbEnd}
 	case errors.As(err, &status):
 		e := &entry{verb: verbStatus}
@@ -276,7 +276,7 @@ func (c *recorded) ending(err error) *entry {
 	switch closed := closing(err); {
 	case c.ctx.Err() != nil:
 		return &entry{verb: verbClosed}
-	case errors.Is(err, transport.ErrEnd):
+	case errors.Is(err, transport.ErrComplete):
 		return &entry{verb: verbEnd}
 	case errors.Is(err, io.EOF):
 		return &entry{verb: verbEOF}

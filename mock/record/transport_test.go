@@ -55,13 +55,13 @@ func (c *reader) run(t *testing.T, tr transport.Transport) {
 	start := time.Now()
 	for range 1000 {
 		err := c.connect(t.Context(), tr, start)
-		if errors.Is(err, transport.ErrEnd) {
+		if errors.Is(err, transport.ErrComplete) {
 			return
 		}
 		c.errs = append(c.errs, err.Error())
 		time.Sleep(time.Second)
 	}
-	t.Error("got no ErrEnd after 1000 connections")
+	t.Error("got no ErrComplete after 1000 connections")
 }
 
 // silence is the error of a connection that timed out.

@@ -210,7 +210,7 @@ var broken = []struct {
 	})},
 	{"reports a gap that is none", "events come in order", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
 		if n == 1 {
-			msg.Gap = &transport.Gap{Reason: transport.Notice}
+			msg.Gap = &transport.Gap{Reason: transport.GapNotice}
 		}
 		return msg, err
 	})},
@@ -323,7 +323,7 @@ var broken = []struct {
 		})
 	}},
 	{"takes a refusal for the end", "a refused connection is an error", func(*memory, <-chan struct{}) transport.Transport {
-		return bent(func(context.Context, string) (transport.Conn, error) { return nil, transport.ErrEnd })
+		return bent(func(context.Context, string) (transport.Conn, error) { return nil, transport.ErrComplete })
 	}},
 	{"shows the token in the error of Open", "a refused connection is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
@@ -340,9 +340,9 @@ var broken = []struct {
 		}
 	})},
 	{"takes a good end for a break", "a clean end is io.EOF", instead(io.EOF, io.ErrUnexpectedEOF)},
-	{"takes a good end for the last", "a clean end is io.EOF", instead(io.EOF, transport.ErrEnd)},
+	{"takes a good end for the last", "a clean end is io.EOF", instead(io.EOF, transport.ErrComplete)},
 	{"takes a break for a good end", "a break is an error", instead(io.ErrUnexpectedEOF, io.EOF)},
-	{"takes a break for the last", "a break is an error", instead(io.ErrUnexpectedEOF, transport.ErrEnd)},
+	{"takes a break for the last", "a break is an error", instead(io.ErrUnexpectedEOF, transport.ErrComplete)},
 	{"takes a partial message for a good end", "a partial message is io.ErrUnexpectedEOF", instead(io.ErrUnexpectedEOF, io.EOF)},
 	{"delivers a partial message", "a partial message is io.ErrUnexpectedEOF", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
 		if err == io.ErrUnexpectedEOF && n == 3 {
@@ -350,11 +350,11 @@ var broken = []struct {
 		}
 		return msg, err
 	})},
-	{"never ends", "a complete feed is ErrEnd", func(m *memory, gone <-chan struct{}) transport.Transport {
-		tr := instead(transport.ErrEnd, io.EOF)(m, gone)
+	{"never ends", "a complete feed is ErrComplete", func(m *memory, gone <-chan struct{}) transport.Transport {
+		tr := instead(transport.ErrComplete, io.EOF)(m, gone)
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			c, err := tr.(bent)(ctx, token)
-			if err == transport.ErrEnd {
+			if err == transport.ErrComplete {
 				err = errors.New("status 204")
 			}
 			return c, err
@@ -393,7 +393,7 @@ var broken = []struct {
 		return msg, err
 	})},
 	{"takes Close for a good end", "Close unblocks Read", instead(errMemory, io.EOF)},
-	{"takes Close for the last end", "Close leaves events unread", instead(errMemory, transport.ErrEnd)},
+	{"takes Close for the last end", "Close leaves events unread", instead(errMemory, transport.ErrComplete)},
 	{"reads on after Close", "Close leaves events unread", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		first := c.Conn
 		c.read = func() (transport.Message, error) {

@@ -24,7 +24,7 @@ var checks = []check{
 	{"a clean end is io.EOF", Script{Events: events(3), Ending: EndingClean}, goodEnd},
 	{"a break is an error", Script{Events: events(3), Ending: EndingCut}, cut},
 	{"a partial message is io.ErrUnexpectedEOF", Script{Events: events(3), Ending: EndingPartial}, partial},
-	{"a complete feed is ErrEnd", Script{Events: events(3), Ending: EndingComplete}, complete},
+	{"a complete feed is ErrComplete", Script{Events: events(3), Ending: EndingComplete}, complete},
 	{"Read after an error is an error", Script{Events: events(3), Ending: EndingClean}, failsOn},
 	{"Read after a break is an error", Script{Events: events(3), Ending: EndingCut}, failsOn},
 	{"Close unblocks Read", Script{Events: events(2)}, closeUnblocks},
@@ -177,7 +177,7 @@ func complete(p *probe) {
 		_, err = p.attempt(context.Background(), p.script.Events[len(p.script.Events)-1].Token, patient)
 	}
 	if !isEnd(err) {
-		p.t.Errorf("the end is %v; want ErrEnd from Read, or io.EOF and then ErrEnd from Open", err)
+		p.t.Errorf("the end is %v; want ErrComplete from Read, or io.EOF and then ErrComplete from Open", err)
 	}
 }
 

@@ -53,7 +53,7 @@ func (m *memory) open(ctx context.Context, token string) (transport.Conn, error)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.over {
-		return nil, transport.ErrEnd
+		return nil, transport.ErrComplete
 	}
 	c := &memoryConn{feed: m, events: m.script.Events}
 	if !m.joined {
@@ -102,7 +102,7 @@ func (c *memoryConn) end() error {
 		c.feed.mu.Lock()
 		defer c.feed.mu.Unlock()
 		c.feed.over = true
-		return transport.ErrEnd
+		return transport.ErrComplete
 	}
 	<-c.ctx.Done()
 	return context.Cause(c.ctx)

@@ -267,7 +267,7 @@ func (c *conn) close() {
 	c.wait(c.begin("Close", c.conn.Close), c.prompt)
 }
 
-func isEnd(err error) bool { return errors.Is(err, transport.ErrEnd) }
+func isEnd(err error) bool { return errors.Is(err, transport.ErrComplete) }
 
 func brief(data []byte) string {
 	if len(data) > 40 {

@@ -67,7 +67,7 @@ func (c *tailConn) greet(token string) error {
 	case err != nil:
 		return c.failure(err)
 	case line == "over\n":
-		return transport.ErrEnd
+		return transport.ErrComplete
 	}
 	return nil
 }

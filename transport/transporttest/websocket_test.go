@@ -98,7 +98,7 @@ func startSocket(scheme string, handover bool) transporttest.Start {
 			}
 		})
 		w := socket(s, scheme+"://feed.test", scheme+"://feed.test:9")
-		w.Client, w.Handover = srv.Client(), handover
+		w.Client, w.Overlap = srv.Client(), handover
 		return w
 	}
 }
@@ -123,7 +123,7 @@ func socket(s transporttest.Script, open, closed string) *transport.WebSocket {
 		w.URL = closed + "/?key=secret-0"
 	}
 	if s.Ending == transporttest.EndingComplete {
-		w.EOF = transport.EOFEnds
+		w.End = transport.EndFeed
 	}
 	return w
 }

@@ -52,7 +52,7 @@ const bufferBytes = 8 << 20
 // Open makes the Receiver accept deliveries, and starts the built-in server if Addr or Listener is
 // set. The token is ignored: only the sender can repeat what was missed. When ctx ends, so does
 // the Conn. Open fails while another Conn is open, and if it cannot listen. After Drain the Conn
-// accepts nothing and its Read returns ErrEnd.
+// accepts nothing and its Read returns ErrComplete.
 func (w *Receiver) Open(ctx context.Context, _ string) (*transport.Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -89,12 +89,12 @@ func (w *Receiver) install(c *conn) bool {
 	return w.conn.CompareAndSwap(nil, c)
 }
 
-// orEnd returns ErrEnd instead of err after Drain, when there is nothing left to receive.
+// orEnd returns ErrComplete instead of err after Drain, when there is nothing left to receive.
 func (w *Receiver) orEnd(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.drained {
-		return transport.ErrEnd
+		return transport.ErrComplete
 	}
 	return err
 }
@@ -224,12 +224,12 @@ func (c *conn) drain() {
 	c.wakeReader()
 }
 
-// complete ends a drained Conn with ErrEnd once all is settled. The caller holds Receiver.mu.
+// complete ends a drained Conn with ErrComplete once all is settled. The caller holds Receiver.mu.
 func (c *conn) complete() error {
 	if !c.drained || c.live.first != nil {
 		return nil
 	}
-	c.err = transport.ErrEnd
+	c.err = transport.ErrComplete
 	c.checkIdle()
 	return c.err
 }

@@ -45,10 +45,10 @@ func TestDrain(t *testing.T) {
 		default:
 		}
 		m.Settle(nil)
-		if err := <-ended; !errors.Is(err, transport.ErrEnd) {
+		if err := <-ended; !errors.Is(err, transport.ErrComplete) {
 			t.Fatalf("Read: %v", err)
 		}
-		if err := readError(t, conn); !errors.Is(err, transport.ErrEnd) {
+		if err := readError(t, conn); !errors.Is(err, transport.ErrComplete) {
 			t.Errorf("and then: %v", err)
 		}
 		start := time.Now()
@@ -59,7 +59,7 @@ func TestDrain(t *testing.T) {
 
 		conn = openHook(t, w)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_4", `4`)), 503)
-		if err := readError(t, conn); !errors.Is(err, transport.ErrEnd) {
+		if err := readError(t, conn); !errors.Is(err, transport.ErrComplete) {
 			t.Errorf("Read of a later Conn: %v", err)
 		}
 	})
@@ -208,7 +208,7 @@ func TestDrainsWhileTheAddressIsInUse(t *testing.T) {
 	w := newHook()
 	w.Addr = l.Addr().String()
 	w.Drain()
-	if _, err := w.Open(t.Context(), ""); !errors.Is(err, transport.ErrEnd) {
+	if _, err := w.Open(t.Context(), ""); !errors.Is(err, transport.ErrComplete) {
 		t.Errorf("Open: %v", err)
 	}
 }

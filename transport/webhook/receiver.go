@@ -198,7 +198,7 @@ const (
 // a Conn is open or is opened later. New requests are answered with Answers.Busy. The built-in
 // server continues to answer until the consumer has handled what was accepted.
 //
-// The Conn returns ErrEnd when its deliveries are settled (with AckOnEnqueue, when they are in the
+// The Conn returns ErrComplete when its deliveries are settled (with AckOnEnqueue, when they are in the
 // consumer's buffer), and so does every later Conn. The loop of a subscription handles the
 // remaining events and ends without an error. Drain does not wait and may be called from any
 // goroutine. If the consumer does not settle an event, only Close ends the wait. To receive again,

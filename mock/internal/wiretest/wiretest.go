@@ -50,7 +50,7 @@ func overHTTP(handler func(*mock.Feed) http.Handler, scheme string, format decod
 func WebSocket(t *testing.T, h http.Handler, scheme string) *transport.WebSocket {
 	srv := Serve(t, h)
 	return &transport.WebSocket{
-		URL: scheme + "://feed.test/stream", Client: srv.Client(), EOF: transport.EOFEnds,
+		URL: scheme + "://feed.test/stream", Client: srv.Client(), End: transport.EndFeed,
 		Resume: transport.ResumeQuery("since"), PingInterval: -1,
 	}
 }
@@ -80,7 +80,7 @@ func Object(n int) mock.Step { return mock.Event(fmt.Sprint(n), fmt.Sprintf(`{"i
 func (c *Consumer) Run(ctx context.Context, tr transport.Transport) error {
 	for {
 		err := c.connect(ctx, tr)
-		if err == transport.ErrEnd || ctx.Err() != nil {
+		if err == transport.ErrComplete || ctx.Err() != nil {
 			return err
 		}
 		c.Errs = append(c.Errs, err)
