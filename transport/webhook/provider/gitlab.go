@@ -29,8 +29,8 @@ type gitLabVerifier struct {
 	signer           verifier // that of the first secret
 }
 
-func gitLabSignature() Signature { return standardSignature("Webhook") }
-func gitLabToken() Token         { return Token{Header: "X-Gitlab-Token"} }
+func gitLabSignature() standardScheme { return newStandardScheme("Webhook") }
+func gitLabToken() Token              { return Token{Header: "X-Gitlab-Token"} }
 
 func (gitLab) traits() traits {
 	return traits{headers: []string{gitLabSignature().Header, gitLabToken().Header}}

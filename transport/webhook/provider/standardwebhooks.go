@@ -26,25 +26,29 @@ func StandardWebhooks(secrets ...string) *Provider {
 			},
 			Final: finalAfter(http.StatusGone), // disables the endpoint
 		},
-		Scheme:  standardSignature("Webhook"),
+		Scheme:  newStandardScheme("Webhook"),
 		Payload: Payload{Type: path("type")},
 	}
 	return p.with(secrets)
 }
 
-// standardSignature is the scheme of Standard Webhooks, https://www.standardwebhooks.com: v1
-// with an HMAC, v1a with Ed25519, or both in one list. The names of its headers begin with
-// name, or with one of others.
-func standardSignature(name string, others ...string) Signature {
+// standardScheme is the scheme of Standard Webhooks, https://www.standardwebhooks.com: v1 with
+// an HMAC, v1a with Ed25519, or both in one list. It is not a Signature, whose Algorithm and
+// Prefix would have no effect: each secret has its own.
+type standardScheme struct{ Signature }
+
+// newStandardScheme returns the scheme with headers whose names begin with name, or with one of
+// others.
+func newStandardScheme(name string, others ...string) standardScheme {
 	s := Signature{
-		Header: name + "-Signature", Prefix: "v1,", Separator: " ", Encoding: EncodingBase64, Key: EncodingBase64,
+		Header: name + "-Signature", Separator: " ", Encoding: EncodingBase64, Key: EncodingBase64,
 		ID: name + "-Id", Timestamp: Timestamp{Header: name + "-Timestamp"}, Signed: "{id}.{ts}.{body}",
 		versionOf: standardVersion,
 	}
 	for _, other := range others {
 		s.aliases = append(s.aliases, headerNames{other + "-Signature", other + "-Id", other + "-Timestamp"})
 	}
-	return s
+	return standardScheme{s}
 }
 
 // standardVersion returns the version of a secret, v1 or v1a. A private key, "whsk_" and the

@@ -5,6 +5,6 @@ package provider
 // (https://docs.svix.com/receiving/verifying-payloads/how-manual)
 func Svix(secrets ...string) *Provider {
 	p := StandardWebhooks(secrets...)
-	p.Name, p.Scheme = "svix", standardSignature("Svix", "Webhook")
+	p.Name, p.Scheme = "svix", newStandardScheme("Svix", "Webhook")
 	return p
 }
