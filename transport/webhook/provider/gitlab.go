@@ -30,7 +30,8 @@ type gitLabVerifier struct {
 }
 
 func gitLabSignature() standardScheme { return newStandardScheme("Webhook") }
-func gitLabToken() Token              { return Token{Header: "X-Gitlab-Token"} }
+
+func gitLabToken() Token { return Token{Header: "X-Gitlab-Token"} }
 
 func (gitLab) traits() traits {
 	return traits{headers: []string{gitLabSignature().Header, gitLabToken().Header}}
