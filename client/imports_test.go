@@ -19,6 +19,8 @@ func TestImports(t *testing.T) {
 		"retry":                      {},
 		"client":                     {"decode", "transport", "retry"},
 		"mock":                       {"decode", "transport", "mock/internal/bridge", "mock/internal/wait"},
+		"mock/internal/bridge":       {"decode", "transport"},
+		"mock/internal/wait":         {},
 		"mock/record":                {"decode", "transport", "mock", "mock/internal/bridge"},
 		"mock/explore":               {"mock", "mock/internal/bridge", "mock/internal/wait"},
 		"mock/sender":                {"transport/webhook/provider", "mock", "mock/internal/bridge", "mock/internal/wait"},
