@@ -401,7 +401,7 @@ func TestMercureGap(t *testing.T) {
 
 // A WebSocket's handshake has a header, too.
 func TestOnResponseOfWebSocket(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("1"); p.wait() })
 		lost := transport.Gap{Reason: transport.GapNotice, From: "a"}
 		var order []string

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
@@ -81,7 +82,7 @@ func heardParts(t *testing.T, conn transport.Conn, n int) string {
 }
 
 func TestPartsOfWebSocketMessages(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.say(replies...)
 			p.wait()
@@ -118,7 +119,7 @@ func TestPartsOfHTTPEvents(t *testing.T) {
 
 // Format splits each part, as it splits a message.
 func TestPartsWithFormat(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.say("x")
 			p.wait()
@@ -140,7 +141,7 @@ func TestPartsWithFormat(t *testing.T) {
 
 // A Gap that OnMessage returns again and again stays as it is.
 func TestGapIsNotChanged(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.say("junk\x1e{}\n", "junk\x1e{}\n")
 			p.wait()

@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"compress/flate"
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,79 +19,8 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/steadfeed/steadfeed/decode"
-	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
-
-// raw serves WebSockets byte by byte, for what no library would send.
-func raw(t testing.TB, serve func(conn net.Conn)) *transport.WebSocket {
-	return rawWith(t, "", serve)
-}
-
-func rawWith(t testing.TB, header string, serve func(conn net.Conn)) *transport.WebSocket {
-	client := inMemory(t, func(w http.ResponseWriter, r *http.Request) {
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			t.Errorf("Hijack: %v", err)
-			return
-		}
-		defer conn.Close()
-		// RFC 6455, section 4.2.2.
-		key := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Accept: %s\r\n%s\r\n", base64.StdEncoding.EncodeToString(key[:]), header)
-		serve(conn)
-	})
-	return &transport.WebSocket{URL: "ws://feed.test/live?key=secret", Client: client}
-}
-
-const (
-	opContinuation, opText, opBinary, opClose, opPing, opPong = 0, 1, 2, 8, 9, 10
-
-	fin  = 0x80
-	rsv1 = 0x40
-	rsv2 = 0x20
-)
-
-// wsFrame is a frame of a server, whose first byte is given.
-func wsFrame(first byte, payload string) []byte {
-	b := []byte{first}
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
-	}
-	return append(b, payload...)
-}
-
-func closing(code uint16, reason string) []byte {
-	return wsFrame(fin|opClose, string(binary.BigEndian.AppendUint16(nil, code))+reason)
-}
-
-// hangUp reads what the client sends until that ends the connection, or time does.
-func hangUp(conn net.Conn) []byte {
-	conn.SetReadDeadline(time.Now().Add(time.Minute))
-	b, _ := io.ReadAll(conn)
-	return b
-}
-
-// sentClose returns the code of the close frame that a client has sent last, 0 if none.
-func sentClose(b []byte) (code int) {
-	for len(b) >= 6 {
-		n := int(b[1] & 0x7f)
-		if b[1]&0x80 == 0 || n > 125 || len(b) < 6+n {
-			return -1
-		}
-		if b[0] == fin|opClose && n >= 2 {
-			code = int(binary.BigEndian.Uint16([]byte{b[6] ^ b[2], b[7] ^ b[3]}))
-		}
-		b = b[6+n:]
-	}
-	return code
-}
 
 func TestWebSocketFrames(t *testing.T) {
 	long := strings.Repeat("long ", 3000)
@@ -129,7 +56,7 @@ func TestWebSocketFrames(t *testing.T) {
 	}
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				check(t, raw(t, func(conn net.Conn) {
 					for rest := stream; len(rest) > 0; {
 						n := min(size(), len(rest))
@@ -191,7 +118,7 @@ func TestWebSocketFaults(t *testing.T) {
 		"announced negative":     {append([]byte{fin | opText, 127}, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), func(*testing.T, error) {}, "", -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				said := make(chan int, 1)
 				w := raw(t, func(conn net.Conn) {
 					conn.Write(append(wsFrame(fin|opText, "before"), c.bytes...))
@@ -210,7 +137,7 @@ func TestWebSocketFaults(t *testing.T) {
 				}
 				conn.Close()
 				if got := <-said; c.says >= 0 && got != c.says {
-					t.Errorf("the server gets close code %d, want %d", got, c.says)
+					t.Errorf("got close code %d, want %d", got, c.says)
 				}
 			})
 		})
@@ -218,7 +145,7 @@ func TestWebSocketFaults(t *testing.T) {
 }
 
 func TestWebSocketExactLimit(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.say(strings.Repeat("x", 100), strings.Repeat("y", 101))
 			p.wait()
@@ -236,7 +163,7 @@ func TestWebSocketExactLimit(t *testing.T) {
 }
 
 func TestWebSocketReset(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) {
 			conn.Write(append(wsFrame(fin|opText, "one"), wsFrame(fin|opText, "payload")[:4]...))
 			conn.Read(make([]byte, 1))
@@ -253,7 +180,7 @@ func TestWebSocketReset(t *testing.T) {
 }
 
 func TestWebSocketAnyText(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) {
 			conn.Write(wsFrame(fin|opText, "\xff"))
 			hangUp(conn)
@@ -266,7 +193,7 @@ func TestWebSocketAnyText(t *testing.T) {
 }
 
 func TestWebSocketCompression(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var offered string
 		texts := []string{strings.Repeat("hello ", 100), "short", strings.Repeat("hello ", 20000)}
 		w := socketsWith(t, &websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover}, func(p *peer) {
@@ -288,9 +215,9 @@ func TestWebSocketCompression(t *testing.T) {
 	})
 }
 
-// A message that is small on the wire and large in memory is refused at the limit.
+// A message that exceeds MaxMessage only when it is decompressed is refused.
 func TestWebSocketBomb(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var bomb bytes.Buffer
 		z, _ := flate.NewWriter(&bomb, flate.BestSpeed)
 		z.Write(make([]byte, 5<<20))
@@ -302,144 +229,6 @@ func TestWebSocketBomb(t *testing.T) {
 		w.Compression, w.MaxMessage = true, 1<<20
 		if e := want[*transport.MessageError](t, readError(t, openSocket(t, w, ""))); e.Limit != 1<<20 {
 			t.Errorf("got %v", e)
-		}
-	})
-}
-
-func TestWebSocketCloseCodes(t *testing.T) {
-	for _, c := range []struct {
-		code int
-		rest *transport.WebSocket
-		want string
-	}{
-		{1000, &transport.WebSocket{}, "network"},
-		{1000, &transport.WebSocket{End: transport.EndFeed}, "end"},
-		{1001, &transport.WebSocket{}, "network"},
-		{1008, &transport.WebSocket{}, "network"},
-		{1008, &transport.WebSocket{Prepare: func(*http.Request) error { return nil }}, "network"},
-		{1002, &transport.WebSocket{}, "protocol"},
-		{1003, &transport.WebSocket{}, "protocol"},
-		{1007, &transport.WebSocket{}, "protocol"},
-		{1009, &transport.WebSocket{}, "protocol"},
-		{1010, &transport.WebSocket{}, "protocol"},
-		{1011, &transport.WebSocket{}, "network"},
-		{1014, &transport.WebSocket{}, "network"},
-		{3001, &transport.WebSocket{}, "network"},
-		{3003, &transport.WebSocket{}, "auth"},
-		{3008, &transport.WebSocket{}, "network"},
-		{3999, &transport.WebSocket{}, "protocol"},
-		{4012, &transport.WebSocket{}, "protocol"},
-		{4400, &transport.WebSocket{}, "protocol"},
-		{4401, &transport.WebSocket{}, "auth"},
-		{4406, &transport.WebSocket{}, "protocol"},
-		{4408, &transport.WebSocket{}, "network"},
-		{4409, &transport.WebSocket{}, "protocol"},
-		{1012, &transport.WebSocket{}, "wait 5s-30s"},
-		{1013, &transport.WebSocket{}, "wait 30s-1m0s"},
-		{3000, &transport.WebSocket{}, "auth"},
-		{3000, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "network"},
-		{3500, &transport.WebSocket{}, "protocol"},
-		{3014, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "token"},
-		{4503, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "stop"},
-		{4004, &transport.WebSocket{}, "protocol"},
-		{4007, &transport.WebSocket{}, "token"},
-		{4003, &transport.WebSocket{CloseRules: transport.DiscordCloses()}, "network"},
-		{4403, &transport.WebSocket{}, "auth"},
-		{4429, &transport.WebSocket{}, "wait 30s-1m0s"},
-		{4429, &transport.WebSocket{CloseRules: transport.GraphQLCloses()}, "stop"},
-		{4321, &transport.WebSocket{}, "network"},
-		{4321, &transport.WebSocket{CloseRules: []transport.CloseRule{{From: 4300, To: 4399, Action: transport.ActionWait, MinWait: 2 * time.Second, MaxWait: 2 * time.Second}}}, "wait 2s-2s"},
-		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionStop }}, "stop"},
-		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionEnd }}, "end"},
-	} {
-		t.Run(fmt.Sprintf("%d %s", c.code, c.want), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				w := sockets(t, func(p *peer) { p.Close(websocket.StatusCode(c.code), "") })
-				w.End, w.CloseRules, w.Classify, w.Prepare = c.rest.End, c.rest.CloseRules, c.rest.Classify, c.rest.Prepare
-				if err := readError(t, openSocket(t, w, "")); !follows(err, c.want) {
-					t.Errorf("%v (%#v) does not lead to %q", err, err, c.want)
-				}
-			})
-		})
-	}
-}
-
-// 1008 is for a late pong as well as for wrong credentials: only when fresh ones are refused
-// at once it counts as more than a lost connection, and it never ends a feed that has worked.
-func TestWebSocketPolicyViolation(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		speaks := true
-		w := sockets(t, func(p *peer) {
-			if speaks {
-				p.say("x")
-			}
-			p.Close(1008, "Pong timeout")
-		})
-		w.Prepare = func(*http.Request) error { return nil }
-		for i, c := range []struct {
-			speaks bool
-			want   string
-		}{{true, "network"}, {true, "network"}, {true, "network"}, {false, "protocol"}, {false, "network"}, {false, "protocol"}, {true, "network"}} {
-			speaks = c.speaks
-			conn := openSocket(t, w, "")
-			if speaks {
-				read(t, conn)
-			}
-			if err := readError(t, conn); class(err) != c.want {
-				t.Errorf("end %d: %v is of class %s, want %s", i+1, err, class(err), c.want)
-			}
-			conn.Close()
-		}
-	})
-}
-
-// follows tells whether err leads to what is wanted, by what package retry sees of it.
-func follows(err error, want string) bool {
-	var says interface {
-		error
-		Retryable() bool
-		RejectsToken() bool
-		RetryAfter() time.Duration
-		StatusCode() int
-	}
-	if errors.Is(err, transport.ErrComplete) || !errors.As(err, &says) {
-		return want == "end"
-	}
-	var lo, hi string
-	if n, _ := fmt.Sscanf(strings.ReplaceAll(want, "-", " "), "wait %s %s", &lo, &hi); n == 2 {
-		least, _ := time.ParseDuration(lo)
-		most, _ := time.ParseDuration(hi)
-		return says.Retryable() && says.RetryAfter() >= least && says.RetryAfter() <= most
-	}
-	switch {
-	case says.StatusCode() == 401:
-		return want == "auth"
-	case says.RejectsToken():
-		return want == "token"
-	case !says.Retryable():
-		return want == "stop"
-	case retry.Classify(err) == retry.ClassProtocol:
-		return want == "protocol"
-	}
-	return want == "network" && says.RetryAfter() == 0
-}
-
-// Statuses are judged by Classify too, with what the body says.
-func TestWebSocketClassifyStatus(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := &transport.WebSocket{URL: "ws://feed.test", Client: inMemory(t, func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(400)
-			io.WriteString(w, `{"error":"CursorTooOld"}`)
-		})}
-		w.Classify = func(err error) transport.Action {
-			var e *transport.StatusError
-			if errors.As(err, &e) && strings.Contains(string(e.Body), "CursorTooOld") {
-				return transport.ActionDropToken
-			}
-			return transport.ActionDefault
-		}
-		if err := openSocketError(t, w, "1"); !follows(err, "token") {
-			t.Errorf("got %v", err)
 		}
 	})
 }
@@ -456,7 +245,7 @@ func TestWebSocketClose(t *testing.T) {
 	} {
 		for _, reading := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, reading %v", name, reading), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
 					w := raw(t, func(conn net.Conn) {
 						serve(conn)
 					})
@@ -497,7 +286,7 @@ func TestWebSocketClose(t *testing.T) {
 
 func TestWebSocketCloseCode(t *testing.T) {
 	for code, want := range map[int]int{0: 1000, 4000: 4000, -1: 0} {
-		bubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			said := make(chan int, 1)
 			w := raw(t, func(conn net.Conn) { said <- sentClose(hangUp(conn)) })
 			w.CloseCode = code
@@ -510,8 +299,8 @@ func TestWebSocketCloseCode(t *testing.T) {
 }
 
 func TestWebSocketContext(t *testing.T) {
-	cause := errors.New("enough")
-	bubble(t, func(t *testing.T) {
+	cause := errors.New("limit not enforced")
+	synctest.Test(t, func(t *testing.T) {
 		said := make(chan int, 1)
 		w := raw(t, func(conn net.Conn) { said <- sentClose(hangUp(conn)) })
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -524,14 +313,14 @@ func TestWebSocketContext(t *testing.T) {
 			t.Errorf("Read: %v", err)
 		}
 		if got := <-said; got != 1000 {
-			t.Errorf("the server gets close code %d", got)
+			t.Errorf("got close code %d", got)
 		}
 		conn.Close()
 		if _, err := w.Open(ctx, ""); err != cause {
 			t.Errorf("Open: %v", err)
 		}
 	})
-	bubble(t, func(t *testing.T) { // while the handshake is made
+	synctest.Test(t, func(t *testing.T) { // while the handshake is made
 		w := &transport.WebSocket{URL: "ws://feed.test", Client: inMemory(t, func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 		})}
@@ -544,6 +333,328 @@ func TestWebSocketContext(t *testing.T) {
 		_, err := w.Open(t.Context(), "")
 		if e := want[*transport.TimeoutError](t, err); e.Op != "header" || time.Since(start) != 10*time.Second {
 			t.Errorf("Open: %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestWebSocketGapIsReadBeforeErrorOfOnMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) { p.say("you lost five; reconnect"); p.wait() })
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
+			m.Gap = &transport.Gap{Reason: transport.GapNotice, Missed: 5}
+			return io.EOF
+		}
+		conn := openSocket(t, w, "")
+		m, _ := readFrom(conn)
+		if m.Gap == nil {
+			t.Error("got no Gap, want that of OnMessage")
+		}
+	})
+}
+
+// A decompressor may need two messages of the server for one.
+func TestWebSocketOnMessageSeesWholeMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.Write(p.req.Context(), websocket.MessageBinary, []byte(`{"a":`))
+			p.Write(p.req.Context(), websocket.MessageBinary, []byte(`1}`))
+			p.wait()
+		})
+		w.NewDecompressor = func() func([]byte) ([]byte, error) {
+			var whole []byte
+			return func(b []byte) ([]byte, error) {
+				whole = append(whole, b...)
+				if !bytes.HasSuffix(whole, []byte("}")) {
+					return nil, nil
+				}
+				return bytes.Clone(whole), nil
+			}
+		}
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
+			if string(m.Data) != `{"a":1}` {
+				t.Errorf("OnMessage got %q of kind %v, want the whole message", m.Data, m.Kind)
+			}
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		for read(t, conn).Kind != decode.KindData {
+		}
+	})
+}
+
+func TestWebSocketPartsInheritFromOnMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) { p.say(`[1,2]`); p.wait() })
+		w.Format = decode.JSONArray{}
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
+			m.ID, m.Type = "cursor", "batch"
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		read(t, conn)
+		if m := read(t, conn); m.ID != "cursor" || m.Type != "batch" {
+			t.Errorf("got ID %q and Type %q, want those of OnMessage", m.ID, m.Type)
+		}
+	})
+}
+
+func TestWebSocketMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sizes := []int{0, 1, 125, 126, 127, 4000, 4095, 4096, 4097, 5000, 16 << 10, 65535, 65536, 70000}
+		sizes = slices.Concat(sizes, sizes, []int{1 << 20, 3<<20 + 7}, sizes)
+		w := sockets(t, func(p *peer) {
+			for i, n := range sizes {
+				p.say(strings.Repeat(string(rune('0'+i)), n))
+			}
+			p.Close(websocket.StatusGoingAway, "bye")
+		})
+		conn := openSocket(t, w, "")
+		var kept []transport.Message
+		for range sizes {
+			kept = append(kept, read(t, conn))
+		}
+		for i, m := range kept {
+			n := sizes[i]
+			if want := strings.Repeat(string(rune('0'+i)), n); string(m.Data) != want {
+				t.Errorf("message %d: %d bytes, %.20q..., want %d of %.1q", i, len(m.Data), m.Data, n, want)
+			}
+			if cap(m.Data) != len(m.Data) {
+				t.Errorf("message %d: an append overwrites the next one", i)
+			}
+		}
+		closed := want[*transport.CloseError](t, readError(t, conn))
+		if closed.Code != 1001 || closed.Reason != "bye" || strings.Contains(closed.Error(), "bye") {
+			t.Errorf("closed by %+v: %v", closed, closed)
+		}
+	})
+}
+
+func TestWebSocketBinary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.Write(p.req.Context(), websocket.MessageBinary, []byte{0xff, 0xfe})
+			p.say("text")
+			p.wait()
+		})
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); m.Type != "binary" || string(m.Data) != "\xff\xfe" {
+			t.Errorf("got %q %q", m.Type, m.Data)
+		}
+		if m := read(t, conn); m.Type != "" || string(m.Data) != "text" {
+			t.Errorf("got %q %q", m.Type, m.Data)
+		}
+	})
+}
+
+// A reader that gets More waits for the rest of a batch: it must not be set if nothing follows,
+// and should be set if something does.
+func TestWebSocketMore(t *testing.T) {
+	for _, size := range []int{0, 10, 1000, 4096, 9000, 70000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const burst = 50
+				w := sockets(t, func(p *peer) {
+					for range 3 {
+						for range burst {
+							p.say(strings.Repeat("x", size))
+						}
+						p.hear()
+					}
+					p.wait()
+				})
+				conn := openSocket(t, w, "")
+				more := 0
+				for range 3 {
+					synctest.Wait() // the network accepts no more
+					for i := range burst {
+						m := read(t, conn)
+						if m.More && i == burst-1 {
+							t.Errorf("message %d: got More, want false: nothing follows", i)
+						}
+						if m.More {
+							more++
+						}
+					}
+					if err := w.Send(t.Context(), []byte("next")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if least := 3 * burst / 3; size <= 1000 && more < least {
+					t.Errorf("got More %d times, want at least %d", more, least)
+				}
+			})
+		})
+	}
+}
+
+func TestWebSocketControl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		heard := make(chan string, 1)
+		w := sockets(t, func(p *peer) {
+			p.say("ping", `event`, "gap", "fatal", "never seen")
+			heard <- p.hear()
+			p.wait()
+		})
+		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
+			switch string(m.Data) {
+			case "ping":
+				m.Kind = decode.KindKeepalive
+				return s.Send(t.Context(), []byte("pong"))
+			case "gap":
+				m.Gap = &transport.Gap{Reason: transport.GapNotice}
+			case "fatal":
+				return rejected{}
+			}
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); m.Kind != decode.KindKeepalive {
+			t.Errorf("got kind %v, want a keepalive", m.Kind)
+		}
+		if m := read(t, conn); string(m.Data) != "event" {
+			t.Errorf("got %q", m.Data)
+		}
+		if m := read(t, conn); m.Gap == nil || m.Gap.Reason != transport.GapNotice {
+			t.Errorf("got %+v", m.Gap)
+		}
+		want[rejected](t, readError(t, conn))
+		if got := <-heard; got != "pong" {
+			t.Errorf("got %q, want pong", got)
+		}
+	})
+}
+
+func TestWebSocketFormat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("{\"a\":1}\n{\"a\":2}\n", "", "\n", "{\"a\":3}", "{\"a\":4")
+			p.wait()
+		})
+		w.Format = decode.NDJSON{}
+		conn := openSocket(t, w, "")
+		var got []string
+		for range 5 {
+			m := read(t, conn)
+			got = append(got, fmt.Sprintf("%d%s", m.Kind, m.Data))
+		}
+		if want := `0{"a":1} 0{"a":2} 2 2 0{"a":3}`; strings.Join(got, " ") != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if e := want[*transport.MessageError](t, readError(t, conn)); !errors.Is(e, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", e)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say(`[{"a":1},{"a":2}]`, `[]`, `[{"a":3}`)
+			p.wait()
+		})
+		w.Format = decode.JSONArray{}
+		conn := openSocket(t, w, "")
+		for i, want := range []string{`{"a":1}`, `{"a":2}`, "", `{"a":3}`} {
+			m := read(t, conn)
+			if string(m.Data) != want || want == "" && m.Kind != decode.KindKeepalive {
+				t.Errorf("message %d is %q, kind %d", i, m.Data, m.Kind)
+			}
+			if i == 0 && !m.More {
+				t.Error("More is not set on the first of two")
+			}
+		}
+		if e := want[*transport.MessageError](t, readError(t, conn)); !errors.Is(e, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", e)
+		}
+	})
+}
+
+func TestWebSocketUnpack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			for _, s := range []string{"a", "part", "bad", "large"} {
+				p.Write(p.req.Context(), websocket.MessageBinary, []byte(s))
+			}
+			p.wait()
+		})
+		w.MaxMessage = 10
+		w.NewDecompressor = func() func([]byte) ([]byte, error) {
+			n := 0
+			return func(b []byte) ([]byte, error) {
+				n++
+				switch string(b) {
+				case "part":
+					return nil, nil
+				case "bad":
+					return nil, errors.New("corrupt")
+				}
+				return fmt.Appendf(nil, "%d%s", n, b), nil
+			}
+		}
+		for range 2 {
+			conn := openSocket(t, w, "")
+			if m := read(t, conn); string(m.Data) != "1a" {
+				t.Errorf("got %q", m.Data)
+			}
+			if m := read(t, conn); m.Kind != decode.KindKeepalive {
+				t.Errorf("got kind %v", m.Kind)
+			}
+			want[*transport.MessageError](t, readError(t, conn))
+			conn.Close()
+		}
+	})
+}
+
+// SignalR puts 0x1E after each record, and the answer to its handshake comes together with the
+// first ones (https://github.com/szarykott/signalrs/issues/14; HubProtocol.md of
+// dotnet/aspnetcore).
+func TestWebSocketSignalR(t *testing.T) {
+	const rs = "\x1e"
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			if got := p.hear(); got != `{"protocol":"json","version":1}`+rs {
+				t.Errorf("heard %q", got)
+			}
+			p.say(`{}`+rs+`{"type":1,"target":"a","arguments":[]}`+rs+`{"type":6}`+rs, `{"type":1,"target":"b","arguments":[]}`+rs)
+			p.wait()
+		})
+		w.Format = decode.RSJSON{}
+		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
+			if err := s.Send(ctx, []byte(`{"protocol":"json","version":1}`+rs)); err != nil {
+				return err
+			}
+			m, err := s.Receive()
+			if err != nil {
+				return err
+			}
+			answer, rest, _ := bytes.Cut(m.Data, []byte(rs))
+			if string(answer) != "{}" {
+				return errors.New("refused")
+			}
+			if m.Data = rest; len(rest) > 0 {
+				s.Unread(m)
+			}
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		for _, want := range []string{`{"type":1,"target":"a","arguments":[]}`, `{"type":6}`, `{"type":1,"target":"b","arguments":[]}`} {
+			if m := read(t, conn); string(m.Data) != want {
+				t.Errorf("got %q, want %q", m.Data, want)
+			}
+		}
+	})
+}
+
+// A Conn has no methods of its WebSocket.
+func TestWebSocketConnSurface(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, handover := range []bool{false, true} {
+			w := sockets(t, func(p *peer) { p.wait() })
+			w.Overlap = handover
+			conn := openSocket(t, w, "")
+			if _, ok := conn.Conn.(transport.Transport); ok {
+				t.Error("the Conn is a Transport")
+			}
+			if _, ok := conn.Conn.(interface{ Validate() error }); ok {
+				t.Error("the Conn can be validated")
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -35,19 +36,19 @@ func isTimeout(t *testing.T, err error, op string) {
 }
 
 func TestWebSocketHalfOpen(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { time.Sleep(time.Hour) })
 		conn := openSocket(t, w, "")
 		after, err := dies(conn)
 		isTimeout(t, err, "pong")
 		if after != 20*time.Second+2*10*time.Second {
-			t.Errorf("given up after %v", after)
+			t.Errorf("got an end after %v", after)
 		}
 		time.Sleep(time.Hour)
 	})
 }
 
-// Any byte is life: a pong that is late, one with the wrong payload, a byte of a message.
+// Any byte shows that the peer is alive: a late pong, a wrong one, a byte of a message.
 func TestWebSocketSignsOfLife(t *testing.T) {
 	for name, serve := range map[string]func(conn net.Conn){
 		"wrong pong": func(conn net.Conn) {
@@ -84,7 +85,7 @@ func TestWebSocketSignsOfLife(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				conn := openSocket(t, raw(t, serve), "")
 				time.AfterFunc(time.Hour, func() { conn.Close() })
 				if after, err := dies(conn); !errors.Is(err, net.ErrClosed) || after < time.Hour {
@@ -96,10 +97,10 @@ func TestWebSocketSignsOfLife(t *testing.T) {
 	}
 }
 
-// A server that answers pings keeps the connection for hours, and gets no more of them than
-// PingInterval says; while it talks it gets none.
+// A server that answers pings keeps the connection. It gets one per PingInterval, and none while
+// it sends messages.
 func TestWebSocketPings(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var pings atomic.Int64
 		w := socketsWith(t, &websocket.AcceptOptions{OnPingReceived: func(context.Context, []byte) bool {
 			pings.Add(1)
@@ -117,7 +118,7 @@ func TestWebSocketPings(t *testing.T) {
 		go dies(conn)
 		time.Sleep(1000 * time.Second)
 		if n := pings.Load(); n != 0 {
-			t.Errorf("%d pings although there were messages", n)
+			t.Errorf("got %d pings while messages arrived, want none", n)
 		}
 		const hours = 6
 		time.Sleep(hours * time.Hour)
@@ -128,7 +129,7 @@ func TestWebSocketPings(t *testing.T) {
 }
 
 func TestWebSocketNoPings(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { time.Sleep(48 * time.Hour) })
 		w.PingInterval = -1
 		conn := openSocket(t, w, "")
@@ -140,9 +141,9 @@ func TestWebSocketNoPings(t *testing.T) {
 	})
 }
 
-// While nobody reads, pongs cannot be seen; that is no reason to give up.
+// A connection that is not read cannot see pongs and stays open.
 func TestWebSocketUnread(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.say("one")
 			time.AfterFunc(time.Hour, func() { p.say("two") })
@@ -162,7 +163,7 @@ func TestWebSocketUnread(t *testing.T) {
 }
 
 func TestWebSocketIdle(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			for i := range 5 {
 				time.AfterFunc(time.Duration(i+1)*50*time.Second, func() { p.say("x") })
@@ -173,10 +174,10 @@ func TestWebSocketIdle(t *testing.T) {
 		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "message")
 		if after != 310*time.Second {
-			t.Errorf("given up after %v", after)
+			t.Errorf("got an end after %v", after)
 		}
 	})
-	bubble(t, func(t *testing.T) { // the server has said how often it speaks
+	synctest.Test(t, func(t *testing.T) { // the server announces its interval
 		w := sockets(t, func(p *peer) {
 			p.say("hello")
 			p.wait()
@@ -188,85 +189,14 @@ func TestWebSocketIdle(t *testing.T) {
 		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "message")
 		if after != 33*time.Second {
-			t.Errorf("given up after %v", after)
+			t.Errorf("got an end after %v", after)
 		}
 	})
 }
 
-// Three days of a gateway's heartbeat, then an answer is missing.
-func TestWebSocketHeartbeat(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		const beats = 6 * 60
-		var at []time.Duration
-		start := time.Now()
-		w := sockets(t, func(p *peer) {
-			for i := range beats {
-				if got := p.hear(); got != "beat" {
-					t.Errorf("heard %q", got)
-					return
-				}
-				at = append(at, time.Since(start))
-				if i < beats-1 {
-					p.say("ack")
-				}
-			}
-			p.wait()
-		})
-		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(transport.Heartbeat{Interval: time.Minute, RequireAck: true, Message: func() []byte { return []byte("beat") }})
-			return nil
-		}
-		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
-			m.Kind = decode.KindKeepalive
-			s.HeartbeatAcked()
-			return nil
-		}
-		after, err := dies(openSocket(t, w, ""))
-		isTimeout(t, err, "heartbeat")
-		if len(at) != beats || at[0] >= time.Minute || after != at[beats-1]+time.Minute {
-			t.Errorf("%d beats, the first at %v, end at %v", len(at), at[0], after)
-		}
-		for i := 1; i < len(at); i++ {
-			if at[i]-at[i-1] != time.Minute {
-				t.Fatalf("beat %d follows after %v", i, at[i]-at[i-1])
-			}
-		}
-	})
-}
-
-func TestWebSocketHeartbeatReplaced(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var got []string
-		over := make(chan bool)
-		w := sockets(t, func(p *peer) {
-			defer close(over)
-			for {
-				m := p.hear()
-				if strings.HasPrefix(m, "error") {
-					return
-				}
-				got = append(got, m)
-			}
-		})
-		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(transport.Heartbeat{Interval: time.Second, RequireAck: true, Message: func() []byte { return []byte("first") }})
-			s.Heartbeat(transport.Heartbeat{Interval: time.Minute, Message: func() []byte { return []byte("second") }})
-			return nil
-		}
-		conn := openSocket(t, w, "")
-		go dies(conn)
-		time.Sleep(150 * time.Second)
-		conn.Close()
-		<-over
-		if len(got) < 2 || len(got) > 3 || got[0] != "second" {
-			t.Errorf("heard %q", got)
-		}
-	})
-}
-
-// A peer that takes nothing more ends the connection, rather than blocking its reader.
+// A peer that accepts nothing more ends the connection, rather than blocking its reader.
 func TestWebSocketStuckWriter(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { time.Sleep(time.Hour) })
 		conn := openSocket(t, w, "")
 		failed := make(chan error, 1)
@@ -281,7 +211,7 @@ func TestWebSocketStuckWriter(t *testing.T) {
 		after, err := dies(conn)
 		isTimeout(t, err, "write")
 		if after != 4*time.Second {
-			t.Errorf("given up after %v", after)
+			t.Errorf("got an end after %v", after)
 		}
 		if err := <-failed; !errors.Is(err, transport.ErrNotConnected) {
 			t.Errorf("Send: %v", err)
@@ -290,88 +220,8 @@ func TestWebSocketStuckWriter(t *testing.T) {
 	})
 }
 
-func TestWebSocketSend(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		heard := make(chan string, 2)
-		w := sockets(t, func(p *peer) {
-			for range 2 {
-				kind, b, _ := p.Read(p.req.Context())
-				heard <- kind.String() + " " + string(b)
-			}
-			p.wait()
-		})
-		conn := openSocket(t, w, "")
-		go dies(conn)
-		if err := w.Send(t.Context(), []byte("text")); err != nil {
-			t.Error(err)
-		}
-		if err := w.SendBinary(t.Context(), []byte{0xff}); err != nil {
-			t.Error(err)
-		}
-		if a, b := <-heard, <-heard; a != "MessageText text" || b != "MessageBinary \xff" {
-			t.Errorf("heard %q, %q", a, b)
-		}
-		want[*transport.MessageError](t, w.Send(t.Context(), []byte{0xff}))
-		done, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := w.Send(done, []byte("late")); !errors.Is(err, context.Canceled) {
-			t.Errorf("Send: %v", err)
-		}
-		conn.Close()
-		if err := w.Send(t.Context(), []byte("down")); !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("Send: %v", err)
-		}
-	})
-}
-
-func TestWebSocketSendRate(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var at []time.Duration
-		start := time.Now()
-		over := make(chan bool)
-		w := sockets(t, func(p *peer) {
-			defer close(over)
-			for !strings.HasPrefix(p.hear(), "error") {
-				at = append(at, time.Since(start))
-			}
-		})
-		w.SendRate = transport.Rate{N: 16, Per: time.Minute}
-		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(transport.Heartbeat{Interval: 20 * time.Second, Message: func() []byte { return []byte("beat") }})
-			return nil
-		}
-		conn := openSocket(t, w, "")
-		go dies(conn)
-		for range 100 {
-			if err := w.Send(t.Context(), []byte("x")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for err := error(nil); !errors.Is(err, context.DeadlineExceeded); {
-			short, cancel := context.WithTimeout(t.Context(), time.Second)
-			if err = w.Send(short, []byte("x")); err != nil && short.Err() == nil {
-				t.Fatal(err)
-			}
-			cancel()
-		}
-		conn.Close()
-		<-over
-		if at[13] != 0 || at[15] == 0 {
-			t.Errorf("the first messages came at %v", at[:16])
-		}
-		for i := 16; i < len(at); i++ {
-			if at[i]-at[i-16] < time.Minute {
-				t.Fatalf("17 messages within %v", at[i]-at[i-16])
-			}
-		}
-		if err := w.Send(t.Context(), nil); !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("Send: %v", err)
-		}
-	})
-}
-
 func TestWebSocketMaxAge(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			for {
 				p.say("x")
@@ -391,7 +241,7 @@ func TestWebSocketMaxAge(t *testing.T) {
 }
 
 func TestWebSocketExpire(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.hear()
 			p.say("going away", "x")
@@ -430,33 +280,8 @@ func TestWebSocketExpire(t *testing.T) {
 	})
 }
 
-// A heartbeat that waits for SendRate is late, which is not the server's fault.
-func TestWebSocketHeartbeatLimited(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := sockets(t, func(p *peer) {
-			for !strings.HasPrefix(p.hear(), "error") {
-				p.say("ack")
-			}
-		})
-		w.SendRate = transport.Rate{N: 4, Per: 10 * time.Second}
-		w.OnConnect = func(_ context.Context, s *transport.Socket, _ string) error {
-			s.Heartbeat(transport.Heartbeat{Interval: time.Second, RequireAck: true, Message: func() []byte { return []byte("beat") }})
-			return nil
-		}
-		w.OnMessage = func(s *transport.Socket, m *transport.Message) error {
-			s.HeartbeatAcked()
-			return nil
-		}
-		conn := openSocket(t, w, "")
-		time.AfterFunc(time.Hour, func() { conn.Close() })
-		if _, err := dies(conn); !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
-	})
-}
-
-// A process that was stopped for a minute finds its timers overdue and the bytes of its peer in
-// the socket. It reads them before it judges the peer. A silent one is given up all the same.
+// After a pause of the process, timers are overdue and bytes are unread. They are read before a
+// timer ends the connection.
 func TestWebSocketPause(t *testing.T) {
 	late := func(at time.Duration) func(net.Conn) {
 		return func(net.Conn) { time.Sleep(at) }
@@ -466,7 +291,7 @@ func TestWebSocketPause(t *testing.T) {
 		hello   func(context.Context, *transport.Socket, string) error
 		send    int
 		stopped time.Duration
-		answer  func(net.Conn) // returns a little too late, but for the pause
+		answer  func(net.Conn) // returns late, but less late than the pause
 	}{
 		"message": {
 			feed:    &transport.WebSocket{IdleTimeout: 10 * time.Second},
@@ -509,7 +334,7 @@ func TestWebSocketPause(t *testing.T) {
 	} {
 		for name, alive := range map[string]bool{"alive": true, "silent": false} {
 			t.Run(op+" "+name, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
 					over := make(chan struct{})
 					defer close(over)
 					w := raw(t, func(conn net.Conn) {
@@ -545,7 +370,7 @@ func TestWebSocketPause(t *testing.T) {
 					}
 					switch {
 					case alive && err != nil:
-						t.Errorf("given up, although it was alive: %v", err)
+						t.Errorf("got %v, want the message of a live peer", err)
 					case !alive:
 						isTimeout(t, err, op)
 					}
@@ -553,4 +378,66 @@ func TestWebSocketPause(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The age is reached while the reader waits for its pong to be accepted.
+func TestMaxConnectionAgeWhilePongIsPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) {
+			time.Sleep(time.Second) // a large message is being sent
+			conn.Write(wsFrame(fin|opPing, "x"))
+			time.Sleep(2 * time.Second) // accepts nothing
+			io.Copy(io.Discard, conn)
+		})
+		w.MaxConnectionAge = 2 * time.Second
+		w.PingInterval = -1
+		start := time.Now()
+		conn := openSocket(t, w, "")
+		go w.Send(t.Context(), bytes.Repeat([]byte("x"), 100<<10))
+		timer := time.AfterFunc(10*time.Minute, func() { conn.Close() })
+		defer timer.Stop()
+		readFrom(conn)
+		if d := time.Since(start); d > time.Minute {
+			t.Errorf("got an end after %v, want MaxConnectionAge (2s) and the pong", d)
+		}
+	})
+}
+
+func TestMaxConnectionAgeWithoutCloseFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := make(chan int, 1)
+		w := raw(t, func(conn net.Conn) { code <- sentClose(hangUp(conn)) })
+		w.MaxConnectionAge, w.CloseCode = 5*time.Second, -1
+		conn := openSocket(t, w, "")
+		readFrom(conn)
+		conn.Close()
+		if c := <-code; c != 0 {
+			t.Errorf("got close code %d, want no close frame", c)
+		}
+	})
+}
+
+func TestIdleTimeoutExcludesTimeBetweenReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			ctx := p.CloseRead(context.Background())
+			for ctx.Err() == nil {
+				p.say("x")
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		})
+		w.IdleTimeout = 850 * time.Millisecond
+		conn := openSocket(t, w, "")
+		for range 500 {
+			m, err := readFrom(conn)
+			if err != nil {
+				t.Fatalf("got %v after a wait of 0.1s, want a message", err)
+			}
+			_ = m
+			time.Sleep(900 * time.Millisecond)
+		}
+	})
 }

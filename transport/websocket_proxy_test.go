@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -18,8 +21,7 @@ import (
 
 const proxyChild = "STEADFEED_TEST_PROXY_CHILD"
 
-// The proxy is taken from the environment, which net/http reads once: so the client is a
-// process of its own.
+// net/http reads the proxy from the environment once, so the client runs in another process.
 func TestWebSocketProxy(t *testing.T) {
 	if os.Getenv(proxyChild) != "" {
 		readThroughProxy(t)
@@ -46,7 +48,7 @@ func TestWebSocketProxy(t *testing.T) {
 		}
 		if asked.request == nil || asked.request.Method != "CONNECT" || asked.request.Host != "feed.test:80" ||
 			asked.request.Header.Get("Proxy-Authorization") != "Basic dXNlcjpzZWNyZXQ=" {
-			t.Errorf("%s: the proxy was asked %+v", status, asked.request)
+			t.Errorf("%s: got request %+v", status, asked.request)
 		}
 	}
 }
@@ -104,4 +106,57 @@ func connectProxy(t *testing.T, to, status string) (*asked, func()) {
 		l.Close()
 		serving.Wait()
 	}
+}
+
+func child(t *testing.T, name string, env ...string) {
+	limit := time.Duration(0)
+	if deadline, ok := t.Deadline(); ok {
+		limit = time.Until(deadline) * 9 / 10 // the child reports a hang before this test does
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.timeout="+limit.String(), "-test.v")
+	cmd.Env = append(append(os.Environ(), "STEADFEED_TEST_CHILD=1"), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%.600s\n[...]\n%s", err, out, out[max(0, len(out)-3000):]) // the failure is at the end
+	} else if testing.Verbose() {
+		t.Logf("%.600s", out)
+	}
+}
+
+func TestWebSocketProxyEndlessHeader(t *testing.T) {
+	if os.Getenv("STEADFEED_TEST_CHILD") != "" {
+		w := &transport.WebSocket{URL: "ws://feed.test/", HandshakeTimeout: 3 * time.Second}
+		w.Open(t.Context(), "")
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		t.Logf("%d MiB", m.Sys>>20)
+		if m.Sys > 100<<20 {
+			t.Errorf("an endless response took %d MiB", m.Sys>>20)
+		}
+		return
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+			for i := 0; ; i++ {
+				if _, err := fmt.Fprintf(c, "X-%d: %s\r\n", i, strings.Repeat("y", 60000)); err != nil {
+					break
+				}
+			}
+			c.Close()
+		}
+	}()
+	child(t, "TestWebSocketProxyEndlessHeader", "HTTP_PROXY=http://"+l.Addr().String(), "NO_PROXY=")
+	l.Close()
+	<-done
 }

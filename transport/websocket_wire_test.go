@@ -1,7 +1,11 @@
 package transport_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +20,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// pingAnd is n texts of which the first is a ping of the application's.
+// pingAnd returns an application's ping and n texts.
 func pingAnd(n int) []byte {
 	b := wsFrame(fin|opText, "PING")
 	for i := range n {
@@ -25,7 +29,7 @@ func pingAnd(n int) []byte {
 	return b
 }
 
-// pongFirst sends before it says that the message is no event, as most programs do.
+// pongFirst sends before it makes the message a keepalive, as most programs do.
 func pongFirst(s *transport.Socket, m *transport.Message) error {
 	if string(m.Data) != "PING" {
 		return nil
@@ -37,8 +41,7 @@ func pongFirst(s *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// What was received before a connection was lost is delivered before the loss, whatever
-// notices it first.
+// Messages received before a loss are delivered before it, whatever detects the loss.
 func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 	const messages = 300
 	stuck := func(t *testing.T, w *transport.WebSocket) { // the network is full
@@ -78,7 +81,7 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 		}, disturb: stuck, pings: time.Second, err: "accepted no data"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				w := raw(t, c.serve)
 				w.OnMessage, w.PingInterval, w.PongTimeout = pongFirst, c.pings, c.pings
 				conn := openSocket(t, w, "")
@@ -107,9 +110,9 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 	}
 }
 
-// A loop that sends until it fails ends with the connection.
+// Send fails once everything received has been read, so that a loop of sends ends.
 func TestWebSocketSendAfterTheEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) { conn.Write(pingAnd(1)) })
 		var socket *transport.Socket
 		w.OnMessage = func(s *transport.Socket, _ *transport.Message) error {
@@ -135,7 +138,7 @@ func TestWebSocketSendAfterTheEnd(t *testing.T) {
 	})
 }
 
-// oneWay is a network whose writes fail while its reads wait.
+// oneWay is a connection whose writes fail and whose reads wait.
 type oneWay struct {
 	net.Conn
 	broken *atomic.Bool
@@ -143,14 +146,14 @@ type oneWay struct {
 
 func (c oneWay) Write(p []byte) (int, error) {
 	if c.broken.Load() {
-		return 0, errors.New("no way out")
+		return 0, errors.New("write failed")
 	}
 	return c.Conn.Write(p)
 }
 
-// A connection that can only be read ends once what the server sent is read.
+// A connection whose writes fail ends once everything received has been read.
 func TestWebSocketOneWay(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) {
 			conn.Write(pingAnd(3))
 			hangUp(conn)
@@ -174,6 +177,104 @@ func TestWebSocketOneWay(t *testing.T) {
 		err := want[*transport.CloseError](t, readError(t, conn))
 		if d := time.Since(start); err.Code != 1006 || d > 10*time.Second {
 			t.Errorf("%v after %v", err, d)
+		}
+	})
+}
+
+// The server sends a ping and its last event, and is gone before the pong arrives.
+func TestWebSocketEventAfterUnansweredPing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) {
+			conn.Write(bytes.Join([][]byte{
+				wsFrame(fin|opText, "first"), wsFrame(fin|opPing, ""), wsFrame(fin|opText, "last"), closing(1000, ""),
+			}, nil))
+		})
+		w.End = transport.EndFeed
+		conn := openSocket(t, w, "")
+		if m := read(t, conn); string(m.Data) != "first" || !m.More {
+			t.Errorf("got %q, more %v", m.Data, m.More)
+		}
+		time.Sleep(time.Second)
+		m, err := readFrom(conn)
+		if errors.Is(err, transport.ErrComplete) {
+			t.Errorf("got %v before the last event", err)
+		} else if err == nil && string(m.Data) != "last" {
+			t.Errorf("got %q", m.Data)
+		}
+	})
+}
+
+// On a real network, a server that has not read everything resets the connection.
+func TestWebSocketEventAfterUnansweredPingOnTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	sent, first, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				c.Close()
+				continue
+			}
+			key := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+			fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+				"Sec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(key[:]))
+			<-sent // a heartbeat arrives, which is not read
+			c.Write(bytes.Join([][]byte{
+				wsFrame(fin|opText, "first"), wsFrame(fin|opPing, ""), wsFrame(fin|opText, "last"), closing(1000, ""),
+			}, nil))
+			<-first
+			c.Close()
+			close(closed)
+		}
+	}()
+	w := &transport.WebSocket{URL: "ws://" + l.Addr().String(), End: transport.EndFeed}
+	conn := openSocket(t, w, "")
+	w.Send(t.Context(), []byte("heartbeat"))
+	close(sent)
+	read(t, conn)
+	close(first)
+	<-closed
+	_, err = readFrom(conn)
+	if errors.Is(err, transport.ErrComplete) {
+		t.Errorf("got %v before the last event", err)
+	}
+}
+
+// A server that fails between its ping and the pong violates no rule.
+func TestWebSocketServerGoneBeforePong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) {
+			conn.Write(append(wsFrame(fin|opText, "first"), wsFrame(fin|opPing, "")...))
+		})
+		conn := openSocket(t, w, "")
+		read(t, conn)
+		time.Sleep(time.Second)
+		_, err := readFrom(conn)
+		var p *transport.ProtocolError
+		if errors.As(err, &p) {
+			t.Errorf("got %v, want a network failure", err)
+		}
+	})
+}
+
+func TestWebSocketViolationBeforeCloseFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := raw(t, func(conn net.Conn) {
+			conn.Write(bytes.Join([][]byte{wsFrame(fin|rsv2|opText, "event"), wsFrame(fin|opText, "last"), closing(1000, "")}, nil))
+			hangUp(conn)
+		})
+		w.End = transport.EndFeed
+		conn := openSocket(t, w, "")
+		if m, err := readFrom(conn); errors.Is(err, transport.ErrComplete) {
+			t.Errorf("got the end of the feed after %q, want a protocol violation", m.Data)
 		}
 	})
 }
