@@ -101,10 +101,11 @@
 // # Handshakes
 //
 // Some senders verify an endpoint before they send. Meta, WebSub, X, Dropbox and CloudEvents
-// use a GET or an OPTIONS request, and Microsoft Graph an unsigned POST: see [Provider.Handshake].
-// Slack, Zoom, Discord, Twitch, Event Grid and SNS use a verified delivery, which has no event
-// and an Answer of its own. Event Grid also uses the handshake of CloudEvents. An answer
-// echoes only short values of harmless characters, as text/plain or in a JSON string.
+// use a GET or an OPTIONS request, and Bitbucket and Microsoft Graph an unsigned POST: see
+// Handshake in [Provider]. Slack, Zoom, Discord, Twitch, Event Grid and SNS use a verified
+// delivery, which has no event and which Respond answers. Event Grid also uses the handshake
+// of CloudEvents. An answer echoes only short values of harmless characters, as text/plain or
+// in a JSON string.
 //
 // # Errors
 //
