@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/steadfeed/steadfeed/client/internal/window"
 )
 
 // checkpoint keeps the stored record in step with the window's low mark. Saves run one at a time,
@@ -17,7 +19,7 @@ type checkpoint struct {
 	key    string
 	every  time.Duration
 	base   uint64 // events acknowledged before this subscription
-	low    func() mark
+	window *window.Window
 	report func(Save) // after each attempt
 	// contested is called when a takeover has to wait.
 	contested  func(takeovers uint, owner string, atMost time.Duration)
@@ -42,7 +44,7 @@ type checkpoint struct {
 	cancelSave context.CancelFunc // of the run in progress
 	limit      context.Context    // bounds every save while a flush waits
 	failures   int                // in a row
-	saved      mark               // covered by the stored record
+	covered    uint64             // acknowledged events that the stored record covers
 	err        error              // of the last save, nil if it succeeded
 	round      uint64             // runs that have ended
 	ended      chan struct{}      // closed and replaced when a run has ended
@@ -191,13 +193,13 @@ func (c *checkpoint) run() {
 		return
 	}
 	c.dirty.Store(false)
-	low := c.low()
-	err := c.save(ctx, low, watching || c.final.Load())
+	events, token := c.window.Low()
+	err := c.save(ctx, events, token, watching || c.final.Load())
 	c.over(func() {
 		if c.err = err; err != nil {
 			c.failures++
 		} else {
-			c.saved, c.failures = low, 0
+			c.covered, c.failures = events, 0
 		}
 	})
 }
@@ -230,17 +232,17 @@ func (c *checkpoint) over(outcome func()) {
 	}
 }
 
-// save stores low unless the record already covers it. beat forces a change of the record if beats
+// save stores the low mark unless the record already covers it. beat forces a change of the record if beats
 // requires one.
-func (c *checkpoint) save(ctx context.Context, low mark, beat bool) error {
+func (c *checkpoint) save(ctx context.Context, events uint64, token string, beat bool) error {
 	if c.fatal != nil {
 		return c.fatal
 	}
 	next := c.rec
 	next.Saved = time.Now().UTC()
-	idle := low.events == 0 && low.token == "" // nothing is acknowledged yet
+	idle := events == 0 && token == "" // nothing is acknowledged yet
 	if !idle {
-		next.Token, next.Events = low.token, c.base+low.events
+		next.Token, next.Events = token, c.base+events
 	}
 	if c.isSettled() {
 		next.Contest = 0
@@ -329,8 +331,9 @@ func (c *checkpoint) fail(err error) {
 var errLost = errors.New("the store has lost data")
 
 // commit returns once everything acknowledged so far is stored.
-func (c *checkpoint) commit(ctx context.Context, w *window) error {
-	if err := c.reach(ctx, w, w.settledTo()); err != nil {
+func (c *checkpoint) commit(ctx context.Context) error {
+	_, target := c.window.Settled()
+	if err := c.reach(ctx, target); err != nil {
 		return err
 	}
 	round, ok := c.saveNow()
@@ -340,11 +343,11 @@ func (c *checkpoint) commit(ctx context.Context, w *window) error {
 	return c.await(ctx, round)
 }
 
-// reach waits until everything before target is settled.
-func (c *checkpoint) reach(ctx context.Context, w *window, target uint64) error {
+// reach waits until the first target events are settled.
+func (c *checkpoint) reach(ctx context.Context, target uint64) error {
 	for {
-		changed, stop := w.watch()
-		if c.low().seq >= target {
+		changed, stop := c.window.Watch()
+		if low, _ := c.window.Low(); low >= target {
 			stop()
 			return nil
 		}
@@ -446,5 +449,5 @@ func (c *checkpoint) state() (covered uint64, failures int, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.saved.events, c.failures, c.err
+	return c.covered, c.failures, c.err
 }

@@ -199,10 +199,10 @@ func (c *connection) deliver(ms []transport.Message) (accepted int, err error) {
 // waitForSpace waits until the window has space for size bytes, and reports meanwhile that it is
 // full.
 func (c *connection) waitForSpace(ctx context.Context, size int) error {
-	l, w := c.loop, c.loop.window
+	l := c.loop
 	l.in.publish()
-	w.press() // a batch that waits for more events must not wait any longer
-	defer w.release()
+	space, release := l.window.Press() // a batch that waits for more events must not wait any longer
+	defer release()
 	l.report.stats.set(StateFull)
 	defer l.report.stats.set(StateLive)
 	c.blocked.Store(math.MaxInt64)
@@ -213,7 +213,7 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	defer func() { stall.stop(!parked) }()
 	for !l.in.fits(size) {
 		select {
-		case <-w.space:
+		case <-space:
 			stall.settled()
 		case <-stall.timer.C:
 			l.reportStall()
@@ -245,12 +245,11 @@ func (c *connection) linger() {
 	}
 	defer c.cancel(nil)
 	defer c.conn().Close()
-	w := c.loop.window
-	w.press()
-	defer w.release()
+	space, release := c.loop.window.Press()
+	defer release()
 	for !c.loop.in.isSettled() {
 		select {
-		case <-w.space:
+		case <-space:
 		case <-c.ctx.Done():
 			return
 		}

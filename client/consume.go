@@ -24,7 +24,7 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 		inBody := false
 		defer func() {
 			if inBody {
-				s.window.giveBack(&ev, time.Now())
+				s.window.GiveBack(&ev.claim, time.Now())
 			}
 		}()
 		for {
@@ -82,7 +82,7 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 func (s *Subscription) giveBack(evs []Event) {
 	now := time.Now()
 	for i := range evs {
-		s.window.giveBack(&evs[i], now)
+		s.window.GiveBack(&evs[i].claim, now)
 	}
 }
 
@@ -96,11 +96,11 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 	defer cancel()
 	for len(batch) < max && s.ctx.Err() == nil {
 		var ev Event
-		if s.window.claim(&ev) {
+		if s.claim(&ev) {
 			batch = append(batch, ev)
 			continue
 		}
-		if wait <= 0 || s.window.full.Load() || s.wait(ctx, s.window.pressure()) != nil {
+		if wait <= 0 || s.window.IsFull() || s.window.Wait(ctx, s.ctx.Done(), true) != nil {
 			break // the next call returns the end of the feed
 		}
 	}
@@ -137,74 +137,28 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 		if s.ctx.Err() != nil {
 			return context.Cause(s.ctx)
 		}
-		if s.window.claim(ev) {
+		if s.claim(ev) {
 			return nil
 		}
-		if err := s.wait(ctx, nil); err != nil {
+		switch err := s.window.Wait(ctx, s.ctx.Done(), false); err {
+		case nil:
+		case io.EOF:
+			return s.loop.end
+		default:
 			return err
 		}
 	}
 }
 
-// wait returns nil when there may be an event to claim or when hurry is closed.
-func (s *Subscription) wait(ctx context.Context, hurry <-chan struct{}) error {
-	w := s.window
-	waiting := &w.starved
-	var rested <-chan time.Time
-	if w.busy.Load() {
-		waiting = &w.dozing
-		timer := s.dozer()
-		defer s.dozers.Put(timer)
-		defer timer.Stop()
-		rested = timer.C
+// claim takes the next event. It returns false if none is available.
+func (s *Subscription) claim(ev *Event) bool {
+	d := s.window.Claim(&ev.claim)
+	if d == nil {
+		return false
 	}
-	waiting.Add(1)
-	defer waiting.Add(-1)
-	// From here on publish signals. An event published before that is found by checking once more.
-	if w.next.Load() < w.tail.Load() {
-		return nil
-	}
-	var due <-chan time.Time
-	at, returning := w.nextReturn()
-	if returning {
-		left := time.Until(at)
-		if left <= 0 {
-			return nil
-		}
-		timer := time.NewTimer(left)
-		defer timer.Stop()
-		due = timer.C
-	}
-	over := s.loop.over
-	if returning {
-		over = nil // a refused event must still be delivered
-	}
-	select {
-	case <-w.ready:
-	case <-rested:
-		w.rest()
-	case <-due:
-	case <-hurry:
-		w.passOn() // the caller returns with what it has
-	case <-over:
-		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
-			return s.loop.end
-		}
-	case <-s.ctx.Done():
-	case <-ctx.Done():
-		w.passOn() // another consumer must wait for returned events
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// dozer returns a timer set to doze. The caller puts it back into dozers.
-func (s *Subscription) dozer() *time.Timer {
-	if t, ok := s.dozers.Get().(*time.Timer); ok {
-		t.Reset(doze)
-		return t
-	}
-	return time.NewTimer(doze)
+	ev.sub = s
+	ev.set(d)
+	return true
 }
 
 const (
@@ -225,7 +179,7 @@ func (s *Subscription) ack(e *Event) error {
 	if err := s.sealed.reason(); err != nil {
 		return err
 	}
-	if s.window.settle(e) {
+	if s.window.Settle(&e.claim) {
 		if e.settle != nil {
 			e.settle(nil)
 		}
@@ -239,11 +193,11 @@ func (s *Subscription) nack(e *Event, reason error) error {
 		return err
 	}
 	if e.settle != nil {
-		if s.window.settle(e) {
+		if s.window.Settle(&e.claim) {
 			e.settle(reason)
 			s.checkpoint.touch()
 		}
-	} else if !s.window.giveBack(e, time.Now().Add(redelivery(e.try))) {
+	} else if !s.window.GiveBack(&e.claim, time.Now().Add(redelivery(e.claim.Attempt()))) {
 		return nil
 	}
 	s.report.nacked(e, reason)

@@ -1,5 +1,7 @@
 package client
 
+import "github.com/steadfeed/steadfeed/client/internal/window"
+
 // doubtAfter is the number of events without a property after which a doubt is reported.
 const doubtAfter = 32
 
@@ -22,16 +24,16 @@ func (d *doubt) grows(has bool) bool {
 // doubts are about options that need a property of the events. Each is logged once.
 type doubts struct{ id, repeats, token, number doubt }
 
-// suspect logs an option that has had no effect on any event so far. ev must not have inherited a
+// suspect logs an option that has had no effect on any event so far. e must not have inherited a
 // token.
-func (in *intake) suspect(ev *Event) {
-	if in.ids != nil && in.doubts.id.grows(ev.ID != "") {
+func (in *intake) suspect(e *window.Entry) {
+	if in.ids != nil && in.doubts.id.grows(e.ID != "") {
 		in.report.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's OnMessage", "events", doubtAfter)
 	}
-	if in.ids != nil && in.doubts.repeats.grows(ev.settle == nil) {
+	if in.ids != nil && in.doubts.repeats.grows(e.Settle == nil) {
 		in.report.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)
 	}
-	if in.checkpoint != nil && in.doubts.token.grows(ev.Token != "" || in.token != "") {
+	if in.checkpoint != nil && in.doubts.token.grows(e.Token != "" || in.token != "") {
 		in.report.log.Warn("Store has no effect: no event has a token to resume after; set Token", "events", doubtAfter)
 	}
 }

@@ -1,9 +1,9 @@
 package client
 
 import (
-	"sync/atomic"
 	"time"
 
+	"github.com/steadfeed/steadfeed/client/internal/window"
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -37,11 +37,16 @@ type Event struct {
 	// webhooks), the first attempt has the sender's number.
 	Attempt int
 
-	sub    *Subscription  // nil until the event is in the window
-	state  *atomic.Uint64 // its word in the window
-	seq    uint64
-	try    int // number of deliveries by this subscription
-	settle func(error)
+	sub    *Subscription // nil until the event is in the window
+	claim  window.Claim
+	settle func(error) // tells the sender, if not nil
+}
+
+// set sets the fields of e to those of a claimed entry.
+func (e *Event) set(d *window.Entry) {
+	e.Data, e.Type, e.ID, e.Token = d.Data, d.Type, d.ID, d.Token
+	e.Header, e.Delivery, e.Received, e.Gap = d.Header, d.Delivery, d.Received, d.Gap
+	e.Attempt, e.settle = d.Before+e.claim.Attempt(), d.Settle
 }
 
 // Ack marks the event as done: it will not be needed again. Acks may come in any order and from

@@ -161,7 +161,7 @@ func (l *loop) await(h *handover) {
 	select {
 	case <-h.done:
 	case <-l.redial:
-		signal(l.redial) // the next attempt is due at once
+		l.askToRedial() // the next attempt is due at once
 		h.abandon()
 		<-h.done
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/steadfeed/steadfeed/client/internal/window"
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
@@ -21,7 +22,7 @@ import (
 // sequence nor the ids have changed, so that the message can be delivered again.
 type intake struct {
 	opts       *Options
-	window     *window
+	window     *window.Window
 	checkpoint *checkpoint
 	report     *reporter
 
@@ -31,9 +32,8 @@ type intake struct {
 	delay    time.Duration // the last reconnection time that the server asked for
 	now      time.Time     // when the last read that had to wait returned
 	received uint64        // events read
-	pace     pace
-	awaited  bool // the sender waits for the outcome of the last event
-	moved    bool // the position moved without an event since the last publish
+	awaited  bool          // the sender waits for the outcome of the last event
+	moved    bool          // the position moved without an event since the last publish
 
 	open   bool   // a Receiver may deliver
 	events int    // new events on this connection
@@ -112,12 +112,12 @@ func (in *intake) admit(m *transport.Message, waited bool) bool {
 	if waited {
 		in.now = time.Now()
 	}
-	if m.Kind == decode.KindData && !in.window.fits(len(m.Data)) {
+	if m.Kind == decode.KindData && !in.window.Fits(len(m.Data)) {
 		in.takeGap(m) // it is reported once, however long the message waits
 		return false
 	}
 	in.receive(m)
-	if !m.More || in.window.unseen >= publishBatch {
+	if !m.More || in.window.Unpublished() >= publishBatch {
 		in.publishStaged()
 	}
 	return true
@@ -135,7 +135,7 @@ func (in *intake) deliver(ctx context.Context, ms []transport.Message) (accepted
 			return i, transport.ErrClosed
 		}
 		m := ms[i] // the caller's is not changed
-		if m.Kind == decode.KindData && !in.window.fits(len(m.Data)) {
+		if m.Kind == decode.KindData && !in.window.Fits(len(m.Data)) {
 			return i, transport.ErrFull
 		}
 		in.receive(&m)
@@ -147,21 +147,21 @@ func (in *intake) deliver(ctx context.Context, ms []transport.Message) (accepted
 func (in *intake) fits(size int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.window.fits(size)
+	return in.window.Fits(size)
 }
 
 // isHalfFree reports whether half of the window is free.
 func (in *intake) isHalfFree() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.window.isHalfFree()
+	return in.window.IsHalfFree()
 }
 
 // isSettled reports whether every event in the window is settled.
 func (in *intake) isSettled() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.window.sweep().seq == in.window.staged
+	return in.window.IsSettled()
 }
 
 // publish makes what was staged visible to consumers.
@@ -173,8 +173,7 @@ func (in *intake) publish() {
 
 // publishStaged is publish for a caller that holds mu.
 func (in *intake) publishStaged() {
-	in.window.setBusy(!in.awaited && in.pace.isFast(in.received, in.now))
-	in.window.publish()
+	in.window.Publish(in.received, in.now, in.awaited)
 	in.report.stats.received.Store(in.received)
 	if in.moved {
 		in.moved = false
@@ -207,54 +206,61 @@ func (in *intake) receive(m *transport.Message) {
 // event handles an event: token, dedupe, sequence, skip, gap, window. A skipped event counts in the
 // sequence, a duplicate does not. The functions of Options run before anything changes.
 func (in *intake) event(m *transport.Message) {
-	var ev Event // set field by field; see decode.Reader.NextTo
-	ev.Data, ev.Type, ev.ID, ev.Token, ev.Header, ev.Delivery = m.Data, m.Type, m.ID, m.Token, m.Header, m.Delivery
-	ev.Received, ev.settle, ev.Attempt = in.now, m.Settle, max(m.Attempt, 1)
+	var e window.Entry // set field by field; see decode.Reader.NextTo
+	e.Data, e.Type, e.ID, e.Token, e.Header, e.Delivery = m.Data, m.Type, m.ID, m.Token, m.Header, m.Delivery
+	e.Received, e.Settle, e.Before = in.now, m.Settle, max(m.Attempt-1, 0)
 	in.received++
 	in.awaited = m.Settle != nil
 	if in.opts.Token != nil {
-		ev.Token = in.opts.Token(ev)
+		e.Token = in.opts.Token(preview(&e))
 	}
-	in.suspect(&ev)
-	if ev.Token == "" {
-		ev.Token = in.token
+	in.suspect(&e)
+	if e.Token == "" {
+		e.Token = in.token
 	}
-	duplicate := in.isKnown(&ev)
+	duplicate := in.isKnown(&e)
 	var num number
 	if !duplicate && in.opts.Sequence != nil {
-		num = in.number(&ev)
+		num = in.number(&e)
 		duplicate = in.isOld(num)
 	}
-	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(ev)
+	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(preview(&e))
 
 	in.takeGap(m)
 	in.count(num, duplicate)
-	in.remember(&ev)
+	in.remember(&e)
 	if !duplicate {
 		in.events++
 	}
 	switch {
 	case duplicate:
 		in.report.stats.duplicates.Add(1)
-		done(&ev)
+		drop(&e)
 	case skip:
 		in.report.stats.skipped.Add(1)
-		done(&ev)
-		in.move(ev.Token)
+		drop(&e)
+		in.move(e.Token)
 	default:
 		if in.gap != nil {
-			ev.Gap, in.gap = in.gap, nil
-			ev.Gap.To = ev.Token
+			e.Gap, in.gap = in.gap, nil
+			e.Gap.To = e.Token
 		}
-		in.token = ev.Token
-		in.window.stage(&ev)
+		in.token = e.Token
+		in.window.Stage(&e)
 	}
 }
 
-// done settles an event that no consumer gets.
-func done(ev *Event) {
-	if ev.settle != nil {
-		ev.settle(nil)
+// preview returns the event that the functions of Options see.
+func preview(e *window.Entry) (ev Event) {
+	ev.set(e)
+	ev.Attempt = e.Before + 1
+	return ev
+}
+
+// drop settles an event that no consumer gets.
+func drop(e *window.Entry) {
+	if e.Settle != nil {
+		e.Settle(nil)
 	}
 }
 
@@ -263,29 +269,29 @@ func done(ev *Event) {
 func (in *intake) move(token string) {
 	in.token = token
 	if in.gap == nil && token != "" {
-		in.window.stagePosition(token)
+		in.window.StagePosition(token)
 		in.moved = true
 	}
 }
 
-// hasID reports whether the event's id shows that it was received before. A sender that waits for
-// an acknowledgement repeats an event on purpose, so its ID does not count.
-func hasID(ev *Event) bool { return ev.ID != "" && ev.settle == nil }
+// isUnique reports whether no other event has the same id. A sender that waits for an
+// acknowledgement repeats an event on purpose.
+func isUnique(e *window.Entry) bool { return e.ID != "" && e.Settle == nil }
 
 // isKnown reports whether the event was received before, by its ID.
-func (in *intake) isKnown(ev *Event) bool {
-	return hasID(ev) && (in.ids.has(ev.ID) || in.isOverlapping() && in.overlap.before.has(ev.ID))
+func (in *intake) isKnown(e *window.Entry) bool {
+	return isUnique(e) && (in.ids.has(e.ID) || in.isOverlapping() && in.overlap.before.has(e.ID))
 }
 
 // remember records the id of an event.
-func (in *intake) remember(ev *Event) {
-	if !hasID(ev) {
+func (in *intake) remember(e *window.Entry) {
+	if !isUnique(e) {
 		return
 	}
-	in.ids.add(ev.ID)
-	in.overlap.seen.add(ev.ID)
+	in.ids.add(e.ID)
+	in.overlap.seen.add(e.ID)
 	if in.isOverlapping() {
-		in.overlap.before.forget(ev.ID)
+		in.overlap.before.forget(e.ID)
 	}
 }
 
@@ -298,8 +304,8 @@ type number struct {
 	ok  bool
 }
 
-func (in *intake) number(ev *Event) (num number) {
-	num.key, num.n, num.ok = in.opts.Sequence(*ev)
+func (in *intake) number(e *window.Entry) (num number) {
+	num.key, num.n, num.ok = in.opts.Sequence(preview(e))
 	in.suspectNumber(num.ok)
 	return num
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/steadfeed/steadfeed/client/internal/window"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -20,7 +21,7 @@ type loop struct {
 	receiver   transport.Receiver // instead of transport
 	pushed     bool               // the feed has no positions: the sender repeats missed events
 	in         *intake
-	window     *window
+	window     *window.Window
 	checkpoint *checkpoint
 	report     *reporter
 	sealed     *seal
@@ -69,6 +70,7 @@ func (l *loop) run() {
 		l.checkpoint.retire()
 		l.checkpoint.flush()
 	}
+	l.window.End()
 	close(l.over)
 	if l.report.trace.Ended != nil {
 		l.report.trace.Ended(loopError(l.end))
@@ -133,14 +135,13 @@ func (l *loop) complete() error {
 // it is open.
 func (l *loop) park() {
 	l.report.stats.set(StateFull)
-	w := l.window
-	w.press()
-	defer w.release()
+	space, release := l.window.Press()
+	defer release()
 	stall := l.watchStall()
 	defer stall.stop(true)
 	for !l.in.isHalfFree() {
 		select {
-		case <-w.space:
+		case <-space:
 			stall.settled()
 		case <-stall.timer.C:
 			l.reportStall()
@@ -154,9 +155,17 @@ func (l *loop) park() {
 
 // reconnect drops the current connection, or ends the wait for the next one.
 func (l *loop) reconnect() {
-	signal(l.redial)
+	l.askToRedial()
 	if drop := l.drop.Load(); drop != nil {
 		(*drop)(errRedial)
+	}
+}
+
+// askToRedial ends a wait for the next connection, if not now then the next one.
+func (l *loop) askToRedial() {
+	select {
+	case l.redial <- struct{}{}:
+	default:
 	}
 }
 

@@ -47,17 +47,17 @@ func (l *loop) reportStall() {
 	s, now := &l.stall, time.Now()
 	s.pace.next(now)
 	s.timer.Reset(time.Until(s.pace.due))
-	oldest, held := l.window.oldest()
-	if held == 0 {
+	b := l.window.Backlog()
+	if b.Events == 0 {
 		return // settled just now
 	}
-	full := now.Sub(s.since)
-	args := []any{"full", full, "buffered", held, "attempt", oldest.Attempt, "age", now.Sub(oldest.Received)}
+	oldest, attempt, full := &b.Oldest, attemptOf(&b), now.Sub(s.since)
+	args := []any{"full", full, "buffered", b.Events, "attempt", attempt, "age", now.Sub(oldest.Received)}
 	if oldest.ID != "" && oldest.ID != oldest.Token { // a token stays out of the log
 		args = append(args, "id", oldest.ID)
 	}
 	l.report.log.Warn("buffer full, no event settled", args...)
 	if f := l.report.trace.Stalled; f != nil {
-		f(Stall{Full: full, Buffered: held, ID: oldest.ID, Attempt: oldest.Attempt, Received: oldest.Received})
+		f(Stall{Full: full, Buffered: b.Events, ID: oldest.ID, Attempt: attempt, Received: oldest.Received})
 	}
 }

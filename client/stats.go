@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/steadfeed/steadfeed/client/internal/window"
 )
 
 // A State is what a subscription is doing.
@@ -76,7 +78,8 @@ type Stats struct {
 // Stats returns a snapshot of the subscription. It may be called at any time, also after Close.
 func (s *Subscription) Stats() Stats {
 	covered, failures, err := s.checkpoint.state()
-	b := s.window.backlog()
+	b := s.window.Backlog()
+	acked, _ := s.window.Settled()
 	return Stats{
 		State:           State(s.report.stats.state.Load()),
 		Attempts:        s.report.stats.attempts.Load(),
@@ -84,20 +87,28 @@ func (s *Subscription) Stats() Stats {
 		Received:        s.report.stats.received.Load(),
 		Skipped:         s.report.stats.skipped.Load(),
 		Duplicates:      s.report.stats.duplicates.Load(),
-		Acked:           b.acked,
+		Acked:           acked,
 		Nacked:          s.report.stats.nacked.Load(),
 		Gaps:            s.report.stats.gaps.Load(),
-		Buffered:        b.events,
-		BufferedBytes:   b.bytes,
-		Oldest:          b.oldest.Received,
-		OldestID:        b.oldest.ID,
-		OldestAttempt:   b.oldest.Attempt,
+		Buffered:        b.Events,
+		BufferedBytes:   b.Bytes,
+		Oldest:          b.Oldest.Received,
+		OldestID:        b.Oldest.ID,
+		OldestAttempt:   attemptOf(&b),
 		Checkpointed:    covered,
 		Saves:           s.report.stats.saves.Load(),
 		SaveErrors:      s.report.stats.saveErrors.Load(),
 		SaveFailures:    failures,
 		CheckpointError: err,
 	}
+}
+
+// attemptOf returns the Event.Attempt of the oldest event, or 0 if it was not delivered.
+func attemptOf(b *window.Backlog) int {
+	if b.Attempt == 0 {
+		return 0
+	}
+	return b.Oldest.Before + b.Attempt
 }
 
 // counters are the parts of Stats that neither the window nor the checkpoint keeps.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/steadfeed/steadfeed/client/internal/window"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -14,7 +15,7 @@ import (
 type Subscription struct {
 	opts       Options
 	loop       *loop
-	window     *window
+	window     *window.Window
 	checkpoint *checkpoint // nil without a Store
 	report     *reporter
 
@@ -62,7 +63,7 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 		return nil, err
 	}
 	s := &Subscription{opts: opts.withDefaults(), joined: new(sync.WaitGroup), closed: make(chan struct{})}
-	s.window = newWindow(s, s.opts.Buffer, s.opts.BufferBytes)
+	s.window = window.New(s.opts.Buffer, s.opts.BufferBytes)
 	s.report = &reporter{trace: s.opts.Trace, log: stateLog{Logger: s.opts.Logger}}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	var stored record
@@ -116,7 +117,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 		every:      s.opts.CommitEvery,
 		commitOnly: s.opts.CommitEvery < 0,
 		onRequest:  s.opts.CommitEvery < 0,
-		low:        s.window.sweep,
+		window:     s.window,
 		report:     s.report.saved,
 		contested:  s.report.log.contested,
 		stop:       s.fail,
@@ -164,7 +165,7 @@ func (s *Subscription) Commit(ctx context.Context) error {
 	if s.checkpoint == nil {
 		return errors.New("client: Commit: the subscription has no Store")
 	}
-	return s.checkpoint.commit(ctx, s.window)
+	return s.checkpoint.commit(ctx)
 }
 
 // Reconnect drops the connection and resumes after the last received event, without the delay that

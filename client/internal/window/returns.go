@@ -1,4 +1,4 @@
-package client
+package window
 
 import (
 	"container/heap"
@@ -7,7 +7,7 @@ import (
 
 // returns holds the events that were delivered and returned. Each operation costs O(log n).
 type returns struct {
-	waiting queue // events not due at the last take, ordered by time
+	waiting queue // events not due at the last removeDue, ordered by time
 	due     queue // events that are due, ordered by position
 }
 
@@ -27,8 +27,8 @@ func newReturns() returns {
 // add adds the event at seq.
 func (r *returns) add(seq uint64, due time.Time) { heap.Push(&r.waiting, returned{due, seq}) }
 
-// take removes the oldest event that is due and returns its position.
-func (r *returns) take(now time.Time) (seq uint64, ok bool) {
+// removeDue removes the oldest event that is due and returns its position.
+func (r *returns) removeDue(now time.Time) (seq uint64, ok bool) {
 	for r.waiting.Len() > 0 && !r.waiting.list[0].due.After(now) {
 		heap.Push(&r.due, heap.Pop(&r.waiting))
 	}

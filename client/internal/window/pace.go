@@ -1,16 +1,16 @@
-package client
+package window
 
 import "time"
 
 const (
-	// doze is how long a consumer of a fast feed waits before it checks for more events itself.
+	// pollAfter is how long a consumer of a fast feed waits before it checks for more events itself.
 	// Waking it after each read costs the goroutine that reads as much as handling dozens of
 	// events.
-	doze = 100 * time.Microsecond
+	pollAfter = 100 * time.Microsecond
 
 	// A feed is fast if it averages more than one event per fastEvery. The average is taken over
 	// paceEvents events, or over the time that they take at that rate.
-	fastEvery  = doze / 2
+	fastEvery  = pollAfter / 2
 	paceEvents = 32
 )
 

@@ -1,4 +1,4 @@
-package client
+package window
 
 import (
 	"fmt"
@@ -12,44 +12,42 @@ import (
 	"time"
 )
 
+// An event is one that a consumer has claimed.
+type event struct {
+	Claim
+	*Entry
+}
+
 // fill stages and publishes events with the tokens from..to-1 and one byte of data.
-func fill(t testing.TB, w *window, from, to int) {
+func fill(t testing.TB, w *Window, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
-		if !w.fits(1) {
-			t.Fatalf("no room for event %d", i)
+		if !w.Fits(1) {
+			t.Fatalf("no space for event %d", i)
 		}
-		put(w, Event{Token: strconv.Itoa(i), Data: []byte{byte(i)}}, true)
+		w.Stage(&Entry{Token: strconv.Itoa(i), Data: []byte{byte(i)}})
 	}
 	w.publish()
 }
 
-func put(w *window, ev Event, event bool) {
-	if event {
-		w.stage(&ev)
-	} else {
-		w.stagePosition(ev.Token)
-	}
+func claim(w *Window) (e event, ok bool) {
+	e.Entry = w.Claim(&e.Claim)
+	return e, e.Entry != nil
 }
 
-func take(w *window) (ev Event, ok bool) {
-	ok = w.claim(&ev)
-	return ev, ok
-}
-
-func claimAll(w *window) (evs []Event) {
+func claimAll(w *Window) (es []event) {
 	for {
-		ev, ok := take(w)
+		e, ok := claim(w)
 		if !ok {
-			return evs
+			return es
 		}
-		evs = append(evs, ev)
+		es = append(es, e)
 	}
 }
 
 func TestLowMarkIsContiguous(t *testing.T) {
-	w := newWindow(nil, 100, 1000)
-	put(w, Event{Token: "start"}, false)
+	w := New(100, 1000)
+	w.StagePosition("start")
 	fill(t, w, 0, 70)
 	evs := claimAll(w)
 	if len(evs) != 70 {
@@ -59,79 +57,79 @@ func TestLowMarkIsContiguous(t *testing.T) {
 		settle []int
 		want   mark
 	}{
-		{nil, mark{0, "start", 0, 0}},
-		{[]int{1, 2, 40}, mark{0, "start", 0, 0}},
-		{[]int{0}, mark{3, "2", 3, 3}},
-		{[]int{0, 1}, mark{3, "2", 3, 3}}, // a second ack changes nothing
-		{[]int{69}, mark{3, "2", 3, 3}},
+		{nil, mark{0, "start", 0}},
+		{[]int{1, 2, 40}, mark{0, "start", 0}},
+		{[]int{0}, mark{3, "2", 3}},
+		{[]int{0, 1}, mark{3, "2", 3}}, // a second ack changes nothing
+		{[]int{69}, mark{3, "2", 3}},
 	}
 	for i, s := range steps {
 		for _, n := range s.settle {
-			w.settle(&evs[n])
+			w.Settle(&evs[n].Claim)
 		}
 		if got := w.sweep(); got != s.want {
 			t.Errorf("step %d: low mark %+v, want %+v", i, got, s.want)
 		}
 	}
 	for n := range evs {
-		w.settle(&evs[n])
+		w.Settle(&evs[n].Claim)
 	}
-	if got := w.sweep(); got.seq != 70 || got.token != "69" || got.events != 70 {
+	if got := w.sweep(); got.seq != 70 || got.token != "69" {
 		t.Errorf("low mark %+v when everything is settled", got)
 	}
 }
 
 func TestWindowIsBounded(t *testing.T) {
 	t.Run("by count", func(t *testing.T) {
-		w := newWindow(nil, 3, 1000)
+		w := New(3, 1000)
 		fill(t, w, 0, 3)
-		if w.fits(0) {
+		if w.Fits(0) {
 			t.Fatal("a fourth event fits into a window of three")
 		}
 		evs := claimAll(w)
-		w.settle(&evs[2])
-		if w.fits(0) {
+		w.Settle(&evs[2].Claim)
+		if w.Fits(0) {
 			t.Fatal("an event fits although the oldest one is not settled")
 		}
-		w.settle(&evs[0])
-		if !w.fits(0) {
+		w.Settle(&evs[0].Claim)
+		if !w.Fits(0) {
 			t.Fatal("no room after the oldest event was settled")
 		}
 	})
 	t.Run("by bytes", func(t *testing.T) {
-		w := newWindow(nil, 100, 10)
-		if !w.fits(1000) {
+		w := New(100, 10)
+		if !w.Fits(1000) {
 			t.Fatal("an event larger than the bound must fit when it is alone")
 		}
-		put(w, Event{Data: make([]byte, 6)}, true)
+		w.Stage(&Entry{Data: make([]byte, 6)})
 		w.publish()
-		if w.fits(5) || !w.fits(4) {
+		if w.Fits(5) || !w.Fits(4) {
 			t.Fatal("want room for 4 bytes more and not for 5")
 		}
-		ev, _ := take(w)
-		w.settle(&ev)
-		if !w.fits(10) {
+		ev, _ := claim(w)
+		w.Settle(&ev.Claim)
+		if !w.Fits(10) {
 			t.Fatal("no room after everything was settled")
 		}
 	})
 }
 
 func TestReturnedEventComesAgain(t *testing.T) {
-	w := newWindow(nil, 10, 100)
+	w := New(10, 100)
 	fill(t, w, 0, 3)
 	evs := claimAll(w)
 	now := time.Now()
-	if !w.giveBack(&evs[1], now) || !w.giveBack(&evs[0], now) || !w.giveBack(&evs[2], now.Add(time.Hour)) {
+	if !w.GiveBack(&evs[1].Claim, now) || !w.GiveBack(&evs[0].Claim, now) || !w.GiveBack(&evs[2].Claim, now.Add(time.Hour)) {
 		t.Fatal("an event in hand could not be given back")
 	}
 	again := claimAll(w)
-	if len(again) != 2 || again[0].Token != "0" || again[1].Token != "1" || again[0].Attempt != 2 {
+	if len(again) != 2 || again[0].Token != "0" || again[1].Token != "1" || again[0].attempt != 2 {
 		t.Fatalf("claimed again: %v; want events 0 and 1, oldest first, in their second attempt", again)
 	}
-	if w.settle(&evs[0]) {
+	if w.Settle(&evs[0].Claim) {
 		t.Error("an old copy of the event settled it while somebody else has it in hand")
 	}
-	if !w.settle(&again[0]) || w.sweep().seq != 1 {
+	if !w.Settle(&again[0].Claim) || w.sweep().seq != 1 {
 		t.Error("the copy in hand did not settle the event")
 	}
 	if due, ok := w.nextReturn(); !ok || !due.Equal(now.Add(time.Hour)) {
@@ -140,32 +138,32 @@ func TestReturnedEventComesAgain(t *testing.T) {
 }
 
 func TestLateAckOfAReusedSlot(t *testing.T) {
-	w := newWindow(nil, 1, 10)
+	w := New(1, 10)
 	fill(t, w, 0, 1)
-	first, _ := take(w)
-	w.settle(&first)
+	first, _ := claim(w)
+	w.Settle(&first.Claim)
 	n := len(w.segments) * segmentSize // until the same slot is in use again
 	for i := 1; i < n; i++ {
 		fill(t, w, i, i+1)
-		ev, _ := take(w)
-		w.settle(&ev)
+		ev, _ := claim(w)
+		w.Settle(&ev.Claim)
 	}
 	fill(t, w, n, n+1)
-	ev, ok := take(w)
-	if !ok || w.settle(&first) {
+	ev, ok := claim(w)
+	if !ok || w.Settle(&first.Claim) {
 		t.Fatal("an ack that comes late settled another event")
 	}
-	if w.sweep().seq != uint64(n) || !w.settle(&ev) {
+	if w.sweep().seq != uint64(n) || !w.Settle(&ev.Claim) {
 		t.Fatal("the event in the slot is not the one that counts")
 	}
 }
 
 func TestWindowLetsGo(t *testing.T) {
-	w := newWindow(nil, 1024, 1<<20)
+	w := New(1024, 1<<20)
 	for i := range 10 {
 		fill(t, w, i*100, i*100+100)
 		for _, ev := range claimAll(w) {
-			w.settle(&ev)
+			w.Settle(&ev.Claim)
 		}
 		w.sweep()
 	}
@@ -185,7 +183,7 @@ func TestWindowLetsGo(t *testing.T) {
 // reach the end without ever passing an event that is not settled.
 func TestWindowUnderLoad(t *testing.T) {
 	const events, consumers = 5000, 4
-	w := newWindow(nil, 64, 1<<20)
+	w := New(64, 1<<20)
 	var settled [events]atomic.Bool
 	var left atomic.Int64
 	left.Store(events)
@@ -194,12 +192,12 @@ func TestWindowUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(c)))
 			last := -1
-			var hand []Event
+			var hand []event
 			for left.Load() > 0 {
-				ev, ok := take(w)
+				ev, ok := claim(w)
 				if ok {
 					n, _ := strconv.Atoi(ev.Token)
-					if ev.Attempt == 1 && n < last {
+					if ev.attempt == 1 && n < last {
 						t.Errorf("consumer %d: event %d after %d", c, n, last)
 					}
 					last = max(last, n)
@@ -215,12 +213,12 @@ func TestWindowUnderLoad(t *testing.T) {
 				ev = hand[i]
 				hand = append(hand[:i], hand[i+1:]...)
 				if rng.IntN(10) == 0 {
-					w.giveBack(&ev, time.Time{})
+					w.GiveBack(&ev.Claim, time.Time{})
 					continue
 				}
 				n, _ := strconv.Atoi(ev.Token)
 				settled[n].Store(true)
-				if !w.settle(&ev) {
+				if !w.Settle(&ev.Claim) {
 					t.Errorf("consumer %d: event %d was settled before", c, n)
 				}
 				left.Add(-1)
@@ -236,14 +234,14 @@ func TestWindowUnderLoad(t *testing.T) {
 		}
 	}
 	for i := range events {
-		for !w.fits(0) {
-			w.full.Store(true)
-			if !w.fits(0) {
-				<-w.space
+		for !w.Fits(0) {
+			space, release := w.Press()
+			if !w.Fits(0) {
+				<-space
 			}
-			w.full.Store(false)
+			release()
 		}
-		put(w, Event{Token: strconv.Itoa(i)}, true)
+		w.Stage(&Entry{Token: strconv.Itoa(i)})
 		if i%7 == 0 {
 			w.publish()
 			check(w.sweep())
@@ -260,10 +258,10 @@ func TestWindowUnderLoad(t *testing.T) {
 // TestPositionsTakeNoPlace stages far more positions than the window has places, before,
 // between and after events.
 func TestPositionsTakeNoPlace(t *testing.T) {
-	w := newWindow(nil, 2, 100)
+	w := New(2, 100)
 	positions := func(name string) {
 		for i := range 5000 {
-			put(w, Event{Token: name + strconv.Itoa(i)}, false)
+			w.StagePosition(name + strconv.Itoa(i))
 			if i%100 == 0 {
 				w.publish()
 			}
@@ -285,27 +283,27 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 		}
 	}
 	positions("a")
-	low(mark{0, "a4999", 0, 0})
+	low(mark{0, "a4999", 0})
 	fill(t, w, 0, 1)
 	positions("b")
-	low(mark{0, "a4999", 0, 0})
+	low(mark{0, "a4999", 0})
 	fill(t, w, 1, 2)
 	positions("c")
-	if w.fits(0) || held() > 1 {
-		t.Errorf("two events in hand: a third one fits: %v; %d segments", w.fits(0), held())
+	if w.Fits(0) || held() > 1 {
+		t.Errorf("two events in hand: a third one fits: %v; %d segments", w.Fits(0), held())
 	}
 	evs := claimAll(w)
 	if len(evs) != 2 {
 		t.Fatalf("claimed %d events, want 2", len(evs))
 	}
-	low(mark{0, "a4999", 0, 0})
-	w.settle(&evs[0])
-	low(mark{1, "b4999", 1, 1}) // the position before the one in hand
-	w.settle(&evs[1])
-	low(mark{2, "c4999", 2, 2})
+	low(mark{0, "a4999", 0})
+	w.Settle(&evs[0].Claim)
+	low(mark{1, "b4999", 1}) // the position before the one in hand
+	w.Settle(&evs[1].Claim)
+	low(mark{2, "c4999", 2})
 	positions("d")
-	low(mark{2, "d4999", 2, 2})
-	if n := w.backlog().events; n != 0 {
+	low(mark{2, "d4999", 2})
+	if n := w.Backlog().Events; n != 0 {
 		t.Errorf("%d events in an empty window", n)
 	}
 }
@@ -315,7 +313,7 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 // that is not settled, and none before one that is.
 func TestPositionsUnderLoad(t *testing.T) {
 	const positions, consumers = 20000, 3
-	w := newWindow(nil, 8, 1<<20)
+	w := New(8, 1<<20)
 	events := (positions + 4) / 5
 	settled := make([]atomic.Bool, positions)
 	var left atomic.Int64
@@ -324,7 +322,7 @@ func TestPositionsUnderLoad(t *testing.T) {
 	for range consumers {
 		wg.Go(func() {
 			for left.Load() > 0 {
-				ev, ok := take(w)
+				ev, ok := claim(w)
 				if !ok {
 					runtime.Gosched()
 					continue
@@ -334,7 +332,7 @@ func TestPositionsUnderLoad(t *testing.T) {
 					t.Errorf("position %d was handed out", n)
 				}
 				settled[n].Store(true)
-				if !w.settle(&ev) {
+				if !w.Settle(&ev.Claim) {
 					t.Errorf("event %d was handed out twice", n)
 				}
 				left.Add(-1)
@@ -363,22 +361,26 @@ func TestPositionsUnderLoad(t *testing.T) {
 	})
 	for i := range positions {
 		isEvent := i%5 == 0
-		if isEvent && !w.fits(0) {
+		if isEvent && !w.Fits(0) {
 			w.publish()
-			w.full.Store(true)
-			for !w.fits(0) {
-				<-w.space
+			space, release := w.Press()
+			for !w.Fits(0) {
+				<-space
 			}
-			w.full.Store(false)
+			release()
 		}
-		put(w, Event{Token: strconv.Itoa(i)}, isEvent)
+		if isEvent {
+			w.Stage(&Entry{Token: strconv.Itoa(i)})
+		} else {
+			w.StagePosition(strconv.Itoa(i))
+		}
 		if i%3 == 0 {
 			w.publish()
 		}
 	}
 	w.publish()
 	wg.Wait()
-	want := mark{uint64(events), strconv.Itoa(positions - 1), uint64(events), 0}
+	want := mark{uint64(events), strconv.Itoa(positions - 1), 0}
 	if got := w.sweep(); got != want {
 		t.Errorf("low mark %+v, want %+v", got, want)
 	}
@@ -388,7 +390,7 @@ func TestPositionsUnderLoad(t *testing.T) {
 // of them wait.
 func TestReturnsAreFoundQuickly(t *testing.T) {
 	for _, n := range []int{500, 8000} {
-		w := newWindow(nil, n, 1<<20)
+		w := New(n, 1<<20)
 		compared := 0
 		for _, q := range []*queue{&w.returned.waiting, &w.returned.due} {
 			before := q.before
@@ -398,13 +400,13 @@ func TestReturnsAreFoundQuickly(t *testing.T) {
 		evs := claimAll(w)
 		start := time.Now()
 		for _, i := range rand.Perm(n) {
-			w.giveBack(&evs[i], start.Add(time.Duration(i%7)*time.Nanosecond))
+			w.GiveBack(&evs[i].Claim, start.Add(time.Duration(i%7)*time.Nanosecond))
 			w.nextReturn()
 		}
 		for i := range n {
-			ev, ok := take(w)
-			if !ok || ev.Token != strconv.Itoa(i) || ev.Attempt != 2 {
-				t.Fatalf("claimed %q, %v, attempt %d; want %d", ev.Token, ok, ev.Attempt, i)
+			ev, ok := claim(w)
+			if !ok || ev.Token != strconv.Itoa(i) || ev.attempt != 2 {
+				t.Fatalf("claimed %q, %v, attempt %d; want %d", ev.Token, ok, ev.attempt, i)
 			}
 			w.nextReturn()
 		}
@@ -415,20 +417,20 @@ func TestReturnsAreFoundQuickly(t *testing.T) {
 }
 
 func TestWindowDoesNotAllocate(t *testing.T) {
-	w := newWindow(nil, 1024, 1<<20)
-	ev := Event{Token: "t", Data: make([]byte, 100)}
+	w := New(1024, 1<<20)
+	ev := Entry{Token: "t", Data: make([]byte, 100)}
 	round := func() {
 		for range 100 {
-			w.fits(len(ev.Data))
-			put(w, ev, true)
+			w.Fits(len(ev.Data))
+			w.Stage(&ev)
 		}
 		w.publish()
 		for {
-			ev, ok := take(w)
+			ev, ok := claim(w)
 			if !ok {
 				break
 			}
-			w.settle(&ev)
+			w.Settle(&ev.Claim)
 		}
 	}
 	round()
@@ -440,21 +442,21 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 func BenchmarkWindow(b *testing.B) {
 	for _, batch := range []int{1, 100} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
-			w := newWindow(nil, 1024, 1<<20)
-			ev := Event{Token: "t", Data: make([]byte, 100)}
+			w := New(1024, 1<<20)
+			ev := Entry{Token: "t", Data: make([]byte, 100)}
 			b.ReportAllocs()
 			for i := 0; i < b.N; i += batch {
 				for range batch {
-					w.fits(len(ev.Data))
-					put(w, ev, true)
+					w.Fits(len(ev.Data))
+					w.Stage(&ev)
 				}
 				w.publish()
 				for {
-					ev, ok := take(w)
+					ev, ok := claim(w)
 					if !ok {
 						break
 					}
-					w.settle(&ev)
+					w.Settle(&ev.Claim)
 				}
 			}
 		})
@@ -465,18 +467,18 @@ func BenchmarkWindow(b *testing.B) {
 func BenchmarkRefused(b *testing.B) {
 	for _, backlog := range []int{0, 1000, 10000, 100000} {
 		b.Run(fmt.Sprintf("backlog=%d", backlog), func(b *testing.B) {
-			w := newWindow(nil, backlog+1, 1<<30)
+			w := New(backlog+1, 1<<30)
 			fill(b, w, 0, backlog+1)
 			evs := claimAll(w)
 			for i := range backlog {
-				w.giveBack(&evs[i], time.Now().Add(time.Hour))
+				w.GiveBack(&evs[i].Claim, time.Now().Add(time.Hour))
 			}
 			ev := evs[backlog]
 			b.ReportAllocs()
 			for b.Loop() {
-				w.giveBack(&ev, time.Time{})
+				w.GiveBack(&ev.Claim, time.Time{})
 				w.nextReturn()
-				w.claim(&ev)
+				w.Claim(&ev.Claim)
 			}
 		})
 	}

@@ -1,0 +1,206 @@
+package window
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// The methods in this file are the consumers'. They may be called by several goroutines at once.
+
+// A Claim is the right to settle an event: of one consumer, in one attempt.
+type Claim struct {
+	state   *atomic.Uint64 // the word of the event's slot
+	seq     uint64
+	attempt int
+}
+
+// Attempt returns how many times the event was claimed, from 1.
+func (c *Claim) Attempt() int { return c.attempt }
+
+// isCurrent reports whether c is from the current attempt, given the word of its slot. Positions in
+// a slot's word only grow.
+func (c *Claim) isCurrent(word uint64) bool {
+	if c.attempt == 1 {
+		return word == 0 || word>>16 < c.seq&(1<<48-1)
+	}
+	return word == stateOf(c.seq, c.attempt, slotClaimed)
+}
+
+// Claim takes the next event and returns its entry, which may be read until the event is settled or
+// given back. It returns nil if no event is available.
+func (w *Window) Claim(c *Claim) *Entry {
+	if w.returns.Load() > 0 {
+		if e := w.claimReturned(c, time.Now()); e != nil {
+			w.passOn()
+			return e
+		}
+	}
+	for {
+		seq := w.next.Load()
+		if seq >= w.tail.Load() {
+			return nil
+		}
+		if !w.next.CompareAndSwap(seq, seq+1) {
+			continue
+		}
+		e := w.segment(seq).Load().claim(seq, c)
+		w.passOn()
+		return e
+	}
+}
+
+// passOn wakes another consumer if there may be more events: publish wakes only one.
+func (w *Window) passOn() {
+	if w.starved.Load() > 0 && (w.next.Load() < w.tail.Load() || w.returns.Load() > 0) {
+		signal(w.ready)
+	}
+}
+
+// claimReturned takes the oldest returned event that is due.
+func (w *Window) claimReturned(c *Claim, now time.Time) *Entry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seq, ok := w.returned.removeDue(now)
+	if !ok {
+		return nil
+	}
+	w.returns.Add(-1)
+	seg := w.segment(seq).Load()
+	seg.countAgain(seq % segmentSize)
+	e := seg.claim(seq, c)
+	c.state.Store(stateOf(seq, c.attempt, slotClaimed))
+	return e
+}
+
+// GiveBack makes an event that was claimed available again at due. It returns false if c is from an
+// earlier attempt or the event is already settled or given back.
+func (w *Window) GiveBack(c *Claim, due time.Time) bool {
+	w.mu.Lock()
+	word := c.state.Load()
+	ok := c.isCurrent(word) && c.state.CompareAndSwap(word, stateOf(c.seq, c.attempt, slotReady))
+	if ok {
+		w.returned.add(c.seq, due)
+		w.returns.Add(1)
+	}
+	w.mu.Unlock()
+	if ok {
+		signal(w.ready)
+	}
+	return ok
+}
+
+// Settle marks an event as done. It returns false if c is from an earlier attempt or the event is
+// already settled or given back.
+func (w *Window) Settle(c *Claim) bool {
+	word := c.state.Load()
+	if !c.isCurrent(word) || !c.state.CompareAndSwap(word, stateOf(c.seq, c.attempt, slotSettled)) {
+		return false
+	}
+	w.settled()
+	return true
+}
+
+// settled notifies the producer and the watchers that low may be able to move.
+func (w *Window) settled() {
+	if w.full.Load() {
+		signal(w.space)
+	}
+	if w.watchers.Load() > 0 {
+		w.mu.Lock()
+		close(w.changed)
+		w.changed = make(chan struct{})
+		w.mu.Unlock()
+	}
+}
+
+// nextReturn returns when the earliest returned event is due. ok is false if there is none.
+func (w *Window) nextReturn() (due time.Time, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.returned.next()
+}
+
+// IsFull reports whether the producer waits for space.
+func (w *Window) IsFull() bool { return w.full.Load() }
+
+// Wait returns nil when there may be an event to claim or stop is closed, and io.EOF when the window
+// has ended and no event is left. If ctx ends first, it returns the cause. A consumer that hurries
+// does not wait while the producer waits for space.
+//
+// A publish or a returned event wakes one consumer, which passes the wake-up on if it leaves
+// something for others.
+func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) error {
+	waiting := &w.starved
+	var poll <-chan time.Time
+	if w.busy.Load() {
+		waiting = &w.polling
+		timer := w.timer(pollAfter)
+		defer w.timers.Put(timer)
+		defer timer.Stop()
+		poll = timer.C
+	}
+	waiting.Add(1)
+	defer waiting.Add(-1)
+	// From here on publish signals. An event published before that is found by checking once more.
+	if w.next.Load() < w.tail.Load() {
+		return nil
+	}
+	var due <-chan time.Time
+	ended := w.ended
+	if at, ok := w.nextReturn(); ok {
+		left := time.Until(at)
+		if left <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(left)
+		defer timer.Stop()
+		due, ended = timer.C, nil // a refused event must still be delivered
+	}
+	var pressed <-chan struct{}
+	if hurries {
+		pressed = w.pressure()
+	}
+	select {
+	case <-w.ready:
+	case <-poll:
+		w.stopPolling()
+	case <-due:
+	case <-pressed:
+		w.passOn() // the caller returns with what it has
+	case <-ended:
+		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
+			return io.EOF
+		}
+	case <-stop:
+	case <-ctx.Done():
+		w.passOn() // another consumer must wait for returned events
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// timer returns a timer set to d. The caller puts it back into timers.
+func (w *Window) timer(d time.Duration) *time.Timer {
+	if t, ok := w.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+// stopPolling is called by a consumer that has polled. If no event has arrived, consumers wait to be
+// woken from then on.
+func (w *Window) stopPolling() {
+	if w.next.Load() >= w.tail.Load() {
+		w.busy.Store(false)
+	}
+}
+
+// pressure returns a channel that is closed while the producer waits for space.
+func (w *Window) pressure() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pressed
+}

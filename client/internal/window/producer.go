@@ -1,0 +1,161 @@
+package window
+
+import "time"
+
+// The methods in this file are the producer's. They are called by one goroutine at a time, except
+// for Press and End.
+
+// spareLife is the number of publishes after which one spare segment is released.
+const spareLife = 16
+
+// Fits reports whether an event with size bytes of data may be staged. One event always fits into an
+// empty window.
+func (w *Window) Fits(size int) bool {
+	if w.hasRoom(size) {
+		return true
+	}
+	w.swept = w.sweep()
+	return w.hasRoom(size)
+}
+
+// IsHalfFree reports whether at most half of the events and bytes allowed are held.
+func (w *Window) IsHalfFree() bool {
+	w.swept = w.sweep()
+	return w.staged-w.swept.seq <= w.maxEvents/2 && w.stagedBytes-w.swept.bytes <= w.maxBytes/2
+}
+
+// IsSettled reports whether every event that was staged is settled.
+func (w *Window) IsSettled() bool {
+	w.swept = w.sweep()
+	return w.staged == w.swept.seq
+}
+
+func (w *Window) hasRoom(size int) bool {
+	held := w.staged - w.swept.seq
+	return held == 0 || held < w.maxEvents && w.stagedBytes-w.swept.bytes+uint64(size) <= w.maxBytes
+}
+
+// Press marks that the producer waits for space, until release is called. space receives when there
+// may be more than before. At most one caller presses at a time; the producer may be used meanwhile.
+func (w *Window) Press() (space <-chan struct{}, release func()) {
+	w.full.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.pressed)
+	return w.space, w.release
+}
+
+func (w *Window) release() {
+	w.full.Store(false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pressed = make(chan struct{})
+}
+
+// Stage adds an event, after Fits.
+func (w *Window) Stage(e *Entry) {
+	w.stagingSegment().write(w.staged%segmentSize, e, w.lead)
+	w.lead = ""
+	w.staged++
+	w.unpublished++
+	w.stagedBytes += uint64(len(e.Data))
+}
+
+// StagePosition adds a token, not empty, without an event. It is settled as soon as everything
+// before it is, and replaces the previous one without an event.
+func (w *Window) StagePosition(token string) {
+	w.lead = token
+	w.unpublished++
+}
+
+// Unpublished returns the number of events and tokens that were staged and not published.
+func (w *Window) Unpublished() int { return w.unpublished }
+
+// stagingSegment returns the segment that the next event is written to.
+func (w *Window) stagingSegment() *segment {
+	if w.staged%segmentSize == 0 {
+		w.staging = w.newSegment()
+		w.segment(w.staged).Store(w.staging)
+	}
+	return w.staging
+}
+
+func (w *Window) newSegment() *segment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := len(w.spares) - 1
+	if last < 0 {
+		return new(segment)
+	}
+	seg := w.spares[last]
+	w.spares[last] = nil
+	w.spares = w.spares[:last]
+	return seg
+}
+
+// dropSpare releases a spare segment, so that the window shrinks after a backlog.
+func (w *Window) dropSpare() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last := len(w.spares) - 1; last > 0 {
+		w.spares[last] = nil
+		w.spares = w.spares[:last]
+	}
+}
+
+// Publish makes what was staged visible to consumers. received is the number of events received
+// until now, including those that were not staged: consumers of a fast feed poll instead of being
+// woken, unless the event is urgent.
+func (w *Window) Publish(received uint64, now time.Time, urgent bool) {
+	w.setBusy(!urgent && w.pace.isFast(received, now))
+	w.publish()
+}
+
+// setBusy sets whether consumers that find no event poll.
+func (w *Window) setBusy(busy bool) {
+	if busy != w.busy.Load() {
+		w.busy.Store(busy)
+	}
+}
+
+func (w *Window) publish() {
+	if w.unpublished == 0 {
+		return
+	}
+	w.unpublished = 0
+	if w.tail.Load() != w.staged {
+		w.tail.Store(w.staged)
+		if w.starved.Load() > 0 || w.polling.Load() > 0 && w.staged-w.next.Load() >= w.maxEvents/2 {
+			signal(w.ready)
+		}
+	}
+	w.mu.Lock()
+	w.tailBytes = w.stagedBytes
+	if w.lead != "" {
+		w.trailing = mark{seq: w.staged, token: w.lead}
+	}
+	w.swept = w.advance()
+	w.mu.Unlock()
+	w.forget()
+	if w.publishes++; w.publishes%spareLife == 0 {
+		w.dropSpare()
+	}
+}
+
+// forget releases segments that low has passed. It releases a cache line of pointers at a time, when
+// consumers read other lines.
+func (w *Window) forget() {
+	const atOnce = 8
+	low, n := w.swept.seq/segmentSize, uint64(len(w.segments))
+	if low < w.forgotten+atOnce {
+		return
+	}
+	for ; w.forgotten < low; w.forgotten++ {
+		if w.forgotten+n > w.staged/segmentSize { // otherwise its place is in use again
+			w.segments[w.forgotten&(n-1)].Store(nil)
+		}
+	}
+}
+
+// End marks that nothing more is staged. It is called once, after the last Publish.
+func (w *Window) End() { close(w.ended) }
