@@ -14,10 +14,10 @@ func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"decode":                     {},
 		"transport":                  {"decode", "transport/internal/coding"},
-		"transport/webhook":          {"decode", "transport", "transport/webhook/provider", "transport/internal/coding", "transport/internal/joined"},
-		"transport/webhook/provider": {"decode", "transport", "transport/internal/joined"},
+		"transport/webhook":          {"decode", "transport", "transport/webhook/provider", "transport/internal/coding", "internal/joined"},
+		"transport/webhook/provider": {"decode", "transport", "internal/joined"},
 		"retry":                      {},
-		"client":                     {"decode", "transport", "retry", "client/internal/window"},
+		"client":                     {"decode", "transport", "retry", "client/internal/window", "internal/joined"},
 		"client/internal/window":     {"transport"},
 		"mock":                       {"decode", "transport", "mock/internal/bridge", "mock/internal/wait"},
 		"mock/internal/bridge":       {"decode", "transport"},

@@ -2,12 +2,12 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"time"
 
+	"github.com/steadfeed/steadfeed/internal/joined"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -130,7 +130,7 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 	if v := reflect.ValueOf(src); src == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		problem("src: is nil")
 	} else {
-		problems = append(problems, listed(src.Validate())...)
+		problems = append(problems, joined.List(src.Validate())...)
 		if !isFeed(src) {
 			problem("src: %T is neither a transport.Transport nor a transport.Receiver", src)
 		}
@@ -159,7 +159,7 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 		if o.Dedupe < 0 {
 			problem("Options.Dedupe: %d is negative", o.Dedupe)
 		}
-		problems = append(problems, listed(o.Retry.Validate())...)
+		problems = append(problems, joined.List(o.Retry.Validate())...)
 	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
@@ -187,23 +187,4 @@ func isPushed(src transport.Source) bool {
 		return true
 	}
 	return false
-}
-
-// listed returns the errors that errors.Join joined. An error that wraps joined ones stays whole:
-// its own text would be lost.
-func listed(err error) (list []error) {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
-	}
-	if again := errors.Join(joined.Unwrap()...); again == nil || again.Error() != err.Error() {
-		return []error{err}
-	}
-	for _, part := range joined.Unwrap() {
-		list = append(list, listed(part)...)
-	}
-	return list
 }

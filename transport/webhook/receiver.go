@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport"
-	"github.com/steadfeed/steadfeed/transport/internal/joined"
+	"github.com/steadfeed/steadfeed/internal/joined"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 

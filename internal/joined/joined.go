@@ -3,6 +3,9 @@ package joined
 
 import "errors"
 
+// A multi is an error that wraps several others.
+type multi interface{ Unwrap() []error }
+
 // List returns the errors that errors.Join has joined, at any depth. It does not split an error
 // that wraps joined ones, or one that joins with its own text, as fmt.Errorf does, because that
 // text would be lost. List of nil is nil.
@@ -10,7 +13,7 @@ func List(err error) (list []error) {
 	if err == nil {
 		return nil
 	}
-	parts, ok := err.(interface{ Unwrap() []error })
+	parts, ok := err.(multi)
 	if !ok {
 		return []error{err}
 	}
