@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/internal/joined"
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
