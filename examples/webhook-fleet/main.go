@@ -48,7 +48,7 @@ func run(ctx context.Context, w io.Writer) error {
 	hook := &webhook.Receiver{
 		Providers:  senders(),
 		Listener:   l,
-		OnRejected: func(e *webhook.RejectedError) { out.Println("  ", e) },
+		OnRejected: func(e *webhook.RejectedError) { out.Println("   refused:", e) },
 	}
 	sub, err := client.Subscribe(ctx, hook, nil)
 	if err != nil {

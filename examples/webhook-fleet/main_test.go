@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -8,6 +9,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// reason matches why a request was refused, which is the library's text.
+var reason = regexp.MustCompile(`(?m)(refused:).*$`)
 
 func TestStory(t *testing.T) {
 	var out strings.Builder
@@ -19,14 +23,14 @@ func TestStory(t *testing.T) {
 POST /github: 204 No Content
    stripe sent charge.succeeded, evt_1
 POST /stripe: 204 No Content
-   transport: stripe webhook answered with 401 Unauthorized: provider: stripe: verification failed: wrong secret, body modified in transit, or clock skew
+   refused: ...
 POST /stripe: 401 Unauthorized
    slack sent message, Ev1
 POST /slack: 200 OK
    standardwebhooks sent response.completed, wh_1
 POST /openai: 204 No Content
 `
-	if out.String() != want {
-		t.Errorf("got\n%swant\n%s", &out, want)
+	if got := reason.ReplaceAllString(out.String(), "$1 ..."); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
