@@ -7,7 +7,7 @@ import "bytes"
 // block, and Split then parses it line by line, with the same result.
 //
 // Its values are not recorded line by line, and one search for a CR serves many blocks. An event of
-// 430 bytes takes about two thirds of the time that it would take without plain.
+// 430 bytes takes about a fifth less time than without plain.
 func (s *sseSplitter) plain(f *Frame, buf []byte) bool {
 	s.findCR(buf, len(buf))
 	head := buf[:min(len(buf), s.cr, s.limit)]
