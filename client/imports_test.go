@@ -13,7 +13,8 @@ const module = "github.com/steadfeed/steadfeed"
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"decode":                     {},
-		"transport":                  {"decode", "transport/internal/coding"},
+		"transport/internal/wsframe": {},
+		"transport":                  {"decode", "transport/internal/coding", "transport/internal/wsframe"},
 		"transport/webhook":          {"decode", "transport", "transport/webhook/provider", "transport/internal/coding", "internal/joined"},
 		"transport/webhook/provider": {"decode", "transport", "internal/joined"},
 		"retry":                      {},

@@ -200,7 +200,7 @@ func (c *socketConn) deliver(m *Message) error {
 
 // buffered reports whether a complete message is available.
 func (c *socketConn) buffered() bool {
-	return c.wire.complete.Load() > c.taken || c.wire.behind.Load()
+	return c.wire.complete.Load() > c.taken || c.wire.more.Load()
 }
 
 // receive reads the next message into c.current.
@@ -252,7 +252,7 @@ func (c *socketConn) binary() (err error) {
 // its length, payload need not ask the library where it ends.
 func (c *socketConn) payload(r io.Reader) ([]byte, error) {
 	number, limit := c.taken+1, c.feed.maxMessage()
-	plain := number > c.wire.intricate.Load()
+	plain := number > c.wire.fragmented.Load()
 	size := 0 // unknown: the library has all of it, at most 4 KiB
 	if plain && c.wire.complete.Load() < number {
 		length := c.wire.length.Load()

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+
+	"github.com/steadfeed/steadfeed/transport/internal/wsframe"
 )
 
 const (
@@ -39,7 +41,7 @@ type wire struct {
 	start    time.Time
 	paused   atomic.Int64 // additional time elapsed: tests pause the process
 
-	frames frames
+	frames wsframe.Follower
 	buffer *[wireBuffer]byte // while there is much to read
 	unread []byte            // in buffer
 	burst  bool              // the last read filled its buffer
@@ -54,9 +56,9 @@ type wire struct {
 	guard   func()       // set before the first write
 
 	complete   atomic.Uint64 // messages that the library has completely
-	intricate  atomic.Uint64 // the last of these that is fragmented or compressed
+	fragmented atomic.Uint64 // the last of these that is fragmented or compressed
 	length     atomic.Uint64 // of the frame that the library has in part
-	behind     atomic.Bool   // unread contains another complete message
+	more       atomic.Bool   // unread contains another complete message
 	closing    atomic.Pointer[[]byte]
 	dropped    atomic.Bool           // the library has closed it
 	unwritable atomic.Pointer[error] // error of a write: what is sent from then on is discarded
@@ -102,19 +104,19 @@ func (w *wire) Write(p []byte) (int, error) {
 // is replaced by code 1007 (RFC 6455, sections 5.5.1 and 8.1).
 func (w *wire) answer(p []byte) []byte {
 	closing := w.closing.Load()
-	if closing == nil || w.socket.AllowInvalidUTF8 || utf8.Valid((*closing)[min(codeSize, len(*closing)):]) {
+	if closing == nil || w.socket.AllowInvalidUTF8 || utf8.Valid((*closing)[min(wsframe.CodeSize, len(*closing)):]) {
 		return p
 	}
-	at := len(p) - headerMin - maskSize - len(*closing)
-	if at < 0 || p[at] != finBit|opClose || int(p[at+1]) != maskBit|len(*closing) {
+	at := len(p) - wsframe.HeaderSize - wsframe.MaskSize - len(*closing)
+	if at < 0 || p[at] != wsframe.FinBit|wsframe.OpClose || int(p[at+1]) != wsframe.MaskBit|len(*closing) {
 		return p // another frame
 	}
-	p = bytes.Clone(p[:at+headerMin+maskSize+codeSize])
+	p = bytes.Clone(p[:at+wsframe.HeaderSize+wsframe.MaskSize+wsframe.CodeSize])
 	frame := p[at:]
-	frame[1] = maskBit | codeSize
-	binary.BigEndian.PutUint16(frame[headerMin+maskSize:], uint16(websocket.StatusInvalidFramePayloadData))
-	for i := range codeSize {
-		frame[headerMin+maskSize+i] ^= frame[headerMin+i]
+	frame[1] = wsframe.MaskBit | wsframe.CodeSize
+	binary.BigEndian.PutUint16(frame[wsframe.HeaderSize+wsframe.MaskSize:], uint16(websocket.StatusInvalidFramePayloadData))
+	for i := range wsframe.CodeSize {
+		frame[wsframe.HeaderSize+wsframe.MaskSize+i] ^= frame[wsframe.HeaderSize+i]
 	}
 	return p
 }
@@ -130,7 +132,7 @@ func (w *wire) Close() error {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if w.frames.masked {
+	if w.frames.Masked {
 		return 0, errMasked
 	}
 	if len(w.unread) == 0 {
@@ -143,8 +145,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	n := w.watch(p[:copy(p, w.unread)])
 	w.unread = w.unread[n:]
 	rest := w.frames
-	_, whole := rest.message(w.unread)
-	w.behind.Store(whole)
+	_, whole := rest.Next(w.unread)
+	w.more.Store(whole)
 	return n, nil
 }
 
@@ -204,17 +206,17 @@ func (w *wire) caughtUpSince(at int64) bool {
 // nothing after the header of a masked frame.
 func (w *wire) watch(p []byte) int {
 	f, n := &w.frames, 0
-	for n < len(p) && !f.masked {
-		done, _ := f.message(p[n:])
+	for n < len(p) && !f.Masked {
+		done, _ := f.Next(p[n:])
 		n += done
 	}
-	w.intricate.Store(f.intricate)
-	w.length.Store(f.length)
-	if w.complete.Swap(f.messages) != f.messages {
+	w.fragmented.Store(f.Fragmented)
+	w.length.Store(f.Length)
+	if w.complete.Swap(f.Messages) != f.Messages {
 		w.messageAt.Store(w.at.Load())
 	}
-	if f.closed && w.closing.Load() == nil {
-		payload := bytes.Clone(f.closing)
+	if f.Closed && w.closing.Load() == nil {
+		payload := bytes.Clone(f.Closing)
 		w.closing.Store(&payload)
 	}
 	return n
@@ -228,109 +230,4 @@ func (w *wire) silence() (bytes, messages time.Duration) {
 		now = last // no Read since then
 	}
 	return time.Duration(now - last), time.Duration(now - w.messageAt.Load())
-}
-
-// frames follows the frames of a WebSocket (RFC 6455, section 5.2). It copies headers and skips
-// each piece of a payload in one step.
-type frames struct {
-	header  [headerMin + 8]byte
-	have    int    // bytes of the header so far
-	payload bool   // the header is complete
-	length  uint64 // of the payload
-	left    uint64 // of the payload, still to come
-
-	messages  uint64 // messages that have ended
-	intricate uint64 // the last message that is fragmented or compressed
-	closing   []byte // payload of the close frame
-	closed    bool   // the close frame is complete
-	masked    bool
-}
-
-const (
-	opContinuation = 0
-	opClose        = 8 // and above: control frames
-	opMask         = 0x0f
-
-	finBit  = 0x80
-	rsv1Bit = 0x40
-	maskBit = 0x80
-
-	headerMin = 2
-	maskSize  = 4
-	codeSize  = 2 // of a close frame's payload
-	length16  = 126
-	length64  = 127
-)
-
-// message follows p to the end of a message, and returns how many bytes it used and whether a
-// message ended. It stops after the header of a masked frame.
-func (f *frames) message(p []byte) (n int, whole bool) {
-	for n < len(p) {
-		if !f.payload {
-			n += f.head(p[n:])
-			if !f.payload || f.masked {
-				return n, false
-			}
-		}
-		skip := int(min(f.left, uint64(len(p)-n)))
-		if f.opcode() == opClose && !f.closed {
-			f.closing = append(f.closing, p[n:n+skip]...)
-		}
-		n += skip
-		if f.left -= uint64(skip); f.left == 0 && f.end() {
-			return n, true
-		}
-	}
-	return n, false
-}
-
-func (f *frames) opcode() byte { return f.header[0] & opMask }
-
-// head takes header bytes from p, and starts the payload after a complete header.
-func (f *frames) head(p []byte) (n int) {
-	if f.have < headerMin {
-		n = copy(f.header[f.have:headerMin], p)
-		if f.have += n; f.have < headerMin {
-			return n
-		}
-	}
-	size := headerMin
-	switch f.header[1] &^ maskBit {
-	case length16:
-		size += 2
-	case length64:
-		size += 8
-	}
-	m := copy(f.header[f.have:size], p[n:])
-	if f.have += m; f.have == size {
-		f.begin(size)
-	}
-	return n + m
-}
-
-func (f *frames) begin(size int) {
-	f.have, f.payload = 0, true
-	f.masked = f.header[1]&maskBit != 0
-	f.length = uint64(f.header[1])
-	if size > headerMin {
-		f.length = 0
-		for _, b := range f.header[headerMin:size] {
-			f.length = f.length<<8 | uint64(b)
-		}
-	}
-	f.left = f.length
-	if op := f.opcode(); op < opClose && (op == opContinuation || f.header[0]&(finBit|rsv1Bit) != finBit) {
-		f.intricate = f.messages + 1
-	}
-}
-
-// end records the end of a frame and reports whether it ends a message.
-func (f *frames) end() bool {
-	f.payload = false
-	f.closed = f.closed || f.opcode() == opClose
-	if f.opcode() >= opClose || f.header[0]&finBit == 0 {
-		return false
-	}
-	f.messages++
-	return true
 }
