@@ -18,9 +18,16 @@ var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscripti
 var ErrClosed = errors.New("client: the subscription is closed")
 
 // ErrConflict is returned by the Save of a [Store] if prev is not the version of the stored record.
-// An error of another package counts as this one if it has a method Conflict() bool that returns
-// true.
+// A [ConflictError] of another package counts as this one.
 var ErrConflict error = conflict{}
+
+// A ConflictError is an error of a [Store] that may count as ErrConflict, so that the Store need not
+// import this package.
+type ConflictError interface {
+	error
+	// Conflict reports whether the error counts as ErrConflict.
+	Conflict() bool
+}
 
 type conflict struct{}
 
@@ -28,7 +35,7 @@ func (conflict) Error() string  { return "client: the stored record has another 
 func (conflict) Conflict() bool { return true }
 
 func isConflict(err error) bool {
-	var c interface{ Conflict() bool }
+	var c ConflictError
 	return errors.As(err, &c) && c.Conflict()
 }
 

@@ -15,7 +15,7 @@ import (
 // interruption: its successor is opened while it is still read. If the feed has positions, the
 // successor starts from the last one published and takes over as soon as it is open. If it has
 // none, both stay open until the old one is drained; if that takes too long, the next event has a
-// Gap. Duplicates are recognised by their ID, or by their number in Options.Sequence, and dropped;
+// Gap. Duplicates are recognised by their ID, or by their number in Options.SequenceOf, and dropped;
 // events with neither are delivered twice.
 type handover struct {
 	old  *connection
@@ -80,17 +80,28 @@ func (h *handover) open() {
 			return
 		}
 		next.cancel(nil)
-		wait := handoverRetry
-		var asks interface{ RetryAfter() time.Duration }
-		if errors.As(err, &asks) {
-			wait = max(wait, min(asks.RetryAfter(), longestRest))
-		}
+		wait := retryDelay(err)
 		if old.ctx.Err() == nil {
 			next.err = err
 			l.report.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
 		}
 		pause(old.ctx, wait, nil)
 	}
+}
+
+// A patientError is an error of a server that asks for a delay.
+type patientError interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// retryDelay returns the time until another attempt to open a successor.
+func retryDelay(err error) time.Duration {
+	var asks patientError
+	if errors.As(err, &asks) {
+		return max(handoverRetry, min(asks.RetryAfter(), longestRest))
+	}
+	return handoverRetry
 }
 
 // accept makes next the successor. It returns false if none is wanted.

@@ -9,10 +9,10 @@ import "context"
 // Load returns the record and its version, or nil, "", nil if the key has no record.
 //
 // Save replaces the record if its version is prev ("" if the key has no record) and returns the
-// new version. If the record has another version, Save returns ErrConflict, or an error with a
-// method Conflict() bool that returns true. After any other error the record may or may not have
-// been replaced. The subscription finds out with Load, and saves again even if it has been: only a
-// Save that returns nil means that the record is durable, in the sense that the Store documents.
+// new version. If the record has another version, Save returns ErrConflict, or a [ConflictError]
+// that counts as it. After any other error the record may or may not have been replaced. The
+// subscription finds out with Load, and saves again even if it has been: only a Save that returns
+// nil means that the record is durable, in the sense that the Store documents.
 //
 // A record must never be deleted: its epoch must not start again.
 type Store interface {
