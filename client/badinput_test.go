@@ -252,7 +252,7 @@ func TestSilence(t *testing.T) {
 		h.IdleTimeout = 20 * time.Second
 		var reasons []error
 		sub := subscribe(t, h, &client.Options{Trace: &client.Trace{
-			Disconnected: func(d client.Disconnect) { reasons = append(reasons, d.Err) },
+			Disconnected: func(d client.DisconnectInfo) { reasons = append(reasons, d.Err) },
 		}})
 		defer sub.Close()
 		got, _ := data(t, sub, 0)
@@ -350,7 +350,7 @@ func TestNothingSecretIsSaid(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		sub, err := client.Subscribe(t.Context(), h, &client.Options{
 			Name: "n", Store: store, Logger: log,
-			Trace: &client.Trace{Disconnected: func(d client.Disconnect) { log.Info("traced", "error", d.Err) }},
+			Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) { log.Info("traced", "error", d.Err) }},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -408,7 +408,7 @@ func TestTokenFromThePayload(t *testing.T) {
 	onWire(t, answers{line, line}, func(t *testing.T, h *transport.HTTP) {
 		h.URL += "/changes?feed=continuous&since=0"
 		h.Resume = transport.ResumeQuery("since")
-		sub := subscribe(t, h, &client.Options{Token: client.Field("seq")})
+		sub := subscribe(t, h, &client.Options{TokenOf: client.Field("seq")})
 		defer sub.Close()
 		var tokens []string
 		for ev, err := range sub.Events() {

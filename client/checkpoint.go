@@ -20,7 +20,7 @@ type checkpoint struct {
 	every  time.Duration
 	base   uint64 // events acknowledged before this subscription
 	window *window.Window
-	report func(Save) // after each attempt
+	report func(SaveInfo) // after each attempt
 	// contested is called when a takeover has to wait.
 	contested  func(takeovers uint, owner string, atMost time.Duration)
 	commitOnly bool              // Save is called for Commit and at the end only
@@ -253,7 +253,7 @@ func (c *checkpoint) save(ctx context.Context, events uint64, token string, beat
 	}
 	start := time.Now()
 	err := c.write(ctx, next)
-	c.report(Save{Err: err, Events: next.Events, Took: time.Since(start)})
+	c.report(SaveInfo{Err: err, Events: next.Events, Took: time.Since(start)})
 	if done && c.final.Load() && c.fatal == nil {
 		return nil // the write was only needed to end a contest
 	}

@@ -109,7 +109,7 @@ func TestFailingSave(t *testing.T) {
 		var traced []error
 		o := named(store)
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		o.Trace = &client.Trace{Saved: func(s client.Save) { traced = append(traced, s.Err) }}
+		o.Trace = &client.Trace{Saved: func(s client.SaveInfo) { traced = append(traced, s.Err) }}
 		sub := subscribe(t, script(events("1", "2")), o)
 		data(t, sub, 1)
 		down := errors.New("database is down")
@@ -119,8 +119,8 @@ func TestFailingSave(t *testing.T) {
 			t.Errorf("Commit: %v", err)
 		}
 		time.Sleep(time.Minute)
-		if s := sub.Stats(); !errors.Is(s.CheckpointError, down) || s.SaveFailures < 5 {
-			t.Errorf("stats: %d failures, %v", s.SaveFailures, s.CheckpointError)
+		if s := sub.Stats(); !errors.Is(s.CheckpointError, down) || s.ConsecutiveSaveErrors < 5 {
+			t.Errorf("stats: %d failures, %v", s.ConsecutiveSaveErrors, s.CheckpointError)
 		}
 		outage.Remove()
 		time.Sleep(time.Minute)

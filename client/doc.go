@@ -26,7 +26,7 @@
 //
 // Possible losses are reported in order: if an event's Gap is not nil, events may be missing
 // just before it. That happens when the server no longer knows the position, when a feed without
-// positions is interrupted, when numbers jump ([Options.Sequence]), or when the server announces
+// positions is interrupted, when numbers jump ([Options.SequenceOf]), or when the server announces
 // a loss. An interruption of a pushed feed, such as a webhook, is no loss: the sender repeats
 // what is not acknowledged.
 //
@@ -87,7 +87,7 @@
 //	ended                           INFO   reason: complete (none), Close, the end of the context
 //	ended                           ERROR  error
 //
-// (Option) is Dedupe, Store or Sequence.
+// (Option) is Dedupe, Store or SequenceOf.
 //
 // An outage lasts until a connection makes progress and either delivers an event or ends cleanly.
 // These failures are WARN: its first one, the first one of each class, and one after 1, 3, 7, 15
@@ -108,10 +108,14 @@
 // # Panics
 //
 // A panic in a function of the program is never hidden. On a goroutine of the subscription it
-// ends the process. That applies to Token, Skip, Sequence, Retry.Classify, the functions of
+// ends the process. That applies to TokenOf, Skip, SequenceOf, Retry.Classify, the functions of
 // [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
 // functions of transport.HTTP and transport.WebSocket. The stored record stays intact, and events
 // that were not saved are delivered again.
+//
+// With a transport.Receiver, TokenOf, Skip, SequenceOf, Trace.Gap and Trace.Signal run on the
+// goroutine of the sender's request. A panic there unwinds through the Receiver, which decides
+// about the request. The message was not accepted, and can be delivered again.
 //
 // The body of a loop, Trace.Nacked, and the Store during Subscribe run on the caller's goroutine.
 // If the caller recovers, the current event is delivered again, no lock stays held, and a
@@ -122,9 +126,10 @@
 //
 // # Goroutines
 //
-// A subscription has one standing goroutine. Each save, and each attempt to open a successor of a
-// connection, has one while it lasts. [Subscription.Close] joins them all within a second. Trace
-// functions run on them and on the consumers' goroutines.
+// A subscription has one standing goroutine. Each save, each attempt to open a successor of a
+// connection, and each wait of a transport.Receiver for space has one while it lasts.
+// [Subscription.Close] joins them all within a second. Trace functions run on them, on the
+// consumers' goroutines, and on those of a Receiver's requests.
 //
 // # Testing
 //

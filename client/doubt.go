@@ -34,13 +34,13 @@ func (in *intake) suspect(e *window.Entry) {
 		in.report.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)
 	}
 	if in.checkpoint != nil && in.doubts.token.grows(e.Token != "" || in.token != "") {
-		in.report.log.Warn("Store has no effect: no event has a token to resume after; set Token", "events", doubtAfter)
+		in.report.log.Warn("Store has no effect: no event has a token to resume after; set TokenOf", "events", doubtAfter)
 	}
 }
 
-// suspectNumber is suspect for Options.Sequence.
+// suspectNumber is suspect for Options.SequenceOf.
 func (in *intake) suspectNumber(ok bool) {
 	if in.doubts.number.grows(ok) {
-		in.report.log.Warn("Sequence has no effect: it returned ok false for every event", "events", doubtAfter)
+		in.report.log.Warn("SequenceOf has no effect: it returned ok false for every event", "events", doubtAfter)
 	}
 }

@@ -28,13 +28,13 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		options   client.Options
 		want      []string
 	}{
-		"Store on a Webhook":   {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
-		"StartAt on a Webhook": {hook, client.Options{StartAt: "7"}, []string{"Options.StartAt:"}},
+		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
 		"in a Recorder": {&record.Transport{From: hook, Out: new(bytes.Buffer)},
 			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
-		"all at once": {hook, client.Options{StartAt: "7", CommitEvery: -1, Dedupe: -1},
-			[]string{"Options.CommitEvery:", "Options.StartAt:", "Options.Dedupe:"}},
+		"all at once": {hook, client.Options{StartAfter: "7", CommitEvery: -1, Dedupe: -1},
+			[]string{"Options.CommitEvery:", "Options.StartAfter:", "Options.Dedupe:"}},
 	} {
 		_, err := client.Subscribe(context.Background(), c.transport, &c.options)
 		var config *client.ConfigError
@@ -64,13 +64,13 @@ func TestOptionsThatTurnOutUseless(t *testing.T) {
 		options client.Options
 		want    string // "" is nothing
 	}{
-		"Dedupe without ids":       {bare(100), client.Options{Dedupe: 10}, "Dedupe has no effect"},
-		"Store without tokens":     {bare(100), client.Options{Name: "n", Store: mock.NewStore()}, "Store has no effect"},
-		"Sequence without numbers": {bare(100), client.Options{Sequence: number}, "Sequence has no effect"},
-		"no options":               {bare(100), client.Options{}, ""},
-		"too few to say":           {bare(31), client.Options{Dedupe: 10}, ""},
-		"one with an id":           {append(events("1"), bare(100)...), client.Options{Dedupe: 10, Name: "n", Store: mock.NewStore()}, ""},
-		"a Token":                  {bare(100), client.Options{Name: "n", Store: mock.NewStore(), Token: func(e client.Event) string { return string(e.Data) }}, ""},
+		"Dedupe without ids":         {bare(100), client.Options{Dedupe: 10}, "Dedupe has no effect"},
+		"Store without tokens":       {bare(100), client.Options{Name: "n", Store: mock.NewStore()}, "Store has no effect"},
+		"SequenceOf without numbers": {bare(100), client.Options{SequenceOf: number}, "SequenceOf has no effect"},
+		"no options":                 {bare(100), client.Options{}, ""},
+		"too few to say":             {bare(31), client.Options{Dedupe: 10}, ""},
+		"one with an id":             {append(events("1"), bare(100)...), client.Options{Dedupe: 10, Name: "n", Store: mock.NewStore()}, ""},
+		"a Token":                    {bare(100), client.Options{Name: "n", Store: mock.NewStore(), TokenOf: func(e client.Event) string { return string(e.Data) }}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -277,7 +277,7 @@ func TestSkippedEventsCountInTheSequence(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1", "2", "3"), steps(mock.Complete())), &client.Options{
 			Skip: func(ev client.Event) bool { return ev.ID == "2" },
-			Sequence: func(ev client.Event) (string, uint64, bool) {
+			SequenceOf: func(ev client.Event) (string, uint64, bool) {
 				n, err := strconv.ParseUint(ev.ID, 10, 64)
 				return "", n, err == nil
 			},

@@ -74,7 +74,7 @@ func (e Event) Nack(err error) error {
 	return e.sub.nack(&e, err)
 }
 
-// Field returns an [Options].Token function that takes the token from the payload: the value at a
+// Field returns an [Options].TokenOf function that takes the token from the payload: the value at a
 // gjson path, such as "data.id". A payload that is not valid JSON, or has nothing at that path, has
 // no token.
 func Field(path string) func(Event) string {

@@ -53,10 +53,10 @@ func ExampleSubscribe_kubernetes() {
 		Resume:    transport.ResumeQuery("resourceVersion"),
 		OnMessage: watchControl,
 	}, &client.Options{
-		StartAt: "20",
-		Token:   client.Field("object.metadata.resourceVersion"),
-		Skip:    func(ev client.Event) bool { return decode.Field(ev.Data, "type") == "BOOKMARK" },
-		Retry:   retry.Constant(10 * time.Millisecond), // for the example; omit it
+		StartAfter: "20",
+		TokenOf:    client.Field("object.metadata.resourceVersion"),
+		Skip:       func(ev client.Event) bool { return decode.Field(ev.Data, "type") == "BOOKMARK" },
+		Retry:      retry.Constant(10 * time.Millisecond), // for the example; omit it
 	})
 	if err != nil {
 		log.Fatal(err)

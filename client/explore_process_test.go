@@ -50,7 +50,7 @@ func (w *world) begin() *process {
 	p.cancel = cancel
 	o := w.options
 	o.Store = p
-	o.Trace = &client.Trace{Connecting: func(client.Attempt) {
+	o.Trace = &client.Trace{Connecting: func(client.ConnectInfo) {
 		if p.dialled.Add(1) > 5000 {
 			panic("reconnects for ever without a delay")
 		}

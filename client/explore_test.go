@@ -228,7 +228,7 @@ func (w *world) checkRest(p *process) {
 		return
 	}
 	time.Sleep(time.Minute)
-	if s := p.sub.Stats(); s.Checkpointed != s.Acked || s.CheckpointError != nil || s.SaveFailures > 0 {
+	if s := p.sub.Stats(); s.Checkpointed != s.Acked || s.CheckpointError != nil || s.ConsecutiveSaveErrors > 0 {
 		w.t.Errorf("at rest: %+v", s)
 	}
 }

@@ -97,7 +97,7 @@ func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 func TestGapOfASequence(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		feed := script(events("a1", "b1", "a2", "a5", "b2", "none", "a6", "a4", "a5"), steps(mock.End()), events("a9"), steps(mock.Complete()))
-		sub := subscribe(t, feed, &client.Options{Sequence: func(ev client.Event) (string, uint64, bool) {
+		sub := subscribe(t, feed, &client.Options{SequenceOf: func(ev client.Event) (string, uint64, bool) {
 			n, err := strconv.ParseUint(ev.ID[1:], 10, 64)
 			return ev.ID[:1], n, err == nil
 		}})
@@ -152,7 +152,7 @@ func TestGapBetweenEvents(t *testing.T) {
 				m.Gap = &client.Gap{Reason: transport.GapTokenRejected, Missed: 40}
 				feed <- m
 				o := named(store)
-				o.StartAt = "1"
+				o.StartAfter = "1"
 				sub := subscribe(t, feed, o)
 				time.Sleep(time.Minute)
 				if r := readRecord(t, store); r.Token != "" {

@@ -218,7 +218,7 @@ func TestHandoverLeavesNoHole(t *testing.T) {
 	}{
 		"by position": {},
 		"by number, without positions": {live: true, opts: client.Options{
-			Sequence: func(ev client.Event) (string, uint64, bool) {
+			SequenceOf: func(ev client.Event) (string, uint64, bool) {
 				n, err := strconv.ParseUint(string(ev.Data), 10, 64)
 				return "", n, err == nil
 			},
@@ -234,7 +234,7 @@ func TestHandoverLeavesNoHole(t *testing.T) {
 				var ends []error
 				opts := c.opts
 				opts.Trace = &client.Trace{
-					Disconnected: func(d client.Disconnect) { ends = append(ends, d.Err) },
+					Disconnected: func(d client.DisconnectInfo) { ends = append(ends, d.Err) },
 					Gap:          func(g client.Gap) { t.Errorf("a gap: %v", g) },
 				}
 				sub, err := client.Subscribe(t.Context(), feed, &opts)
@@ -293,7 +293,7 @@ func TestHandoverThatFails(t *testing.T) {
 		var mu sync.Mutex
 		ends := make(map[string]int)
 		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{
-			Disconnected: func(d client.Disconnect) {
+			Disconnected: func(d client.DisconnectInfo) {
 				mu.Lock()
 				defer mu.Unlock()
 				ends[d.Err.Error()]++
@@ -361,7 +361,7 @@ func TestReconnectWithASuccessor(t *testing.T) {
 		var ends []error
 		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{
 			Gap:          func(g client.Gap) { gaps = append(gaps, g.Reason) },
-			Disconnected: func(d client.Disconnect) { ends = append(ends, d.Err) },
+			Disconnected: func(d client.DisconnectInfo) { ends = append(ends, d.Err) },
 		}})
 		if err != nil {
 			t.Fatal(err)

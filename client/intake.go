@@ -190,8 +190,8 @@ func (in *intake) receive(m *transport.Message) {
 	in.takeGap(m)
 	switch m.Kind {
 	case decode.KindPosition:
-		// With Options.Token, the framing's ids are not tokens.
-		if in.opts.Token == nil {
+		// With Options.TokenOf, the framing's ids are not tokens.
+		if in.opts.TokenOf == nil {
 			in.move(m.Token)
 		}
 	case decode.KindRetry:
@@ -211,8 +211,8 @@ func (in *intake) event(m *transport.Message) {
 	e.Received, e.Settle, e.Before = in.now, m.Settle, max(m.Attempt-1, 0)
 	in.received++
 	in.awaited = m.Settle != nil
-	if in.opts.Token != nil {
-		e.Token = in.opts.Token(preview(&e))
+	if in.opts.TokenOf != nil {
+		e.Token = in.opts.TokenOf(preview(&e))
 	}
 	in.suspect(&e)
 	if e.Token == "" {
@@ -220,7 +220,7 @@ func (in *intake) event(m *transport.Message) {
 	}
 	duplicate := in.isKnown(&e)
 	var num number
-	if !duplicate && in.opts.Sequence != nil {
+	if !duplicate && in.opts.SequenceOf != nil {
 		num = in.number(&e)
 		duplicate = in.isOld(num)
 	}
@@ -305,7 +305,7 @@ type number struct {
 }
 
 func (in *intake) number(e *window.Entry) (num number) {
-	num.key, num.n, num.ok = in.opts.Sequence(preview(e))
+	num.key, num.n, num.ok = in.opts.SequenceOf(preview(e))
 	in.suspectNumber(num.ok)
 	return num
 }

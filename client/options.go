@@ -23,17 +23,19 @@ type Options struct {
 	// positions, such as a webhook.Receiver. Default: none; the position survives reconnects only.
 	Store Store
 
-	// StartAt is the token to resume after if the Store holds none.
+	// StartAfter is the token to resume after if the Store holds none.
 	// Default: none; the server decides where the feed starts.
-	StartAt string
+	StartAfter string
 
 	// CommitEvery is the maximum time between an Ack and the start of its save. Acks in between
 	// share one save. If negative, Store.Save is called only by Subscribe, for Commit and at the
 	// end; Store.Load is called at other times as well. Default: 1 s.
 	CommitEvery time.Duration
 
-	// Token returns the token to resume after an event, or "" if the event has none. It runs
-	// before Skip, on the subscription's goroutine.
+	// TokenOf returns the token to resume after an event, or "" if the event has none. TokenOf,
+	// SequenceOf and Skip are called in this order, for one event at a time, and must not wait. They
+	// run on the subscription's goroutine, or on that of a sender's request to a
+	// [transport.Receiver].
 	//
 	// A token stands for one place in the order of delivery. Return "" for an event that is not a
 	// safe place to resume after: a keepalive whose id the server does not store (ntfy), or a live
@@ -41,10 +43,10 @@ type Options struct {
 	//
 	// Default: the token that the transport sets: the id of an SSE event, or Message.Token as set
 	// by the transport's OnMessage.
-	Token func(Event) string
+	TokenOf func(Event) string
 
 	// Skip reports whether an event is not for the consumer, such as a keepalive or a bookmark.
-	// A skipped event counts as received and in the Sequence, and moves the token, but is not
+	// A skipped event counts as received and in its sequence, and moves the token, but is not
 	// delivered. Default: none.
 	Skip func(Event) bool
 
@@ -61,15 +63,16 @@ type Options struct {
 	// Default: 0; none are dropped.
 	Dedupe int
 
-	// Sequence returns the event's number within the numbering of its key, or ok false if the
+	// SequenceOf returns the event's number within the numbering of its key, or ok false if the
 	// event is not numbered. If a number is skipped, the event has a Gap. The last number of each
 	// key is kept until the subscription ends. After a handover, numbers that the previous
 	// connection delivered after the new one was started are dropped. Default: no check.
-	Sequence func(Event) (key string, n uint64, ok bool)
+	SequenceOf func(Event) (key string, n uint64, ok bool)
 
 	// Buffer is the maximum number of events that are received and not yet acknowledged, at most
 	// 16,777,216. BufferBytes is the maximum size of their Data in bytes. When either is reached,
-	// the subscription stops reading, which slows the sender down. One event always fits.
+	// the subscription stops reading, which slows the sender down, or accepts no further event from
+	// a [transport.Receiver]. One event always fits.
 	// Default: 1024 events, 8 MiB.
 	Buffer      int
 	BufferBytes int
@@ -146,8 +149,8 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 			if o.Store != nil {
 				problem("Options.Store: remove it: the feed has no positions to save, and the sender repeats what is not acknowledged")
 			}
-			if o.StartAt != "" {
-				problem("Options.StartAt: remove it: the feed has no positions")
+			if o.StartAfter != "" {
+				problem("Options.StartAfter: remove it: the feed has no positions")
 			}
 		}
 		if o.Buffer < 0 || o.Buffer > maxBuffer {

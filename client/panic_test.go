@@ -117,21 +117,21 @@ func (p *trap) options() *client.Options {
 	store := &trapStore{client.FileStore("."), p}
 	return &client.Options{
 		Name: "n", Store: store, CommitEvery: time.Millisecond,
-		Logger:   slog.New(&trapHandler{slog.DiscardHandler, p}),
-		Token:    func(e client.Event) string { p.in("Token"); return e.ID },
-		Skip:     func(client.Event) bool { p.in("Skip"); return false },
-		Sequence: func(client.Event) (string, uint64, bool) { p.in("Sequence"); return "", 0, false },
+		Logger:     slog.New(&trapHandler{slog.DiscardHandler, p}),
+		TokenOf:    func(e client.Event) string { p.in("Token"); return e.ID },
+		Skip:       func(client.Event) bool { p.in("Skip"); return false },
+		SequenceOf: func(client.Event) (string, uint64, bool) { p.in("Sequence"); return "", 0, false },
 		Retry: retry.Policy{Classify: func(error, int) (retry.Class, bool) {
 			p.in("Retry.Classify")
 			return 0, false
 		}},
 		Trace: &client.Trace{
-			Connecting:   func(client.Attempt) { p.in("Trace.Connecting") },
-			Connected:    func(client.Attempt) { p.in("Trace.Connected") },
-			Disconnected: func(client.Disconnect) { p.in("Trace.Disconnected") },
+			Connecting:   func(client.ConnectInfo) { p.in("Trace.Connecting") },
+			Connected:    func(client.ConnectInfo) { p.in("Trace.Connected") },
+			Disconnected: func(client.DisconnectInfo) { p.in("Trace.Disconnected") },
 			Signal:       func(transport.Message) { p.in("Trace.Signal") },
 			Gap:          func(client.Gap) { p.in("Trace.Gap") },
-			Saved:        func(client.Save) { p.in("Trace.Saved") },
+			Saved:        func(client.SaveInfo) { p.in("Trace.Saved") },
 			Ended:        func(error) { p.in("Trace.Ended") },
 		},
 	}

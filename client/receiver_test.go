@@ -384,10 +384,10 @@ func TestPanicDuringDelivery(t *testing.T) {
 				}
 				h := &hub{}
 				sub := listening(t, h, &client.Options{
-					Dedupe:   10,
-					Token:    func(e client.Event) string { in("Token"); return e.ID },
-					Skip:     func(client.Event) bool { in("Skip"); return false },
-					Sequence: func(e client.Event) (string, uint64, bool) { in("Sequence"); return "", uint64(e.Data[0]), true },
+					Dedupe:     10,
+					TokenOf:    func(e client.Event) string { in("Token"); return e.ID },
+					Skip:       func(client.Event) bool { in("Skip"); return false },
+					SequenceOf: func(e client.Event) (string, uint64, bool) { in("Sequence"); return "", uint64(e.Data[0]), true },
 					Trace: &client.Trace{
 						Gap:    func(client.Gap) { in("Gap") },
 						Signal: func(transport.Message) { in("Signal") },
@@ -426,8 +426,8 @@ func TestDeliveriesRunOneAtATime(t *testing.T) {
 		h := &hub{}
 		calls, numbers := 0, map[string]uint64{}
 		sub := listening(t, h, &client.Options{Buffer: 7,
-			Token: func(client.Event) string { calls++; return "" },
-			Sequence: func(e client.Event) (string, uint64, bool) {
+			TokenOf: func(client.Event) string { calls++; return "" },
+			SequenceOf: func(e client.Event) (string, uint64, bool) {
 				numbers[e.Type]++
 				return e.Type, numbers[e.Type], true
 			},

@@ -23,7 +23,7 @@ type reporter struct {
 func (r *reporter) connecting(c *connection) {
 	r.stats.attempts.Add(1)
 	if f := r.trace.Connecting; f != nil {
-		f(Attempt{Number: c.attempt, Resuming: c.resuming})
+		f(ConnectInfo{Number: c.attempt, Resuming: c.resuming})
 	}
 }
 
@@ -33,7 +33,7 @@ func (l *loop) connectedTo(c *connection) {
 	l.report.stats.connections.Add(1)
 	l.logConnected(c)
 	if f := l.report.trace.Connected; f != nil {
-		f(Attempt{Number: c.attempt, Resuming: c.resuming, Took: c.took})
+		f(ConnectInfo{Number: c.attempt, Resuming: c.resuming, Took: c.took})
 	}
 }
 
@@ -59,7 +59,7 @@ func (r *reporter) notReplaced(c *connection, d retry.Decision) {
 
 func (r *reporter) disconnected(c *connection, d retry.Decision) {
 	if f := r.trace.Disconnected; f != nil {
-		f(Disconnect{Err: c.err, Opened: c.opened, Events: c.progress.events, Uptime: c.uptime,
+		f(DisconnectInfo{Err: c.err, Opened: c.opened, Events: c.progress.events, Uptime: c.uptime,
 			Class: d.Class, Delay: d.Delay, Final: d.Stop})
 	}
 }
@@ -82,7 +82,7 @@ func (r *reporter) nacked(e *Event, reason error) {
 }
 
 // saved reports the outcome of an attempt to save.
-func (r *reporter) saved(e Save) {
+func (r *reporter) saved(e SaveInfo) {
 	if e.Err == nil {
 		r.stats.saves.Add(1)
 	} else {

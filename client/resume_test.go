@@ -76,7 +76,7 @@ func TestResumeFromAnotherPosition(t *testing.T) {
 			OnMessage: func(_ *transport.Socket, m *transport.Message) error { return compaction(m) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sub := subscribe(t, feed, &client.Options{StartAt: "7"})
+			sub := subscribe(t, feed, &client.Options{StartAfter: "7"})
 			defer sub.Close()
 			var got []string
 			for len(got) < 3 {
@@ -100,7 +100,7 @@ func TestResumeFromAnotherPosition(t *testing.T) {
 func TestResumeFromAPositionThatIsRejectedToo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		feed := &rejecting{}
-		sub := subscribe(t, feed, &client.Options{StartAt: "7"})
+		sub := subscribe(t, feed, &client.Options{StartAfter: "7"})
 		time.Sleep(time.Hour)
 		sub.Close()
 		want(t, "tokens", feed.tokens, []string{"7", "49", ""})
@@ -147,7 +147,7 @@ func TestInclusiveCursor(t *testing.T) {
 			m.ID = strconv.FormatUint(maphash.Bytes(seed, m.Data), 36)
 			return nil
 		},
-	}, &client.Options{Dedupe: 100, Token: func(ev client.Event) string { return string(ev.Data[:1]) }})
+	}, &client.Options{Dedupe: 100, TokenOf: func(ev client.Event) string { return string(ev.Data[:1]) }})
 	defer sub.Close()
 	var got []string
 	for len(got) < len(feed) {

@@ -75,7 +75,7 @@ func TestStallOfARefusedEvent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		book := &logbook{}
 		feed := &messages{{ID: "a", Data: []byte("1")}, {ID: "b", Data: []byte("2")}, {ID: "c", Data: []byte("3")}}
-		sub := subscribe(t, feed, &client.Options{Buffer: 2, Logger: book.logger(), Token: client.Field("@this")})
+		sub := subscribe(t, feed, &client.Options{Buffer: 2, Logger: book.logger(), TokenOf: client.Field("@this")})
 		go func() {
 			for ev := range sub.Events() {
 				ev.Nack(nil)

@@ -68,11 +68,11 @@ type Stats struct {
 	OldestID      string    // its Event.ID
 	OldestAttempt int       // its Event.Attempt; 0: not delivered yet
 
-	Checkpointed    uint64 // acknowledged events that the stored position covers
-	Saves           uint64 // saves that succeeded
-	SaveErrors      uint64 // saves that failed
-	SaveFailures    int    // saves that failed since the last one that succeeded
-	CheckpointError error  // of the last save; nil if it succeeded
+	Checkpointed          uint64 // acknowledged events that the stored position covers
+	Saves                 uint64 // saves that succeeded
+	SaveErrors            uint64 // saves that failed
+	ConsecutiveSaveErrors int    // saves that failed since the last one that succeeded
+	CheckpointError       error  // of the last save; nil if it succeeded
 }
 
 // Stats returns a snapshot of the subscription. It may be called at any time, also after Close.
@@ -81,25 +81,25 @@ func (s *Subscription) Stats() Stats {
 	b := s.window.Backlog()
 	acked, _ := s.window.Settled()
 	return Stats{
-		State:           State(s.report.stats.state.Load()),
-		Attempts:        s.report.stats.attempts.Load(),
-		Connections:     s.report.stats.connections.Load(),
-		Received:        s.report.stats.received.Load(),
-		Skipped:         s.report.stats.skipped.Load(),
-		Duplicates:      s.report.stats.duplicates.Load(),
-		Acked:           acked,
-		Nacked:          s.report.stats.nacked.Load(),
-		Gaps:            s.report.stats.gaps.Load(),
-		Buffered:        b.Events,
-		BufferedBytes:   b.Bytes,
-		Oldest:          b.Oldest.Received,
-		OldestID:        b.Oldest.ID,
-		OldestAttempt:   attemptOf(&b),
-		Checkpointed:    covered,
-		Saves:           s.report.stats.saves.Load(),
-		SaveErrors:      s.report.stats.saveErrors.Load(),
-		SaveFailures:    failures,
-		CheckpointError: err,
+		State:                 State(s.report.stats.state.Load()),
+		Attempts:              s.report.stats.attempts.Load(),
+		Connections:           s.report.stats.connections.Load(),
+		Received:              s.report.stats.received.Load(),
+		Skipped:               s.report.stats.skipped.Load(),
+		Duplicates:            s.report.stats.duplicates.Load(),
+		Acked:                 acked,
+		Nacked:                s.report.stats.nacked.Load(),
+		Gaps:                  s.report.stats.gaps.Load(),
+		Buffered:              b.Events,
+		BufferedBytes:         b.Bytes,
+		Oldest:                b.Oldest.Received,
+		OldestID:              b.Oldest.ID,
+		OldestAttempt:         attemptOf(&b),
+		Checkpointed:          covered,
+		Saves:                 s.report.stats.saves.Load(),
+		SaveErrors:            s.report.stats.saveErrors.Load(),
+		ConsecutiveSaveErrors: failures,
+		CheckpointError:       err,
 	}
 }
 

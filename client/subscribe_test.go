@@ -181,13 +181,13 @@ func TestPositionWithoutEvent(t *testing.T) {
 	})
 }
 
-func TestStartAt(t *testing.T) {
+func TestStartAfter(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3"), steps(mock.Complete()))
 		drained := subscribe(t, feed, nil)
 		data(t, drained, 0)
 		drained.Close()
-		o := &client.Options{Name: "n", Store: mock.NewStore(), StartAt: "1"}
+		o := &client.Options{Name: "n", Store: mock.NewStore(), StartAfter: "1"}
 		sub := subscribe(t, feed, o)
 		got, _ := data(t, sub, 1)
 		want(t, "first start", got, []string{"data 2"})
@@ -345,7 +345,7 @@ func TestTransientFailuresStayOutOfTheLoop(t *testing.T) {
 			steps(mock.Drop(), mock.Refuse()), events("2"), steps(mock.Complete()))
 		var failures []string
 		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{
-			Disconnected: func(d client.Disconnect) { failures = append(failures, d.Class.String()) },
+			Disconnected: func(d client.DisconnectInfo) { failures = append(failures, d.Class.String()) },
 		}})
 		got, end := data(t, sub, 0)
 		sub.Close()
@@ -623,7 +623,7 @@ func TestBackoffIsAwareOfProgress(t *testing.T) {
 		feed := mock.NewFeed(s...)
 		var delays []time.Duration
 		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{
-			Disconnected: func(d client.Disconnect) { delays = append(delays, d.Delay) },
+			Disconnected: func(d client.DisconnectInfo) { delays = append(delays, d.Delay) },
 		}})
 		time.Sleep(time.Hour)
 		n := len(feed.Attempts())

@@ -18,7 +18,7 @@ func TestTokenThatNoHeaderCanHold(t *testing.T) {
 		srv := mock.NewServer(feed.SSE())
 		defer srv.Close()
 		sub := subscribe(t, &transport.HTTP{URL: "http://api.example.com/", Client: srv.Client()}, &client.Options{
-			Token: func(ev client.Event) string { return "line\n" + ev.ID },
+			TokenOf: func(ev client.Event) string { return "line\n" + ev.ID },
 		})
 		defer sub.Close()
 		for ev, err := range sub.Events() {

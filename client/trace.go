@@ -8,15 +8,15 @@ import (
 )
 
 // A Trace is a set of callbacks for what happens to a subscription. Any of them may be nil. They
-// run on the goroutine where it happens, the subscription's or a consumer's, and may run
+// run on the goroutine where it happens, such as the subscription's or a consumer's, and may run
 // concurrently. They must return quickly and must not wait for the subscription (Close, Commit,
 // Next). A Trace must not be changed while it is in use.
 type Trace struct {
 	// Connecting is called before each attempt to connect, and Connected when it has succeeded.
 	// Disconnected is called when it has failed or when the connection has ended.
-	Connecting   func(Attempt)
-	Connected    func(Attempt)
-	Disconnected func(Disconnect)
+	Connecting   func(ConnectInfo)
+	Connected    func(ConnectInfo)
+	Disconnected func(DisconnectInfo)
 	// Signal is called for each message between events that is neither a position nor a
 	// reconnection time, such as a comment or a keepalive.
 	Signal func(transport.Message)
@@ -28,22 +28,22 @@ type Trace struct {
 	// again at intervals that double up to an hour.
 	Stalled func(Stall)
 	// Saved is called after each attempt to save the checkpoint.
-	Saved func(Save)
+	Saved func(SaveInfo)
 	// Ended is called once, when the subscription has ended: with nil if the feed is complete or
 	// Close was called, and otherwise with the error that the consumer gets.
 	Ended func(err error)
 }
 
-// An Attempt is an attempt to connect.
-type Attempt struct {
+// A ConnectInfo is an attempt to connect.
+type ConnectInfo struct {
 	Number   int           // 1 for the first after progress
 	Resuming bool          // whether a token is presented
 	Took     time.Duration // to connect; 0 in Connecting
 }
 
-// A Disconnect reports why a connection ended, or why an attempt to connect failed, and what
+// A DisconnectInfo reports why a connection ended, or why an attempt to connect failed, and what
 // follows.
-type Disconnect struct {
+type DisconnectInfo struct {
 	Err    error         // io.EOF if the server ended the connection cleanly
 	Opened bool          // false if the attempt to connect failed
 	Events int           // new events on this connection
@@ -53,8 +53,8 @@ type Disconnect struct {
 	Final  bool          // no further attempt follows
 }
 
-// A Save is an attempt to save the checkpoint.
-type Save struct {
+// A SaveInfo is an attempt to save the checkpoint.
+type SaveInfo struct {
 	Err    error         // nil: the checkpoint is durable
 	Events uint64        // acknowledged events that the checkpoint covers
 	Took   time.Duration // duration of the attempt

@@ -170,7 +170,7 @@ func TestWebSocketEdgeHandoverRetryAfter(t *testing.T) {
 			return nil
 		}
 		var told atomic.Int32
-		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{Disconnected: func(d client.Disconnect) {
+		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) {
 			if errors.Is(d.Err, asks{}) {
 				told.Add(1)
 			}
@@ -231,7 +231,7 @@ func TestWebSocketEdgeHandoverStorm(t *testing.T) {
 		for send() == nil {
 		}
 	}
-	run(t, g, func(w *transport.WebSocket) { w.Overlap = true }, &client.Options{StartAt: "0"}, func(t *testing.T, sub *client.Subscription) {
+	run(t, g, func(w *transport.WebSocket) { w.Overlap = true }, &client.Options{StartAfter: "0"}, func(t *testing.T, sub *client.Subscription) {
 		go func() {
 			for range sub.Events() {
 			}
@@ -286,7 +286,7 @@ func TestWebSocketEdgeHandoverOwnNumbers(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
 		w.Overlap, w.MaxConnectionAge = true, 30*time.Second
-	}, &client.Options{Sequence: func(ev client.Event) (string, uint64, bool) {
+	}, &client.Options{SequenceOf: func(ev client.Event) (string, uint64, bool) {
 		var seq, own int
 		fmt.Sscanf(string(ev.Data), `{"seq":%d,"own":%d}`, &seq, &own)
 		return "", uint64(own), true

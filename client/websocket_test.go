@@ -326,7 +326,7 @@ func TestWebSocketHandover(t *testing.T) {
 				}
 			}
 			var disconnects atomic.Int32
-			opts := &client.Options{Trace: &client.Trace{Disconnected: func(d client.Disconnect) {
+			opts := &client.Options{Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) {
 				if d.Delay > 0 {
 					disconnects.Add(1)
 				}

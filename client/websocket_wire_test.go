@@ -118,12 +118,12 @@ var promptly = []transport.CloseRule{
 // A diary notes why connections ended. The zero diary is empty.
 type diary struct {
 	mu      sync.Mutex
-	ends    []client.Disconnect
+	ends    []client.DisconnectInfo
 	changed chan struct{} // closed when there is one more; nil while nobody waits
 }
 
 func (d *diary) options() *client.Options {
-	return &client.Options{Retry: quick, Trace: &client.Trace{Disconnected: func(e client.Disconnect) {
+	return &client.Options{Retry: quick, Trace: &client.Trace{Disconnected: func(e client.DisconnectInfo) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.ends = append(d.ends, e)
@@ -135,7 +135,7 @@ func (d *diary) options() *client.Options {
 }
 
 // await returns what is noted once there are n.
-func (d *diary) await(t *testing.T, n int) []client.Disconnect {
+func (d *diary) await(t *testing.T, n int) []client.DisconnectInfo {
 	t.Helper()
 	timeout := time.After(10 * time.Second)
 	for {
@@ -157,7 +157,7 @@ func (d *diary) await(t *testing.T, n int) []client.Disconnect {
 	}
 }
 
-func (d *diary) all() []client.Disconnect {
+func (d *diary) all() []client.DisconnectInfo {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.ends)
@@ -452,7 +452,7 @@ func TestWireSend(t *testing.T) {
 	var d diary
 	opts := d.options()
 	ready := make(chan struct{}, 1000)
-	opts.Trace.Connected = func(client.Attempt) { ready <- struct{}{} }
+	opts.Trace.Connected = func(client.ConnectInfo) { ready <- struct{}{} }
 	sub := subscribeWire(t, feed, opts)
 	<-ready
 	sizes := []int{0, 1, 125, 126, 65535, 65536, 3 << 20}

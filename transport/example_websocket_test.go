@@ -103,7 +103,7 @@ func ExampleWebSocket_hello() {
 			return nil
 		},
 	}
-	sub, err := client.Subscribe(context.Background(), feed, &client.Options{StartAt: "40", Token: client.Field("n")})
+	sub, err := client.Subscribe(context.Background(), feed, &client.Options{StartAfter: "40", TokenOf: client.Field("n")})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -84,7 +84,7 @@ type Session struct {
 
 // A Positionless is a [Transport] that may have no positions. Positionless reports whether it
 // has none: Open then ignores its token, and only the sender can repeat missed events. Package
-// client rejects Options.Store and Options.StartAt for such a transport. Positionless is called
+// client rejects Options.Store and Options.StartAfter for such a transport. Positionless is called
 // before Open, from any goroutine. A transport that wraps another one forwards it.
 type Positionless interface {
 	Transport
@@ -169,7 +169,7 @@ type Gap struct {
 	Reason GapReason
 	From   string // token of the last event before the gap; empty if unknown
 	To     string // token of the first event after the gap; empty if unknown
-	Key    string // key whose sequence jumped (client.Options.Sequence)
+	Key    string // key whose sequence jumped (client.Options.SequenceOf)
 	Missed uint64 // number of missing events; 0 if unknown
 	Err    error  // error that revealed the gap, if any
 }

@@ -27,7 +27,7 @@ const (
 // *WebSocket and do not change or copy it once it is in use.
 //
 // Each message is an event, or with Format several events. A binary message has the Type
-// "binary". If the events carry a position, return it from client.Options.Token or set
+// "binary". If the events carry a position, return it from client.Options.TokenOf or set
 // Message.ID in OnMessage, and present it with Resume or in OnConnect. With neither Resume nor OnConnect,
 // each connection starts without a position.
 //
@@ -179,7 +179,7 @@ type WebSocket struct {
 	// Overlap opens the next connection before this one is closed, when MaxConnectionAge is reached or
 	// Socket.Replace was called, but no sooner than ten seconds after this one was opened.
 	// Events that both deliver are dropped by ID, which must then be the event's own, or by
-	// client.Options.Sequence. OnConnect of the next connection runs concurrently with OnMessage of
+	// client.Options.SequenceOf. OnConnect of the next connection runs concurrently with OnMessage of
 	// this one. Some servers allow only one connection at a time. Default: this one is closed
 	// first.
 	Overlap bool

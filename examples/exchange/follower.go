@@ -94,17 +94,17 @@ func sequence(ev client.Event) (product string, n uint64, ok bool) {
 
 func (f *follower) options() *client.Options {
 	return &client.Options{
-		Dedupe:   1024,
-		Sequence: sequence,
-		Trace:    f.trace(),
-		Retry:    retry.Constant(50 * time.Millisecond), // for the example; omit it
+		Dedupe:     1024,
+		SequenceOf: sequence,
+		Trace:      f.trace(),
+		Retry:      retry.Constant(50 * time.Millisecond), // for the example; omit it
 	}
 }
 
 func (f *follower) trace() *client.Trace {
 	return &client.Trace{
-		Connected: func(client.Attempt) { f.out.Print("connected and subscribed") },
-		Disconnected: func(d client.Disconnect) {
+		Connected: func(client.ConnectInfo) { f.out.Print("connected and subscribed") },
+		Disconnected: func(d client.DisconnectInfo) {
 			if !d.Final {
 				f.out.Printf("lost: %s; again in %v", why(d.Err), d.Delay.Round(time.Millisecond))
 			}

@@ -94,7 +94,7 @@ func TestConsumerSurvivesThePerson(t *testing.T) {
 			}
 			options := &client.Options{}
 			if wire != "sse" {
-				options.Token = client.Field("id")
+				options.TokenOf = client.Field("id")
 			}
 			sub, err := client.Subscribe(t.Context(), source, options)
 			if err != nil {

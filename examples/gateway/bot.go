@@ -112,14 +112,14 @@ func (d *diary) note(m message, gap *client.Gap) error {
 
 func (d *diary) trace() *client.Trace {
 	return &client.Trace{
-		Connected: func(a client.Attempt) {
+		Connected: func(a client.ConnectInfo) {
 			how := "a new session"
 			if a.Resuming {
 				how = "the session is resumed"
 			}
 			d.out.Printf("connected: %s", how)
 		},
-		Disconnected: func(e client.Disconnect) {
+		Disconnected: func(e client.DisconnectInfo) {
 			if !e.Final {
 				d.out.Printf("%d messages, then %s", e.Events, reason(e.Err))
 			}

@@ -69,7 +69,7 @@ func TestForgotten(t *testing.T) {
 			srv := mock.NewServer(newGateway())
 			defer srv.Close()
 			b := &bot{url: srv.URL, credentials: credentials, client: srv.Client(), diary: newDiary(io.Discard)}
-			sub, err := client.Subscribe(t.Context(), b.feed(), &client.Options{StartAt: token})
+			sub, err := client.Subscribe(t.Context(), b.feed(), &client.Options{StartAfter: token})
 			if err != nil {
 				t.Fatal(err)
 			}

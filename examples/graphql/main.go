@@ -68,9 +68,9 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 // the number of the last one.
 func follow(ctx context.Context, say func(string, ...any), o *operation, last int) (int, error) {
 	sub, err := client.Subscribe(ctx, o.feed(), &client.Options{
-		Token: client.Field("orderChanged.cursor"),
-		Retry: retry.Constant(50 * time.Millisecond), // for the example; omit it
-		Trace: &client.Trace{Disconnected: func(d client.Disconnect) {
+		TokenOf: client.Field("orderChanged.cursor"),
+		Retry:   retry.Constant(50 * time.Millisecond), // for the example; omit it
+		Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) {
 			if !d.Final {
 				say("%s", reason(d.Err))
 			}

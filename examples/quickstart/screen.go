@@ -53,7 +53,7 @@ func (s *screen) line(color, what, text string) {
 // trace prints what happens to the connection.
 func (s *screen) trace() *client.Trace {
 	return &client.Trace{
-		Connected: func(a client.Attempt) {
+		Connected: func(a client.ConnectInfo) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			how := "from now on"
@@ -62,7 +62,7 @@ func (s *screen) trace() *client.Trace {
 			}
 			s.line(green, "connected", how)
 		},
-		Disconnected: func(d client.Disconnect) {
+		Disconnected: func(d client.DisconnectInfo) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.caughtUp()

@@ -76,7 +76,7 @@ func subscribed(ack webhook.AckMode, of func() *provider.Provider) func(take fun
 		h := &webhook.Receiver{Provider: of(), Ack: ack}
 		open := make(chan struct{}, 1)
 		sub, err := client.Subscribe(context.Background(), h, &client.Options{
-			Trace: &client.Trace{Connected: func(client.Attempt) { open <- struct{}{} }},
+			Trace: &client.Trace{Connected: func(client.ConnectInfo) { open <- struct{}{} }},
 		})
 		if err != nil {
 			return nil, nil, err

@@ -66,7 +66,7 @@ func subscribe(token func(client.Event) string, wire func(*mock.Feed) (transport
 		tr, stop := wire(trial.Feed)
 		defer stop()
 		for ctx := range trial.Processes() {
-			sub, err := client.Subscribe(ctx, tr, &client.Options{Name: "n", Store: trial.Store, Token: token})
+			sub, err := client.Subscribe(ctx, tr, &client.Options{Name: "n", Store: trial.Store, TokenOf: token})
 			if err == nil && consume(sub, trial.Observed) {
 				break
 			}
