@@ -206,7 +206,7 @@ func (in *intake) receive(m *transport.Message) {
 // event handles an event: token, dedupe, sequence, skip, gap, window. A skipped event counts in the
 // sequence, a duplicate does not. The functions of Options run before anything changes.
 func (in *intake) event(m *transport.Message) {
-	var e window.Entry // set field by field; see decode.Reader.NextTo
+	var e window.Entry // set field by field; see decode.Reader.Next
 	e.Data, e.Type, e.ID, e.Token, e.Header, e.Delivery = m.Data, m.Type, m.ID, m.Token, m.Header, m.Delivery
 	e.Received, e.Settle, e.Before = in.now, m.Settle, max(m.Attempt-1, 0)
 	in.received++
