@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -18,37 +17,76 @@ const maxDrain = 64 << 10
 
 // An attempt leads from the URL to an open connection. It is used by one goroutine.
 type attempt struct {
-	*HTTP
-	ctx     context.Context // the lifetime of the connection
-	cancel  context.CancelCauseFunc
-	rt      http.RoundTripper
-	token   string
-	timeout *TimeoutError // ends an attempt that takes too long
+	feed     *HTTP
+	protocol protocol
+	ctx      context.Context // the lifetime of the connection
+	cancel   context.CancelCauseFunc
+	rt       http.RoundTripper
+	token    string
+	timeout  *TimeoutError // ends an attempt that takes too long
 
 	// The next request.
 	url    *url.URL
 	method string
 	body   []byte
 
-	plain   bool        // no compression is offered
-	waiting bool        // for a response header
-	upgrade http.Header // of a WebSocket handshake; nil for an HTTP feed
-	fresh   bool        // Prepare must provide fresh credentials
+	plain   bool // no compression is offered
+	waiting bool // for a response header
+	fresh   bool // Prepare must provide fresh credentials
 
-	home      string // origin of the first request
-	strange   bool   // a redirect has led to an untrusted origin
-	refreshed bool   // Prepare was asked for fresh credentials
+	firstOrigin string // of the first request
+	untrusted   bool   // a redirect has led to an untrusted origin
+	refreshed   bool   // Prepare was asked for fresh credentials
 }
 
 func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
 	ctx, cancel := context.WithCancelCause(ctx)
 	u, _ := parseURL(h.URL) // checked by Validate
-	return &attempt{
-		HTTP: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
+	a := &attempt{
+		feed: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
 		timeout: &TimeoutError{Op: "header", After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
 		url:     u, method: h.method(), body: h.Body, plain: atomic.LoadInt32(&h.gzip) != gzipOffered,
 	}
+	a.protocol = feedProtocol{a}
+	return a
 }
+
+// A protocol is what the request of an HTTP feed and the handshake of a WebSocket do differently.
+type protocol interface {
+	// addHeader adds the headers of the protocol that h does not have.
+	addHeader(h http.Header)
+	// restore undoes what Prepare must not change, and completes the request.
+	restore(req *http.Request)
+	// rejectsCredentials reports whether a status means that the credentials are not accepted.
+	rejectsCredentials(status int) bool
+	// switches reports whether after a status the body is a connection, which its reader closes.
+	switches(status int) bool
+	// httpURL returns a URL of the protocol with the scheme http or https.
+	httpURL(url string) string
+	// origin returns an http or https origin with the protocol's scheme.
+	origin(o string) string
+}
+
+// feedProtocol is the protocol of an HTTP feed.
+type feedProtocol struct{ attempt *attempt }
+
+func (p feedProtocol) addHeader(h http.Header) {
+	for name, value := range map[string]string{
+		"Accept":          p.attempt.feed.accept(),
+		"Accept-Encoding": p.attempt.acceptEncoding(),
+		"Cache-Control":   "no-cache",
+	} {
+		if _, set := h[name]; !set && value != "" {
+			h.Set(name, value)
+		}
+	}
+}
+
+func (feedProtocol) restore(*http.Request)              {}
+func (feedProtocol) rejectsCredentials(status int) bool { return status == http.StatusUnauthorized }
+func (feedProtocol) switches(int) bool                  { return false }
+func (feedProtocol) httpURL(url string) string          { return url }
+func (feedProtocol) origin(o string) string             { return o }
 
 // open brings the connection up to the response header.
 func (a *attempt) open() (*httpConn, error) {
@@ -63,7 +101,7 @@ func (a *attempt) open() (*httpConn, error) {
 	if err != nil {
 		a.discard(resp)
 		if _, begun := err.(*ProtocolError); begun {
-			err = a.once(err)
+			err = a.feed.once(err)
 		}
 		return nil, err
 	}
@@ -85,7 +123,7 @@ func (a *attempt) failure(err error) error {
 		return err
 	}
 	if cause == a.timeout && a.waiting {
-		a.timeout.compressor = a.silent(a.compresses(), a.plain)
+		a.timeout.compressor = a.feed.silent(a.compresses(), a.plain)
 	}
 	return cause
 }
@@ -98,18 +136,12 @@ func (a *attempt) exchange() (*http.Response, error) {
 		ctx, a.fresh, a.refreshed = withRefresh(ctx), false, true
 	}
 	resp, err := a.send(ctx)
-	if err != nil || !a.refuses(resp.StatusCode) || a.Prepare == nil || a.strange || a.refreshed {
+	if err != nil || !a.protocol.rejectsCredentials(resp.StatusCode) || a.feed.Prepare == nil || a.untrusted || a.refreshed {
 		return resp, err
 	}
 	a.discard(resp)
 	a.refreshed = true
 	return a.send(withRefresh(a.ctx))
-}
-
-// refuses reports whether a status means that the credentials are not accepted. WebSocket
-// servers often use 403 for that.
-func (a *attempt) refuses(code int) bool {
-	return code == http.StatusUnauthorized || code == http.StatusForbidden && a.upgrade != nil
 }
 
 type refreshKey struct{}
@@ -132,11 +164,8 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
-	if a.home == "" {
-		a.home = originOf(req.URL)
-	}
-	if a.upgrade != nil {
-		req = req.WithContext(throughTunnel(req.Context(), req.URL))
+	if a.firstOrigin == "" {
+		a.firstOrigin = originOf(req.URL)
 	}
 	a.waiting = true
 	var x exchangeTrace
@@ -153,13 +182,13 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	if resp.Body == nil { // not by net/http's RoundTripper
 		resp.Body = http.NoBody
 	}
-	if a.upgrade != nil && resp.StatusCode == http.StatusSwitchingProtocols {
-		context.AfterFunc(ctx, cancel) // the caller closes the body
+	if a.protocol.switches(resp.StatusCode) {
+		context.AfterFunc(ctx, cancel)
 	} else {
 		takeBody(resp, cancel)
 	}
 	resp.Request = req
-	if jar := a.jar(); jar != nil && !a.strange {
+	if jar := a.feed.jar(); jar != nil && !a.untrusted {
 		jar.SetCookies(req.URL, resp.Cookies())
 	}
 	return resp, nil
@@ -171,9 +200,10 @@ func (a *attempt) request(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, &final{&failed{a.shown(a.url), err}}
 	}
-	if a.strange {
+	if a.untrusted {
 		a.describeBody(req)
-		a.addDefaults(req)
+		a.protocol.addHeader(req.Header)
+		a.protocol.restore(req)
 		return req, nil
 	}
 	if err := a.personalize(req); err != nil {
@@ -184,14 +214,14 @@ func (a *attempt) request(ctx context.Context) (*http.Request, error) {
 
 // personalize adds what only a trusted origin may receive.
 func (a *attempt) personalize(req *http.Request) error {
-	req.Header = canonical(a.Header)
-	if a.method != a.HTTP.method() {
+	req.Header = canonical(a.feed.Header)
+	if a.method != a.feed.method() {
 		dropBodyHeader(req.Header)
 	}
-	if host := req.Header.Get("Host"); host != "" && (a.home == "" || a.home == originOf(a.url)) {
+	if host := req.Header.Get("Host"); host != "" && (a.firstOrigin == "" || a.firstOrigin == originOf(a.url)) {
 		req.Host = host
 	}
-	a.addDefaults(req)
+	a.protocol.addHeader(req.Header)
 	if a.token != "" {
 		var rejected interface{ RejectsToken() bool }
 		switch err := a.resume()(req, a.token); {
@@ -201,25 +231,20 @@ func (a *attempt) personalize(req *http.Request) error {
 			return &final{err}
 		}
 	}
-	if a.Prepare != nil {
-		if err := a.Prepare(req); err != nil {
-			return &failed{"prepare", err}
+	if a.feed.Prepare != nil {
+		if err := a.feed.Prepare(req); err != nil {
+			return &failed{"Prepare", err}
 		}
 	}
 	if err := checkHeader(req.Header); err != nil {
-		return &final{fmt.Errorf("transport: prepare: %w", err)}
+		return &final{fmt.Errorf("transport: Prepare: %w", err)}
 	}
-	if a.upgrade != nil {
-		if u, err := parseURL(overHTTP(req.URL.String())); err == nil {
-			req.URL = u
-		}
-		maps.Copy(req.Header, a.upgrade)
-	}
+	a.protocol.restore(req)
 	if user := req.URL.User; user != nil && req.Header.Get("Authorization") == "" {
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
 	}
-	if jar := a.jar(); jar != nil {
+	if jar := a.feed.jar(); jar != nil {
 		for _, c := range jar.Cookies(req.URL) {
 			req.AddCookie(c)
 		}
@@ -229,7 +254,7 @@ func (a *attempt) personalize(req *http.Request) error {
 
 // describeBody adds the headers without which a body cannot be read, for any origin.
 func (a *attempt) describeBody(req *http.Request) {
-	header := canonical(a.Header)
+	header := canonical(a.feed.Header)
 	for _, name := range []string{"Content-Type", "Content-Encoding"} {
 		if v := header[name]; len(v) > 0 && len(a.body) > 0 {
 			req.Header[name] = v
@@ -237,27 +262,9 @@ func (a *attempt) describeBody(req *http.Request) {
 	}
 }
 
-// addDefaults adds what the caller's header does not set, or the handshake of a WebSocket,
-// which the caller cannot change.
-func (a *attempt) addDefaults(req *http.Request) {
-	if a.upgrade != nil {
-		maps.Copy(req.Header, a.upgrade)
-		return
-	}
-	for name, value := range map[string]string{
-		"Accept":          a.accept(),
-		"Accept-Encoding": a.acceptEncoding(),
-		"Cache-Control":   "no-cache",
-	} {
-		if _, set := req.Header[name]; !set && value != "" {
-			req.Header.Set(name, value)
-		}
-	}
-}
-
 func (a *attempt) resume() Resume {
-	if a.Resume != nil {
-		return a.Resume
+	if a.feed.Resume != nil {
+		return a.feed.Resume
 	}
 	return ResumeHeader("Last-Event-ID")
 }

@@ -125,8 +125,8 @@ func (c *httpConn) refuse(m *Message, err error) error {
 	return nil
 }
 
-// passOver returns a function that reports a bad frame and records the gap.
-func (c *httpConn) passOver(report func(*decode.FrameError)) func(*decode.FrameError) {
+// skipFrame returns a function that reports a bad frame and records the gap.
+func (c *httpConn) skipFrame(report func(*decode.FrameError)) func(*decode.FrameError) {
 	return func(bad *decode.FrameError) {
 		report(bad)
 		if c.gap == nil {

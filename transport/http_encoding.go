@@ -22,7 +22,7 @@ func (a *attempt) acceptEncoding() string {
 		return "identity"
 	}
 	names := []string{"gzip"}
-	for _, name := range slices.Sorted(maps.Keys(a.Decoders)) {
+	for _, name := range slices.Sorted(maps.Keys(a.feed.Decoders)) {
 		if name != "gzip" {
 			names = append(names, name)
 		}
@@ -202,8 +202,8 @@ const (
 // compresses reports whether a server may compress because codings are offered, other than by
 // the caller's own header.
 func (a *attempt) compresses() bool {
-	_, set := canonical(a.Header)["Accept-Encoding"]
-	return !a.plain && !set && a.upgrade == nil
+	_, set := canonical(a.feed.Header)["Accept-Encoding"]
+	return !a.plain && !set
 }
 
 // silent records that nothing arrived: no header, or no byte of the first message. It reports

@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"reflect"
-	"strings"
 	"sync/atomic"
 )
 
@@ -42,7 +41,7 @@ func (a *attempt) broken(req *http.Request, x *exchangeTrace, err error) error {
 	}
 	explained := x.explain(err)
 	if proxy := a.proxyOf(req); explained == err && proxy != nil && !x.connected.Load() && !isOfNetwork(err) {
-		explained = &strange{err, "proxy " + originOf(proxy)} // an http.Transport without refusedByProxy
+		explained = &misdirected{err, "proxy " + originOf(proxy)} // an http.Transport without refusedByProxy
 	}
 	return &failed{a.shown(req.URL), explained}
 }
@@ -54,15 +53,15 @@ func (x *exchangeTrace) explain(err error) error {
 	handshake := x.handshake.Load()
 	switch {
 	case errors.As(err, &header):
-		return &strange{err, "peer does not speak TLS (does the URL need http or ws?)"}
+		return &misdirected{err, "peer does not speak TLS (does the URL need http or ws?)"}
 	case refusesCertificate(err):
-		return &strange{err, "peer rejected the client certificate or requires one (set TLSClientConfig of Client.Transport)"}
+		return &misdirected{err, "peer rejected the client certificate or requires one (set TLSClientConfig of Client.Transport)"}
 	case isOfNetwork(err):
 		return err
 	case handshake != nil && errors.Is(err, *handshake):
-		return &strange{err, "TLS handshake failed"}
+		return &misdirected{err, "TLS handshake failed"}
 	case x.answered.Load():
-		return &strange{err, "response is not HTTP (does the URL need https or wss?)"}
+		return &misdirected{err, "response is not HTTP (does the URL need https or wss?)"}
 	}
 	return err
 }
@@ -94,15 +93,15 @@ func refusesCertificate(err error) bool {
 	return false
 }
 
-// strange is the failure of a peer that may not be the intended one.
-type strange struct {
+// misdirected is the failure of a peer that may not be the intended one.
+type misdirected struct {
 	err  error
 	text string
 }
 
-func (e *strange) Error() string  { return e.text + ": " + redact(e.err) }
-func (e *strange) Unwrap() error  { return e.err }
-func (e *strange) Protocol() bool { return true }
+func (e *misdirected) Error() string  { return e.text + ": " + redact(e.err) }
+func (e *misdirected) Unwrap() error  { return e.err }
+func (e *misdirected) Protocol() bool { return true }
 
 // refusedByProxy is the OnProxyConnectResponse of an http.Transport. It treats a proxy's
 // response to CONNECT like the status of a server.
@@ -123,13 +122,7 @@ func (a *attempt) proxyOf(req *http.Request) *url.URL {
 	return proxy
 }
 
-// shown returns the origin of u for an error, with the scheme ws or wss for a WebSocket.
+// shown returns the origin of u for an error.
 func (a *attempt) shown(u *url.URL) string {
-	if a.upgrade != nil {
-		return overWebSocket(originOf(u))
-	}
-	return originOf(u)
+	return a.protocol.origin(originOf(u))
 }
-
-// overWebSocket is the reverse of overHTTP for an origin.
-func overWebSocket(origin string) string { return "ws" + strings.TrimPrefix(origin, "http") }

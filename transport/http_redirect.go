@@ -30,22 +30,18 @@ func (a *attempt) follow() (*http.Response, error) {
 // redirect makes the request that resp asks for the next one (RFC 9110, section 15.4).
 func (a *attempt) redirect(resp *http.Response) error {
 	from := resp.Request.URL
-	location := resp.Header.Get("Location")
-	if a.upgrade != nil {
-		location = overHTTP(location)
-	}
-	to, err := target(from, location)
+	to, err := target(from, a.protocol.httpURL(resp.Header.Get("Location")))
 	if err != nil {
 		return a.protocolError(resp, "redirect without a valid Location")
 	}
 	origin := originOf(to)
-	trusted := a.trusts(origin)
+	trusted := a.feed.trusts(origin)
 	if from.Scheme == "https" && to.Scheme == "http" && !trusted {
 		return a.protocolError(resp, "redirect from https to http")
 	}
 	// An untrusted origin may redirect back to a trusted one. It chooses the target, so what
 	// was withheld from it stays withheld.
-	a.strange = a.strange || origin != a.home && !trusted
+	a.untrusted = a.untrusted || origin != a.firstOrigin && !trusted
 	if to.User == nil && origin == originOf(from) {
 		to.User = from.User
 	}

@@ -25,30 +25,30 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	if !ok {
 		return nil, a.notAFeed(resp, media)
 	}
-	if resp.StatusCode != http.StatusOK && a.Format == nil && media == "application/json" {
+	if resp.StatusCode != http.StatusOK && a.feed.Format == nil && media == "application/json" {
 		return nil, a.protocolError(resp, "status "+status(resp.StatusCode)+" with application/json is not a feed: set Format if the body is one")
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
-		origin: originOf(resp.Request.URL), feed: a.HTTP, framed: framed(resp), check: a.OnMessage,
+		origin: originOf(resp.Request.URL), feed: a.feed, framed: framed(resp), check: a.feed.OnMessage,
 		plainly: a.plain, compressed: a.compresses() && compressed(resp.Header),
 	}
-	c.watch = newWatch(resp.Body, a.IdleTimeout, func() { a.cancel(errIdle) })
-	c.plain, ok = a.decompress(c.watch, resp.Header)
+	c.watch = newWatch(resp.Body, a.feed.IdleTimeout, func() { a.cancel(errIdle) })
+	c.plain, ok = a.feed.decompress(c.watch, resp.Header)
 	if !ok {
 		return nil, a.protocolError(resp, fmt.Sprintf("unknown content encoding %.100q", resp.Header.Values("Content-Encoding")))
 	}
 	c.frames = decode.NewReader(c.plain, format)
-	c.frames.MaxFrame = a.MaxFrame
-	if a.OnBadFrame != nil {
-		c.frames.OnBadFrame = c.passOver(a.OnBadFrame)
+	c.frames.MaxFrame = a.feed.MaxFrame
+	if a.feed.OnBadFrame != nil {
+		c.frames.OnBadFrame = c.skipFrame(a.feed.OnBadFrame)
 	}
 	gap, err := a.inspect(resp)
 	if err != nil {
 		return nil, err
 	}
 	c.gap = gap
-	if a.token != "" && a.strange {
+	if a.token != "" && a.untrusted {
 		c.gap = &Gap{Reason: GapNoToken, From: a.token, Err: errWithheld}
 	}
 	return c, nil
@@ -56,12 +56,12 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 
 // inspect calls OnResponse.
 func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
-	if a.OnResponse == nil {
+	if a.feed.OnResponse == nil {
 		return nil, nil
 	}
 	seen := *resp
 	seen.Body = http.NoBody
-	gap, err := a.OnResponse(&seen)
+	gap, err := a.feed.OnResponse(&seen)
 	switch {
 	case err == nil && gap == nil:
 		return nil, nil
@@ -71,7 +71,7 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 	case errors.Is(err, ErrComplete):
 		return nil, ErrComplete
 	}
-	return nil, a.once(&failed{"OnResponse", err})
+	return nil, a.feed.once(&failed{"OnResponse", err})
 }
 
 // framed reports whether the end of a body is marked. Otherwise the body ends with the
@@ -85,8 +85,8 @@ func (a *attempt) format(media string) (decode.Format, bool) {
 	if isHTML(media) {
 		return nil, false
 	}
-	if a.Format != nil {
-		return a.Format, true
+	if a.feed.Format != nil {
+		return a.feed.Format, true
 	}
 	return decode.Auto(media)
 }
@@ -130,7 +130,7 @@ func (a *attempt) statusError(resp *http.Response) *StatusError {
 	body := a.excerpt(resp)
 	e := &StatusError{
 		Code: resp.StatusCode, Header: resp.Header, Body: body, Origin: a.shown(resp.Request.URL),
-		Resuming: a.token != "" && !a.strange, withheld: a.strange, remark: a.remark(resp, body),
+		Resuming: a.token != "" && !a.untrusted, withheld: a.untrusted, remark: a.remark(resp, body),
 	}
 	if proxy := a.proxyOf(resp.Request); proxy != nil && e.Code == http.StatusProxyAuthRequired {
 		e.Origin, e.proxy = originOf(proxy), true
@@ -148,7 +148,7 @@ func (a *attempt) protocolError(resp *http.Response, reason string) *ProtocolErr
 // error.
 func (a *attempt) excerpt(resp *http.Response) []byte {
 	defer closeAfter(refusalTime, func() { resp.Body.Close() })()
-	body, ok := a.decompress(resp.Body, resp.Header)
+	body, ok := a.feed.decompress(resp.Body, resp.Header)
 	if !ok {
 		body = io.NopCloser(resp.Body)
 	}

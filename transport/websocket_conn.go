@@ -68,8 +68,8 @@ type socketConn struct {
 
 func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *socketConn {
 	c := &socketConn{
-		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.ctx, cut: h.cancel, origin: overWebSocket(originOf(h.url)),
-		gap: h.gap, fresh: h.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
+		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, ctx: h.attempt.ctx, cut: h.attempt.cancel, origin: h.attempt.shown(h.attempt.url),
+		gap: h.gap, fresh: h.attempt.refreshed, code: h.socket.closeCode(), timers: make(map[*time.Timer]struct{}),
 		done: make(chan struct{}),
 	}
 	c.socket.conn, c.socket.Subprotocol = c, ws.Subprotocol()

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -14,10 +15,11 @@ import (
 // A handshake leads from the URL to an open WebSocket. coder/websocket sends its request
 // through it, so that redirects, credentials and tokens are handled like those of an HTTP feed.
 type handshake struct {
-	*attempt
+	attempt *attempt
 	socket  *WebSocket
 	wire    *wire
 	limiter *limiter
+	header  http.Header // that the library sends
 
 	asked    bool // for fresh credentials before the first request
 	answered bool // by the server
@@ -28,20 +30,20 @@ type handshake struct {
 
 func (w *WebSocket) dial(parent context.Context, token string) (*socketConn, error) {
 	h := w.newHandshake(context.WithoutCancel(parent), token)
-	stop := context.AfterFunc(parent, func() { h.cancel(context.Cause(parent)) })
+	stop := context.AfterFunc(parent, func() { h.attempt.cancel(context.Cause(parent)) })
 	ws, err := h.dial()
 	if !stop() && err == nil {
 		ws.CloseNow()
 		err = context.Cause(parent)
 	}
 	if err != nil {
-		if context.Cause(h.ctx) != errClosed { // closed by the library because of err
-			err = h.failure(err)
+		if context.Cause(h.attempt.ctx) != errClosed { // closed by the library because of err
+			err = h.attempt.failure(err)
 		}
 		if h.asked && !h.answered {
 			w.refresh.Store(true) // still needed
 		}
-		h.cancel(err)
+		h.attempt.cancel(err)
 		return nil, err
 	}
 	return newSocketConn(parent, h, ws), nil
@@ -62,19 +64,22 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 		feed.TrustedOrigins = append(feed.TrustedOrigins, overHTTP(o))
 	}
 	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w, limiter: newLimiter(w.SendRate)}
+	a := h.attempt
+	a.protocol, a.plain = h, true
 	if w.Client == nil || w.Client.Transport == nil {
-		h.rt = dialTunnelled(h.ctx)
+		a.rt = dialTunnelled(a.ctx)
 	}
-	h.fresh = w.refresh.Swap(false)
-	h.asked = h.fresh
+	a.fresh = w.refresh.Swap(false)
+	h.asked = a.fresh
 	return h
 }
 
 // dial makes the handshake. It returns this package's errors, not the library's.
 func (h *handshake) dial() (*websocket.Conn, error) {
-	stop := after(h.timeout.After, func() { h.cancel(h.timeout) })
+	a := h.attempt
+	stop := after(a.timeout.After, func() { a.cancel(a.timeout) })
 	defer stop()
-	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: h}, Subprotocols: h.socket.offered()}
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: handshaker{h}}, Subprotocols: h.socket.offered()}
 	if limiter := h.limiter; limiter != nil {
 		options.OnPingReceived = func(context.Context, []byte) bool {
 			limiter.count() // for the pong
@@ -85,26 +90,26 @@ func (h *handshake) dial() (*websocket.Conn, error) {
 		options.CompressionMode = websocket.CompressionContextTakeover
 		options.CompressionThreshold = 1 << 30 // compress no message: a compressor takes a megabyte
 	}
-	ws, resp, err := websocket.Dial(h.ctx, h.url.String(), options)
+	ws, resp, err := websocket.Dial(a.ctx, a.url.String(), options)
 	switch {
 	case h.err != nil:
 		return nil, h.err
 	case err != nil && resp != nil:
 		return nil, h.violation(resp, "invalid WebSocket handshake response")
 	case err != nil:
-		return nil, &failed{overWebSocket(originOf(h.url)), err}
+		return nil, &failed{a.shown(a.url), err}
 	case ws.Subprotocol() == "" && len(h.socket.Subprotocols) > 0 && !slices.Contains(h.socket.Subprotocols, ""):
 		ws.CloseNow()
 		return nil, h.violation(resp, `server selected none of Subprotocols: add "" to accept that`)
 	}
-	if h.gap, err = h.inspect(resp); err != nil {
+	if h.gap, err = a.inspect(resp); err != nil {
 		ws.CloseNow()
 		return nil, err
 	}
 	if !stop() {
-		h.cancel(h.timeout) // unless the timer is about to do so
+		a.cancel(a.timeout) // unless the timer is about to do so
 		ws.CloseNow()
-		return nil, h.timeout
+		return nil, a.timeout
 	}
 	ws.SetReadLimit(int64(max(h.socket.maxMessage(), -1)))
 	return ws, nil
@@ -116,28 +121,23 @@ func (w *WebSocket) offered() []string {
 }
 
 func (h *handshake) violation(resp *http.Response, reason string) error {
-	return &ProtocolError{Reason: reason, Origin: overWebSocket(originOf(h.url)), Header: resp.Header}
+	return &ProtocolError{Reason: reason, Origin: h.attempt.shown(h.attempt.url), Header: resp.Header}
 }
 
-// RoundTrip sends the library's handshake as an attempt does.
-func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
-	h.upgrade = make(http.Header)
+// A handshaker is the RoundTripper of the library. It sends the handshake as an attempt does.
+type handshaker struct{ handshake *handshake }
+
+func (t handshaker) RoundTrip(req *http.Request) (*http.Response, error) {
+	h := t.handshake
+	h.header = make(http.Header)
 	for name, values := range req.Header {
 		if name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
-			h.upgrade[name] = values
+			h.header[name] = values
 		}
 	}
-	resp, err := h.follow()
-	if err == nil && h.strange {
-		// OnConnect and OnMessage would send it what a redirect must not carry.
-		err = &ProtocolError{Reason: "redirected to an origin that is not in TrustedOrigins", Origin: h.shown(resp.Request.URL)}
-		resp.Body.Close()
-	} else if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
-		err = h.refused(resp)
-		h.discard(resp)
-	}
+	resp, err := h.attempt.follow()
 	if err == nil {
-		h.wire, err = newWire(h, resp)
+		err = h.accept(resp)
 	}
 	if err != nil {
 		h.err = err
@@ -147,6 +147,23 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// accept makes the body of a response the wire, or returns why it is none.
+func (h *handshake) accept(resp *http.Response) (err error) {
+	a := h.attempt
+	switch {
+	case a.untrusted:
+		// OnConnect and OnMessage would send it what a redirect must not carry.
+		resp.Body.Close()
+		return &ProtocolError{Reason: "redirected to an origin that is not in TrustedOrigins", Origin: a.shown(resp.Request.URL)}
+	case !h.switches(resp.StatusCode):
+		err = h.refused(resp)
+		a.discard(resp)
+		return err
+	}
+	h.wire, err = newWire(h, resp)
+	return err
+}
+
 // refused returns the error for a response that does not switch protocols.
 func (h *handshake) refused(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNoContent {
@@ -154,11 +171,38 @@ func (h *handshake) refused(resp *http.Response) error {
 	}
 	h.answered = resp.StatusCode < 500
 	if resp.StatusCode < 400 {
-		return h.protocolError(resp, "status "+status(resp.StatusCode)+" instead of 101 Switching Protocols")
+		return h.attempt.protocolError(resp, "status "+status(resp.StatusCode)+" instead of 101 Switching Protocols")
 	}
-	err := h.socket.judge(h.statusError(resp))
-	return h.socket.refreshed(err, h.refreshed)
+	err := h.socket.judge(h.attempt.statusError(resp))
+	return h.socket.refreshed(err, h.attempt.refreshed)
 }
+
+// A handshake is the protocol of its attempt.
+
+func (h *handshake) addHeader(header http.Header) { maps.Copy(header, h.header) }
+
+// restore allows Prepare to set a ws URL, but not to change the handshake.
+func (h *handshake) restore(req *http.Request) {
+	if u, err := parseURL(overHTTP(req.URL.String())); err == nil {
+		req.URL = u
+	}
+	h.addHeader(req.Header)
+	*req = *req.WithContext(throughTunnel(req.Context(), req.URL))
+}
+
+// rejectsCredentials includes 403, which WebSocket servers often use for that.
+func (h *handshake) rejectsCredentials(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+func (h *handshake) switches(status int) bool { return status == http.StatusSwitchingProtocols }
+
+func (h *handshake) httpURL(url string) string { return overHTTP(url) }
+
+func (h *handshake) origin(o string) string { return overWebSocket(o) }
+
+// overWebSocket is the reverse of overHTTP for an origin.
+func overWebSocket(origin string) string { return "ws" + strings.TrimPrefix(origin, "http") }
 
 // dialTunnelled returns a new http.Transport whose sockets are closed when ctx ends. Without
 // keep-alive, a refused connection leaves no goroutines.

@@ -71,13 +71,13 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 		resp.Body.Close()
 		return nil, &final{errors.New("transport: WebSocket.Client: Transport does not support switching protocols")}
 	}
-	cancel := h.cancel // without retaining h, which holds the data of the handshake
+	cancel := h.attempt.cancel // without retaining h, which holds the data of the handshake
 	w := &wire{
 		body: body, socket: h.socket, start: time.Now(),
 		release: func() { cancel(errClosed) }, released: make(chan struct{}), guard: func() {},
 	}
 	w.writing.Store(idleWriter)
-	context.AfterFunc(h.ctx, func() {
+	context.AfterFunc(h.attempt.ctx, func() {
 		body.Close()
 		close(w.released)
 	})
