@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -15,7 +16,7 @@ import (
 func TestTokenThatNoHeaderCanHold(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Event("2", "b"), mock.Stall())
-		srv := mock.NewServer(feed.SSE())
+		srv := mock.NewServer(feed.Handler(decode.SSE{}))
 		defer srv.Close()
 		sub := subscribe(t, &transport.HTTP{URL: "http://api.example.com/", Client: srv.Client()}, &client.Options{
 			TokenOf: func(ev client.Event) string { return "line\n" + ev.ID },
@@ -42,7 +43,7 @@ func TestTokenThatNoHeaderCanHold(t *testing.T) {
 func TestIDWithControlByte(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2\x01", "b"), mock.Drop(), mock.Event("3", "c"), mock.Complete())
-		srv := mock.NewServer(feed.SSE())
+		srv := mock.NewServer(feed.Handler(decode.SSE{}))
 		defer srv.Close()
 		var signals []string
 		sub := subscribe(t, &transport.HTTP{URL: "http://api.example.com/", Client: srv.Client()}, &client.Options{

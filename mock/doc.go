@@ -25,9 +25,8 @@
 //
 // A [Feed] plays a script of steps: events, keepalives, silence, broken connections, refused
 // attempts. It is a transport.Transport, for tests without a wire. Its handlers serve the same
-// script over HTTP ([Feed.SSE], [Feed.NDJSON], [Feed.ConcatJSON], [Feed.JSONSeq],
-// [Feed.LengthPrefixed]) and over WebSockets ([Feed.WebSocket]), for tests with one. The feed
-// keeps a log of the events it has played, and resumes from the token of a consumer that
+// script over HTTP ([Feed.Handler]) and over WebSockets ([Feed.WebSocket]), for tests with one.
+// The feed keeps a log of the events it has played, and resumes from the token of a consumer that
 // reconnects. It records every attempt to connect. It can limit how far back a token may reach,
 // which requests are authorized, and how many connections are open at once.
 //
@@ -36,7 +35,7 @@
 // A [Server] is net/http's server on an in-memory [Network], with TLS and HTTP/2. It answers
 // under every host name, so that the code under test keeps its URLs:
 //
-//	srv := mock.NewServer(feed.SSE())
+//	srv := mock.NewServer(feed.Handler(decode.SSE{}))
 //	defer srv.Close()
 //	source := &transport.HTTP{URL: "https://api.example.com/stream", Client: srv.Client()}
 //

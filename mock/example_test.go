@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -53,9 +54,9 @@ func ExampleFeed() {
 }
 
 // The same over HTTP. The server answers under every name.
-func ExampleFeed_SSE() {
+func ExampleFeed_Handler() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Keepalive(), mock.Event("2", "b\nc"), mock.End())
-	srv := mock.NewServer(feed.SSE())
+	srv := mock.NewServer(feed.Handler(decode.SSE{}))
 	defer srv.Close()
 
 	resp, err := srv.Client().Get("https://api.example.com/stream")
@@ -102,7 +103,7 @@ func ExampleStore_OnSave() {
 // when it resumes.
 func ExamplePartial() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Partial(mock.Event("2", "b"), -3), mock.End())
-	srv := mock.NewServer(feed.LengthPrefixed())
+	srv := mock.NewServer(feed.Handler(decode.LengthPrefixed{}))
 	defer srv.Close()
 	for _, query := range []string{"", "?since=1"} {
 		resp, err := srv.Client().Get("https://api.example.com/stream" + query)
@@ -125,7 +126,7 @@ func ExampleFeed_Attempts() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.End())
 	feed.MaxConns = 1
 	feed.Authorize = func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer fresh" }
-	srv := mock.NewServer(feed.SSE())
+	srv := mock.NewServer(feed.Handler(decode.SSE{}))
 	defer srv.Close()
 	for _, token := range []string{"stale", "fresh"} {
 		req, _ := http.NewRequest(http.MethodGet, srv.URL, nil)

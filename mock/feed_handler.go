@@ -4,45 +4,60 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// SSE returns a handler that plays the feed as server-sent events (WHATWG HTML, section 9.2).
-// Line ends within data arrive as LF. An event whose id or type contains a line end or NUL
-// cannot be sent: it breaks the connection, and [Attempt.Err] reports why.
-func (f *Feed) SSE() http.Handler { return f.handler("text/event-stream", appendSSE) }
-
-// NDJSON returns a handler that plays the feed as newline-delimited JSON. An event whose data
-// is a JSON object is sent as it is, on one line; its id is not sent, so the token must be in
-// the data. Any other event becomes
+// Handler returns a handler that plays the feed over HTTP in a framing. It encodes decode.SSE,
+// NDJSON, ConcatJSON, JSONSeq and LengthPrefixed, and panics for any other Format.
+//
+// With server-sent events (WHATWG HTML, section 9.2), line ends within data arrive as LF. An
+// event whose id or type contains a line end or NUL cannot be sent: it breaks the connection, and
+// [Attempt.Err] reports why.
+//
+// In a framing of JSON, an event whose data is a JSON object is sent as it is, on one line; its id
+// is not sent, so the token must be in the data. Any other event becomes
 //
 //	{"id":"7","type":"update","data":"text"}
 //
-// without id and type if it has none. Bytes that are not UTF-8 become U+FFFD. A position
-// becomes {"id":"7"}. A keepalive is an empty line.
-func (f *Feed) NDJSON() http.Handler { return f.handler("application/x-ndjson", appendNDJSON) }
+// without id and type if it has none. Bytes that are not UTF-8 become U+FFFD. A position becomes
+// {"id":"7"}. A keepalive is an empty line.
+//
+// The media type of LengthPrefixed, application/json, does not identify the framing: the
+// consumer's transport needs the Format.
+func (f *Feed) Handler(format decode.Format) http.Handler {
+	e, ok := encodingOf(format)
+	if !ok {
+		panic(fmt.Sprintf("mock: Feed.Handler: cannot encode the format %T", format))
+	}
+	return f.handler(e.mediaType, e.encode)
+}
 
-// ConcatJSON returns a handler that plays the feed as concatenated JSON values, with a line end
-// after each, as Kubernetes watches do. Only the media type, application/json, differs from
-// [Feed.NDJSON].
-func (f *Feed) ConcatJSON() http.Handler { return f.handler("application/json", appendNDJSON) }
+// An encoding is what a handler needs of a framing.
+type encoding struct {
+	mediaType string
+	encode    encoder
+}
 
-// JSONSeq returns a handler that plays the feed as a JSON text sequence (RFC 7464). The values
-// are those of [Feed.NDJSON]. A keepalive is a line feed between two of them.
-func (f *Feed) JSONSeq() http.Handler { return f.handler("application/json-seq", appendJSONSeq) }
-
-// LengthPrefixed returns a handler that plays the feed in the framing of X's streams with
-// delimited=length: before each value comes a line with its length in bytes, in decimal digits.
-// The length includes the CRLF after the value. A keepalive is an empty line
-// (https://dev.twitter.com/docs/streaming-apis/parameters, "delimited"). The values are those
-// of [Feed.NDJSON]. The media type, application/json, does not identify the framing: the
-// consumer's transport needs the Format decode.LengthPrefixed.
-func (f *Feed) LengthPrefixed() http.Handler {
-	return f.handler("application/json", appendLengthPrefixed)
+func encodingOf(format decode.Format) (e encoding, ok bool) {
+	switch format {
+	case decode.SSE{}:
+		return encoding{"text/event-stream", appendSSE}, true
+	case decode.NDJSON{}:
+		return encoding{"application/x-ndjson", appendNDJSON}, true
+	case decode.ConcatJSON{}: // a line end after each value, as in Kubernetes watches
+		return encoding{"application/json", appendNDJSON}, true
+	case decode.JSONSeq{}:
+		return encoding{"application/json-seq", appendJSONSeq}, true
+	case decode.LengthPrefixed{}:
+		return encoding{"application/json", appendLengthPrefixed}, true
+	}
+	return encoding{}, false
 }
 
 // An encoder appends the wire form of a step.

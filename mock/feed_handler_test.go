@@ -68,18 +68,18 @@ func TestWireFormats(t *testing.T) {
 			seq, length = "\n", "\r\n"
 		}
 		for _, wire := range []struct {
-			handler     func(*mock.Feed) http.Handler
+			format      decode.Format
 			media, want string
 		}{
-			{(*mock.Feed).SSE, "text/event-stream", tt.sse},
-			{(*mock.Feed).NDJSON, "application/x-ndjson", tt.ndjson},
-			{(*mock.Feed).ConcatJSON, "application/json", tt.ndjson},
-			{(*mock.Feed).JSONSeq, "application/json-seq", seq},
-			{(*mock.Feed).LengthPrefixed, "application/json", length},
+			{decode.SSE{}, "text/event-stream", tt.sse},
+			{decode.NDJSON{}, "application/x-ndjson", tt.ndjson},
+			{decode.ConcatJSON{}, "application/json", tt.ndjson},
+			{decode.JSONSeq{}, "application/json-seq", seq},
+			{decode.LengthPrefixed{}, "application/json", length},
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				feed := mock.NewFeed(tt.step, mock.End())
-				srv := wiretest.Serve(t, wire.handler(feed))
+				srv := wiretest.Serve(t, feed.Handler(wire.format))
 				resp := get(t, srv, srv.URL)
 				body, err := io.ReadAll(resp.Body)
 				if string(body) != wire.want || err != nil || resp.Header.Get("Content-Type") != wire.media ||
@@ -91,26 +91,36 @@ func TestWireFormats(t *testing.T) {
 	}
 }
 
+// A format without an encoder is reported when the handler is made.
+func TestHandlerPanicsForOtherFormats(t *testing.T) {
+	for _, format := range []decode.Format{nil, decode.Lines{}, decode.StrictJSON(decode.NDJSON{})} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "mock: Feed.Handler: ") {
+					t.Errorf("%T: got panic %q, want one that names Feed.Handler", format, got)
+				}
+			}()
+			mock.NewFeed().Handler(format)
+		}()
+	}
+}
+
 // An event that the framing cannot express breaks the connection, and the attempt has the
 // reason.
 func TestWireCannotExpressAnEvent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		frame  decode.Frame
-		ndjson bool
+		format decode.Format
 	}{
-		"line end in the id": {decode.Frame{ID: "7\ndata: injected"}, false},
-		"NUL in the id":      {decode.Frame{ID: "\x00"}, false},
-		"CR in the type":     {decode.Frame{Type: "a\r"}, false},
-		"kind":               {decode.Frame{Kind: 99}, false},
-		"kind as NDJSON":     {decode.Frame{Kind: 99}, true},
+		"line end in the id": {decode.Frame{ID: "7\ndata: injected"}, decode.SSE{}},
+		"NUL in the id":      {decode.Frame{ID: "\x00"}, decode.SSE{}},
+		"CR in the type":     {decode.Frame{Type: "a\r"}, decode.SSE{}},
+		"kind":               {decode.Frame{Kind: 99}, decode.SSE{}},
+		"kind as NDJSON":     {decode.Frame{Kind: 99}, decode.NDJSON{}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(mock.Frame(tt.frame))
-			h := feed.SSE()
-			if tt.ndjson {
-				h = feed.NDJSON()
-			}
-			srv := wiretest.Serve(t, h)
+			srv := wiretest.Serve(t, feed.Handler(tt.format))
 			body, err := io.ReadAll(get(t, srv, srv.URL).Body)
 			if len(body) != 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: read %q, %v", name, body, err)
@@ -137,7 +147,7 @@ func TestWireEnds(t *testing.T) {
 		for _, scheme := range []string{"http", "https"} {
 			synctest.Test(t, func(t *testing.T) {
 				feed := mock.NewFeed(mock.Event("1", "a"), tt.last)
-				srv := wiretest.Serve(t, feed.SSE())
+				srv := wiretest.Serve(t, feed.Handler(decode.SSE{}))
 				url := scheme + "://feed.test"
 				body, err := io.ReadAll(get(t, srv, url).Body)
 				if string(body) != "id: 1\ndata: a\n\n" || (err == nil) != tt.clean {
@@ -163,7 +173,7 @@ func TestWireRefusals(t *testing.T) {
 			mock.Status(429, http.Header{"retry-after": {"7"}}), mock.Status(301, http.Header{"Location": {"/x"}, "Content-Type": {"text/html"}}),
 			mock.Status(204), mock.Refuse(), mock.Refuse(), mock.Event("1", "a"), mock.End(),
 		)
-		srv := wiretest.Serve(t, feed.SSE())
+		srv := wiretest.Serve(t, feed.Handler(decode.SSE{}))
 		client := &http.Client{Transport: srv.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		for _, want := range []struct {
 			code              int
@@ -204,7 +214,7 @@ func TestWireSilence(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const day = 24 * time.Hour
 			feed := mock.NewFeed(mock.Pause(day), mock.Event("1", "a"), mock.Stall(), mock.Event("2", "b"), mock.Pause(9*day))
-			srv := wiretest.Serve(t, feed.SSE())
+			srv := wiretest.Serve(t, feed.Handler(decode.SSE{}))
 			start := time.Now()
 			for n, want := range []string{"id: 1\ndata: a\n\n", "id: 2\ndata: b\n\n"} {
 				resp, leave := stream(t, srv, "GET", scheme+"://feed.test", nil)
@@ -251,7 +261,7 @@ func TestWireToken(t *testing.T) {
 			if err := play(t, feed); err != io.EOF {
 				t.Fatal(err)
 			}
-			srv := wiretest.Serve(t, feed.NDJSON())
+			srv := wiretest.Serve(t, feed.Handler(decode.NDJSON{}))
 			resp, err := do(t, srv.Client(), srv.URL+"/"+tt.query, tt.header...)
 			if err != nil {
 				t.Fatal(err)
@@ -309,7 +319,7 @@ func stream(t *testing.T, srv *mock.Server, method, url string, body io.Reader) 
 func TestWireRequestWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"))
-		srv := wiretest.Serve(t, feed.SSE())
+		srv := wiretest.Serve(t, feed.Handler(decode.SSE{}))
 		_, leave := stream(t, srv, "POST", srv.URL, strings.NewReader(strings.Repeat(" ", 1<<20)))
 		synctest.Wait()
 		leave()
@@ -325,7 +335,7 @@ type unflushable struct{ http.ResponseWriter }
 func TestWireNeedsFlush(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.End())
 	rec := httptest.NewRecorder()
-	feed.SSE().ServeHTTP(unflushable{rec}, httptest.NewRequest("GET", "/", nil))
+	feed.Handler(decode.SSE{}).ServeHTTP(unflushable{rec}, httptest.NewRequest("GET", "/", nil))
 	if rec.Code != 500 || feed.Attempts()[0].Err == nil || len(feed.Log()) != 0 {
 		t.Errorf("status %d, attempt %+v", rec.Code, feed.Attempts()[0])
 	}
@@ -335,7 +345,7 @@ func TestWireNeedsFlush(t *testing.T) {
 func TestWireOnLoopback(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Refuse(), mock.Event("2", "b"), mock.End())
 	for name, start := range map[string]func(http.Handler) *httptest.Server{"HTTP/1": httptest.NewServer} {
-		srv := start(feed.SSE())
+		srv := start(feed.Handler(decode.SSE{}))
 		defer srv.Close()
 		resp, err := do(t, srv.Client(), srv.URL)
 		if err != nil {
@@ -388,7 +398,7 @@ func TestWireSlowly(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(tt.step)
-			srv := wiretest.Serve(t, feed.SSE())
+			srv := wiretest.Serve(t, feed.Handler(decode.SSE{}))
 			body := get(t, srv, srv.URL).Body
 			var got []byte
 			var failed error

@@ -70,7 +70,7 @@ func (s *Observed) Add(id string, data []byte, gap *transport.Gap) {
 // error.
 //
 // Events are identified by their ids, and those without one by their data, where line ends and
-// the envelope of [Feed.NDJSON] make no difference. If the feed used an id twice, both are the
+// the envelope of [Feed.Handler] make no difference. If the feed used an id twice, both are the
 // same event. A position that arrives as an event, as on JSON wires, is skipped.
 func (f *Feed) Verify(t TB, seen *Observed, p Guarantee) {
 	t.Helper()

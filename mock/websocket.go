@@ -41,7 +41,7 @@ func (p *Peer) Receive() (string, error) {
 }
 
 // WebSocket returns a handler that plays the feed over WebSockets (RFC 6455). An event is a
-// text message: a JSON object as it is, and anything else in the envelope of [Feed.NDJSON]. A
+// text message: a JSON object as it is, and anything else in the envelope of [Feed.Handler]. A
 // keepalive is a ping, a comment is a text message as it is, a position is the envelope with an
 // id. [End] closes with 1001 and [Complete] with 1000, after which a transport.WebSocket
 // reconnects unless its End is transport.EndFeed; [Close] uses another code. Malformed bytes are
@@ -50,7 +50,7 @@ func (p *Peer) Receive() (string, error) {
 // opening is called at the start of each connection and returns the token to resume from. It
 // may expect a login or a subscription, and answer it. If it fails, the connection is closed
 // with 4000, or with the code and reason of a websocket.CloseError. nil: the token is that of
-// the request, as with SSE.
+// the request, as with Handler.
 //
 // heard is called with each later message of the consumer, on the goroutine that reads them,
 // and may answer through the Peer. nil: messages are ignored.

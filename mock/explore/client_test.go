@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/explore"
 	"github.com/steadfeed/steadfeed/transport"
@@ -25,7 +26,7 @@ func TestClient(t *testing.T) {
 func TestClientOnAWire(t *testing.T) {
 	e := explore.Options{Bubble: in(t), Runs: 60, Stalls: true}
 	explore.Run(t, e, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
-		srv := mock.NewServer(feed.SSE())
+		srv := mock.NewServer(feed.Handler(decode.SSE{}))
 		return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }
 	}))
 	explore.Run(t, e, subscribe(client.Field("id"), func(feed *mock.Feed) (transport.Transport, func()) {
@@ -41,7 +42,7 @@ func TestClientOnAWire(t *testing.T) {
 func TestClientWithFiles(t *testing.T) {
 	lives := 0
 	explore.Run(t, explore.Options{Bubble: in(t), Runs: 15, Stalls: true}, func(trial *explore.Trial) {
-		srv := mock.NewServer(trial.Feed.SSE())
+		srv := mock.NewServer(trial.Feed.Handler(decode.SSE{}))
 		defer srv.Close()
 		store := client.FileStore(t.TempDir())
 		for done := false; !done; lives++ {

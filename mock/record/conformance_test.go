@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
@@ -27,7 +28,7 @@ func TestConformance(t *testing.T) {
 		case transporttest.EndingComplete:
 			script = append(script, mock.Complete())
 		}
-		srv := mock.NewServer(mock.NewFeed(script...).SSE())
+		srv := mock.NewServer(mock.NewFeed(script...).Handler(decode.SSE{}))
 		t.Cleanup(func() { srv.Close() })
 		h := &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}
 		switch s.Dial {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/transporttest"
@@ -13,14 +14,14 @@ import (
 
 // A wire is how the feed comes to the HTTP transport.
 type wire struct {
-	handler func(*mock.Feed) http.Handler
+	format  decode.Format
 	partial string // the beginning of an event
 	resume  transport.Resume
 }
 
 var wires = map[string]wire{
-	"SSE":    {(*mock.Feed).SSE, "id: secret-x\ndata: {\"id\"", nil},
-	"NDJSON": {(*mock.Feed).NDJSON, `{"id":"secr`, transport.ResumeQuery("since")},
+	"SSE":    {decode.SSE{}, "id: secret-x\ndata: {\"id\"", nil},
+	"NDJSON": {decode.NDJSON{}, `{"id":"secr`, transport.ResumeQuery("since")},
 }
 
 // script is s as a mock feed plays it.
@@ -48,7 +49,7 @@ func (w wire) peer(s transporttest.Script) http.Handler {
 	if s.Dial == transporttest.DialSilent {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	}
-	return w.handler(mock.NewFeed(script(s, w.partial)...))
+	return mock.NewFeed(script(s, w.partial)...).Handler(w.format)
 }
 
 func TestHTTPInMemory(t *testing.T) {

@@ -22,14 +22,14 @@ type Wire = func(t *testing.T, feed *mock.Feed) transport.Transport
 // Wires are all the ways to reach a feed, by name.
 var Wires = map[string]Wire{
 	"no wire":                func(_ *testing.T, feed *mock.Feed) transport.Transport { return feed },
-	"SSE, HTTP/1":            overHTTP((*mock.Feed).SSE, "http", nil),
-	"SSE, HTTP/2":            overHTTP((*mock.Feed).SSE, "https", nil),
-	"NDJSON, HTTP/1":         overHTTP((*mock.Feed).NDJSON, "http", nil),
-	"NDJSON, HTTP/2":         overHTTP((*mock.Feed).NDJSON, "https", nil),
-	"ConcatJSON, HTTP/1":     overHTTP((*mock.Feed).ConcatJSON, "http", nil),
-	"JSONSeq, HTTP/1":        overHTTP((*mock.Feed).JSONSeq, "http", nil),
-	"LengthPrefixed, HTTP/1": overHTTP((*mock.Feed).LengthPrefixed, "http", decode.LengthPrefixed{}),
-	"LengthPrefixed, HTTP/2": overHTTP((*mock.Feed).LengthPrefixed, "https", decode.LengthPrefixed{}),
+	"SSE, HTTP/1":            overHTTP(decode.SSE{}, "http"),
+	"SSE, HTTP/2":            overHTTP(decode.SSE{}, "https"),
+	"NDJSON, HTTP/1":         overHTTP(decode.NDJSON{}, "http"),
+	"NDJSON, HTTP/2":         overHTTP(decode.NDJSON{}, "https"),
+	"ConcatJSON, HTTP/1":     overHTTP(decode.ConcatJSON{}, "http"),
+	"JSONSeq, HTTP/1":        overHTTP(decode.JSONSeq{}, "http"),
+	"LengthPrefixed, HTTP/1": overHTTP(decode.LengthPrefixed{}, "http"),
+	"LengthPrefixed, HTTP/2": overHTTP(decode.LengthPrefixed{}, "https"),
 	"WebSocket": func(t *testing.T, feed *mock.Feed) transport.Transport {
 		return WebSocket(t, feed.WebSocket(nil, nil), "ws")
 	},
@@ -38,10 +38,12 @@ var Wires = map[string]Wire{
 	},
 }
 
-func overHTTP(handler func(*mock.Feed) http.Handler, scheme string, format decode.Format) Wire {
+func overHTTP(format decode.Format, scheme string) Wire {
 	return func(t *testing.T, feed *mock.Feed) transport.Transport {
-		tr := HTTP(t, handler(feed), scheme)
-		tr.Format = format
+		tr := HTTP(t, feed.Handler(format), scheme)
+		if len(format.MediaTypes()) == 0 { // the transport cannot detect it
+			tr.Format = format
+		}
 		return tr
 	}
 }
