@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,36 +10,26 @@ import (
 	"github.com/steadfeed/steadfeed/client/internal/window"
 )
 
-// checkpoint keeps the stored record in step with the window's low mark. Saves run one at a time,
-// each on a timer's goroutine, so an event never waits for one. A nil *checkpoint, of a
-// subscription without a Store, does nothing.
+// checkpoint decides when the window's low mark is saved. Saves run one at a time, each on a timer's
+// goroutine, so an event never waits for one. A nil *checkpoint, of a subscription without a Store,
+// does nothing.
 type checkpoint struct {
-	store  Store
-	key    string
 	every  time.Duration
-	base   uint64 // events acknowledged before this subscription
 	window *window.Window
-	report func(SaveInfo) // after each attempt
-	// contested is called when a takeover has to wait.
-	contested  func(takeovers uint, owner string, atMost time.Duration)
-	commitOnly bool              // Save is called for Commit and at the end only
-	stop       func(fatal error) // ends the subscription
-	ctx        context.Context   // of every call to the store; ends with the last goroutine
-	cancel     context.CancelFunc
-	dirty      atomic.Bool   // something was acknowledged since the last save started
-	dead       chan struct{} // closed when this subscription no longer owns the position
-	fatal      error         // the reason; set before dead is closed
+	ledger ledger          // used by the run in progress, or under mu while there is none
+	ctx    context.Context // of every call to the store; ends with the last goroutine
+	cancel context.CancelFunc
+	dirty  atomic.Bool // something was acknowledged since the last save started
 
 	mu         sync.Mutex // never held across a call to the store
 	timer      *time.Timer
-	armed      bool        // a run is scheduled
-	saving     bool        // a run is in progress
-	looking    bool        // the run, scheduled or in progress, only reads the record
-	unwatched  bool        // no more such reads
-	again      bool        // another save must follow at once
-	onRequest  bool        // only Commit and a flush start a save
-	final      atomic.Bool // the subscription ends
-	closed     bool
+	armed      bool               // a run is scheduled
+	saving     bool               // a run is in progress
+	looking    bool               // the run, scheduled or in progress, only reads the record
+	unwatched  bool               // no more such reads
+	again      bool               // another save must follow at once
+	onRequest  bool               // only Commit and a flush start a save
+	closed     bool               // no more runs
 	cancelSave context.CancelFunc // of the run in progress
 	limit      context.Context    // bounds every save while a flush waits
 	failures   int                // in a row
@@ -48,26 +37,12 @@ type checkpoint struct {
 	err        error              // of the last save, nil if it succeeded
 	round      uint64             // runs that have ended
 	ended      chan struct{}      // closed and replaced when a run has ended
-
-	// Only the run in progress uses these.
-	rec     record // the last one known to be stored
-	version string
-	durable bool      // a Save returned nil for rec; a record that was only read back may be lost
-	writes  uint64    // numbers of writes used; none is used twice, because a save may land late
-	unknown bool      // the outcome of the last write is not known
-	taken   time.Time // when the record was taken over
-	lost    int       // reads in a row that did not return our record
-	since   time.Time // when the first of them ended
 }
 
 const (
 	saveTimeout   = 10 * time.Second
 	firstSaveWait = 100 * time.Millisecond
 	maxSaveWait   = 30 * time.Second
-	// A read may be stale for a while. A record that is still not ours after maxLost reads and
-	// lostWait is lost.
-	maxLost  = 5
-	lostWait = 10 * time.Second
 	// lookEvery is how long an owner makes no call to the store before it checks that it still owns
 	// the record.
 	lookEvery = 30 * time.Second
@@ -101,11 +76,11 @@ func (c *checkpoint) arm(d time.Duration) {
 // watch schedules a read of the record or, in a contest, a save that changes it. The caller holds
 // mu, and no run is scheduled or in progress.
 func (c *checkpoint) watch() {
-	if c.closed || c.unwatched || c.fatal != nil {
+	if c.closed || c.unwatched || c.ledger.fatal != nil {
 		return
 	}
 	d := lookEvery
-	if c.beats() {
+	if c.ledger.beats() {
 		d = beat
 	}
 	c.armed, c.looking = true, true
@@ -181,21 +156,21 @@ func (c *checkpoint) run() {
 	c.mu.Lock()
 	c.armed, c.saving, c.cancelSave = false, true, cancel
 	limit, watching := c.limit, c.looking
-	c.looking = watching && !c.beats()
+	c.looking = watching && !c.ledger.beats()
 	looking := c.looking
 	c.mu.Unlock()
 	if limit != nil {
 		defer context.AfterFunc(limit, cancel)()
 	}
 	if looking {
-		c.look(ctx)
-		c.over(nil)
+		c.ledger.look(ctx)
+		c.finishRun(nil)
 		return
 	}
 	c.dirty.Store(false)
 	events, token := c.window.Low()
-	err := c.save(ctx, events, token, watching || c.final.Load())
-	c.over(func() {
+	err := c.ledger.save(ctx, events, token, watching || c.ledger.final.Load())
+	c.finishRun(func() {
 		if c.err = err; err != nil {
 			c.failures++
 		} else {
@@ -204,8 +179,8 @@ func (c *checkpoint) run() {
 	})
 }
 
-// over ends a run with its outcome and schedules the next one.
-func (c *checkpoint) over(outcome func()) {
+// finishRun ends a run with its outcome and schedules the next one.
+func (c *checkpoint) finishRun(outcome func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.saving, c.looking, c.cancelSave = false, false, nil
@@ -220,7 +195,7 @@ func (c *checkpoint) over(outcome func()) {
 	switch {
 	case again && !c.closed:
 		c.start()
-	case c.fatal != nil:
+	case c.ledger.fatal != nil:
 	case c.onRequest:
 		c.watch()
 	case c.err != nil:
@@ -231,104 +206,6 @@ func (c *checkpoint) over(outcome func()) {
 		c.watch()
 	}
 }
-
-// save stores the low mark unless the record already covers it. beat forces a change of the record if beats
-// requires one.
-func (c *checkpoint) save(ctx context.Context, events uint64, token string, beat bool) error {
-	if c.fatal != nil {
-		return c.fatal
-	}
-	next := c.rec
-	next.Saved = time.Now().UTC()
-	idle := events == 0 && token == "" // nothing is acknowledged yet
-	if !idle {
-		next.Token, next.Events = token, c.base+events
-	}
-	if c.isSettled() {
-		next.Contest = 0
-	}
-	done := idle || c.durable && c.rec.Token == next.Token && c.rec.Events == next.Events
-	if !c.unknown && done && !(beat && c.beats()) {
-		return nil
-	}
-	start := time.Now()
-	err := c.write(ctx, next)
-	c.report(SaveInfo{Err: err, Events: next.Events, Took: time.Since(start)})
-	if done && c.final.Load() && c.fatal == nil {
-		return nil // the write was only needed to end a contest
-	}
-	return err
-}
-
-// write stores next. If a write fails, its outcome is found by reading back: a write counts as
-// stored or lost only once a read has confirmed it. A record that has landed may not be durable,
-// because the read may have come from a cache: it is written once more.
-func (c *checkpoint) write(ctx context.Context, next record) error {
-	if c.unknown {
-		if err := c.readBack(ctx); err != nil {
-			return err
-		}
-	}
-	landed, err := c.put(ctx, next)
-	if landed {
-		_, err = c.put(ctx, next)
-	}
-	return err
-}
-
-// put saves next under a new number. landed reports that Save failed but the store returns next.
-func (c *checkpoint) put(ctx context.Context, next record) (landed bool, err error) {
-	c.writes++
-	next.Write = c.writes
-	version, err := c.store.Save(ctx, c.key, next.encode(), c.version)
-	if err == nil {
-		c.rec, c.version, c.durable = next, version, true
-		return false, nil
-	}
-	c.unknown, c.durable = true, false
-	if rerr := c.readBack(ctx); c.fatal != nil {
-		return false, rerr
-	}
-	return !c.unknown && c.rec.Write == next.Write, &CheckpointError{c.key, "save", err}
-}
-
-// readBack sets rec and version to what the store holds. It returns an error if that is not known
-// or not ours.
-func (c *checkpoint) readBack(ctx context.Context) error {
-	data, version, err := c.store.Load(ctx, c.key)
-	if err != nil {
-		return &CheckpointError{c.key, "load", err}
-	}
-	stored, perr := parseRecord(data)
-	switch {
-	case perr == nil && stored.sameWriter(c.rec) && stored.Write >= c.rec.Write:
-		c.rec, c.version, c.unknown, c.lost = stored, version, false, 0
-		return nil
-	case perr == nil && stored.Epoch >= c.rec.Epoch && !stored.sameWriter(c.rec):
-		c.fail(ErrFenced)
-		return ErrFenced
-	}
-	if c.lost++; c.lost == 1 {
-		c.since = time.Now()
-	}
-	if c.lost < maxLost || time.Since(c.since) < lostWait {
-		return &CheckpointError{c.key, "load", errors.New("the record is older than the last save; the read may be stale")}
-	}
-	err = &CheckpointError{c.key, "load", fmt.Errorf("%w: the record of epoch %d is gone", errLost, c.rec.Epoch)}
-	c.fail(err)
-	return err
-}
-
-// fail ends the subscription because it no longer owns its position.
-func (c *checkpoint) fail(err error) {
-	if c.fatal == nil {
-		c.fatal = err
-		close(c.dead)
-		c.stop(err)
-	}
-}
-
-var errLost = errors.New("the store has lost data")
 
 // commit returns once everything acknowledged so far is stored.
 func (c *checkpoint) commit(ctx context.Context) error {
@@ -356,8 +233,8 @@ func (c *checkpoint) reach(ctx context.Context, target uint64) error {
 		case <-changed:
 		case <-ctx.Done():
 			err = fmt.Errorf("client: Commit: an event before an acknowledged one is not settled: %w", context.Cause(ctx))
-		case <-c.dead:
-			err = c.fatal
+		case <-c.ledger.dead:
+			err = c.ledger.fatal
 		case <-c.ctx.Done():
 			err = ErrClosed
 		}
@@ -401,7 +278,7 @@ func (c *checkpoint) flush() error {
 	defer cancel()
 	c.mu.Lock()
 	c.limit = ctx
-	c.final.Store(true)
+	c.ledger.final.Store(true)
 	if c.cancelSave != nil {
 		defer context.AfterFunc(ctx, c.cancelSave)()
 	}

@@ -16,8 +16,7 @@ import (
 type connection struct {
 	loop    *loop
 	attempt int
-	ctx     context.Context // ends with the subscription's, or by Reconnect or a handover
-	cancel  context.CancelCauseFunc
+	life    lifetime
 
 	session  *transport.Session // nil for a Receiver
 	listener transport.Listener // nil for a Transport
@@ -27,9 +26,7 @@ type connection struct {
 	full     fullWatch          // of a Receiver
 
 	resuming bool          // a token was presented
-	blocked  atomic.Int64  // when the consumer last blocked the reader, UNIX ns; MaxInt64: it does now
 	took     time.Duration // to connect
-	begun    time.Time     // when it was open
 	opened   bool
 	lingers  bool          // it ended with ErrComplete, and is closed by linger
 	uptime   time.Duration // from open to end
@@ -37,10 +34,18 @@ type connection struct {
 	err      error // why it ended
 }
 
+// A lifetime is what other goroutines than the loop's use of a connection.
+type lifetime struct {
+	ctx     context.Context // ends with the subscription's, or by Reconnect or a handover
+	cancel  context.CancelCauseFunc
+	begun   time.Time    // when the connection was open; it does not change from then on
+	blocked atomic.Int64 // when the consumer last blocked the reader, UNIX ns; MaxInt64: it does now
+}
+
 // newConnection returns a connection that must still be opened.
 func (l *loop) newConnection(ctx context.Context, attempt int) *connection {
 	c := &connection{loop: l, attempt: attempt}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.life.ctx, c.life.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
@@ -48,7 +53,7 @@ func (l *loop) newConnection(ctx context.Context, attempt int) *connection {
 func (c *connection) run() error {
 	defer func() {
 		if !c.lingers {
-			c.cancel(nil)
+			c.life.cancel(nil)
 		}
 	}()
 	if c.release != nil {
@@ -58,10 +63,10 @@ func (c *connection) run() error {
 	case <-c.loop.redial: // it connects anyway
 	default:
 	}
-	c.loop.drop.Store(&c.cancel)
+	c.loop.drop.Store(&c.life.cancel)
 	c.loop.in.begin()
 	defer c.full.stop()
-	defer func() { c.progress = c.loop.in.end() }()
+	defer func() { c.progress = c.loop.in.finish() }()
 	opened := time.Now()
 	if !c.follows {
 		c.loop.report.stats.set(StateConnecting)
@@ -87,15 +92,15 @@ func (c *connection) open(token string) (err error) {
 	l.report.connecting(c)
 	start := time.Now()
 	if l.receiver != nil {
-		c.listener, err = l.receiver.Listen(c.ctx, c.deliver)
+		c.listener, err = l.receiver.Listen(c.life.ctx, c.deliver)
 	} else {
-		c.session, err = l.transport.Open(c.ctx, token)
+		c.session, err = l.transport.Open(c.life.ctx, token)
 	}
 	if err != nil {
 		return err
 	}
-	c.begun = time.Now()
-	c.took = c.begun.Sub(start)
+	c.life.begun = time.Now()
+	c.took = c.life.begun.Sub(start)
 	c.resuming = c.resuming && c.session.Resumes
 	return nil
 }
@@ -117,8 +122,8 @@ func (c *connection) live() {
 
 // reason returns the cause of the context if that has ended, and err otherwise.
 func (c *connection) reason(err error) error {
-	if c.ctx.Err() != nil {
-		return context.Cause(c.ctx)
+	if c.life.ctx.Err() != nil {
+		return context.Cause(c.life.ctx)
 	}
 	return err
 }
@@ -140,7 +145,7 @@ func (c *connection) conn() io.Closer {
 // receive moves messages to the window until the connection ends.
 func (c *connection) receive() (err error) {
 	conn, closed := c.conn(), make(chan struct{})
-	unblock := context.AfterFunc(c.ctx, func() {
+	unblock := context.AfterFunc(c.life.ctx, func() {
 		conn.Close()
 		close(closed)
 	})
@@ -178,7 +183,7 @@ func (c *connection) read() error {
 			return err
 		}
 		for ; !c.loop.in.admit(&m, waited); waited = false {
-			if err := c.waitForSpace(c.ctx, len(m.Data)); err != nil {
+			if err := c.waitForSpace(c.life.ctx, len(m.Data)); err != nil {
 				return err
 			}
 		}
@@ -188,10 +193,10 @@ func (c *connection) read() error {
 
 // deliver is the transport.Deliver of a Receiver.
 func (c *connection) deliver(ms []transport.Message) (accepted int, err error) {
-	accepted, err = c.loop.in.deliver(c.ctx, ms)
+	accepted, err = c.loop.in.deliver(c.life.ctx, ms)
 	if err == transport.ErrFull {
 		size := len(ms[accepted].Data)
-		c.full.start(c.ctx, func(ctx context.Context) { c.waitForSpace(ctx, size) })
+		c.full.start(c.life.ctx, func(ctx context.Context) { c.waitForSpace(ctx, size) })
 	}
 	return accepted, err
 }
@@ -205,8 +210,8 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	defer release()
 	l.report.stats.set(StateFull)
 	defer l.report.stats.set(StateLive)
-	c.blocked.Store(math.MaxInt64)
-	defer func() { c.blocked.Store(time.Now().UnixNano()) }()
+	c.life.blocked.Store(math.MaxInt64)
+	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
 	impatient, stop := c.impatience()
 	defer stop()
 	stall, parked := l.watchStall(), false
@@ -243,14 +248,14 @@ func (c *connection) linger() {
 	if !c.lingers {
 		return
 	}
-	defer c.cancel(nil)
+	defer c.life.cancel(nil)
 	defer c.conn().Close()
 	space, release := c.loop.window.Press()
 	defer release()
 	for !c.loop.in.isSettled() {
 		select {
 		case <-space:
-		case <-c.ctx.Done():
+		case <-c.life.ctx.Done():
 			return
 		}
 	}

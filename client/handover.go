@@ -18,7 +18,10 @@ import (
 // Gap. Duplicates are recognised by their ID, or by their number in Options.SequenceOf, and dropped;
 // events with neither are delivered twice.
 type handover struct {
-	old  *connection
+	old       *lifetime // of the connection that is replaced
+	successor func(ctx context.Context, attempt int) (*connection, error)
+	report    *reporter
+
 	ctx  context.Context    // of the successor
 	stop context.CancelFunc // ends ctx
 	once sync.Once
@@ -46,7 +49,7 @@ func (c *connection) awaitExpiry() {
 		return
 	}
 	c.loop.in.expectHandover()
-	h := &handover{old: c}
+	h := &handover{old: &c.life, successor: c.loop.openSuccessor, report: c.loop.report}
 	h.ctx, h.stop = context.WithCancel(c.loop.ctx)
 	c.handover = h
 	c.session.OnExpiring(func() {
@@ -57,20 +60,27 @@ func (c *connection) awaitExpiry() {
 	})
 }
 
+// openSuccessor opens a connection from the current position while another one is still read. It
+// returns a connection with an error, too.
+func (l *loop) openSuccessor(ctx context.Context, attempt int) (*connection, error) {
+	c := l.newConnection(ctx, attempt)
+	c.follows = true
+	c.err = c.open(l.in.successorPosition())
+	return c, c.err
+}
+
 // open opens the successor and ends the connection that it replaces. It tries again until that
 // connection ends.
 func (h *handover) open() {
 	defer close(h.done)
-	old, l := h.old, h.old.loop
+	old := h.old
 	pause(old.ctx, handoverRest-time.Since(old.begun), nil)
 	for attempt := 1; old.ctx.Err() == nil; attempt++ {
-		next := l.newConnection(h.ctx, attempt)
-		next.follows, next.release = true, h.stop
-		err := next.open(l.in.openSuccessor())
+		next, err := h.successor(h.ctx, attempt)
 		if err == nil {
 			if !h.accept(next) {
 				next.session.Close()
-				next.cancel(nil)
+				next.life.cancel(nil)
 				return
 			}
 			if !next.resuming {
@@ -79,11 +89,10 @@ func (h *handover) open() {
 			old.cancel(errReplaced)
 			return
 		}
-		next.cancel(nil)
+		next.life.cancel(nil)
 		wait := retryDelay(err)
 		if old.ctx.Err() == nil {
-			next.err = err
-			l.report.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
+			h.report.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
 		}
 		pause(old.ctx, wait, nil)
 	}
@@ -111,6 +120,7 @@ func (h *handover) accept(next *connection) bool {
 	if h.abandoned {
 		return false
 	}
+	next.release = h.stop
 	h.next = next
 	return true
 }
@@ -131,7 +141,7 @@ func (h *handover) abandon() {
 func (h *handover) readOut() {
 	old := h.old
 	for deadline := time.Now().Add(longestOverlap); old.ctx.Err() == nil && time.Now().Before(deadline); {
-		since := max(old.blocked.Load(), h.next.begun.UnixNano())
+		since := max(old.blocked.Load(), h.next.life.begun.UnixNano())
 		if since != math.MaxInt64 && time.Since(time.Unix(0, since)) >= bothOpen {
 			return
 		}
@@ -159,7 +169,7 @@ func (l *loop) successor(c *connection) *connection {
 		}
 		return nil
 	}
-	l.in.handOver(!h.next.resuming && (h.cut || c.err != errReplaced))
+	l.in.switchOver(!h.next.resuming && (h.cut || c.err != errReplaced))
 	return h.next
 }
 

@@ -79,9 +79,9 @@ func (in *intake) begin() {
 	in.overlap.seen, in.overlap.numbers = nil, nil
 }
 
-// end publishes what a connection has delivered and returns its progress. Nothing is delivered
+// finish publishes what a connection has delivered and returns its progress. Nothing is delivered
 // until the next begin.
-func (in *intake) end() progress {
+func (in *intake) finish() progress {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.open = false
@@ -396,9 +396,9 @@ func (in *intake) expectHandover() {
 	in.overlap.seen = newRecent(overlapIDs)
 }
 
-// openSuccessor returns the position from which to open a successor of this connection. The
+// successorPosition returns the position from which to open a successor of this connection. The
 // successor's duplicates have higher numbers than those received before the first call.
-func (in *intake) openSuccessor() (token string) {
+func (in *intake) successorPosition() (token string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.overlap.numbers == nil {
@@ -408,9 +408,9 @@ func (in *intake) openSuccessor() (token string) {
 	return in.token
 }
 
-// handOver replaces this connection by its successor. lost reports whether events may have been
+// switchOver replaces this connection by its successor. lost reports whether events may have been
 // lost between the two.
-func (in *intake) handOver(lost bool) {
+func (in *intake) switchOver(lost bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.overlap = overlap{until: time.Now().Add(overlapTime), before: in.overlap.seen, low: in.overlap.numbers}

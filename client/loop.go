@@ -64,7 +64,7 @@ func (l *loop) run() {
 	}
 	l.drop.Store(nil) // Reconnect does not end what lingers
 	l.report.stats.set(StateEnded)
-	l.report.log.ended(loopError(l.end), l.ctx.Err() != nil && l.sealed.reason() == nil)
+	l.report.logEnded(loopError(l.end), l.ctx.Err() != nil && l.sealed.reason() == nil)
 	l.checkpoint.unwatch()
 	if l.ctx.Err() != nil && !errors.Is(l.end, ErrClosed) {
 		l.checkpoint.retire()

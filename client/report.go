@@ -14,9 +14,10 @@ import (
 // Stats. It may be used by several goroutines at once.
 type reporter struct {
 	trace   *Trace
-	log     stateLog
+	log     *slog.Logger
 	stats   counters
 	failure atomic.Pointer[error] // the last one
+	unsaved saveOutage
 }
 
 // connecting reports that an attempt to connect starts.
@@ -67,7 +68,11 @@ func (r *reporter) disconnected(c *connection, d retry.Decision) {
 // gap reports a possible loss.
 func (r *reporter) gap(g Gap) {
 	r.stats.gaps.Add(1)
-	r.log.gap(g)
+	args := []any{"reason", string(g.Reason)}
+	if g.Missed > 0 {
+		args = append(args, "missed", g.Missed)
+	}
+	r.log.Warn("events may be missing", args...)
 	if r.trace.Gap != nil {
 		r.trace.Gap(g)
 	}
@@ -88,18 +93,29 @@ func (r *reporter) saved(e SaveInfo) {
 	} else {
 		r.stats.saveErrors.Add(1)
 	}
-	r.log.saved(e.Err)
+	r.logSaved(e.Err)
 	if r.trace.Saved != nil {
 		r.trace.Saved(e)
 	}
 }
 
-// stateLog is the log of a subscription. It decides which failed saves are logged.
-type stateLog struct {
-	*slog.Logger
+// A saveOutage decides which failed saves are logged.
+type saveOutage struct {
+	mu  sync.Mutex // never held while logging
+	now trouble
+}
 
-	mu      sync.Mutex // guards unsaved; never held while logging
-	unsaved trouble
+// record counts the outcome of a save. It returns the failures in a row, and whether to log the
+// outcome.
+func (o *saveOutage) record(err error, now time.Time) (t trouble, log bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		log = o.now.again(now)
+		return o.now, log
+	}
+	t, o.now = o.now, trouble{}
+	return t, t.count > 0
 }
 
 // trouble counts failures in a row.
@@ -119,46 +135,32 @@ func (t *trouble) again(now time.Time) bool {
 	return t.pace.next(now)
 }
 
-func (l *stateLog) gap(g Gap) {
-	args := []any{"reason", string(g.Reason)}
-	if g.Missed > 0 {
-		args = append(args, "missed", g.Missed)
-	}
-	l.Warn("events may be missing", args...)
-}
-
-func (l *stateLog) saved(err error) {
+func (r *reporter) logSaved(err error) {
 	now := time.Now()
-	l.mu.Lock()
-	log := err != nil && l.unsaved.again(now) || err == nil && l.unsaved.count > 0
-	t := l.unsaved
-	if err == nil {
-		l.unsaved = trouble{}
-	}
-	l.mu.Unlock()
+	t, log := r.unsaved.record(err, now)
 	switch {
 	case !log:
 	case err != nil:
-		l.Warn("checkpoint not saved", "error", err, "failures", t.count, "outage", now.Sub(t.since))
+		r.log.Warn("checkpoint not saved", "error", err, "failures", t.count, "outage", now.Sub(t.since))
 	default:
-		l.Info("checkpoint saved again", "failures", t.count, "outage", now.Sub(t.since))
+		r.log.Info("checkpoint saved again", "failures", t.count, "outage", now.Sub(t.since))
 	}
 }
 
 // contested reports that Subscribe waits because the record keeps being taken over.
-func (l *stateLog) contested(takeovers uint, owner string, atMost time.Duration) {
-	l.Warn("checkpoint is contested: run one subscription of a name at a time, or give each a name of its own",
+func (r *reporter) contested(takeovers uint, owner string, atMost time.Duration) {
+	r.log.Warn("checkpoint is contested: run one subscription of a name at a time, or give each a name of its own",
 		"takeovers", takeovers, "owner", owner, "waiting_at_most", atMost)
 }
 
-// ended logs the end. An end that the program asked for is no error.
-func (l *stateLog) ended(err error, asked bool) {
+// logEnded logs the end. An end that the program asked for is no error.
+func (r *reporter) logEnded(err error, asked bool) {
 	switch {
 	case err == nil:
-		l.Info("ended")
+		r.log.Info("ended")
 	case asked:
-		l.Info("ended", "reason", err)
+		r.log.Info("ended", "reason", err)
 	default:
-		l.Error("ended", "error", err)
+		r.log.Error("ended", "error", err)
 	}
 }

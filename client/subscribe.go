@@ -64,7 +64,7 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 	}
 	s := &Subscription{opts: opts.withDefaults(), joined: new(sync.WaitGroup), closed: make(chan struct{})}
 	s.window = window.New(s.opts.Buffer, s.opts.BufferBytes)
-	s.report = &reporter{trace: s.opts.Trace, log: stateLog{Logger: s.opts.Logger}}
+	s.report = &reporter{trace: s.opts.Trace, log: s.opts.Logger}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	var stored record
 	if s.opts.Store != nil {
@@ -112,25 +112,27 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 
 func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err error) {
 	c := &checkpoint{
-		store:      s.opts.Store,
-		key:        s.opts.Name,
-		every:      s.opts.CommitEvery,
-		commitOnly: s.opts.CommitEvery < 0,
-		onRequest:  s.opts.CommitEvery < 0,
-		window:     s.window,
-		report:     s.report.saved,
-		contested:  s.report.log.contested,
-		stop:       s.fail,
-		ended:      make(chan struct{}),
-		dead:       make(chan struct{}),
+		every:     s.opts.CommitEvery,
+		window:    s.window,
+		onRequest: s.opts.CommitEvery < 0,
+		ended:     make(chan struct{}),
+		ledger: ledger{
+			store:      s.opts.Store,
+			key:        s.opts.Name,
+			commitOnly: s.opts.CommitEvery < 0,
+			report:     s.report.saved,
+			contested:  s.report.contested,
+			stop:       s.fail,
+			dead:       make(chan struct{}),
+		},
 	}
 	// Saving outlives ctx: what was acknowledged before its end must still be saved.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if stored, err = c.takeOver(ctx); err != nil {
+	if stored, err = c.ledger.takeOver(ctx); err != nil {
 		c.cancel()
 		return record{}, err
 	}
-	c.base = stored.Events
+	c.ledger.base = stored.Events
 	c.mu.Lock()
 	c.watch()
 	c.mu.Unlock()

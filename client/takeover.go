@@ -44,54 +44,54 @@ func quiet(n uint) time.Duration {
 
 // takeOver makes this subscription the owner of the record, with a higher epoch than all earlier
 // ones, and returns the record before that. Older subscriptions are fenced from then on.
-func (c *checkpoint) takeOver(ctx context.Context) (old record, err error) {
+func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 	var mine record
 	for tries := 0; tries < 5; tries++ {
-		was, version, err := c.load(ctx)
+		was, version, err := l.load(ctx)
 		if err != nil {
 			return record{}, err
 		}
 		if mine.Owner == "" || was.Epoch != old.Epoch && !was.sameWriter(mine) {
-			if was, version, err = c.standBy(ctx, was, version); err != nil {
+			if was, version, err = l.standBy(ctx, was, version); err != nil {
 				return record{}, err
 			}
 		}
 		if mine.Owner == "" || !was.sameWriter(mine) {
 			old, mine = was, was.takenOver()
 		} // otherwise an earlier try has landed; it is durable once a Save returns nil
-		c.writes = uint64(tries)
-		mine.Write = c.writes
-		version, err = c.store.Save(ctx, c.key, mine.encode(), version)
+		l.writes = uint64(tries)
+		mine.Write = l.writes
+		version, err = l.store.Save(ctx, l.key, mine.encode(), version)
 		if err == nil {
-			c.rec, c.version, c.durable, c.taken = mine, version, true, time.Now()
+			l.rec, l.version, l.durable, l.taken = mine, version, true, time.Now()
 			return old, nil
 		}
 		if ctx.Err() != nil {
-			return record{}, &CheckpointError{c.key, "take over", context.Cause(ctx)}
+			return record{}, &CheckpointError{l.key, "take over", context.Cause(ctx)}
 		}
 		if !isConflict(err) && tries > 0 {
-			return record{}, &CheckpointError{c.key, "take over", err}
+			return record{}, &CheckpointError{l.key, "take over", err}
 		}
 	}
-	return record{}, &CheckpointError{c.key, "take over", errors.New("others keep taking the record over at the same time")}
+	return record{}, &CheckpointError{l.key, "take over", errors.New("others keep taking the record over at the same time")}
 }
 
 // standBy waits until r, which was just read, may be taken over, and returns the record then. It
 // waits only if the record is contested. It returns an error if maxLost reads in a row fail.
-func (c *checkpoint) standBy(ctx context.Context, r record, version string) (record, string, error) {
+func (l *ledger) standBy(ctx context.Context, r record, version string) (record, string, error) {
 	n := r.contested(time.Now())
 	if n <= promptContest {
 		return r, version, nil
 	}
-	c.contested(n, r.Owner, patienceTimes*quiet(n))
+	l.contested(n, r.Owner, patienceTimes*quiet(n))
 	taken := time.Now() // not r.Taken: the clocks may differ
 	changed := taken
 	for failed := 0; ; {
 		pause(ctx, beat, nil)
 		if ctx.Err() != nil {
-			return record{}, "", &CheckpointError{c.key, "take over", context.Cause(ctx)}
+			return record{}, "", &CheckpointError{l.key, "take over", context.Cause(ctx)}
 		}
-		next, v, err := c.load(ctx)
+		next, v, err := l.load(ctx)
 		if err != nil {
 			if failed++; failed == maxLost {
 				return record{}, "", err
@@ -111,39 +111,39 @@ func (c *checkpoint) standBy(ctx context.Context, r record, version string) (rec
 			return r, version, nil
 		}
 		if overtaken {
-			c.contested(n, r.Owner, patienceTimes*quiet(n))
+			l.contested(n, r.Owner, patienceTimes*quiet(n))
 		}
 	}
 }
 
 // load returns the stored record and its version, or a zero record if there is none.
-func (c *checkpoint) load(ctx context.Context) (r record, version string, err error) {
-	data, version, err := c.store.Load(ctx, c.key)
+func (l *ledger) load(ctx context.Context) (r record, version string, err error) {
+	data, version, err := l.store.Load(ctx, l.key)
 	if err != nil {
-		return record{}, "", &CheckpointError{c.key, "load", err}
+		return record{}, "", &CheckpointError{l.key, "load", err}
 	}
 	if data == nil {
 		return record{}, version, nil
 	}
 	if r, err = parseRecord(data); err != nil {
-		return record{}, "", &CheckpointError{c.key, "read", err}
+		return record{}, "", &CheckpointError{l.key, "read", err}
 	}
 	return r, version, nil
 }
 
 // beats reports whether a save must change the record: because it is contested, or to end the
 // contest. It never must if only Commit may call Save.
-func (c *checkpoint) beats() bool {
-	return !c.commitOnly && (c.rec.Contest >= promptContest || c.rec.Contest > 0 && c.isSettled())
+func (l *ledger) beats() bool {
+	return !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled())
 }
 
 // isSettled reports whether the contest that led to this owner has ended.
-func (c *checkpoint) isSettled() bool { return c.final.Load() || time.Since(c.taken) >= contestTime }
+func (l *ledger) isSettled() bool { return l.final.Load() || time.Since(l.taken) >= contestTime }
 
 // look reads the record to find out whether it has been taken over while there was nothing to save.
-func (c *checkpoint) look(ctx context.Context) {
-	r, _, err := c.load(ctx)
-	if err == nil && r.Epoch >= c.rec.Epoch && !r.sameWriter(c.rec) {
-		c.fail(ErrFenced)
+func (l *ledger) look(ctx context.Context) {
+	r, _, err := l.load(ctx)
+	if err == nil && r.Epoch >= l.rec.Epoch && !r.sameWriter(l.rec) {
+		l.fail(ErrFenced)
 	}
 }

@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// A ledger keeps one record in a Store: it takes the record over, writes it, and finds out what the
+// Store holds when the outcome of a write is not known. Except for final, dead and fatal, it is used
+// by one goroutine at a time.
+type ledger struct {
+	store      Store
+	key        string
+	commitOnly bool           // Save is called for Commit and at the end only
+	report     func(SaveInfo) // called after each attempt to save
+	stop       func(error)    // ends the subscription
+
+	base  uint64        // events acknowledged before this subscription
+	final atomic.Bool   // the subscription ends
+	dead  chan struct{} // closed when this subscription no longer owns the record
+	fatal error         // the reason; set before dead is closed
+
+	// contested is called when a takeover has to wait.
+	contested func(takeovers uint, owner string, atMost time.Duration)
+
+	rec     record // the last one known to be stored
+	version string
+	durable bool      // a Save returned nil for rec; a record that was only read back may be lost
+	writes  uint64    // numbers of writes used; none is used twice, because a save may land late
+	unknown bool      // the outcome of the last write is not known
+	taken   time.Time // when the record was taken over
+	lost    int       // reads in a row that did not return our record
+	since   time.Time // when the first of them ended
+}
+
+const (
+	// A read may be stale for a while. A record that is still not ours after maxLost reads and
+	// lostWait is lost.
+	maxLost  = 5
+	lostWait = 10 * time.Second
+)
+
+// save stores the low mark unless the record already covers it. beat forces a change of the record
+// if beats requires one.
+func (l *ledger) save(ctx context.Context, events uint64, token string, beat bool) error {
+	if l.fatal != nil {
+		return l.fatal
+	}
+	next := l.rec
+	next.Saved = time.Now().UTC()
+	idle := events == 0 && token == "" // nothing is acknowledged yet
+	if !idle {
+		next.Token, next.Events = token, l.base+events
+	}
+	if l.isSettled() {
+		next.Contest = 0
+	}
+	done := idle || l.durable && l.rec.Token == next.Token && l.rec.Events == next.Events
+	if !l.unknown && done && !(beat && l.beats()) {
+		return nil
+	}
+	start := time.Now()
+	err := l.write(ctx, next)
+	l.report(SaveInfo{Err: err, Events: next.Events, Took: time.Since(start)})
+	if done && l.final.Load() && l.fatal == nil {
+		return nil // the write was only needed to end a contest
+	}
+	return err
+}
+
+// write stores next. If a write fails, its outcome is found by reading back: a write counts as
+// stored or lost only once a read has confirmed it. A record that has landed may not be durable,
+// because the read may have come from a cache: it is written once more.
+func (l *ledger) write(ctx context.Context, next record) error {
+	if l.unknown {
+		if err := l.readBack(ctx); err != nil {
+			return err
+		}
+	}
+	landed, err := l.put(ctx, next)
+	if landed {
+		_, err = l.put(ctx, next)
+	}
+	return err
+}
+
+// put saves next under a new number. landed reports that Save failed but the store returns next.
+func (l *ledger) put(ctx context.Context, next record) (landed bool, err error) {
+	l.writes++
+	next.Write = l.writes
+	version, err := l.store.Save(ctx, l.key, next.encode(), l.version)
+	if err == nil {
+		l.rec, l.version, l.durable = next, version, true
+		return false, nil
+	}
+	l.unknown, l.durable = true, false
+	if rerr := l.readBack(ctx); l.fatal != nil {
+		return false, rerr
+	}
+	return !l.unknown && l.rec.Write == next.Write, &CheckpointError{l.key, "save", err}
+}
+
+// readBack sets rec and version to what the store holds. It returns an error if that is not known
+// or not ours.
+func (l *ledger) readBack(ctx context.Context) error {
+	data, version, err := l.store.Load(ctx, l.key)
+	if err != nil {
+		return &CheckpointError{l.key, "load", err}
+	}
+	stored, perr := parseRecord(data)
+	switch {
+	case perr == nil && stored.sameWriter(l.rec) && stored.Write >= l.rec.Write:
+		l.rec, l.version, l.unknown, l.lost = stored, version, false, 0
+		return nil
+	case perr == nil && stored.Epoch >= l.rec.Epoch && !stored.sameWriter(l.rec):
+		l.fail(ErrFenced)
+		return ErrFenced
+	}
+	if l.lost++; l.lost == 1 {
+		l.since = time.Now()
+	}
+	if l.lost < maxLost || time.Since(l.since) < lostWait {
+		return &CheckpointError{l.key, "load", errors.New("the record is older than the last save; the read may be stale")}
+	}
+	err = &CheckpointError{l.key, "load", fmt.Errorf("%w: the record of epoch %d is gone", errLost, l.rec.Epoch)}
+	l.fail(err)
+	return err
+}
+
+// fail ends the subscription because it no longer owns its position.
+func (l *ledger) fail(err error) {
+	if l.fatal == nil {
+		l.fatal = err
+		close(l.dead)
+		l.stop(err)
+	}
+}
+
+var errLost = errors.New("the store has lost data")
