@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -130,47 +131,35 @@ func TestEventInHandAtTheEnd(t *testing.T) {
 	}
 }
 
-// A lingering is a feed whose connection ends at once and lingers, and is reconnected just
-// then.
-type lingering struct {
-	sub           chan *client.Subscription
+// A complete is a Receiver that is complete at once.
+type complete struct {
 	opens, closes atomic.Int32
 }
 
-func (f *lingering) Validate() error { return nil }
+func (f *complete) Validate() error { return nil }
 
-func (f *lingering) Open(context.Context, string) (*transport.Session, error) {
-	if f.opens.Add(1) > 1 {
-		return nil, transport.ErrComplete
-	}
-	return &transport.Session{Conn: f}, nil
+func (f *complete) Listen(context.Context, transport.Deliver) (transport.Listener, error) {
+	f.opens.Add(1)
+	return f, nil
 }
 
-func (f *lingering) Read(m *transport.Message) (err error) {
-	*m, err = f.message()
-	return err
-}
+func (f *complete) Wait() error { return transport.ErrComplete }
 
-func (f *lingering) message() (transport.Message, error) {
-	return transport.Message{}, transport.ErrComplete
-}
-
-func (f *lingering) Lingers() bool {
-	(<-f.sub).Reconnect()
-	return true
-}
-
-func (f *lingering) Close() error {
+func (f *complete) Close() error {
 	f.closes.Add(1)
 	return nil
 }
 
-// TestReconnectAtTheEnd: the end of the feed counts, and its connection is closed once.
+// TestReconnectAtTheEnd calls Reconnect when the feed has just ended: the end counts, and the
+// Listener is closed once.
 func TestReconnectAtTheEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		feed := &lingering{sub: make(chan *client.Subscription, 1)}
-		sub := subscribe(t, feed, nil)
-		feed.sub <- sub
+	synctest.Test(t, func(t *testing.T) {
+		feed := &complete{}
+		subs := make(chan *client.Subscription, 1)
+		sub := subscribe(t, feed, &client.Options{
+			Trace: &client.Trace{Disconnected: func(client.DisconnectInfo) { (<-subs).Reconnect() }},
+		})
+		subs <- sub
 		if _, err := sub.Next(t.Context()); err != io.EOF {
 			t.Errorf("the end: %v", err)
 		}

@@ -153,7 +153,7 @@ func (c *connection) receive() (err error) {
 		switch {
 		case !unblock():
 			<-closed
-		case errors.Is(err, transport.ErrComplete) && c.canLinger():
+		case errors.Is(err, transport.ErrComplete) && c.listener != nil:
 			c.lingers = true
 		default:
 			conn.Close()
@@ -164,15 +164,6 @@ func (c *connection) receive() (err error) {
 	}
 	defer c.loop.in.publish()
 	return c.read()
-}
-
-// canLinger reports whether the connection must stay open after ErrComplete.
-func (c *connection) canLinger() bool {
-	if c.listener != nil {
-		return true
-	}
-	l, ok := c.session.Conn.(transport.Lingerer)
-	return ok && c.handover == nil && l.Lingers()
 }
 
 // read moves messages to the window until a read fails.
@@ -195,7 +186,10 @@ func (c *connection) read() error {
 func (c *connection) deliver(ms []transport.Message) (accepted int, err error) {
 	accepted, err = c.loop.in.deliver(c.life.ctx, ms)
 	if err == transport.ErrFull {
-		size := len(ms[accepted].Data)
+		size := 0
+		if len(ms) > 0 {
+			size = len(ms[accepted].Data)
+		}
 		c.full.start(c.life.ctx, func(ctx context.Context) { c.waitForSpace(ctx, size) })
 	}
 	return accepted, err

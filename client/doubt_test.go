@@ -24,13 +24,13 @@ import (
 func TestOptionsThatCannotWork(t *testing.T) {
 	hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 	for name, c := range map[string]struct {
-		transport transport.Transport
+		transport transport.Source
 		options   client.Options
 		want      []string
 	}{
 		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
-		"in a Recorder": {&record.Transport{From: hook, Out: new(bytes.Buffer)},
+		"in a Recorder": {&record.Receiver{From: hook, Out: new(bytes.Buffer)},
 			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
 		"all at once": {hook, client.Options{StartAfter: "7", CommitEvery: -1, Dedupe: -1},

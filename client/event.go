@@ -23,8 +23,6 @@ type Event struct {
 	// Token is the token to resume after this event. An event that has none inherits the token of
 	// the event before it.
 	Token string
-	// Header is the header of the request that delivered the event (webhooks).
-	Header transport.Header
 	// Delivery describes the request that delivered the event. It is nil except for a
 	// [transport.Receiver].
 	Delivery *transport.Delivery
@@ -45,7 +43,7 @@ type Event struct {
 // set sets the fields of e to those of a claimed entry.
 func (e *Event) set(d *window.Entry) {
 	e.Data, e.Type, e.ID, e.Token = d.Data, d.Type, d.ID, d.Token
-	e.Header, e.Delivery, e.Received, e.Gap = d.Header, d.Delivery, d.Received, d.Gap
+	e.Delivery, e.Received, e.Gap = d.Delivery, d.Received, d.Gap
 	e.Attempt, e.settle = d.Before+e.claim.Attempt(), d.Settle
 }
 

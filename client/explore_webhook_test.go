@@ -85,7 +85,7 @@ func (w *hookWorld) close() {
 func (w *hookWorld) work() {
 	rng := rand.New(rand.NewPCG(w.seed, 2))
 	for {
-		hook := &webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret), Buffer: 1 + rng.IntN(4)}
+		hook := &webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}
 		w.hook.Store(hook)
 		sub, err := client.Subscribe(w.t.Context(), hook, &client.Options{Buffer: 1 + rng.IntN(4)})
 		if err != nil {

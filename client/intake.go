@@ -128,19 +128,30 @@ func (in *intake) admit(m *transport.Message, waited bool) bool {
 func (in *intake) deliver(ctx context.Context, ms []transport.Message) (accepted int, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if len(ms) == 0 {
+		return 0, in.refuses(ctx, &transport.Message{Kind: decode.KindData})
+	}
 	defer in.publishStaged()
 	in.now = time.Now()
 	for i := range ms {
-		if !in.open || ctx.Err() != nil {
-			return i, transport.ErrClosed
-		}
 		m := ms[i] // the caller's is not changed
-		if m.Kind == decode.KindData && !in.window.Fits(len(m.Data)) {
-			return i, transport.ErrFull
+		if err := in.refuses(ctx, &m); err != nil {
+			return i, err
 		}
 		in.receive(&m)
 	}
 	return len(ms), nil
+}
+
+// refuses returns why a message of a Receiver cannot be delivered now, or nil. The caller holds mu.
+func (in *intake) refuses(ctx context.Context, m *transport.Message) error {
+	switch {
+	case !in.open || ctx.Err() != nil:
+		return transport.ErrClosed
+	case m.Kind == decode.KindData && !in.window.Fits(len(m.Data)):
+		return transport.ErrFull
+	}
+	return nil
 }
 
 // fits reports whether the window has space for an event of size bytes.
@@ -207,7 +218,7 @@ func (in *intake) receive(m *transport.Message) {
 // sequence, a duplicate does not. The functions of Options run before anything changes.
 func (in *intake) event(m *transport.Message) {
 	var e window.Entry // set field by field; see decode.Reader.Next
-	e.Data, e.Type, e.ID, e.Token, e.Header, e.Delivery = m.Data, m.Type, m.ID, m.Token, m.Header, m.Delivery
+	e.Data, e.Type, e.ID, e.Token, e.Delivery = m.Data, m.Type, m.ID, m.Token, m.Delivery
 	e.Received, e.Settle, e.Before = in.now, m.Settle, max(m.Attempt-1, 0)
 	in.received++
 	in.awaited = m.Settle != nil

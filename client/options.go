@@ -181,13 +181,6 @@ func isFeed(src transport.Source) bool {
 
 // isPushed reports whether the feed has no positions: only its sender can repeat events.
 func isPushed(src transport.Source) bool {
-	switch src := src.(type) {
-	case transport.Positionless:
-		return src.Positionless()
-	case transport.Transport:
-		return false
-	case transport.Receiver:
-		return true
-	}
-	return false
+	_, pulled := src.(transport.Transport)
+	return !pulled
 }

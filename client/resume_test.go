@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"

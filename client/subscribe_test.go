@@ -26,9 +26,9 @@ func bubble(t *testing.T, f func(*testing.T)) {
 	synctest.Test(t, f)
 }
 
-func subscribe(t *testing.T, tr transport.Transport, o *client.Options) *client.Subscription {
+func subscribe(t *testing.T, src transport.Source, o *client.Options) *client.Subscription {
 	t.Helper()
-	sub, err := client.Subscribe(t.Context(), tr, o)
+	sub, err := client.Subscribe(t.Context(), src, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (c *httpConn) Read(m *Message) error {
 		c.feed.spoke(c.plainly)
 	}
 	m.Data, m.Type, m.ID, m.Token, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.ID, f.Kind, f.Delay, c.gap
-	m.Header, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
+	m.Delivery, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
 	c.gap = nil
 	if c.check != nil && m.Kind == decode.KindData {
 		if err := c.control(m); err != nil {

@@ -20,8 +20,10 @@ type Receiver interface {
 
 // A Deliver hands messages to the subscription, in order, and returns how many of them it
 // accepted. If that is not all, err is the reason: ErrFull if the buffer has no space, or
-// ErrClosed if the subscription accepts no more. It never waits, and may be called from several
-// goroutines at once. The caller must not change what was accepted.
+// ErrClosed if the subscription accepts no more. Without messages, err reports whether one would
+// be accepted now. A Deliver never waits, and may be called from several goroutines at once. If it
+// panics, because a function of the user does, nothing is known about the messages: the sender
+// must repeat them. The caller must not change what was accepted.
 type Deliver func(ms []Message) (accepted int, err error)
 
 // A Listener is a Receiver that accepts deliveries.

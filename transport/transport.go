@@ -82,15 +82,6 @@ type Session struct {
 	OnExpiring func(replace func())
 }
 
-// A Positionless is a [Transport] that may have no positions. Positionless reports whether it
-// has none: Open then ignores its token, and only the sender can repeat missed events. Package
-// client rejects Options.Store and Options.StartAfter for such a transport. Positionless is called
-// before Open, from any goroutine. A transport that wraps another one forwards it.
-type Positionless interface {
-	Transport
-	Positionless() bool
-}
-
 // A Conn is one connection to a feed.
 type Conn interface {
 	// Read sets every field of m to those of the next message. It is called from one goroutine.
@@ -109,11 +100,10 @@ var ErrComplete = errors.New("transport: feed has ended")
 
 // A Message is the result of one Read: an event, or what the server sends between events.
 type Message struct {
-	Data   []byte // owned by the receiver; never reused or overwritten
-	Type   string
-	ID     string // the event's own id, for Dedupe; empty if it has none
-	Token  string // position to resume after this message; empty if it is none. An SSE id is both
-	Header Header // of the request that delivered the event (webhooks)
+	Data  []byte // owned by the receiver; never reused or overwritten
+	Type  string
+	ID    string // the event's own id, for Dedupe; empty if it has none
+	Token string // position to resume after this message; empty if it is none. An SSE id is both
 
 	// Kind distinguishes events (decode.KindData) from what the server sends between them.
 	Kind decode.Kind

@@ -65,7 +65,7 @@ func run(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		out.Printf("   %s sent %s, %s", ev.Header.Get("Steadfeed-Provider"), ev.Type, ev.ID)
+		out.Printf("   %s sent %s, %s", ev.Delivery.Provider, ev.Type, ev.ID)
 	}
 	return <-sent
 }

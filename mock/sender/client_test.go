@@ -17,6 +17,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/mock/sender"
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -28,7 +29,6 @@ type receiver struct {
 	url    string
 	client *http.Client
 	ids    []string
-	done   chan struct{}
 }
 
 // receiveHooks starts a receiver that settles each event with the result of settle.
@@ -38,25 +38,19 @@ func receiveHooks(t *testing.T, p *provider.Provider, settle func(id string) err
 	if p.SignsURL() {
 		hook.URL = srv.URL + "/hook"
 	}
-	conn, err := hook.Open(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &receiver{url: srv.URL + "/hook", client: srv.Client(), done: make(chan struct{})}
-	go func() {
-		defer close(r.done)
-		for {
-			m, err := readFrom(conn)
-			if err != nil {
-				return
-			}
+	r := &receiver{url: srv.URL + "/hook", client: srv.Client()}
+	listener, err := hook.Listen(t.Context(), func(ms []transport.Message) (int, error) {
+		for _, m := range ms {
 			r.ids = append(r.ids, m.ID)
 			m.Settle(settle(m.ID))
 		}
-	}()
+		return len(ms), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		conn.Close()
-		<-r.done
+		listener.Close()
 		if err := srv.Close(); err != nil {
 			t.Error(err)
 		}

@@ -7,30 +7,31 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/sender"
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A receiver gets what its sender would post, over an in-memory network: a forged delivery, a
-// genuine one, and its repetition. Your code gives the Webhook to client.Subscribe instead of
-// opening it.
+// genuine one, and its repetition. Your code gives the Receiver to client.Subscribe
+// instead of calling Listen.
 func ExampleClient() {
 	ctx := context.Background()
 	stripe := provider.Stripe("whsec_of_the_endpoint")
 	hook := &webhook.Receiver{Provider: stripe}
 	srv := mock.NewServer(hook)
 	defer srv.Close()
-	conn, err := hook.Open(ctx, "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer conn.Close()
-	go func() {
-		for m, err := readFrom(conn); err == nil; m, err = readFrom(conn) {
+	listener, err := hook.Listen(ctx, func(ms []transport.Message) (accepted int, err error) {
+		for _, m := range ms {
 			fmt.Println("received", m.Type, m.ID)
 			m.Settle(nil)
 		}
-	}()
+		return len(ms), nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer listener.Close()
 
 	url := srv.URL + "/hooks/stripe"
 	genuine := sender.New(stripe, url, srv.Client())

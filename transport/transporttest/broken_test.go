@@ -219,10 +219,10 @@ var broken = []struct {
 		*m = read
 		m.Gap = gap
 	})},
-	{"reads to a message that keeps its header", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
-		header := m.Header
+	{"reads to a message that keeps its Delivery", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		delivery := m.Delivery
 		*m = read
-		m.Header = header
+		m.Delivery = delivery
 	})},
 	{"does not resume", "Open resumes after the token", bendSession(func(s *transport.Session) { s.Resumes = false })},
 	{"expires twice", "OnExpiring calls once at most", bendSession(func(s *transport.Session) {

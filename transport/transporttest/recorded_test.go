@@ -15,7 +15,6 @@ func TestRecorded(t *testing.T) {
 	for name, start := range map[string]transporttest.Start{
 		"HTTP":      startHTTP(wires["SSE"], "http"),
 		"WebSocket": startSocket("ws", true),
-		"Webhook":   startWebhook,
 		"Feed":      startFeed,
 	} {
 		t.Run(name, func(t *testing.T) {

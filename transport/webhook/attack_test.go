@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
-	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -34,15 +33,15 @@ func TestRefusesBeforeItAsks(t *testing.T) {
 		target string
 		length int
 		more   string
-		change func(w *webhook.Receiver, conn transport.Conn)
+		change func(w *webhook.Receiver, conn *inbox)
 	}{
 		"good":           {100, "/", 7, "", nil},
 		"too large":      {413, "/", 2 << 20, "", nil},
 		"packed":         {415, "/", 7, "Content-Encoding: gzip\r\n", nil},
 		"two signatures": {400, "/", 7, "Webhook-Signature: v1,AAAA\r\n", nil},
 		"another path":   {404, "/other", 7, "", nil},
-		"closed":         {503, "/", 7, "", func(_ *webhook.Receiver, conn transport.Conn) { conn.Close() }},
-		"a question": {200, "/?validationToken=abc", 7, "", func(w *webhook.Receiver, _ transport.Conn) {
+		"closed":         {503, "/", 7, "", func(_ *webhook.Receiver, conn *inbox) { conn.Close() }},
+		"a question": {200, "/?validationToken=abc", 7, "", func(w *webhook.Receiver, _ *inbox) {
 			w.Providers["/"].Handshake = provider.MicrosoftGraph("a secret").Handshake
 		}},
 	}
@@ -137,7 +136,7 @@ func TestPipelined(t *testing.T) {
 		go io.WriteString(raw, rawRequest(t, w.Provider, "msg_1", `{"n":1}`, 7)+forged+rawRequest(t, w.Provider, "msg_3", `{"n":3}`, 7))
 		go func() {
 			for range 2 {
-				m, err := readFrom(conn)
+				m, err := conn.next()
 				if err != nil {
 					return
 				}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -26,9 +27,9 @@ func (x *exchange) read() error {
 	if x.r.Body == nil {
 		return nil
 	}
-	x.enter(reading)
+	x.startReading()
 	err := x.readBody(x.r.Body, announced, most)
-	expired := x.enter(working)
+	expired := x.stopReading()
 	switch {
 	case x.dismissed: // even if the rest has arrived: the connection can no longer be read
 		err = errCrowded
@@ -56,7 +57,7 @@ func (w *Receiver) maxBody() int {
 
 // drop releases a body that is not delivered.
 func (x *exchange) drop() {
-	x.hook.giveBack(x.buf)
+	x.hook.slab.giveBack(x.buf)
 	x.buf, x.req.Body = nil, nil
 	x.release()
 }
@@ -85,7 +86,7 @@ func (x *exchange) readBody(body io.Reader, announced int64, most int) error {
 	if err := x.hold(size); err != nil {
 		return err
 	}
-	x.buf = x.hook.carve(size)
+	x.buf = x.hook.slab.carve(size)
 	for {
 		n, err := body.Read(x.buf[len(x.buf):cap(x.buf)])
 		x.buf = x.buf[:len(x.buf)+n]
@@ -147,23 +148,23 @@ func (e *consumedError) Error() string {
 	return fmt.Sprintf("%s announced, %d arrived: a handler around the Receiver read or replaced the body", announced, e.arrived)
 }
 
-// slab is memory for small bodies. The receiver of an event owns its part; a slab that is used up
-// lives as long as its parts.
+// A slab is memory for small bodies. The consumer of an event owns its part; a block that is used
+// up lives as long as its parts.
 type slab struct {
+	mu    sync.Mutex // held for a few instructions
 	block []byte
 	used  int
 }
 
 // carve returns an empty slice with capacity n.
-func (w *Receiver) carve(n int) []byte {
+func (s *slab) carve(n int) []byte {
 	if n > slabLargest {
 		return make([]byte, 0, n)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := &w.slab
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.block)-s.used < n {
-		*s = slab{block: make([]byte, slabSize)}
+		s.block, s.used = make([]byte, slabSize), 0
 	}
 	s.used += n
 	return s.block[s.used-n : s.used-n : s.used]
@@ -171,10 +172,9 @@ func (w *Receiver) carve(n int) []byte {
 
 // giveBack returns b to the slab if it was carved last. It is called for a body that is not
 // delivered, so that forged requests produce no garbage.
-func (w *Receiver) giveBack(b []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := &w.slab
+func (s *slab) giveBack(b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	at := s.used - cap(b)
 	if cap(b) > 0 && at >= 0 && s.used > 0 && &b[:1][0] == &s.block[at] {
 		s.used = at

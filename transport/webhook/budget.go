@@ -2,9 +2,7 @@ package webhook
 
 import (
 	"container/list"
-	"net/http"
 	"sync"
-	"time"
 )
 
 // perStream is the minimum that a request over HTTP/2 counts for: a connection can have hundreds
@@ -24,14 +22,14 @@ type budget struct {
 	holders list.List  // of *exchange: those that can be evicted, the oldest first
 }
 
-// A claim is the share of an exchange in the budget, whose mu guards it.
-type claim struct {
+// A share is the part of an exchange in the budget, whose mu guards it.
+type share struct {
 	made  bool // used by the exchange's goroutine only
 	bytes int
 	place *list.Element // in holders; nil if it is not there
 }
 
-// hold claims n bytes for the exchange, in place of its previous claim.
+// hold claims n bytes for the exchange, in place of its previous share.
 func (x *exchange) hold(n int) error {
 	if x.r.ProtoMajor >= 2 {
 		n = max(n, perStream)
@@ -39,15 +37,15 @@ func (x *exchange) hold(n int) error {
 	if n <= slabLargest {
 		return nil
 	}
-	x.claim.made = true
+	x.held.made = true
 	return x.hook.budget.take(x, n, max(leastBudget, 4*x.hook.maxBody()))
 }
 
 // release ends the claim of x. It may be called more than once.
 func (x *exchange) release() {
-	if x.claim.made {
+	if x.held.made {
 		x.hook.budget.put(x)
-		x.claim.made = false
+		x.held.made = false
 	}
 }
 
@@ -55,7 +53,7 @@ func (x *exchange) release() {
 func (b *budget) take(x *exchange, n, most int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	more := n - x.claim.bytes
+	more := n - x.held.bytes
 	if x.dismissed || b.bytes+more > most {
 		return errCrowded
 	}
@@ -69,14 +67,14 @@ func (b *budget) take(x *exchange, n, most int) error {
 		}
 		b.remove(first)
 		if first.dismiss() {
-			b.leaving += first.claim.bytes
+			b.leaving += first.held.bytes
 		}
 	}
-	if x.claim.place == nil {
-		x.claim.place = b.holders.PushBack(x)
+	if x.held.place == nil {
+		x.held.place = b.holders.PushBack(x)
 	}
 	b.bytes += more
-	x.claim.bytes = n
+	x.held.bytes = n
 	return nil
 }
 
@@ -84,29 +82,18 @@ func (b *budget) take(x *exchange, n, most int) error {
 func (b *budget) put(x *exchange) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.bytes -= x.claim.bytes
+	b.bytes -= x.held.bytes
 	if x.dismissed {
-		b.leaving -= x.claim.bytes
+		b.leaving -= x.held.bytes
 	}
-	x.claim.bytes = 0
+	x.held.bytes = 0
 	b.remove(x)
-}
-
-// dismiss ends the reading of a body. It reports false if it cannot, because all of the body has
-// arrived or the ResponseWriter has no read deadline. The caller holds budget.mu.
-func (x *exchange) dismiss() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.phase == reading {
-		x.dismissed = http.NewResponseController(x.rw).SetReadDeadline(time.Now()) == nil
-	}
-	return x.dismissed
 }
 
 // remove removes x from the holders.
 func (b *budget) remove(x *exchange) {
-	if x.claim.place != nil {
-		b.holders.Remove(x.claim.place)
-		x.claim.place = nil
+	if x.held.place != nil {
+		b.holders.Remove(x.held.place)
+		x.held.place = nil
 	}
 }

@@ -4,21 +4,24 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // A ledger records the deliveries of one provider that are being handled, and those that were
-// acknowledged. The caller of its methods holds Receiver.mu unless they need no lock.
+// acknowledged. It outlives a Listener.
 type ledger struct {
 	knows bool          // whether deliveries are remembered
 	life  time.Duration // for how long
 	begun time.Time     // the zero of the times in done
 	ids   [2]maphash.Seed
 	body  [2]maphash.Seed
+
+	mu    sync.Mutex // held for a few instructions
 	inUse map[deliveryKey]*delivery
-	done  memory
+	done  seenSet
 	tried attempts
 }
 
@@ -35,14 +38,14 @@ func newLedger(most int, life time.Duration) *ledger {
 		ids:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		body:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		inUse: make(map[deliveryKey]*delivery),
-		done:  memory{most: min(most, mostRemembered)},
+		done:  seenSet{most: min(most, mostSeen)},
 		tried: attempts{most: min(most, mostTried)},
 	}
 }
 
 // key hashes the delivery id and the body; a signed id needs no body. Without a delivery id, it
 // hashes the ids of the events and the body: the ids may come from the unsigned header, and the
-// same body may belong to another event. It needs no lock.
+// same body may belong to another event.
 func (l *ledger) key(d *provider.Delivery, body []byte) (k deliveryKey) {
 	if !l.knows || d.ID == "" && !named(d.Events) {
 		return k
@@ -67,8 +70,7 @@ func named(events []provider.Event) bool {
 }
 
 // items returns the keys of the events of a batch, or nil for a single event. If the position or
-// the data of an event differs when its delivery is repeated, it is another event. items needs no
-// lock.
+// the data of an event differs when its delivery is repeated, it is another event.
 func (l *ledger) items(k deliveryKey, events []provider.Event) []deliveryKey {
 	if k.isUnnamed() || len(events) < 2 {
 		return nil
@@ -91,46 +93,83 @@ type part struct {
 	data  uint64
 }
 
-// claim marks a delivery as being handled. If one with the same key already is, claim returns that
-// one instead.
-func (l *ledger) claim(d *delivery) *delivery {
+// A claim is what a ledger knows of an incoming delivery.
+type claim struct {
+	acknowledged bool      // the delivery, or every event of it
+	first        *delivery // the same delivery, if it is being handled
+	known        []bool    // the events of a batch that were acknowledged; nil: none
+	attempt      int       // of the delivery, if it is handled now
+}
+
+// claim marks a delivery as being handled, unless it was acknowledged or already is.
+func (l *ledger) claim(d *delivery, now time.Time) claim {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if d.key.isUnnamed() {
-		return nil
+		return claim{attempt: 1}
+	}
+	if l.has(d.key, now) {
+		return claim{acknowledged: true}
+	}
+	known, all := l.known(d.items, now)
+	if all {
+		return claim{acknowledged: true}
 	}
 	if first := l.inUse[d.key]; first != nil {
-		return first
+		return claim{first: first}
 	}
 	l.inUse[d.key] = d
-	return nil
+	return claim{known: known, attempt: l.tried.of(d.key) + 1}
 }
 
-// free undoes claim.
-func (l *ledger) free(d *delivery) {
-	if l.inUse[d.key] == d {
-		delete(l.inUse, d.key)
+// known returns which events of a batch were acknowledged, nil if none were, and whether all were.
+// The caller holds l.mu.
+func (l *ledger) known(items []deliveryKey, now time.Time) (known []bool, all bool) {
+	n := 0
+	for i, item := range items {
+		if !l.has(item, now) {
+			continue
+		}
+		if known == nil {
+			known = make([]bool, len(items))
+		}
+		known[i] = true
+		n++
 	}
+	return known, n > 0 && n == len(items)
 }
 
-// has reports whether a delivery was acknowledged.
+// has reports whether a delivery or an event was acknowledged. The caller holds l.mu.
 func (l *ledger) has(k deliveryKey, now time.Time) bool {
 	until, ok := l.done.until(k)
 	return ok && now.Sub(l.begun) < until
 }
 
-// remember records that a delivery was acknowledged.
-func (l *ledger) remember(k deliveryKey, now time.Time) {
-	if !k.isUnnamed() {
-		at := now.Sub(l.begun)
-		l.done.add(k, at, at+l.life)
-		l.tried.forget(k)
+// release undoes claim. If retry is true, an attempt is counted that the sender must repeat.
+func (l *ledger) release(d *delivery, retry bool) {
+	if d.key.isUnnamed() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inUse[d.key] == d {
+		delete(l.inUse, d.key)
+	}
+	if retry {
+		l.tried.add(d.key)
 	}
 }
 
-// retry records an attempt that the sender must repeat.
-func (l *ledger) retry(k deliveryKey) {
-	if !k.isUnnamed() {
-		l.tried.add(k)
+// remember records that a delivery or an event was acknowledged.
+func (l *ledger) remember(k deliveryKey) {
+	if k.isUnnamed() {
+		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := time.Since(l.begun)
+	l.done.add(k, at, at+l.life)
+	l.tried.forget(k)
 }
 
 // attempts counts the attempts of deliveries that are not yet acknowledged. It is bounded: the

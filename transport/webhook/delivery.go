@@ -1,9 +1,8 @@
 package webhook
 
 import (
-	"slices"
 	"strconv"
-	"time"
+	"sync"
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
@@ -11,28 +10,31 @@ import (
 )
 
 // A delivery is the content of one verified request, until it is settled. It outlives a request
-// that is answered at the deadline. Receiver.mu guards it.
+// that is answered at the deadline; the requests that repeat it wait for the same outcome.
 type delivery struct {
-	conn   *conn
-	ledger *ledger
-	key    deliveryKey
-	items  []deliveryKey // of the events of a batch; nil if they are not remembered
-	id     string
-	events []provider.Event
-	one    [1]provider.Event // storage of a single event
-	header transport.Header
-	size   int // of the body
+	listener *listener
+	ledger   *ledger
+	key      deliveryKey
+	items    []deliveryKey // of the events of a batch; nil if they are not remembered
 
-	attempt int    // attempts so far, including this one, or the sender's count if that is higher
-	handed  bool   // the consumer has received an event of it
-	taken   int    // events that were returned or skipped
-	pending int    // events that are not settled
-	fates   []fate // of each event of a batch; nil for a single one
-	refused bool   // at least one event was refused
-	over    bool   // leave was called: the waiting exchanges have a verdict
+	done  chan struct{} // closed when the outcome is known
+	space chan struct{} // receives when there may be space for the rest of a batch; nil for one event
 
-	waiting       *exchange // the exchanges to notify, linked by exchange.next
-	before, after *delivery // in deliveryList
+	mu       sync.Mutex          // held for a few instructions, never during a call of Deliver
+	messages []transport.Message // the events to deliver, in order
+	fates    []fate              // of each message
+	accepted int                 // messages that Deliver has accepted
+	settled  int                 // messages that have a fate
+	offering bool                // a request calls Deliver, or is about to
+	again    bool                // an event was settled meanwhile
+	handed   bool                // Deliver has accepted an event
+	refused  bool                // an event was refused
+	waiting  int                 // requests that wait for the outcome
+	over     bool                // the outcome is known
+	err      error               // the outcome; nil: acknowledged
+
+	oneMessage [1]transport.Message // memory for one event
+	oneFate    [1]fate
 }
 
 // fate is the outcome of an event.
@@ -44,166 +46,252 @@ const (
 	refused
 )
 
-// place copies a delivery to the next place of an allocation that several share. The place remains
-// free until admit.
-func (c *conn) place(made *delivery) *delivery {
-	if len(c.places) == 0 {
-		c.places = make([]delivery, placesAtOnce)
-	}
-	d := &c.places[0]
-	*d = *made
-	d.conn = c
-	if len(d.events) == 1 {
-		d.one[0] = d.events[0] // events[0] may be in the exchange, which is reused
-		d.events = d.one[:]
-	}
-	if d.pending > 1 {
-		d.fates = make([]fate, d.pending)
+// newDelivery returns a delivery that its request offers first, and waits for.
+func newDelivery(l *listener, ledger *ledger, r *provider.Delivery, body []byte) *delivery {
+	d := &delivery{listener: l, ledger: ledger, key: ledger.key(r, body), done: make(chan struct{}), waiting: 1, offering: true}
+	d.items = ledger.items(d.key, r.Events)
+	if len(r.Events) > 1 {
+		d.space = make(chan struct{}, 1)
 	}
 	return d
 }
 
-// placesAtOnce is small, so that a delivery that is held for long retains little memory.
-const placesAtOnce = 16
+// fill sets the messages of the delivery: the events of r, except those that are in known.
+func (d *delivery) fill(r *provider.Delivery, meta *transport.Delivery, attempt int, known []bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.messages, d.fates = d.oneMessage[:0], d.oneFate[:0]
+	if len(r.Events) > 1 {
+		d.messages, d.fates = make([]transport.Message, 0, len(r.Events)), make([]fate, 0, len(r.Events))
+	}
+	items := d.items[:0]
+	for i := range r.Events {
+		if known != nil && known[i] {
+			continue
+		}
+		e := &r.Events[i]
+		m := transport.Message{
+			Kind: decode.KindData, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID,
+			Attempt: attempt, Delivery: meta,
+		}
+		if m.ID == "" && r.ID != "" {
+			m.ID = r.ID
+			if len(r.Events) > 1 {
+				m.ID += "." + strconv.Itoa(i)
+			}
+		}
+		if n := len(d.messages); d.listener.hook.Ack == AckAfterHandling {
+			m.Settle = func(err error) { d.settle(n, err) }
+		}
+		d.messages, d.fates = append(d.messages, m), append(d.fates, open)
+		if d.items != nil {
+			items = append(items, d.items[i])
+		}
+	}
+	d.items = items
+}
 
-// passOver skips the events of a batch that were acknowledged in an earlier attempt. It reports
-// whether any event is left.
-func (d *delivery) passOver(now time.Time) bool {
-	for i, item := range d.items {
-		if d.ledger.has(item, now) {
+// offer hands the events that were not accepted to the subscription, unless another request does.
+// An event that is settled meanwhile may have made space for the next.
+func (d *delivery) offer() {
+	for d.startOffer() {
+		d.hand()
+	}
+}
+
+// startOffer reports whether the caller must call hand.
+func (d *delivery) startOffer() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over || d.offering || !d.again || d.accepted == len(d.messages) {
+		return false
+	}
+	d.offering = true
+	return true
+}
+
+// hand calls Deliver with the events that were not accepted. Only one request does at a time. If
+// Deliver panics, it is not known which events it has accepted: the sender must repeat the
+// delivery.
+func (d *delivery) hand() {
+	rest, ok := d.rest()
+	if !ok {
+		return
+	}
+	accepted, err := 0, errPanic
+	defer func() { d.handedOver(accepted, err) }()
+	accepted, err = d.listener.deliver(rest)
+}
+
+// rest returns the events that were not accepted, or false if the delivery is over.
+func (d *delivery) rest() ([]transport.Message, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.again = false
+	return d.messages[d.accepted:], !d.over
+}
+
+// handedOver records the result of Deliver.
+func (d *delivery) handedOver(n int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.offering = false
+	d.handed = d.handed || n > 0 || err == errPanic
+	clear(d.messages[d.accepted : d.accepted+n]) // they belong to the consumer
+	d.accepted += n
+	if d.listener.hook.Ack == AckOnEnqueue {
+		for i := d.settled; i < d.accepted; i++ {
 			d.fates[i] = acknowledged
-			d.pending--
 		}
+		d.settled = d.accepted
 	}
-	d.skip()
-	return d.pending > 0
+	switch {
+	case d.over:
+	case err == errPanic:
+		d.leave(err)
+	case d.accepted == len(d.messages):
+		d.complete()
+	case err != transport.ErrFull:
+		d.leave(errDraining)
+	case !d.canWait():
+		d.leave(errFull)
+	}
 }
 
-func (d *delivery) skip() {
-	for d.fates != nil && d.taken < len(d.fates) && d.fates[d.taken] == acknowledged {
-		d.taken++
+// canWait reports whether there can be space for the rest before the requests that wait are
+// answered. The caller holds d.mu.
+func (d *delivery) canWait() bool {
+	if d.listener.hook.Ack == AckOnEnqueue {
+		return d.accepted > 0 && d.waiting > 0
 	}
+	return d.settled < d.accepted || d.again && d.waiting > 0
 }
 
-func (d *delivery) hasMore() bool { return d.taken < len(d.events) }
-
-// take returns the next event as a message.
-func (d *delivery) take() transport.Message {
-	i := d.taken
-	d.taken++
-	d.handed = true
-	d.skip()
-	e := &d.events[i]
-	m := transport.Message{Kind: decode.KindData, Data: e.Data[:len(e.Data):len(e.Data)], Type: e.Type, ID: e.ID, Header: d.header, Attempt: d.attempt}
-	if d.hasMore() {
-		d.header = slices.Clone(d.header)
-	} else {
-		d.header = nil
-	}
-	if m.ID == "" && d.id != "" {
-		m.ID = d.id
-		if len(d.events) > 1 {
-			m.ID += "." + strconv.Itoa(i)
-		}
-	}
-	e.Data = nil // now owned by the receiver
-	if d.conn.hook.Ack == AckAfterHandling {
-		m.Settle = func(err error) { d.settle(i, err) }
-	}
-	return m
+// polls reports whether the rest of the delivery must be offered again although nothing reports
+// that there is space.
+func (d *delivery) polls() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.listener.hook.Ack == AckOnEnqueue && !d.over && !d.offering && d.accepted < len(d.messages)
 }
 
-// settle is Message.Settle of event i.
+// poll makes the next offer try again.
+func (d *delivery) poll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.again = true
+}
+
+// settle is Message.Settle of message i.
 func (d *delivery) settle(i int, err error) {
-	d.conn.hook.mu.Lock()
-	defer d.conn.hook.mu.Unlock()
-	if d.pending == 0 || d.fates != nil && d.fates[i] != open {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fates[i] != open {
 		return
 	}
-	fate := acknowledged
+	d.fates[i], d.again, d.handed = acknowledged, true, true
 	if err != nil {
-		fate, d.refused = refused, true
+		d.fates[i], d.refused = refused, true
+	} else if d.over {
+		d.remember(i)
 	}
-	if d.fates != nil {
-		d.fates[i] = fate
-	}
-	if d.over && fate == acknowledged {
-		d.rememberEvent(i, time.Now())
-	}
-	if d.pending--; d.pending == 0 {
-		d.finish()
+	d.settled++
+	switch {
+	case d.settled == len(d.messages):
+		d.complete()
+	case d.offering || d.over:
+	case d.waiting > 0:
+		d.signal()
+	case d.settled == d.accepted: // no request offers the rest
+		d.leave(errFull)
 	}
 }
 
-// finish is called when every event is settled, or queued (AckOnEnqueue). A delivery is remembered
-// even if it was released before: the sender is going to repeat it.
-func (d *delivery) finish() {
-	d.pending = 0
-	if d.refused {
+// signal makes a waiting request offer the rest. The caller holds d.mu.
+func (d *delivery) signal() {
+	select {
+	case d.space <- struct{}{}:
+	default:
+	}
+}
+
+// complete ends a delivery if every event is settled. It is remembered even if it was released
+// before, because the sender is going to repeat it. The caller holds d.mu.
+func (d *delivery) complete() {
+	switch {
+	case d.settled < len(d.messages):
+	case d.refused:
 		d.leave(errNacked)
-		return
+	default:
+		d.ledger.remember(d.key)
+		d.leave(nil)
 	}
-	d.ledger.remember(d.key, time.Now())
-	d.leave(nil)
 }
 
-// release refuses the delivery because the Conn ends.
-func (d *delivery) release() { d.leave(errDraining) }
+// join adds a request that waits for the outcome.
+func (d *delivery) join() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting++
+	d.again = true
+}
 
-// leave removes the delivery from the Conn and the ledger, and notifies the exchanges that wait for
-// it. err is nil if it is acknowledged; otherwise the acknowledged events of a batch are
-// remembered.
+// desert removes a request that does not wait any longer. It returns true if the outcome is known.
+// Another one that waits then offers the rest.
+func (d *delivery) desert() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting--
+	switch {
+	case d.over || d.offering || d.accepted == len(d.messages):
+	case d.waiting > 0:
+		d.again = true
+		d.signal()
+	case d.settled == d.accepted:
+		d.leave(errFull)
+		return false
+	}
+	return d.over
+}
+
+// refuse ends the delivery, whatever the consumer does with it.
+func (d *delivery) refuse(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leave(err)
+}
+
+// cut refuses the delivery if the consumer has not received every event of it.
+func (d *delivery) cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.offering && d.accepted < len(d.messages) {
+		d.leave(errDraining)
+	}
+}
+
+// leave ends the delivery: the requests that wait get err. If it is not acknowledged, the
+// acknowledged events of a batch are remembered. The caller holds d.mu.
 func (d *delivery) leave(err error) {
 	if d.over {
 		return
 	}
-	d.over = true
-	d.conn.live.remove(d)
-	d.ledger.free(d)
+	d.over, d.err = true, err
 	if err != nil {
-		if d.handed {
-			d.ledger.retry(d.key)
-		}
-		now := time.Now()
 		for i, fate := range d.fates {
 			if fate == acknowledged {
-				d.rememberEvent(i, now)
+				d.remember(i)
 			}
 		}
 	}
-	d.tell(err)
-	d.conn.checkIdle()
+	d.ledger.release(d, err != nil && d.handed)
+	d.listener.remove(d)
+	close(d.done)
 }
 
-func (d *delivery) rememberEvent(i int, now time.Time) {
-	if d.items != nil {
-		d.ledger.remember(d.items[i], now)
-	}
-}
-
-// tell notifies the exchanges that wait for the delivery.
-func (d *delivery) tell(err error) {
-	for x := d.waiting; x != nil; {
-		next := x.next
-		x.next, x.waits = nil, nil
-		x.tell(err)
-		x = next
-	}
-	d.waiting = nil
-}
-
-// await adds x to the exchanges that are notified.
-func (d *delivery) await(x *exchange) {
-	x.waits, x.next = d, d.waiting
-	d.waiting = x
-}
-
-// desert removes x from the exchanges that are notified.
-func (d *delivery) desert(x *exchange) {
-	for p := &d.waiting; *p != nil; p = &(*p).next {
-		if *p == x {
-			*p, x.next, x.waits = x.next, nil, nil
-			return
-		}
+// remember records that an event of a batch was acknowledged. The caller holds d.mu.
+func (d *delivery) remember(i int) {
+	if len(d.items) > 0 {
+		d.ledger.remember(d.items[i])
 	}
 }

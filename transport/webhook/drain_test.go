@@ -34,7 +34,7 @@ func TestDrain(t *testing.T) {
 
 		ended := make(chan error, 1)
 		go func() {
-			_, err := readFrom(conn)
+			_, err := conn.next()
 			ended <- err
 		}()
 		time.Sleep(time.Hour) // its request was answered long ago, and the consumer still has it
@@ -48,7 +48,7 @@ func TestDrain(t *testing.T) {
 		if err := <-ended; !errors.Is(err, transport.ErrComplete) {
 			t.Fatalf("Read: %v", err)
 		}
-		if err := readError(t, conn); !errors.Is(err, transport.ErrComplete) {
+		if err := end(conn); !errors.Is(err, transport.ErrComplete) {
 			t.Errorf("and then: %v", err)
 		}
 		start := time.Now()
@@ -59,7 +59,7 @@ func TestDrain(t *testing.T) {
 
 		conn = openHook(t, w)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_4", `4`)), 503)
-		if err := readError(t, conn); !errors.Is(err, transport.ErrComplete) {
+		if err := end(conn); !errors.Is(err, transport.ErrComplete) {
 			t.Errorf("Read of a later Conn: %v", err)
 		}
 	})
@@ -193,7 +193,7 @@ func TestReconnectWhileItLingers(t *testing.T) {
 		ev.Ack()
 		time.Sleep(time.Second)
 		wantStatus(t, post(w, sign(t, w.Provider, "c", `{}`)), 503)
-		if len(refused) != 2 || !strings.Contains(refused[1].Error(), "no Conn") {
+		if len(refused) != 2 || !strings.Contains(refused[1].Error(), "no Listener") {
 			t.Errorf("refused: %v", refused)
 		}
 	})
@@ -208,7 +208,7 @@ func TestDrainsWhileTheAddressIsInUse(t *testing.T) {
 	w := newHook()
 	w.Addr = l.Addr().String()
 	w.Drain()
-	if _, err := w.Open(t.Context(), ""); !errors.Is(err, transport.ErrComplete) {
+	if _, err := w.Listen(t.Context(), closedDeliver); !errors.Is(err, transport.ErrComplete) {
 		t.Errorf("Open: %v", err)
 	}
 }

@@ -36,24 +36,24 @@ func status(code int) string {
 
 // The reasons for a refusal that are not the provider's.
 var (
-	errNoPath   = errors.New("no provider for its path")
-	errNoConn   = errors.New("no Conn is open: there is no subscription, or it is reconnecting")
-	errDraining = errors.New("the receiver is closing or draining")
-	errFull     = errors.New("the buffer is full")
-	errNacked   = errors.New("the consumer refused an event")
-	errLate     = errors.New("not acknowledged within the provider's Deadline")
-	errGone     = errors.New("the request ended before its events were acknowledged: the sender disconnected, or a handler around the Receiver timed out")
-	errTooLarge = errors.New("request body exceeds") // the limit follows
-	errSlow     = errors.New("request body did not arrive within the provider's Deadline")
-	errCrowded  = errors.New("memory for unverified request bodies is exhausted")
-	errBody     = errors.New("reading the request body failed")
-	errCoding   = errors.New("request body has a Content-Encoding, which a Receiver does not decode")
-	errAnswer   = errors.New("endpoint verification failed: the handshake is not configured, does not match, or could not be completed")
-	errMethod   = errors.New("request method is not POST")
-	errPanic    = errors.New("the provider panicked")
+	errNoPath     = errors.New("no provider for its path")
+	errNoListener = errors.New("no Listener is open: there is no subscription, or it is reconnecting")
+	errDraining   = errors.New("the receiver is closing or draining")
+	errFull       = errors.New("the buffer is full")
+	errNacked     = errors.New("the consumer refused an event")
+	errLate       = errors.New("not acknowledged within the provider's Deadline")
+	errGone       = errors.New("the request ended before its events were acknowledged: the sender disconnected, or a handler around the Receiver timed out")
+	errTooLarge   = errors.New("request body exceeds") // the limit follows
+	errSlow       = errors.New("request body did not arrive within the provider's Deadline")
+	errCrowded    = errors.New("memory for unverified request bodies is exhausted")
+	errBody       = errors.New("reading the request body failed")
+	errCoding     = errors.New("request body has a Content-Encoding, which a Receiver does not decode")
+	errAnswer     = errors.New("endpoint verification failed: the handshake is not configured, does not match, or could not be completed")
+	errMethod     = errors.New("request method is not POST")
+	errPanic      = errors.New("a function of the provider or of the subscription panicked")
 )
 
-// errClosed is returned by Read after Close.
+// errClosed is returned by Wait after Close.
 var errClosed = fmt.Errorf("webhook: %w", net.ErrClosed)
 
 // final is a failure that another attempt cannot repair.

@@ -49,6 +49,6 @@ func ExampleReceiver_listener() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(ev.Header.Get("Steadfeed-Provider"), ev.Type, string(ev.Data))
+		fmt.Println(ev.Delivery.Provider, ev.Type, string(ev.Data))
 	}
 }

@@ -53,7 +53,7 @@ func newExploration(t *testing.T, seed uint64) *exploration {
 		T: t, rand: rand.New(rand.NewPCG(seed, 3)), early: seed%4 == 3, drained: make(chan struct{}),
 		acked: make(map[string]bool), accepted: make(map[string]bool),
 	}
-	e.hook = &webhook.Receiver{Provider: batches(), Buffer: 1 + int(seed%5), Ack: webhook.AckMode(seed / 2 % 2)}
+	e.hook = &webhook.Receiver{Provider: batches(), Ack: webhook.AckMode(seed / 2 % 2)}
 	e.hook.Provider.Deadline = 3 * time.Second
 	return e
 }

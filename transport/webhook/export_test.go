@@ -8,14 +8,14 @@ import (
 // LimitListener is what bounds the connections of a Receiver's own listener.
 func LimitListener(l net.Listener, most int) net.Listener { return newLimitedListener(l, most) }
 
-// Memory is what a Receiver remembers of one provider.
-type Memory struct{ memory }
+// SeenSet is what a Receiver remembers of one provider.
+type SeenSet struct{ seenSet }
 
-func NewMemory(most int) *Memory                                      { return &Memory{memory{most: most}} }
-func (m *Memory) StartAt(number uint32)                               { m.from = number }
-func (m *Memory) Places() int                                         { return max(len(m.ring), len(m.index)/2) }
-func (m *Memory) Add(k [2]uint64, now, until time.Duration)           { m.add(k, now, until) }
-func (m *Memory) Until(k [2]uint64) (until time.Duration, known bool) { return m.until(k) }
+func NewSeenSet(most int) *SeenSet                                     { return &SeenSet{seenSet{most: most}} }
+func (m *SeenSet) StartAt(number uint32)                               { m.from = number }
+func (m *SeenSet) Places() int                                         { return max(len(m.ring), len(m.index)/2) }
+func (m *SeenSet) Add(k [2]uint64, now, until time.Duration)           { m.add(k, now, until) }
+func (m *SeenSet) Until(k [2]uint64) (until time.Duration, known bool) { return m.until(k) }
 
 // Unverified is how many bytes of the budget are taken, and how many can be made to leave.
 func (w *Receiver) Unverified() (bytes, listed int) {

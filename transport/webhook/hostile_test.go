@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -386,7 +387,6 @@ func TestHeader(t *testing.T) {
 			"Plaid-Verification": "marker", "Paypal-Transmission-Sig": "marker", "X-Hook-Secret": "marker",
 			"X-Api-Key": "marker", "Apikey": "marker", "X-Password": "marker",
 			"Connection": "keep-alive", "Transfer-Encoding": "chunked",
-			"Steadfeed-Proof": "marker", "Steadfeed-Provider": "marker", "Steadfeed-Key": "marker",
 			"X-Kept": "kept", "Content-Type": "application/json", "X-Signal": "kept", "I-Twilio-Idempotency-Token": "kept",
 		} {
 			r.Header.Set(name, value)
@@ -398,21 +398,22 @@ func TestHeader(t *testing.T) {
 		m.Settle(nil)
 		wantStatus(t, a, 204)
 
-		var names []string
-		for i, f := range m.Header {
-			names = append(names, f.Name)
-			if strings.Contains(f.Value, "marker") {
-				t.Errorf("%s: %q", f.Name, f.Value)
-			}
-			m.Header[i].Value = "changed"
-		}
-		slices.Sort(names)
+		h := m.Delivery.Header
 		want := []string{
-			"Content-Type", "I-Twilio-Idempotency-Token", "Steadfeed-Proof", "Steadfeed-Provider",
-			"Webhook-Id", "Webhook-Timestamp", "X-Kept", "X-Kept", "X-Signal",
+			"Content-Type", "I-Twilio-Idempotency-Token", "Webhook-Id", "Webhook-Timestamp", "X-Kept", "X-Signal",
 		}
-		if !slices.Equal(names, want) {
-			t.Errorf("the header has %q\nwant %q", names, want)
+		if got := slices.Sorted(maps.Keys(h)); !slices.Equal(got, want) {
+			t.Errorf("the header has %q\nwant %q", got, want)
+		}
+		if got := h.Values("x-kept"); !slices.Equal(got, []string{"kept", "twice"}) {
+			t.Errorf("X-Kept: got %q, want both lines", got)
+		}
+		for name, values := range h {
+			if strings.Contains(strings.Join(values, " "), "marker") {
+				t.Errorf("%s: %q", name, values)
+			}
+			values[0] = "changed"
+			h[name] = append(values, "added")
 		}
 		for name := range before {
 			if !slices.Equal(r.Header[name], before[name]) {
@@ -434,7 +435,6 @@ func TestConnectionFields(t *testing.T) {
 		"a field":        {[]string{"keep-alive,x-hop"}, []string{"X-Hop"}},
 		"in other cases": {[]string{"X-HOP"}, []string{"X-Hop"}},
 		"on two lines":   {[]string{"close", ",\t x-hop \t,,x-other ,x-missing"}, []string{"X-Hop", "X-Other"}},
-		"what is ours":   {[]string{"Steadfeed-Proof, Steadfeed-Provider, X-Hop"}, []string{"X-Hop"}},
 		"a part":         {[]string{"X-Ho, Hop"}, nil},
 	}
 	for name, test := range tests {
@@ -443,7 +443,7 @@ func TestConnectionFields(t *testing.T) {
 				w := newHook()
 				conn := openHook(t, w)
 				r := sign(t, w.Provider, "msg_1", `{}`)
-				want := []string{"Steadfeed-Proof", "Steadfeed-Provider", "Webhook-Id", "Webhook-Timestamp", "X-Hop", "X-Other"}
+				want := []string{"Webhook-Id", "Webhook-Timestamp", "X-Hop", "X-Other"}
 				r.Header.Set("X-Hop", "marker")
 				r.Header.Set("X-Other", "marker")
 				r.Header["Connection"] = test.connection
@@ -452,12 +452,7 @@ func TestConnectionFields(t *testing.T) {
 				m.Settle(nil)
 				wantStatus(t, a, 204)
 				want = slices.DeleteFunc(want, func(name string) bool { return slices.Contains(test.gone, name) })
-				var got []string
-				for _, f := range m.Header {
-					got = append(got, f.Name)
-				}
-				slices.Sort(got)
-				if !slices.Equal(got, want) {
+				if got := slices.Sorted(maps.Keys(m.Delivery.Header)); !slices.Equal(got, want) {
 					t.Errorf("the header has %q\nwant %q", got, want)
 				}
 			})
@@ -571,14 +566,14 @@ func TestKeepsTheProvidersOwnSecrets(t *testing.T) {
 	signature, token := provider.Signature{Header: "x-plain-name"}, provider.Token{Header: "x-plain-name"}
 	for name, c := range map[string]struct {
 		scheme provider.Scheme
-		proof  string
+		proof  transport.Proof
 	}{
-		"signature":            {signature, "body"},
-		"pointer to signature": {&signature, "body"},
-		"token":                {token, "bearer"},
-		"pointer to token":     {&token, "bearer"},
-		"custom":               {custom, "bearer"},
-		"pointer to custom":    {&custom, "bearer"},
+		"signature":            {signature, transport.ProofBody},
+		"pointer to signature": {&signature, transport.ProofBody},
+		"token":                {token, transport.ProofBearer},
+		"pointer to token":     {&token, transport.ProofBearer},
+		"custom":               {custom, transport.ProofBearer},
+		"pointer to custom":    {&custom, transport.ProofBearer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -589,11 +584,11 @@ func TestKeepsTheProvidersOwnSecrets(t *testing.T) {
 				conn := openHook(t, w)
 				a := post(w, sign(t, w.Provider, "", `{}`))
 				m := take(t, conn, `{}`)
-				if m.Header.Get("X-Plain-Name") != "" {
-					t.Errorf("the header is %v", m.Header)
+				if m.Delivery.Header.Get("X-Plain-Name") != "" {
+					t.Errorf("the header has the secret: %v", m.Delivery.Header)
 				}
-				if got := m.Header.Get("Steadfeed-Proof"); got != c.proof {
-					t.Errorf("proof %q, want %q", got, c.proof)
+				if got := m.Delivery.Proof; got != c.proof {
+					t.Errorf("proof %v, want %v", got, c.proof)
 				}
 				m.Settle(nil)
 				wantStatus(t, a, 204)
@@ -631,11 +626,11 @@ func TestSaysWhichKeyMatched(t *testing.T) {
 		for key, signer := range []*provider.Provider{both, old} {
 			a := post(w, sign(t, signer, fmt.Sprint(key), `{}`))
 			m := take(t, conn, `{}`)
-			if got := m.Header.Get("Steadfeed-Key"); got != []string{"", "1"}[key] {
-				t.Errorf("key %d is said to be %q", key, got)
+			if got := m.Delivery.Key; got != key {
+				t.Errorf("key %d, want %d", got, key)
 			}
-			if got := m.Header.Get("Steadfeed-Proof"); got != "body" {
-				t.Errorf("proof %q", got)
+			if got := m.Delivery.Proof; got != transport.ProofBody {
+				t.Errorf("proof %v, want body", got)
 			}
 			m.Settle(nil)
 			wantStatus(t, a, 204)
@@ -885,7 +880,7 @@ func FuzzReceiver(f *testing.F) {
 	for _, w := range hooks {
 		conn := openHook(f, w)
 		go func() {
-			if m, err := readFrom(conn); err == nil {
+			if m, err := conn.next(); err == nil {
 				panic(fmt.Sprintf("a forged request was delivered: %q", m.Data))
 			}
 		}()

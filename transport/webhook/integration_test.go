@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -64,8 +65,8 @@ func TestAlertmanager(t *testing.T) {
 		if err := json.Unmarshal(ev.Data, &body); err != nil || len(body.Alerts) != 1 || body.Alerts[0].Labels["alertname"] != "Test" {
 			t.Fatalf("event %s: %v", ev.Data, err)
 		}
-		if ev.Type != "firing" || ev.Header.Get("Authorization") != "" || ev.Header.Get("Steadfeed-Proof") != "bearer" {
-			t.Errorf("type %q, header %v", ev.Type, ev.Header)
+		if ev.Type != "firing" || ev.Delivery.Header.Get("Authorization") != "" || ev.Delivery.Proof != transport.ProofBearer {
+			t.Errorf("type %q, header %v", ev.Type, ev.Delivery.Header)
 		}
 		if failure != nil {
 			ev.Nack(failure)
@@ -250,7 +251,7 @@ func sendSigned(t *testing.T, node, sender, url, secret, id, body string) int {
 func TestSendersLibraries(t *testing.T) {
 	node := need(t, "node", "Node.js 20 or newer")
 	if _, err := os.Stat("testdata/senders/node_modules"); err != nil {
-		t.Fatal("the libraries are not here: npm ci in transport/testdata/senders")
+		t.Fatal("the libraries are not here: npm ci in transport/webhook/testdata/senders")
 	}
 	for name, s := range senders {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
 // TestMain makes the system trust the certificate of httptest's servers.
@@ -52,30 +54,99 @@ var protocols = map[string]func(testing.TB, http.Handler) *httptest.Server{
 	},
 }
 
-func readFrom(c transport.Conn) (m transport.Message, err error) {
-	err = c.Read(&m)
-	return m, err
+// An inbox is a subscription in memory.
+type inbox struct {
+	transport.Listener
+	queue chan transport.Message
+	ended chan struct{} // closed when Wait has returned err
+	err   error
 }
 
-func read(t testing.TB, conn transport.Conn) transport.Message {
+// openHook opens w, with a buffer of 256 events, until the end of the test.
+func openHook(t testing.TB, w *webhook.Receiver) *inbox {
 	t.Helper()
-	m, err := readFrom(conn)
+	return openBuffer(t, w, 256)
+}
+
+// openBuffer opens w, with a buffer of size events, until the end of the test.
+func openBuffer(t testing.TB, w *webhook.Receiver, size int) *inbox {
+	t.Helper()
+	in, err := listen(t.Context(), w, size)
 	if err != nil {
-		t.Fatalf("Read: %v", err)
+		t.Fatalf("Listen: %v", err)
+	}
+	t.Cleanup(func() { in.Close() })
+	return in
+}
+
+// listen opens w. The inbox ends with Close.
+func listen(ctx context.Context, w *webhook.Receiver, size int) (*inbox, error) {
+	in := &inbox{queue: make(chan transport.Message, size), ended: make(chan struct{})}
+	l, err := w.Listen(ctx, in.deliver)
+	if err != nil {
+		return nil, err
+	}
+	in.Listener = l
+	go func() {
+		defer close(in.ended)
+		in.err = l.Wait()
+	}()
+	return in, nil
+}
+
+// deliver is the transport.Deliver of the inbox.
+func (in *inbox) deliver(ms []transport.Message) (int, error) {
+	if len(ms) == 0 && len(in.queue) == cap(in.queue) {
+		return 0, transport.ErrFull
+	}
+	for i := range ms {
+		select {
+		case in.queue <- ms[i]:
+		default:
+			return i, transport.ErrFull
+		}
+	}
+	return len(ms), nil
+}
+
+// closedDeliver is the transport.Deliver of a subscription that has ended.
+func closedDeliver([]transport.Message) (int, error) { return 0, transport.ErrClosed }
+
+// next returns the next message, or the result of Wait.
+func (in *inbox) next() (transport.Message, error) {
+	select {
+	case m := <-in.queue:
+		return m, nil
+	default:
+	}
+	select {
+	case m := <-in.queue:
+		return m, nil
+	case <-in.ended:
+		return transport.Message{}, in.err
+	}
+}
+
+// Close closes the Listener and waits for the end of Wait.
+func (in *inbox) Close() error {
+	err := in.Listener.Close()
+	<-in.ended
+	return err
+}
+
+func read(t testing.TB, in *inbox) transport.Message {
+	t.Helper()
+	m, err := in.next()
+	if err != nil {
+		t.Fatalf("Wait: %v", err)
 	}
 	return m
 }
 
-func readError(t testing.TB, conn transport.Conn) error {
-	t.Helper()
-	m, err := readFrom(conn)
-	if err == nil {
-		t.Fatalf("Read returned %.60q, want an error", m.Data)
-	}
-	if _, again := readFrom(conn); again == nil {
-		t.Fatal("Read succeeded after an error")
-	}
-	return err
+// end returns the result of Wait.
+func end(in *inbox) error {
+	<-in.ended
+	return in.err
 }
 
 // class sorts an error as package retry does.

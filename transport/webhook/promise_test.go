@@ -35,6 +35,7 @@ type trial struct {
 	*testing.T
 	rand       *rand.Rand // guarded by mu
 	hook       *webhook.Receiver
+	buffer     int
 	reconnects bool
 
 	mu    sync.Mutex
@@ -43,7 +44,8 @@ type trial struct {
 
 func newTrial(t *testing.T, seed uint64) *trial {
 	tr := &trial{T: t, rand: rand.New(rand.NewPCG(seed, 1)), acked: make(map[string]bool)}
-	tr.hook = &webhook.Receiver{Provider: batches(), Buffer: 1 + int(seed%7)}
+	tr.hook = &webhook.Receiver{Provider: batches()}
+	tr.buffer = 1 + int(seed%7)
 	tr.hook.Provider.Deadline = 3 * time.Second
 	tr.reconnects = seed%3 > 0
 	return tr
@@ -123,7 +125,7 @@ func (tr *trial) consume(ctx context.Context, work *sync.WaitGroup) {
 			life = time.Duration(1+tr.pick(4000)) * time.Millisecond
 		}
 		ctx, cancel := context.WithTimeout(ctx, life)
-		conn, err := tr.hook.Open(ctx, "")
+		conn, err := listen(ctx, tr.hook, tr.buffer)
 		if err != nil && ctx.Err() == nil {
 			tr.Error(err)
 		}
@@ -133,7 +135,7 @@ func (tr *trial) consume(ctx context.Context, work *sync.WaitGroup) {
 		}
 		for err == nil {
 			var m transport.Message
-			if m, err = readFrom(conn); err == nil {
+			if m, err = conn.next(); err == nil {
 				work.Go(func() { tr.handle(m) })
 			}
 			if tr.chance(3) {

@@ -11,8 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/internal/joined"
@@ -22,8 +20,6 @@ import (
 
 const (
 	defaultMaxBody   = 1 << 20
-	defaultBuffer    = 256
-	mostBuffer       = 1 << 20
 	defaultDedupe    = 1 << 16
 	defaultDedupeFor = 72 * time.Hour
 	defaultDeadline  = 10 * time.Second
@@ -136,10 +132,6 @@ type Receiver struct {
 	// Answers.Busy, so a slow sender cannot starve the others. Default: 1 MiB.
 	MaxBody int
 
-	// Buffer is the maximum number of deliveries that wait for Conn.Read, up to 1,048,576. Their
-	// bodies together may have at most 8 MiB, unless only one waits. Default: 256.
-	Buffer int
-
 	// Dedupe is the maximum number of acknowledged deliveries remembered for each provider, and
 	// DedupeFor is how long they are remembered; the oldest are forgotten first. Negative: none;
 	// each repeated delivery then produces its events again, even while the first is being
@@ -167,16 +159,9 @@ type Receiver struct {
 	// Default: no TLS.
 	TLS *tls.Config
 
-	conn atomic.Pointer[conn] // the one that is open
-
-	mu       sync.Mutex         // held for a few instructions, never across a wait
-	ledgers  map[string]*ledger // by path; they outlive a Conn
-	heard    bool               // Listener has been used
-	listened bool               // Open has listened on Addr
-	drained  bool               // permanently
-	slab     slab
-	budget   budget
-	free     sync.Pool // of *exchange
+	state  state
+	slab   slab
+	budget budget
 }
 
 // An AckMode determines when a delivery is answered with a 2xx.
@@ -203,17 +188,7 @@ const (
 // remaining events and ends without an error. Drain does not wait and may be called from any
 // goroutine. If the consumer does not settle an event, only Close ends the wait. To receive again,
 // use another Receiver.
-func (w *Receiver) Drain() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.drained = true
-	if c := w.conn.Load(); c != nil {
-		c.drain()
-	}
-}
-
-// Positionless returns true: only the sender can repeat what was missed.
-func (w *Receiver) Positionless() bool { return true }
+func (w *Receiver) Drain() { w.state.drain() }
 
 // Validate reports every option that cannot work, joined into one error.
 // Open refuses to start with the same error.
@@ -233,11 +208,6 @@ func (w *Receiver) Validate() error {
 	}
 	if w.MaxBody < 0 {
 		bad("MaxBody", "%d is negative", w.MaxBody)
-	}
-	if w.Buffer < 0 {
-		bad("Buffer", "%d is negative", w.Buffer)
-	} else if w.Buffer > mostBuffer {
-		bad("Buffer", "%d exceeds the maximum of %d", w.Buffer, mostBuffer)
 	}
 	if w.Dedupe < 0 && w.DedupeFor > 0 {
 		bad("DedupeFor", "has no effect with a negative Dedupe: remove one of them")
@@ -343,6 +313,6 @@ func deadlineOf(p *provider.Provider) time.Duration {
 }
 
 var (
-	_ http.Handler        = (*Receiver)(nil)
-	_ transport.Transport = (*Receiver)(nil)
+	_ http.Handler       = (*Receiver)(nil)
+	_ transport.Receiver = (*Receiver)(nil)
 )

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -30,17 +29,6 @@ func newHook() *webhook.Receiver {
 	p := provider.StandardWebhooks(secret)
 	p.Deadline = 10 * time.Second
 	return &webhook.Receiver{Provider: p}
-}
-
-// openHook opens w until the end of the test.
-func openHook(t testing.TB, w *webhook.Receiver) transport.Conn {
-	t.Helper()
-	conn, err := w.Open(t.Context(), "")
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
 }
 
 // sign returns a delivery of p as it comes in at a server.
@@ -67,7 +55,7 @@ func post(w *webhook.Receiver, r *http.Request) <-chan *http.Response {
 }
 
 // take reads the next event.
-func take(t testing.TB, conn transport.Conn, data string) transport.Message {
+func take(t testing.TB, conn *inbox, data string) transport.Message {
 	t.Helper()
 	m := read(t, conn)
 	if string(m.Data) != data {
@@ -105,8 +93,8 @@ func TestAnswersOnceHandled(t *testing.T) {
 		conn := openHook(t, w)
 		a := post(w, sign(t, w.Provider, "msg_1", `{"type":"user.created"}`))
 		m := take(t, conn, `{"type":"user.created"}`)
-		if m.ID != "msg_1" || m.Type != "user.created" || m.More {
-			t.Errorf("ID %q, Type %q, More %v", m.ID, m.Type, m.More)
+		if m.ID != "msg_1" || m.Type != "user.created" || m.Token != "" {
+			t.Errorf("ID %q, Type %q, Token %q", m.ID, m.Type, m.Token)
 		}
 		unanswered(t, a)
 		m.Settle(nil)
@@ -202,7 +190,7 @@ func TestClose(t *testing.T) {
 		wantStatus(t, taken, 503)
 		wantStatus(t, queued, 503)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_3", `{}`)), 503)
-		readError(t, conn)
+		end(conn)
 		m.Settle(nil) // too late for the answer, but it is done
 
 		conn = openHook(t, w)
@@ -213,55 +201,28 @@ func TestClose(t *testing.T) {
 	})
 }
 
-func TestAnswersOnceQueued(t *testing.T) {
+func TestAckOnEnqueueAnswersOnceAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		w.Ack = webhook.AckOnEnqueue
-		conn := openHook(t, w)
-		first := post(w, sign(t, w.Provider, "msg_1", `{"n":1}`))
+		conn := openBuffer(t, w, 1)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"n":1}`)), 204)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_2", `{"n":2}`)), 503)
 		if m := take(t, conn, `{"n":1}`); m.Settle != nil {
-			t.Error("nobody waits for Settle, and yet it is there")
+			t.Error("the message has a Settle, although its sender has the answer")
 		}
-		unanswered(t, first) // the consumer may not have it yet
-		second := post(w, sign(t, w.Provider, "msg_2", `{"n":2}`))
-		take(t, conn, `{"n":2}`)
-		wantStatus(t, first, 204)
-		unanswered(t, second)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_2", `{"n":2}`)), 204)
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Close waited %v for what nobody settles", d)
+			t.Errorf("Close waited %v for an event that is not settled", d)
 		}
-		wantStatus(t, second, 503)
-		readError(t, conn) // and keeps nothing any more
-
 		conn = openHook(t, w)
-		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{"n":1}`)), 204)
-		again := post(w, sign(t, w.Provider, "msg_2", `{"n":2}`))
-		take(t, conn, `{"n":2}`)
-		go readFrom(conn)
-		wantStatus(t, again, 204)
-	})
-}
-
-func TestSaysThatThereIsMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newHook()
-		conn := openHook(t, w)
-		var answers []<-chan *http.Response
-		for i := range 3 {
-			answers = append(answers, post(w, sign(t, w.Provider, fmt.Sprint("msg_", i), `{}`)))
+		for _, id := range []string{"msg_1", "msg_2"} {
+			wantStatus(t, post(w, sign(t, w.Provider, id, `{}`)), 204)
 		}
-		synctest.Wait()
-		for i := range 3 {
-			m := take(t, conn, `{}`)
-			if m.More != (i < 2) {
-				t.Errorf("event %d: More is %v", i, m.More)
-			}
-			m.Settle(nil)
-		}
-		for _, a := range answers {
-			wantStatus(t, a, 204)
+		if n := len(conn.queue); n != 0 {
+			t.Errorf("%d events were delivered again", n)
 		}
 	})
 }
@@ -320,7 +281,6 @@ func TestRetryAfterIsJittered(t *testing.T) {
 func TestRefusesBeforeTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
-		w.Buffer = 2
 		var why []error
 		w.OnRejected = func(e *webhook.RejectedError) { why = append(why, e) }
 		unread := func(status int, reason string) {
@@ -336,11 +296,11 @@ func TestRefusesBeforeTheBody(t *testing.T) {
 				t.Errorf("OnRejected was told %q, want %q", text, reason)
 			}
 		}
-		unread(503, "no Conn is open")
+		unread(503, "no Listener is open")
 
-		conn := openHook(t, w)
+		conn := openBuffer(t, w, 2)
 		var answers []<-chan *http.Response
-		for i := range w.Buffer {
+		for i := range 2 {
 			answers = append(answers, post(w, sign(t, w.Provider, fmt.Sprint("msg_", i), `{}`)))
 		}
 		synctest.Wait()
@@ -359,20 +319,6 @@ func TestRefusesBeforeTheBody(t *testing.T) {
 		for _, a := range answers {
 			wantStatus(t, a, 204)
 		}
-	})
-}
-
-func TestBufferIsBoundedInBytes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newHook()
-		w.MaxBody = 16 << 20
-		conn := openHook(t, w)
-		large := `"` + strings.Repeat("x", 9<<20) + `"`
-		first := post(w, sign(t, w.Provider, "msg_1", large)) // one alone fits always
-		synctest.Wait()
-		wantStatus(t, post(w, sign(t, w.Provider, "msg_2", `{}`)), 503)
-		take(t, conn, large).Settle(nil)
-		wantStatus(t, first, 204)
 	})
 }
 
@@ -398,19 +344,19 @@ func TestContextEndsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		ctx, cancel := context.WithCancelCause(t.Context())
-		conn, err := w.Open(ctx, "")
+		conn, err := listen(ctx, w, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
 		take(t, conn, `{}`)
 		cancel(errStop)
-		if err := readError(t, conn); !errors.Is(err, errStop) {
+		if err := end(conn); !errors.Is(err, errStop) {
 			t.Errorf("Read: %v", err)
 		}
 		wantStatus(t, a, 503)
 		conn.Close()
-		if _, err := w.Open(ctx, ""); !errors.Is(err, errStop) {
+		if _, err := w.Listen(ctx, closedDeliver); !errors.Is(err, errStop) {
 			t.Errorf("Open: %v", err)
 		}
 	})
@@ -419,7 +365,7 @@ func TestContextEndsEverything(t *testing.T) {
 func TestHasOneConn(t *testing.T) {
 	w := newHook()
 	conn := openHook(t, w)
-	if _, err := w.Open(t.Context(), ""); retryable(err) != "false" {
+	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "false" {
 		t.Errorf("a second Open: %v", err)
 	}
 	conn.Close()
@@ -476,13 +422,13 @@ func TestValidate(t *testing.T) {
 	w := &webhook.Receiver{
 		Providers: map[string]*provider.Provider{"hooks": nil},
 		Provider:  provider.GitHub(""),
-		URL:       "http://host/?query", Ack: 9, MaxBody: -1, Buffer: -1, Addr: "nonsense",
+		URL:       "http://host/?query", Ack: 9, MaxBody: -1, Addr: "nonsense",
 	}
 	err := w.Validate()
 	if err == nil {
 		t.Fatal("Validate found nothing")
 	}
-	for _, field := range []string{"Provider", "Providers", `Providers["hooks"]`, "URL", "Ack", "MaxBody", "Buffer", "Addr"} {
+	for _, field := range []string{"Provider", "Providers", `Providers["hooks"]`, "URL", "Ack", "MaxBody", "Addr"} {
 		if !strings.Contains(err.Error(), "Receiver."+field+": ") {
 			t.Errorf("%s is not named in:\n%v", field, err)
 		}
@@ -490,7 +436,7 @@ func TestValidate(t *testing.T) {
 	if strings.Contains(err.Error(), "query") && strings.Contains(err.Error(), "?query") {
 		t.Error("the query is in the text")
 	}
-	if _, err := w.Open(context.Background(), ""); retryable(err) != "false" {
+	if _, err := w.Listen(context.Background(), closedDeliver); retryable(err) != "false" {
 		t.Errorf("Open: %v", err)
 	}
 }
@@ -500,7 +446,6 @@ func TestValidateCombinations(t *testing.T) {
 	p := newHook().Provider
 	for field, w := range map[string]*webhook.Receiver{
 		"DedupeFor":                  {Provider: p, Dedupe: -1, DedupeFor: time.Hour},
-		"Buffer":                     {Provider: p, Buffer: math.MaxInt},
 		`Providers["/in?x=1"]`:       {Providers: map[string]*provider.Provider{"/in?x=1": p}},
 		`Providers["/hooks/{name}"]`: {Providers: map[string]*provider.Provider{"/hooks/{name}": p}},
 		"TLS":                        {Provider: p, TLS: &tls.Config{}},
@@ -509,7 +454,7 @@ func TestValidateCombinations(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if err := (&webhook.Receiver{Provider: p, Dedupe: -1, DedupeFor: -1, Buffer: 1 << 20}).Validate(); err != nil {
+	if err := (&webhook.Receiver{Provider: p, Dedupe: -1, DedupeFor: -1}).Validate(); err != nil {
 		t.Error(err)
 	}
 }

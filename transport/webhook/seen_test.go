@@ -45,7 +45,7 @@ func someKey(n byte) [2]uint64 {
 // checkMemory adds keys and compares with a memory that is simple. Each step is a key and
 // how much time goes by.
 func checkMemory(t *testing.T, most int, life time.Duration, steps []byte) {
-	real, simple := webhook.NewMemory(most), &forgetful{most: most}
+	real, simple := webhook.NewSeenSet(most), &forgetful{most: most}
 	var now time.Duration
 	for len(steps) >= 2 {
 		k := someKey(steps[0])
@@ -64,7 +64,7 @@ func checkMemory(t *testing.T, most int, life time.Duration, steps []byte) {
 	}
 }
 
-func FuzzMemory(f *testing.F) {
+func FuzzSeenSet(f *testing.F) {
 	f.Add(uint8(3), uint8(10), []byte("\x00\x00\x04\x00\x00\x01\x10\x02\x04\x00"))
 	f.Add(uint8(200), uint8(255), bytes.Repeat([]byte("0123456789abcdef"), 40))
 	f.Fuzz(func(t *testing.T, most, life uint8, steps []byte) {
@@ -72,7 +72,7 @@ func FuzzMemory(f *testing.F) {
 	})
 }
 
-func TestMemory(t *testing.T) {
+func TestSeenSet(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		steps := make([]byte, 1200)
@@ -85,9 +85,9 @@ func TestMemory(t *testing.T) {
 
 // What many have come and gone through, wherever its numbers end, has room for no more
 // than it must.
-func TestMemoryIsBounded(t *testing.T) {
+func TestSeenSetIsBounded(t *testing.T) {
 	for _, most := range []int{1, 100, 128} {
-		m := webhook.NewMemory(most)
+		m := webhook.NewSeenSet(most)
 		m.StartAt(1<<32 - 500)
 		r := rand.New(rand.NewPCG(1, 1))
 		last := make([][2]uint64, most)
@@ -111,10 +111,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkMemory is what a delivery that is acknowledged costs: to look for it, to note it,
+// BenchmarkSeenSet is what a delivery that is acknowledged costs: to look for it, to note it,
 // and to forget the oldest.
-func BenchmarkMemory(b *testing.B) {
-	m := webhook.NewMemory(1 << 16)
+func BenchmarkSeenSet(b *testing.B) {
+	m := webhook.NewSeenSet(1 << 16)
 	r := rand.New(rand.NewPCG(1, 1))
 	for b.Loop() {
 		k := [2]uint64{r.Uint64(), r.Uint64()}

@@ -31,11 +31,11 @@ type server struct {
 	empty chan struct{}
 }
 
-// listen starts the built-in server if Addr or Listener is set.
-func (c *conn) listen(ctx context.Context) error {
-	w := c.hook
-	l, err := w.listener(ctx)
-	if l == nil {
+// serve starts the built-in server if Addr or Listener is set.
+func (l *listener) serve(ctx context.Context) error {
+	w := l.hook
+	in, err := w.listener(ctx)
+	if in == nil {
 		return err
 	}
 	s := &server{served: make(chan struct{}), empty: make(chan struct{})}
@@ -48,10 +48,10 @@ func (c *conn) listen(ctx context.Context) error {
 		ConnState:         s.count,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
-	c.server = s
+	l.server = s
 	go func() {
 		defer close(s.served)
-		c.end(fmt.Errorf("webhook: serve: %w", s.serve(newLimitedListener(l, serverMaxConns))))
+		l.end(fmt.Errorf("webhook: serve: %w", s.serve(newLimitedListener(in, serverMaxConns))))
 	}()
 	return nil
 }
@@ -59,35 +59,30 @@ func (c *conn) listen(ctx context.Context) error {
 // listener returns the listener of the built-in server, or nil if there is none.
 func (w *Receiver) listener(ctx context.Context) (net.Listener, error) {
 	if w.Listener != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.heard {
-			return nil, &final{errors.New("webhook: Receiver.Listener was closed with the previous Conn: use Addr to listen more than once")}
+		if w.state.used.Swap(true) {
+			return nil, &final{errors.New("webhook: Receiver.Listener was closed with the previous Listener: use Addr to listen more than once")}
 		}
-		w.heard = true
 		return w.Listener, nil
 	}
 	if w.Addr == "" {
 		return nil, nil
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", w.Addr)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	in, err := new(net.ListenConfig).Listen(ctx, "tcp", w.Addr)
 	if err != nil {
-		return nil, listenError(err, w.listened)
+		return nil, listenError(err, w.state.bound.Load())
 	}
-	w.listened = true
-	return l, nil
+	w.state.bound.Store(true)
+	return in, nil
 }
 
 // listenError makes the error final if the address has never worked: another attempt is unlikely to
 // help. An address that has worked is tried again until it is free.
-func listenError(err error, listened bool) error {
+func listenError(err error, bound bool) error {
 	var passing interface{ Temporary() bool } // such as a lack of file descriptors
 	switch {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 	case errors.As(err, &passing) && passing.Temporary():
-	case !listened:
+	case !bound:
 		return &final{fmt.Errorf("webhook: Receiver.Addr: %w", err)}
 	}
 	return fmt.Errorf("webhook: Receiver.Addr: %w", err)

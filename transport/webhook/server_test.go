@@ -23,12 +23,11 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock"
-	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
 // ownListener opens w on a listener of its own in memory, and returns a client for it.
-func ownListener(t *testing.T, w *webhook.Receiver) (transport.Conn, *mock.Network, *http.Client) {
+func ownListener(t *testing.T, w *webhook.Receiver) (*inbox, *mock.Network, *http.Client) {
 	t.Helper()
 	network := mock.NewNetwork()
 	t.Cleanup(func() {
@@ -94,7 +93,7 @@ func TestListenerIsForOneConn(t *testing.T) {
 		w := newHook()
 		conn, _, _ := ownListener(t, w)
 		conn.Close()
-		_, err := w.Open(t.Context(), "")
+		_, err := w.Listen(t.Context(), closedDeliver)
 		var final interface{ Retryable() bool }
 		if !errors.As(err, &final) || final.Retryable() || !strings.Contains(err.Error(), "Receiver.Listener") {
 			t.Errorf("opened again: %v", err)
@@ -171,11 +170,11 @@ func TestDrains(t *testing.T) {
 			closed <- time.Since(start)
 		}()
 		time.Sleep(100 * time.Millisecond)
-		wantStatus(t, queued, 503)
 		wantStatus(t, send(t, w, client, hooksURL, "msg_5", `{}`), 503)
 		m1.Settle(nil)
 		wantStatus(t, inTime, 204)
 		wantStatus(t, never, 503)
+		wantStatus(t, queued, 503)
 		if d := <-closed; d >= time.Second {
 			t.Errorf("Close took %v", d)
 		}
@@ -265,7 +264,7 @@ func TestListenerFails(t *testing.T) {
 		w := newHook()
 		w.Listener = broken{}
 		conn := openHook(t, w)
-		if err := readError(t, conn); !strings.Contains(err.Error(), "no more connections") {
+		if err := end(conn); !strings.Contains(err.Error(), "no more connections") {
 			t.Errorf("Read: %v", err)
 		}
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 503)
@@ -281,7 +280,7 @@ func TestAddrInUse(t *testing.T) {
 	defer l.Close()
 	w := newHook()
 	w.Addr = l.Addr().String()
-	if _, err := w.Open(t.Context(), ""); retryable(err) != "false" || !strings.Contains(err.Error(), "Receiver.Addr: listen tcp "+w.Addr) {
+	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "false" || !strings.Contains(err.Error(), "Receiver.Addr: listen tcp "+w.Addr) {
 		t.Errorf("Open: %v", err)
 	}
 	l.Close()
@@ -296,7 +295,7 @@ func TestAddrInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := w.Open(t.Context(), ""); retryable(err) != "unset" || err == nil {
+	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "unset" || err == nil {
 		t.Errorf("Open of an address that was listened on before: %v", err)
 	}
 }
@@ -306,7 +305,7 @@ func TestAddrUnknown(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:99999", "127.0.0.1:no-such-port", "no-such-host.invalid:0", "192.0.2.1:0"} {
 		w := newHook()
 		w.Addr = addr
-		_, err := w.Open(t.Context(), "")
+		_, err := w.Listen(t.Context(), closedDeliver)
 		if dns := new(net.DNSError); errors.As(err, &dns) && dns.Temporary() {
 			continue // no name server
 		}
@@ -318,7 +317,7 @@ func TestAddrUnknown(t *testing.T) {
 	w.Addr = "127.0.0.1:0"
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := w.Open(ctx, ""); !errors.Is(err, context.Canceled) {
+	if _, err := w.Listen(ctx, closedDeliver); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 }
@@ -408,7 +407,7 @@ func TestOpenFailsWithARequestInHand(t *testing.T) {
 	go func() {
 		defer close(over)
 		for range 300 {
-			w.Open(t.Context(), "")
+			w.Listen(t.Context(), closedDeliver)
 		}
 	}()
 	var ids []string
@@ -427,7 +426,7 @@ func TestOpenFailsWithARequestInHand(t *testing.T) {
 	conn := openHook(t, w)
 	go func() {
 		for {
-			m, err := readFrom(conn)
+			m, err := conn.next()
 			if err != nil {
 				return
 			}

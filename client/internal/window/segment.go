@@ -63,8 +63,8 @@ func (g *segment) write(i uint64, e *Entry, lead string) {
 	d := &s.entry
 	d.Data, d.Type, d.ID, d.Token, d.Received = e.Data, e.Type, e.ID, e.Token, e.Received
 	g.sizes[i] = len(e.Data)
-	if e.Header != nil || e.Delivery != nil || e.Gap != nil || e.Settle != nil || e.Before > 0 || lead != "" {
-		d.Header, d.Delivery, d.Gap, d.Settle, d.Before = e.Header, e.Delivery, e.Gap, e.Settle, e.Before
+	if e.Delivery != nil || e.Gap != nil || e.Settle != nil || e.Before > 0 || lead != "" {
+		d.Delivery, d.Gap, d.Settle, d.Before = e.Delivery, e.Gap, e.Settle, e.Before
 		s.lead = lead
 		g.rare[i] = true
 	}

@@ -36,7 +36,6 @@ type Entry struct {
 	Received time.Time
 
 	// Most events have none of these.
-	Header   transport.Header
 	Delivery *transport.Delivery
 	Gap      *transport.Gap
 	Settle   func(error)

@@ -1,0 +1,141 @@
+package record_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
+	"github.com/steadfeed/steadfeed/mock/sender"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+// hooked is a webhook with its sender.
+func hooked(t *testing.T) (*webhook.Receiver, *sender.Client) {
+	p := provider.GitHub("a secret")
+	hook := &webhook.Receiver{Provider: p}
+	srv := mock.NewServer(hook)
+	t.Cleanup(func() { srv.Close() })
+	return hook, sender.New(p, srv.URL, srv.Client())
+}
+
+func TestReceiverRecordsWhatIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, posts := hooked(t)
+		var out bytes.Buffer
+		rec := &record.Receiver{From: hook, Out: &out, Redact: func(m transport.Message) transport.Message {
+			m.Data = bytes.ReplaceAll(m.Data, []byte("secret"), []byte("xxx"))
+			return m
+		}}
+		sub, err := client.Subscribe(t.Context(), rec, &client.Options{Buffer: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.WaitConnected(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var answers []int
+		post := func(id, body string) {
+			a, err := posts.Post(t.Context(), sender.Delivery{ID: id, Body: []byte(body)})
+			if err != nil {
+				t.Error(err)
+			}
+			answers = append(answers, a.Status)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			post("1", `{"a":"secret"}`)
+		}()
+		synctest.Wait()
+		post("2", `{"b":2}`) // the buffer is full
+		ev, err := sub.Next(t.Context())
+		if err != nil || string(ev.Data) != `{"a":"secret"}` || ev.Delivery == nil || ev.Delivery.Provider != "github" {
+			t.Fatalf("got %s, %+v, %v", ev.Data, ev.Delivery, err)
+		}
+		ev.Ack()
+		<-done
+		hook.Drain()
+		synctest.Wait()
+		if want := []int{http.StatusServiceUnavailable, http.StatusNoContent}; len(answers) != 2 || answers[0] != want[0] || answers[1] != want[1] {
+			t.Errorf("answers %v, want %v", answers, want)
+		}
+		if err := sub.Close(); err != nil {
+			t.Error(err)
+		}
+		want := "steadfeed recording 1\n1 0s open\n1 0s event id=1\n\t{\"a\":\"xxx\"}\n1 0s end\n"
+		if out.String() != want {
+			t.Errorf("recorded:\n%swant:\n%s", &out, want)
+		}
+	})
+}
+
+// A Listener ends when its recording cannot continue, and no other one opens.
+func TestReceiverEndsWhenOutFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, posts := hooked(t)
+		full := errors.New("disk full")
+		rec := &record.Receiver{From: hook, Out: writer(func(p []byte) (int, error) {
+			if strings.Contains(string(p), "event") {
+				return 0, full
+			}
+			return len(p), nil
+		})}
+		sub, err := client.Subscribe(t.Context(), rec, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		sub.WaitConnected(t.Context())
+		go posts.Post(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{}`)})
+		if ev, err := sub.Next(t.Context()); err != nil || ev.ID != "1" {
+			t.Errorf("got %q, %v, want the event that was accepted", ev.ID, err)
+		}
+		var stop *client.StopError
+		if _, err := sub.Next(t.Context()); !errors.As(err, &stop) || !errors.Is(err, full) {
+			t.Errorf("the end: %v, want a StopError with the error of Out", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := rec.Listen(t.Context(), nil); !errors.Is(err, full) {
+			t.Errorf("Listen: %v, want the error of Out", err)
+		}
+	})
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+func TestReceiverRecordsRefusedListen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook := &webhook.Receiver{Provider: provider.GitHub("a secret"), Addr: "192.0.2.1:0"}
+		var out bytes.Buffer
+		rec := &record.Receiver{From: hook, Out: &out}
+		if _, err := rec.Listen(context.Background(), nil); retry.Classify(err) != retry.ClassPermanent {
+			t.Errorf("Listen: %v", err)
+		}
+		if want := "steadfeed recording 1\n1 0s refused\n"; out.String() != want {
+			t.Errorf("recorded:\n%swant:\n%s", &out, want)
+		}
+	})
+}
+
+func TestReceiverValidate(t *testing.T) {
+	if err := new(record.Receiver).Validate(); err == nil {
+		t.Error("Validate accepts a Receiver without From and Out")
+	}
+	rec := &record.Receiver{From: &webhook.Receiver{}, Out: new(bytes.Buffer)}
+	if err := rec.Validate(); err == nil || !strings.Contains(err.Error(), "Receiver.Provider") {
+		t.Errorf("Validate: %v, want the problem of From", err)
+	}
+}

@@ -1,0 +1,296 @@
+package webhook
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/steadfeed/steadfeed/transport/internal/coding"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+// An exchange handles one request, from its header to its answer.
+type exchange struct {
+	hook     *Receiver
+	rw       http.ResponseWriter
+	r        *http.Request
+	from     *provider.Provider
+	req      provider.Request // the provider's view of r
+	buf      []byte           // contains the body
+	held     share            // of the budget, until the body is verified
+	answered bool
+
+	timer *time.Timer // calls expire at the deadline
+
+	mu      sync.Mutex    // held for a few instructions
+	reading bool          // the body is being read
+	expired bool          // the deadline has passed
+	late    chan struct{} // closed when it has; nil until the exchange waits
+
+	// dismissed is set when the budget evicts x while it reads. When x no longer reads, its
+	// goroutine may access dismissed without the lock.
+	dismissed bool
+}
+
+// ServeHTTP answers a sender. A request with a method other than POST is a handshake or is
+// answered with 405. ServeHTTP returns when the request is answered, at the latest at the
+// provider's Deadline.
+func (w *Receiver) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	p := w.provider(r.URL.Path)
+	if p == nil {
+		w.notFound(rw, r)
+		return
+	}
+	x := &exchange{hook: w, rw: rw, r: r, from: p}
+	defer x.end()
+	x.serve()
+}
+
+// serve handles the request. The cheap checks come first.
+func (x *exchange) serve() {
+	l := x.hook.state.listener.Load()
+	if err := l.refusal(); err != nil {
+		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
+		return
+	}
+	route := l.route(x.r)
+	now := time.Now()
+	x.req = provider.Request{
+		Method: x.r.Method, URL: route.publicURL(x.r), Header: x.r.Header,
+		Time: now, Context: x.r.Context(), Deadline: now.Add(deadlineOf(x.from)),
+	}
+	if x.r.Method != http.MethodPost {
+		x.greet()
+		return
+	}
+	if err := l.full(); err != nil {
+		x.turnAway(err)
+		return
+	}
+	if err := x.precheck(); err != nil {
+		x.refuseUnread(x.judge(err))
+		return
+	}
+	if x.greeted() {
+		return
+	}
+	x.start()
+	if err := x.read(); err != nil {
+		x.refuseBody(err)
+		return
+	}
+	d, err := x.from.Receive(&x.req)
+	if err != nil {
+		x.drop()
+		x.refuse(x.judge(err))
+		return
+	}
+	x.release()
+	x.deliver(l, route, d)
+}
+
+// precheck refuses a request by its header alone. A content coding is refused, because the body
+// would have to be decompressed before it is verified.
+func (x *exchange) precheck() error {
+	if len(coding.List(x.r.Header)) > 0 {
+		x.rw.Header().Set("Accept-Encoding", "identity")
+		return errCoding
+	}
+	return x.from.Precheck(&x.req)
+}
+
+// turnAway refuses a POST when the buffer is full, unless it is a handshake that needs no body: a
+// sender whose handshake fails may never send again.
+func (x *exchange) turnAway(busy error) {
+	if !x.greeted() {
+		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
+	}
+}
+
+// greeted answers a handshake that needs no body. It reports whether the request was one.
+func (x *exchange) greeted() bool {
+	if x.from.Handshake == nil {
+		return false
+	}
+	a, ok := x.from.Handshake(&x.req)
+	if !ok || a == nil {
+		return false
+	}
+	x.refuseUnread(a, http.StatusNoContent, errAnswer)
+	return true
+}
+
+// greet answers a request that is not a POST.
+func (x *exchange) greet() {
+	if x.greeted() {
+		return
+	}
+	x.rw.Header().Set("Allow", http.MethodPost)
+	x.refuseUnread(&provider.Answer{}, http.StatusMethodNotAllowed, errMethod)
+}
+
+// deliver hands the events of a verified request to the subscription and answers it.
+func (x *exchange) deliver(l *listener, route *route, r *provider.Delivery) {
+	if len(r.Events) == 0 {
+		x.buf, x.req.Body = nil, nil // it may be unverified, and the sender may be slow to read the answer
+		x.accept(r)
+		return
+	}
+	repeated, err := x.settle(l, route, r)
+	if repeated && r.Answer == nil { // an Answer may share the body's memory
+		x.hook.slab.giveBack(x.buf)
+	}
+	switch {
+	case err == nil && repeated:
+		x.acceptAgain(r)
+	case err == nil:
+		x.accept(r)
+	case err == errLate || err == errGone:
+		x.refuse(&x.from.Answers.Late, http.StatusServiceUnavailable, err)
+	default:
+		x.refuse(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
+	}
+}
+
+// settle returns nil once every event of a delivery is acknowledged, and whether the delivery
+// repeats one that was acknowledged or is being handled.
+func (x *exchange) settle(l *listener, route *route, r *provider.Delivery) (repeated bool, err error) {
+	d := newDelivery(l, route.ledger, r, x.req.Body)
+	c := route.ledger.claim(d, x.req.Time)
+	switch {
+	case c.acknowledged:
+		return true, nil
+	case c.first != nil:
+		c.first.join()
+		return true, x.await(c.first)
+	}
+	if err := l.add(d); err != nil {
+		d.refuse(err)
+		return false, err
+	}
+	d.fill(r, x.metadata(route.private, r), max(r.Attempt, c.attempt), c.known)
+	d.hand()
+	return false, x.await(d)
+}
+
+// pollInterval is how often the rest of a batch is offered if no event of it is acknowledged
+// (AckOnEnqueue).
+const pollInterval = 100 * time.Millisecond
+
+// await returns nil once d is acknowledged. While d has events that were not accepted, it offers
+// them again.
+func (x *exchange) await(d *delivery) error {
+	for {
+		d.offer()
+		over, err := x.wait(d)
+		if err != nil && d.desert() {
+			over, err = true, d.err
+		}
+		if over || err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns true and the outcome of d, or an error if the request cannot wait any longer.
+// Otherwise there may be space for the rest of d.
+func (x *exchange) wait(d *delivery) (over bool, err error) {
+	select {
+	case <-d.done:
+		return true, d.err
+	default:
+	}
+	var poll <-chan time.Time
+	if d.polls() {
+		timer := time.NewTimer(pollInterval)
+		defer timer.Stop()
+		poll = timer.C
+	}
+	select {
+	case <-d.done:
+		return true, d.err
+	case <-d.space:
+		return false, nil
+	case <-poll:
+		d.poll()
+		return false, nil
+	case <-x.deadline():
+		return false, errLate
+	case <-x.r.Context().Done():
+		return false, errGone
+	}
+}
+
+// start sets the deadline.
+func (x *exchange) start() {
+	// A timer that is due when it starts may crash Go 1.26 in a synctest bubble, under the race
+	// detector.
+	x.timer = time.AfterFunc(max(time.Until(x.req.Deadline), time.Nanosecond), x.expire)
+}
+
+// expire ends the reading of the body and the wait for the consumer.
+func (x *exchange) expire() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.expired = true
+	if x.late != nil {
+		close(x.late)
+	}
+	if x.reading {
+		http.NewResponseController(x.rw).SetReadDeadline(time.Now())
+	}
+}
+
+// deadline returns a channel that is closed at the deadline.
+func (x *exchange) deadline() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.late == nil {
+		x.late = make(chan struct{})
+		if x.expired {
+			close(x.late)
+		}
+	}
+	return x.late
+}
+
+func (x *exchange) startReading() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.reading = true
+}
+
+// stopReading reports whether the deadline has passed.
+func (x *exchange) stopReading() (expired bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.reading = false
+	return x.expired
+}
+
+// dismiss ends the reading of a body. It reports false if it cannot, because all of the body has
+// arrived or the ResponseWriter has no read deadline.
+func (x *exchange) dismiss() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.reading {
+		x.dismissed = http.NewResponseController(x.rw).SetReadDeadline(time.Now()) == nil
+	}
+	return x.dismissed
+}
+
+// end stops the timer and answers a panic.
+func (x *exchange) end() {
+	v := recover()
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+	x.release()
+	if v == nil {
+		return
+	}
+	if x.answered || v == http.ErrAbortHandler {
+		panic(v) // for the server to handle
+	}
+	x.refuseUnread(&provider.Answer{}, http.StatusInternalServerError, panicked(v))
+}

@@ -1,0 +1,52 @@
+package webhook
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// state is what outlives the Listeners of a Receiver.
+type state struct {
+	listener atomic.Pointer[listener] // the open one, or nil; written with mu
+	bound    atomic.Bool              // Listen has listened on Addr
+	used     atomic.Bool              // Receiver.Listener was used
+
+	mu      sync.Mutex
+	drained bool
+	ledgers map[string]*ledger // by path
+}
+
+// start makes l the open listener and sets its routes. It returns false if another one is open.
+func (s *state) start(l *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener.Load() != nil {
+		return false
+	}
+	if s.ledgers == nil {
+		s.ledgers = make(map[string]*ledger)
+	}
+	l.routes = l.hook.routes(s.ledgers)
+	if s.drained { // otherwise drain finds l
+		l.drain()
+	}
+	s.listener.Store(l)
+	return true
+}
+
+func (s *state) stop() { s.listener.Store(nil) }
+
+func (s *state) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained = true
+	if l := s.listener.Load(); l != nil {
+		l.drain()
+	}
+}
+
+func (s *state) isDrained() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drained
+}
