@@ -49,7 +49,7 @@ func ExampleSubscribe_kubernetes() {
 
 	sub, err := client.Subscribe(context.Background(), &transport.HTTP{
 		URL:       srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
-		Format:    decode.ConcatJSON{},
+		Format:    decode.ConcatJSON,
 		Resume:    transport.ResumeQuery("resourceVersion"),
 		OnMessage: watchControl,
 	}, &client.Options{

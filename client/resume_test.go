@@ -72,7 +72,7 @@ func TestResumeFromAnotherPosition(t *testing.T) {
 	defer srv.Close()
 	since := transport.ResumeQuery("since")
 	for name, feed := range map[string]transport.Transport{
-		"HTTP": &transport.HTTP{URL: srv.URL + "/http", Format: decode.Lines{}, Resume: since, OnMessage: compaction},
+		"HTTP": &transport.HTTP{URL: srv.URL + "/http", Format: decode.Lines, Resume: since, OnMessage: compaction},
 		"WebSocket": &transport.WebSocket{URL: "ws" + srv.URL[4:] + "/ws", Resume: since,
 			OnMessage: func(_ *transport.Socket, m *transport.Message) error { return compaction(m) }},
 	} {
@@ -143,7 +143,7 @@ func TestInclusiveCursor(t *testing.T) {
 	defer srv.Close()
 	seed := maphash.MakeSeed()
 	sub := subscribe(t, &transport.HTTP{
-		URL: srv.URL, Format: decode.Lines{}, Resume: transport.ResumeQuery("since"),
+		URL: srv.URL, Format: decode.Lines, Resume: transport.ResumeQuery("since"),
 		OnMessage: func(m *transport.Message) error {
 			m.ID = strconv.FormatUint(maphash.Bytes(seed, m.Data), 36)
 			return nil

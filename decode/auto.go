@@ -6,7 +6,7 @@ import (
 )
 
 // formats returns the formats that a media type identifies.
-func formats() []Format { return []Format{SSE{}, NDJSON{}, JSONSeq{}, anyJSON{}} }
+func formats() []Format { return []Format{SSE{}, NDJSON, JSONSeq, anyJSON{}} }
 
 // Auto returns the framing that a Content-Type identifies. It ignores parameters, even malformed
 // ones: servers send a charset that has no meaning. Types with the suffix +json-seq (RFC 8091) mean
@@ -17,7 +17,7 @@ func Auto(contentType string) (f Format, ok bool) {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
 	if strings.HasSuffix(media, "+json-seq") {
-		return JSONSeq{}, true
+		return JSONSeq, true
 	}
 	for _, f := range formats() {
 		if slices.Contains(f.MediaTypes(), media) {

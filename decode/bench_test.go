@@ -33,11 +33,11 @@ func BenchmarkReader(b *testing.B) {
 	}{
 		{"SSE", "event: update\nid: 100000\ndata: " + value + "\n\n", decode.SSE{}},
 		{"SSElines", "data: " + value + "\ndata: more\nid: 1\n\n", decode.SSE{}},
-		{"NDJSON", value + "\n", decode.NDJSON{}},
-		{"CRLFJSON", value + "\r\n", decode.CRLFJSON{}},
-		{"JSONSeq", "\x1e" + value + "\n", decode.JSONSeq{}},
-		{"LengthPrefixed", fmt.Sprint(len(value)) + "\r\n" + value + "\r\n", decode.LengthPrefixed{}},
-		{"Uint32Prefixed", string(binary.BigEndian.AppendUint32(nil, uint32(len(value)))) + value, decode.Uint32Prefixed{}},
+		{"NDJSON", value + "\n", decode.NDJSON},
+		{"CRLFJSON", value + "\r\n", decode.CRLFJSON},
+		{"JSONSeq", "\x1e" + value + "\n", decode.JSONSeq},
+		{"LengthPrefixed", fmt.Sprint(len(value)) + "\r\n" + value + "\r\n", decode.LengthPrefixed},
+		{"Uint32Prefixed", string(binary.BigEndian.AppendUint32(nil, uint32(len(value)))) + value, decode.Uint32Prefixed},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmark(b, c.format, c.event) })
 	}
@@ -49,7 +49,7 @@ func BenchmarkConcatJSON(b *testing.B) {
 		name        string
 		size, parts int
 	}{{"100B", 100, 0}, {"430B", 430, 0}, {"1.5KB", 1500, 1300}, {"60KB", 60_000, 59_800}, {"60KBtext", 60_000, 0}} {
-		b.Run(c.name, func(b *testing.B) { benchmark(b, decode.ConcatJSON{}, document(c.size, c.parts)) })
+		b.Run(c.name, func(b *testing.B) { benchmark(b, decode.ConcatJSON, document(c.size, c.parts)) })
 	}
 }
 

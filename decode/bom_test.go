@@ -18,17 +18,17 @@ func TestByteOrderMark(t *testing.T) {
 		second string
 	}{
 		{decode.SSE{}, "data: 1\n\n", []string{`"1"`}, "keepalive"}, // an unknown field
-		{decode.Lines{}, "1\n2\n", []string{`"1"`, `"2"`}, `"\ufeff1"`},
-		{decode.NDJSON{}, "{}\n[]\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
-		{decode.RSJSON{}, "{}\x1e", []string{`"{}"`}, `"\ufeff{}"`},
-		{decode.CRLFJSON{}, "{}\r\n[]\r\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
-		{decode.LengthPrefixed{}, "2\n{}\n", []string{`"{}"`}, "3 final: does not begin with a length"},
-		{decode.JSONSeq{}, "\x1e{}\n", []string{`"{}"`}, "3 not preceded by a record separator"},
-		{decode.ConcatJSON{}, "{}[]", []string{`"{}"`, `"[]"`}, "3 final: invalid character 'ï' looking for beginning of value"},
-		{decode.JSONArray{}, "[{}]", []string{`"{}"`}, "3 final: 'ï' does not start an array"},
+		{decode.Lines, "1\n2\n", []string{`"1"`, `"2"`}, `"\ufeff1"`},
+		{decode.NDJSON, "{}\n[]\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
+		{decode.RSJSON, "{}\x1e", []string{`"{}"`}, `"\ufeff{}"`},
+		{decode.CRLFJSON, "{}\r\n[]\r\n", []string{`"{}"`, `"[]"`}, `"\ufeff{}"`},
+		{decode.LengthPrefixed, "2\n{}\n", []string{`"{}"`}, "3 final: does not begin with a length"},
+		{decode.JSONSeq, "\x1e{}\n", []string{`"{}"`}, "3 not preceded by a record separator"},
+		{decode.ConcatJSON, "{}[]", []string{`"{}"`, `"[]"`}, "3 final: invalid character 'ï' looking for beginning of value"},
+		{decode.JSONArray, "[{}]", []string{`"{}"`}, "3 final: 'ï' does not start an array"},
 		{any, "[{}]", []string{`"{}"`}, "3 final: invalid character 'ï' looking for beginning of value"},
 		{any, "{}", []string{`"{}"`}, "3 final: invalid character 'ï' looking for beginning of value"},
-		{decode.Uint32Prefixed{}, "", []string{"0 cut"}, "0 too large"},
+		{decode.Uint32Prefixed, "", []string{"0 cut"}, "0 too large"},
 	} {
 		checkBad(t, c.format, 16, "\ufeff"+c.in, c.want)
 		if got := survivors(strings.NewReader("\ufeff\ufeff"+c.in), c.format, 16); len(got) == 0 || got[0] != c.second {

@@ -12,12 +12,11 @@ import "io"
 // literal must be followed by white space, punctuation or a string. The first invalid byte is a
 // FrameError and ends the stream, even with [Reader.OnBadFrame]: nothing marks the start of the
 // next value, and an incomplete value would hide those after it.
-type ConcatJSON struct{}
-
-func (ConcatJSON) MediaTypes() []string { return []string{"application/json"} }
-
-func (ConcatJSON) NewSplitter(maxFrame int) Splitter {
-	return &concatSplitter{jsonValue: jsonValue{format: "ConcatJSON", limit: maxFrame}}
+var ConcatJSON Format = &framing{
+	mediaTypes: []string{"application/json"},
+	splitter: func(maxFrame int) Splitter {
+		return &concatSplitter{jsonValue: jsonValue{format: "ConcatJSON", limit: maxFrame}}
+	},
 }
 
 type concatSplitter struct {

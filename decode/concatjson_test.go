@@ -49,10 +49,10 @@ func TestConcatJSON(t *testing.T) {
 		{"empty", "", nil},
 		{"only space", " \r\t ", nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.ConcatJSON{}, 0, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.ConcatJSON, 0, c.in, c.want) })
 	}
 	for _, in := range []string{`{"a":[{}]}`, `["\""]`, `"a"`, "  []"} {
-		checkAtOnce(t, decode.ConcatJSON{}, in, strings.TrimSpace(in))
+		checkAtOnce(t, decode.ConcatJSON, in, strings.TrimSpace(in))
 	}
 }
 
@@ -74,15 +74,15 @@ func TestConcatJSONLimit(t *testing.T) {
 		{"[\"345678901\n\"]", []string{"0 too large", "0 final: invalid character '\\n' in string literal at byte 11 of the value"}},
 		{`{} ["345678901"}`, []string{`"{}"`, "3 too large", "3 final: invalid character '}' after array element at byte 12 of the value"}},
 	} {
-		checkBad(t, decode.ConcatJSON{}, 10, c.in, c.want)
+		checkBad(t, decode.ConcatJSON, 10, c.in, c.want)
 	}
 }
 
 func TestNesting(t *testing.T) {
 	deepest := nested(10_000)
-	for _, f := range []decode.Format{decode.ConcatJSON{}, decode.JSONArray{}} {
+	for _, f := range []decode.Format{decode.ConcatJSON, decode.JSONArray} {
 		in, deeper := deepest, nested(10_001)
-		if f == (decode.JSONArray{}) {
+		if f == (decode.JSONArray) {
 			in, deeper = "["+in+"]", "["+deeper+"]"
 		}
 		check(t, f, 0, in, []string{fmt.Sprintf("%q", deepest)})

@@ -6,11 +6,12 @@ import "bytes"
 // message is data (docs.x.com/x-api/fundamentals/consuming-streaming-data). An empty message is a
 // keepalive, and so is an LF before a message, because some keepalives are a single LF. Spaces
 // before a message are dropped. Messages are not validated.
-type CRLFJSON struct{}
-
-func (CRLFJSON) MediaTypes() []string { return []string{"application/json"} }
-
-func (CRLFJSON) NewSplitter(maxFrame int) Splitter { return &crlfSplitter{limit: maxFrame} }
+var CRLFJSON Format = &framing{
+	mediaTypes: []string{"application/json"},
+	splitter: func(maxFrame int) Splitter {
+		return &crlfSplitter{limit: maxFrame}
+	},
+}
 
 type crlfSplitter struct {
 	start

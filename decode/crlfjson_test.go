@@ -33,8 +33,8 @@ func TestCRLFJSON(t *testing.T) {
 			if strings.Contains(c.name, "inside") {
 				limit = 0
 			}
-			checkBad(t, decode.CRLFJSON{}, limit, c.in, c.want)
+			checkBad(t, decode.CRLFJSON, limit, c.in, c.want)
 		})
 	}
-	checkAtOnce(t, decode.CRLFJSON{}, "{\n}\r\n", "{\n}")
+	checkAtOnce(t, decode.CRLFJSON, "{\n}\r\n", "{\n}")
 }

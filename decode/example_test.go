@@ -35,7 +35,7 @@ data: [DONE]
 // A response that is cut off ends with an error.
 func ExampleFrameError() {
 	body := strings.NewReader("{\"n\":1}\n{\"n\":2")
-	for frame, err := range decode.NewReader(body, decode.ConcatJSON{}).Frames() {
+	for frame, err := range decode.NewReader(body, decode.ConcatJSON).Frames() {
 		fmt.Printf("%s %v\n", frame.Data, err)
 	}
 	// Output:
@@ -46,7 +46,7 @@ func ExampleFrameError() {
 // A record that is too large is reported, and the others are read.
 func ExampleReader_onBadFrame() {
 	file := strings.NewReader("{\"n\":1}\n{\"n\":2,\"blob\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n{\"n\":3}\n")
-	r := decode.NewReader(file, decode.NDJSON{})
+	r := decode.NewReader(file, decode.NDJSON)
 	r.MaxFrame = 32
 	r.OnBadFrame = func(bad *decode.FrameError) { fmt.Println(bad) }
 	for frame, err := range r.Frames() {
@@ -65,7 +65,7 @@ func ExampleReader_onBadFrame() {
 // The malformed lines of a file are reported, and the others are read.
 func ExampleStrictJSON() {
 	file := strings.NewReader("{\"n\":1}\n{\"n\":\noops\n{\"n\":4}\n")
-	r := decode.NewReader(file, decode.StrictJSON(decode.NDJSON{}))
+	r := decode.NewReader(file, decode.StrictJSON(decode.NDJSON))
 	r.OnBadFrame = func(bad *decode.FrameError) { fmt.Println(bad) }
 	for frame, err := range r.Frames() {
 		if err != nil {

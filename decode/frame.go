@@ -1,6 +1,9 @@
 package decode
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Kind is the kind of a Frame. Only KindData is an event; the others are what a server sends
 // between events.
@@ -68,3 +71,13 @@ type Format interface {
 	// without parameters. It returns nil if there are none.
 	MediaTypes() []string
 }
+
+// A framing is a Format without options.
+type framing struct {
+	mediaTypes []string
+	splitter   func(maxFrame int) Splitter
+}
+
+func (f *framing) MediaTypes() []string { return slices.Clone(f.mediaTypes) }
+
+func (f *framing) NewSplitter(maxFrame int) Splitter { return f.splitter(maxFrame) }

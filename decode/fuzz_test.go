@@ -16,43 +16,43 @@ func FuzzSSE(f *testing.F) {
 }
 
 func FuzzLines(f *testing.F) {
-	fuzz(f, decode.Lines{}, "a\nb\r\n\n\r\r\nc", strings.Repeat("x", 80)+"\r\ny\n")
+	fuzz(f, decode.Lines, "a\nb\r\n\n\r\r\nc", strings.Repeat("x", 80)+"\r\ny\n")
 }
 
 func FuzzNDJSON(f *testing.F) {
-	fuzz(f, decode.NDJSON{}, "{\"a\":1}\n[2]\r\n\n3\n\"x\"", strings.Repeat("1", 80)+"\n[2]", strings.Repeat("[", 64))
+	fuzz(f, decode.NDJSON, "{\"a\":1}\n[2]\r\n\n3\n\"x\"", strings.Repeat("1", 80)+"\n[2]", strings.Repeat("[", 64))
 }
 
 func FuzzCRLFJSON(f *testing.F) {
-	fuzz(f, decode.CRLFJSON{}, "{}\r\n\n{\n}\r\n\r\n  \r1\r\r\n", strings.Repeat("x", 80)+"\n\r\r\n{}\r\n")
+	fuzz(f, decode.CRLFJSON, "{}\r\n\n{\n}\r\n\r\n  \r1\r\r\n", strings.Repeat("x", 80)+"\n\r\r\n{}\r\n")
 }
 
 func FuzzLengthPrefixed(f *testing.F) {
-	fuzz(f, decode.LengthPrefixed{}, "4\r\n{}\r\n\r\n2\n{}\r\n0\n", "80\n"+strings.Repeat("x", 80)+"\n2\n{}", "99999999999999999999\n")
+	fuzz(f, decode.LengthPrefixed, "4\r\n{}\r\n\r\n2\n{}\r\n0\n", "80\n"+strings.Repeat("x", 80)+"\n2\n{}", "99999999999999999999\n")
 }
 
 func FuzzUint32Prefixed(f *testing.F) {
-	fuzz(f, decode.Uint32Prefixed{}, "\x00\x00\x00\x02{}\x00\x00\x00\x00", "\x00\x00\x00\x50"+strings.Repeat("x", 80)+"\x00\x00\x00\x01a")
+	fuzz(f, decode.Uint32Prefixed, "\x00\x00\x00\x02{}\x00\x00\x00\x00", "\x00\x00\x00\x50"+strings.Repeat("x", 80)+"\x00\x00\x00\x01a")
 }
 
 func FuzzVarintPrefixed(f *testing.F) {
-	fuzz(f, decode.VarintPrefixed{}, "\x02{}\x00\x81\x00a", "\x80\x01"+strings.Repeat("x", 128)+"\x01a")
+	fuzz(f, decode.VarintPrefixed, "\x02{}\x00\x81\x00a", "\x80\x01"+strings.Repeat("x", 128)+"\x01a")
 }
 
 func FuzzJSONSeq(f *testing.F) {
-	fuzz(f, decode.JSONSeq{}, "\x1e{\"a\":[1]}\n\x1e42\n\x1e\x1etrue\x1e\"\\\"\"{}\n\x1e[]\n\x1e1", "\x1e["+strings.Repeat("1,", 40)+"]\n\x1e1\n")
+	fuzz(f, decode.JSONSeq, "\x1e{\"a\":[1]}\n\x1e42\n\x1e\x1etrue\x1e\"\\\"\"{}\n\x1e[]\n\x1e1", "\x1e["+strings.Repeat("1,", 40)+"]\n\x1e1\n")
 }
 
 func FuzzRSJSON(f *testing.F) {
-	fuzz(f, decode.RSJSON{}, "{}\x1e{\"type\":6}\r\x1e\x1e\n[1]", strings.Repeat("x", 80)+"\r\x1e[2]\x1e")
+	fuzz(f, decode.RSJSON, "{}\x1e{\"type\":6}\r\x1e\x1e\n[1]", strings.Repeat("x", 80)+"\r\x1e[2]\x1e")
 }
 
 func FuzzConcatJSON(f *testing.F) {
-	fuzz(f, decode.ConcatJSON{}, "{\"a\":[\"]\\\\\\\"\"]}\n\n[]1true \"x\"-2", "{\"a\":\""+strings.Repeat("\\\"", 40)+"\"}[]", strings.Repeat("1", 80)+"[]")
+	fuzz(f, decode.ConcatJSON, "{\"a\":[\"]\\\\\\\"\"]}\n\n[]1true \"x\"-2", "{\"a\":\""+strings.Repeat("\\\"", 40)+"\"}[]", strings.Repeat("1", 80)+"[]")
 }
 
 func FuzzJSONArray(f *testing.F) {
-	fuzz(f, decode.JSONArray{}, "\n[{\"a\":[\"]\\\\\\\"\"]}\n, \n\n[],1,true ]\n", "[[\""+strings.Repeat("\\\"", 40)+"\"],1,[]]", "["+strings.Repeat("1", 80)+",1]")
+	fuzz(f, decode.JSONArray, "\n[{\"a\":[\"]\\\\\\\"\"]}\n, \n\n[],1,true ]\n", "[[\""+strings.Repeat("\\\"", 40)+"\"],1,[]]", "["+strings.Repeat("1", 80)+",1]")
 }
 
 func FuzzAutoJSON(f *testing.F) {

@@ -18,8 +18,8 @@ func framings(t *testing.T) map[string]decode.Format {
 		t.Fatal("Auto(application/json) found no framing")
 	}
 	return map[string]decode.Format{
-		".sse": decode.SSE{}, ".ndjson": decode.NDJSON{}, ".crlf": decode.CRLFJSON{},
-		".length": decode.LengthPrefixed{}, ".json": byType,
+		".sse": decode.SSE{}, ".ndjson": decode.NDJSON, ".crlf": decode.CRLFJSON,
+		".length": decode.LengthPrefixed, ".json": byType,
 	}
 }
 

@@ -41,7 +41,7 @@ func TestFieldOfDeepNesting(t *testing.T) {
 		if got := decode.Field([]byte(in), "n"); got != "" {
 			t.Errorf("Field(%.20s...) = %q, want none", in, got)
 		}
-		_, err := readAll(decode.NewReader(strings.NewReader(in), decode.NDJSON{}))
+		_, err := readAll(decode.NewReader(strings.NewReader(in), decode.NDJSON))
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%.20s... as a last line: got error %v, want io.ErrUnexpectedEOF", in, err)
 		}

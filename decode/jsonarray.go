@@ -11,12 +11,11 @@ import (
 // if it has one. An empty line in the white space around elements is a keepalive. The stream ends
 // cleanly after the closing bracket; an end before that is io.ErrUnexpectedEOF. Elements are
 // validated like the values of ConcatJSON, and an invalid byte ends the stream in the same way.
-type JSONArray struct{}
-
-func (JSONArray) MediaTypes() []string { return []string{"application/json"} }
-
-func (JSONArray) NewSplitter(maxFrame int) Splitter {
-	return &arraySplitter{jsonValue: jsonValue{format: "JSONArray", limit: maxFrame}}
+var JSONArray Format = &framing{
+	mediaTypes: []string{"application/json"},
+	splitter: func(maxFrame int) Splitter {
+		return &arraySplitter{jsonValue: jsonValue{format: "JSONArray", limit: maxFrame}}
+	},
 }
 
 type arraySplitter struct {

@@ -39,10 +39,10 @@ func TestJSONArray(t *testing.T) {
 		{"limit of scalars", `[1234567890,12345678901,12345678901]`, []string{`"1234567890"`, "12 too large", "24 too large"}},
 		{"too large and cut", `[12345678901`, []string{"1 too large", "1 cut"}},
 	} {
-		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.JSONArray{}, 10, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.JSONArray, 10, c.in, c.want) })
 	}
 	for _, in := range []string{`[{"a":1}`, `[ {"a":1}`} {
-		checkAtOnce(t, decode.JSONArray{}, in, `{"a":1}`)
+		checkAtOnce(t, decode.JSONArray, in, `{"a":1}`)
 	}
-	checkAtOnce(t, decode.JSONArray{}, "[12,", "12")
+	checkAtOnce(t, decode.JSONArray, "[12,", "12")
 }

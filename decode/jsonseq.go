@@ -13,12 +13,11 @@ import (
 //
 // A malformed record ends at the next record separator. Values are validated like those of
 // ConcatJSON.
-type JSONSeq struct{}
-
-func (JSONSeq) MediaTypes() []string { return []string{"application/json-seq"} }
-
-func (JSONSeq) NewSplitter(maxFrame int) Splitter {
-	return &seqSplitter{jsonValue: jsonValue{format: "JSONSeq", limit: maxFrame}}
+var JSONSeq Format = &framing{
+	mediaTypes: []string{"application/json-seq"},
+	splitter: func(maxFrame int) Splitter {
+		return &seqSplitter{jsonValue: jsonValue{format: "JSONSeq", limit: maxFrame}}
+	},
 }
 
 type seqSplitter struct {

@@ -42,8 +42,8 @@ func TestJSONSeq(t *testing.T) {
 		{"long junk", "\x1e{} 2345678901234567890", []string{`"{}"`, "4 " + junk}},
 		{"empty", "", nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.JSONSeq{}, 9, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.JSONSeq, 9, c.in, c.want) })
 	}
-	checkAtOnce(t, decode.JSONSeq{}, "\x1e{\"a\":1}", `{"a":1}`)
-	checkAtOnce(t, decode.JSONSeq{}, "\x1e42\n", "42")
+	checkAtOnce(t, decode.JSONSeq, "\x1e{\"a\":1}", `{"a":1}`)
+	checkAtOnce(t, decode.JSONSeq, "\x1e42\n", "42")
 }

@@ -74,9 +74,9 @@ func checkSyntax(t *testing.T, in string) {
 	if strings.HasPrefix(in, "\xef") {
 		return // ConcatJSON waits for the rest of a byte order mark
 	}
-	ours, theirs := ourSyntax(in, decode.ConcatJSON{}), theirSyntax(in)
+	ours, theirs := ourSyntax(in, decode.ConcatJSON), theirSyntax(in)
 	src := strings.NewReader(in)
-	atOnce := syntaxOf(in, src, newReader(src, decode.ConcatJSON{}, -1))
+	atOnce := syntaxOf(in, src, newReader(src, decode.ConcatJSON, -1))
 	if !slices.Equal(atOnce.values, ours.values) || fmt.Sprint(atOnce.err) != fmt.Sprint(ours.err) {
 		t.Errorf("%q in one read:\n got %q, %v\nwant %q, %v", in, atOnce.values, atOnce.err, ours.values, ours.err)
 	}
@@ -137,14 +137,14 @@ func TestLongText(t *testing.T) {
 		for n := 0; n < 1700; n += 1 + n/128 { // up to the third look ahead
 			for _, bad := range []string{"\x00", "\x1f", `\x`} {
 				in := `"` + text[:n] + bad + text[n:n+80] + `"`
-				_, err := next(decode.NewReader(strings.NewReader(in), decode.ConcatJSON{}))
+				_, err := next(decode.NewReader(strings.NewReader(in), decode.ConcatJSON))
 				if want := fmt.Sprintf("at byte %d of the value", n+len(bad)); err == nil || !strings.HasSuffix(err.Error(), want) {
 					t.Fatalf("%q after %d bytes of %q: got error %v, want one %s", bad, n, filler, err, want)
 				}
 			}
 			for _, end := range []string{`"`, `\""`, `\u00e9"`} {
 				in := `"` + text[:n] + end
-				f, err := next(decode.NewReader(strings.NewReader(in+text), decode.ConcatJSON{}))
+				f, err := next(decode.NewReader(strings.NewReader(in+text), decode.ConcatJSON))
 				if err != nil || string(f.Data) != in {
 					t.Fatalf("%d bytes of %q and %s: got a value of %d bytes, error %v, want %d bytes", n, filler, end, len(f.Data), err, len(in))
 				}
@@ -163,12 +163,12 @@ func FuzzSyntax(f *testing.F) {
 			return
 		}
 		for _, limit := range []int{0, 8} { // in large reads, and with a value over the limit
-			d := newReader(strings.NewReader(in), decode.ConcatJSON{}, limit)
+			d := newReader(strings.NewReader(in), decode.ConcatJSON, limit)
 			d.OnBadFrame = func(*decode.FrameError) {}
 			_, err := readAll(d)
 			var e *decode.FrameError
 			malformed := errors.As(err, &e) && e.Protocol()
-			if want := ourSyntax(in, decode.ConcatJSON{}).err; malformed != (want != nil) {
+			if want := ourSyntax(in, decode.ConcatJSON).err; malformed != (want != nil) {
 				t.Errorf("%q with limit %d: got error %v, want %v", in, limit, err, want)
 			}
 		}
@@ -182,7 +182,7 @@ func TestUnclosedValue(t *testing.T) {
 	const event = `{"type":"ADDED","object":{"metadata":{"resourceVersion":"7"},"n":{"b":"\u00e9","c":-1.5e3}}}` + "\n"
 	for cut := 1; cut < len(event)-1; cut++ {
 		for _, maxFrame := range []int{0, 200, 20} {
-			for name, f := range map[string]decode.Format{"ConcatJSON": decode.ConcatJSON{}, "JSONArray": decode.JSONArray{}} {
+			for name, f := range map[string]decode.Format{"ConcatJSON": decode.ConcatJSON, "JSONArray": decode.JSONArray} {
 				in := event + event[:cut] + "\n" + strings.Repeat(event, 100)
 				if name == "JSONArray" {
 					in = "[" + event + "," + event[:cut] + strings.Repeat("\n,"+event, 100)

@@ -5,12 +5,11 @@ import "bytes"
 // Lines is the framing of plain text: a frame is a line without its end, LF or CRLF. An empty line
 // is a keepalive. A byte order mark before the first line is skipped. A last line without its end is
 // a Frame with Truncated set.
-type Lines struct{}
-
-func (Lines) MediaTypes() []string { return []string{"text/plain"} }
-
-func (Lines) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "Lines", limit: maxFrame, end: '\n'}
+var Lines Format = &framing{
+	mediaTypes: []string{"text/plain"},
+	splitter: func(maxFrame int) Splitter {
+		return &lineSplitter{format: "Lines", limit: maxFrame, end: '\n'}
+	},
 }
 
 type lineSplitter struct {

@@ -10,14 +10,11 @@ import (
 // line without its end is a Frame if it is a valid object, array or string, and otherwise
 // io.ErrUnexpectedEOF. Other lines are not validated: one that is not JSON is a Frame, too, and does
 // not affect the next one.
-type NDJSON struct{}
-
-func (NDJSON) MediaTypes() []string {
-	return []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines", "application/stream+json"}
-}
-
-func (NDJSON) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "NDJSON", limit: maxFrame, end: '\n', closed: delimitsItself}
+var NDJSON Format = &framing{
+	mediaTypes: []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines", "application/stream+json"},
+	splitter: func(maxFrame int) Splitter {
+		return &lineSplitter{format: "NDJSON", limit: maxFrame, end: '\n', closed: delimitsItself}
+	},
 }
 
 // delimitsItself reports whether line is a JSON value that cannot be the start of a longer one.

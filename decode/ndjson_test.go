@@ -29,12 +29,12 @@ func TestNDJSON(t *testing.T) {
 		{"empty", "", nil},
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { check(t, decode.NDJSON{}, 0, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { check(t, decode.NDJSON, 0, c.in, c.want) })
 	}
 	t.Run("limit", func(t *testing.T) {
-		check(t, decode.NDJSON{}, 4, "1234\n1234\r\n12345\n1\n", []string{`"1234"`, `"1234"`, "too large"})
-		check(t, decode.NDJSON{}, 4, strings.Repeat("x", 1000), []string{"too large"})
-		check(t, decode.NDJSON{}, -1, strings.Repeat("x", 1000)+"\n", []string{fmt.Sprintf("%q", strings.Repeat("x", 1000))})
+		check(t, decode.NDJSON, 4, "1234\n1234\r\n12345\n1\n", []string{`"1234"`, `"1234"`, "too large"})
+		check(t, decode.NDJSON, 4, strings.Repeat("x", 1000), []string{"too large"})
+		check(t, decode.NDJSON, -1, strings.Repeat("x", 1000)+"\n", []string{fmt.Sprintf("%q", strings.Repeat("x", 1000))})
 	})
 }
 
@@ -49,6 +49,6 @@ func TestNDJSONLimit(t *testing.T) {
 		{"1\n[123]\r", []string{`"1"`, "2 too large"}},
 		{"12345678\n[1]", []string{"0 too large", `"[1]"`}},
 	} {
-		checkBad(t, decode.NDJSON{}, 4, c.in, c.want)
+		checkBad(t, decode.NDJSON, 4, c.in, c.want)
 	}
 }

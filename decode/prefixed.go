@@ -11,35 +11,26 @@ import (
 // neither; the line end is never part of Data. If the length does not cover a complete JSON object,
 // array or string, it is too short: the frame then extends to the end of its line. An empty line
 // before a length, or a length of zero, is a keepalive.
-type LengthPrefixed struct{}
+var LengthPrefixed Format = &framing{
+	splitter: func(maxFrame int) Splitter {
+		return &prefixSplitter{format: "LengthPrefixed", limit: maxFrame, prefix: decimalPrefix, lines: true}
+	},
+}
 
 // Uint32Prefixed is a framing in which each frame follows its length in four bytes, big-endian. A
 // length of zero is a keepalive.
-type Uint32Prefixed struct{}
+var Uint32Prefixed Format = &framing{
+	splitter: func(maxFrame int) Splitter {
+		return &prefixSplitter{format: "Uint32Prefixed", limit: maxFrame, prefix: uint32Prefix}
+	},
+}
 
 // VarintPrefixed is a framing in which each frame follows its length as a varint, like the delimited
 // messages of protobuf (protobuf.dev/programming-guides/encoding). A length of zero is a keepalive.
-type VarintPrefixed struct{}
-
-// MediaTypes returns nil: no media type identifies this framing.
-func (LengthPrefixed) MediaTypes() []string { return nil }
-
-// MediaTypes returns nil: no media type identifies this framing.
-func (Uint32Prefixed) MediaTypes() []string { return nil }
-
-// MediaTypes returns nil: no media type identifies this framing.
-func (VarintPrefixed) MediaTypes() []string { return nil }
-
-func (LengthPrefixed) NewSplitter(maxFrame int) Splitter {
-	return &prefixSplitter{format: "LengthPrefixed", limit: maxFrame, prefix: decimalPrefix, lines: true}
-}
-
-func (Uint32Prefixed) NewSplitter(maxFrame int) Splitter {
-	return &prefixSplitter{format: "Uint32Prefixed", limit: maxFrame, prefix: uint32Prefix}
-}
-
-func (VarintPrefixed) NewSplitter(maxFrame int) Splitter {
-	return &prefixSplitter{format: "VarintPrefixed", limit: maxFrame, prefix: varintPrefix}
+var VarintPrefixed Format = &framing{
+	splitter: func(maxFrame int) Splitter {
+		return &prefixSplitter{format: "VarintPrefixed", limit: maxFrame, prefix: varintPrefix}
+	},
 }
 
 // prefixSplitter compares the announced length with the limit, so that it reports an oversize frame

@@ -51,9 +51,9 @@ func TestLengthPrefixed(t *testing.T) {
 		{"huge", "2\n{}\n9999999999999999999\n12", []string{`"{}"`, "5 too large", "5 cut"}},
 		{"cut after an oversize frame", "9\n123456789\n2\n{", []string{"0 too large", "12 cut"}},
 	} {
-		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.LengthPrefixed{}, 8, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.LengthPrefixed, 8, c.in, c.want) })
 	}
-	checkAtOnce(t, decode.LengthPrefixed{}, "2\n{}", "{}")
+	checkAtOnce(t, decode.LengthPrefixed, "2\n{}", "{}")
 }
 
 func TestUint32Prefixed(t *testing.T) {
@@ -71,14 +71,14 @@ func TestUint32Prefixed(t *testing.T) {
 		{"the largest", "\xff\xff\xff\xff123", []string{"0 too large", "0 cut"}},
 		{"empty", "", nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.Uint32Prefixed{}, 8, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.Uint32Prefixed, 8, c.in, c.want) })
 	}
-	checkAtOnce(t, decode.Uint32Prefixed{}, "\x00\x00\x00\x01a", "a")
+	checkAtOnce(t, decode.Uint32Prefixed, "\x00\x00\x00\x01a", "a")
 }
 
 func TestVarintPrefixed(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	check(t, decode.VarintPrefixed{}, 300, "\xac\x02"+long+"\x01a", []string{`"` + long + `"`, `"a"`})
+	check(t, decode.VarintPrefixed, 300, "\xac\x02"+long+"\x01a", []string{`"` + long + `"`, `"a"`})
 	for _, c := range []struct {
 		name, in string
 		want     []string
@@ -91,17 +91,17 @@ func TestVarintPrefixed(t *testing.T) {
 		{"the largest", strings.Repeat("\xff", 9) + "\x01a", []string{"0 too large", "0 cut"}},
 		{"overflow", strings.Repeat("\xff", 11), []string{"0 final: does not begin with a length"}},
 	} {
-		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.VarintPrefixed{}, 8, c.in, c.want) })
+		t.Run(c.name, func(t *testing.T) { checkBad(t, decode.VarintPrefixed, 8, c.in, c.want) })
 	}
-	checkAtOnce(t, decode.VarintPrefixed{}, "\x01a", "a")
+	checkAtOnce(t, decode.VarintPrefixed, "\x01a", "a")
 }
 
 // TestAnnouncedLengthAllocatesNothing announces a frame as large as allowed and sends none of it.
 func TestAnnouncedLengthAllocatesNothing(t *testing.T) {
 	for in, f := range map[string]decode.Format{
-		"9223372036854775807\n":              decode.LengthPrefixed{},
-		"\xff\xff\xff\xff":                   decode.Uint32Prefixed{},
-		strings.Repeat("\xff", 8) + "\x7f..": decode.VarintPrefixed{},
+		"9223372036854775807\n":              decode.LengthPrefixed,
+		"\xff\xff\xff\xff":                   decode.Uint32Prefixed,
+		strings.Repeat("\xff", 8) + "\x7f..": decode.VarintPrefixed,
 	} {
 		allocated := allocatedBy(func() {
 			_, err := next(newReader(strings.NewReader(in), f, math.MaxInt))

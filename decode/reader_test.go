@@ -26,7 +26,7 @@ func TestDataIsOwned(t *testing.T) {
 		in     string
 		more   string
 		mod    int
-	}{"SSE": {decode.SSE{}, sse.String(), "\nmore", 4}, "NDJSON": {decode.NDJSON{}, ndjson.String(), " more", 40}} {
+	}{"SSE": {decode.SSE{}, sse.String(), "\nmore", 4}, "NDJSON": {decode.NDJSON, ndjson.String(), " more", 40}} {
 		for _, size := range []int{0, 1000} {
 			d := newReader(chunks(c.in, size), c.format, 400)
 			d.OnBadFrame = func(*decode.FrameError) {}
@@ -88,9 +88,9 @@ func TestStreamError(t *testing.T) {
 func TestOnBadFrame(t *testing.T) {
 	long := strings.Repeat("x", 20)
 	in := "1\n" + long + "\n2\n" + long + "\n" + long + "\n3\n"
-	checkBad(t, decode.NDJSON{}, 8, in, []string{`"1"`, "2 too large", `"2"`, "25 too large", "46 too large", `"3"`})
+	checkBad(t, decode.NDJSON, 8, in, []string{`"1"`, "2 too large", `"2"`, "25 too large", "46 too large", `"3"`})
 
-	d := newReader(strings.NewReader(in), decode.NDJSON{}, 8)
+	d := newReader(strings.NewReader(in), decode.NDJSON, 8)
 	bad := 0
 	d.OnBadFrame = func(e *decode.FrameError) {
 		bad++
@@ -111,7 +111,7 @@ func TestOnBadFrame(t *testing.T) {
 
 // Without OnBadFrame, the first bad frame is the error of every Next.
 func TestBadFrameIsFinal(t *testing.T) {
-	d := newReader(strings.NewReader("123456789\n1\n"), decode.NDJSON{}, 8)
+	d := newReader(strings.NewReader("123456789\n1\n"), decode.NDJSON, 8)
 	for range 2 {
 		if _, err := next(d); !errors.Is(err, decode.ErrTooLarge) {
 			t.Errorf("got error %v, want ErrTooLarge", err)

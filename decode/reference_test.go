@@ -224,13 +224,13 @@ func TestReferences(t *testing.T) {
 		}, referenceSSE, sse},
 		"Lines": {func(rng *rand.Rand) string {
 			return assemble(rng, "a", " ", "\n", "\r", "\r\n", "{}", "\x00")
-		}, referenceLines, values(decode.Lines{})},
+		}, referenceLines, values(decode.Lines)},
 		"CRLFJSON": {func(rng *rand.Rand) string {
 			return assemble(rng, "{", "}", " ", "\n", "\r", "\r\n", "\r\n", "1")
-		}, referenceCRLF, values(decode.CRLFJSON{})},
-		"ConcatJSON": {concatenated, referenceConcat, values(decode.ConcatJSON{})},
-		"JSONArray":  {array, referenceArray, values(decode.JSONArray{})},
-		"JSONSeq":    {sequence, referenceSeq, values(decode.StrictJSON(decode.JSONSeq{}))},
+		}, referenceCRLF, values(decode.CRLFJSON)},
+		"ConcatJSON": {concatenated, referenceConcat, values(decode.ConcatJSON)},
+		"JSONArray":  {array, referenceArray, values(decode.JSONArray)},
+		"JSONSeq":    {sequence, referenceSeq, values(decode.StrictJSON(decode.JSONSeq))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(7, 7))

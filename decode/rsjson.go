@@ -5,13 +5,10 @@ package decode
 // separate record, which may be in one message with the first events. An empty record is a
 // keepalive. A last record without its end is io.ErrUnexpectedEOF. Records are not validated. For a
 // record separator before each value, see [JSONSeq].
-type RSJSON struct{}
-
-// MediaTypes returns nil: no media type identifies this framing.
-func (RSJSON) MediaTypes() []string { return nil }
-
-func (RSJSON) NewSplitter(maxFrame int) Splitter {
-	return &lineSplitter{format: "RSJSON", limit: maxFrame, end: recordSeparator, closed: never}
+var RSJSON Format = &framing{
+	splitter: func(maxFrame int) Splitter {
+		return &lineSplitter{format: "RSJSON", limit: maxFrame, end: recordSeparator, closed: never}
+	},
 }
 
 func never([]byte) bool { return false }

@@ -21,18 +21,18 @@ var large = []struct {
 	before, after string // the parts of head and tail that are not part of the data
 }{
 	{decode.SSE{}, "data: ", "\n\n", "\r\n\r\n", "data: ", "\n\n"},
-	{decode.Lines{}, "", "\n", "\r\n", "", "\n"},
-	{decode.NDJSON{}, `"`, "\"\n", "\r\n", "", "\n"},
-	{decode.RSJSON{}, `"`, "\"\x1e", "\x1e", "", "\x1e"},
-	{decode.CRLFJSON{}, `"`, "\"\r\n", "\r\n", "", "\r\n"},
-	{decode.LengthPrefixed{}, fmt.Sprint(largeSize) + "\n", "\n", "\r\n1\n", fmt.Sprint(largeSize) + "\n", "\n"},
-	{decode.LengthPrefixed{}, "2\n", "\n", "\r\n1\n", "2\n", "\n"},
-	{decode.Uint32Prefixed{}, string(binary.BigEndian.AppendUint32(nil, largeSize)), "", "\x00", string(binary.BigEndian.AppendUint32(nil, largeSize)), ""},
-	{decode.VarintPrefixed{}, string(binary.AppendUvarint(nil, largeSize)), "", "\x00", string(binary.AppendUvarint(nil, largeSize)), ""},
-	{decode.JSONSeq{}, "\x1e[\"", "\"]\n", "\"]\x1e", "\x1e", "\n"},
-	{decode.ConcatJSON{}, `{"a":["\\`, `"]}`, `"]}`, "", ""},
-	{decode.ConcatJSON{}, `"`, `"`, `"]}`, "", ""},
-	{decode.JSONArray{}, `[{"a":["\\`, `"]}`, `"]}]`, "[", ""},
+	{decode.Lines, "", "\n", "\r\n", "", "\n"},
+	{decode.NDJSON, `"`, "\"\n", "\r\n", "", "\n"},
+	{decode.RSJSON, `"`, "\"\x1e", "\x1e", "", "\x1e"},
+	{decode.CRLFJSON, `"`, "\"\r\n", "\r\n", "", "\r\n"},
+	{decode.LengthPrefixed, fmt.Sprint(largeSize) + "\n", "\n", "\r\n1\n", fmt.Sprint(largeSize) + "\n", "\n"},
+	{decode.LengthPrefixed, "2\n", "\n", "\r\n1\n", "2\n", "\n"},
+	{decode.Uint32Prefixed, string(binary.BigEndian.AppendUint32(nil, largeSize)), "", "\x00", string(binary.BigEndian.AppendUint32(nil, largeSize)), ""},
+	{decode.VarintPrefixed, string(binary.AppendUvarint(nil, largeSize)), "", "\x00", string(binary.AppendUvarint(nil, largeSize)), ""},
+	{decode.JSONSeq, "\x1e[\"", "\"]\n", "\"]\x1e", "\x1e", "\n"},
+	{decode.ConcatJSON, `{"a":["\\`, `"]}`, `"]}`, "", ""},
+	{decode.ConcatJSON, `"`, `"`, `"]}`, "", ""},
+	{decode.JSONArray, `[{"a":["\\`, `"]}`, `"]}]`, "[", ""},
 }
 
 const (
@@ -103,7 +103,7 @@ func TestLargeFrames(t *testing.T) {
 func TestLargeSlabIsReleased(t *testing.T) {
 	small := strings.Repeat(strings.Repeat("y", 999)+"\n", 2000)
 	for size := 1 << 20; size < 4<<20; size += 512 << 10 {
-		d := decode.NewReader(strings.NewReader(strings.Repeat("x", size)+"\n"+small), decode.NDJSON{})
+		d := decode.NewReader(strings.NewReader(strings.Repeat("x", size)+"\n"+small), decode.NDJSON)
 		if _, err := next(d); err != nil {
 			t.Fatal(err)
 		}
@@ -126,16 +126,16 @@ func TestFramesWithoutDataReuseMemory(t *testing.T) {
 		format decode.Format
 		filler string
 	}{
-		"empty lines":     {decode.NDJSON{}, "\n"},
+		"empty lines":     {decode.NDJSON, "\n"},
 		"comments":        {decode.SSE{}, ": nothing to say\n\n"},
 		"unknown fields":  {decode.SSE{}, "what: ever\n"},
-		"white space":     {decode.ConcatJSON{}, " \n"},
-		"empty records":   {decode.JSONSeq{}, "\x1e"},
-		"zero lengths":    {decode.Uint32Prefixed{}, "\x00\x00\x00\x00"},
-		"oversize lines":  {decode.NDJSON{}, strings.Repeat("x", 5000) + "\n"},
-		"oversize values": {decode.ConcatJSON{}, `"` + strings.Repeat("x", 5000) + `"`},
+		"white space":     {decode.ConcatJSON, " \n"},
+		"empty records":   {decode.JSONSeq, "\x1e"},
+		"zero lengths":    {decode.Uint32Prefixed, "\x00\x00\x00\x00"},
+		"oversize lines":  {decode.NDJSON, strings.Repeat("x", 5000) + "\n"},
+		"oversize values": {decode.ConcatJSON, `"` + strings.Repeat("x", 5000) + `"`},
 		"oversize blocks": {decode.SSE{}, "data: " + strings.Repeat("x", 5000) + "\n\n"},
-		"junk":            {decode.JSONSeq{}, strings.Repeat("x", 5000)},
+		"junk":            {decode.JSONSeq, strings.Repeat("x", 5000)},
 	} {
 		const size = 2 << 20
 		in := strings.NewReader(strings.Repeat(c.filler, size/len(c.filler)))

@@ -103,7 +103,7 @@ func ExampleStore_OnSave() {
 // when it resumes.
 func ExamplePartial() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Partial(mock.Event("2", "b"), -3), mock.End())
-	srv := mock.NewServer(feed.Handler(decode.LengthPrefixed{}))
+	srv := mock.NewServer(feed.Handler(decode.LengthPrefixed))
 	defer srv.Close()
 	for _, query := range []string{"", "?since=1"} {
 		resp, err := srv.Client().Get("https://api.example.com/stream" + query)

@@ -48,13 +48,13 @@ func encodingOf(format decode.Format) (e encoding, ok bool) {
 	switch format {
 	case decode.SSE{}:
 		return encoding{"text/event-stream", appendSSE}, true
-	case decode.NDJSON{}:
+	case decode.NDJSON:
 		return encoding{"application/x-ndjson", appendNDJSON}, true
-	case decode.ConcatJSON{}: // a line end after each value, as in Kubernetes watches
+	case decode.ConcatJSON: // a line end after each value, as in Kubernetes watches
 		return encoding{"application/json", appendNDJSON}, true
-	case decode.JSONSeq{}:
+	case decode.JSONSeq:
 		return encoding{"application/json-seq", appendJSONSeq}, true
-	case decode.LengthPrefixed{}:
+	case decode.LengthPrefixed:
 		return encoding{"application/json", appendLengthPrefixed}, true
 	}
 	return encoding{}, false

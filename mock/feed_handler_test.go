@@ -72,10 +72,10 @@ func TestWireFormats(t *testing.T) {
 			media, want string
 		}{
 			{decode.SSE{}, "text/event-stream", tt.sse},
-			{decode.NDJSON{}, "application/x-ndjson", tt.ndjson},
-			{decode.ConcatJSON{}, "application/json", tt.ndjson},
-			{decode.JSONSeq{}, "application/json-seq", seq},
-			{decode.LengthPrefixed{}, "application/json", length},
+			{decode.NDJSON, "application/x-ndjson", tt.ndjson},
+			{decode.ConcatJSON, "application/json", tt.ndjson},
+			{decode.JSONSeq, "application/json-seq", seq},
+			{decode.LengthPrefixed, "application/json", length},
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				feed := mock.NewFeed(tt.step, mock.End())
@@ -93,7 +93,7 @@ func TestWireFormats(t *testing.T) {
 
 // A format without an encoder is reported when the handler is made.
 func TestHandlerPanicsForOtherFormats(t *testing.T) {
-	for _, format := range []decode.Format{nil, decode.Lines{}, decode.StrictJSON(decode.NDJSON{})} {
+	for _, format := range []decode.Format{nil, decode.Lines, decode.StrictJSON(decode.NDJSON)} {
 		func() {
 			defer func() {
 				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "mock: Feed.Handler: ") {
@@ -116,7 +116,7 @@ func TestWireCannotExpressAnEvent(t *testing.T) {
 		"NUL in the id":      {decode.Frame{ID: "\x00"}, decode.SSE{}},
 		"CR in the type":     {decode.Frame{Type: "a\r"}, decode.SSE{}},
 		"kind":               {decode.Frame{Kind: 99}, decode.SSE{}},
-		"kind as NDJSON":     {decode.Frame{Kind: 99}, decode.NDJSON{}},
+		"kind as NDJSON":     {decode.Frame{Kind: 99}, decode.NDJSON},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(mock.Frame(tt.frame))
@@ -261,7 +261,7 @@ func TestWireToken(t *testing.T) {
 			if err := play(t, feed); err != io.EOF {
 				t.Fatal(err)
 			}
-			srv := wiretest.Serve(t, feed.Handler(decode.NDJSON{}))
+			srv := wiretest.Serve(t, feed.Handler(decode.NDJSON))
 			resp, err := do(t, srv.Client(), srv.URL+"/"+tt.query, tt.header...)
 			if err != nil {
 				t.Fatal(err)

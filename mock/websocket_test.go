@@ -157,7 +157,7 @@ func TestCloseOnOtherWires(t *testing.T) {
 		feed := mock.NewFeed(wiretest.Object(1), mock.Close(4321, "notice"), wiretest.Object(2), mock.Complete())
 		var c wiretest.Consumer
 		start := time.Now()
-		if err := c.Run(t.Context(), wiretest.HTTP(t, http.Handler(feed.Handler(decode.NDJSON{})), "http")); err != transport.ErrComplete || time.Since(start) > 5*time.Second {
+		if err := c.Run(t.Context(), wiretest.HTTP(t, http.Handler(feed.Handler(decode.NDJSON)), "http")); err != transport.ErrComplete || time.Since(start) > 5*time.Second {
 			t.Error(err)
 		}
 		equal(t, c.Seen, wiretest.IDs(1, 2))

@@ -361,7 +361,7 @@ func TestControl(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) })
 			feed := &transport.HTTP{
-				URL: srv.URL, Method: tt.method, Format: decode.Lines{}, OnMessage: control,
+				URL: srv.URL, Method: tt.method, Format: decode.Lines, OnMessage: control,
 				MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
 			}
 			conn := open(t, feed, "")
@@ -385,7 +385,7 @@ func TestControl(t *testing.T) {
 func TestControlOfAReply(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a\n") })
 	conn := open(t, &transport.HTTP{
-		URL: srv.URL, Method: "POST", Format: decode.Lines{}, OnMessage: func(*transport.Message) error { return expired{} },
+		URL: srv.URL, Method: "POST", Format: decode.Lines, OnMessage: func(*transport.Message) error { return expired{} },
 	}, "")
 	if err := readError(t, conn); retryable(err) != "false" || !errors.Is(err, expired{}) {
 		t.Errorf("%v: retryable is %s", err, retryable(err))
@@ -396,7 +396,7 @@ func TestControlOfAReply(t *testing.T) {
 func TestControlWritesAMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this line is too long\na\nb\n") })
 	conn := open(t, &transport.HTTP{
-		URL: srv.URL, Format: decode.Lines{}, MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
+		URL: srv.URL, Format: decode.Lines, MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
 		OnMessage: func(m *transport.Message) error {
 			if string(m.Data) == "a" {
 				*m = transport.Message{Data: m.Data, Attempt: 3}
@@ -436,14 +436,14 @@ func TestLastLine(t *testing.T) {
 		events         int
 		end            error
 	}{
-		{"chunked", chunked + "3\r\none\r\n4\r\n\ntwo\r\n0\r\n\r\n", decode.Lines{}, 2, io.EOF},
-		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\none\ntwo", decode.Lines{}, 2, io.EOF},
-		{"closed", closed + "one\ntw", decode.Lines{}, 1, io.ErrUnexpectedEOF},
-		{"closed behind a line", closed + "one\ntwo\n", decode.Lines{}, 2, io.EOF},
-		{"closed, a number", closed + "1 23", decode.ConcatJSON{}, 1, io.ErrUnexpectedEOF},
-		{"closed, an object", closed + "1\n{\"a\":1}", decode.NDJSON{}, 2, io.EOF},
-		{"closed, half an object", closed + "1\n{\"a\":", decode.NDJSON{}, 1, io.ErrUnexpectedEOF},
-		{"closed behind a bad frame", closed + "too large\ntw", decode.Lines{}, 1, io.ErrUnexpectedEOF}, // the loss is said first
+		{"chunked", chunked + "3\r\none\r\n4\r\n\ntwo\r\n0\r\n\r\n", decode.Lines, 2, io.EOF},
+		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\none\ntwo", decode.Lines, 2, io.EOF},
+		{"closed", closed + "one\ntw", decode.Lines, 1, io.ErrUnexpectedEOF},
+		{"closed behind a line", closed + "one\ntwo\n", decode.Lines, 2, io.EOF},
+		{"closed, a number", closed + "1 23", decode.ConcatJSON, 1, io.ErrUnexpectedEOF},
+		{"closed, an object", closed + "1\n{\"a\":1}", decode.NDJSON, 2, io.EOF},
+		{"closed, half an object", closed + "1\n{\"a\":", decode.NDJSON, 1, io.ErrUnexpectedEOF},
+		{"closed behind a bad frame", closed + "too large\ntw", decode.Lines, 1, io.ErrUnexpectedEOF}, // the loss is said first
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -312,7 +312,7 @@ func TestCloseOfAStuckBody(t *testing.T) {
 		client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Body: b}, nil
 		})}
-		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON{}}, "")
+		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON}, "")
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d > time.Second {
@@ -330,7 +330,7 @@ func TestBodyThatHeedsOnlyClose(t *testing.T) {
 			pr, _ := io.Pipe()
 			return &http.Response{StatusCode: 200, Body: pr}, nil
 		})}
-		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON{}}, "")
+		conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON}, "")
 		defer conn.Close()
 		want[*transport.TimeoutError](t, readError(t, conn))
 	})
@@ -342,7 +342,7 @@ func TestNoGoroutineStands(t *testing.T) {
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 	})}
 	before := runtime.NumGoroutine()
-	conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON{}}, "")
+	conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON}, "")
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines more", n-before)
 	}

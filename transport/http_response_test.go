@@ -80,8 +80,8 @@ func TestOtherSuccess(t *testing.T) {
 		{"text/event-stream", nil, true},
 		{"application/x-ndjson", nil, true},
 		{"application/json", nil, false},
-		{"application/json", decode.ConcatJSON{}, true},
-		{"text/html", decode.ConcatJSON{}, false},
+		{"application/json", decode.ConcatJSON, true},
+		{"text/html", decode.ConcatJSON, false},
 	} {
 		for _, code := range []int{201, 202, 203, 226} {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -195,9 +195,9 @@ func TestContentType(t *testing.T) {
 		{contentType: "text/plain"},
 		{contentType: "image/png"},
 		{contentType: ""},
-		{contentType: "text/plain", format: decode.NDJSON{}, ok: true},
-		{contentType: "", format: decode.NDJSON{}, ok: true},
-		{contentType: "TEXT/HTML", format: decode.NDJSON{}},
+		{contentType: "text/plain", format: decode.NDJSON, ok: true},
+		{contentType: "", format: decode.NDJSON, ok: true},
+		{contentType: "TEXT/HTML", format: decode.NDJSON},
 		{contentType: "application/xhtml+xml;x", format: decode.SSE{}},
 		{contentType: "text/event-stream", encoding: "identity", ok: true},
 		{contentType: "text/event-stream", encoding: "br"},

@@ -114,7 +114,7 @@ func TestOpenIsConcurrent(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		feed(w, r.Header.Get("Last-Event-Id")+"\n")
 	})
-	h := &transport.HTTP{URL: srv.URL, Header: http.Header{"X": {"y"}}, Format: decode.NDJSON{}}
+	h := &transport.HTTP{URL: srv.URL, Header: http.Header{"X": {"y"}}, Format: decode.NDJSON}
 	done := make(chan error)
 	for i := range 8 {
 		go func() {

@@ -56,7 +56,7 @@ type Proof uint8
 
 const (
 	ProofNone     Proof = iota // nothing: the sender does not authenticate
-	ProofBearer                // the sender knows a secret; body and headers may be anybody's
+	ProofBearer                // the sender knows a secret; body and headers are not protected
 	ProofMetadata              // the sender has signed parts of the request, not the body
 	ProofBody                  // the sender has signed the body
 )

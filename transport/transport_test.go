@@ -124,7 +124,7 @@ func TestPartsWithFormat(t *testing.T) {
 			p.say("x")
 			p.wait()
 		})
-		w.Format = decode.JSONArray{}
+		w.Format = decode.JSONArray
 		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.Parts = []transport.Message{{Data: []byte(`[1,2]`), ID: "a"}, {Data: []byte(`[3]`), ID: "b"}}
 			return nil
@@ -146,7 +146,7 @@ func TestGapIsNotChanged(t *testing.T) {
 			p.say("junk\x1e{}\n", "junk\x1e{}\n")
 			p.wait()
 		})
-		w.Format = decode.JSONSeq{}
+		w.Format = decode.JSONSeq
 		w.OnBadFrame = func(*decode.FrameError) {}
 		lost := &transport.Gap{Reason: transport.GapNotice, Missed: 5}
 		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {

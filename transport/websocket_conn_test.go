@@ -385,7 +385,7 @@ func TestWebSocketOnMessageSeesWholeMessages(t *testing.T) {
 func TestWebSocketPartsInheritFromOnMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say(`[1,2]`); p.wait() })
-		w.Format = decode.JSONArray{}
+		w.Format = decode.JSONArray
 		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
 			m.ID, m.Type = "cursor", "batch"
 			return nil
@@ -530,7 +530,7 @@ func TestWebSocketFormat(t *testing.T) {
 			p.say("{\"a\":1}\n{\"a\":2}\n", "", "\n", "{\"a\":3}", "{\"a\":4")
 			p.wait()
 		})
-		w.Format = decode.NDJSON{}
+		w.Format = decode.NDJSON
 		conn := openSocket(t, w, "")
 		var got []string
 		for range 5 {
@@ -549,7 +549,7 @@ func TestWebSocketFormat(t *testing.T) {
 			p.say(`[{"a":1},{"a":2}]`, `[]`, `[{"a":3}`)
 			p.wait()
 		})
-		w.Format = decode.JSONArray{}
+		w.Format = decode.JSONArray
 		conn := openSocket(t, w, "")
 		for i, want := range []string{`{"a":1}`, `{"a":2}`, "", `{"a":3}`} {
 			m := read(t, conn)
@@ -615,7 +615,7 @@ func TestWebSocketSignalR(t *testing.T) {
 			p.say(`{}`+rs+`{"type":1,"target":"a","arguments":[]}`+rs+`{"type":6}`+rs, `{"type":1,"target":"b","arguments":[]}`+rs)
 			p.wait()
 		})
-		w.Format = decode.RSJSON{}
+		w.Format = decode.RSJSON
 		w.OnConnect = func(ctx context.Context, s *transport.Socket, _ string) error {
 			if err := s.Send(ctx, []byte(`{"protocol":"json","version":1}`+rs)); err != nil {
 				return err

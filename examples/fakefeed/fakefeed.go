@@ -36,7 +36,7 @@ func (f *fakefeed) handler() http.Handler {
 	mux.HandleFunc("GET /{$}", f.page)
 	mux.HandleFunc("GET /state", f.state)
 	mux.HandleFunc("POST /do/{what}", f.do)
-	for name, wire := range map[string]http.Handler{"sse": f.feed.Handler(decode.SSE{}), "ndjson": f.feed.Handler(decode.NDJSON{}), "ws": f.feed.WebSocket(nil, nil)} {
+	for name, wire := range map[string]http.Handler{"sse": f.feed.Handler(decode.SSE{}), "ndjson": f.feed.Handler(decode.NDJSON), "ws": f.feed.WebSocket(nil, nil)} {
 		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
 			r.Header.Set(wireHeader, name)
 			wire.ServeHTTP(w, r)

@@ -13,7 +13,7 @@ import (
 func concatenatedContest(size int) contest {
 	f := newFeed(size, func(_ int, payload string) string { return payload })
 	return contest{"JSON values", size, f.wire(), []entry{
-		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.ConcatJSON{}, t) }},
+		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.ConcatJSON, t) }},
 		{"json.Decoder", func(n int, t *tally) error { return readJSON(f.stream(n), t) }},
 		{"jsontext", func(n int, t *tally) error { return readJSONText(f.stream(n), t) }},
 	}}
@@ -24,7 +24,7 @@ func arrayContest(size int) contest {
 	f := newFeed(size, func(_ int, payload string) string { return "," + payload })
 	f.head, f.tail = "[", "]"
 	return contest{"JSON array", size, f.wire(), []entry{
-		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.JSONArray{}, t) }},
+		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.JSONArray, t) }},
 		{"json.Decoder", func(n int, t *tally) error { return readJSONArray(f.stream(n), t) }},
 		{"jsontext", func(n int, t *tally) error { return readJSONTextArray(f.stream(n), t) }},
 	}}

@@ -18,8 +18,8 @@ func ndjsonFeed(size int) *feed {
 func ndjsonContest(size int) contest {
 	f := ndjsonFeed(size)
 	return contest{"NDJSON", size, f.wire(), []entry{
-		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.NDJSON{}, t) }},
-		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.NDJSON{}, t) }},
+		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.NDJSON, t) }},
+		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.NDJSON, t) }},
 		{"bufio.Scanner", func(n int, t *tally) error { return readScanner(f.stream(n), t) }},
 		{"fresh slabs", func(n int, t *tally) error { return readSlabs(f.stream(n), t) }},
 		{"Scanner, owned", func(n int, t *tally) error { return readScannerOwned(f.stream(n), t) }},

@@ -28,8 +28,8 @@ func subscribing(server string) []contest {
 		{"steadfeed", func(n int, t *tally) error { return subscribe(address("ndjson", line, n), t) }},
 		{"bufio.Scanner", func(n int, t *tally) error { return get(readScanner, address("ndjson", line, n), t) }},
 		{"Scanner, owned", func(n int, t *tally) error { return get(readScannerOwned, address("ndjson", line, n), t) }},
-		{"Reader", func(n int, t *tally) error { return get(framesOf(decode.NDJSON{}), address("ndjson", line, n), t) }},
-		{"Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.NDJSON{}), address("ndjson", line, n), t) }},
+		{"Reader", func(n int, t *tally) error { return get(framesOf(decode.NDJSON), address("ndjson", line, n), t) }},
+		{"Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.NDJSON), address("ndjson", line, n), t) }},
 	}}}
 	for _, size := range sizes {
 		all = append(all, contest{"Subscribe SSE", size, sseFeed(size).wire(), []entry{

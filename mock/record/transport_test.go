@@ -191,7 +191,7 @@ func TestRecordingContainsNoSecrets(t *testing.T) {
 			mock.Status(401, http.Header{"Www-Authenticate": {"secret"}}), mock.Status(410), mock.Refuse(), mock.Status(302),
 			mock.Event("1", "a"), mock.Drop(), mock.Status(500), mock.Complete(),
 		)
-		srv := mock.NewServer(feed.Handler(decode.NDJSON{}))
+		srv := mock.NewServer(feed.Handler(decode.NDJSON))
 		defer srv.Close()
 		var out bytes.Buffer
 		rec := &record.Transport{Out: &out, From: &transport.HTTP{
@@ -216,7 +216,7 @@ func TestRecordingContainsNoSecrets(t *testing.T) {
 func TestTokenAndRedact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("s1", `{"seq":"s1","mail":"a@example.com"}`), mock.Event("s2", `{"seq":"s2"}`), mock.End())
-		srv := mock.NewServer(feed.Handler(decode.NDJSON{}))
+		srv := mock.NewServer(feed.Handler(decode.NDJSON))
 		defer srv.Close()
 		var out bytes.Buffer
 		var data []byte

@@ -21,7 +21,7 @@ type wire struct {
 
 var wires = map[string]wire{
 	"SSE":    {decode.SSE{}, "id: secret-x\ndata: {\"id\"", nil},
-	"NDJSON": {decode.NDJSON{}, `{"id":"secr`, transport.ResumeQuery("since")},
+	"NDJSON": {decode.NDJSON, `{"id":"secr`, transport.ResumeQuery("since")},
 }
 
 // script is s as a mock feed plays it.

@@ -24,12 +24,12 @@ var Wires = map[string]Wire{
 	"no wire":                func(_ *testing.T, feed *mock.Feed) transport.Transport { return feed },
 	"SSE, HTTP/1":            overHTTP(decode.SSE{}, "http"),
 	"SSE, HTTP/2":            overHTTP(decode.SSE{}, "https"),
-	"NDJSON, HTTP/1":         overHTTP(decode.NDJSON{}, "http"),
-	"NDJSON, HTTP/2":         overHTTP(decode.NDJSON{}, "https"),
-	"ConcatJSON, HTTP/1":     overHTTP(decode.ConcatJSON{}, "http"),
-	"JSONSeq, HTTP/1":        overHTTP(decode.JSONSeq{}, "http"),
-	"LengthPrefixed, HTTP/1": overHTTP(decode.LengthPrefixed{}, "http"),
-	"LengthPrefixed, HTTP/2": overHTTP(decode.LengthPrefixed{}, "https"),
+	"NDJSON, HTTP/1":         overHTTP(decode.NDJSON, "http"),
+	"NDJSON, HTTP/2":         overHTTP(decode.NDJSON, "https"),
+	"ConcatJSON, HTTP/1":     overHTTP(decode.ConcatJSON, "http"),
+	"JSONSeq, HTTP/1":        overHTTP(decode.JSONSeq, "http"),
+	"LengthPrefixed, HTTP/1": overHTTP(decode.LengthPrefixed, "http"),
+	"LengthPrefixed, HTTP/2": overHTTP(decode.LengthPrefixed, "https"),
 	"WebSocket": func(t *testing.T, feed *mock.Feed) transport.Transport {
 		return WebSocket(t, feed.WebSocket(nil, nil), "ws")
 	},

@@ -78,7 +78,7 @@ func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
 	if array = bytes.TrimLeft(array, " \t\r\n"); len(array) == 0 || array[0] != '[' {
 		return false
 	}
-	return each(decode.JSONArray{}, array, yield)
+	return each(decode.JSONArray, array, yield)
 }
 
 // within returns text as a subslice of payload, or a copy if payload does not contain it.

@@ -87,7 +87,7 @@ func metaType(object string, entry func(path string) string) string {
 // has only that element in the array. ok is false if there is no such array.
 func alone(object []byte, list string, yield func([]byte) bool) (ok bool) {
 	from, to := member(object, list)
-	return from < to && each(decode.JSONArray{}, object[from:to], func(element []byte) bool {
+	return from < to && each(decode.JSONArray, object[from:to], func(element []byte) bool {
 		return yield(slices.Concat(object[:from], []byte{'['}, element, []byte{']'}, object[to:]))
 	})
 }

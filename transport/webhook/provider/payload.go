@@ -65,14 +65,14 @@ func (y *Payload) items(r *Request, payload []byte, events []Event) (_ []Event, 
 		events = append(events, y.event(r, &content{data: data}))
 		return true
 	}
-	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON{}) {
+	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON) {
 		ok = each(f, withoutBOM(payload), add)
 		return events, ok
 	}
 	before := len(events)
 	if ok = elements(payload, y.Items, add); !ok && isLines(payload) {
 		events = events[:before]
-		ok = each(decode.NDJSON{}, withoutBOM(payload), add)
+		ok = each(decode.NDJSON, withoutBOM(payload), add)
 	}
 	return events, ok
 }
