@@ -293,7 +293,7 @@ func after(d time.Duration, f func()) (stop func() bool) {
 	if d == 0 {
 		return func() bool { return true }
 	}
-	l := &limit{fire: f}
+	l := &deadline{fire: f}
 	l.start(time.Now(), d)
 	return l.stop
 }

@@ -30,7 +30,7 @@ var errIdle = errors.New("transport: idle")
 type watch struct {
 	body   io.Reader
 	window atomic.Int64 // a time.Duration; zero: no limit
-	limit  limit
+	silent deadline
 	learns bool // the window follows the feed's heartbeat
 
 	start   time.Time
@@ -41,7 +41,7 @@ type watch struct {
 }
 
 func newWatch(body io.Reader, idle time.Duration, fire func()) *watch {
-	w := &watch{body: body, learns: idle == 0, limit: limit{fire: fire}}
+	w := &watch{body: body, learns: idle == 0, silent: deadline{fire: fire}}
 	w.start = time.Now()
 	w.last = w.start
 	w.window.Store(int64(orDefault(idle, defaultIdle)))
@@ -54,9 +54,9 @@ func (w *watch) Read(p []byte) (int, error) {
 		return w.body.Read(p)
 	}
 	start := time.Now()
-	w.limit.start(start, window)
+	w.silent.start(start, window)
 	n, err := w.body.Read(p)
-	w.limit.stop()
+	w.silent.stop()
 	if n > 0 {
 		now := time.Now()
 		if start.Sub(w.last) <= longestDetour && now.Sub(w.start) >= greeting {

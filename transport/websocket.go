@@ -263,7 +263,7 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.greet(token); err != nil {
+	if err := c.connect(token); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 		Resumes: w.Resume != nil || w.OnConnect != nil, // nothing else can present a token
 	}
 	if w.Overlap {
-		s.OnExpiring = c.onExpiring
+		s.OnExpiring = c.life.onExpiring
 	}
 	return s, nil
 }

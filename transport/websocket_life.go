@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -12,178 +14,128 @@ import (
 // pings is how many are sent before a connection ends: a busy server may lose one.
 const pings = 2
 
-// atOnce is the minimum of a timer: under the race detector, Go 1.26 may crash on a timer in a
-// synctest bubble that is due when it starts.
-const atOnce = time.Nanosecond
+// writeTimeout is how long the peer may accept no data. The library allows five seconds for a
+// pong, including its wait for other writers.
+const writeTimeout = 4 * time.Second
 
-// after calls f after d on a goroutine that Close waits for, unless the connection has been
-// closed. f must not wait for Close.
-func (c *socketConn) after(d time.Duration, f func()) *time.Timer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	var t *time.Timer
-	c.running.Add(1)
-	t = time.AfterFunc(max(d, atOnce), func() {
-		defer c.running.Done()
-		c.mu.Lock()
-		_, valid := c.timers[t]
-		delete(c.timers, t)
-		c.mu.Unlock()
-		if valid {
-			f()
-		}
-	})
-	c.timers[t] = struct{}{}
-	return t
+// A socketLife watches the peer of a connection by timers: pings, silence, heartbeats, pending
+// writes, and the age of the connection.
+type socketLife struct {
+	conn    *socketConn
+	timers  timers
+	idle    atomic.Int64 // IdleTimeout, or as set by SetIdleTimeout
+	leaving atomic.Bool  // to be replaced without Overlap
+
+	mu        sync.Mutex
+	idleTimer *deadline
+	beat      *heartbeat
+	replace   func() // opens a successor
+	expired   bool   // due for replacement
 }
 
-// spawn calls f on a goroutine that Close waits for, unless the connection is closed.
-func (c *socketConn) spawn(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.running.Go(f)
-	}
-}
-
-// watchdog is after for an f that may end the connection. After a pause of the process it calls
-// f a moment later, once what arrived meanwhile has been read.
-func (c *socketConn) watchdog(d time.Duration, f func()) *time.Timer {
-	due := c.wire.now() + int64(d)
-	return c.after(d, func() {
-		if overslept(time.Duration(c.wire.now() - due)) {
-			c.watchdog(secondLook, f)
-			return
-		}
-		f()
-	})
-}
-
-// stopTimers stops all timers and lets no other start.
-func (c *socketConn) stopTimers() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	for t := range c.timers {
-		c.stop(t)
-	}
-}
-
-// stop stops t, which may be nil. mu is held.
-func (c *socketConn) stop(t *time.Timer) {
-	if _, armed := c.timers[t]; armed && t.Stop() {
-		c.running.Done()
-	}
-	delete(c.timers, t)
-}
-
-// keepAlive starts the timers that watch the connection.
-func (c *socketConn) keepAlive() {
+// start starts the timers.
+func (l *socketLife) start() {
+	c := l.conn
+	l.timers = timers{now: c.wire.clock, pending: make(map[*deadline]struct{})}
+	c.wire.guard = func() { l.timers.after(writeTimeout, l.watchWrites) }
 	if interval := orDefault(c.feed.PingInterval, defaultPing); interval > 0 {
-		c.after(interval, func() { c.probe(interval) })
+		l.timers.after(interval, func() { l.probe(interval) })
 	}
-	c.idle.Store(int64(max(c.feed.IdleTimeout, 0)))
-	c.armIdle()
+	l.idle.Store(int64(max(c.feed.IdleTimeout, 0)))
+	l.armIdle()
 	if c.feed.MaxConnectionAge > 0 {
-		c.after(c.feed.MaxConnectionAge-rand.N(c.feed.MaxConnectionAge/50+1), c.expire)
+		l.timers.after(c.feed.MaxConnectionAge-rand.N(c.feed.MaxConnectionAge/50+1), l.expire)
 	}
 }
 
 // probe pings when nothing has arrived for interval, and aborts if the peer does not react.
-func (c *socketConn) probe(interval time.Duration) {
-	quiet, _ := c.wire.silence()
+func (l *socketLife) probe(interval time.Duration) {
+	quiet, _ := l.conn.wire.silence()
 	if quiet >= interval {
-		if !c.ping() {
+		if !l.ping() {
 			return
 		}
 		quiet = 0
 	}
-	c.after(interval-quiet, func() { c.probe(interval) })
+	l.timers.after(interval-quiet, func() { l.probe(interval) })
 }
 
-func (c *socketConn) ping() bool {
-	limit := orDefault(c.feed.PongTimeout, defaultPong)
-	last := c.wire.at.Load()
+func (l *socketLife) ping() bool {
+	limit := orDefault(l.conn.feed.PongTimeout, defaultPong)
+	last := l.conn.wire.at.Load()
 	for range pings {
-		c.limiter.count()
-		timedOut, err := c.pong(limit)
+		l.conn.limiter.count()
+		timedOut, err := l.pong(limit)
 		switch {
-		case err == nil, c.wire.at.Load() != last:
+		case err == nil, l.conn.wire.at.Load() != last:
 			return true // any byte is life
-		case !timedOut, c.ctx.Err() != nil:
+		case !timedOut, l.conn.end.ctx.Err() != nil:
 			return false // the connection has ended
 		}
 	}
-	c.abort(&TimeoutError{Op: "pong", After: pings * limit})
+	l.conn.end.abort(&TimeoutError{Op: "pong", After: pings * limit})
 	return false
 }
 
 // pong sends a ping and waits up to limit for the pong. The wait does not end while the ping is
 // being written: the library would close the connection and lose what is received but unread.
 // watchWrites ends a write that takes too long.
-func (c *socketConn) pong(limit time.Duration) (timedOut bool, err error) {
+func (l *socketLife) pong(limit time.Duration) (timedOut bool, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var expire func()
 	expire = func() {
-		if c.wire.writing.Load() == idleWriter {
+		if l.conn.wire.writing.Load() == idleWriter {
 			cancel()
 		} else {
-			c.watchdog(limit, expire)
+			l.timers.after(limit, expire)
 		}
 	}
-	timer := c.watchdog(limit, expire)
-	err = c.ws.Ping(ctx)
-	c.mu.Lock()
-	c.stop(timer)
-	c.mu.Unlock()
+	timer := l.timers.after(limit, expire)
+	err = l.conn.ws.Ping(ctx)
+	l.timers.stop(timer)
 	return ctx.Err() != nil, err
 }
 
 // armIdle aborts when no message arrives for idle, if that is set.
-func (c *socketConn) armIdle() {
-	c.mu.Lock()
-	if c.idleTimer != nil {
-		c.stop(c.idleTimer)
-	}
-	c.mu.Unlock()
-	limit := time.Duration(c.idle.Load())
+func (l *socketLife) armIdle() {
+	l.mu.Lock()
+	l.timers.stop(l.idleTimer)
+	l.mu.Unlock()
+	limit := time.Duration(l.idle.Load())
 	if limit <= 0 {
 		return
 	}
-	_, quiet := c.wire.silence()
+	_, quiet := l.conn.wire.silence()
 	if quiet >= limit {
-		c.abort(&TimeoutError{Op: "message", After: limit})
+		l.conn.end.abort(&TimeoutError{Op: "message", After: limit})
 		return
 	}
 	wait := limit - quiet
-	if !c.wire.waiting.Load() {
+	if !l.conn.wire.waiting.Load() {
 		wait = max(wait, limit/10) // time between Reads does not count: do not check too often
 	}
-	t := c.watchdog(wait, c.armIdle)
-	c.mu.Lock()
-	c.idleTimer = t
-	c.mu.Unlock()
+	t := l.timers.after(wait, l.armIdle)
+	l.mu.Lock()
+	l.idleTimer = t
+	l.mu.Unlock()
 }
 
 // expire is called when the connection must be replaced. If its reader cannot open the next one
 // first, the connection ends once everything received has been read; the server's answer to the
 // close wakes a waiting reader.
-func (c *socketConn) expire() {
-	c.mu.Lock()
-	again := c.expired
-	c.expired = true
-	replace := c.replace
-	c.mu.Unlock()
+func (l *socketLife) expire() {
+	l.mu.Lock()
+	again := l.expired
+	l.expired = true
+	replace := l.replace
+	l.mu.Unlock()
 	switch {
 	case again:
-	case !c.feed.Overlap:
-		c.fail(io.EOF)
-		c.ending.Store(true)
-		c.leave()
+	case !l.conn.feed.Overlap:
+		l.conn.end.fail(io.EOF)
+		l.leaving.Store(true)
+		l.leave()
 	case replace != nil:
 		replace()
 	}
@@ -191,13 +143,108 @@ func (c *socketConn) expire() {
 
 // leave wakes a reader that waits for data. If the reader is busy, for example answering a
 // ping, leave tries again later.
-func (c *socketConn) leave() {
+func (l *socketLife) leave() {
 	switch {
-	case !c.wire.waiting.Load():
-		c.after(time.Second, c.leave)
-	case c.feed.closeCode() < 0:
-		c.cut(io.EOF)
+	case !l.conn.wire.waiting.Load():
+		l.timers.after(time.Second, l.leave)
+	case l.conn.feed.closeCode() < 0:
+		l.conn.end.cut(io.EOF)
 	default:
-		c.spawn(func() { c.ws.Close(websocket.StatusCode(c.feed.closeCode()), "") })
+		l.timers.spawn(func() { l.conn.ws.Close(websocket.StatusCode(l.conn.feed.closeCode()), "") })
 	}
+}
+
+// onExpiring is Session.OnExpiring.
+func (l *socketLife) onExpiring(replace func()) {
+	l.mu.Lock()
+	l.replace = replace
+	due := l.expired
+	l.mu.Unlock()
+	if due {
+		replace()
+	}
+}
+
+// A heartbeat is a Heartbeat that has been started.
+type heartbeat struct {
+	Heartbeat
+	unacked bool  // the last one has not been acknowledged
+	at      int64 // when it was sent, by the wire's clock
+}
+
+func (l *socketLife) startHeartbeat(b *heartbeat) {
+	if b.Interval <= 0 || b.Message == nil {
+		b = nil
+	}
+	l.mu.Lock()
+	l.beat = b
+	l.mu.Unlock()
+	if b != nil {
+		l.timers.after(rand.N(b.Interval)+1, func() { l.sendHeartbeat(b) })
+	}
+}
+
+// sendHeartbeat sends b's message. It stops if another heartbeat has replaced b, and aborts if the
+// last one is not acknowledged although everything received since has been read.
+func (l *socketLife) sendHeartbeat(b *heartbeat) {
+	l.mu.Lock()
+	current, dead := l.beat == b, b.unacked && l.conn.wire.caughtUpSince(b.at)
+	b.unacked = false
+	l.mu.Unlock()
+	switch {
+	case !current:
+		return
+	case dead:
+		l.conn.end.abort(&TimeoutError{Op: "heartbeat", After: b.Interval})
+		return
+	}
+	if text := b.Message(); text != nil && l.conn.limiter.wait(l.conn.end.ctx, l.conn.end.ctx, true) == nil {
+		l.mu.Lock()
+		b.unacked, b.at = b.RequireAck, l.conn.wire.now() // not earlier: the wait for SendRate is not the server's
+		l.mu.Unlock()
+		l.conn.write(websocket.MessageText, text)
+	}
+	l.timers.after(b.Interval, func() { l.sendHeartbeat(b) })
+}
+
+func (l *socketLife) heartbeatAcked() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.beat != nil {
+		l.beat.unacked = false
+	}
+}
+
+// watchWrites aborts if the peer has accepted no data for writeTimeout while a write is
+// pending. It watches messages, pings and pongs alike: the library would end the connection at
+// once for a pong that it cannot send.
+func (l *socketLife) watchWrites() {
+	w := l.conn.wire
+	if broken := w.unwritable.Load(); broken != nil {
+		l.readOut(w.now(), *broken)
+		return
+	}
+	since := w.writing.Load()
+	if since == idleWriter {
+		w.guarded.Store(false)
+		if since = w.writing.Load(); since == idleWriter || w.guarded.Swap(true) {
+			return
+		}
+	}
+	idle := time.Duration(w.now() - since)
+	if idle >= writeTimeout {
+		l.conn.end.abort(&TimeoutError{Op: "write", After: writeTimeout})
+		return
+	}
+	l.timers.after(writeTimeout-idle, l.watchWrites)
+}
+
+// readOut ends a connection whose writes fail once everything the server has sent is read,
+// unless the network ends it first.
+func (l *socketLife) readOut(since int64, broken error) {
+	if l.conn.wire.caughtUpSince(since) {
+		l.conn.end.abort(&CloseError{Code: closeAbnormal, Origin: l.conn.origin, err: broken})
+		return
+	}
+	l.timers.after(writeTimeout, func() { l.readOut(since, broken) })
 }

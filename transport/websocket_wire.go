@@ -196,6 +196,9 @@ func (w *wire) wait(p []byte) (int, error) {
 
 func (w *wire) now() int64 { return int64(time.Since(w.start)) + w.paused.Load() }
 
+// clock returns the time by which the connection's timers are judged.
+func (w *wire) clock() time.Time { return w.start.Add(time.Duration(w.now())) }
+
 // caughtUpSince reports whether, after the given time, the reader has read everything that was
 // available.
 func (w *wire) caughtUpSince(at int64) bool {

@@ -9,7 +9,7 @@ import (
 
 // fireLate is what the runtime does after a pause: the timer of l, which was due meanwhile,
 // fires now.
-func (l *limit) fireLate(pause time.Duration) {
+func (l *deadline) fireLate(pause time.Duration) {
 	l.mu.Lock()
 	l.timer.Stop()
 	l.mu.Unlock()
@@ -19,7 +19,7 @@ func (l *limit) fireLate(pause time.Duration) {
 
 // What came during a pause of the process counts, whether the timer or the reader runs first
 // afterwards, and whichever part of the limit the pause began in.
-func TestPauseIsNoSilence(t *testing.T) {
+func TestPauseIsNotSilence(t *testing.T) {
 	const window = 20 * time.Second
 	for name, before := range map[string]time.Duration{
 		"at the start":     0,
@@ -36,7 +36,7 @@ func TestPauseIsNoSilence(t *testing.T) {
 			}()
 			time.Sleep(before)
 			synctest.Wait()
-			watch.limit.fireLate(time.Hour)
+			watch.silent.fireLate(time.Hour)
 			w.Write([]byte("x")) // lay in the socket; its reader gets to run only now
 			if err := <-got; err != nil || dead {
 				t.Errorf("%s: after a pause: %v", name, err)
@@ -46,7 +46,7 @@ func TestPauseIsNoSilence(t *testing.T) {
 }
 
 // A pause puts the limit off, not out.
-func TestSilenceAfterAPause(t *testing.T) {
+func TestSilenceAfterPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		watch := newWatch(r, 20*time.Second, func() { w.CloseWithError(errIdle) })
@@ -56,7 +56,7 @@ func TestSilenceAfterAPause(t *testing.T) {
 			got <- err
 		}()
 		synctest.Wait()
-		watch.limit.fireLate(time.Hour)
+		watch.silent.fireLate(time.Hour)
 		start := time.Now()
 		if err := <-got; err != errIdle || time.Since(start) > 2*secondLook {
 			t.Errorf("%v after %v", err, time.Since(start))
@@ -67,7 +67,7 @@ func TestSilenceAfterAPause(t *testing.T) {
 // The response's header, too, may have come during a pause.
 func TestPauseBeforeTheHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limit{fire: func() { t.Error("the limit was reached") }}
+		l := &deadline{fire: func() { t.Error("the limit was reached") }}
 		l.start(time.Now(), defaultHeaderTimeout)
 		l.fireLate(time.Hour)
 		if !l.stop() {
@@ -80,10 +80,10 @@ func TestPauseBeforeTheHeader(t *testing.T) {
 }
 
 // A timer that fires while it is started anew does not shorten the new limit.
-func TestLimitStartedAnew(t *testing.T) {
+func TestDeadlineRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fired time.Time
-		l := &limit{fire: func() { fired = time.Now() }}
+		l := &deadline{fire: func() { fired = time.Now() }}
 		l.start(time.Now(), time.Minute)
 		time.Sleep(30 * time.Second)
 		start := time.Now()
