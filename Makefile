@@ -7,14 +7,18 @@ RELEASES = go1.26.8 go1.27.0
 TEST     = $(shell sed -n 's/^\(go test .*\)$$/\1/p' README.md | head -1)
 RUN      = $(shell sed -n 's/^\(go run .*\)$$/\1/p' README.md | head -1)
 
-.PHONY: check format words lint test
-check: format words lint test ## everything that a change must pass, on any machine
+.PHONY: check format words exported lint test
+check: format words exported lint test ## everything that a change must pass, on any machine
 
 format:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
 
 words: ## the vocabulary of comments and documents
 	@.ci/words
+
+LIMIT = 420 # raise it only with a sentence in CHANGELOG.md that justifies it
+exported: ## how many identifiers users can see
+	@go run .ci/exported.go $(LIMIT) $$(go list -f '{{.Dir}}' ./... | grep -v -e /internal/ -e /examples/)
 
 lint:
 	@for module in $(MODULES); do \

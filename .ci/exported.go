@@ -28,13 +28,24 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%5d %s\n", n, dir)
+		fmt.Printf("%5d %s\n", n, relative(dir))
 		total += n
 	}
 	fmt.Printf("%5d exported identifiers, limit %d\n", total, limit)
 	if total > limit {
 		log.Fatal("too many: remove one, or raise the limit and justify it in CHANGELOG.md")
 	}
+}
+
+func relative(dir string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return dir
+	}
+	if rel, err := filepath.Rel(here, dir); err == nil {
+		return rel
+	}
+	return dir
 }
 
 func count(dir string) (n int, err error) {
