@@ -2,53 +2,18 @@ package client_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
-	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/mock/sender"
-	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
-
-// TestOptionsThatCannotWork are refused by Subscribe, each with its field and a remedy.
-func TestOptionsThatCannotWork(t *testing.T) {
-	hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
-	for name, c := range map[string]struct {
-		transport transport.Source
-		options   client.Options
-		want      []string
-	}{
-		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
-		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
-		"in a Recorder": {&record.Receiver{From: hook, Out: new(bytes.Buffer)},
-			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
-		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
-		"all at once": {hook, client.Options{StartAfter: "7", CommitEvery: -1, Dedupe: -1},
-			[]string{"Options.CommitEvery:", "Options.StartAfter:", "Options.Dedupe:"}},
-	} {
-		_, err := client.Subscribe(context.Background(), c.transport, &c.options)
-		var config *client.ConfigError
-		if !errors.As(err, &config) || len(config.Problems) != len(c.want) {
-			t.Errorf("%s: Subscribe: %v, want problems of %q", name, err, c.want)
-			continue
-		}
-		for i, p := range config.Problems {
-			if !strings.HasPrefix(p.Error(), c.want[i]) || !strings.Contains(err.Error(), "remove it") {
-				t.Errorf("%s: problem %q, want one of %s with a remedy", name, p, c.want[i])
-			}
-		}
-	}
-}
 
 // TestOptionsThatTurnOutUseless: what only the events can show is logged, once.
 func TestOptionsThatTurnOutUseless(t *testing.T) {
@@ -73,7 +38,7 @@ func TestOptionsThatTurnOutUseless(t *testing.T) {
 		"a Token":                    {bare(100), client.Options{Name: "n", Store: mock.NewStore(), TokenOf: func(e client.Event) string { return string(e.Data) }}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				o := c.options
 				o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -90,7 +55,7 @@ func TestOptionsThatTurnOutUseless(t *testing.T) {
 }
 
 func TestDedupeOnAWebhook(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 		srv := mock.NewServer(hook)

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -53,7 +54,7 @@ func explore(t *testing.T, seed uint64) {
 			t.Logf("again with -explore.seed=%d -explore.runs=1", seed)
 		}
 	}()
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		w := newWorld(t, rng)
 		for range 1 + rng.IntN(4) {

@@ -32,7 +32,7 @@ func gaps(t *testing.T, sub *client.Subscription) (got []string) {
 }
 
 func TestGapWhenTheTokenIsRejected(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2"), steps(mock.Drop(), mock.Status(410)), events("5", "6"), steps(mock.Complete()))
 		var traced []client.Gap
 		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{Gap: func(g client.Gap) { traced = append(traced, g) }}})
@@ -48,7 +48,7 @@ func TestGapWhenTheTokenIsRejected(t *testing.T) {
 }
 
 func TestGapWithoutToken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		feed := script(steps(mock.Refuse(), mock.Status(503)), events("", ""), steps(mock.Drop(), mock.Refuse()),
 			events("", ""), steps(mock.End(), mock.End()), events(""), steps(mock.Complete()))
 		sub := subscribe(t, feed, nil)
@@ -64,7 +64,7 @@ func TestGapWithoutToken(t *testing.T) {
 }
 
 func TestGapAcrossARestartWithoutToken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		o := named(mock.NewStore())
 		sub := subscribe(t, script(events("", "")), o)
 		data(t, sub, 1)
@@ -78,7 +78,7 @@ func TestGapAcrossARestartWithoutToken(t *testing.T) {
 // TestCheckpointDoesNotPassAPendingGap stops the process between the discovery of a loss
 // and the event that tells of it: the next process has to discover it again.
 func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		o := named(mock.NewStore())
 		feed := script(events("1"), steps(mock.Drop(), mock.Status(410), mock.Position("9")))
 		sub := subscribe(t, feed, o)
@@ -95,7 +95,7 @@ func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 }
 
 func TestGapOfASequence(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("a1", "b1", "a2", "a5", "b2", "none", "a6", "a4", "a5"), steps(mock.End()), events("a9"), steps(mock.Complete()))
 		sub := subscribe(t, feed, &client.Options{SequenceOf: func(ev client.Event) (string, uint64, bool) {
 			n, err := strconv.ParseUint(ev.ID[1:], 10, 64)
@@ -112,7 +112,7 @@ func TestGapOfASequence(t *testing.T) {
 // The log does not say "missed 0" of a loss whose size is unknown.
 func TestGapInTheLog(t *testing.T) {
 	for missed, text := range map[uint64]string{0: "map[reason:notice]", 40: "map[missed:40 reason:notice]"} {
-		bubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			book := &logbook{}
 			notice := &client.Gap{Reason: transport.GapNotice, Missed: missed}
 			sub := subscribe(t, &messages{{Data: []byte("a"), ID: "1", Gap: notice}}, &client.Options{Logger: book.logger()})
@@ -126,7 +126,7 @@ func TestGapInTheLog(t *testing.T) {
 }
 
 func TestGapThatTheTransportKnowsOf(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		notice := &client.Gap{Reason: transport.GapNotice, Missed: 40}
 		sub := subscribe(t, &messages{{Data: []byte("a"), Token: "1"}, {Data: []byte("b"), Token: "2", Gap: notice}}, nil)
 		want(t, "gaps", gaps(t, sub), []string{`b: notice "1" to "2", missed 40`})
@@ -146,7 +146,7 @@ func TestGapBetweenEvents(t *testing.T) {
 		"keepalive": {Kind: decode.KindKeepalive},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				store := mock.NewStore()
 				feed := make(chanFeed, 3)
 				m.Gap = &client.Gap{Reason: transport.GapTokenRejected, Missed: 40}
@@ -223,4 +223,37 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGapAfterACrashBeforeTheFirstAck loses an event with the process that had it in hand, and no position to go back to.
+func TestGapAfterACrashBeforeTheFirstAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2"))
+		o := named(mock.NewStore())
+		sub := subscribe(t, feed, o)
+		ev, _ := sub.Next(t.Context()) // received, in hand, the process dies
+		sub.Close()
+		feed.Publish(append(events("3"), mock.Complete())...)
+		sub = subscribe(t, feed, o)
+		defer sub.Close()
+		for next := range sub.Events() {
+			if next.ID != ev.ID && next.Gap == nil {
+				t.Errorf("event %s is gone without a Gap on %s", ev.ID, next.ID)
+			}
+			break
+		}
+	})
+}
+
+// TestGapAtTheEndOfTheFeed has no event left to tell of a loss.
+func TestGapAtTheEndOfTheFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscribe(t, script(events("1"), steps(mock.Drop(), mock.Status(410), mock.Complete())), nil)
+		defer sub.Close()
+		_, end := data(t, sub, 0)
+		var gap *client.Gap
+		if !errors.As(end, &gap) || gap.Reason != transport.GapTokenRejected || gap.From != "1" {
+			t.Errorf("the loop ended with %v, want the gap", end)
+		}
+	})
 }

@@ -3,12 +3,9 @@ package client_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,52 +16,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// logbook is a slog.Handler that keeps the records above Debug.
-type logbook struct {
-	mu    sync.Mutex
-	lines []logLine
-}
-
-type logLine struct {
-	at    time.Time
-	level slog.Level
-	text  string
-	attrs map[string]slog.Value
-}
-
-func (l logLine) String() string { return fmt.Sprintf("%v %s %v", l.level, l.text, l.attrs) }
-
-func (b *logbook) Enabled(_ context.Context, level slog.Level) bool { return level > slog.LevelDebug }
-func (b *logbook) WithAttrs([]slog.Attr) slog.Handler               { return b }
-func (b *logbook) WithGroup(string) slog.Handler                    { return b }
-
-func (b *logbook) Handle(_ context.Context, r slog.Record) error {
-	line := logLine{time.Now(), r.Level, r.Message, map[string]slog.Value{}}
-	r.Attrs(func(a slog.Attr) bool {
-		line.attrs[a.Key] = a.Value
-		return true
-	})
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lines = append(b.lines, line)
-	return nil
-}
-
-func (b *logbook) logger() *slog.Logger { return slog.New(b) }
-
-// brief returns the records as "LEVEL text".
-func (b *logbook) brief() (list []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, l := range b.lines {
-		list = append(list, fmt.Sprintf("%v %s", l.level, l.text))
-	}
-	return list
-}
-
 // TestOutageInTheLog has a server away for 72 minutes, which answers 503 and later 429.
 func TestOutageInTheLog(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		script := []mock.Step{mock.Event("1", "x"), mock.Drop()}
 		for range 40 {
 			script = append(script, mock.Status(503, http.Header{"Retry-After": {"60"}}))
@@ -118,7 +72,7 @@ func TestFlappingInTheLog(t *testing.T) { testRecordsOfADay(t, flapping{}, 3500)
 func TestQuietFeedInTheLog(t *testing.T) { testRecordsOfADay(t, flapping{90 * time.Second}, 900) }
 
 func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		book := &logbook{}
 		sub := subscribe(t, feed, &client.Options{Logger: book.logger()})
 		time.Sleep(24 * time.Hour)
@@ -167,47 +121,9 @@ func (c flappingConn) message() (m transport.Message, err error) {
 
 func (flappingConn) Close() error { return nil }
 
-// TestEndsInTheLog ends subscriptions in each way.
-func TestEndsInTheLog(t *testing.T) {
-	refused := mock.Status(403)
-	for name, c := range map[string]struct {
-		feed *mock.Feed
-		end  func(*client.Subscription, context.CancelCauseFunc)
-		want string
-	}{
-		"complete":  {script(steps(mock.Complete())), nil, "INFO ended"},
-		"close":     {script(), func(s *client.Subscription, _ context.CancelCauseFunc) { s.Close() }, "INFO ended"},
-		"context":   {script(), func(_ *client.Subscription, cancel context.CancelCauseFunc) { cancel(nil) }, "INFO ended"},
-		"its cause": {script(), func(_ *client.Subscription, cancel context.CancelCauseFunc) { cancel(errors.New("deploy")) }, "INFO ended"},
-		"final":     {script(steps(refused)), nil, "ERROR ended"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancelCause(t.Context())
-				defer cancel(nil)
-				book := &logbook{}
-				sub, err := client.Subscribe(ctx, c.feed, &client.Options{Logger: book.logger()})
-				if err != nil {
-					t.Fatal(err)
-				}
-				synctest.Wait()
-				if c.end != nil {
-					c.end(sub, cancel)
-				}
-				synctest.Wait()
-				lines := book.brief()
-				if last := lines[len(lines)-1]; last != c.want {
-					t.Errorf("logged %v, want %q at the end", lines, c.want)
-				}
-				sub.Close()
-			})
-		})
-	}
-}
-
 // TestRoutineEndsInTheLog has connections end as they do every day.
 func TestRoutineEndsInTheLog(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		book := &logbook{}
 		feed := script(events("1"), steps(mock.End()), events("2"), steps(mock.Pause(time.Minute)), events("3"), steps(mock.Complete()))
 		sub := subscribe(t, feed, &client.Options{Logger: book.logger()})
@@ -221,60 +137,5 @@ func TestRoutineEndsInTheLog(t *testing.T) {
 				t.Errorf("logged %q", l)
 			}
 		}
-	})
-}
-
-// TestWaitConnected waits for connections that come, that come late, and that do not.
-func TestWaitConnected(t *testing.T) {
-	wait := func(t *testing.T, feed transport.Transport) (*client.Subscription, error) {
-		sub := subscribe(t, feed, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		return sub, sub.WaitConnected(ctx)
-	}
-	t.Run("late", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			sub, err := wait(t, script(steps(mock.Refuse(), mock.Refuse()), events("1")))
-			if err != nil {
-				t.Error(err)
-			}
-			sub.Close()
-			if err := sub.WaitConnected(t.Context()); err != nil {
-				t.Errorf("after Close: %v", err)
-			}
-		})
-	})
-	t.Run("not in time", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			sub, err := wait(t, script(steps(mock.Status(503), unavailable)))
-			var status interface{ StatusCode() int }
-			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &status) || status.StatusCode() != 503 ||
-				!strings.Contains(err.Error(), "attempts: 2") {
-				t.Errorf("got %v", err)
-			}
-			sub.Close()
-		})
-	})
-	t.Run("no answer", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			sub, err := wait(t, deaf{})
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "attempts: 1") {
-				t.Errorf("got %v", err)
-			}
-			sub.Close()
-			if err := sub.WaitConnected(t.Context()); !errors.Is(err, client.ErrClosed) {
-				t.Errorf("after Close: %v", err)
-			}
-		})
-	})
-	t.Run("final", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			sub, err := wait(t, script(steps(mock.Status(403))))
-			var stop *client.StopError
-			if !errors.As(err, &stop) {
-				t.Errorf("got %v", err)
-			}
-			sub.Close()
-		})
 	})
 }

@@ -245,7 +245,7 @@ func caught(f func()) (v any) {
 // TestPanicOnTheCallersGoroutine: where the program recovers, the subscription goes on and
 // can be closed.
 func TestPanicOnTheCallersGoroutine(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		store := mock.NewStore()
 		o := named(store)
 		o.Trace = &client.Trace{Nacked: func(client.Event, error) { panic("nacked") }}
@@ -284,7 +284,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 		}
 	})
 	for _, in := range []string{"Store.Load", "Store.Save"} {
-		bubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			p := &trap{what: in}
 			p.set.Store(true)
 			store := mock.NewStore()
@@ -305,7 +305,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 func TestPanicInAWebhook(t *testing.T) {
 	for _, what := range []string{"Verify", "Precheck", "Handshake", "Respond", "OnRejected"} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				p := &trap{what: what}
 				hook := &webhook.Receiver{
 					Provider: &provider.Provider{Name: "mine", Scheme: provider.Custom{

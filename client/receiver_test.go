@@ -333,18 +333,6 @@ func TestReceiverAtTheEndOfTheContext(t *testing.T) {
 	})
 }
 
-type neither struct{}
-
-func (neither) Validate() error { return nil }
-
-func TestSourceMustBeTransportOrReceiver(t *testing.T) {
-	_, err := client.Subscribe(t.Context(), neither{}, nil)
-	var config *client.ConfigError
-	if !errors.As(err, &config) || len(config.Problems) != 1 {
-		t.Errorf("Subscribe: %v, want a ConfigError", err)
-	}
-}
-
 func TestReceiverDropsDuplicatesWithoutSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hub{}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -99,7 +100,7 @@ func TestResumeFromAnotherPosition(t *testing.T) {
 // TestResumeFromAPositionThatIsRejectedToo has a server that names a position and does not
 // know it either: the next attempt has none.
 func TestResumeFromAPositionThatIsRejectedToo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		feed := &rejecting{}
 		sub := subscribe(t, feed, &client.Options{StartAfter: "7"})
 		time.Sleep(time.Hour)

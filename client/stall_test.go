@@ -14,7 +14,7 @@ import (
 func TestStall(t *testing.T) {
 	for name, patience := range map[string]time.Duration{"held": 0, "parked": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				book := &logbook{}
 				var stalls []client.Stall
 				var count atomic.Int32
@@ -72,7 +72,7 @@ func TestStall(t *testing.T) {
 
 // TestStallOfARefusedEvent refuses the first event again and again, whose ID is no token.
 func TestStallOfARefusedEvent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		book := &logbook{}
 		feed := &messages{{ID: "a", Data: []byte("1")}, {ID: "b", Data: []byte("2")}, {ID: "c", Data: []byte("3")}}
 		sub := subscribe(t, feed, &client.Options{Buffer: 2, Logger: book.logger(), TokenOf: client.Field("@this")})

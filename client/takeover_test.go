@@ -16,6 +16,71 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 )
 
+func TestTakeOverOfUnknownOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := mock.NewStore()
+		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
+		sub := subscribe(t, script(events("1")), named(store))
+		if r := readRecord(t, store); r.Epoch != 1 {
+			t.Errorf("epoch %d after one Subscribe", r.Epoch)
+		}
+		data(t, sub, 1)
+		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
+			t.Errorf("the record was taken over and cannot be saved: %v", err)
+		}
+	})
+}
+
+func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
+	for name, store := range map[string]client.Store{
+		"in memory": mock.NewStore(),
+		"in a file": client.FileStore(t.TempDir()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				feed := script(events("1", "2", "3", "4"))
+				older := subscribe(t, feed, named(store))
+				data(t, older, 1)
+				if err := older.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				ev, err := older.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				newer := subscribe(t, feed, named(store))
+				got, _ := data(t, newer, 2)
+				want(t, "the newer one resumes after what was saved", got, []string{"data 2", "data 3"})
+				if err := newer.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				before := readRecord(t, store)
+
+				ev.Ack() // in the older one, which does not know yet
+				if err := older.Commit(t.Context()); !errors.Is(err, client.ErrFenced) {
+					t.Errorf("Commit of the older one: %v", err)
+				}
+				if _, end := data(t, older, 0); !errors.Is(end, client.ErrFenced) {
+					t.Errorf("the older one's loop ended with %v", end)
+				}
+				if err := ev.Ack(); !errors.Is(err, client.ErrFenced) {
+					t.Errorf("Ack in the older one: %v", err)
+				}
+				if err := older.Close(); !errors.Is(err, client.ErrFenced) {
+					t.Errorf("Close of the older one: %v", err)
+				}
+				if after := readRecord(t, store); after != before {
+					t.Errorf("the older one changed the record from %+v to %+v", before, after)
+				}
+				data(t, newer, 1)
+				if err := newer.Close(); err != nil || readRecord(t, store).Token != "4" {
+					t.Errorf("the newer one cannot save: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // replica subscribes again each time it is fenced, as one under a supervisor does.
 func replica(ctx context.Context, t *testing.T, feed *mock.Feed, o *client.Options) (starts int) {
 	for ctx.Err() == nil {
@@ -44,7 +109,7 @@ func TestReplicasOfOneName(t *testing.T) {
 	}
 	for name, steps := range map[string][]mock.Step{"busy": busy, "idle": nil} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				store, feed := mock.NewStore(), script(steps)
 				o := named(store)
@@ -102,7 +167,7 @@ func TestRestartIsPrompt(t *testing.T) {
 		"a crash after one hour of crashes": {60, true, time.Minute, time.Minute + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				store, last := mock.NewStore(), time.Duration(0)
 				for range c.restarts + 1 {
 					start := time.Now()
@@ -145,7 +210,7 @@ func TestStandBy(t *testing.T) {
 		"the owner lives":   {func(*testing.T, *mock.Store, *client.Subscription) {}, time.Minute, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				store := mock.NewStore()
 				owner := contest(t, store, 4)
 				defer owner.Close()
@@ -169,7 +234,7 @@ func TestStandBy(t *testing.T) {
 			})
 		})
 	}
-	bubble(t, func(t *testing.T) { // the wait ends with the context
+	synctest.Test(t, func(t *testing.T) { // the wait ends with the context
 		store := mock.NewStore()
 		owner := contest(t, store, 4)
 		defer owner.Close()
@@ -188,7 +253,7 @@ func TestStandBy(t *testing.T) {
 // that keep failing do.
 func TestStandByWithAFailingStore(t *testing.T) {
 	for count, want := range map[int]bool{3: true, -1: false} {
-		bubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			store := mock.NewStore()
 			owner := contest(t, store, 4)
 			defer owner.Close()
@@ -207,30 +272,10 @@ func TestStandByWithAFailingStore(t *testing.T) {
 	}
 }
 
-// TestCommitWhileTheRecordIsKeptChanging: the save that only shows that the owner lives is
-// not cut off by one that is asked for.
-func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		store := mock.NewStore()
-		owner := contest(t, store, 4)
-		store.OnSave(&mock.Fault{Count: -1, Delay: 200 * time.Millisecond})
-		time.Sleep(1100 * time.Millisecond) // in the middle of one
-		if err := owner.Commit(t.Context()); err != nil {
-			t.Errorf("Commit: %v", err)
-		}
-		if s := owner.Stats(); s.SaveErrors != 0 || s.Saves == 0 {
-			t.Errorf("%d saves, %d of them failed", s.Saves+s.SaveErrors, s.SaveErrors)
-		}
-		if err := owner.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-}
-
 // TestStandByIsOvertaken: one that waits logs how long it leaves the record to an owner, and
 // again when another one has taken it over meanwhile.
 func TestStandByIsOvertaken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		store := mock.NewStore()
 		owner := contest(t, store, 4)
 		defer owner.Close()
@@ -266,7 +311,7 @@ func TestStandByIsOvertaken(t *testing.T) {
 // TestContestEnds: an owner that is left alone stops writing after a while, and keeps the
 // position although it has not acknowledged anything.
 func TestContestEnds(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		store := mock.NewStore()
 		first := subscribe(t, script(events("1")), named(store))
 		data(t, first, 1)
@@ -295,7 +340,7 @@ func TestContestEnds(t *testing.T) {
 // is the only one connected soon.
 func TestIdleSubscriptionIsFenced(t *testing.T) {
 	for _, every := range []time.Duration{0, time.Hour, -1} {
-		bubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			store := mock.NewStore()
 			o := named(store)
 			o.CommitEvery = every
@@ -319,67 +364,4 @@ func TestIdleSubscriptionIsFenced(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestLookAtTheRecord: a look that hangs or fails harms nothing, and gives way to Commit
-// and Close.
-func TestLookAtTheRecord(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		store := mock.NewStore()
-		sub := subscribe(t, script(events("1", "2")), named(store))
-		hung := &mock.Fault{Count: -1, Delay: time.Hour}
-		store.OnLoad(hung)
-		time.Sleep(31 * time.Second)
-		if hung.Hits() == 0 {
-			t.Error("nobody looks")
-		}
-		data(t, sub, 1)
-		start := time.Now()
-		if err := sub.Commit(t.Context()); err != nil || time.Since(start) > 0 {
-			t.Errorf("Commit: %v after %v", err, time.Since(start))
-		}
-		time.Sleep(31 * time.Second)
-		start = time.Now()
-		if err := sub.Close(); err != nil || time.Since(start) > 0 {
-			t.Errorf("Close: %v after %v", err, time.Since(start))
-		}
-	})
-	bubble(t, func(t *testing.T) { // nothing runs on after the end of the context
-		store := mock.NewStore()
-		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := client.Subscribe(ctx, script(), named(store)); err != nil {
-			t.Fatal(err)
-		}
-		cancel()
-		synctest.Wait()
-		look := &mock.Fault{Count: -1, Err: errors.New("looked at")}
-		store.OnLoad(look)
-		time.Sleep(time.Hour)
-		if look.Hits() > 0 {
-			t.Error("the record is looked at after the end")
-		}
-	})
-}
-
-// TestFailingSavesAreLoggedAgain: an outage of the store is not one line in the log.
-func TestFailingSavesAreLoggedAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var log bytes.Buffer
-		store := mock.NewStore()
-		o := named(store)
-		o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))
-		sub := subscribe(t, script(events("1")), o)
-		outage := &mock.Fault{Count: -1, Err: errors.New("database is down")}
-		store.OnSave(outage)
-		data(t, sub, 1)
-		time.Sleep(24 * time.Hour)
-		if n := strings.Count(log.String(), "checkpoint not saved"); n < 20 || n > 35 {
-			t.Errorf("%d warnings in a day:\n%s", n, &log)
-		}
-		outage.Remove()
-		time.Sleep(time.Minute)
-		if sub.Close(); !strings.Contains(log.String(), "checkpoint saved again") || !strings.Contains(log.String(), "outage=24h") {
-			t.Errorf("the end of the outage:\n%s", log.String()[max(0, log.Len()-600):])
-		}
-	})
 }

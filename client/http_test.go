@@ -2,17 +2,13 @@ package client_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -69,7 +65,7 @@ const sse = "text/event-stream"
 // onWire runs f in a bubble with a server that gives these answers.
 func onWire(t *testing.T, a answers, f func(t *testing.T, h *transport.HTTP)) {
 	t.Helper()
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		srv := mock.NewServer(&a)
 		defer func() {
 			if err := srv.Close(); err != nil {
@@ -320,104 +316,4 @@ func TestRedirectToAnotherOrigin(t *testing.T) {
 			want(t, "events", got, []string{"a, gap false", "b, gap true"})
 			want(t, "leaked", leaked, nil)
 		})
-}
-
-// TestNothingSecretIsSaid lets everything fail that can, with a refusal that echoes its request, and looks for secrets in the
-// errors and in the log.
-func TestNothingSecretIsSaid(t *testing.T) {
-	secrets := []string{"querysecret", "pathsecret", "headersecret", "tokensecret", "bodysecret", "usersecret", "datasecret", "locationsecret"}
-	a := answers{
-		cut(sse, "id: tokensecret\ndata: datasecret\n\nid: tokensecret"),
-		status(503), func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many of "+r.URL.String()+" "+fmt.Sprint(r.Header), http.StatusTooManyRequests)
-		},
-		func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
-		status(410),
-		cut(sse, "id: tokensecret\ndata: datasecret\n\n"),
-		status(302, "Location", "http://unreachable.test:81/?locationsecret"),
-		status(302, "Location", "http://%zz/?locationsecret"),
-		body("text/html", "bodysecret"),
-		status(401),
-	}
-	onWire(t, a, func(t *testing.T, h *transport.HTTP) {
-		u, _ := url.Parse(h.URL)
-		u.User = url.UserPassword("user", "usersecret")
-		u.Path, u.RawQuery = "/pathsecret", "key=querysecret"
-		h.URL, h.Header = u.String(), http.Header{"X-Api-Key": {"headersecret"}}
-		var said bytes.Buffer
-		store := mock.NewStore()
-		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		sub, err := client.Subscribe(t.Context(), h, &client.Options{
-			Name: "n", Store: store, Logger: log,
-			Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) { log.Info("traced", "error", d.Err) }},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		store.OnSave(&mock.Fault{Count: 2})
-		_, end := data(t, sub, 0)
-		log.Info("end", "loop", end, "close", sub.Close())
-		var stop *client.StopError
-		if !errors.As(end, &stop) {
-			t.Errorf("the script was not played to its end: %v", end)
-		}
-		for _, s := range secrets {
-			if strings.Contains(said.String(), s) {
-				t.Errorf("%s was said:\n%s", s, &said)
-			}
-		}
-		if strings.Count(said.String(), "msg=traced") < 6 {
-			t.Errorf("too little went wrong:\n%s", &said)
-		}
-	})
-}
-
-// TestNothingIsLoggedUnasked runs a subscription that fails, without a Logger, in a
-// process of its own, and looks at what that prints.
-func TestNothingIsLoggedUnasked(t *testing.T) {
-	const env = "STEADFEED_SILENCE_TEST"
-	if os.Getenv(env) != "" {
-		onWire(t, answers{status(503), cut(sse, "data: a\n\nda"), body("text/html", "x")}, func(t *testing.T, h *transport.HTTP) {
-			store := mock.NewStore()
-			sub, err := client.Subscribe(context.Background(), h, named(store))
-			if err != nil {
-				panic(err)
-			}
-			store.OnSave(&mock.Fault{Count: -1})
-			data(t, sub, 0)
-			sub.Close()
-		})
-		os.Exit(0) // before the test binary reports on itself, and on its coverage
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestNothingIsLoggedUnasked$")
-	cmd.Env = append(os.Environ(), env+"=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil || len(out) > 0 {
-		t.Errorf("printed %q, %v", out, err)
-	}
-}
-
-func TestTokenFromThePayload(t *testing.T) {
-	var since []string
-	line := func(w http.ResponseWriter, r *http.Request) {
-		since = append(since, r.URL.RawQuery)
-		n := len(since)
-		body("application/x-ndjson", fmt.Sprintf("{\"seq\":%d,\"id\":\"x\"}\n\nnot json\n", n))(w, r)
-	}
-	onWire(t, answers{line, line}, func(t *testing.T, h *transport.HTTP) {
-		h.URL += "/changes?feed=continuous&since=0"
-		h.Resume = transport.ResumeQuery("since")
-		sub := subscribe(t, h, &client.Options{TokenOf: client.Field("seq")})
-		defer sub.Close()
-		var tokens []string
-		for ev, err := range sub.Events() {
-			if err != nil {
-				t.Fatal(err)
-			}
-			tokens = append(tokens, ev.Token)
-		}
-		want(t, "tokens of the events", tokens, []string{"1", "1", "2", "2"})
-		want(t, "queries", since, []string{"feed=continuous&since=0", "feed=continuous&since=1"})
-	})
 }

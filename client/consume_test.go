@@ -1,0 +1,261 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestLeavingTheBodyDoesNotAcknowledge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2", "3"), steps(mock.Complete()))
+		sub := subscribe(t, feed, nil)
+		defer sub.Close()
+		for ev := range sub.Events() {
+			if ev.ID == "2" {
+				break
+			}
+		}
+		func() {
+			defer func() { recover() }()
+			for ev := range sub.Events() {
+				if ev.ID != "2" || ev.Attempt != 2 {
+					t.Errorf("after break: event %s, attempt %d; want 2, 2", ev.ID, ev.Attempt)
+				}
+				panic("in the body")
+			}
+		}()
+		got, _ := data(t, sub, 0)
+		want(t, "after the panic", got, []string{"data 2", "data 3"})
+	})
+}
+
+func TestNack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2"), steps(mock.Complete()))
+		refusal := errors.New("not now")
+		var traced error
+		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{
+			Nacked: func(_ client.Event, err error) { traced = err },
+		}})
+		defer sub.Close()
+		start := time.Now()
+		var at []time.Duration
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.ID == "1" {
+				at = append(at, time.Since(start))
+				if ev.Attempt < 4 {
+					ev.Nack(refusal) // the body finishing must not undo this
+				}
+			}
+		}
+		want(t, "event 1 was handed out at", at, []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second})
+		if traced != refusal {
+			t.Errorf("traced %v", traced)
+		}
+		if s := sub.Stats(); s.Nacked != 3 || s.Acked != 2 {
+			t.Errorf("stats: %d nacked, %d acked", s.Nacked, s.Acked)
+		}
+	})
+}
+
+// TestAttemptsOfTheSender refuses events whose sender has counted its deliveries, and one
+// after them in the same slot, whose sender has not.
+func TestAttemptsOfTheSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &messages{{Data: []byte("a"), Attempt: 3}, {Data: []byte("b")}, {Data: []byte("c"), Attempt: -1}}
+		for range 64 {
+			*feed = append(*feed, transport.Message{Data: []byte("d"), Attempt: 1})
+		}
+		sub := subscribe(t, feed, &client.Options{Buffer: 4})
+		defer sub.Close()
+		var got []int
+		for ev, err := range sub.Events() {
+			switch data := string(ev.Data); {
+			case err != nil:
+				t.Fatal(err)
+			case data != "d":
+				if got = append(got, ev.Attempt); len(got) <= 3 {
+					ev.Nack(errors.New("not now"))
+				}
+			case ev.Attempt != 1:
+				t.Fatalf("attempt %d of an event that is new", ev.Attempt)
+			}
+		}
+		want(t, "attempts of a, b and c, twice", got, []int{3, 1, 1, 4, 2, 2})
+	})
+}
+
+func TestBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2", "3"), steps(mock.Pause(time.Second)), events("4"), steps(mock.Pause(time.Minute)),
+			events("5"), steps(mock.Complete()))
+		sub := subscribe(t, feed, nil)
+		defer sub.Close()
+		var got []string
+		start := time.Now()
+		for batch, err := range sub.Batches(3, 10*time.Second) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids := ""
+			for _, ev := range batch {
+				ids += ev.ID
+			}
+			got = append(got, fmt.Sprintf("%s@%v", ids, time.Since(start)))
+		}
+		want(t, "batches", got, []string{"123@0s", "4@11s", "5@1m1s"})
+	})
+}
+
+func TestBatchDoesNotWaitForWhatCannotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2", "3", "4"), steps(mock.Complete()))
+		sub := subscribe(t, feed, &client.Options{BufferBytes: len("data 1data 2")})
+		defer sub.Close()
+		start := time.Now()
+		for batch, err := range sub.Batches(100, time.Hour) {
+			if err != nil || len(batch) != 2 {
+				t.Fatalf("batch of %d, %v; want the two events that the buffer holds", len(batch), err)
+			}
+			if batch[1].ID == "4" {
+				break
+			}
+		}
+		if d := time.Since(start); d > time.Minute {
+			t.Errorf("waited %v for a batch that could not grow", d)
+		}
+	})
+}
+
+func TestLeavingABatchDoesNotAcknowledge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2", "3"), steps(mock.Complete()))
+		sub := subscribe(t, feed, nil)
+		defer sub.Close()
+		for batch := range sub.Batches(2, time.Second) {
+			batch[0].Ack()
+			batch[0] = client.Event{}
+			break
+		}
+		got, _ := data(t, sub, 0)
+		want(t, "after the batch", got, []string{"data 2", "data 3"})
+	})
+}
+
+func TestNextIsBoundedByItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscribe(t, script(steps(mock.Pause(time.Minute)), events("1")), nil)
+		defer sub.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := sub.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Next: %v", err)
+		}
+		ev, err := sub.Next(t.Context())
+		if err != nil || ev.ID != "1" {
+			t.Errorf("the wait that ended took the event along: %v, %v", ev.ID, err)
+		}
+	})
+}
+
+// TestRefusedEventFindsAnotherConsumer has the consumer leave that knew when the refused event is due.
+func TestRefusedEventFindsAnotherConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscribe(t, script(events("1")), nil)
+		defer sub.Close()
+		ev, _ := sub.Next(t.Context())
+		got := make(chan time.Duration, 2)
+		start := time.Now()
+		short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		go func() { sub.Next(short) }() // takes the wake-up, arms the timer, and leaves
+		synctest.Wait()
+		ctx, cancel2 := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel2()
+		go func() {
+			sub.Next(ctx)
+			got <- time.Since(start)
+		}()
+		synctest.Wait()
+		ev.Nack(nil)
+		if d := <-got; d != time.Second {
+			t.Errorf("the refused event came back after %v, want 1s", d)
+		}
+	})
+}
+
+// TestFullBufferEndsEveryBatch has several consumers hold batches that together fill the buffer.
+func TestFullBufferEndsEveryBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1"), steps(mock.Pause(time.Second)), events("2"), steps(mock.Pause(time.Second)), events("3", "4"), steps(mock.Complete()))
+		sub := subscribe(t, feed, &client.Options{BufferBytes: 12})
+		defer sub.Close()
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for b := range sub.Batches(100, time.Hour) {
+					t.Log(time.Since(start), len(b), b[0].ID)
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(start); d > time.Minute {
+			t.Errorf("took %v", d)
+		}
+	})
+}
+
+// TestNoBatchAfterTheEnd ends the context while a batch is being collected.
+func TestNoBatchAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		sub, _ := client.Subscribe(ctx, script(events("1", "2")), nil)
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			for b, err := range sub.Batches(5, time.Hour) {
+				if ctx.Err() != nil && err == nil {
+					t.Errorf("batch of %d handed out after the end", len(b))
+				}
+			}
+		}()
+		synctest.Wait()
+		cancel()
+		<-done
+		sub.Close()
+	})
+}
+
+// TestHugeBuffer asks for more than there can be.
+func TestHugeBuffer(t *testing.T) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("panic: %v", p)
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		defer func() {
+			if p := recover(); p != nil {
+				t.Errorf("panic: %v", p)
+			}
+		}()
+		sub, err := client.Subscribe(t.Context(), script(), &client.Options{Buffer: math.MaxInt})
+		if err == nil {
+			sub.Close()
+		}
+	})
+}

@@ -1,0 +1,276 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestEventWithoutTokenHoldsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "", ""), steps(mock.Drop()), events("2"))
+		o := &client.Options{Name: "n", Store: mock.NewStore()}
+		sub := subscribe(t, feed, o)
+		// Resuming after 1 brings the two without an id again.
+		for i, token := range []string{"1", "1", "1", "1", "1", "2"} {
+			ev, err := sub.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.Token != token {
+				t.Errorf("event %d has token %q, want %q", i, ev.Token, token)
+			}
+			if i == 0 || i == 5 {
+				ev.Ack() // those in the middle are not
+			}
+		}
+		sub.Close()
+		sub = subscribe(t, feed, o)
+		defer sub.Close()
+		if _, err := sub.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := tokens(feed); got[len(got)-1] != "1" {
+			t.Errorf("restarted from %q, want 1", got[len(got)-1])
+		}
+	})
+}
+
+func TestPositionWithoutEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1"), steps(mock.Position("7"), mock.End(), mock.Complete()))
+		o := &client.Options{Name: "n", Store: mock.NewStore()}
+		sub := subscribe(t, feed, o)
+		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
+			t.Errorf("got %v, %v", got, err)
+		}
+		sub.Close()
+		want(t, "tokens", tokens(feed), []string{"", "7"})
+		if rec := readRecord(t, o.Store.(*mock.Store)); rec.Token != "7" {
+			t.Errorf("stored token %q, want 7", rec.Token)
+		}
+	})
+}
+
+func TestStartAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2", "3"), steps(mock.Complete()))
+		drained := subscribe(t, feed, nil)
+		data(t, drained, 0)
+		drained.Close()
+		o := &client.Options{Name: "n", Store: mock.NewStore(), StartAfter: "1"}
+		sub := subscribe(t, feed, o)
+		got, _ := data(t, sub, 1)
+		want(t, "first start", got, []string{"data 2"})
+		sub.Close()
+		sub = subscribe(t, feed, o)
+		got, _ = data(t, sub, 0)
+		want(t, "restart: the Store wins", got, []string{"data 3"})
+		sub.Close()
+	})
+}
+
+func TestSkip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "bookmark 2", "3", "bookmark 4"), steps(mock.End(), mock.Complete()))
+		o := &client.Options{Name: "n", Store: mock.NewStore(),
+			Skip: func(ev client.Event) bool { return strings.HasPrefix(ev.ID, "bookmark") }}
+		sub := subscribe(t, feed, o)
+		got, _ := data(t, sub, 0)
+		s := sub.Stats()
+		sub.Close()
+		want(t, "events", got, []string{"data 1", "data 3"})
+		want(t, "tokens", tokens(feed), []string{"", "bookmark 4"})
+		if s.Skipped != 2 || s.Received != 4 {
+			t.Errorf("stats: %d of %d skipped", s.Skipped, s.Received)
+		}
+		if rec := readRecord(t, o.Store.(*mock.Store)); rec.Token != "bookmark 4" {
+			t.Errorf("stored token %q", rec.Token)
+		}
+	})
+}
+
+func TestDedupe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(events("1", "2"), steps(mock.End()), events("1", "2", "3", "", "", "1", "4", "1"), steps(mock.Complete()))
+		sub := subscribe(t, feed, &client.Options{Dedupe: 3})
+		got, _ := data(t, sub, 0)
+		s := sub.Stats()
+		sub.Close()
+		want(t, "events", got, []string{"data 1", "data 2", "data 3", "data ", "data ", "data 4", "data 1"})
+		if s.Duplicates != 3 {
+			t.Errorf("%d duplicates counted", s.Duplicates)
+		}
+	})
+}
+
+// TestDedupeLeavesRefusedEventsAlone has a sender repeat the event that was refused.
+func TestDedupeLeavesRefusedEventsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers []error
+		msg := transport.Message{Data: []byte("a"), ID: "1", Settle: func(err error) { answers = append(answers, err) }}
+		again := make(chan transport.Message, 3)
+		again <- msg
+		sub := subscribe(t, chanFeed(again), &client.Options{Dedupe: 10})
+		defer sub.Close()
+		ev, _ := sub.Next(t.Context())
+		refusal := errors.New("database is down")
+		ev.Nack(refusal)
+		again <- msg // the sender repeats it
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := sub.Next(ctx); err != nil {
+			t.Errorf("the refused event never came again: %v; the sender was answered %v", err, answers)
+		}
+	})
+}
+
+type chanFeed chan transport.Message
+
+func (c chanFeed) Validate() error { return nil }
+
+func (c chanFeed) Open(ctx context.Context, _ string) (*transport.Session, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	return &transport.Session{Conn: &chanConn{c, ctx, cancel}, Resumes: true}, nil
+}
+
+type chanConn struct {
+	c      chan transport.Message
+	ctx    context.Context
+	cancel func()
+}
+
+func (c *chanConn) Read(m *transport.Message) (err error) {
+	*m, err = c.message()
+	return err
+}
+
+func (c *chanConn) message() (transport.Message, error) {
+	select {
+	case m := <-c.c:
+		return m, nil
+	case <-c.ctx.Done():
+		return transport.Message{}, c.ctx.Err()
+	}
+}
+
+func (c *chanConn) Close() error { c.cancel(); return nil }
+
+// TestSkippedEventsCountInTheSequence skips an event that has a number.
+func TestSkippedEventsCountInTheSequence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscribe(t, script(events("1", "2", "3"), steps(mock.Complete())), &client.Options{
+			Skip: func(ev client.Event) bool { return ev.ID == "2" },
+			SequenceOf: func(ev client.Event) (string, uint64, bool) {
+				n, err := strconv.ParseUint(ev.ID, 10, 64)
+				return "", n, err == nil
+			},
+		})
+		defer sub.Close()
+		if g := gaps(t, sub); len(g) > 0 {
+			t.Errorf("nothing is missing: %v", g)
+		}
+	})
+}
+
+// TestNoticeThatWaitsForSpace drops the connection while the message with a notice waits for space.
+func TestNoticeThatWaitsForSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := make(chanFeed, 5)
+		c <- transport.Message{Data: []byte("a"), ID: "1", Token: "1"}
+		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2", Gap: &client.Gap{Reason: transport.GapNotice, Missed: 40}}
+		sub := subscribe(t, c, &client.Options{Buffer: 1})
+		defer sub.Close()
+		synctest.Wait()
+		sub.Reconnect()
+		synctest.Wait()
+		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2"} // resumed after 1; the notice is not repeated
+		data(t, sub, 1)
+		ev, _ := sub.Next(t.Context())
+		if ev.Gap == nil {
+			t.Errorf("the server's notice of 40 lost events is itself lost")
+		}
+	})
+}
+
+// TestResetPositionDoesNotPassAnEvent has the server take its position back with an event that is not acknowledged.
+func TestResetPositionDoesNotPassAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := mock.NewStore()
+		// SSE "id:" + data is a Position "" and then the event.
+		feed := script(events("1"), steps(mock.Position("")), events(""))
+		sub := subscribe(t, feed, named(store))
+		data(t, sub, 1)
+		sub.Next(t.Context()) // in hand
+		sub.Close()
+		if r := readRecord(t, store); r.Token != "1" {
+			t.Errorf("stored token %q although the event behind 1 is not acknowledged", r.Token)
+		}
+	})
+}
+
+// TestTokenThatNoHeaderCanHold resumes from a token with a line end in it: the feed goes on
+// without a position, and the loss is reported.
+func TestTokenThatNoHeaderCanHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Event("2", "b"), mock.Stall())
+		srv := mock.NewServer(feed.Handler(decode.SSE{}))
+		defer srv.Close()
+		sub := subscribe(t, &transport.HTTP{URL: "http://api.example.com/", Client: srv.Client()}, &client.Options{
+			TokenOf: func(ev client.Event) string { return "line\n" + ev.ID },
+		})
+		defer sub.Close()
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.Gap == nil {
+				continue
+			}
+			if ev.Gap.Reason != transport.GapTokenRejected || ev.Gap.From != "line\n1" || string(ev.Data) != "b" {
+				t.Errorf("%s after %+v", ev.Data, ev.Gap)
+			}
+			break
+		}
+		want(t, "tokens", tokens(feed), []string{"", ""})
+	})
+}
+
+// TestIDWithControlByte receives an id that no request can hold. The position stays where it
+// was, so that the event comes again after a reconnect.
+func TestIDWithControlByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2\x01", "b"), mock.Drop(), mock.Event("3", "c"), mock.Complete())
+		srv := mock.NewServer(feed.Handler(decode.SSE{}))
+		defer srv.Close()
+		var signals []string
+		sub := subscribe(t, &transport.HTTP{URL: "http://api.example.com/", Client: srv.Client()}, &client.Options{
+			Trace: &client.Trace{Signal: func(m transport.Message) { signals = append(signals, string(m.Data)) }},
+		})
+		var got []string
+		for ev, err := range sub.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(ev.Data)+" "+ev.Token)
+		}
+		sub.Close()
+		if len(got) < 3 || !slices.Equal(got[:2], []string{"a 1", "b 1"}) || got[len(got)-1] != "c 3" {
+			t.Errorf("events %q", got)
+		}
+		if len(signals) == 0 || !strings.Contains(signals[0], "control bytes") {
+			t.Errorf("signals %q", signals)
+		}
+		want(t, "tokens", tokens(feed), []string{"", "1", "3"})
+	})
+}

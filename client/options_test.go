@@ -1,0 +1,125 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/record"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/webhook"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
+)
+
+func TestConfiguration(t *testing.T) {
+	_, err := client.Subscribe(t.Context(), nil, &client.Options{
+		Store: mock.NewStore(), Buffer: -1, BufferBytes: -2, Dedupe: -3,
+		Retry: retry.Policy{Base: -1},
+	})
+	var config *client.ConfigError
+	if !errors.As(err, &config) {
+		t.Fatalf("Subscribe: %v", err)
+	}
+	for _, field := range []string{"src", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
+		if !slices.ContainsFunc(config.Problems, func(p error) bool { return strings.Contains(p.Error(), field) }) {
+			t.Errorf("no problem names %s: %v", field, err)
+		}
+	}
+	if _, err := client.Subscribe(t.Context(), &transport.HTTP{URL: "not a url\x00", MaxFrame: 1}, nil); !errors.As(err, &config) {
+		t.Errorf("a transport's problems: %v", err)
+	}
+}
+
+// TestProblemsOfATransport joins errors in the ways that a Validate may.
+func TestProblemsOfATransport(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	for name, tt := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"one":         {a, []string{"a"}},
+		"joined":      {errors.Join(a, b), []string{"a", "b"}},
+		"joined join": {errors.Join(errors.Join(a, b), c), []string{"a", "b", "c"}},
+		"wrapped":     {fmt.Errorf("mine: %w", errors.Join(a, b)), []string{"mine: a\nb"}},
+		"two verbs":   {fmt.Errorf("%w beside %w", a, b), []string{"a beside b"}},
+	} {
+		_, err := client.Subscribe(t.Context(), invalid{err: tt.err}, nil)
+		var config *client.ConfigError
+		if !errors.As(err, &config) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var got []string
+		for _, p := range config.Problems {
+			got = append(got, p.Error())
+		}
+		want(t, name, got, tt.want)
+	}
+}
+
+type invalid struct {
+	deaf
+	err error
+}
+
+func (i invalid) Validate() error { return i.err }
+
+var _ io.Closer = (*client.Subscription)(nil)
+
+// TestTypedNilTransport passes a nil *transport.HTTP.
+func TestTypedNilTransport(t *testing.T) {
+	var config *client.ConfigError
+	if _, err := client.Subscribe(t.Context(), (*transport.HTTP)(nil), nil); !errors.As(err, &config) {
+		t.Errorf("Subscribe: %v", err)
+	}
+}
+
+// TestOptionsThatCannotWork are refused by Subscribe, each with its field and a remedy.
+func TestOptionsThatCannotWork(t *testing.T) {
+	hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
+	for name, c := range map[string]struct {
+		transport transport.Source
+		options   client.Options
+		want      []string
+	}{
+		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
+		"in a Recorder": {&record.Receiver{From: hook, Out: new(bytes.Buffer)},
+			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
+		"all at once": {hook, client.Options{StartAfter: "7", CommitEvery: -1, Dedupe: -1},
+			[]string{"Options.CommitEvery:", "Options.StartAfter:", "Options.Dedupe:"}},
+	} {
+		_, err := client.Subscribe(context.Background(), c.transport, &c.options)
+		var config *client.ConfigError
+		if !errors.As(err, &config) || len(config.Problems) != len(c.want) {
+			t.Errorf("%s: Subscribe: %v, want problems of %q", name, err, c.want)
+			continue
+		}
+		for i, p := range config.Problems {
+			if !strings.HasPrefix(p.Error(), c.want[i]) || !strings.Contains(err.Error(), "remove it") {
+				t.Errorf("%s: problem %q, want one of %s with a remedy", name, p, c.want[i])
+			}
+		}
+	}
+}
+
+type neither struct{}
+
+func (neither) Validate() error { return nil }
+
+func TestSourceMustBeTransportOrReceiver(t *testing.T) {
+	_, err := client.Subscribe(t.Context(), neither{}, nil)
+	var config *client.ConfigError
+	if !errors.As(err, &config) || len(config.Problems) != 1 {
+		t.Errorf("Subscribe: %v, want a ConfigError", err)
+	}
+}

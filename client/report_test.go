@@ -1,0 +1,179 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A POST whose response ends says in the log why that is the end.
+func TestEndOfAPOSTInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := &logbook{}
+		feed := &transport.HTTP{URL: "http://feed.example", Method: "POST", Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: typ("text/event-stream"), Body: io.NopCloser(strings.NewReader("data: a\n\n")), ProtoMajor: 2}, nil
+		})}}
+		sub := subscribe(t, feed, &client.Options{Logger: book.logger()})
+		defer sub.Close()
+		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
+			t.Errorf("%q and %v", got, err)
+		}
+		sub.Close()
+		if !slices.Contains(book.brief(), "INFO the feed is complete") {
+			t.Errorf("the log has only %q", book.brief())
+		}
+	})
+}
+
+// TestFailingSavesAreLoggedAgain: an outage of the store is not one line in the log.
+func TestFailingSavesAreLoggedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := mock.NewStore()
+		o := named(store)
+		o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))
+		sub := subscribe(t, script(events("1")), o)
+		outage := &mock.Fault{Count: -1, Err: errors.New("database is down")}
+		store.OnSave(outage)
+		data(t, sub, 1)
+		time.Sleep(24 * time.Hour)
+		if n := strings.Count(log.String(), "checkpoint not saved"); n < 20 || n > 35 {
+			t.Errorf("%d warnings in a day:\n%s", n, &log)
+		}
+		outage.Remove()
+		time.Sleep(time.Minute)
+		if sub.Close(); !strings.Contains(log.String(), "checkpoint saved again") || !strings.Contains(log.String(), "outage=24h") {
+			t.Errorf("the end of the outage:\n%s", log.String()[max(0, log.Len()-600):])
+		}
+	})
+}
+
+// TestEndsInTheLog ends subscriptions in each way.
+func TestEndsInTheLog(t *testing.T) {
+	refused := mock.Status(403)
+	for name, c := range map[string]struct {
+		feed *mock.Feed
+		end  func(*client.Subscription, context.CancelCauseFunc)
+		want string
+	}{
+		"complete":  {script(steps(mock.Complete())), nil, "INFO ended"},
+		"close":     {script(), func(s *client.Subscription, _ context.CancelCauseFunc) { s.Close() }, "INFO ended"},
+		"context":   {script(), func(_ *client.Subscription, cancel context.CancelCauseFunc) { cancel(nil) }, "INFO ended"},
+		"its cause": {script(), func(_ *client.Subscription, cancel context.CancelCauseFunc) { cancel(errors.New("deploy")) }, "INFO ended"},
+		"final":     {script(steps(refused)), nil, "ERROR ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				book := &logbook{}
+				sub, err := client.Subscribe(ctx, c.feed, &client.Options{Logger: book.logger()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if c.end != nil {
+					c.end(sub, cancel)
+				}
+				synctest.Wait()
+				lines := book.brief()
+				if last := lines[len(lines)-1]; last != c.want {
+					t.Errorf("logged %v, want %q at the end", lines, c.want)
+				}
+				sub.Close()
+			})
+		})
+	}
+}
+
+// TestNothingSecretIsSaid lets everything fail that can, with a refusal that echoes its request, and looks for secrets in the
+// errors and in the log.
+func TestNothingSecretIsSaid(t *testing.T) {
+	secrets := []string{"querysecret", "pathsecret", "headersecret", "tokensecret", "bodysecret", "usersecret", "datasecret", "locationsecret"}
+	a := answers{
+		cut(sse, "id: tokensecret\ndata: datasecret\n\nid: tokensecret"),
+		status(503), func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many of "+r.URL.String()+" "+fmt.Sprint(r.Header), http.StatusTooManyRequests)
+		},
+		func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
+		status(410),
+		cut(sse, "id: tokensecret\ndata: datasecret\n\n"),
+		status(302, "Location", "http://unreachable.test:81/?locationsecret"),
+		status(302, "Location", "http://%zz/?locationsecret"),
+		body("text/html", "bodysecret"),
+		status(401),
+	}
+	onWire(t, a, func(t *testing.T, h *transport.HTTP) {
+		u, _ := url.Parse(h.URL)
+		u.User = url.UserPassword("user", "usersecret")
+		u.Path, u.RawQuery = "/pathsecret", "key=querysecret"
+		h.URL, h.Header = u.String(), http.Header{"X-Api-Key": {"headersecret"}}
+		var said bytes.Buffer
+		store := mock.NewStore()
+		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		sub, err := client.Subscribe(t.Context(), h, &client.Options{
+			Name: "n", Store: store, Logger: log,
+			Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) { log.Info("traced", "error", d.Err) }},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.OnSave(&mock.Fault{Count: 2})
+		_, end := data(t, sub, 0)
+		log.Info("end", "loop", end, "close", sub.Close())
+		var stop *client.StopError
+		if !errors.As(end, &stop) {
+			t.Errorf("the script was not played to its end: %v", end)
+		}
+		for _, s := range secrets {
+			if strings.Contains(said.String(), s) {
+				t.Errorf("%s was said:\n%s", s, &said)
+			}
+		}
+		if strings.Count(said.String(), "msg=traced") < 6 {
+			t.Errorf("too little went wrong:\n%s", &said)
+		}
+	})
+}
+
+// TestNothingIsLoggedUnasked runs a subscription that fails, without a Logger, in a
+// process of its own, and looks at what that prints.
+func TestNothingIsLoggedUnasked(t *testing.T) {
+	const env = "STEADFEED_SILENCE_TEST"
+	if os.Getenv(env) != "" {
+		onWire(t, answers{status(503), cut(sse, "data: a\n\nda"), body("text/html", "x")}, func(t *testing.T, h *transport.HTTP) {
+			store := mock.NewStore()
+			sub, err := client.Subscribe(context.Background(), h, named(store))
+			if err != nil {
+				panic(err)
+			}
+			store.OnSave(&mock.Fault{Count: -1})
+			data(t, sub, 0)
+			sub.Close()
+		})
+		os.Exit(0) // before the test binary reports on itself, and on its coverage
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestNothingIsLoggedUnasked$")
+	cmd.Env = append(os.Environ(), env+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("printed %q, %v", out, err)
+	}
+}
