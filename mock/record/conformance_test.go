@@ -31,6 +31,9 @@ func TestConformance(t *testing.T) {
 		srv := mock.NewServer(mock.NewFeed(script...).Handler(decode.SSE{}))
 		t.Cleanup(func() { srv.Close() })
 		h := &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}
+		if s.Misconfigured {
+			h.URL = "feed.test"
+		}
 		switch s.Dial {
 		case transporttest.DialSilent:
 			return nil

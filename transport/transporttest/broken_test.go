@@ -16,7 +16,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A recorder is a testing.TB that keeps to itself what a check finds.
+// A recorder is a testing.TB that records what a check finds.
 type recorder struct {
 	testing.TB
 	mu       sync.Mutex
@@ -55,7 +55,7 @@ func do(f func()) {
 	<-done
 }
 
-// findings is what the check finds in the Transport.
+// findings returns what the check finds in the Transport.
 func (c check) findings(t testing.TB, start Start) []string {
 	r := &recorder{TB: t}
 	do(func() { c.verify(r, start, prompt) })
@@ -65,7 +65,7 @@ func (c check) findings(t testing.TB, start Start) []string {
 	return r.found
 }
 
-// bent is a Transport that does something in its own way.
+// bent is a Transport that Open makes from a function.
 type bent func(ctx context.Context, token string) (transport.Conn, error)
 
 func (b bent) Validate() error { return nil }
@@ -119,7 +119,7 @@ func bend(change func(m *memory, c *bentConn, gone <-chan struct{})) func(*memor
 	}
 }
 
-// bendRead changes what Read returns. It is told how many Reads there were before.
+// bendRead changes what Read returns. n is the number of Reads before.
 func bendRead(change func(c *memoryConn, n int, msg transport.Message, err error) (transport.Message, error)) func(*memory, <-chan struct{}) transport.Transport {
 	return bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		n := 0
@@ -131,7 +131,7 @@ func bendRead(change func(c *memoryConn, n int, msg transport.Message, err error
 	})
 }
 
-// bendMessage gives each connection a Read that copies to the caller's message in its own way.
+// bendMessage changes how Read copies a message to the caller's.
 func bendMessage(read func(m *transport.Message, read transport.Message)) func(*memory, <-chan struct{}) transport.Transport {
 	return func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
@@ -171,6 +171,14 @@ func (b bentSession) Open(ctx context.Context, token string) (*transport.Session
 	return s, err
 }
 
+// validated is a Transport with its own result of Validate.
+type validated struct {
+	*memory
+	err error
+}
+
+func (v validated) Validate() error { return v.err }
+
 func bendSession(change func(*transport.Session)) func(*memory, <-chan struct{}) transport.Transport {
 	return func(m *memory, _ <-chan struct{}) transport.Transport { return bentSession{m, change} }
 }
@@ -185,12 +193,36 @@ func instead(want, got error) func(*memory, <-chan struct{}) transport.Transport
 	})
 }
 
-// Each broken Transport is caught by the check that is there for it. What it does may go
-// on until gone is closed.
+// Each broken Transport is caught by its check. What it does may continue until gone is closed.
 var broken = []struct {
 	name, check string
 	bend        func(m *memory, gone <-chan struct{}) transport.Transport
 }{
+	{"rejects a valid configuration", "a working Transport is valid", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return validated{m, errors.New("invalid")}
+	}},
+	{"accepts a bad option", "a bad option is reported", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return validated{m, nil}
+	}},
+	{"opens with a bad option", "a bad option is reported", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return validated{&memory{}, errors.New("invalid")}
+	}},
+	{"has a negative MaxPause", "a pause of MaxPause does no harm", bendSession(func(s *transport.Session) { s.MaxPause = -1 })},
+	{"loses a connection in a pause", "a pause of MaxPause does no harm", func(m *memory, _ <-chan struct{}) transport.Transport {
+		return bentSession{m, func(s *transport.Session) {
+			last := time.Now()
+			inner := s.Conn
+			s.MaxPause = time.Minute
+			s.Conn = &bentConn{Conn: inner, read: func() (transport.Message, error) {
+				if time.Since(last) > 10*time.Second {
+					return transport.Message{}, io.ErrUnexpectedEOF
+				}
+				msg, err := readFrom(inner)
+				last = time.Now()
+				return msg, err
+			}}
+		}}
+	}},
 	{"swaps two events", "events come in order", func(m *memory, _ <-chan struct{}) transport.Transport {
 		m.script.Events = slices.Clone(m.script.Events)
 		m.script.Events[3], m.script.Events[4] = m.script.Events[4], m.script.Events[3]
@@ -208,21 +240,35 @@ var broken = []struct {
 		msg.ID += "0"
 		return msg, err
 	})},
-	{"reports a gap that is none", "events come in order", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
+	{"reports a gap without a loss", "events come in order", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
 		if n == 1 {
 			msg.Gap = &transport.Gap{Reason: transport.GapNotice}
 		}
 		return msg, err
 	})},
-	{"reads to a message that keeps its gap", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
-		gap := m.Gap
+	{"leaves Gap unset", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		read.Gap = m.Gap
 		*m = read
-		m.Gap = gap
 	})},
-	{"reads to a message that keeps its Delivery", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
-		delivery := m.Delivery
+	{"leaves Settle unset", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		read.Settle = m.Settle
 		*m = read
-		m.Delivery = delivery
+	})},
+	{"leaves Attempt unset", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		read.Attempt = m.Attempt
+		*m = read
+	})},
+	{"leaves Parts unset", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		read.Parts = m.Parts
+		*m = read
+	})},
+	{"leaves Delivery unset", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		read.Delivery = m.Delivery
+		*m = read
+	})},
+	{"leaves Kind and Delay unset", "events come in order", bendMessage(func(m *transport.Message, read transport.Message) {
+		read.Kind, read.Delay = m.Kind, m.Delay
+		*m = read
 	})},
 	{"does not resume", "Open resumes after the token", bendSession(func(s *transport.Session) { s.Resumes = false })},
 	{"expires twice", "OnExpiring calls once at most", bendSession(func(s *transport.Session) {
@@ -241,9 +287,9 @@ var broken = []struct {
 		return bent(func(context.Context, string) (transport.Conn, error) { return nil, nil })
 	}},
 	{"panics", "events come in order", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
-		c.read = func() (transport.Message, error) { panic("nobody expected that") }
+		c.read = func() (transport.Message, error) { panic("unexpected") }
 	})},
-	{"reads into the same memory", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+	{"reuses memory", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		memory := make([]byte, 1<<20)
 		c.read = func() (transport.Message, error) {
 			msg, err := readFrom(c.Conn)
@@ -251,7 +297,7 @@ var broken = []struct {
 			return msg, err
 		}
 	})},
-	{"lends memory that goes on", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+	{"returns slices of shared memory", "data is the receiver's own", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		slab, ahead := make([]byte, 0, 1<<20), []transport.Message(nil)
 		c.read = func() (transport.Message, error) {
 			for msg, err := readFrom(c.Conn); len(ahead) < 3; msg, err = readFrom(c.Conn) {
@@ -266,11 +312,11 @@ var broken = []struct {
 			return msg, nil
 		}
 	})},
-	{"promises too much", "More is true", bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
+	{"sets More too often", "More is true", bendRead(func(_ *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
 		msg.More = true
 		return msg, err
 	})},
-	{"promises too much only at the end", "More is true", bendRead(func(c *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
+	{"sets More on the last message", "More is true", bendRead(func(c *memoryConn, _ int, msg transport.Message, err error) (transport.Message, error) {
 		msg.More = msg.More || len(c.events) == 0
 		return msg, err
 	})},
@@ -292,7 +338,7 @@ var broken = []struct {
 			return m.open(ctx, before)
 		})
 	}},
-	{"resumes where the last connection was", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"resumes where the last connection ended", "Open resumes after the token", func(m *memory, _ <-chan struct{}) transport.Transport {
 		last := ""
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			last = max(last, token)
@@ -303,7 +349,7 @@ var broken = []struct {
 		n := 0
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			if n++; n > 2 {
-				return nil, errors.New("you were here before")
+				return nil, errors.New("resumed before")
 			}
 			return m.open(ctx, token)
 		})
@@ -316,13 +362,13 @@ var broken = []struct {
 			return c, err
 		})
 	}},
-	{"tries again by itself", "a refused connection is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"retries", "a refused connection is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			time.Sleep(time.Minute)
 			return m.open(ctx, token)
 		})
 	}},
-	{"takes a refusal for the end", "a refused connection is an error", func(*memory, <-chan struct{}) transport.Transport {
+	{"reports a refusal as the end of the feed", "a refused connection is an error", func(*memory, <-chan struct{}) transport.Transport {
 		return bent(func(context.Context, string) (transport.Conn, error) { return nil, transport.ErrComplete })
 	}},
 	{"shows the token in the error of Open", "a refused connection is an error", func(m *memory, _ <-chan struct{}) transport.Transport {
@@ -334,16 +380,16 @@ var broken = []struct {
 		c.read = func() (transport.Message, error) {
 			msg, err := readFrom(c.Conn)
 			if err != nil {
-				err = fmt.Errorf("behind %s: %w", m.script.Events[0].Data, err)
+				err = fmt.Errorf("after %s: %w", m.script.Events[0].Data, err)
 			}
 			return msg, err
 		}
 	})},
-	{"takes a good end for a break", "a clean end is io.EOF", instead(io.EOF, io.ErrUnexpectedEOF)},
-	{"takes a good end for the last", "a clean end is io.EOF", instead(io.EOF, transport.ErrComplete)},
-	{"takes a break for a good end", "a break is an error", instead(io.ErrUnexpectedEOF, io.EOF)},
-	{"takes a break for the last", "a break is an error", instead(io.ErrUnexpectedEOF, transport.ErrComplete)},
-	{"takes a partial message for a good end", "a partial message is io.ErrUnexpectedEOF", instead(io.ErrUnexpectedEOF, io.EOF)},
+	{"reports a clean end as a break", "a clean end is io.EOF", instead(io.EOF, io.ErrUnexpectedEOF)},
+	{"reports a clean end as the end of the feed", "a clean end is io.EOF", instead(io.EOF, transport.ErrComplete)},
+	{"reports a break as a clean end", "a break is an error", instead(io.ErrUnexpectedEOF, io.EOF)},
+	{"reports a break as the end of the feed", "a break is an error", instead(io.ErrUnexpectedEOF, transport.ErrComplete)},
+	{"reports a partial message as a clean end", "a partial message is io.ErrUnexpectedEOF", instead(io.ErrUnexpectedEOF, io.EOF)},
 	{"delivers a partial message", "a partial message is io.ErrUnexpectedEOF", bendRead(func(_ *memoryConn, n int, msg transport.Message, err error) (transport.Message, error) {
 		if err == io.ErrUnexpectedEOF && n == 3 {
 			return transport.Message{Data: []byte(`{"id"`)}, nil
@@ -366,7 +412,7 @@ var broken = []struct {
 		}
 		return msg, err
 	})},
-	{"waits for ever after a break", "Read after a break is an error", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
+	{"blocks after a break", "Read after a break is an error", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
 		failed := false
 		c.read = func() (transport.Message, error) {
 			if failed {
@@ -379,7 +425,7 @@ var broken = []struct {
 	})},
 	{"does not wake Read", "Close unblocks Read", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
 		c.close = func() error {
-			go func() { // not before the check is over
+			go func() { // after the check
 				<-gone
 				c.Conn.Close()
 			}()
@@ -392,9 +438,9 @@ var broken = []struct {
 		}
 		return msg, err
 	})},
-	{"takes Close for a good end", "Close unblocks Read", instead(errMemory, io.EOF)},
-	{"takes Close for the last end", "Close leaves events unread", instead(errMemory, transport.ErrComplete)},
-	{"reads on after Close", "Close leaves events unread", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+	{"reports Close as a clean end", "Close unblocks Read", instead(errMemory, io.EOF)},
+	{"reports Close as the end of the feed", "Close leaves events unread", instead(errMemory, transport.ErrComplete)},
+	{"continues after Close", "Close leaves events unread", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		first := c.Conn
 		c.read = func() (transport.Message, error) {
 			if msg, err := readFrom(first); err == nil {
@@ -417,7 +463,7 @@ var broken = []struct {
 			return nil
 		}
 	})},
-	{"lets the others wait in Close", "Close may be called often", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
+	{"blocks concurrent calls of Close", "Close may be called often", bend(func(_ *memory, c *bentConn, gone <-chan struct{}) {
 		var once sync.Once
 		c.close = func() error {
 			err := io.EOF
@@ -428,13 +474,13 @@ var broken = []struct {
 			return c.Conn.Close()
 		}
 	})},
-	{"does not heed the context in Read", "the context's end ends Read", func(m *memory, gone <-chan struct{}) transport.Transport {
+	{"ignores the context in Read", "the context's end ends Read", func(m *memory, gone <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			return m.open(context.WithoutCancel(ctx), token)
 		})
 	}},
-	{"does not say the cause in Read", "the context's end ends Read", instead(errOver, context.Canceled)},
-	{"reads on after the end of the context", "the context's end ends Read", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
+	{"hides the cause in Read", "the context's end ends Read", instead(errOver, context.Canceled)},
+	{"continues after the end of the context", "the context's end ends Read", bend(func(_ *memory, c *bentConn, _ <-chan struct{}) {
 		failed := false
 		c.read = func() (transport.Message, error) {
 			if failed {
@@ -445,29 +491,29 @@ var broken = []struct {
 			return msg, err
 		}
 	})},
-	{"reads on in spite of the context", "the context's end ends Read with events unread", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"ignores the context with events unread", "the context's end ends Read with events unread", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			return m.open(context.WithoutCancel(ctx), token)
 		})
 	}},
-	{"does not heed the context in Open", "the context's end ends Open", func(m *memory, gone <-chan struct{}) transport.Transport {
+	{"ignores the context in Open", "the context's end ends Open", func(m *memory, gone <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			<-gone
 			return nil, context.Cause(ctx)
 		})
 	}},
-	{"does not say the cause in Open", "the context's end ends Open", func(*memory, <-chan struct{}) transport.Transport {
+	{"hides the cause in Open", "the context's end ends Open", func(*memory, <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})
 	}},
-	{"connects without a context", "an ended context opens nothing", func(m *memory, _ <-chan struct{}) transport.Transport {
+	{"connects after the end of the context", "an ended context opens nothing", func(m *memory, _ <-chan struct{}) transport.Transport {
 		return bent(func(ctx context.Context, token string) (transport.Conn, error) {
 			return m.open(context.WithoutCancel(ctx), token)
 		})
 	}},
-	{"leaves a goroutine behind", "events come in order", bend(func(_ *memory, _ *bentConn, gone <-chan struct{}) {
+	{"leaks a goroutine", "events come in order", bend(func(_ *memory, _ *bentConn, gone <-chan struct{}) {
 		go func() { <-gone }()
 	})},
 }
@@ -478,7 +524,7 @@ func TestBrokenTransportsAreCaught(t *testing.T) {
 		caught[b.check] = true
 		i := slices.IndexFunc(checks, func(c check) bool { return c.name == b.check })
 		if i < 0 {
-			t.Errorf("%s: there is no check %q", b.name, b.check)
+			t.Errorf("%s: no check %q", b.name, b.check)
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
@@ -489,19 +535,19 @@ func TestBrokenTransportsAreCaught(t *testing.T) {
 				return b.bend(&memory{script: s}, gone)
 			})
 			if len(found) == 0 {
-				t.Errorf("%s: %q does not catch it", b.name, b.check)
+				t.Errorf("%s: got no finding of %q", b.name, b.check)
 			}
 			t.Logf("%s: %s", b.name, strings.Join(found, "; "))
 		})
 	}
 	for _, c := range checks {
 		if !caught[c.name] {
-			t.Errorf("no broken Transport shows that %q can fail", c.name)
+			t.Errorf("got no broken Transport for %q", c.name)
 		}
 	}
 }
 
-// What the table bends is sound before.
+// The Transport that the table breaks passes every check.
 func TestMemory(t *testing.T) {
 	for _, bend := range []func(*memory, <-chan struct{}) transport.Transport{
 		func(m *memory, _ <-chan struct{}) transport.Transport { return m },
@@ -512,7 +558,7 @@ func TestMemory(t *testing.T) {
 		for _, c := range checks {
 			synctest.Test(t, func(t *testing.T) {
 				if found := c.findings(t, start); found != nil {
-					t.Errorf("%s: the recorder sees %q", c.name, found)
+					t.Errorf("%s: got findings %q, want none", c.name, found)
 				}
 			})
 		}

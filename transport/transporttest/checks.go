@@ -13,9 +13,12 @@ import (
 )
 
 var checks = []check{
+	{"a working Transport is valid", Script{Events: events(1)}, valid},
+	{"a bad option is reported", Script{Misconfigured: true}, misconfigured},
 	{"events come in order", Script{Events: events(50, 0, 10, 3000, 1)}, order},
 	{"data is the receiver's own", Script{Events: events(40, 1, 20, 500, 40_000)}, owned},
 	{"More is true", Script{Events: bursts(3, 4)}, more},
+	{"a pause of MaxPause does no harm", Script{Events: bursts(2, 4)}, pause},
 	{"Open resumes after the token", Script{Events: events(6), Resumes: true}, resume},
 	{"Open works again after Close", Script{}, reopen},
 	{"Open works again and again", Script{Events: events(20), Resumes: true}, readAndReopen},
@@ -45,7 +48,44 @@ func bursts(n, m int) []Event {
 	return all
 }
 
+func valid(p *probe) {
+	if err := p.transport.Validate(); err != nil {
+		p.t.Errorf("Validate returned %v; want nil", err)
+	}
+	p.open(0).close()
+}
+
+// misconfigured also checks that Open does not depend on a call of Validate.
+func misconfigured(p *probe) {
+	if p.transport.Validate() == nil {
+		p.t.Errorf("Validate returned nil; want an error")
+	}
+	if _, err := p.attempt(context.Background(), "", patient); err == nil || isEnd(err) {
+		p.t.Errorf("Open returned %v; want an error", err)
+	}
+}
+
 func order(p *probe) { p.open(0).rest() }
+
+// pause leaves the connection unread for as long as it tolerates. By the real clock that is not
+// tested to the end.
+func pause(p *probe) {
+	c := p.open(0)
+	c.event()
+	d := c.conn.MaxPause
+	switch {
+	case d < 0:
+		p.t.Errorf("Session.MaxPause is %v; want zero for no limit", d)
+		return
+	case d == 0:
+		d = time.Hour
+	}
+	if p.prompt == tardy {
+		d = min(d, time.Second)
+	}
+	time.Sleep(d - d/10)
+	c.rest()
+}
 
 // owned keeps the data of every event, appends to it and overwrites it. No other event may
 // change.

@@ -12,7 +12,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
 
-// A wire is how the feed comes to the HTTP transport.
+// A wire is a framing of an HTTP feed.
 type wire struct {
 	format  decode.Format
 	partial string // the beginning of an event
@@ -24,7 +24,7 @@ var wires = map[string]wire{
 	"NDJSON": {decode.NDJSON, `{"id":"secr`, transport.ResumeQuery("since")},
 }
 
-// script is s as a mock feed plays it.
+// script returns the steps of a mock.Feed that plays s.
 func script(s transporttest.Script, partial string) (steps []mock.Step) {
 	for _, e := range s.Events {
 		if e.Pause > 0 {
@@ -71,6 +71,9 @@ func startHTTP(wire wire, scheme string) transporttest.Start {
 			}
 		})
 		h := &transport.HTTP{URL: scheme + "://feed.test/stream?key=secret-0", Client: srv.Client(), Resume: wire.resume}
+		if s.Misconfigured {
+			h.URL = "feed.test/?key=secret-0"
+		}
 		if s.Dial == transporttest.DialRefused {
 			h.URL = scheme + "://feed.test:9/stream?key=secret-0"
 		}
@@ -78,13 +81,16 @@ func startHTTP(wire wire, scheme string) transporttest.Start {
 	}
 }
 
-// On a real network, with the client that the transport makes for itself.
+// On a real network, with the default client.
 func TestHTTPOnLoopback(t *testing.T) {
 	for name, wire := range wires {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
 				h := &transport.HTTP{Resume: wire.resume}
+				if s.Misconfigured {
+					return h
+				}
 				if s.Dial == transporttest.DialRefused {
 					l, err := net.Listen("tcp", "127.0.0.1:0")
 					if err != nil {
@@ -103,12 +109,12 @@ func TestHTTPOnLoopback(t *testing.T) {
 	}
 }
 
-// A feed that needs no wire is a Transport too.
+// A mock.Feed is a Transport without a network.
 func TestFeed(t *testing.T) { transporttest.RunInBubble(t, startFeed) }
 
 func startFeed(_ testing.TB, s transporttest.Script) transport.Transport {
 	switch {
-	case s.Dial == transporttest.DialSilent || s.Ending == transporttest.EndingPartial:
+	case s.Misconfigured || s.Dial == transporttest.DialSilent || s.Ending == transporttest.EndingPartial:
 		return nil
 	case s.Dial == transporttest.DialRefused:
 		return mock.NewFeed(mock.Refuse(), mock.Refuse())

@@ -10,7 +10,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// memory is a Transport that plays a script by itself, and keeps every promise.
+// memory is a Transport that plays a script without a network and keeps the contract.
 type memory struct {
 	script Script
 
@@ -30,7 +30,14 @@ type memoryConn struct {
 
 var errMemory = errors.New("memory: closed")
 
-func (m *memory) Validate() error { return nil }
+func (m *memory) Validate() error {
+	if m.script.Misconfigured {
+		return errMisconfigured
+	}
+	return nil
+}
+
+var errMisconfigured = errors.New("memory: misconfigured")
 
 func (m *memory) Open(ctx context.Context, token string) (*transport.Session, error) {
 	c, err := m.open(ctx, token)
@@ -42,6 +49,8 @@ func (m *memory) Open(ctx context.Context, token string) (*transport.Session, er
 
 func (m *memory) open(ctx context.Context, token string) (transport.Conn, error) {
 	switch {
+	case m.script.Misconfigured:
+		return nil, errMisconfigured
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case m.script.Dial == DialRefused:

@@ -155,25 +155,35 @@ func (c *conn) readAs(what string, limit time.Duration) (m transport.Message, er
 		m, err = c.next()
 		return err
 	}), limit)
-	if err == nil && m.Settle != nil {
-		m.Settle(nil)
-	}
 	return m, err
 }
 
 // next calls Read with a message that was used before.
 func (c *conn) next() (m transport.Message, err error) {
+	settled := false
 	m = transport.Message{
 		Data: []byte(stale), Type: stale, ID: stale, Token: stale, Delivery: &transport.Delivery{}, Kind: 99, Delay: -1,
-		Gap: &transport.Gap{Reason: stale}, More: true, Settle: func(error) {}, Attempt: -1,
+		Gap: &transport.Gap{Reason: stale}, More: true, Settle: func(error) { settled = true }, Attempt: -1,
+		Parts: []transport.Message{{}},
 	}
 	used := m
 	if err = c.conn.Read(&m); err != nil {
 		return transport.Message{}, err
 	}
-	if string(m.Data) == stale || m.Type == stale || m.ID == stale || m.Token == stale || m.Kind == used.Kind ||
-		m.Delay == used.Delay || m.Gap == used.Gap || m.Attempt == used.Attempt || m.Delivery == used.Delivery && m.Delivery != nil {
-		c.t.Errorf("Read leaves a field of the message as it was")
+	if m.Settle != nil {
+		m.Settle(nil)
+	}
+	for name, unset := range map[string]bool{
+		"Data": string(m.Data) == stale, "Type": m.Type == stale, "ID": m.ID == stale, "Token": m.Token == stale,
+		"Kind": m.Kind == used.Kind, "Delay": m.Delay == used.Delay, "Gap": m.Gap == used.Gap,
+		"Attempt": m.Attempt == used.Attempt, "Settle": settled,
+	} {
+		if unset {
+			c.t.Errorf("Read does not set Message.%s", name)
+		}
+	}
+	if m.Parts != nil || m.Delivery != nil {
+		c.t.Errorf("Read returned a message with Parts or a Delivery; want neither from a Conn")
 	}
 	return m, nil
 }

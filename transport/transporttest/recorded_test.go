@@ -9,8 +9,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
 
-// TestRecorded wraps the connections of each transport. They keep the contract and every
-// ability that they have.
+// A recorded transport keeps the contract.
 func TestRecorded(t *testing.T) {
 	for name, start := range map[string]transporttest.Start{
 		"HTTP":      startHTTP(wires["SSE"], "http"),

@@ -24,6 +24,10 @@ type Script struct {
 
 	// Resumes reports that later connections give a token. Default: false.
 	Resumes bool
+
+	// Misconfigured asks for a Transport with an option that cannot work, such as a URL without
+	// a host, or nil if there is none. It has no peer. Default: false.
+	Misconfigured bool
 }
 
 // An Event is one event as the peer sends it.

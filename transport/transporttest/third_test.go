@@ -35,11 +35,19 @@ type tailConn struct {
 	err    error
 }
 
-func (t *tail) Validate() error { return nil }
+func (t *tail) Validate() error {
+	if t.addr == "" {
+		return errors.New("tail: addr is missing")
+	}
+	return nil
+}
 
 func (t *tail) Open(ctx context.Context, token string) (*transport.Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
 	}
 	nc, err := t.dial(ctx, "tcp", t.addr)
 	if err != nil {
@@ -101,7 +109,7 @@ func (c *tailConn) over() bool {
 	}
 }
 
-// failure says why there is nothing more to be read.
+// failure returns why nothing more can be read.
 func (c *tailConn) failure(err error) error {
 	switch {
 	case c.ctx.Err() != nil:
@@ -119,14 +127,14 @@ func (c *tailConn) Close() error {
 	return nil
 }
 
-// tailPeer is the server's side of it.
+// A tailPeer is the server of a tail.
 type tailPeer struct {
 	script transporttest.Script
 	done   chan struct{}
 	work   sync.WaitGroup
 
 	mu     sync.Mutex
-	joined bool // the first connection was there
+	joined bool // the first connection was made
 	over   bool
 	conns  []net.Conn
 }
@@ -209,6 +217,9 @@ func (p *tailPeer) end(c net.Conn) {
 
 func TestThirdPartyInMemory(t *testing.T) {
 	transporttest.RunInBubble(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+		if s.Misconfigured {
+			return new(tail)
+		}
 		n := mock.NewNetwork()
 		l, err := n.Listen("feed.test:7")
 		if err != nil {
@@ -230,6 +241,9 @@ func TestThirdPartyInMemory(t *testing.T) {
 func TestThirdPartyOnLoopback(t *testing.T) {
 	t.Parallel()
 	transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
+		if s.Misconfigured {
+			return new(tail)
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
 
-// sockets plays a script to WebSockets, with a library that is not ours.
+// sockets plays a script over WebSockets with coder/websocket.
 type sockets struct{ transporttest.Script }
 
 func (s sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func (s sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	<-gone.Done()
 }
 
-// partial ends the connection inside of a frame, which no library does.
+// partial ends the connection inside a frame, which the library cannot do.
 func (s sockets) partial(w http.ResponseWriter, r *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
@@ -103,7 +103,7 @@ func startSocket(scheme string, handover bool) transporttest.Start {
 	}
 }
 
-// On a real network, with the client that the transport makes for itself.
+// On a real network, with the default client.
 func TestWebSocketOnLoopback(t *testing.T) {
 	transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
 		srv := httptest.NewServer(sockets{s})
@@ -119,6 +119,9 @@ func TestWebSocketOnLoopback(t *testing.T) {
 
 func socket(s transporttest.Script, open, closed string) *transport.WebSocket {
 	w := &transport.WebSocket{URL: open + "/?key=secret-0", Resume: transport.ResumeQuery("since")}
+	if s.Misconfigured {
+		w.URL = "feed.test/?key=secret-0"
+	}
 	if s.Dial == transporttest.DialRefused {
 		w.URL = closed + "/?key=secret-0"
 	}
