@@ -1,5 +1,5 @@
-// Package transporttest verifies that a transport.Transport keeps its contract. The transports
-// of this module pass the same suite.
+// Package transporttest verifies that a transport.Transport or a transport.Receiver keeps its
+// contract. Those of this module pass the same suite.
 //
 //	func TestTransport(t *testing.T) {
 //		transporttest.Run(t, func(t testing.TB, s transporttest.Script) transport.Transport {
@@ -17,6 +17,20 @@
 // the documentation of the transport should state it.
 //
 // Package mock has feeds and a network that make a peer for HTTP in a few lines.
+//
+// # Receivers
+//
+// [RunReceiver] and [RunReceiverInBubble] need a [Push]: the Receiver, and a function that sends to
+// it as its sender does.
+//
+//	func TestReceiver(t *testing.T) {
+//		transporttest.RunReceiver(t, func(t testing.TB) transporttest.Push {
+//			r := &mine.Receiver{Secret: secret}
+//			return transporttest.Push{Receiver: r, Send: func(ctx context.Context, events ...transporttest.Event) bool {
+//				return post(ctx, r, events) == http.StatusNoContent
+//			}}
+//		})
+//	}
 //
 // # Time
 //
