@@ -16,7 +16,7 @@ import (
 
 func TestAcksShareASave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2", "3", "4", "5")), named(store))
 		defer sub.Close()
 		data(t, sub, 5)
@@ -38,7 +38,7 @@ func TestAcksShareASave(t *testing.T) {
 
 func TestCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		o := named(store)
 		o.CommitEvery = -1
 		sub := subscribe(t, script(events("1", "2", "3")), o)
@@ -76,7 +76,7 @@ func TestCommit(t *testing.T) {
 
 func TestFailingSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		var log bytes.Buffer
 		var traced []error
 		o := named(store)
@@ -119,7 +119,7 @@ func TestFailingSave(t *testing.T) {
 // TestCommitDoesNotWaitForPositions commits while a position that nobody acknowledges lies behind the event in hand.
 func TestCommitDoesNotWaitForPositions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sub := subscribe(t, script(events("1", "2"), steps(mock.Position("7"))), named(mock.NewStore()))
+		sub := subscribe(t, script(events("1", "2"), steps(mock.Position("7"))), named(new(mock.Store)))
 		defer sub.Close()
 		synctest.Wait()
 		n := 0
@@ -144,7 +144,7 @@ func TestCommitDoesNotWaitForPositions(t *testing.T) {
 // TestCommitEndsWhenFenced commits behind an event that can no longer be acknowledged.
 func TestCommitEndsWhenFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2", "3")), named(store))
 		defer sub.Close()
 		a, _ := sub.Next(t.Context())
@@ -167,7 +167,7 @@ func TestCommitEndsWhenFenced(t *testing.T) {
 // TestPositionsAreSaved moves the position when nothing is acknowledged any more.
 func TestPositionsAreSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		feed := script(events("1"), steps(mock.Pause(time.Minute), mock.Position("7")))
 		sub := subscribe(t, feed, named(store))
 		defer sub.Close()
@@ -183,7 +183,7 @@ func TestPositionsAreSaved(t *testing.T) {
 // not cut off by one that is asked for.
 func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		owner := contest(t, store, 4)
 		store.OnSave(&mock.Fault{Count: -1, Delay: 200 * time.Millisecond})
 		time.Sleep(1100 * time.Millisecond) // in the middle of one
@@ -203,7 +203,7 @@ func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
 // and Close.
 func TestLookAtTheRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2")), named(store))
 		hung := &mock.Fault{Count: -1, Delay: time.Hour}
 		store.OnLoad(hung)
@@ -223,7 +223,7 @@ func TestLookAtTheRecord(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // nothing runs on after the end of the context
-		store := mock.NewStore()
+		store := new(mock.Store)
 		ctx, cancel := context.WithCancel(t.Context())
 		if _, err := client.Subscribe(ctx, script(), named(store)); err != nil {
 			t.Fatal(err)

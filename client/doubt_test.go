@@ -30,12 +30,12 @@ func TestOptionsThatTurnOutUseless(t *testing.T) {
 		want    string // "" is nothing
 	}{
 		"Dedupe without ids":         {bare(100), client.Options{Dedupe: 10}, "Dedupe has no effect"},
-		"Store without tokens":       {bare(100), client.Options{Name: "n", Store: mock.NewStore()}, "Store has no effect"},
+		"Store without tokens":       {bare(100), client.Options{Name: "n", Store: new(mock.Store)}, "Store has no effect"},
 		"SequenceOf without numbers": {bare(100), client.Options{SequenceOf: number}, "SequenceOf has no effect"},
 		"no options":                 {bare(100), client.Options{}, ""},
 		"too few to say":             {bare(31), client.Options{Dedupe: 10}, ""},
-		"one with an id":             {append(events("1"), bare(100)...), client.Options{Dedupe: 10, Name: "n", Store: mock.NewStore()}, ""},
-		"a Token":                    {bare(100), client.Options{Name: "n", Store: mock.NewStore(), TokenOf: func(e client.Event) string { return string(e.Data) }}, ""},
+		"one with an id":             {append(events("1"), bare(100)...), client.Options{Dedupe: 10, Name: "n", Store: new(mock.Store)}, ""},
+		"a Token":                    {bare(100), client.Options{Name: "n", Store: new(mock.Store), TokenOf: func(e client.Event) string { return string(e.Data) }}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

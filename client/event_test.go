@@ -14,7 +14,7 @@ import (
 // TestChangedAttempt changes a field that is the consumer's to change.
 func TestChangedAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1")), named(store))
 		defer sub.Close()
 		ev, _ := sub.Next(t.Context())

@@ -98,7 +98,7 @@ type world struct {
 func newWorld(t *testing.T, rng *rand.Rand) *world {
 	n := 5 + rng.IntN(25)
 	w := &world{
-		t: t, store: mock.NewStore(), lossy: rng.IntN(2) == 0, rng: rng, place: map[string]int{},
+		t: t, store: new(mock.Store), lossy: rng.IntN(2) == 0, rng: rng, place: map[string]int{},
 		id: make([]string, n+1), done: make([]bool, n+1), gap: make([]bool, n+1),
 	}
 	w.feed = mock.NewFeed(w.script()...)

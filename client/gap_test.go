@@ -65,7 +65,7 @@ func TestGapWithoutToken(t *testing.T) {
 
 func TestGapAcrossARestartWithoutToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := named(mock.NewStore())
+		o := named(new(mock.Store))
 		sub := subscribe(t, script(events("", "")), o)
 		data(t, sub, 1)
 		sub.Close()
@@ -79,7 +79,7 @@ func TestGapAcrossARestartWithoutToken(t *testing.T) {
 // and the event that tells of it: the next process has to discover it again.
 func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := named(mock.NewStore())
+		o := named(new(mock.Store))
 		feed := script(events("1"), steps(mock.Drop(), mock.Status(410), mock.Position("9")))
 		sub := subscribe(t, feed, o)
 		data(t, sub, 1)
@@ -147,7 +147,7 @@ func TestGapBetweenEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := mock.NewStore()
+				store := new(mock.Store)
 				feed := make(chanFeed, 3)
 				m.Gap = &client.Gap{Reason: transport.GapTokenRejected, Missed: 40}
 				feed <- m
@@ -229,7 +229,7 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 func TestGapAfterACrashBeforeTheFirstAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2"))
-		o := named(mock.NewStore())
+		o := named(new(mock.Store))
 		sub := subscribe(t, feed, o)
 		ev, _ := sub.Next(t.Context()) // received, in hand, the process dies
 		sub.Close()

@@ -165,7 +165,7 @@ func TestPartialFrame(t *testing.T) {
 					body(sse, c[1])(w, r)
 				}
 				onWire(t, answers{first, second}, func(t *testing.T, h *transport.HTTP) {
-					store := mock.NewStore()
+					store := new(mock.Store)
 					sub := subscribe(t, h, named(store))
 					got, end := data(t, sub, 0)
 					if end != nil {

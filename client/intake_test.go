@@ -19,7 +19,7 @@ import (
 func TestEventWithoutTokenHoldsItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "", ""), steps(mock.Drop()), events("2"))
-		o := &client.Options{Name: "n", Store: mock.NewStore()}
+		o := &client.Options{Name: "n", Store: new(mock.Store)}
 		sub := subscribe(t, feed, o)
 		// Resuming after 1 brings the two without an id again.
 		for i, token := range []string{"1", "1", "1", "1", "1", "2"} {
@@ -49,7 +49,7 @@ func TestEventWithoutTokenHoldsItsPlace(t *testing.T) {
 func TestPositionWithoutEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1"), steps(mock.Position("7"), mock.End(), mock.Complete()))
-		o := &client.Options{Name: "n", Store: mock.NewStore()}
+		o := &client.Options{Name: "n", Store: new(mock.Store)}
 		sub := subscribe(t, feed, o)
 		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
 			t.Errorf("got %v, %v", got, err)
@@ -68,7 +68,7 @@ func TestStartAfter(t *testing.T) {
 		drained := subscribe(t, feed, nil)
 		data(t, drained, 0)
 		drained.Close()
-		o := &client.Options{Name: "n", Store: mock.NewStore(), StartAfter: "1"}
+		o := &client.Options{Name: "n", Store: new(mock.Store), StartAfter: "1"}
 		sub := subscribe(t, feed, o)
 		got, _ := data(t, sub, 1)
 		want(t, "first start", got, []string{"data 2"})
@@ -83,7 +83,7 @@ func TestStartAfter(t *testing.T) {
 func TestSkip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "bookmark 2", "3", "bookmark 4"), steps(mock.End(), mock.Complete()))
-		o := &client.Options{Name: "n", Store: mock.NewStore(),
+		o := &client.Options{Name: "n", Store: new(mock.Store),
 			Skip: func(ev client.Event) bool { return strings.HasPrefix(ev.ID, "bookmark") }}
 		sub := subscribe(t, feed, o)
 		got, _ := data(t, sub, 0)
@@ -206,7 +206,7 @@ func TestNoticeThatWaitsForSpace(t *testing.T) {
 // TestResetPositionDoesNotPassAnEvent has the server take its position back with an event that is not acknowledged.
 func TestResetPositionDoesNotPassAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		// SSE "id:" + data is a Position "" and then the event.
 		feed := script(events("1"), steps(mock.Position("")), events(""))
 		sub := subscribe(t, feed, named(store))

@@ -21,7 +21,7 @@ import (
 // is found out by reading back, so it is neither a failure nor written twice.
 func TestSaveOfUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2", "3")), named(store))
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
@@ -72,7 +72,7 @@ func (s *lateStore) Save(ctx context.Context, key string, data []byte, prev stri
 // before a newer one: the newer one must not be taken for stored.
 func TestSaveThatLandsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &lateStore{Store: mock.NewStore()}
+		store := &lateStore{Store: new(mock.Store)}
 		o := named(store)
 		o.CommitEvery = -1
 		sub := subscribe(t, script(events("1", "2")), o)
@@ -116,7 +116,7 @@ func TestNeverASilentRestart(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store, feed := mock.NewStore(), script(events("1"))
+				store, feed := new(mock.Store), script(events("1"))
 				c.prepare(store)
 				_, err := client.Subscribe(t.Context(), feed, named(store))
 				var ce *client.CheckpointError
@@ -145,7 +145,7 @@ func TestNeverASilentRestart(t *testing.T) {
 	})
 	t.Run("a good record", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store, feed := mock.NewStore(), script(events("1"))
+			store, feed := new(mock.Store), script(events("1"))
 			store.Put("n", []byte(good))
 			sub := subscribe(t, feed, named(store))
 			synctest.Wait()
@@ -165,7 +165,7 @@ func TestNeverASilentRestart(t *testing.T) {
 // starting anew.
 func TestLostRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2")), named(store))
 		data(t, sub, 1)
 		store.Put("n", nil)
@@ -189,7 +189,7 @@ func TestLostRecord(t *testing.T) {
 // TestSaveSeenStaleIsNotTakenForANewerOne has a save land that a stale read does not show, so that a newer one conflicts with it.
 func TestSaveSeenStaleIsNotTakenForANewerOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		o := named(store)
 		o.CommitEvery = -1
 		sub := subscribe(t, script(events("1", "2", "3")), o)
@@ -210,7 +210,7 @@ func TestSaveSeenStaleIsNotTakenForANewerOne(t *testing.T) {
 // TestStaleReadsForAMoment has a replica lag while a save fails.
 func TestStaleReadsForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2")), named(store))
 		defer sub.Close()
 		data(t, sub, 1)
@@ -236,7 +236,7 @@ func TestStaleReadsForAMoment(t *testing.T) {
 func TestTokenThatIsNotUTF8(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("caf\xe9", "2"))
-		o := named(mock.NewStore())
+		o := named(new(mock.Store))
 		sub := subscribe(t, feed, o)
 		data(t, sub, 1)
 		sub.Close()
@@ -282,7 +282,7 @@ func (s *syncedStore) stable() (r stored) {
 // be read back, and none survives a loss of power.
 func TestLandedIsNotDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &syncedStore{Store: mock.NewStore()}
+		store := &syncedStore{Store: new(mock.Store)}
 		sub := subscribe(t, script(events("1", "2")), named(store))
 		data(t, sub, 1)
 		broken := errors.New("fsync: input/output error")
@@ -306,7 +306,7 @@ func TestLandedIsNotDurable(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // only the last save of a Close fails
-		store := &syncedStore{Store: mock.NewStore()}
+		store := &syncedStore{Store: new(mock.Store)}
 		sub := subscribe(t, script(events("1")), named(store))
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Count: -1, Applied: true})
@@ -319,7 +319,7 @@ func TestLandedIsNotDurable(t *testing.T) {
 // TestTakeOverIsDurable: without that, a loss of power could bring an older owner back.
 func TestTakeOverIsDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &syncedStore{Store: mock.NewStore()}
+		store := &syncedStore{Store: new(mock.Store)}
 		store.OnSave(&mock.Fault{Applied: true})
 		sub := subscribe(t, script(), named(store))
 		if r := store.stable(); r.Epoch != 1 {

@@ -22,7 +22,7 @@ import (
 
 func TestConfiguration(t *testing.T) {
 	_, err := client.Subscribe(t.Context(), nil, &client.Options{
-		Store: mock.NewStore(), Buffer: -1, BufferBytes: -2, Dedupe: -3,
+		Store: new(mock.Store), Buffer: -1, BufferBytes: -2, Dedupe: -3,
 		Retry: retry.Policy{Base: -1},
 	})
 	var config *client.ConfigError
@@ -90,10 +90,10 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		options   client.Options
 		want      []string
 	}{
-		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
 		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
 		"in a Recorder": {&record.Receiver{From: hook, Out: new(bytes.Buffer)},
-			client.Options{Name: "n", Store: mock.NewStore()}, []string{"Options.Store:"}},
+			client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
 		"all at once": {hook, client.Options{StartAfter: "7", CommitEvery: -1, Dedupe: -1},
 			[]string{"Options.CommitEvery:", "Options.StartAfter:", "Options.Dedupe:"}},

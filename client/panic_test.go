@@ -246,7 +246,7 @@ func caught(f func()) (v any) {
 // can be closed.
 func TestPanicOnTheCallersGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		o := named(store)
 		o.Trace = &client.Trace{Nacked: func(client.Event, error) { panic("nacked") }}
 		sub := subscribe(t, script(events("1", "2", "3")), o)
@@ -287,7 +287,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := &trap{what: in}
 			p.set.Store(true)
-			store := mock.NewStore()
+			store := new(mock.Store)
 			if v := caught(func() { client.Subscribe(t.Context(), script(), named(&trapStore{store, p})) }); v == nil {
 				t.Errorf("no panic in %s", in)
 			}

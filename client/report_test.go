@@ -45,7 +45,7 @@ func TestEndOfAPOSTInTheLog(t *testing.T) {
 func TestFailingSavesAreLoggedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		store := mock.NewStore()
+		store := new(mock.Store)
 		o := named(store)
 		o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))
 		sub := subscribe(t, script(events("1")), o)
@@ -126,7 +126,7 @@ func TestNothingSecretIsSaid(t *testing.T) {
 		u.Path, u.RawQuery = "/pathsecret", "key=querysecret"
 		h.URL, h.Header = u.String(), http.Header{"X-Api-Key": {"headersecret"}}
 		var said bytes.Buffer
-		store := mock.NewStore()
+		store := new(mock.Store)
 		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		sub, err := client.Subscribe(t.Context(), h, &client.Options{
 			Name: "n", Store: store, Logger: log,
@@ -159,7 +159,7 @@ func TestNothingIsLoggedUnasked(t *testing.T) {
 	const env = "STEADFEED_SILENCE_TEST"
 	if os.Getenv(env) != "" {
 		onWire(t, answers{status(503), cut(sse, "data: a\n\nda"), body("text/html", "x")}, func(t *testing.T, h *transport.HTTP) {
-			store := mock.NewStore()
+			store := new(mock.Store)
 			sub, err := client.Subscribe(context.Background(), h, named(store))
 			if err != nil {
 				panic(err)

@@ -22,7 +22,7 @@ import (
 func TestRestartResumesAfterTheLastAcknowledgedEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3", "4"))
-		o := &client.Options{Name: "n", Store: mock.NewStore()}
+		o := &client.Options{Name: "n", Store: new(mock.Store)}
 		sub := subscribe(t, feed, o)
 		var evs []client.Event
 		for range 4 {
@@ -148,7 +148,7 @@ func TestEndsInEveryState(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					store := mock.NewStore()
+					store := new(mock.Store)
 					o := &client.Options{Name: "n", Store: store}
 					if st.full {
 						o.Buffer = 2
@@ -225,7 +225,7 @@ func bubbleGoroutines() int {
 // bubble, which is a number of its own in each of their stacks.
 func TestOneStandingGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sub := subscribe(t, script(events("1")), &client.Options{Name: "n", Store: mock.NewStore()})
+		sub := subscribe(t, script(events("1")), &client.Options{Name: "n", Store: new(mock.Store)})
 		defer sub.Close()
 		data(t, sub, 1)
 		sub.Commit(t.Context())
@@ -261,7 +261,7 @@ func TestTwoGoroutinesClose(t *testing.T) {
 
 func TestTwoGoroutinesCloseWithSlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		sub := subscribe(t, script(events("1")), named(store))
 		data(t, sub, 1)
 		down := errors.New("database is down")
@@ -284,7 +284,7 @@ func TestEventInHandAtTheEnd(t *testing.T) {
 	stop := errors.New("SIGTERM")
 	for _, closes := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			store := mock.NewStore()
+			store := new(mock.Store)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			sub, err := client.Subscribe(ctx, script(events("1", "2", "3")), named(store))
 			if err != nil {

@@ -18,7 +18,7 @@ import (
 
 func TestTakeOverOfUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		sub := subscribe(t, script(events("1")), named(store))
 		if r := readRecord(t, store); r.Epoch != 1 {
@@ -33,7 +33,7 @@ func TestTakeOverOfUnknownOutcome(t *testing.T) {
 
 func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
 	for name, store := range map[string]client.Store{
-		"in memory": mock.NewStore(),
+		"in memory": new(mock.Store),
 		"in a file": client.FileStore(t.TempDir()),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestReplicasOfOneName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				store, feed := mock.NewStore(), script(steps)
+				store, feed := new(mock.Store), script(steps)
 				o := named(store)
 				o.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -168,7 +168,7 @@ func TestRestartIsPrompt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store, last := mock.NewStore(), time.Duration(0)
+				store, last := new(mock.Store), time.Duration(0)
 				for range c.restarts + 1 {
 					start := time.Now()
 					sub := subscribe(t, script(), named(store))
@@ -211,7 +211,7 @@ func TestStandBy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := mock.NewStore()
+				store := new(mock.Store)
 				owner := contest(t, store, 4)
 				defer owner.Close()
 				over := make(chan time.Time, 1)
@@ -235,7 +235,7 @@ func TestStandBy(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) { // the wait ends with the context
-		store := mock.NewStore()
+		store := new(mock.Store)
 		owner := contest(t, store, 4)
 		defer owner.Close()
 		stop := errors.New("SIGTERM")
@@ -254,7 +254,7 @@ func TestStandBy(t *testing.T) {
 func TestStandByWithAFailingStore(t *testing.T) {
 	for count, want := range map[int]bool{3: true, -1: false} {
 		synctest.Test(t, func(t *testing.T) {
-			store := mock.NewStore()
+			store := new(mock.Store)
 			owner := contest(t, store, 4)
 			defer owner.Close()
 			outage := &mock.Fault{Count: count, Err: errors.New("connection refused")}
@@ -276,7 +276,7 @@ func TestStandByWithAFailingStore(t *testing.T) {
 // again when another one has taken it over meanwhile.
 func TestStandByIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		owner := contest(t, store, 4)
 		defer owner.Close()
 		var group sync.WaitGroup
@@ -312,7 +312,7 @@ func TestStandByIsOvertaken(t *testing.T) {
 // position although it has not acknowledged anything.
 func TestContestEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := mock.NewStore()
+		store := new(mock.Store)
 		first := subscribe(t, script(events("1")), named(store))
 		data(t, first, 1)
 		first.Close()
@@ -341,7 +341,7 @@ func TestContestEnds(t *testing.T) {
 func TestIdleSubscriptionIsFenced(t *testing.T) {
 	for _, every := range []time.Duration{0, time.Hour, -1} {
 		synctest.Test(t, func(t *testing.T) {
-			store := mock.NewStore()
+			store := new(mock.Store)
 			o := named(store)
 			o.CommitEvery = every
 			older := subscribe(t, script(events("1")), o)

@@ -39,9 +39,8 @@
 //	defer srv.Close()
 //	source := &transport.HTTP{URL: "https://api.example.com/stream", Client: srv.Client()}
 //
-// [Network.Delay] gives the wires a latency and a bandwidth, [Network.Cut] makes them
-// half-open, [Network.Reset] breaks them. The handlers of a feed also work with
-// net/http/httptest on a real network.
+// A [Network] has a latency and a bandwidth, and [Network.Cut] makes its connections half-open. The
+// handlers of a feed also work with net/http/httptest on a real network.
 //
 // # Verification
 //

@@ -84,7 +84,7 @@ func ExampleFeed_Handler() {
 // with itself.
 func ExampleStore_OnSave() {
 	ctx := context.Background()
-	store := mock.NewStore()
+	store := new(mock.Store)
 	store.OnSave(&mock.Fault{Applied: true, Err: errors.New("connection lost")})
 
 	_, err := store.Save(ctx, "orders", []byte("token 7"), "")

@@ -451,7 +451,7 @@ func TestFeedReadIsUnblocked(t *testing.T) {
 // A feed that was created outside a bubble may be used in one, as in a table test.
 func TestFeedCreatedOutsideTheBubble(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"))
-	store := mock.NewStore()
+	store := new(mock.Store)
 	fault := &mock.Fault{Delay: time.Hour}
 	store.OnSave(fault)
 	synctest.Test(t, func(t *testing.T) {

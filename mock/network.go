@@ -21,14 +21,21 @@ import (
 // errno of a real network. The time of a synctest bubble advances while goroutines wait on a
 // connection.
 //
+// The zero Network has no listeners and is ready for use. Set its fields before the first Dial.
 // All methods may be called from any goroutine. A Network starts no goroutine.
 type Network struct {
+	// Latency is how long data takes to arrive. Dial takes a round trip. A reset is not delayed,
+	// and neither is the error of a Write after the peer has closed the connection. Default: none.
+	Latency time.Duration
+
+	// Bandwidth limits each direction of a connection, in bytes per second. Default: no limit.
+	Bandwidth int
+
 	mu        sync.Mutex
 	listeners map[string]*listener // by host:port; an empty host is any host
 	hosts     map[string]bool      // that have ever listened
 	ends      map[*conn]struct{}   // that are open
 	port      int                  // assigned last
-	link      link                 // of connections that are dialed from now on
 	closed    bool
 	changed   wait.Signal
 }
@@ -43,14 +50,6 @@ const (
 // 3).
 var dialer = net.IPv4(192, 0, 2, 1)
 
-// NewNetwork returns a network without listeners.
-func NewNetwork() *Network {
-	return &Network{
-		listeners: make(map[string]*listener), hosts: make(map[string]bool), ends: make(map[*conn]struct{}),
-		port: firstPort - 1,
-	}
-}
-
 // Listen listens on "host:port". Without a host it accepts connections to the port of any host.
 // Port 0 picks a free port.
 func (n *Network) Listen(addr string) (net.Listener, error) {
@@ -62,6 +61,10 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 	defer n.mu.Unlock()
 	if n.closed {
 		return nil, listenError(addr, net.ErrClosed)
+	}
+	if n.listeners == nil {
+		n.listeners, n.hosts = make(map[string]*listener), make(map[string]bool)
+		n.ends = make(map[*conn]struct{})
 	}
 	host = canonical(host)
 	pick := port == "0"
@@ -100,7 +103,7 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return fail(err)
 	}
-	if trip := n.roundTrip(); trip > 0 {
+	if trip := 2 * n.link().latency; trip > 0 {
 		if wait.For(ctx, trip); ctx.Err() != nil {
 			return fail(ctx.Err())
 		}
@@ -140,7 +143,7 @@ func errRefused() error { return os.NewSyscallError("connect", syscall.ECONNREFU
 
 func (n *Network) nextPort() int {
 	n.port++
-	if n.port > 65535 {
+	if n.port < firstPort || n.port > 65535 {
 		n.port = firstPort
 	}
 	return n.port
@@ -169,8 +172,8 @@ func (n *Network) open() []*conn {
 	return all
 }
 
-// Reset breaks every open connection: data in transit is lost, and both ends get ECONNRESET.
-func (n *Network) Reset() {
+// reset breaks every open connection: data in transit is lost, and both ends get ECONNRESET.
+func (n *Network) reset() {
 	for _, c := range n.open() {
 		c.rx.reset()
 		c.tx.reset()
@@ -209,7 +212,7 @@ func (n *Network) closeAll() {
 	for _, l := range all {
 		l.Close()
 	}
-	n.Reset()
+	n.reset()
 }
 
 // left waits until no end is open or ctx ends, and returns an error for each end that is still

@@ -22,7 +22,7 @@ const capacity = 64 << 10
 func inBubble(t *testing.T, f func(t *testing.T, n *mock.Network, dialed, accepted net.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := mock.NewNetwork()
+		n := new(mock.Network)
 		l, err := n.Listen("host.test:80")
 		if err != nil {
 			t.Fatal(err)
@@ -158,10 +158,10 @@ func TestConnReset(t *testing.T) {
 			a.(interface{ SetLinger(int) error }).SetLinger(0)
 			a.Close()
 		},
-		"by the network": func(n *mock.Network, _ net.Conn) { n.Reset() },
+		"by the network": func(n *mock.Network, _ net.Conn) { n.Close() },
 		"over a cut wire": func(n *mock.Network, _ net.Conn) {
 			n.Cut()
-			n.Reset()
+			n.Close()
 		},
 	} {
 		inBubble(t, func(t *testing.T, n *mock.Network, a, b net.Conn) {

@@ -13,21 +13,7 @@ type link struct {
 	bandwidth int // bytes per second; 0: no limit
 }
 
-// Delay slows down connections that are dialed from now on. Data arrives after latency, and no
-// faster than bytesPerSecond in each direction. Zero means no latency, or no limit. Dial takes
-// a round trip. A reset is not delayed, and neither is the error of a Write after the peer has
-// closed the connection.
-func (n *Network) Delay(latency time.Duration, bytesPerSecond int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.link = link{max(latency, 0), max(bytesPerSecond, 0)}
-}
-
-func (n *Network) roundTrip() time.Duration {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return 2 * n.link.latency
-}
+func (n *Network) link() link { return link{max(n.Latency, 0), max(n.Bandwidth, 0)} }
 
 // A flight is the data in transit on a wire.
 type flight struct {

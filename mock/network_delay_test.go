@@ -17,12 +17,12 @@ import (
 
 // slow returns both ends of a slow connection.
 func slow(t *testing.T, latency time.Duration, bandwidth int) (near, far net.Conn, n *mock.Network) {
-	n = mock.NewNetwork()
+	n = new(mock.Network)
 	l, err := n.Listen("feed.test:80")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Delay(latency, bandwidth)
+	n.Latency, n.Bandwidth = latency, bandwidth
 	start := time.Now()
 	if near, err = n.Dial(t.Context(), "tcp", "feed.test:80"); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestDelayHTTP(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			srv.Delay(50*time.Millisecond, 100_000)
+			srv.Latency, srv.Bandwidth = 50*time.Millisecond, 100_000
 			start := time.Now()
 			resp, err := srv.Client().Get(scheme + "://feed.test/")
 			if err != nil {

@@ -41,7 +41,7 @@ func (l *listener) admit(ctx context.Context, addr net.Addr) (*conn, error) {
 func (l *listener) connect(addr net.Addr) *conn {
 	n := l.network
 	from := &net.TCPAddr{IP: dialer, Port: n.nextPort()}
-	up, down := newPipe(n.link), newPipe(n.link)
+	up, down := newPipe(n.link()), newPipe(n.link())
 	client := &conn{network: n, local: from, remote: addr, dialed: true, tx: up, rx: down}
 	server := &conn{network: n, local: addr, remote: from, tx: down, rx: up}
 	n.ends[client], n.ends[server] = struct{}{}, struct{}{}

@@ -28,7 +28,7 @@ func connect(t *testing.T, n *mock.Network, l net.Listener) (dialed, accepted ne
 
 func TestNetworkWorksAfterACut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := mock.NewNetwork()
+		n := new(mock.Network)
 		l, err := n.Listen("host.test:80")
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestNetworkWorksAfterACut(t *testing.T) {
 }
 
 func TestNetworkDial(t *testing.T) {
-	n := mock.NewNetwork()
+	n := new(mock.Network)
 	defer n.Close()
 	for _, addr := range []string{"a.test:80", "b.test:80", ":90"} {
 		l, err := n.Listen(addr)
@@ -87,7 +87,7 @@ func TestNetworkDial(t *testing.T) {
 }
 
 func TestNetworkUnknownHost(t *testing.T) {
-	n := mock.NewNetwork()
+	n := new(mock.Network)
 	defer n.Close()
 	if _, err := n.Listen("a.test:80"); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestNetworkUnknownHost(t *testing.T) {
 }
 
 func TestNetworkListen(t *testing.T) {
-	n := mock.NewNetwork()
+	n := new(mock.Network)
 	l, err := n.Listen("A.test:80")
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestNetworkListen(t *testing.T) {
 // closes, which resets the queued connections.
 func TestNetworkBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := mock.NewNetwork()
+		n := new(mock.Network)
 		l, err := n.Listen("host.test:80")
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ func TestNetworkBacklog(t *testing.T) {
 // However a Dial and the close of the listener interleave, no connection hangs.
 func TestNetworkDialWhileTheListenerCloses(t *testing.T) {
 	for range 200 {
-		n := mock.NewNetwork()
+		n := new(mock.Network)
 		l, err := n.Listen("host.test:80")
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +224,7 @@ func TestNetworkDialWhileTheListenerCloses(t *testing.T) {
 
 func TestNetworkCloseNamesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := mock.NewNetwork()
+		n := new(mock.Network)
 		l, err := n.Listen("host.test:80")
 		if err != nil {
 			t.Fatal(err)

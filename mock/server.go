@@ -52,7 +52,7 @@ func NewServer(handler http.Handler) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	ca := newAuthority()
 	s := &Server{
-		Network: NewNetwork(), URL: "http://feed.test",
+		Network: new(Network), URL: "http://feed.test",
 		handler: handler, cancel: cancel, calls: make(map[*call]struct{}),
 	}
 	s.http = &http.Server{

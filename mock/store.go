@@ -14,7 +14,8 @@ import (
 // command. All its methods may be called from any goroutine; none of them holds a lock while it
 // waits.
 //
-// Each call meets at most one fault: the first one set that is not used up.
+// Each call meets at most one fault: the first one set that is not used up. The zero Store is
+// empty and ready for use.
 type Store struct {
 	mu     sync.Mutex
 	cells  map[string]*cell
@@ -37,9 +38,6 @@ type record struct {
 	data    []byte
 	version string
 }
-
-// NewStore returns an empty store.
-func NewStore() *Store { return new(Store) }
 
 // OnLoad adds a fault for later Loads.
 func (s *Store) OnLoad(f *Fault) {

@@ -59,7 +59,7 @@ func wantHistory(t *testing.T, s *mock.Store, want ...string) {
 }
 
 func TestStoreComparesAndSwaps(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	if d, v, err := s.Load(t.Context(), "k"); d != nil || v != "" || err != nil {
 		t.Errorf("Load of nothing: %v, %q, %v", d, v, err)
 	}
@@ -83,7 +83,7 @@ func TestStoreComparesAndSwaps(t *testing.T) {
 }
 
 func TestStoreKeepsCopies(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	data := []byte("a")
 	v, err := s.Save(t.Context(), "k", data, "")
 	if err != nil {
@@ -105,7 +105,7 @@ func TestStoreKeepsCopies(t *testing.T) {
 }
 
 func TestStorePut(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	v := s.Put("k", []byte("planted"))
 	wantLoad(t, s, "planted", v)
 	v2 := save(t, s, "a", v)
@@ -122,7 +122,7 @@ func TestStorePut(t *testing.T) {
 }
 
 func TestStoreContext(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errDisk)
 	if _, _, err := s.Load(ctx, "k"); err != errDisk {
@@ -135,7 +135,7 @@ func TestStoreContext(t *testing.T) {
 }
 
 func TestStoreSaveFails(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	first, second := &mock.Fault{}, &mock.Fault{Count: 2, Err: errDisk}
 	s.OnSave(first)
 	s.OnSave(second)
@@ -153,7 +153,7 @@ func TestStoreSaveFails(t *testing.T) {
 }
 
 func TestStoreReadOnly(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	v := s.Put("k", []byte("a"))
 	readOnly := &mock.Fault{Count: -1, Err: fs.ErrPermission}
 	s.OnSave(readOnly)
@@ -170,7 +170,7 @@ func TestStoreReadOnly(t *testing.T) {
 
 func TestStoreSaveTakesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mock.NewStore()
+		s := new(mock.Store)
 		s.OnSave(&mock.Fault{Count: 2, Delay: time.Hour})
 		start := time.Now()
 		go func() {
@@ -193,7 +193,7 @@ func TestStoreSaveTakesTime(t *testing.T) {
 // A slow Save compares the version when it takes effect, not when it is called.
 func TestStoreSlowSaveComparesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mock.NewStore()
+		s := new(mock.Store)
 		slow := &mock.Fault{Delay: time.Hour}
 		s.OnSave(slow)
 		go func() {
@@ -209,7 +209,7 @@ func TestStoreSlowSaveComparesLate(t *testing.T) {
 
 func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mock.NewStore()
+		s := new(mock.Store)
 		s.OnSave(&mock.Fault{Applied: true})
 		s.OnSave(&mock.Fault{Applied: true, Err: errDisk, Delay: time.Hour})
 		if _, err := s.Save(t.Context(), "k", []byte("a"), ""); err == nil || errors.Is(err, errConflict) {
@@ -239,7 +239,7 @@ func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
 }
 
 func TestStoreLoadFails(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	v := s.Put("k", []byte("a"))
 	s.OnLoad(&mock.Fault{Err: errDisk})
 	if d, v, err := s.Load(t.Context(), "k"); d != nil || v != "" || err != errDisk {
@@ -249,7 +249,7 @@ func TestStoreLoadFails(t *testing.T) {
 }
 
 func TestStoreStaleRead(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	stale := &mock.Fault{Count: -1, Stale: true}
 	s.OnLoad(stale)
 	wantLoad(t, s, "", "")
@@ -266,7 +266,7 @@ func TestStoreStaleRead(t *testing.T) {
 
 func TestFaultWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mock.NewStore()
+		s := new(mock.Store)
 		f := &mock.Fault{Count: 4, Err: errDisk}
 		s.OnLoad(f)
 		s.OnSave(f) // one fault may lie on both
@@ -292,7 +292,7 @@ func TestFaultWait(t *testing.T) {
 // Concurrent writers never overwrite each other: each save in the history builds on the one
 // before.
 func TestStoreIsLinearizable(t *testing.T) {
-	s := mock.NewStore()
+	s := new(mock.Store)
 	s.OnSave(&mock.Fault{Count: 20, Applied: true})
 	s.OnLoad(&mock.Fault{Count: 20, Stale: true})
 	var wg sync.WaitGroup

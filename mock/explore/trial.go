@@ -41,7 +41,7 @@ type Trial struct {
 
 func newTrial(seed uint64) *Trial {
 	return &Trial{
-		Store: mock.NewStore(), Observed: new(mock.Observed), Rand: rand.New(rand.NewPCG(seed, 2)),
+		Store: new(mock.Store), Observed: new(mock.Observed), Rand: rand.New(rand.NewPCG(seed, 2)),
 	}
 }
 

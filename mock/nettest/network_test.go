@@ -21,8 +21,7 @@ func TestNetwork(t *testing.T) {
 // has dialed or the one that was accepted.
 func pipe(t *testing.T, acceptedFirst bool, latency time.Duration) nettest.MakePipe {
 	return func() (net.Conn, net.Conn, func(), error) {
-		n := mock.NewNetwork()
-		n.Delay(latency, 0)
+		n := &mock.Network{Latency: latency}
 		l, err := n.Listen("host.test:1")
 		if err != nil {
 			return nil, nil, nil, err

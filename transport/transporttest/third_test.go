@@ -220,7 +220,7 @@ func TestThirdPartyInMemory(t *testing.T) {
 		if s.Misconfigured {
 			return new(tail)
 		}
-		n := mock.NewNetwork()
+		n := new(mock.Network)
 		l, err := n.Listen("feed.test:7")
 		if err != nil {
 			t.Fatal(err)

@@ -218,7 +218,7 @@ func TestDrainsWhileTheAddressIsInUse(t *testing.T) {
 func TestDrainKeepsListening(t *testing.T) {
 	for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
 		synctest.Test(t, func(t *testing.T) {
-			network := mock.NewNetwork()
+			network := new(mock.Network)
 			defer network.Close()
 			l, err := network.Listen("hooks.test:80")
 			if err != nil {

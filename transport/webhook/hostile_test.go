@@ -817,7 +817,7 @@ func TestOutlastsTheServersTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
-		network := mock.NewNetwork()
+		network := new(mock.Network)
 		l, err := network.Listen("feed.test:80")
 		if err != nil {
 			t.Fatal(err)

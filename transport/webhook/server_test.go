@@ -29,7 +29,7 @@ import (
 // ownListener opens w on a listener of its own in memory, and returns a client for it.
 func ownListener(t *testing.T, w *webhook.Receiver) (*inbox, *mock.Network, *http.Client) {
 	t.Helper()
-	network := mock.NewNetwork()
+	network := new(mock.Network)
 	t.Cleanup(func() {
 		if err := network.Close(); err != nil {
 			t.Error(err)
@@ -103,7 +103,7 @@ func TestListenerIsForOneConn(t *testing.T) {
 
 func TestLimitsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		network := mock.NewNetwork()
+		network := new(mock.Network)
 		inner, err := network.Listen("hooks.test:80")
 		if err != nil {
 			t.Fatal(err)
