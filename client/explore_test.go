@@ -181,11 +181,12 @@ func (w *world) sleep(most time.Duration) { time.Sleep(time.Duration(w.rng.Int64
 
 // stored returns the record in the store.
 func (w *world) stored() (r stored) {
-	data, _ := w.store.Record("n")
-	if data != nil {
-		if err := json.Unmarshal(data, &r); err != nil {
-			w.t.Errorf("the record: %v", err)
-		}
+	saved := w.store.History("n")
+	if len(saved) == 0 {
+		return r
+	}
+	if err := json.Unmarshal(saved[len(saved)-1], &r); err != nil {
+		w.t.Errorf("record: %v", err)
 	}
 	return r
 }

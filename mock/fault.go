@@ -40,7 +40,6 @@ type Fault struct {
 	mu      sync.Mutex
 	hits    int
 	removed bool
-	changed wait.Signal
 }
 
 // errInjected is the default Err of a Fault.
@@ -51,23 +50,6 @@ func (f *Fault) Hits() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.hits
-}
-
-// Wait waits until the fault has affected n calls. It returns the cause of ctx if ctx ends
-// first.
-func (f *Fault) Wait(ctx context.Context, n int) error {
-	for {
-		f.mu.Lock()
-		hits, wake := f.hits, f.changed.Fired()
-		f.mu.Unlock()
-		if hits >= n {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		wait.Until(ctx, time.Time{}, wake)
-	}
 }
 
 // Remove keeps the fault from affecting further calls. A call that it already affects
@@ -86,7 +68,6 @@ func (f *Fault) hit() bool {
 		return false
 	}
 	f.hits++
-	f.changed.Fire()
 	return true
 }
 

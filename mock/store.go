@@ -20,7 +20,6 @@ type Store struct {
 	mu     sync.Mutex
 	cells  map[string]*cell
 	last   uint64 // version issued last; versions are never reused
-	saves  int
 	onLoad []*Fault
 	onSave []*Fault
 
@@ -29,8 +28,7 @@ type Store struct {
 
 // A cell holds everything ever stored under one key.
 type cell struct {
-	past  []record // the last one is current
-	saved [][]byte // by Save, not by Put
+	past []record // the last one is current
 }
 
 // A record without a version is absent.
@@ -74,9 +72,6 @@ func (s *Store) Load(ctx context.Context, key string) (data []byte, version stri
 // version. Otherwise errors.Is(err, client.ErrConflict) is true.
 func (s *Store) Save(ctx context.Context, key string, data []byte, prev string) (version string, err error) {
 	defer func() { s.log("save", version, err) }()
-	s.mu.Lock()
-	s.saves++
-	s.mu.Unlock()
 	fault := s.nextFault(&s.onSave)
 	if fault != nil && fault.Applied {
 		if _, err := s.swap(key, data, prev); err != nil {
@@ -106,7 +101,6 @@ func (s *Store) swap(key string, data []byte, prev string) (string, error) {
 	if have := c.before(0).version; have != prev {
 		return "", &conflictError{key: key, have: have, prev: prev}
 	}
-	c.saved = append(c.saved, bytes.Clone(data))
 	return s.put(c, data), nil
 }
 
@@ -130,30 +124,15 @@ func (s *Store) put(c *cell, data []byte) string {
 	return r.version
 }
 
-// Record returns a copy of the record and its version, or nil and "" if there is none. It meets
-// no fault.
-func (s *Store) Record(key string) (data []byte, version string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.cell(key).before(0)
-	return bytes.Clone(r.data), r.version
-}
-
-// Saves returns the number of calls of Save, successful or not.
-func (s *Store) Saves() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.saves
-}
-
-// History returns what Save has stored under key, oldest first, including saves that took
-// effect but returned an error.
+// History returns everything that was ever stored under key, oldest first and ending with the
+// current record: by Put, and by Save, including saves that took effect but returned an error. A
+// removed record is nil. History meets no fault.
 func (s *Store) History(key string) [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all [][]byte
-	for _, data := range s.cell(key).saved {
-		all = append(all, bytes.Clone(data))
+	for _, r := range s.cell(key).past {
+		all = append(all, bytes.Clone(r.data))
 	}
 	return all
 }
