@@ -124,7 +124,6 @@ func ExamplePartial() {
 // minus the Ended of the one before.
 func ExampleFeed_Attempts() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.End())
-	feed.MaxConns = 1
 	feed.Authorize = func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer fresh" }
 	srv := mock.NewServer(feed.Handler(decode.SSE{}))
 	defer srv.Close()
@@ -139,9 +138,7 @@ func ExampleFeed_Attempts() {
 	for _, a := range feed.Attempts() {
 		fmt.Println(a.Header.Get("Authorization"), "-", a.Err)
 	}
-	fmt.Println("at once:", feed.Peak())
 	// Output:
 	// Bearer stale - transport: mock://feed: status 401 Unauthorized
 	// Bearer fresh - EOF
-	// at once: 1
 }

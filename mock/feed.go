@@ -2,7 +2,6 @@ package mock
 
 import (
 	"bytes"
-	"context"
 	"net/http"
 	"slices"
 	"sync"
@@ -57,7 +56,6 @@ type Feed struct {
 	complete    bool
 	attempts    []Attempt
 	conns       int // open now
-	peak        int // maximum of conns so far
 	changed     wait.Signal
 
 	hooks bridge.Hooks // Log is called with the mutex held, Attempt without
@@ -104,54 +102,6 @@ func (f *Feed) Attempts() []Attempt {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.attempts)
-}
-
-// Peak returns the maximum number of connections that were open at the same time so far.
-func (f *Feed) Peak() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.peak
-}
-
-// Await waits for the n-th attempt, counted from 1, and returns it as soon as it is made. It
-// returns the cause of ctx if ctx ends first.
-func (f *Feed) Await(ctx context.Context, n int) (Attempt, error) {
-	n = max(n, 1)
-	for {
-		f.mu.Lock()
-		if len(f.attempts) >= n {
-			defer f.mu.Unlock()
-			return f.attempts[n-1], nil
-		}
-		wake := f.changed.Fired()
-		f.mu.Unlock()
-		if ctx.Err() != nil {
-			return Attempt{}, context.Cause(ctx)
-		}
-		wait.Until(ctx, time.Time{}, wake)
-	}
-}
-
-// Played waits until the script is used up, including a Pause at its end. It returns the cause
-// of ctx if ctx ends first.
-func (f *Feed) Played(ctx context.Context) error {
-	for {
-		f.mu.Lock()
-		used := f.complete || len(f.script) == 0
-		until := f.pausedUntil
-		wake := f.changed.Fired()
-		f.mu.Unlock()
-		if used && !time.Now().Before(until) {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if !used {
-			until = time.Time{}
-		}
-		wait.Until(ctx, until, wake)
-	}
 }
 
 // playNext moves the next step of the script to the tape. It reports false if there is none or its

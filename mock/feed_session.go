@@ -39,7 +39,6 @@ func (f *Feed) open(token string, r *http.Request) (*session, *Step) {
 	}
 	s.open = true
 	f.conns++
-	f.peak = max(f.peak, f.conns)
 	return s, nil
 }
 
@@ -50,7 +49,6 @@ func (f *Feed) newSession(token string, r *http.Request) *session {
 		a.Header = r.Header.Clone()
 	}
 	f.attempts = append(f.attempts, a)
-	f.changed.Fire()
 	f.logf("attempt %d, token %q", len(f.attempts), token)
 	return &session{feed: f, n: len(f.attempts) - 1}
 }
@@ -236,7 +234,6 @@ func (s *session) end(err error) {
 			err = errClosed
 		}
 		s.feed.logf("attempt %d ended: %v", s.n+1, err)
-		s.feed.changed.Fire()
 	}
 }
 

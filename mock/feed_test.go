@@ -311,76 +311,43 @@ func TestFeedAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var feed mock.Feed // an empty script
 		start := time.Now()
-		go func() {
-			for _, token := range []string{"", "lost"} {
-				time.Sleep(time.Hour)
-				if c, err := feed.Open(t.Context(), token); err == nil {
-					go func() {
-						time.Sleep(90 * time.Minute)
-						c.Close()
-						c.Close()
-					}()
-				}
-			}
-		}()
-		a, err := feed.Await(t.Context(), 2)
-		if err != nil || a.Token != "lost" || a.At.Sub(start) != 2*time.Hour || !a.Ended.Equal(a.At) || a.Err == nil || a.Header != nil {
-			t.Errorf("Await: %+v, %v", a, err)
+		time.Sleep(time.Hour)
+		c := open(t, &feed, "")
+		time.Sleep(time.Hour)
+		if _, err := feed.Open(t.Context(), "lost"); err == nil {
+			t.Error("Open with an unknown token: got no error")
 		}
-		if a, err := feed.Await(t.Context(), 1); err != nil || a.Token != "" || a.At.Sub(start) != time.Hour || !a.Ended.IsZero() {
-			t.Errorf("Await: %+v, %v", a, err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if _, err := feed.Await(ctx, 3); err != context.DeadlineExceeded {
-			t.Errorf("Await: %v", err)
-		}
-		feed.Attempts()[0] = mock.Attempt{} // it is a copy
 		all := feed.Attempts()
-		if len(all) != 2 || all[0].At.IsZero() || all[0].Err != nil || all[0].Ended.Sub(start) != 150*time.Minute {
-			t.Errorf("Attempts: %+v", all)
+		if len(all) != 2 {
+			t.Fatalf("got %d attempts, want 2", len(all))
+		}
+		if a := all[0]; a.Token != "" || a.At.Sub(start) != time.Hour || !a.Ended.IsZero() {
+			t.Errorf("open connection: got %+v", a)
+		}
+		if a := all[1]; a.Token != "lost" || a.At.Sub(start) != 2*time.Hour || !a.Ended.Equal(a.At) || a.Err == nil || a.Header != nil {
+			t.Errorf("refused attempt: got %+v", a)
+		}
+		all[0] = mock.Attempt{} // it is a copy
+		time.Sleep(time.Hour)
+		c.Close()
+		c.Close()
+		if a := feed.Attempts()[0]; a.At.IsZero() || a.Err != nil || a.Ended.Sub(start) != 3*time.Hour {
+			t.Errorf("closed connection: got %+v", a)
 		}
 	})
 }
 
-func TestFeedPlayed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if err := feed.Played(ctx); err != context.DeadlineExceeded {
-			t.Errorf("Played without a connection: got %v, want the end of its context", err)
-		}
-		start := time.Now()
-		c := open(t, feed, "")
-		read(t, c, 1)
-		go func() {
-			synctest.Wait() // until Played waits
-			readFrom(c)
-		}()
-		if err := feed.Played(t.Context()); err != nil || time.Since(start) != time.Hour {
-			t.Errorf("Played: %v after %v", err, time.Since(start))
-		}
-		c.Close()
-
-		feed.Publish(mock.Event("2", "b"), mock.Complete(), mock.Event("3", "never"))
-		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if err := feed.Played(ctx); err != context.DeadlineExceeded {
-			t.Errorf("Played after the connection: got %v, want the end of its context", err)
-		}
-		read(t, open(t, feed, ""), 1)
-		if _, err := readFrom(open(t, feed, "1")); err != nil {
-			t.Error(err)
-		}
-		feed.Open(t.Context(), "2")
-		if err := feed.Played(t.Context()); err != nil {
-			t.Errorf("Played: %v", err)
-		}
-		if log := feed.Log(); len(log) != 2 {
-			t.Errorf("Log: got %+v", log)
-		}
-	})
+func TestFeedPlaysNothingAfterComplete(t *testing.T) {
+	feed := mock.NewFeed(mock.Event("1", "a"), mock.Complete(), mock.Event("2", "never"))
+	c := open(t, feed, "")
+	read(t, c, 1)
+	wantErr(t, c, transport.ErrComplete)
+	if _, err := feed.Open(t.Context(), "1"); err != transport.ErrComplete {
+		t.Errorf("Open: got error %v, want %v", err, transport.ErrComplete)
+	}
+	if log := feed.Log(); len(log) != 1 {
+		t.Errorf("Log: got %+v, want one event", log)
+	}
 }
 
 // A consumer that connects during a pause is connected: the step after the pause has not been
