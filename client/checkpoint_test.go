@@ -119,7 +119,7 @@ func TestFailingSave(t *testing.T) {
 // TestCommitDoesNotWaitForPositions commits while a position that nobody acknowledges lies behind the event in hand.
 func TestCommitDoesNotWaitForPositions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sub := subscribe(t, script(events("1", "2"), steps(mock.Position("7"))), named(new(mock.Store)))
+		sub := subscribe(t, script(events("1", "2"), steps(position("7"))), named(new(mock.Store)))
 		defer sub.Close()
 		synctest.Wait()
 		n := 0
@@ -168,7 +168,7 @@ func TestCommitEndsWhenFenced(t *testing.T) {
 func TestPositionsAreSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
-		feed := script(events("1"), steps(mock.Pause(time.Minute), mock.Position("7")))
+		feed := script(events("1"), steps(mock.Pause(time.Minute), position("7")))
 		sub := subscribe(t, feed, named(store))
 		defer sub.Close()
 		data(t, sub, 1)

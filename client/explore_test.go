@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 )
 
@@ -145,7 +146,7 @@ func (w *world) mishap(after int) mock.Step {
 	case n == 0 && w.lossy:
 		return mock.Status(http.StatusGone)
 	case n == 1 && w.lossy:
-		return mock.Position("")
+		return position("")
 	}
 	switch n {
 	case 0, 1, 2, 3:
@@ -161,13 +162,13 @@ func (w *world) mishap(after int) mock.Step {
 	case 11:
 		return mock.Stall()
 	case 12:
-		return mock.Retry(time.Second)
+		return mock.Frame(decode.Frame{Kind: decode.KindRetry, Delay: time.Second})
 	case 13, 14:
 		return mock.Keepalive()
 	case 15, 16:
 		token := fmt.Sprint("p", after)
 		w.place[token] = after
-		return mock.Position(token)
+		return position(token)
 	}
 	return mock.Pause(time.Duration(w.rng.IntN(5000)) * time.Millisecond)
 }

@@ -80,7 +80,7 @@ func TestGapAcrossARestartWithoutToken(t *testing.T) {
 func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := named(new(mock.Store))
-		feed := script(events("1"), steps(mock.Drop(), mock.Status(410), mock.Position("9")))
+		feed := script(events("1"), steps(mock.Drop(), mock.Status(410), position("9")))
 		sub := subscribe(t, feed, o)
 		data(t, sub, 1)
 		time.Sleep(time.Minute)
@@ -205,7 +205,7 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 		lost bool
 	}{"broken": {mock.Drop(), true}, "in good order": {mock.End(), false}} {
 		synctest.Test(t, func(t *testing.T) {
-			feed := mock.NewFeed(mock.Event("1", "a"), mock.Position(""), c.end, mock.Status(204))
+			feed := mock.NewFeed(mock.Event("1", "a"), position(""), c.end, mock.Status(204))
 			sub, err := client.Subscribe(t.Context(), feed, nil)
 			if err != nil {
 				t.Fatal(err)

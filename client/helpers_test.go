@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -58,6 +59,11 @@ func events(ids ...string) (steps []mock.Step) {
 func script(parts ...[]mock.Step) *mock.Feed { return mock.NewFeed(slices.Concat(parts...)...) }
 
 func steps(s ...mock.Step) []mock.Step { return s }
+
+// position is a step that moves the position to resume from, without an event.
+func position(id string) mock.Step {
+	return mock.Frame(decode.Frame{Kind: decode.KindPosition, ID: id})
+}
 
 // unavailable asks to come back in ten minutes.
 var unavailable = mock.Status(503, http.Header{"Retry-After": {"600"}})

@@ -48,7 +48,7 @@ func TestEventWithoutTokenHoldsItsPlace(t *testing.T) {
 
 func TestPositionWithoutEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := script(events("1"), steps(mock.Position("7"), mock.End(), mock.Complete()))
+		feed := script(events("1"), steps(position("7"), mock.End(), mock.Complete()))
 		o := &client.Options{Name: "n", Store: new(mock.Store)}
 		sub := subscribe(t, feed, o)
 		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
@@ -208,7 +208,7 @@ func TestResetPositionDoesNotPassAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		// SSE "id:" + data is a Position "" and then the event.
-		feed := script(events("1"), steps(mock.Position("")), events(""))
+		feed := script(events("1"), steps(position("")), events(""))
 		sub := subscribe(t, feed, named(store))
 		data(t, sub, 1)
 		sub.Next(t.Context()) // in hand

@@ -24,7 +24,7 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 		wiretest.Object(1), mock.Keepalive(), wiretest.Object(2), mock.Drop(),
 		mock.Status(503, http.Header{"Retry-After": {"9"}}), mock.Refuse(), mock.Drop(), mock.End(),
 		wiretest.Object(3), mock.Pause(time.Hour), wiretest.Object(4), mock.End(),
-		mock.Retry(time.Second), wiretest.Object(5), mock.Status(502), wiretest.Object(6), mock.Stall(),
+		wiretest.Retry(time.Second), wiretest.Object(5), mock.Status(502), wiretest.Object(6), mock.Stall(),
 		wiretest.Object(7), mock.Pause(time.Minute), mock.Slowly(time.Hour, wiretest.Object(8)), wiretest.Object(9),
 		mock.Partial(wiretest.Object(10), 0), mock.Partial(wiretest.Object(11), 7), mock.Partial(wiretest.Object(12), -1), mock.Partial(wiretest.Object(13), 999),
 		mock.Slowly(time.Hour, mock.Partial(wiretest.Object(14), 8)), mock.Partial(mock.Keepalive(), 3), mock.Partial(mock.Pause(0), 9),

@@ -54,9 +54,9 @@ func TestWireFormats(t *testing.T) {
 		"markup":      {mock.Event("7", `<&>`), "id: 7\ndata: <&>\n\n", `{"id":"7","data":"<&>"}` + "\n"},
 		"keepalive":   {mock.Keepalive(), ":\n", "\n"},
 		"comment":     {frame(decode.Frame{Kind: decode.KindComment, Data: []byte("a\nb")}), ":a\n:b\n", "\n"},
-		"retry":       {mock.Retry(1500 * time.Microsecond), "retry: 2\n\n", "\n"},
-		"position":    {mock.Position("9"), "id: 9\n\n", `{"id":"9"}` + "\n"},
-		"no position": {mock.Position(""), "id: \n\n", "{}\n"},
+		"retry":       {wiretest.Retry(1500 * time.Microsecond), "retry: 2\n\n", "\n"},
+		"position":    {wiretest.Position("9"), "id: 9\n\n", `{"id":"9"}` + "\n"},
+		"no position": {wiretest.Position(""), "id: \n\n", "{}\n"},
 		"malformed":   {mock.Malformed([]byte("\xff{\n")), "\xff{\n", "\xff{\n"},
 	} {
 		value := strings.TrimSuffix(tt.ndjson, "\n")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -102,7 +103,7 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 
 func TestFeedRepeatsEventsAfterAToken(t *testing.T) {
 	feed := mock.NewFeed(
-		mock.Event("1", "a"), mock.Keepalive(), mock.Event("", "b"), mock.Event("2", "c"), mock.Position("p"), mock.Event("3", "d"),
+		mock.Event("1", "a"), mock.Keepalive(), mock.Event("", "b"), mock.Event("2", "c"), wiretest.Position("p"), mock.Event("3", "d"),
 	)
 	read(t, open(t, feed, ""), 6)
 	for _, tt := range []struct {
@@ -215,7 +216,7 @@ func TestFeedMessages(t *testing.T) {
 	feed := mock.NewFeed(
 		mock.Frame(decode.Frame{ID: "1", Type: "update", Data: []byte("a")}),
 		mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("text")}),
-		mock.Keepalive(), mock.Retry(3*time.Second), mock.Position("p"), mock.Event("2", "b"), mock.Drop(),
+		mock.Keepalive(), wiretest.Retry(3*time.Second), wiretest.Position("p"), mock.Event("2", "b"), mock.Drop(),
 		mock.Event("3", "c"), mock.Pause(time.Nanosecond), mock.Event("4", "d"),
 	)
 	want := []transport.Message{

@@ -79,8 +79,9 @@ func Event(id, data string) Step {
 	return Frame(decode.Frame{ID: id, Data: []byte(data)})
 }
 
-// Frame sends f as it is: an event with a type, a comment, or any other [decode.Frame].
-// Truncated is not sent.
+// Frame sends f as it is: an event with a type, a comment, a position, or any other
+// [decode.Frame]. On a wire, only SSE can express a decode.KindRetry; elsewhere it is a
+// keepalive. Truncated is not sent.
 func Frame(f decode.Frame) Step {
 	f.Data = bytes.Clone(f.Data)
 	return Step{act: sends, frame: f}
@@ -89,18 +90,6 @@ func Frame(f decode.Frame) Step {
 // Keepalive sends a sign of life without data: a comment (SSE), an empty line (JSON), a ping
 // (WebSocket).
 func Keepalive() Step { return Frame(decode.Frame{Kind: decode.KindKeepalive}) }
-
-// Retry asks for a delay of d between connections. On a wire, only SSE can express it;
-// elsewhere it is a keepalive.
-func Retry(d time.Duration) Step {
-	return Frame(decode.Frame{Kind: decode.KindRetry, Delay: d})
-}
-
-// Position moves the resume position to id without an event. An empty id means that there is no
-// position.
-func Position(id string) Step {
-	return Frame(decode.Frame{Kind: decode.KindPosition, ID: id})
-}
 
 // Pause keeps every connection silent for d, counted from when the script reaches it. A
 // consumer that reconnects meanwhile waits for the rest of it.

@@ -150,7 +150,7 @@ func TestVerifyShowsTheDifference(t *testing.T) {
 
 // A Gap that comes with a position belongs to the next event.
 func TestVerifyGapOnAPosition(t *testing.T) {
-	feed := mock.NewFeed(mock.Event("1", "a"), mock.Position("p"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
+	feed := mock.NewFeed(mock.Event("1", "a"), wiretest.Position("p"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
 	playOut(t, feed)
 	for _, tt := range []struct {
 		last string
@@ -198,7 +198,7 @@ func TestVerifyOnEveryWire(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(
 				mock.Event("1", "two\r\nlines"), mock.Event("2", "{\n\"id\":\"2\"}"), mock.Event("2", "again"), mock.Event("", ""),
-				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), mock.Position("p"), mock.Position(""), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
+				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), wiretest.Position("p"), wiretest.Position(""), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
 			)
 			var seen mock.Observed
 			c := open(t, wire(t, feed), "")

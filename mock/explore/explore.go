@@ -38,7 +38,7 @@ type Options struct {
 	Stalls bool
 
 	// Lossy adds a feed that rejects a token (410) and one that resets the position (an empty
-	// Position). After either, only a Gap accounts for the missing events. Default: false.
+	// decode.KindPosition). After either, only a Gap accounts for the missing events. Default: false.
 	Lossy bool
 
 	// Limit is the maximum duration of a scenario, in the bubble's time. Negative: no limit.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/internal/bridge"
 )
@@ -108,7 +109,7 @@ func (o Options) feedSteps(rng *rand.Rand, place int) ([]mock.Step, string) {
 		bridge.ExtraOf(&gone).Resuming = true
 		return []mock.Step{gone}, "status 410 to a token"
 	case n == 16 && o.Lossy:
-		return []mock.Step{mock.Position("")}, "position reset"
+		return []mock.Step{mock.Frame(decode.Frame{Kind: decode.KindPosition})}, "position reset"
 	}
 	for _, s := range slices.Backward(o.Script[:min(place, len(o.Script))]) {
 		if step := bridge.StepOf(s); step.Event && step.Frame.ID != "" {

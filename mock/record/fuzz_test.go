@@ -11,6 +11,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/mock/record"
 )
 
@@ -64,7 +65,7 @@ func FuzzTransport(f *testing.F) {
 				mock.Pause(time.Duration(ns)%time.Hour),
 				mock.Frame(decode.Frame{ID: id, Type: kind, Data: data}),
 				mock.Frame(decode.Frame{Kind: decode.KindComment, Data: data}),
-				mock.Retry(time.Duration(ns)), mock.Position(id), mock.Complete(),
+				wiretest.Retry(time.Duration(ns)), wiretest.Position(id), mock.Complete(),
 			))
 			script, err := record.Replay(strings.NewReader(recording), 1)
 			if err != nil {

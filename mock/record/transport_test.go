@@ -18,6 +18,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -30,8 +31,8 @@ const goldenRecording = "testdata/story.txt"
 func story() []mock.Step {
 	return []mock.Step{
 		mock.Pause(1500 * time.Millisecond), mock.Event("7", `{"fruit":"apple"}`), mock.Event("", "two\nlines"),
-		mock.Pause(20*time.Second + 400*time.Microsecond), mock.Keepalive(), mock.Retry(2500 * time.Millisecond),
-		mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("a comment")}), mock.Position("page 2"),
+		mock.Pause(20*time.Second + 400*time.Microsecond), mock.Keepalive(), wiretest.Retry(2500 * time.Millisecond),
+		mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("a comment")}), wiretest.Position("page 2"),
 		mock.Pause(time.Minute), mock.Drop(),
 		mock.Status(503, http.Header{"Retry-After": {"30"}, "X-Secret": {"secret"}}), mock.Refuse(), mock.Status(200),
 		mock.Frame(decode.Frame{Type: "update", ID: `"8"`, Data: []byte("ends in a space ")}), mock.Event("9", "\x00\xff"), mock.Event("10", "\n"),

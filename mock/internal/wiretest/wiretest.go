@@ -78,6 +78,16 @@ type Consumer struct {
 // Object returns an event whose data is a JSON object, which NDJSON sends as it is.
 func Object(n int) mock.Step { return mock.Event(fmt.Sprint(n), fmt.Sprintf(`{"id":"%d"}`, n)) }
 
+// Position returns a step that moves the position to resume from, without an event.
+func Position(id string) mock.Step {
+	return mock.Frame(decode.Frame{Kind: decode.KindPosition, ID: id})
+}
+
+// Retry returns a step that asks for a delay between connections.
+func Retry(d time.Duration) mock.Step {
+	return mock.Frame(decode.Frame{Kind: decode.KindRetry, Delay: d})
+}
+
 // Run reads until the feed is complete or ctx ends, and returns why.
 func (c *Consumer) Run(ctx context.Context, tr transport.Transport) error {
 	for {
