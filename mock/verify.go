@@ -17,24 +17,21 @@ type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// A Guarantee is what [Feed.Verify] checks. Guarantees are combined with |: exactly once is
-// AtLeastOnce|AtMostOnce.
-type Guarantee uint8
-
-const (
-	// AtLeastOnce: no event is missing, except those just before an event with a Gap, which
-	// accounts for them.
-	AtLeastOnce Guarantee = 1 << iota
-	// AtMostOnce: no event was received twice.
-	AtMostOnce
-	// InOrder: no event was first received after a later one, unless a Gap had accounted for
-	// it. Repeating earlier events is allowed.
-	InOrder
-)
-
-// Observed collects what a consumer received, in order. The zero value is ready for use. Its
-// methods may be called from any goroutine.
+// An Observed collects what a consumer received, in order. The zero value is ready for use and
+// expects what package client guarantees: at least once, in order. Set the fields before
+// [Feed.Verify]. The methods may be called from any goroutine.
 type Observed struct {
+	// Lossy allows events to be missing. Default: none is missing, except those just before an
+	// event with a Gap, which accounts for them.
+	Lossy bool
+
+	// Unordered allows an event to be received for the first time after a later one. Default:
+	// only if a Gap had accounted for it. Repeating earlier events is not out of order.
+	Unordered bool
+
+	// Once forbids an event to be received twice. Default: events may be repeated.
+	Once bool
+
 	mu    sync.Mutex
 	all   []sighting
 	hooks bridge.Hooks
@@ -65,34 +62,34 @@ func (s *Observed) Add(id string, data []byte, gap *transport.Gap) {
 }
 
 // Verify compares what a consumer received with what the feed has sent, which is its Log; what
-// is still in the script was not sent. It reports broken guarantees as one error on t, which
-// shows the differences. An event that the feed never sent, or not with that data, is always an
-// error.
+// is still in the script was not sent. It reports everything that the fields of seen do not allow
+// as one error on t, which shows the differences. An event that the feed never sent, or not with
+// that data, is always an error.
 //
 // Events are identified by their ids, and those without one by their data, where line ends and
 // the envelope of [Feed.Handler] make no difference. If the feed used an id twice, both are the
 // same event. A position that arrives as an event, as on JSON wires, is skipped.
-func (f *Feed) Verify(t TB, seen *Observed, p Guarantee) {
+func (f *Feed) Verify(t TB, seen *Observed) {
 	t.Helper()
-	c := f.compare(seen, p)
+	c := f.compare(seen)
 	if found := c.summary(); found != "" {
 		t.Errorf("mock: consumer did not receive what the feed sent: %s\n%s", found, c.diff())
 	}
 }
 
 // compare matches each sighting with an event.
-func (f *Feed) compare(seen *Observed, p Guarantee) *comparison {
+func (f *Feed) compare(seen *Observed) *comparison {
 	c := newComparison(f.sent())
 	c.positions = f.positions()
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	for _, s := range seen.all {
-		c.observe(s, p)
+		c.observe(s, seen)
 	}
 	if c.gap {
 		c.account(sighting{})
 	}
-	if p&AtLeastOnce != 0 {
+	if !seen.Lossy {
 		for _, e := range c.events {
 			if e.seen == 0 && !e.accounted {
 				e.mark, e.remark = '-', "missing"
@@ -200,7 +197,7 @@ func forms(f decode.Frame) []string {
 func normal(data []byte) string { return lineEnds.Replace(string(data)) }
 
 // observe processes the next sighting.
-func (c *comparison) observe(s sighting, p Guarantee) {
+func (c *comparison) observe(s sighting, expected *Observed) {
 	if c.positions[string(s.data)] && c.byData[string(s.data)] == nil {
 		c.gap = c.gap || s.gap // the gap belongs to the next event
 		return
@@ -225,10 +222,10 @@ func (c *comparison) observe(s sighting, p Guarantee) {
 		c.changed++
 		c.last = e // show the extra after it
 		c.extra(label(s.id, s.data), "not the data that was sent")
-	case e.seen > 1 && p&AtMostOnce != 0:
+	case e.seen > 1 && expected.Once:
 		c.again++
 		c.extra(label(e.frame.ID, e.frame.Data), "again")
-	case e.seen == 1 && i < c.latest && !e.accounted && p&InOrder != 0:
+	case e.seen == 1 && i < c.latest && !e.accounted && !expected.Unordered:
 		c.late++
 		c.extra(label(e.frame.ID, e.frame.Data), "out of order")
 	}
@@ -275,7 +272,7 @@ func (c *comparison) account(s sighting) {
 	}
 }
 
-// summary counts the broken guarantees. It is empty if there are none.
+// summary counts the differences. It is empty if there are none.
 func (c *comparison) summary() string {
 	var parts []string
 	for _, found := range []struct {

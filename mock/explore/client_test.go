@@ -54,7 +54,7 @@ func TestClientWithFiles(t *testing.T) {
 			}
 			stop()
 		}
-		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
+		trial.Feed.Verify(trial, trial.Observed)
 	})
 	if lives < 22 {
 		t.Errorf("got %d processes in 15 runs, want more than one per run", lives)
@@ -72,7 +72,7 @@ func subscribe(token func(client.Event) string, wire func(*mock.Feed) (transport
 				break
 			}
 		}
-		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
+		trial.Feed.Verify(trial, trial.Observed)
 	}
 }
 

@@ -10,7 +10,7 @@
 //					break
 //				}
 //			}
-//			trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
+//			trial.Feed.Verify(trial, trial.Observed)
 //		})
 //	}
 package explore

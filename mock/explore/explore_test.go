@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
-	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/explore"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -142,7 +141,7 @@ func work(bug string) func(*explore.Trial) {
 				break
 			}
 		}
-		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce|mock.InOrder)
+		trial.Feed.Verify(trial, trial.Observed)
 	}
 }
 
@@ -264,7 +263,7 @@ func TestConsumerWithoutResume(t *testing.T) {
 			}
 			wait(trial.Context(), time.Second)
 		}
-		trial.Feed.Verify(trial, trial.Observed, mock.AtLeastOnce)
+		trial.Feed.Verify(trial, trial.Observed)
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "missing") || !strings.Contains(found[0], "1 of ") {
 		t.Errorf("%q", found)
