@@ -28,7 +28,7 @@ func TestImports(t *testing.T) {
 		"mock/internal/bridge":       {"decode", "transport"},
 		"mock/internal/wait":         {},
 		"mock/record":                {"decode", "transport", "mock", "mock/internal/bridge"},
-		"mock/explore":               {"mock", "mock/internal/bridge", "mock/internal/wait"},
+		"mock/explore":               {"decode", "mock", "mock/internal/bridge", "mock/internal/wait"},
 		"mock/sender":                {"transport/webhook/provider", "mock", "mock/internal/bridge", "mock/internal/wait"},
 	}
 	// Which packages may import a library, directly. goleak is for tests only.
