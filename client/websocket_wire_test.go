@@ -543,7 +543,7 @@ type graphTicks struct {
 func (k *graphTicks) feed() *transport.WebSocket {
 	return &transport.WebSocket{
 		URL: "ws://" + k.addr + "/graphql?name=" + k.name, Subprotocols: []string{"graphql-transport-ws"},
-		OnConnect: k.hello, OnMessage: k.control, CloseRules: transport.GraphQLCloses(),
+		OnConnect: k.hello, OnMessage: k.control, CloseRules: transport.GraphQLCloseRules(),
 	}
 }
 

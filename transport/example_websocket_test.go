@@ -243,3 +243,20 @@ func ExampleWebSocket_Send() {
 	// ready
 	// you said hello
 }
+
+// The close codes of Centrifugo (https://centrifugal.dev/docs/server/codes). The first rule that
+// contains a code applies.
+func ExampleCloseRule() {
+	feed := &transport.WebSocket{
+		URL: "wss://centrifugo.example.com/connection/websocket",
+		CloseRules: []transport.CloseRule{
+			{From: 3014, Action: transport.ActionDropToken},
+			{From: 3000, To: 3499, Action: transport.ActionReconnect},
+			{From: 3500, To: 3999, Action: transport.ActionStop},
+			{From: 4000, To: 4499, Action: transport.ActionReconnect},
+			{From: 4500, To: 4999, Action: transport.ActionStop},
+		},
+	}
+	fmt.Println(feed.Validate())
+	// Output: <nil>
+}

@@ -159,9 +159,9 @@ func (r CloseRule) wait() time.Duration {
 	return lo + rand.N(hi-lo)
 }
 
-// defaultCloses returns the rules in the comment of CloseError. RFC 6455 and the IANA registry
+// defaultCloseRule returns the rules in the comment of CloseError. RFC 6455 and the IANA registry
 // define the codes below 4000; 5 to 30 s are from the proposal of 1012.
-func defaultCloses(code int) CloseRule {
+func defaultCloseRule(code int) CloseRule {
 	switch {
 	case code == 1012:
 		return CloseRule{Action: ActionWait, MinWait: 5 * time.Second, MaxWait: 30 * time.Second}
@@ -180,10 +180,10 @@ func defaultCloses(code int) CloseRule {
 	return CloseRule{Action: ActionReconnect}
 }
 
-// DiscordCloses returns the rules for the close codes of Discord's gateway
+// DiscordCloseRules returns the rules for the close codes of Discord's gateway
 // (https://discord.com/developers/docs/topics/opcodes-and-status-codes). Use them with a
 // CloseCode of 4000, because Discord ends the session on 1000 and 1001.
-func DiscordCloses() []CloseRule {
+func DiscordCloseRules() []CloseRule {
 	return []CloseRule{
 		{From: 1000, Action: ActionReconnect},
 		{From: 4000, To: 4003, Action: ActionReconnect},
@@ -196,21 +196,9 @@ func DiscordCloses() []CloseRule {
 	}
 }
 
-// CentrifugoCloses returns the rules for the close codes of Centrifugo
-// (https://centrifugal.dev/docs/server/codes).
-func CentrifugoCloses() []CloseRule {
-	return []CloseRule{
-		{From: 3014, Action: ActionDropToken},
-		{From: 3000, To: 3499, Action: ActionReconnect},
-		{From: 3500, To: 3999, Action: ActionStop},
-		{From: 4000, To: 4499, Action: ActionReconnect},
-		{From: 4500, To: 4999, Action: ActionStop},
-	}
-}
-
-// GraphQLCloses returns the rules for the close codes of the subprotocol graphql-transport-ws
+// GraphQLCloseRules returns the rules for the close codes of the subprotocol graphql-transport-ws
 // (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md).
-func GraphQLCloses() []CloseRule {
+func GraphQLCloseRules() []CloseRule {
 	return []CloseRule{
 		{From: 4400, Action: ActionStop},
 		{From: 4401, Action: ActionRefresh},
@@ -271,7 +259,7 @@ func (w *WebSocket) closeRule(code int) CloseRule {
 	}
 	switch {
 	case code != 1000:
-		return defaultCloses(code)
+		return defaultCloseRule(code)
 	case w.End == EndFeed:
 		return CloseRule{Action: ActionEnd}
 	}

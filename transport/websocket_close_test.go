@@ -55,6 +55,15 @@ func TestFreshCredentialsAreTriedOnce(t *testing.T) {
 	})
 }
 
+// centrifugo are the rules of ExampleCloseRule.
+var centrifugo = []transport.CloseRule{
+	{From: 3014, Action: transport.ActionDropToken},
+	{From: 3000, To: 3499, Action: transport.ActionReconnect},
+	{From: 3500, To: 3999, Action: transport.ActionStop},
+	{From: 4000, To: 4499, Action: transport.ActionReconnect},
+	{From: 4500, To: 4999, Action: transport.ActionStop},
+}
+
 func TestWebSocketCloseCodes(t *testing.T) {
 	for _, c := range []struct {
 		code int
@@ -86,16 +95,16 @@ func TestWebSocketCloseCodes(t *testing.T) {
 		{1012, &transport.WebSocket{}, "wait 5s-30s"},
 		{1013, &transport.WebSocket{}, "wait 30s-1m0s"},
 		{3000, &transport.WebSocket{}, "auth"},
-		{3000, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "network"},
+		{3000, &transport.WebSocket{CloseRules: centrifugo}, "network"},
 		{3500, &transport.WebSocket{}, "protocol"},
-		{3014, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "token"},
-		{4503, &transport.WebSocket{CloseRules: transport.CentrifugoCloses()}, "stop"},
+		{3014, &transport.WebSocket{CloseRules: centrifugo}, "token"},
+		{4503, &transport.WebSocket{CloseRules: centrifugo}, "stop"},
 		{4004, &transport.WebSocket{}, "protocol"},
 		{4007, &transport.WebSocket{}, "token"},
-		{4003, &transport.WebSocket{CloseRules: transport.DiscordCloses()}, "network"},
+		{4003, &transport.WebSocket{CloseRules: transport.DiscordCloseRules()}, "network"},
 		{4403, &transport.WebSocket{}, "auth"},
 		{4429, &transport.WebSocket{}, "wait 30s-1m0s"},
-		{4429, &transport.WebSocket{CloseRules: transport.GraphQLCloses()}, "stop"},
+		{4429, &transport.WebSocket{CloseRules: transport.GraphQLCloseRules()}, "stop"},
 		{4321, &transport.WebSocket{}, "network"},
 		{4321, &transport.WebSocket{CloseRules: []transport.CloseRule{{From: 4300, To: 4399, Action: transport.ActionWait, MinWait: 2 * time.Second, MaxWait: 2 * time.Second}}}, "wait 2s-2s"},
 		{4321, &transport.WebSocket{Classify: func(err error) transport.Action { return transport.ActionStop }}, "stop"},

@@ -13,8 +13,11 @@ import (
 	"net/url"
 )
 
-// net/http requests a ws URL from a proxy like an http URL, and such a proxy may not forward the
-// upgrade. RFC 6455, section 4.1, requires a tunnel, as for wss.
+// net/http sends a plain ws handshake to an HTTP proxy like any http request. A proxy need not
+// forward it, because Upgrade is a hop-by-hop header (RFC 9110, section 7.8): Squid removes it by
+// default (http_upgrade_request_protocols), and tinyproxy has no support for it. RFC 6455, section
+// 4.1, requires a tunnel, as for wss, and browsers and .NET ask for one. So do these functions, if
+// the proxy comes from the environment.
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 

@@ -37,7 +37,7 @@ func (b *bot) feed() *transport.WebSocket {
 		Resume:     resumeURL,
 		OnConnect:  b.hello,
 		OnMessage:  b.control,
-		CloseRules: transport.DiscordCloses(),
+		CloseRules: transport.DiscordCloseRules(),
 		CloseCode:  4000, // on 1000 and 1001 the gateway forgets the session
 		SendRate:   transport.Rate{N: 120, Per: time.Minute},
 	}

@@ -52,7 +52,7 @@ func (o *operation) feed() *transport.WebSocket {
 		Subprotocols: []string{subprotocol},
 		OnConnect:    o.hello,
 		OnMessage:    control,
-		CloseRules:   transport.GraphQLCloses(),
+		CloseRules:   transport.GraphQLCloseRules(),
 	}
 }
 
