@@ -29,7 +29,7 @@ func TestLeavingTheBodyDoesNotAcknowledge(t *testing.T) {
 			defer func() { recover() }()
 			for ev := range sub.Events() {
 				if ev.ID != "2" || ev.Attempt != 2 {
-					t.Errorf("after break: event %s, attempt %d; want 2, 2", ev.ID, ev.Attempt)
+					t.Errorf("after break: got event %s in attempt %d, want 2 in 2", ev.ID, ev.Attempt)
 				}
 				panic("in the body")
 			}
@@ -39,7 +39,7 @@ func TestLeavingTheBodyDoesNotAcknowledge(t *testing.T) {
 	})
 }
 
-func TestNack(t *testing.T) {
+func TestNackRedeliversAfterADelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2"), steps(mock.Complete()))
 		refusal := errors.New("not now")
@@ -71,9 +71,9 @@ func TestNack(t *testing.T) {
 	})
 }
 
-// TestAttemptsOfTheSender refuses events whose sender has counted its deliveries, and one
-// after them in the same slot, whose sender has not.
-func TestAttemptsOfTheSender(t *testing.T) {
+// Events of a sender that counts its deliveries are refused, and so is an event in the same slot
+// after them, whose sender does not count.
+func TestAttemptContinuesTheSendersCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &messages{{Data: []byte("a"), Attempt: 3}, {Data: []byte("b")}, {Data: []byte("c"), Attempt: -1}}
 		for range 64 {
@@ -91,14 +91,14 @@ func TestAttemptsOfTheSender(t *testing.T) {
 					ev.Nack(errors.New("not now"))
 				}
 			case ev.Attempt != 1:
-				t.Fatalf("attempt %d of an event that is new", ev.Attempt)
+				t.Fatalf("got attempt %d of a new event", ev.Attempt)
 			}
 		}
 		want(t, "attempts of a, b and c, twice", got, []int{3, 1, 1, 4, 2, 2})
 	})
 }
 
-func TestBatches(t *testing.T) {
+func TestBatchesAcknowledgeTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3"), steps(mock.Pause(time.Second)), events("4"), steps(mock.Pause(time.Minute)),
 			events("5"), steps(mock.Complete()))
@@ -120,7 +120,7 @@ func TestBatches(t *testing.T) {
 	})
 }
 
-func TestBatchDoesNotWaitForWhatCannotCome(t *testing.T) {
+func TestBatchDoesNotWaitWhenTheBufferIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3", "4"), steps(mock.Complete()))
 		sub := subscribe(t, feed, &client.Options{BufferBytes: len("data 1data 2")})
@@ -128,14 +128,14 @@ func TestBatchDoesNotWaitForWhatCannotCome(t *testing.T) {
 		start := time.Now()
 		for batch, err := range sub.Batches(100, time.Hour) {
 			if err != nil || len(batch) != 2 {
-				t.Fatalf("batch of %d, %v; want the two events that the buffer holds", len(batch), err)
+				t.Fatalf("got a batch of %d, %v, want the two events in the buffer", len(batch), err)
 			}
 			if batch[1].ID == "4" {
 				break
 			}
 		}
 		if d := time.Since(start); d > time.Minute {
-			t.Errorf("waited %v for a batch that could not grow", d)
+			t.Errorf("the batch took %v, want 0", d)
 		}
 	})
 }
@@ -166,12 +166,12 @@ func TestNextIsBoundedByItsContext(t *testing.T) {
 		}
 		ev, err := sub.Next(t.Context())
 		if err != nil || ev.ID != "1" {
-			t.Errorf("the wait that ended took the event along: %v, %v", ev.ID, err)
+			t.Errorf("Next after the wait that ended: got %v, %v", ev.ID, err)
 		}
 	})
 }
 
-// TestRefusedEventFindsAnotherConsumer has the consumer leave that knew when the refused event is due.
+// The consumer that waited for the refused event to be due leaves.
 func TestRefusedEventFindsAnotherConsumer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1")), nil)
@@ -192,12 +192,12 @@ func TestRefusedEventFindsAnotherConsumer(t *testing.T) {
 		synctest.Wait()
 		ev.Nack(nil)
 		if d := <-got; d != time.Second {
-			t.Errorf("the refused event came back after %v, want 1s", d)
+			t.Errorf("the refused event was delivered after %v, want 1s", d)
 		}
 	})
 }
 
-// TestFullBufferEndsEveryBatch has several consumers hold batches that together fill the buffer.
+// The batches of several consumers fill the buffer together.
 func TestFullBufferEndsEveryBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1"), steps(mock.Pause(time.Second)), events("2"), steps(mock.Pause(time.Second)), events("3", "4"), steps(mock.Complete()))
@@ -219,8 +219,7 @@ func TestFullBufferEndsEveryBatch(t *testing.T) {
 	})
 }
 
-// TestNoBatchAfterTheEnd ends the context while a batch is being collected.
-func TestNoBatchAfterTheEnd(t *testing.T) {
+func TestNoBatchAfterTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		sub, _ := client.Subscribe(ctx, script(events("1", "2")), nil)
@@ -229,7 +228,7 @@ func TestNoBatchAfterTheEnd(t *testing.T) {
 			defer close(done)
 			for b, err := range sub.Batches(5, time.Hour) {
 				if ctx.Err() != nil && err == nil {
-					t.Errorf("batch of %d handed out after the end", len(b))
+					t.Errorf("got a batch of %d after the end", len(b))
 				}
 			}
 		}()
@@ -240,8 +239,7 @@ func TestNoBatchAfterTheEnd(t *testing.T) {
 	})
 }
 
-// TestHugeBuffer asks for more than there can be.
-func TestHugeBuffer(t *testing.T) {
+func TestBufferIsBounded(t *testing.T) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.Errorf("panic: %v", p)

@@ -15,8 +15,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestOptionsThatTurnOutUseless: what only the events can show is logged, once.
-func TestOptionsThatTurnOutUseless(t *testing.T) {
+// Only the events can show that these options have no effect. Each is logged once.
+func TestIneffectiveOptionsAreLogged(t *testing.T) {
 	bare := func(n int) (all []mock.Step) {
 		for range n {
 			all = append(all, mock.Event("", "x"))
@@ -47,14 +47,14 @@ func TestOptionsThatTurnOutUseless(t *testing.T) {
 				sub.Close()
 				n := strings.Count(log.String(), "has no effect")
 				if c.want == "" && n > 0 || c.want != "" && (n != 1 || !strings.Contains(log.String(), c.want)) {
-					t.Errorf("want %q once, logged:\n%s", c.want, &log)
+					t.Errorf("logged:\n%s\nwant %q once", &log, c.want)
 				}
 			})
 		})
 	}
 }
 
-func TestDedupeOnAWebhook(t *testing.T) {
+func TestDedupeOnAWebhookIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
@@ -70,7 +70,7 @@ func TestDedupeOnAWebhook(t *testing.T) {
 			}
 		}
 		if sub.Close(); strings.Count(log.String(), "Dedupe has no effect") != 1 {
-			t.Errorf("logged:\n%s", &log)
+			t.Errorf("logged:\n%s\nwant that Dedupe has no effect", &log)
 		}
 	})
 }

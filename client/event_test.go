@@ -11,8 +11,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// TestChangedAttempt changes a field that is the consumer's to change.
-func TestChangedAttempt(t *testing.T) {
+// Attempt is the consumer's to change.
+func TestAckIgnoresChangedFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		sub := subscribe(t, script(events("1")), named(store))
@@ -20,13 +20,13 @@ func TestChangedAttempt(t *testing.T) {
 		ev, _ := sub.Next(t.Context())
 		ev.Attempt = 0
 		if err := ev.Ack(); err == nil && sub.Stats().Acked != 1 {
-			t.Errorf("Ack returned nil and did nothing")
+			t.Errorf("Ack returned nil and acknowledged nothing")
 		}
 	})
 }
 
-// TestAckBeforeTheEventIsDelivered acknowledges inside of Skip.
-func TestAckBeforeTheEventIsDelivered(t *testing.T) {
+// An event that is not in the window yet cannot be settled.
+func TestAckInSkipDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := make(chanFeed, 1)
 		c <- transport.Message{Data: []byte("a"), ID: "1", Token: "1"}
@@ -44,7 +44,7 @@ func TestAckBeforeTheEventIsDelivered(t *testing.T) {
 	})
 }
 
-func TestTokenFromThePayload(t *testing.T) {
+func TestFieldTakesTheTokenFromThePayload(t *testing.T) {
 	var since []string
 	line := func(w http.ResponseWriter, r *http.Request) {
 		since = append(since, r.URL.RawQuery)

@@ -55,7 +55,7 @@ func TestGapWithoutToken(t *testing.T) {
 		got := gaps(t, sub)
 		n := sub.Stats().Gaps
 		sub.Close()
-		// Before the first connection nothing can have been lost.
+		// Nothing can be lost before the first connection.
 		want(t, "gaps", got, []string{`data : no token "" to "", missed 0`, `data : no token "" to "", missed 0`})
 		if n != 2 {
 			t.Errorf("%d gaps counted", n)
@@ -75,8 +75,8 @@ func TestGapAcrossARestartWithoutToken(t *testing.T) {
 	})
 }
 
-// TestCheckpointDoesNotPassAPendingGap stops the process between the discovery of a loss
-// and the event that tells of it: the next process has to discover it again.
+// The process is stopped between the discovery of a loss and the event that reports it: the next
+// process must discover the loss again.
 func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := named(new(mock.Store))
@@ -86,7 +86,7 @@ func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 		time.Sleep(time.Minute)
 		sub.Close()
 		if r := readRecord(t, o.Store); r.Token != "1" {
-			t.Fatalf("stored token %q: the loss is forgotten", r.Token)
+			t.Fatalf("stored token %q: the next process cannot discover the loss", r.Token)
 		}
 		sub = subscribe(t, script(steps(mock.Status(410)), events("10"), steps(mock.Complete())), o)
 		want(t, "gaps", gaps(t, sub), []string{`data 10: token rejected "1" to "10", missed 0`})
@@ -109,8 +109,8 @@ func TestGapOfASequence(t *testing.T) {
 	})
 }
 
-// The log does not say "missed 0" of a loss whose size is unknown.
-func TestGapInTheLog(t *testing.T) {
+// A loss of unknown size is logged without the attribute missed.
+func TestGapIsLogged(t *testing.T) {
 	for missed, text := range map[uint64]string{0: "map[reason:notice]", 40: "map[missed:40 reason:notice]"} {
 		synctest.Test(t, func(t *testing.T) {
 			book := &logbook{}
@@ -125,7 +125,7 @@ func TestGapInTheLog(t *testing.T) {
 	}
 }
 
-func TestGapThatTheTransportKnowsOf(t *testing.T) {
+func TestGapOfTheTransportIsDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		notice := &client.Gap{Reason: transport.GapNotice, Missed: 40}
 		sub := subscribe(t, &messages{{Data: []byte("a"), Token: "1"}, {Data: []byte("b"), Token: "2", Gap: notice}}, nil)
@@ -137,10 +137,9 @@ func TestGapThatTheTransportKnowsOf(t *testing.T) {
 	})
 }
 
-// TestGapBetweenEvents has the transport report a loss on what is no event, as it does when
-// a server's answer names another position: the loss travels on the next event, and the
-// position is the one to resume from.
-func TestGapBetweenEvents(t *testing.T) {
+// The transport reports a loss on a message that is not an event, for example because a response
+// names another position. That is the position to resume from.
+func TestGapOfAKeepaliveIsDeliveredWithTheNextEvent(t *testing.T) {
 	for name, m := range map[string]transport.Message{
 		"position":  {Kind: decode.KindPosition, Token: "50"},
 		"keepalive": {Kind: decode.KindKeepalive},
@@ -172,7 +171,7 @@ func TestGapBetweenEvents(t *testing.T) {
 	}
 }
 
-// messages is a feed of just these messages.
+// messages is a feed of these messages.
 type messages []transport.Message
 
 func (m *messages) Validate() error { return nil }
@@ -197,8 +196,8 @@ func (m *messages) message() (transport.Message, error) {
 
 func (m *messages) Close() error { return nil }
 
-// A feed without a position breaks off, and is complete when the client comes back: what came
-// between is a loss, though no event is left to tell of it.
+// A feed without a position breaks off and is complete when the client reconnects: events in
+// between are lost, and no event is left to report that.
 func TestCompleteAfterABreakIsALoss(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  mock.Step
@@ -225,28 +224,28 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 	}
 }
 
-// TestGapAfterACrashBeforeTheFirstAck loses an event with the process that had it in hand, and no position to go back to.
+// The process dies with an event that is not acknowledged, before there is a position to resume
+// from.
 func TestGapAfterACrashBeforeTheFirstAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2"))
 		o := named(new(mock.Store))
 		sub := subscribe(t, feed, o)
-		ev, _ := sub.Next(t.Context()) // received, in hand, the process dies
+		ev, _ := sub.Next(t.Context()) // the process dies before it acknowledges the event
 		sub.Close()
 		feed.Publish(append(events("3"), mock.Complete())...)
 		sub = subscribe(t, feed, o)
 		defer sub.Close()
 		for next := range sub.Events() {
 			if next.ID != ev.ID && next.Gap == nil {
-				t.Errorf("event %s is gone without a Gap on %s", ev.ID, next.ID)
+				t.Errorf("event %s is lost without a Gap on %s", ev.ID, next.ID)
 			}
 			break
 		}
 	})
 }
 
-// TestGapAtTheEndOfTheFeed has no event left to tell of a loss.
-func TestGapAtTheEndOfTheFeed(t *testing.T) {
+func TestGapAtTheEndOfTheFeedIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1"), steps(mock.Drop(), mock.Status(410), mock.Complete())), nil)
 		defer sub.Close()

@@ -65,17 +65,17 @@ func position(id string) mock.Step {
 	return mock.Frame(decode.Frame{Kind: decode.KindPosition, ID: id})
 }
 
-// unavailable asks to come back in ten minutes.
+// unavailable asks the client to wait ten minutes.
 var unavailable = mock.Status(503, http.Header{"Retry-After": {"600"}})
 
 func want[T comparable](t *testing.T, what string, got, want []T) {
 	t.Helper()
 	if !slices.Equal(got, want) {
-		t.Errorf("%s: %v, want %v", what, got, want)
+		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
 
-// deaf accepts an attempt to connect and never answers.
+// deaf is a Transport that never finishes an attempt to connect.
 type deaf struct{}
 
 func (deaf) Validate() error { return nil }

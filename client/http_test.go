@@ -18,7 +18,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// answers is a server that gives each request the next answer, and 204 at the end.
+// answers is a server that gives each request the next answer, and 204 after the last one.
 type answers []http.HandlerFunc
 
 func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -31,7 +31,7 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	next(w, r)
 }
 
-// body answers with a 200, a content type and a body, and ends it in good order.
+// body answers with status 200, a content type and a body that ends cleanly.
 func body(contentType string, chunks ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -42,7 +42,7 @@ func body(contentType string, chunks ...string) http.HandlerFunc {
 	}
 }
 
-// cut is body, broken off at its end.
+// cut is body with a connection that is cut off at its end.
 func cut(contentType string, chunks ...string) http.HandlerFunc {
 	whole := body(contentType, chunks...)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -62,23 +62,22 @@ func status(code int, header ...string) http.HandlerFunc {
 
 const sse = "text/event-stream"
 
-// onWire runs f in a bubble with a server that gives these answers.
+// onWire runs f in a synctest bubble with a server that gives these answers.
 func onWire(t *testing.T, a answers, f func(t *testing.T, h *transport.HTTP)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := mock.NewServer(&a)
 		defer func() {
 			if err := srv.Close(); err != nil {
-				t.Errorf("something is left on the wire: %v", err)
+				t.Errorf("closing the server: %v", err)
 			}
 		}()
 		f(t, &transport.HTTP{URL: srv.URL, Client: srv.Client()})
 	})
 }
 
-// TestFinalAnswers are those that end a feed which has never worked: at once, or after
-// three more attempts where a proxy may have answered.
-func TestFinalAnswers(t *testing.T) {
+// A final answer ends the feed at once, or after three more attempts if a proxy may have sent it.
+func TestFinalAnswerStopsAFeedThatNeverWorked(t *testing.T) {
 	html := body("text/html", "<!DOCTYPE html><h1>Sign in</h1>")
 	cases := map[string]struct {
 		answer http.HandlerFunc
@@ -120,14 +119,14 @@ func TestFinalAnswers(t *testing.T) {
 				_, end := data(t, sub, 0)
 				var stop *client.StopError
 				if !errors.As(end, &stop) || !c.check(end) {
-					t.Errorf("the loop ended with %v", end)
+					t.Errorf("the loop ended with %v, want a StopError", end)
 				}
 				most := time.Duration(0)
 				if retry.Classify(end) == retry.ClassProtocol {
 					most = 7 * time.Second
 				}
 				if d := time.Since(start); d > most || most > 0 && stop.Attempts != 4 {
-					t.Errorf("it took %v and %d attempts, want at most %v", d, stop.Attempts, most)
+					t.Errorf("stopped after %v and %d attempts, want at most %v", d, stop.Attempts, most)
 				}
 			})
 		})
@@ -148,9 +147,9 @@ func isStatus(code int) func(error) bool {
 	}
 }
 
-// TestPartialFrame cuts a stream inside a line, inside a character and inside a block:
-// what is partial is neither delivered nor checkpointed.
-func TestPartialFrame(t *testing.T) {
+// A stream that is cut inside a line, a character or a block neither delivers nor checkpoints the
+// partial event.
+func TestPartialFrameIsNotDelivered(t *testing.T) {
 	cases := map[string][2]string{
 		"in a line":                    {"id: 1\ndata: a\n\nid: 2\nda", "id: 2\ndata: b\n\n"},
 		"in a character":               {"id: 1\ndata: a\n\nid: 2\ndata: \xe2\x80", "id: 2\ndata: b\n\n"},
@@ -177,7 +176,7 @@ func TestPartialFrame(t *testing.T) {
 					}
 					for _, saved := range store.History("n") {
 						if bytes.Contains(saved, []byte(`"token": "2"`)) && !bytes.Contains(saved, []byte(`"events": 2`)) {
-							t.Errorf("the position of the partial event was saved: %s", saved)
+							t.Errorf("saved the position of the partial event: %s", saved)
 						}
 					}
 					sub.Close()
@@ -187,9 +186,8 @@ func TestPartialFrame(t *testing.T) {
 	}
 }
 
-// TestServerSuppliedDelays has servers ask for absurd delays: they are clamped, or
-// ignored when they mean nothing, and never lead to a loop without delay.
-func TestServerSuppliedDelays(t *testing.T) {
+// Absurd delays are clamped, and meaningless ones ignored; neither leads to a loop without delay.
+func TestServerSuppliedDelaysAreClamped(t *testing.T) {
 	yesterday := time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC) // a bubble begins the day after
 	cases := map[string]struct {
 		answer    http.HandlerFunc
@@ -224,8 +222,8 @@ func TestServerSuppliedDelays(t *testing.T) {
 	}
 }
 
-// TestServerThatNeverAnswers accepts connections and says nothing.
-func TestServerThatNeverAnswers(t *testing.T) {
+// The server accepts connections and sends nothing.
+func TestServerThatNeverAnswersTimesOut(t *testing.T) {
 	mute := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	onWire(t, answers{mute, mute, body(sse, "data: a\n\n")}, func(t *testing.T, h *transport.HTTP) {
 		start := time.Now()
@@ -234,12 +232,12 @@ func TestServerThatNeverAnswers(t *testing.T) {
 		got, end := data(t, sub, 0)
 		want(t, "events", got, []string{"a"})
 		if d := time.Since(start); end != nil || d < time.Minute || d > 2*time.Minute {
-			t.Errorf("after %v: %v; want two header timeouts of 30 s", d, end)
+			t.Errorf("stopped after %v with %v, want two header timeouts of 30 s", d, end)
 		}
 	})
 }
 
-func TestSilence(t *testing.T) {
+func TestSilentConnectionIsReplaced(t *testing.T) {
 	silent := func(w http.ResponseWriter, r *http.Request) {
 		body(sse, "id: 1\ndata: a\n\n")(w, r)
 		<-r.Context().Done()
@@ -255,12 +253,12 @@ func TestSilence(t *testing.T) {
 		want(t, "events", got, []string{"a", "b"})
 		var timeout *transport.TimeoutError
 		if len(reasons) == 0 || !errors.As(reasons[0], &timeout) || timeout.Op != "idle" {
-			t.Errorf("reasons %v, want silence first", reasons)
+			t.Errorf("disconnected with %v, want a timeout first", reasons)
 		}
 	})
 }
 
-func TestOneRefreshOn401(t *testing.T) {
+func TestCredentialsAreRefreshedOnceAfter401(t *testing.T) {
 	var sent []string
 	guard := func(w http.ResponseWriter, r *http.Request) {
 		sent = append(sent, r.Header.Get("Authorization"))
@@ -290,8 +288,8 @@ func TestOneRefreshOn401(t *testing.T) {
 	})
 }
 
-// TestRedirectToAnotherOrigin loses the token on the way, which must not pass unsaid.
-func TestRedirectToAnotherOrigin(t *testing.T) {
+// The token is not sent to the other origin, so events may be lost.
+func TestRedirectToAnotherOriginReportsAGap(t *testing.T) {
 	var leaked []string
 	elsewhere := func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"Authorization", "X-Api-Key", "Cookie", "Last-Event-ID"} {

@@ -13,7 +13,7 @@ import (
 
 const module = "github.com/steadfeed/steadfeed"
 
-// TestImports holds the direction of imports, and what each package may use.
+// TestImports checks the direction of imports, and which package may use which library.
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"decode":                     {},
@@ -59,7 +59,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestRequirements holds the root module to its four libraries.
+// TestRequirements checks that the root module requires four libraries only.
 func TestRequirements(t *testing.T) {
 	want := []string{
 		"github.com/cenkalti/backoff/v4",
@@ -78,7 +78,7 @@ func TestRequirements(t *testing.T) {
 		}
 	}
 	if len(got) == 0 {
-		t.Error("go list found no requirements: the test sees nothing")
+		t.Error("go list found no requirements")
 	}
 }
 
@@ -92,8 +92,8 @@ func goList(t *testing.T, format, pkg string) []string {
 	return strings.Fields(string(out))
 }
 
-// TestNoZeroTimer reads the source, because the crash is rare: Go 1.26 may crash on a timer
-// of no duration in a synctest bubble under -race.
+// TestNoZeroTimer reads the source, because the crash is rare: Go 1.26 may crash on a timer with
+// zero duration in a synctest bubble under -race.
 func TestNoZeroTimer(t *testing.T) {
 	zero := regexp.MustCompile(`(?m)^[^/\n]*\b(AfterFunc|NewTimer|After|Tick|NewTicker)\(0\b`)
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

@@ -16,19 +16,19 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-func TestEventWithoutTokenHoldsItsPlace(t *testing.T) {
+func TestEventWithoutTokenHoldsTheCheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "", ""), steps(mock.Drop()), events("2"))
 		o := &client.Options{Name: "n", Store: new(mock.Store)}
 		sub := subscribe(t, feed, o)
-		// Resuming after 1 brings the two without an id again.
+		// Resuming after 1 delivers the two without an id again.
 		for i, token := range []string{"1", "1", "1", "1", "1", "2"} {
 			ev, err := sub.Next(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if ev.Token != token {
-				t.Errorf("event %d has token %q, want %q", i, ev.Token, token)
+				t.Errorf("event %d: got token %q, want %q", i, ev.Token, token)
 			}
 			if i == 0 || i == 5 {
 				ev.Ack() // those in the middle are not
@@ -46,7 +46,7 @@ func TestEventWithoutTokenHoldsItsPlace(t *testing.T) {
 	})
 }
 
-func TestPositionWithoutEvent(t *testing.T) {
+func TestPositionWithoutEventIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1"), steps(position("7"), mock.End(), mock.Complete()))
 		o := &client.Options{Name: "n", Store: new(mock.Store)}
@@ -57,12 +57,12 @@ func TestPositionWithoutEvent(t *testing.T) {
 		sub.Close()
 		want(t, "tokens", tokens(feed), []string{"", "7"})
 		if rec := readRecord(t, o.Store.(*mock.Store)); rec.Token != "7" {
-			t.Errorf("stored token %q, want 7", rec.Token)
+			t.Errorf("stored token: got %q, want 7", rec.Token)
 		}
 	})
 }
 
-func TestStartAfter(t *testing.T) {
+func TestStartAfterAppliesWithoutARecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3"), steps(mock.Complete()))
 		drained := subscribe(t, feed, nil)
@@ -80,7 +80,7 @@ func TestStartAfter(t *testing.T) {
 	})
 }
 
-func TestSkip(t *testing.T) {
+func TestSkippedEventMovesTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "bookmark 2", "3", "bookmark 4"), steps(mock.End(), mock.Complete()))
 		o := &client.Options{Name: "n", Store: new(mock.Store),
@@ -100,7 +100,7 @@ func TestSkip(t *testing.T) {
 	})
 }
 
-func TestDedupe(t *testing.T) {
+func TestDedupeDropsRememberedIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2"), steps(mock.End()), events("1", "2", "3", "", "", "1", "4", "1"), steps(mock.Complete()))
 		sub := subscribe(t, feed, &client.Options{Dedupe: 3})
@@ -114,8 +114,7 @@ func TestDedupe(t *testing.T) {
 	})
 }
 
-// TestDedupeLeavesRefusedEventsAlone has a sender repeat the event that was refused.
-func TestDedupeLeavesRefusedEventsAlone(t *testing.T) {
+func TestDedupeKeepsEventsThatTheirSenderRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answers []error
 		msg := transport.Message{Data: []byte("a"), ID: "1", Settle: func(err error) { answers = append(answers, err) }}
@@ -130,7 +129,7 @@ func TestDedupeLeavesRefusedEventsAlone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if _, err := sub.Next(ctx); err != nil {
-			t.Errorf("the refused event never came again: %v; the sender was answered %v", err, answers)
+			t.Errorf("the refused event was not delivered again: %v; the sender got %v", err, answers)
 		}
 	})
 }
@@ -166,7 +165,6 @@ func (c *chanConn) message() (transport.Message, error) {
 
 func (c *chanConn) Close() error { c.cancel(); return nil }
 
-// TestSkippedEventsCountInTheSequence skips an event that has a number.
 func TestSkippedEventsCountInTheSequence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1", "2", "3"), steps(mock.Complete())), &client.Options{
@@ -178,13 +176,14 @@ func TestSkippedEventsCountInTheSequence(t *testing.T) {
 		})
 		defer sub.Close()
 		if g := gaps(t, sub); len(g) > 0 {
-			t.Errorf("nothing is missing: %v", g)
+			t.Errorf("got the gap %v, want none", g)
 		}
 	})
 }
 
-// TestNoticeThatWaitsForSpace drops the connection while the message with a notice waits for space.
-func TestNoticeThatWaitsForSpace(t *testing.T) {
+// The connection is dropped while the message with the gap waits for space, and the next one
+// delivers it without the gap.
+func TestGapOfAMessageThatWaitsForSpaceIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := make(chanFeed, 5)
 		c <- transport.Message{Data: []byte("a"), ID: "1", Token: "1"}
@@ -194,34 +193,33 @@ func TestNoticeThatWaitsForSpace(t *testing.T) {
 		synctest.Wait()
 		sub.Reconnect()
 		synctest.Wait()
-		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2"} // resumed after 1; the notice is not repeated
+		c <- transport.Message{Data: []byte("b"), ID: "2", Token: "2"} // resumed after 1, without the gap
 		data(t, sub, 1)
 		ev, _ := sub.Next(t.Context())
 		if ev.Gap == nil {
-			t.Errorf("the server's notice of 40 lost events is itself lost")
+			t.Errorf("the gap of 40 events is lost")
 		}
 	})
 }
 
-// TestResetPositionDoesNotPassAnEvent has the server take its position back with an event that is not acknowledged.
-func TestResetPositionDoesNotPassAnEvent(t *testing.T) {
+// The server withdraws its position with an event that is not acknowledged.
+func TestResetPositionDoesNotPassAnUnsettledEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		// SSE "id:" + data is a Position "" and then the event.
 		feed := script(events("1"), steps(position("")), events(""))
 		sub := subscribe(t, feed, named(store))
 		data(t, sub, 1)
-		sub.Next(t.Context()) // in hand
+		sub.Next(t.Context()) // not acknowledged
 		sub.Close()
 		if r := readRecord(t, store); r.Token != "1" {
-			t.Errorf("stored token %q although the event behind 1 is not acknowledged", r.Token)
+			t.Errorf("stored token %q although the event after 1 is not acknowledged", r.Token)
 		}
 	})
 }
 
-// TestTokenThatNoHeaderCanHold resumes from a token with a line end in it: the feed goes on
-// without a position, and the loss is reported.
-func TestTokenThatNoHeaderCanHold(t *testing.T) {
+// The token contains a line end. The feed continues without a position, and the loss is reported.
+func TestTokenThatNoHeaderCanHoldIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Event("2", "b"), mock.Stall())
 		srv := mock.NewServer(feed.Handler(decode.SSE{}))
@@ -246,9 +244,9 @@ func TestTokenThatNoHeaderCanHold(t *testing.T) {
 	})
 }
 
-// TestIDWithControlByte receives an id that no request can hold. The position stays where it
-// was, so that the event comes again after a reconnect.
-func TestIDWithControlByte(t *testing.T) {
+// No request can hold the id, so the position stays where it was and the event is delivered again
+// after a reconnect.
+func TestIDWithAControlByteIsNoPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2\x01", "b"), mock.Drop(), mock.Event("3", "c"), mock.Complete())
 		srv := mock.NewServer(feed.Handler(decode.SSE{}))

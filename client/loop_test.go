@@ -55,13 +55,13 @@ func TestTransientFailuresStayOutOfTheLoop(t *testing.T) {
 	})
 }
 
-func TestStopError(t *testing.T) {
+func TestStopErrorAfterEverythingReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3"), steps(mock.Drop(), mock.Status(503), mock.Status(401)))
 		sub := subscribe(t, feed, nil)
 		defer sub.Close()
 		synctest.Wait()
-		time.Sleep(time.Hour) // the end comes before the consumer does
+		time.Sleep(time.Hour) // the feed ends before the consumer reads
 		got, end := data(t, sub, 0)
 		want(t, "what was received before the end", got, []string{"data 1", "data 2", "data 3"})
 		var stop *client.StopError
@@ -78,7 +78,7 @@ func TestStopError(t *testing.T) {
 	})
 }
 
-func TestReconnect(t *testing.T) {
+func TestReconnectDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1"))
 		sub := subscribe(t, feed, nil)
@@ -91,7 +91,7 @@ func TestReconnect(t *testing.T) {
 			t.Fatalf("%d attempts after %v, want a second one at once", len(tokens(feed)), time.Since(start))
 		}
 		feed.Publish(append(steps(mock.Drop(), unavailable), events("2")...)...)
-		time.Sleep(time.Minute) // backing off for ten minutes by now
+		time.Sleep(time.Minute) // of a delay of ten minutes
 		if s := sub.Stats().State; s != client.StateBackingOff {
 			t.Fatalf("state %v", s)
 		}
@@ -104,9 +104,9 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-func TestBackoffIsAwareOfProgress(t *testing.T) {
+func TestDelaysGrowWithoutProgressOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Two hundred connections that end at once with nothing.
+		// Two hundred connections that end at once without an event.
 		var s []mock.Step
 		for range 200 {
 			s = append(s, mock.End())
@@ -119,7 +119,7 @@ func TestBackoffIsAwareOfProgress(t *testing.T) {
 		time.Sleep(time.Hour)
 		n := len(feed.Attempts())
 		sub.Close()
-		// Full jitter up to a cap of 30 s is 15 s in the mean: about 240 an hour.
+		// Full jitter up to a cap of 30 s is 15 s on average: about 240 an hour.
 		if n > 201 || n < 100 {
 			t.Errorf("%d attempts in an hour", n)
 		}
@@ -128,7 +128,7 @@ func TestBackoffIsAwareOfProgress(t *testing.T) {
 			last = max(last, d)
 		}
 		if last < 15*time.Second {
-			t.Errorf("the delays did not escalate: %v at most", last)
+			t.Errorf("the longest delay is %v: the delays did not grow", last)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -151,9 +151,8 @@ func TestBackoffIsAwareOfProgress(t *testing.T) {
 	})
 }
 
-// TestReconnectWhileFull drops the connection while a message waits for space: it is in
-// no buffer then, so the next connection has to bring it again.
-func TestReconnectWhileFull(t *testing.T) {
+// A message that waits for space is in no buffer, so the next connection must deliver it again.
+func TestReconnectWhileFullLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("1", "2", "3"), steps(mock.Complete()))
 		sub := subscribe(t, feed, &client.Options{Buffer: 1, Dedupe: 10})
@@ -187,7 +186,7 @@ func TestFullBufferStopsReading(t *testing.T) {
 				}
 				synctest.Wait()
 				if reads != 11 {
-					t.Errorf("read on although nothing is acknowledged")
+					t.Errorf("read more although nothing is acknowledged")
 				}
 				evs[0].Ack()
 				synctest.Wait()
@@ -200,7 +199,6 @@ func TestFullBufferStopsReading(t *testing.T) {
 	}
 }
 
-// TestWaitConnected waits for connections that come, that come late, and that do not.
 func TestWaitConnected(t *testing.T) {
 	wait := func(t *testing.T, feed transport.Transport) (*client.Subscription, error) {
 		sub := subscribe(t, feed, nil)
@@ -255,9 +253,8 @@ func TestWaitConnected(t *testing.T) {
 	})
 }
 
-// TestReconnectAtTheEnd calls Reconnect when the feed has just ended: the end counts, and the
-// Listener is closed once.
-func TestReconnectAtTheEnd(t *testing.T) {
+// Reconnect is called when the feed has just ended. The end wins, and the Listener is closed once.
+func TestReconnectDoesNotUndoTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &complete{}
 		subs := make(chan *client.Subscription, 1)
@@ -275,11 +272,12 @@ func TestReconnectAtTheEnd(t *testing.T) {
 	})
 }
 
-// answering is an HTTP server without a network: it answering request n, counted from 0.
+// answering is an HTTP server without a network: it returns the response to request n, counted from
+// 0.
 type answering func(n int) (status int, header http.Header, body io.Reader)
 
-// attempts subscribes to the answering for a time and returns when each request was made, and
-// what ended the subscription, if anything did.
+// attempts subscribes to the server for some time. It returns when each request was made, and the
+// error that ended the subscription, if any.
 func attempts(t *testing.T, a answering, policy retry.Policy, d time.Duration) (at []time.Duration, end error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -307,7 +305,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func typ(media string) http.Header { return http.Header{"Content-Type": {media}} }
 
-// paused says what it has to say, waits, and ends.
+// paused returns its text, waits, and ends.
 type paused struct {
 	steps []string
 	pause time.Duration
@@ -323,8 +321,8 @@ func (p *paused) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// An error in JSON with status 200 is a single event, again and again.
-func TestJSONErrorWithStatus200(t *testing.T) {
+// An error in JSON with status 200 looks like a single event, again and again.
+func TestJSONErrorWithStatus200IsNoProgress(t *testing.T) {
 	at, end := attempts(t, func(int) (int, http.Header, io.Reader) {
 		return 200, typ("application/json"), strings.NewReader(`{"error":"maintenance"}`)
 	}, retry.Policy{}, time.Hour)
@@ -333,8 +331,8 @@ func TestJSONErrorWithStatus200(t *testing.T) {
 	}
 }
 
-// A quiet feed with keepalives that a proxy cuts every 45 s is online nearly all the time.
-func TestFeedThatIsCutEvery45Seconds(t *testing.T) {
+// A quiet feed with keepalives, which a proxy cuts every 45 s, is online nearly all the time.
+func TestQuietFeedThatIsCutIsReconnectedAtOnce(t *testing.T) {
 	at, end := attempts(t, func(int) (int, http.Header, io.Reader) {
 		return 200, typ("text/event-stream"), &paused{[]string{":\n", ":\n", ":\n"}, 15 * time.Second}
 	}, retry.Policy{}, time.Hour)
@@ -343,9 +341,9 @@ func TestFeedThatIsCutEvery45Seconds(t *testing.T) {
 	}
 }
 
-// With constant delays, as in an EventSource, the field retry is followed to the millisecond, and 0 is
+// With constant delays, as in an EventSource, the field retry is followed to the millisecond. 0 is
 // a value.
-func TestRetryField(t *testing.T) {
+func TestRetryFieldIsFollowed(t *testing.T) {
 	eventSource := retry.Constant(3 * time.Second)
 	eventSource.MaxServerDelay = 24 * time.Hour
 	for field, want := range map[string]time.Duration{
@@ -362,8 +360,7 @@ func TestRetryField(t *testing.T) {
 	}
 }
 
-// What a proxy or a server answering for a while does not end a feed that has worked.
-func TestRoutineTroubleAfterGoodService(t *testing.T) {
+func TestTroubleDoesNotEndAFeedThatHasWorked(t *testing.T) {
 	html := func(int) (int, http.Header, io.Reader) {
 		return 200, typ("text/html"), strings.NewReader("<h1>Back soon</h1>")
 	}
@@ -392,8 +389,8 @@ func TestRoutineTroubleAfterGoodService(t *testing.T) {
 	}
 }
 
-// The old connection of a process that was restarted is not reaped yet (MCP's server).
-func TestConflictAtTheStart(t *testing.T) {
+// The old connection of a process that was restarted has not been removed yet (MCP's server).
+func TestConflictAtTheStartIsRetried(t *testing.T) {
 	at, end := attempts(t, func(n int) (int, http.Header, io.Reader) {
 		if n < 10 {
 			return 409, http.Header{}, strings.NewReader("")
@@ -405,8 +402,8 @@ func TestConflictAtTheStart(t *testing.T) {
 	}
 }
 
-// A connection that Reconnect ended has worked all the same.
-func TestRoutineTroubleAfterReconnect(t *testing.T) {
+// A connection that Reconnect ended counts as one that has worked.
+func TestTroubleAfterReconnectDoesNotEndTheFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		feed := &transport.HTTP{URL: "http://feed.example", Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -20,27 +20,26 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-func TestConfiguration(t *testing.T) {
+func TestConfigErrorListsEveryProblem(t *testing.T) {
 	_, err := client.Subscribe(t.Context(), nil, &client.Options{
 		Store: new(mock.Store), Buffer: -1, BufferBytes: -2, Dedupe: -3,
 		Retry: retry.Policy{Base: -1},
 	})
 	var config *client.ConfigError
 	if !errors.As(err, &config) {
-		t.Fatalf("Subscribe: %v", err)
+		t.Fatalf("Subscribe: %v, want a ConfigError", err)
 	}
 	for _, field := range []string{"src", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
 		if !slices.ContainsFunc(config.Problems, func(p error) bool { return strings.Contains(p.Error(), field) }) {
-			t.Errorf("no problem names %s: %v", field, err)
+			t.Errorf("problems without %s: %v", field, err)
 		}
 	}
 	if _, err := client.Subscribe(t.Context(), &transport.HTTP{URL: "not a url\x00", MaxFrame: 1}, nil); !errors.As(err, &config) {
-		t.Errorf("a transport's problems: %v", err)
+		t.Errorf("Subscribe: %v, want a ConfigError with the transport's problems", err)
 	}
 }
 
-// TestProblemsOfATransport joins errors in the ways that a Validate may.
-func TestProblemsOfATransport(t *testing.T) {
+func TestJoinedProblemsAreListed(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	for name, tt := range map[string]struct {
 		err  error
@@ -50,7 +49,7 @@ func TestProblemsOfATransport(t *testing.T) {
 		"joined":      {errors.Join(a, b), []string{"a", "b"}},
 		"joined join": {errors.Join(errors.Join(a, b), c), []string{"a", "b", "c"}},
 		"wrapped":     {fmt.Errorf("mine: %w", errors.Join(a, b)), []string{"mine: a\nb"}},
-		"two verbs":   {fmt.Errorf("%w beside %w", a, b), []string{"a beside b"}},
+		"two verbs":   {fmt.Errorf("%w and %w", a, b), []string{"a and b"}},
 	} {
 		_, err := client.Subscribe(t.Context(), invalid{err: tt.err}, nil)
 		var config *client.ConfigError
@@ -74,16 +73,15 @@ func (i invalid) Validate() error { return i.err }
 
 var _ io.Closer = (*client.Subscription)(nil)
 
-// TestTypedNilTransport passes a nil *transport.HTTP.
-func TestTypedNilTransport(t *testing.T) {
+func TestNilPointerIsRejected(t *testing.T) {
 	var config *client.ConfigError
 	if _, err := client.Subscribe(t.Context(), (*transport.HTTP)(nil), nil); !errors.As(err, &config) {
 		t.Errorf("Subscribe: %v", err)
 	}
 }
 
-// TestOptionsThatCannotWork are refused by Subscribe, each with its field and a remedy.
-func TestOptionsThatCannotWork(t *testing.T) {
+// Each problem names its field and a remedy.
+func TestIneffectiveOptionsAreRejected(t *testing.T) {
 	hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 	for name, c := range map[string]struct {
 		transport transport.Source
@@ -101,12 +99,12 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		_, err := client.Subscribe(context.Background(), c.transport, &c.options)
 		var config *client.ConfigError
 		if !errors.As(err, &config) || len(config.Problems) != len(c.want) {
-			t.Errorf("%s: Subscribe: %v, want problems of %q", name, err, c.want)
+			t.Errorf("%s: Subscribe: got %v, want problems of %q", name, err, c.want)
 			continue
 		}
 		for i, p := range config.Problems {
 			if !strings.HasPrefix(p.Error(), c.want[i]) || !strings.Contains(err.Error(), "remove it") {
-				t.Errorf("%s: problem %q, want one of %s with a remedy", name, p, c.want[i])
+				t.Errorf("%s: got problem %q, want one of %s with a remedy", name, p, c.want[i])
 			}
 		}
 	}

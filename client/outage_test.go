@@ -16,8 +16,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// TestOutageInTheLog has a server away for 72 minutes, which answers 503 and later 429.
-func TestOutageInTheLog(t *testing.T) {
+// The server is away for 72 minutes. It answers with 503, and later with 429.
+func TestOutageIsLoggedAtGrowingIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := []mock.Step{mock.Event("1", "x"), mock.Drop()}
 		for range 40 {
@@ -55,21 +55,22 @@ func TestOutageInTheLog(t *testing.T) {
 		})
 		last := book.lines[9]
 		if a := last.attrs; a["class"].String() != "rate limited" || a["failures"].Int64() < 40 || a["outage"].Duration() < time.Hour {
-			t.Errorf("an hour into the outage: %v", last)
+			t.Errorf("after an hour, logged %v", last)
 		}
 		back := book.lines[10]
 		if a := back.attrs; a["failures"].Int64() != 51 || a["outage"].Duration() < 71*time.Minute {
-			t.Errorf("the recovery: %v", back)
+			t.Errorf("after the outage, logged %v", back)
 		}
 	})
 }
 
-// TestFlappingInTheLog has a server for a day that accepts each connection and ends it with
-// nothing: neither the connections nor their ends fill the log.
-func TestFlappingInTheLog(t *testing.T) { testRecordsOfADay(t, flapping{}, 3500) }
+// For a day, the server accepts each connection and ends it without an event.
+func TestFlappingServerDoesNotFillTheLog(t *testing.T) { testRecordsOfADay(t, flapping{}, 3500) }
 
-// TestQuietFeedInTheLog logs a feed that is silent and is cut every 90 s.
-func TestQuietFeedInTheLog(t *testing.T) { testRecordsOfADay(t, flapping{90 * time.Second}, 900) }
+// The feed is silent and is cut every 90 s.
+func TestQuietFeedDoesNotFillTheLog(t *testing.T) {
+	testRecordsOfADay(t, flapping{90 * time.Second}, 900)
+}
 
 func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
 	synctest.Test(t, func(t *testing.T) {
@@ -79,11 +80,11 @@ func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
 		sub.Close()
 		lines := slices.DeleteFunc(book.brief(), func(l string) bool { return strings.Contains(l, "missing") })
 		if n := len(lines); n < 40 || n > 80 {
-			t.Errorf("%d records in a day, want about two an hour", n)
+			t.Errorf("logged %d records in a day, want about two an hour", n)
 		}
 		for i, l := range lines[:len(lines)-1] {
 			if want := []string{"INFO connected", "WARN disconnected"}[i%2]; l != want {
-				t.Errorf("record %d: %q, want %q", i, l, want)
+				t.Errorf("record %d: got %q, want %q", i, l, want)
 			}
 		}
 		if n := sub.Stats().Connections; n < connections {
@@ -121,8 +122,7 @@ func (c flappingConn) message() (m transport.Message, err error) {
 
 func (flappingConn) Close() error { return nil }
 
-// TestRoutineEndsInTheLog has connections end as they do every day.
-func TestRoutineEndsInTheLog(t *testing.T) {
+func TestRoutineEndsAreLoggedAsInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &logbook{}
 		feed := script(events("1"), steps(mock.End()), events("2"), steps(mock.Pause(time.Minute)), events("3"), steps(mock.Complete()))

@@ -22,8 +22,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A POST whose response ends says in the log why that is the end.
-func TestEndOfAPOSTInTheLog(t *testing.T) {
+func TestEndOfAPOSTIsLoggedWithItsReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &logbook{}
 		feed := &transport.HTTP{URL: "http://feed.example", Method: "POST", Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -36,13 +35,12 @@ func TestEndOfAPOSTInTheLog(t *testing.T) {
 		}
 		sub.Close()
 		if !slices.Contains(book.brief(), "INFO the feed is complete") {
-			t.Errorf("the log has only %q", book.brief())
+			t.Errorf("logged %q, want the reason", book.brief())
 		}
 	})
 }
 
-// TestFailingSavesAreLoggedAgain: an outage of the store is not one line in the log.
-func TestFailingSavesAreLoggedAgain(t *testing.T) {
+func TestFailingSavesAreLoggedAtGrowingIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		store := new(mock.Store)
@@ -54,18 +52,17 @@ func TestFailingSavesAreLoggedAgain(t *testing.T) {
 		data(t, sub, 1)
 		time.Sleep(24 * time.Hour)
 		if n := strings.Count(log.String(), "checkpoint not saved"); n < 20 || n > 35 {
-			t.Errorf("%d warnings in a day:\n%s", n, &log)
+			t.Errorf("logged %d warnings in a day:\n%s", n, &log)
 		}
 		outage.Remove()
 		time.Sleep(time.Minute)
 		if sub.Close(); !strings.Contains(log.String(), "checkpoint saved again") || !strings.Contains(log.String(), "outage=24h") {
-			t.Errorf("the end of the outage:\n%s", log.String()[max(0, log.Len()-600):])
+			t.Errorf("at the end of the outage, logged:\n%s", log.String()[max(0, log.Len()-600):])
 		}
 	})
 }
 
-// TestEndsInTheLog ends subscriptions in each way.
-func TestEndsInTheLog(t *testing.T) {
+func TestEndIsLogged(t *testing.T) {
 	refused := mock.Status(403)
 	for name, c := range map[string]struct {
 		feed *mock.Feed
@@ -102,9 +99,8 @@ func TestEndsInTheLog(t *testing.T) {
 	}
 }
 
-// TestNothingSecretIsSaid lets everything fail that can, with a refusal that echoes its request, and looks for secrets in the
-// errors and in the log.
-func TestNothingSecretIsSaid(t *testing.T) {
+// Everything fails that can, and a refusal echoes its request.
+func TestErrorsAndLogHoldNoSecrets(t *testing.T) {
 	secrets := []string{"querysecret", "pathsecret", "headersecret", "tokensecret", "bodysecret", "usersecret", "datasecret", "locationsecret"}
 	a := answers{
 		cut(sse, "id: tokensecret\ndata: datasecret\n\nid: tokensecret"),
@@ -140,15 +136,15 @@ func TestNothingSecretIsSaid(t *testing.T) {
 		log.Info("end", "loop", end, "close", sub.Close())
 		var stop *client.StopError
 		if !errors.As(end, &stop) {
-			t.Errorf("the script was not played to its end: %v", end)
+			t.Errorf("the loop ended with %v before the end of the script", end)
 		}
 		for _, s := range secrets {
 			if strings.Contains(said.String(), s) {
-				t.Errorf("%s was said:\n%s", s, &said)
+				t.Errorf("reported the secret %s:\n%s", s, &said)
 			}
 		}
 		if strings.Count(said.String(), "msg=traced") < 6 {
-			t.Errorf("too little went wrong:\n%s", &said)
+			t.Errorf("too few failures:\n%s", &said)
 		}
 	})
 }

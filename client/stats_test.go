@@ -8,27 +8,27 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 )
 
-func TestStateInJSON(t *testing.T) {
+func TestStateIsTextInJSON(t *testing.T) {
 	for s := client.StateConnecting; s <= client.StateEnded; s++ {
 		text, err := json.Marshal(client.Stats{State: s})
 		if err != nil || !strings.Contains(string(text), `"State":"`+s.String()+`"`) {
-			t.Errorf("Stats in JSON: %s, %v, want the state %q", text, err, s)
+			t.Errorf("Stats in JSON: got %s, %v, want the state %q", text, err, s)
 		}
 		var back struct{ State client.State }
 		if err := json.Unmarshal(text, &back); err != nil || back.State != s {
-			t.Errorf("%s: read as %v, %v", text, back.State, err)
+			t.Errorf("Unmarshal(%s): got %v, %v, want %v", text, back.State, err, s)
 		}
 	}
 	if text, err := json.Marshal(client.State(-1)); err == nil {
-		t.Errorf("no state, and yet %s", text)
+		t.Errorf("Marshal of an unknown state: got %s, want an error", text)
 	}
 	if s := client.State(99).String(); s != "State(99)" {
-		t.Errorf("String: %q", s)
+		t.Errorf("String: got %q, want State(99)", s)
 	}
 	var s client.State
 	for _, text := range []string{`"lively"`, `3`, `""`} {
 		if json.Unmarshal([]byte(text), &s) == nil {
-			t.Errorf("%s is taken for the state %v", text, s)
+			t.Errorf("Unmarshal(%s): got %v, want an error", text, s)
 		}
 	}
 }
