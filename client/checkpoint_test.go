@@ -22,21 +22,21 @@ func TestAcksShareASave(t *testing.T) {
 		data(t, sub, 5)
 		synctest.Wait()
 		if r := readRecord(t, store); r.Token != "" {
-			t.Fatalf("saved at once: %+v", r)
+			t.Fatalf("saved at once: got %+v", r)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if r := readRecord(t, store); r.Token != "5" || r.Events != 5 || r.Write != 1 {
-			t.Errorf("after CommitEvery: %+v, want one save with token 5", r)
+			t.Errorf("after CommitEvery: got %+v, want one save with token 5", r)
 		}
 		time.Sleep(time.Hour)
 		if s := sub.Stats(); s.Saves != 1 || s.Checkpointed != 5 {
-			t.Errorf("an idle subscription saves on: %+v", s)
+			t.Errorf("stats of an idle subscription: %+v, want no further save", s)
 		}
 	})
 }
 
-func TestCommit(t *testing.T) {
+func TestCommitWaitsUntilEarlierEventsAreSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		o := named(store)
@@ -49,7 +49,7 @@ func TestCommit(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := sub.Commit(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("Commit while an earlier event is in hand: %v", err)
+			t.Fatalf("Commit before an earlier event is settled: got %v, want the end of its context", err)
 		}
 		go func() {
 			time.Sleep(time.Minute)
@@ -69,12 +69,12 @@ func TestCommit(t *testing.T) {
 		sub := subscribe(t, script(), nil)
 		defer sub.Close()
 		if sub.Commit(t.Context()) == nil {
-			t.Error("Commit without a Store says that all is saved")
+			t.Error("Commit without a Store returned nil")
 		}
 	})
 }
 
-func TestFailingSave(t *testing.T) {
+func TestFailingSaveIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		var log bytes.Buffer
@@ -97,10 +97,10 @@ func TestFailingSave(t *testing.T) {
 		outage.Remove()
 		time.Sleep(time.Minute)
 		if s := sub.Stats(); s.CheckpointError != nil || s.Checkpointed != 1 || readRecord(t, store).Token != "1" {
-			t.Errorf("not retried: %+v", s)
+			t.Errorf("stats: %+v, want a retried save", s)
 		}
 		if n := strings.Count(log.String(), "checkpoint not saved"); n < 1 || n > 2 {
-			t.Errorf("%d warnings in the first minute:\n%s", n, &log)
+			t.Errorf("logged %d warnings in the first minute:\n%s", n, &log)
 		}
 		if len(traced) < 5 || traced[0] == nil || traced[len(traced)-1] != nil {
 			t.Errorf("trace saw %v", traced)
@@ -108,15 +108,15 @@ func TestFailingSave(t *testing.T) {
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Count: -1, Err: down})
 		if err := sub.Close(); !errors.Is(err, down) {
-			t.Errorf("Close: %v, want the error of the last save", err)
+			t.Errorf("Close: got %v, want the error of the last save", err)
 		}
 		if err := sub.Close(); !errors.Is(err, down) {
-			t.Errorf("Close again: %v", err)
+			t.Errorf("second Close: got %v, want the same error", err)
 		}
 	})
 }
 
-// TestCommitDoesNotWaitForPositions commits while a position that nobody acknowledges lies behind the event in hand.
+// A position without an event follows the current event.
 func TestCommitDoesNotWaitForPositions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1", "2"), steps(position("7"))), named(new(mock.Store)))
@@ -141,7 +141,7 @@ func TestCommitDoesNotWaitForPositions(t *testing.T) {
 	})
 }
 
-// TestCommitEndsWhenFenced commits behind an event that can no longer be acknowledged.
+// Commit waits for an event that can no longer be acknowledged.
 func TestCommitEndsWhenFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
@@ -159,13 +159,12 @@ func TestCommitEndsWhenFenced(t *testing.T) {
 		go func() { time.Sleep(time.Millisecond); a.Ack() }()
 		err := sub.Commit(ctx)
 		if !errors.Is(err, client.ErrFenced) {
-			t.Errorf("Commit: %v after %v (Ack of an event in hand says %v)", err, time.Since(start), b.Ack())
+			t.Errorf("Commit: got %v after %v (Ack: %v), want ErrFenced", err, time.Since(start), b.Ack())
 		}
 	})
 }
 
-// TestPositionsAreSaved moves the position when nothing is acknowledged any more.
-func TestPositionsAreSaved(t *testing.T) {
+func TestPositionAfterTheLastEventIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		feed := script(events("1"), steps(mock.Pause(time.Minute), position("7")))
@@ -174,19 +173,18 @@ func TestPositionsAreSaved(t *testing.T) {
 		data(t, sub, 1)
 		time.Sleep(time.Hour)
 		if r := readRecord(t, store); r.Token != "7" {
-			t.Errorf("an hour after the position the stored token is %q, want 7", r.Token)
+			t.Errorf("stored token: got %q an hour after the position, want 7", r.Token)
 		}
 	})
 }
 
-// TestCommitWhileTheRecordIsKeptChanging: the save that only shows that the owner lives is
-// not cut off by one that is asked for.
-func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
+// The save that only shows that the owner is alive is not cut off by a Commit.
+func TestCommitDuringAContest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		owner := contest(t, store, 4)
 		store.OnSave(&mock.Fault{Count: -1, Delay: 200 * time.Millisecond})
-		time.Sleep(1100 * time.Millisecond) // in the middle of one
+		time.Sleep(1100 * time.Millisecond) // during a save
 		if err := owner.Commit(t.Context()); err != nil {
 			t.Errorf("Commit: %v", err)
 		}
@@ -199,9 +197,8 @@ func TestCommitWhileTheRecordIsKeptChanging(t *testing.T) {
 	})
 }
 
-// TestLookAtTheRecord: a look that hangs or fails harms nothing, and gives way to Commit
-// and Close.
-func TestLookAtTheRecord(t *testing.T) {
+// A look at the record that hangs or fails does no harm.
+func TestLookGivesWayToCommitAndClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2")), named(store))
@@ -209,7 +206,7 @@ func TestLookAtTheRecord(t *testing.T) {
 		store.OnLoad(hung)
 		time.Sleep(31 * time.Second)
 		if hung.Hits() == 0 {
-			t.Error("nobody looks")
+			t.Error("the record is not looked at")
 		}
 		data(t, sub, 1)
 		start := time.Now()
@@ -222,7 +219,7 @@ func TestLookAtTheRecord(t *testing.T) {
 			t.Errorf("Close: %v after %v", err, time.Since(start))
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // nothing runs on after the end of the context
+	synctest.Test(t, func(t *testing.T) { // nothing runs after the end of the context
 		store := new(mock.Store)
 		ctx, cancel := context.WithCancel(t.Context())
 		if _, err := client.Subscribe(ctx, script(), named(store)); err != nil {

@@ -61,7 +61,7 @@ func TestNackRedeliversAfterADelay(t *testing.T) {
 				}
 			}
 		}
-		want(t, "event 1 was handed out at", at, []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second})
+		want(t, "deliveries of event 1", at, []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second})
 		if traced != refusal {
 			t.Errorf("traced %v", traced)
 		}

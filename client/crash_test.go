@@ -21,10 +21,9 @@ import (
 
 const crashEnv = "STEADFEED_CRASH_TEST"
 
-// TestKill kills a consumer's process, which has no chance to say anything, again and
-// again while it works. Every event must be worked on at least once, and an event
-// may come again only if its work was not yet covered by the checkpoint.
-func TestKill(t *testing.T) {
+// The consumer's process is killed again and again while it works. Every event must be handled at
+// least once, and an event may be delivered again only if the checkpoint did not cover it.
+func TestKilledConsumerLosesNothing(t *testing.T) {
 	if url := os.Getenv(crashEnv); url != "" {
 		consumeUntilKilled(url)
 		return
@@ -36,10 +35,10 @@ func TestKill(t *testing.T) {
 	worked, again := make([]int, total+1), 0
 	for round := 0; worked[total] == 0; round++ {
 		if round > 50 {
-			t.Fatal("no end in sight")
+			t.Fatal("the feed does not end")
 		}
 		last := 0
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledConsumerLosesNothing$")
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), crashEnv+"="+srv.URL)
 		cmd.Stderr = os.Stderr
@@ -73,18 +72,18 @@ func TestKill(t *testing.T) {
 	}
 	for i := 1; i <= total; i++ {
 		if worked[i] == 0 {
-			t.Errorf("event %d was never worked on", i)
+			t.Errorf("event %d was never handled", i)
 		}
 	}
-	t.Logf("%d events, %d kills, %d worked on twice", total, kills, again)
+	t.Logf("%d events, %d kills, %d handled twice", total, kills, again)
 	data, err := os.ReadFile(filepath.Join(dir, "n.json"))
 	if err != nil || !strings.Contains(string(data), fmt.Sprintf(`"token": "%d"`, total)) {
 		t.Errorf("the record at the end: %s, %v", data, err)
 	}
 }
 
-// forgetContest makes a record one whose owner was killed long ago: after several crashes in
-// a short time Subscribe would wait.
+// forgetContest changes the record into one whose owner was killed long ago: after several crashes
+// in a short time, Subscribe would wait.
 func forgetContest(t *testing.T, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -97,7 +96,7 @@ func forgetContest(t *testing.T, path string) {
 	}
 }
 
-// consumeUntilKilled is the consumer: it works on events until the feed is complete.
+// consumeUntilKilled is the consumer: it handles events until the feed is complete.
 func consumeUntilKilled(url string) {
 	sub, err := client.Subscribe(context.Background(), &transport.HTTP{URL: url}, &client.Options{
 		Name: "n", Store: client.FileStore("."), CommitEvery: 5 * time.Millisecond,
@@ -120,8 +119,8 @@ func consumeUntilKilled(url string) {
 	}
 }
 
-// counting serves the numbers up to total as server-sent events after Last-Event-ID,
-// drops each connection after some, and answers 204 when all have been served.
+// counting serves the numbers up to total as server-sent events after Last-Event-ID, drops each
+// connection after some of them, and answers with 204 when all have been served.
 func counting(total int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		after, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))

@@ -14,7 +14,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 )
 
-// A feed that drops and refuses in between is one loop.
+// A feed that drops connections and refuses new ones is one loop.
 func ExampleSubscribe() {
 	feed := mock.NewFeed( // in a program: &transport.HTTP{URL: "https://..."}
 		mock.Event("1", "one"), mock.Drop(), mock.Refuse(), mock.Event("2", "two"), mock.Complete(),
@@ -52,7 +52,7 @@ func ExampleSubscription_WaitConnected() {
 	// client: not connected: context deadline exceeded (attempts: 1, last failure: transport: mock://feed: status 503 Service Unavailable)
 }
 
-// With a Store, a process that is started again resumes after what it has finished.
+// With a Store, a process that is restarted resumes after the last event that it has finished.
 func ExampleFileStore() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -89,8 +89,8 @@ func ExampleFileStore() {
 	// process 1 got three
 }
 
-// Workers take events from one subscription. The position follows the oldest event that
-// none of them has finished.
+// Workers take events from one subscription. The position follows the oldest event that is not
+// finished.
 func ExampleSubscription_Next() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
 	sub, err := client.Subscribe(context.Background(), feed, nil)
@@ -107,7 +107,7 @@ func ExampleSubscription_Next() {
 					return // io.EOF: the feed is complete
 				}
 				if work(ev.Data) != nil {
-					ev.Nack(errors.New("later")) // handed out again after a while
+					ev.Nack(errors.New("later")) // delivered again after a delay
 					continue
 				}
 				ev.Ack()
@@ -140,7 +140,7 @@ func ExampleSubscription_Batches() {
 	// Output: 3 rows
 }
 
-// A gap says in place that events may be missing, and why.
+// A gap reports in order that events may be missing, and why.
 func ExampleEvent_gap() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Drop(), mock.Status(410), mock.Event("9", "b"), mock.Complete())
 	sub, err := client.Subscribe(context.Background(), feed, nil)

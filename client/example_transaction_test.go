@@ -41,7 +41,7 @@ func consume(ctx context.Context, feed *mock.Feed, db *database) error {
 			return err
 		}
 		if err := store.handle(ctx, sub, ev); err != nil {
-			return err // do not go on: the position in memory is ahead of the stored one
+			return err // do not continue: the position in memory is ahead of the stored one
 		}
 	}
 	return nil
@@ -61,9 +61,9 @@ func (s *txStore) handle(ctx context.Context, sub *client.Subscription, ev clien
 	return s.tx.commit()
 }
 
-// A txStore saves through the transaction of the event in hand, and by itself before there
-// is one: in Subscribe. tx stays set when its transaction has ended, so that nothing can be
-// saved without the work that belongs to it.
+// A txStore saves through the transaction of the current event, and by itself before there is one,
+// in Subscribe. tx stays set after its transaction has ended, so that no position can be saved
+// without the work that belongs to it.
 type txStore struct {
 	db *database
 	tx *tx // *sql.Tx

@@ -14,9 +14,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// watchControl looks at each event of a watch of Kubernetes. There, what the status of a
-// response says elsewhere can come as an event: an ERROR with code 410 says that the position
-// is no longer known.
+// watchControl looks at each event of a watch of Kubernetes. There, an error can be an event of a
+// response with status 200: an ERROR with code 410 means that the position is no longer known.
 func watchControl(m *transport.Message) error {
 	if field := decode.Fields(m.Data); field("type") == "ERROR" {
 		return &watchError{code: field("object.code")}
@@ -24,14 +23,14 @@ func watchControl(m *transport.Message) error {
 	return nil
 }
 
-// A watchError says by its methods what can be done about it, see package retry.
+// The methods of a watchError report what can be done about it; see package retry.
 type watchError struct{ code string }
 
 func (e *watchError) Error() string      { return "the watch ends with code " + e.code }
 func (e *watchError) RejectsToken() bool { return e.code == "410" }
 
-// An error that comes as an event is made what it is: here the subscription goes on without
-// the position that was refused, and says that events may be missing.
+// An error that is sent as an event becomes an error: here the subscription continues without the
+// rejected position, and reports that events may be missing.
 func ExampleSubscribe_kubernetes() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -12,38 +12,38 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 )
 
-// process is a process that subscribes. It is its own way to the store, so that a kill
+// process is a process that subscribes. It is also its own connection to the store, so that a kill
 // cuts it off.
 type process struct {
 	*world
 	sub       *client.Subscription
 	cancel    context.CancelFunc
-	faults    *rand.Rand // of its way to the store; guarded by mu
+	faults    *rand.Rand // of its connection to the store; guarded by mu
 	killed    atomic.Bool
 	dialled   atomic.Int32
 	consumers sync.WaitGroup
 	stopped   chan struct{} // closed at the end
 	helpers   sync.WaitGroup
 
-	one    bool // only one consumer: what it gets is in order
+	one    bool // there is only one consumer, which gets events in order
 	epoch  uint64
-	placed bool // it begins with a position
-	fresh  bool // nobody subscribed before: it may begin anywhere
-	anew   bool // it begins without a position, although there were events before
+	placed bool // it starts with a position
+	fresh  bool // it is the first one, and may start anywhere
+	anew   bool // it starts without a position, although there were events before
 	copies []*copied
-	first  int    // what it is to be given begins behind this event
-	last   copied // what one consumer was given last
+	first  int    // it must get the events after this one
+	last   copied // the last event of its only consumer
 }
 
-// copied is an event as it was received: the same event may come again after a reconnect
-// if it has no token.
+// copied is an event as it was received: without a token, the same event may be delivered again
+// after a reconnect.
 type copied struct {
 	event, place int
 	received     time.Time
 	acked        bool
 }
 
-// begin starts a process, or returns nil if Subscribe fails for the store's sake.
+// begin starts a process, or returns nil if Subscribe fails because of the store.
 func (w *world) begin() *process {
 	p := &process{world: w, faults: w.dice(), stopped: make(chan struct{}), anew: len(w.feed.Log()) > 0, one: w.rng.IntN(2) == 0}
 	ctx, cancel := context.WithCancel(w.t.Context())
@@ -90,7 +90,7 @@ const (
 	zombie
 )
 
-// end ends the process. A zombie is left to be ended later.
+// end ends the process. A zombie is ended later.
 func (p *process) end(how int) {
 	switch how {
 	case zombie:
@@ -109,10 +109,10 @@ func (p *process) end(how int) {
 		p.t.Errorf("Close took %v", d)
 	}
 	if r := p.stored(); err == nil && r.Token != "" && p.place[r.Token] < low {
-		p.t.Errorf("Close returned nil and %q is stored; acknowledged is everything up to event %d", r.Token, low)
+		p.t.Errorf("Close returned nil with %q stored, although everything up to event %d is acknowledged", r.Token, low)
 	}
 	if errors.Is(err, client.ErrFenced) && p.stored().Epoch == p.epoch {
-		p.t.Errorf("fenced in epoch %d, although nobody has taken over", p.epoch)
+		p.t.Errorf("fenced in epoch %d without a takeover", p.epoch)
 	}
 	p.cancel()
 	close(p.stopped)
@@ -120,7 +120,7 @@ func (p *process) end(how int) {
 	p.helpers.Wait()
 }
 
-// meddle reconnects now and then, and looks.
+// meddle reconnects now and then, and checks the statistics.
 func (p *process) meddle(rng *rand.Rand) {
 	for {
 		select {
@@ -132,15 +132,15 @@ func (p *process) meddle(rng *rand.Rand) {
 		if s.Buffered > p.options.Buffer || s.Acked > s.Received {
 			p.t.Errorf("stats: %+v with a buffer of %d", s, p.options.Buffer)
 		}
-		// At the end only a stall needs it: an event that waits for space without a token
-		// would be lost, and none comes behind it to carry the Gap.
+		// At the end only a stall needs it: an event that waits for space without a token would be
+		// lost, and no event follows to carry the Gap.
 		if !p.calm.Load() || s.Buffered == 0 {
 			p.sub.Reconnect()
 		}
 	}
 }
 
-// low is where the position must be at least, as far as the consumer told the process.
+// low returns the position that must be stored at least, given what was acknowledged.
 func (p *process) low() (place int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,8 +158,8 @@ func number(ev client.Event) int {
 	return i
 }
 
-// take notes that ev was handed out.
-func (p *process) take(ev client.Event) *copied {
+// deliver records that ev was delivered.
+func (p *process) deliver(ev client.Event) *copied {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := number(ev)
@@ -178,7 +178,7 @@ func (p *process) take(ev client.Event) *copied {
 				return c
 			}
 		}
-		p.t.Errorf("event %d came again, in attempt %d, after its Ack", i, ev.Attempt)
+		p.t.Errorf("event %d was delivered after its Ack, in attempt %d", i, ev.Attempt)
 	}
 	if p.fresh {
 		p.first = min(p.first, i-1)
@@ -192,8 +192,8 @@ func (p *process) take(ev client.Event) *copied {
 	return c
 }
 
-// checkOrder checks that event i may follow on p.last: it is the next one, the next one
-// behind the token of the last one, or its Gap accounts for the rest.
+// checkOrder checks that event i may follow p.last: it is the next one, the next one after the
+// token of the last one, or its Gap accounts for the rest.
 func (p *process) checkOrder(i int, gap *client.Gap) {
 	begins := len(p.copies) == 0
 	switch {
@@ -201,18 +201,18 @@ func (p *process) checkOrder(i int, gap *client.Gap) {
 	case begins && p.anew:
 		p.t.Errorf("event %d is the first one after a restart without a position, and has no Gap", i)
 	case i != p.next(p.last.event) && i != p.next(p.last.place):
-		p.t.Errorf("event %d came after %d", i, p.last.event)
+		p.t.Errorf("event %d after %d", i, p.last.event)
 	}
 }
 
-// next is the event behind i that is not skipped.
+// next returns the event after i that is not skipped.
 func (p *process) next(i int) int {
 	for i++; p.skipped(i); i++ {
 	}
 	return i
 }
 
-// work notes that the event's work is done: from now on the position may pass it.
+// work records that the event is handled: from now on the position may pass it.
 func (p *process) work(c *copied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,7 +226,7 @@ func (p *process) ack(ev client.Event, c *copied) {
 	}
 }
 
-// acked notes that the process was told of the work.
+// acked records that the event was acknowledged.
 func (p *process) acked(copies ...*copied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,7 +237,7 @@ func (p *process) acked(copies ...*copied) {
 
 var errBusy = errors.New("busy")
 
-// consume takes events in one way after the other until there are no more.
+// consume reads events in one way after another until the feed ends.
 func (p *process) consume(rng *rand.Rand) {
 	for over := false; !over; {
 		switch rng.IntN(3) {
@@ -252,20 +252,20 @@ func (p *process) consume(rng *rand.Rand) {
 }
 
 func (p *process) loop(rng *rand.Rand) (over bool) {
-	var finished []*copied // by the end of the body
+	var finished []*copied // when the body ends
 	for ev, err := range p.sub.Events() {
 		if err != nil {
 			return true
 		}
 		p.acked(finished...)
 		finished = nil
-		c := p.take(ev)
+		c := p.deliver(ev)
 		p.think(rng)
 		switch rng.IntN(12) {
 		case 0:
-			return false // which does not acknowledge
+			return false // does not acknowledge
 		case 1:
-			ev.Nack(errBusy) // which the end of the body does not undo
+			ev.Nack(errBusy) // the end of the body does not undo it
 			continue
 		case 2, 3:
 			p.ack(ev, c)
@@ -280,7 +280,7 @@ func (p *process) loop(rng *rand.Rand) (over bool) {
 }
 
 func (p *process) batches(rng *rand.Rand) (over bool) {
-	var finished []*copied // by the end of the body
+	var finished []*copied // when the body ends
 	for batch, err := range p.sub.Batches(rng.IntN(5), time.Duration(rng.IntN(2000))*time.Millisecond) {
 		if err != nil {
 			return true
@@ -289,12 +289,12 @@ func (p *process) batches(rng *rand.Rand) (over bool) {
 		finished = nil
 		var copies []*copied
 		for _, ev := range batch {
-			copies = append(copies, p.take(ev))
+			copies = append(copies, p.deliver(ev))
 		}
 		p.think(rng)
 		if rng.IntN(4) == 0 {
 			p.ack(batch[0], copies[0])
-			return false // which acknowledges none of the others
+			return false // acknowledges none of the others
 		}
 		for i, ev := range batch {
 			if rng.IntN(10) == 0 {
@@ -321,7 +321,7 @@ func (p *process) nexts(rng *rand.Rand) (over bool) {
 			break
 		}
 		events = append(events, ev)
-		copies = append(copies, p.take(ev))
+		copies = append(copies, p.deliver(ev))
 	}
 	p.think(rng)
 	for _, i := range rng.Perm(len(events)) {
@@ -348,6 +348,6 @@ func (p *process) think(rng *rand.Rand) {
 	defer cancel()
 	err := p.sub.Commit(ctx)
 	if r := p.stored(); err == nil && r.Token != "" && p.place[r.Token] < low {
-		p.t.Errorf("Commit returned nil and %q is stored; acknowledged is everything up to event %d", r.Token, low)
+		p.t.Errorf("Commit returned nil with %q stored, although everything up to event %d is acknowledged", r.Token, low)
 	}
 }

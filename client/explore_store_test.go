@@ -13,7 +13,7 @@ var errStore = errors.New("the store is ill")
 
 const slow = 6
 
-// fault decides what happens to a call. A store that is well can still be slow.
+// fault decides what happens to a call. A store without faults can still be slow.
 func (p *process) fault() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,10 +49,10 @@ func (p *process) Save(ctx context.Context, key string, data []byte, prev string
 	switch p.fault() {
 	case 0, 1:
 		return "", errStore
-	case 2, 3: // it takes effect all the same
+	case 2, 3: // it takes effect but fails
 		p.store.Save(ctx, key, data, prev)
 		return "", errStore
-	case 4, 5: // it takes effect when the caller has given up
+	case 4, 5: // it takes effect after the caller has given up
 		time.AfterFunc(time.Duration(len(data))*7*time.Millisecond, func() {
 			p.store.Save(context.Background(), key, data, prev)
 		})
@@ -65,18 +65,17 @@ func (p *process) Save(ctx context.Context, key string, data []byte, prev string
 	return p.store.Save(ctx, key, data, prev)
 }
 
-// checkSave looks for an event that the position would pass although it is in hand, or
-// still to be handed out.
+// checkSave looks for an event that the position would pass although it is not settled.
 func (p *process) checkSave(data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var r stored
 	if err := json.Unmarshal(data, &r); err != nil {
-		p.t.Errorf("saves what is no record: %v", err)
+		p.t.Errorf("saved an invalid record: %v", err)
 	}
 	place, known := p.place[r.Token]
 	if !known && r.Token != "" {
-		p.t.Errorf("saves token %q, which nobody sent", r.Token)
+		p.t.Errorf("saved token %q, which was never sent", r.Token)
 	}
 	last := min(p.next(place), p.total()) // it may have the same token
 	from := 1
@@ -85,7 +84,7 @@ func (p *process) checkSave(data []byte) {
 	}
 	for i := from; i <= place; i++ {
 		if !p.done[i] && !p.excused(i, last) {
-			p.t.Errorf("saves token %q, but event %d is not acknowledged", r.Token, i)
+			p.t.Errorf("saved token %q, but event %d is not acknowledged", r.Token, i)
 		}
 	}
 }

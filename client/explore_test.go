@@ -26,19 +26,19 @@ var (
 	exploreRuns = flag.Int("explore.runs", 200, "schedules of TestExplore; a quarter as many of TestExploreWebhook")
 )
 
-// TestExplore plays random schedules: a feed that breaks in every way, processes that
-// end gracefully, are killed, or live on beside their successor, a store whose calls fail,
-// take effect late or lie about it, and consumers that acknowledge out of order, refuse and
-// leave. After each one the promises must hold:
+// TestExplore runs random schedules: a feed that breaks in every way; processes that end
+// gracefully, are killed, or continue next to their successor; a store whose calls fail, take effect
+// late or report the wrong outcome; and consumers that acknowledge out of order, refuse and leave.
+// After each schedule, these promises must hold:
 //
-//   - every event was worked on, or lies before one that carries a Gap, and there is a
-//     Gap only where a position was missing, rejected or taken back;
-//   - each process begins behind the stored position and goes on without a hole;
-//   - the stored position never moves back and never passes an event in hand;
-//   - what Commit and Close report as saved, is; at rest, everything is; and Close
-//     returns within a second.
+//   - every event was handled or precedes one that carries a Gap, and there is a Gap only where a
+//     position was missing, rejected or withdrawn;
+//   - each process starts after the stored position and continues without a hole;
+//   - the stored position never moves back and never passes an unsettled event;
+//   - what Commit and Close report as saved is saved; at rest, everything is; and Close returns
+//     within a second.
 //
-// A seed fixes the schedule but not how goroutines interleave: repeat a seed that failed,
+// A seed fixes the schedule but not how goroutines interleave. Repeat a seed that failed with
 // go test ./client -run TestExplore -explore.seed=N -explore.runs=1 -count=200.
 func TestExplore(t *testing.T) {
 	for seed := *exploreSeed; seed < *exploreSeed+uint64(*exploreRuns) && !t.Failed(); seed++ {
@@ -49,10 +49,10 @@ func TestExplore(t *testing.T) {
 func explore(t *testing.T, seed uint64) {
 	defer func() {
 		if p := recover(); p != nil {
-			t.Errorf("a goroutine is left or everything waits: %v", p)
+			t.Errorf("a goroutine is left or every goroutine waits: %v", p)
 		}
 		if t.Failed() {
-			t.Logf("again with -explore.seed=%d -explore.runs=1", seed)
+			t.Logf("repeat with -explore.seed=%d -explore.runs=1", seed)
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
@@ -74,26 +74,26 @@ func explore(t *testing.T, seed uint64) {
 	})
 }
 
-// world is what one schedule plays in, and what is known of each event. Events are
-// numbered from 1; the number is their data.
+// world is the setting of one schedule, and what is known of each event. Events are numbered from
+// 1; the number is their data.
 type world struct {
 	t       *testing.T
 	feed    *mock.Feed
 	store   *mock.Store
-	lossy   bool        // the feed rejects tokens and takes them back
-	calm    atomic.Bool // the store is well
+	lossy   bool        // the feed rejects tokens and withdraws them
+	calm    atomic.Bool // the store has no faults
 	options client.Options
-	zombies []*process // that were not ended when their successor began
+	zombies []*process // processes that were not ended when their successor started
 	untold  bool       // the feed ended with an error that accounts for the rest
 
 	id    []string       // of each event; empty for one that has none
 	place map[string]int // the last event before each token
 
-	rng *rand.Rand // only for the goroutine that directs
+	rng *rand.Rand // only for the goroutine that runs the schedule
 
 	mu   sync.Mutex
-	done []bool // skipped, or worked on and to be acknowledged next
-	gap  []bool // was handed out with a Gap
+	done []bool // skipped, or handled and acknowledged next
+	gap  []bool // delivered with a Gap
 }
 
 func newWorld(t *testing.T, rng *rand.Rand) *world {
@@ -123,12 +123,12 @@ func (w *world) total() int { return len(w.id) - 1 }
 
 func (w *world) skipped(i int) bool { return w.options.Skip != nil && i%5 == 4 && i < w.total() }
 
-// script is the feed's: all events but the last, most of them with an id, and mishaps
+// script returns the feed's script: all events but the last, most of them with an id, and faults
 // in between.
 func (w *world) script() (script []mock.Step) {
 	for i := 1; i < w.total(); i++ {
 		for w.rng.IntN(3) == 0 {
-			script = append(script, w.mishap(i-1))
+			script = append(script, w.fault(i-1))
 		}
 		if w.rng.IntN(4) > 0 {
 			w.id[i] = fmt.Sprint("t", i)
@@ -139,8 +139,8 @@ func (w *world) script() (script []mock.Step) {
 	return script
 }
 
-// mishap happens behind the event after.
-func (w *world) mishap(after int) mock.Step {
+// fault returns what happens after an event.
+func (w *world) fault(after int) mock.Step {
 	n := w.rng.IntN(24)
 	switch {
 	case n == 0 && w.lossy:
@@ -173,7 +173,7 @@ func (w *world) mishap(after int) mock.Step {
 	return mock.Pause(time.Duration(w.rng.IntN(5000)) * time.Millisecond)
 }
 
-// dice returns a generator for one goroutine.
+// dice returns a random generator for one goroutine.
 func (w *world) dice() *rand.Rand {
 	return rand.New(rand.NewPCG(w.rng.Uint64(), 0))
 }
@@ -192,8 +192,8 @@ func (w *world) stored() (r stored) {
 	return r
 }
 
-// drain lets processes work in peace until the feed is complete. The last event comes
-// now, for the Gap of a loss at the end to travel on.
+// drain runs processes without faults until the feed is complete. The last event is sent now, so
+// that it can carry the Gap of a loss at the end.
 func (w *world) drain() {
 	for n := range 20 {
 		p := w.begin()
@@ -201,7 +201,7 @@ func (w *world) drain() {
 			w.feed.Publish(mock.Event("", strconv.Itoa(w.total())), mock.Complete())
 		}
 		if p == nil {
-			w.t.Fatal("Subscribe fails although the store is well")
+			w.t.Fatal("Subscribe failed although the store has no faults")
 		}
 		ctx, cancel := context.WithTimeout(w.t.Context(), 100*time.Hour)
 		stuck := context.AfterFunc(ctx, func() {
@@ -222,10 +222,10 @@ func (w *world) drain() {
 			return
 		}
 	}
-	w.t.Error("no end in sight")
+	w.t.Error("the feed does not end")
 }
 
-// checkRest checks that a process without work saves by itself what it was told.
+// checkRest checks that a process without work has saved every acknowledgement.
 func (w *world) checkRest(p *process) {
 	if w.options.CommitEvery < 0 {
 		return
@@ -236,7 +236,7 @@ func (w *world) checkRest(p *process) {
 	}
 }
 
-// checkEvents looks for an event that nobody was given and no Gap accounts for.
+// checkEvents looks for an event that was not delivered and that no Gap accounts for.
 func (w *world) checkEvents() {
 	for i := w.total(); i > 0; i-- {
 		if !w.done[i] && !w.untold && !w.excused(i, w.total()) {
@@ -256,7 +256,7 @@ func (w *world) excused(i, last int) bool {
 	return false
 }
 
-// checkHistory looks for a record that is behind the one before it.
+// checkHistory looks for a record that is older than the one before it.
 func (w *world) checkHistory() {
 	var last stored
 	for _, data := range w.store.History("n") {

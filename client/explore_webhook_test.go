@@ -21,9 +21,8 @@ import (
 
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// TestExploreWebhook holds promise 9 in random schedules: whatever becomes of the worker, a
-// sender that was answered with a 2xx has had its event worked off, and every event is, some
-// time.
+// In random schedules, a sender that got a 2xx has had its event handled before, and every event is
+// handled eventually, whatever happens to the worker.
 func TestExploreWebhook(t *testing.T) {
 	for seed := range uint64(max(1, *exploreRuns/4)) {
 		synctest.Test(t, func(t *testing.T) {
@@ -34,7 +33,7 @@ func TestExploreWebhook(t *testing.T) {
 				d := sender.Delivery{ID: fmt.Sprint("msg_", i), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
 				all = append(all, d)
 				if w.rng.IntN(4) == 0 {
-					all = append(all, d) // the sender has not heard the answer
+					all = append(all, d) // the sender has not received the answer
 				}
 			}
 			if err := w.sender.SendAll(t.Context(), all, 1+w.rng.IntN(4), seed); err != nil {
@@ -48,7 +47,7 @@ func TestExploreWebhook(t *testing.T) {
 	}
 }
 
-// A hookWorld is a worker that takes webhooks, and is stopped and started again.
+// A hookWorld is a worker that receives webhooks, and is stopped and started again.
 type hookWorld struct {
 	t      *testing.T
 	seed   uint64
@@ -60,12 +59,12 @@ type hookWorld struct {
 	worker sync.WaitGroup
 
 	mu   sync.Mutex
-	done map[string]time.Time // when an event was first worked off
+	done map[string]time.Time // when an event was first handled
 }
 
 func newHookWorld(t *testing.T, seed uint64) *hookWorld {
 	w := &hookWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), over: make(chan struct{}), done: make(map[string]time.Time)}
-	w.hook.Store(&webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}) // with nobody subscribed yet
+	w.hook.Store(&webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}) // without a subscription yet
 	w.srv = mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.hook.Load().ServeHTTP(rw, r) }))
 	w.sender = sender.New(provider.StandardWebhooks(hookSecret), w.srv.URL, w.srv.Client())
 	w.sender.Retries = slices.Repeat([]time.Duration{7 * time.Minute}, 100)
@@ -81,7 +80,7 @@ func (w *hookWorld) close() {
 	}
 }
 
-// work lives several lives, with a memory of its own in each.
+// work subscribes again and again, each time with an empty memory.
 func (w *hookWorld) work() {
 	rng := rand.New(rand.NewPCG(w.seed, 2))
 	for {
@@ -97,7 +96,7 @@ func (w *hookWorld) work() {
 			if err != nil {
 				break
 			}
-			time.Sleep(time.Duration(rng.IntN(int(20 * time.Second)))) // longer than the sender waits, at times
+			time.Sleep(time.Duration(rng.IntN(int(20 * time.Second)))) // sometimes longer than the sender waits
 			if rng.IntN(3) == 0 {
 				ev.Nack(errors.New("not yet"))
 				continue
@@ -118,19 +117,19 @@ func (w *hookWorld) work() {
 	}
 }
 
-// verify holds what the sender was told against what was worked off.
+// verify compares the answers that the sender got with what was handled.
 func (w *hookWorld) verify(all []sender.Delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range all {
 		if _, ok := w.done[d.ID]; !ok {
-			w.t.Errorf("seed %d: %s was never worked off", w.seed, d.ID)
+			w.t.Errorf("seed %d: %s was never handled", w.seed, d.ID)
 		}
 	}
 	for _, sent := range w.sender.Log() {
 		answered := sent.At.Add(sent.Took)
 		if worked, ok := w.done[sent.ID]; sent.Accepted() && (!ok || worked.After(answered)) {
-			w.t.Errorf("seed %d: %s was accepted at %v, and worked off at %v", w.seed, sent.ID, answered, worked)
+			w.t.Errorf("seed %d: %s was accepted at %v, and handled at %v", w.seed, sent.ID, answered, worked)
 		}
 	}
 }

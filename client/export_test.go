@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// LockFile is the lock of FileStore: holds reports whether it is still worth something.
+// LockFile is the lock of FileStore. holds reports whether it still counts.
 func LockFile(ctx context.Context, path string) (unlock func(), holds func() bool, err error) {
 	l, err := lockFile(ctx, path)
 	if err != nil {

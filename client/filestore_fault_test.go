@@ -15,8 +15,8 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 )
 
-// A platter is a disk that remembers what each fsync has made durable: the bytes of a file,
-// the names in a folder. Names that are not synced are lost with the power.
+// A platter is a disk that remembers what each fsync has made durable: the bytes of a file, the
+// names in a folder. Names that are not synced are lost with the power.
 type platter struct {
 	bytes map[string]string   // of files, by path
 	names map[string][]string // in folders, by path
@@ -47,7 +47,7 @@ func (p *platter) fsync(f *os.File) error {
 	return err
 }
 
-// has reports whether a loss of power leaves path, which is below root.
+// has reports whether path, which is below root, survives a loss of power.
 func (p *platter) has(path, root string) bool {
 	for ; path != root; path = filepath.Dir(path) {
 		if !slices.Contains(p.names[filepath.Dir(path)], filepath.Base(path)) {
@@ -66,12 +66,12 @@ func TestFileStoreSurvivesLossOfPower(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !disk.has(filepath.Join(dir, "k.json"), root) || disk.bytes[filepath.Join(dir, "k.json.tmp")] != "one" {
-		t.Errorf("Save returned nil; durable are the names %q and the bytes %q", disk.names, disk.bytes)
+		t.Errorf("Save returned nil with the durable names %q and bytes %q", disk.names, disk.bytes)
 	}
 }
 
-// TestFileStoreFolderThatCannotBeSynced fails the sync of a parent once: the next Save must
-// not take the folder for durable because it exists by then, in this process or in another.
+// The sync of a parent fails once. The next Save, in this process or in another one, must not
+// consider the folder durable because it exists by then.
 func TestFileStoreFolderThatCannotBeSynced(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "made", "when", "needed")
@@ -95,7 +95,7 @@ func TestFileStoreFolderThatCannotBeSynced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !disk.has(filepath.Join(dir, "k.json"), root) {
-		t.Errorf("Save returned nil; durable are the names %q", disk.names)
+		t.Errorf("Save returned nil with the durable names %q", disk.names)
 	}
 }
 
@@ -138,8 +138,8 @@ func TestFileStoreSyncErrors(t *testing.T) {
 	}
 }
 
-// TestCommitOnABrokenDisk is the whole way: the rename works, the sync of the folder does
-// not, and Commit must not return nil because the record can be read.
+// The rename works and the sync of the folder does not: Commit must not return nil because the
+// record can be read.
 func TestCommitOnABrokenDisk(t *testing.T) {
 	disk := newPlatter()
 	sub := subscribe(t, script(events("1", "2")), &client.Options{
@@ -185,8 +185,8 @@ func TestFileStoreNoticesThatItsLockIsDeleted(t *testing.T) {
 	}
 }
 
-// TestLockFileThatIsReplaced deletes the file that a process waits for: what it then locks
-// must be the file that the next process finds.
+// The file that a process waits for is deleted. The process must then lock the file that the next
+// one finds.
 func TestLockFileThatIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	unlock, holds, err := client.LockFile(t.Context(), path)
@@ -204,13 +204,13 @@ func TestLockFileThatIsReplaced(t *testing.T) {
 		defer unlock()
 		locked <- holds()
 	}()
-	time.Sleep(50 * time.Millisecond) // mostly enough for it to open the file
+	time.Sleep(50 * time.Millisecond) // usually long enough for it to open the file
 	os.Remove(path)
 	if holds() {
-		t.Error("a lock on a deleted file is taken for one")
+		t.Error("a lock on a deleted file counts")
 	}
 	unlock()
 	if !<-locked {
-		t.Error("locked a file that is no longer there")
+		t.Error("locked a file that no longer exists")
 	}
 }

@@ -58,7 +58,7 @@ func TestFileStoreKeys(t *testing.T) {
 		}
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(dir)); len(entries) != 1 {
-		t.Errorf("something was written outside of the folder: %v", entries)
+		t.Errorf("written outside of the folder: %v", entries)
 	}
 }
 
@@ -69,29 +69,28 @@ func TestFileStoreSurvivesACrashedSave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What a process leaves behind that dies between write and rename.
+	// A process that dies between write and rename leaves this file.
 	if err := os.WriteFile(filepath.Join(dir, "k.json.tmp"), []byte("torn record, longer than the next one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if data, _, _ := s.Load(t.Context(), "k"); string(data) != "good" {
-		t.Fatalf("record is %q after a crash in the middle of a save", data)
+		t.Fatalf("record: got %q after a crash during a save", data)
 	}
 	if _, err := s.Save(t.Context(), "k", []byte("next"), v); err != nil {
 		t.Fatal(err)
 	}
 	if data, _, _ := s.Load(t.Context(), "k"); string(data) != "next" {
-		t.Fatalf("record is %q, want the next one", data)
+		t.Fatalf("record: got %q, want the next one", data)
 	}
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".tmp") {
-			t.Errorf("%s is left behind", e.Name())
+			t.Errorf("%s is left", e.Name())
 		}
 	}
 }
 
-// TestFileStoreIsLinearizable counts up one record from many goroutines: every
-// successful save must have seen the one before it.
+// Many goroutines count up one record: every successful save must have seen the previous one.
 func TestFileStoreIsLinearizable(t *testing.T) {
 	const writers, each = 8, 10
 	dir := t.TempDir()
@@ -120,7 +119,7 @@ func TestFileStoreIsLinearizable(t *testing.T) {
 	wg.Wait()
 	data, _, _ := client.FileStore(dir).Load(t.Context(), "n")
 	if string(data) != strconv.Itoa(writers*each) {
-		t.Errorf("counted to %s, want %d: a save was lost", data, writers*each)
+		t.Errorf("counted to %s, want %d", data, writers*each)
 	}
 }
 
@@ -131,7 +130,7 @@ func TestFileStoreErrors(t *testing.T) {
 	}
 	s := client.FileStore(filepath.Join(file, "dir")) // can be neither read nor made
 	if _, _, err := s.Load(t.Context(), "k"); err == nil {
-		t.Error("Load: no error")
+		t.Error("Load returned nil, want an error")
 	}
 	if _, err := s.Save(t.Context(), "k", nil, ""); err == nil || errors.Is(err, client.ErrConflict) {
 		t.Errorf("Save: %v", err)

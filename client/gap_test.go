@@ -202,7 +202,7 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  mock.Step
 		lost bool
-	}{"broken": {mock.Drop(), true}, "in good order": {mock.End(), false}} {
+	}{"broken": {mock.Drop(), true}, "clean": {mock.End(), false}} {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(mock.Event("1", "a"), position(""), c.end, mock.Status(204))
 			sub, err := client.Subscribe(t.Context(), feed, nil)

@@ -19,15 +19,15 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A ticker is a feed that counts up, one event a tick from the moment it was made, and
-// can be read from any number that it has reached. Its connections know when they end.
+// A ticker is a feed that counts up, one event a tick from the moment it was made. It can be read
+// from any number that it has reached. Its connections know when they end.
 type ticker struct {
 	tick     time.Duration
 	start    time.Time
 	patience time.Duration
 	life     time.Duration // a connection ends itself; 0: it does not
-	warning  time.Duration // it says so this long before
-	live     bool          // there are no positions: a connection begins with a later event
+	warning  time.Duration // how long before, it announces that
+	live     bool          // there are no positions: a connection starts with a later event
 	bare     bool          // events have no ids
 	refuse   func(open int) error
 
@@ -132,7 +132,7 @@ func (c *tickerConn) Close() error {
 	return nil
 }
 
-// tickOf is the number of an event of a ticker.
+// tickOf returns the number of an event of a ticker.
 func tickOf(t *testing.T, ev client.Event) int {
 	t.Helper()
 	n, err := strconv.Atoi(string(ev.Data))
@@ -142,8 +142,8 @@ func tickOf(t *testing.T, ev client.Event) int {
 	return n
 }
 
-// A connection that cannot wait is given up while the consumer has enough to do, and
-// resumed when the consumer has worked off half of it.
+// A connection that cannot wait is closed while the consumer has enough to do, and resumed when it
+// has handled half of that.
 func TestParkedConnectionLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &ticker{tick: time.Second, start: time.Now(), patience: 10 * time.Second}
@@ -152,16 +152,16 @@ func TestParkedConnectionLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer sub.Close()
-		time.Sleep(17 * time.Second) // full after 8, and waited for 9 more
+		time.Sleep(17 * time.Second) // full after 8 s, and 9 s later
 		if feed.open() != 1 {
-			t.Fatalf("%d connections are open before patience is at an end", feed.open())
+			t.Fatalf("%d connections are open before MaxPause, want 1", feed.open())
 		}
 		time.Sleep(3 * time.Second)
 		if feed.open() != 0 {
-			t.Fatalf("%d connections are open after patience is at an end", feed.open())
+			t.Fatalf("%d connections are open after MaxPause, want 0", feed.open())
 		}
 		if s := sub.Stats(); s.State != client.StateFull {
-			t.Errorf("the state is %v, want full", s.State)
+			t.Errorf("state: got %v, want full", s.State)
 		}
 		want := 1
 		for ev, err := range sub.Events() {
@@ -187,7 +187,7 @@ func TestParkedConnectionLosesNothing(t *testing.T) {
 	})
 }
 
-// A feed without positions would lose events if its connection were closed: it is held.
+// A feed without positions would lose events if its connection were closed, so it stays open.
 func TestNotParkedWithoutPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &ticker{tick: time.Second, start: time.Now(), patience: 10 * time.Second, live: true, bare: true}
@@ -204,7 +204,7 @@ func TestNotParkedWithoutPosition(t *testing.T) {
 			}
 			n := tickOf(t, ev)
 			if n != last+1 || ev.Gap != nil {
-				t.Fatalf("%d follows on %d, with gap %v", n, last, ev.Gap)
+				t.Fatalf("event %d after %d, with gap %v", n, last, ev.Gap)
 			}
 			if last = n; n > 70 {
 				break
@@ -216,7 +216,7 @@ func TestNotParkedWithoutPosition(t *testing.T) {
 	})
 }
 
-func TestHandoverLeavesNoHole(t *testing.T) {
+func TestHandoverLosesNothing(t *testing.T) {
 	cases := map[string]struct {
 		live bool
 		opts client.Options
@@ -284,9 +284,8 @@ func TestHandoverLeavesNoHole(t *testing.T) {
 	}
 }
 
-// While no successor can be opened the old connection stays in use, and its end is an
-// ordinary one.
-func TestHandoverThatFails(t *testing.T) {
+// The old connection stays in use while no successor can be opened, and its end is an ordinary one.
+func TestFailedHandoverKeepsTheOldConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10*time.Minute - 10*time.Second}
 		feed.refuse = func(open int) error {
@@ -331,7 +330,6 @@ func TestHandoverThatFails(t *testing.T) {
 	})
 }
 
-// The end of the subscription while a successor is being opened leaves nothing behind.
 func TestCloseDuringHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10 * time.Minute}}
@@ -357,9 +355,9 @@ func TestCloseDuringHandover(t *testing.T) {
 	})
 }
 
-// TestReconnectWithASuccessor calls Reconnect while a successor is open and the old
-// connection is still read: the successor is taken up alive, without another attempt.
-func TestReconnectWithASuccessor(t *testing.T) {
+// Reconnect is called while a successor is open and the old connection is still read: no other
+// attempt is made.
+func TestReconnectTakesUpAnOpenSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &ticker{tick: 100 * time.Millisecond, start: time.Now(), life: time.Hour, warning: time.Minute, live: true, bare: true}
 		var gaps []transport.GapReason
@@ -372,7 +370,7 @@ func TestReconnectWithASuccessor(t *testing.T) {
 			t.Fatal(err)
 		}
 		go data(t, sub, 0)
-		time.Sleep(59*time.Minute + 500*time.Millisecond) // in the second in which both are read
+		time.Sleep(59*time.Minute + 500*time.Millisecond) // both are read for a second
 		if feed.open() != 2 {
 			t.Fatalf("%d connections are open, want 2", feed.open())
 		}
@@ -389,9 +387,8 @@ func TestReconnectWithASuccessor(t *testing.T) {
 	})
 }
 
-// TestReconnectDuringTheLastAttempt calls Reconnect when the old connection has ended
-// and its successor does not come: the next attempt begins at once.
-func TestReconnectDuringTheLastAttempt(t *testing.T) {
+// The old connection has ended and its successor is still being opened.
+func TestReconnectDuringAHandoverStartsAnotherAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: time.Minute}}
 		sub, err := client.Subscribe(t.Context(), feed, nil)
@@ -412,7 +409,7 @@ func TestReconnectDuringTheLastAttempt(t *testing.T) {
 	})
 }
 
-// slowOpen never finishes to open a second connection.
+// slowOpen never finishes opening a second connection.
 type slowOpen struct {
 	ticker
 	waiting atomic.Bool
@@ -429,7 +426,7 @@ func (s *slowOpen) Open(ctx context.Context, token string) (*transport.Session, 
 	return nil, context.Cause(ctx)
 }
 
-// A broadcast numbers its messages from its start, and a connection gets those from now on.
+// A broadcast numbers its messages from its start. A connection gets the messages from now on.
 type broadcast struct {
 	every time.Duration
 	start time.Time
@@ -484,7 +481,7 @@ func (b *broadcast) check(t *testing.T, configure func(*transport.WebSocket), op
 				gaps++
 			} else if seen > 0 && n > seen+1 {
 				silent += n - seen - 1
-				t.Logf("%v: after %d comes %d", time.Since(b.start), seen, n)
+				t.Logf("%v: event %d after %d", time.Since(b.start), n, seen)
 			}
 			seen = max(seen, n)
 			if seen >= last {
@@ -493,21 +490,21 @@ func (b *broadcast) check(t *testing.T, configure func(*transport.WebSocket), op
 			time.Sleep(pause)
 		}
 		if silent > 0 {
-			t.Errorf("%d events were lost in silence (%d gaps said, %d connections)", silent, gaps, b.opens.Load())
+			t.Errorf("lost %d events without a gap (%d gaps, %d connections)", silent, gaps, b.opens.Load())
 		}
 	})
 }
 
-// The old connection is closed while much of it is still to be read.
-func TestWebSocketEdgeHandoverSlowConsumer(t *testing.T) {
+// The consumer is slow, and the old connection is closed while much of it is still unread.
+func TestHandoverReportsTheUnreadRest(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
 		w.Overlap, w.MaxConnectionAge = true, 30*time.Second
 	}, &client.Options{Buffer: 4}, 600, 200*time.Millisecond)
 }
 
-// The same, with a consumer that is quick, but was busy for a moment.
-func TestWebSocketEdgeHandoverBusyMoment(t *testing.T) {
+// The consumer is fast, but was busy for a moment.
+func TestHandoverWithABusyConsumer(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	synctest.Test(t, func(t *testing.T) {
 		b.start = time.Now()
@@ -526,7 +523,7 @@ func TestWebSocketEdgeHandoverBusyMoment(t *testing.T) {
 			}
 			n := seqOf(ev.Data)
 			if seen > 0 && n > seen+1 && ev.Gap == nil {
-				t.Errorf("after %d comes %d without a gap", seen, n)
+				t.Errorf("event %d after %d without a gap", n, seen)
 			}
 			seen = max(seen, n)
 			if n == 250 {
@@ -539,8 +536,8 @@ func TestWebSocketEdgeHandoverBusyMoment(t *testing.T) {
 	})
 }
 
-// Ids without a position to resume from: the transport has no way to present a token.
-func TestWebSocketEdgeIDsWithoutResume(t *testing.T) {
+// The events have ids, but the transport has no way to present a token.
+func TestIDsWithoutResumeReportAGap(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond, life: 50}
 	b.check(t, func(w *transport.WebSocket) {
 		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
@@ -551,7 +548,7 @@ func TestWebSocketEdgeIDsWithoutResume(t *testing.T) {
 	}, nil, 600, 0)
 }
 
-func TestWebSocketEdgeIDsWithoutResumeHandover(t *testing.T) {
+func TestHandoverOfIDsWithoutResume(t *testing.T) {
 	b := &broadcast{every: 10 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
 		w.Overlap, w.MaxConnectionAge = true, 10*time.Second
@@ -563,7 +560,7 @@ func TestWebSocketEdgeIDsWithoutResumeHandover(t *testing.T) {
 	}, &client.Options{Buffer: 4}, 6000, 12*time.Millisecond)
 }
 
-// asks is an error with a time to wait.
+// asks is an error that asks for a delay.
 type asks struct{}
 
 func (asks) Error() string { return "too many" }
@@ -572,8 +569,7 @@ func (asks) RetryAfter() time.Duration { return 10 * time.Minute }
 
 func (asks) StatusCode() int { return 429 }
 
-// A server that asks for ten minutes is left alone for ten minutes.
-func TestWebSocketEdgeHandoverRetryAfter(t *testing.T) {
+func TestHandoverHonoursRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 20 * time.Minute}
 		feed.refuse = func(open int) error {
@@ -600,17 +596,16 @@ func TestWebSocketEdgeHandoverRetryAfter(t *testing.T) {
 		opens := feed.opens
 		feed.mu.Unlock()
 		if opens > 3 {
-			t.Errorf("asked %d times in ten minutes", opens-1)
+			t.Errorf("tried %d times in ten minutes, want once", opens-1)
 		}
 		if told.Load() == 0 {
-			t.Errorf("nobody was told of %d failed attempts", opens-1)
+			t.Errorf("%d failed attempts were not reported", opens-1)
 		}
 		sub.Close()
 	})
 }
 
-// Reconnect while a successor does not come.
-func TestWebSocketEdgeReconnectDuringHandover(t *testing.T) {
+func TestReconnectDuringAHandoverThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10 * time.Minute}}
 		sub, err := client.Subscribe(t.Context(), feed, nil)
@@ -632,8 +627,8 @@ func TestWebSocketEdgeReconnectDuringHandover(t *testing.T) {
 	})
 }
 
-// A server that says good-bye to each connection at once is not asked in a tight loop.
-func TestWebSocketEdgeHandoverStorm(t *testing.T) {
+// The server announces the end of each connection at once.
+func TestHandoversAreSpaced(t *testing.T) {
 	g := &gateway{every: time.Second}
 	var opens atomic.Int32
 	g.scene = func(n int, c *websocket.Conn, send func() error) {
@@ -651,12 +646,12 @@ func TestWebSocketEdgeHandoverStorm(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Second)
 		if n := opens.Load(); n > 20 {
-			t.Errorf("%d connections in five seconds", n)
+			t.Errorf("opened %d connections in five seconds", n)
 		}
 	})
 }
 
-// slowly is a feed whose connections take their time to open and begin with what comes then.
+// slowly is a feed whose connections take their time to open, and start with the next event.
 type slowly struct {
 	*ticker
 	takes time.Duration
@@ -669,8 +664,8 @@ func (s slowly) Open(ctx context.Context, token string) (*transport.Session, err
 	return s.ticker.Open(ctx, token)
 }
 
-// The old connection ends before its successor is open: what comes between is lost.
-func TestWebSocketEdgeHandoverTooLate(t *testing.T) {
+// The old connection ends before its successor is open: events in between are lost.
+func TestHandoverThatIsTooLateReportsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := slowly{&ticker{tick: 100 * time.Millisecond, start: time.Now(), life: time.Minute, warning: time.Second, live: true}, 3 * time.Second}
 		sub, err := client.Subscribe(t.Context(), feed, nil)
@@ -685,7 +680,7 @@ func TestWebSocketEdgeHandoverTooLate(t *testing.T) {
 			}
 			n := tickOf(t, ev)
 			if last > 0 && n > last+1 && ev.Gap == nil {
-				t.Errorf("after %d comes %d without a gap", last, n)
+				t.Errorf("event %d after %d without a gap", n, last)
 			}
 			if last = n; n > 700 {
 				return
@@ -694,8 +689,8 @@ func TestWebSocketEdgeHandoverTooLate(t *testing.T) {
 	})
 }
 
-// Numbers that each connection counts for itself.
-func TestWebSocketEdgeHandoverOwnNumbers(t *testing.T) {
+// Each connection counts its events from 1.
+func TestHandoverOfConnectionsWithNumbersOfTheirOwn(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
 		w.Overlap, w.MaxConnectionAge = true, 30*time.Second

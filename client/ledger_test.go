@@ -17,9 +17,9 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 )
 
-// TestSaveOfUnknownOutcome has saves land that are reported as failed. What is stored
-// is found out by reading back, so it is neither a failure nor written twice.
-func TestSaveOfUnknownOutcome(t *testing.T) {
+// Saves land that are reported as failed. Reading back shows it, so they neither count as failures
+// nor are written twice.
+func TestSaveOfUnknownOutcomeIsReadBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2", "3")), named(store))
@@ -28,12 +28,12 @@ func TestSaveOfUnknownOutcome(t *testing.T) {
 		if err := sub.Commit(t.Context()); err != nil {
 			t.Errorf("Commit of a save that landed: %v", err)
 		}
-		// Now the reading back fails, too.
+		// Now the read fails, too.
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		store.OnLoad(&mock.Fault{Err: errors.New("timeout")})
 		if err := sub.Commit(t.Context()); err == nil {
-			t.Error("Commit is sure of an outcome that nobody knows")
+			t.Error("Commit returned nil although the outcome is not known")
 		}
 		data(t, sub, 1)
 		if err := sub.Commit(t.Context()); err != nil {
@@ -48,7 +48,7 @@ func TestSaveOfUnknownOutcome(t *testing.T) {
 	})
 }
 
-// lateStore fails a save and lets it land when the next one is about to.
+// lateStore fails a save and lets it land just before the next one.
 type lateStore struct {
 	*mock.Store
 	fail, land bool
@@ -68,9 +68,8 @@ func (s *lateStore) Save(ctx context.Context, key string, data []byte, prev stri
 	return s.Store.Save(ctx, key, data, prev)
 }
 
-// TestSaveThatLandsLate has a save land after it was seen not to have landed, and just
-// before a newer one: the newer one must not be taken for stored.
-func TestSaveThatLandsLate(t *testing.T) {
+// A save lands after a read has shown that it had not, and just before a newer one.
+func TestSaveThatLandsLateIsNotTakenForANewerOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &lateStore{Store: new(mock.Store)}
 		o := named(store)
@@ -80,7 +79,7 @@ func TestSaveThatLandsLate(t *testing.T) {
 		data(t, sub, 1)
 		store.fail = true
 		if err := sub.Commit(t.Context()); err == nil {
-			t.Error("Commit of a save that failed")
+			t.Error("Commit returned nil although the save failed")
 		}
 		data(t, sub, 1)
 		err := sub.Commit(t.Context())
@@ -96,8 +95,7 @@ func TestSaveThatLandsLate(t *testing.T) {
 	})
 }
 
-// TestNeverASilentRestart gives Subscribe stores that do not hold what they should.
-func TestNeverASilentRestart(t *testing.T) {
+func TestUnreadableRecordIsNeverReplaced(t *testing.T) {
 	good := `{"format":1,"epoch":3,"owner":"o","write":1,"token":"7","events":7,"saved":"2026-01-02T03:04:05Z"}`
 	cases := map[string]struct {
 		prepare func(*mock.Store)
@@ -108,7 +106,7 @@ func TestNeverASilentRestart(t *testing.T) {
 		"empty":          {func(s *mock.Store) { s.Put("n", []byte{}) }, "read"},
 		"not a record":   {func(s *mock.Store) { s.Put("n", []byte(`{"hello":"world"}`)) }, "read"},
 		"no epoch":       {func(s *mock.Store) { s.Put("n", []byte(`{"format":1}`)) }, "read"},
-		"junk behind":    {func(s *mock.Store) { s.Put("n", []byte(good+"x")) }, "read"},
+		"junk after it":  {func(s *mock.Store) { s.Put("n", []byte(good+"x")) }, "read"},
 		"another format": {func(s *mock.Store) { s.Put("n", []byte(strings.Replace(good, ":1,", ":2,", 1))) }, "read"},
 		"unreadable":     {func(s *mock.Store) { s.OnLoad(&mock.Fault{Count: -1}) }, "load"},
 		"read-only":      {func(s *mock.Store) { s.Put("n", []byte(good)); s.OnSave(&mock.Fault{Count: -1, Err: fs.ErrPermission}) }, "take over"},
@@ -124,7 +122,7 @@ func TestNeverASilentRestart(t *testing.T) {
 					t.Errorf("Subscribe: %v, want a CheckpointError of %q", err, c.op)
 				}
 				if len(feed.Attempts()) > 0 {
-					t.Error("connected all the same")
+					t.Error("connected without the position")
 				}
 			})
 		})
@@ -136,11 +134,11 @@ func TestNeverASilentRestart(t *testing.T) {
 		_, err := client.Subscribe(t.Context(), deaf{}, named(client.FileStore(dir)))
 		var ce *client.CheckpointError
 		if !errors.As(err, &ce) || ce.Op != "read" {
-			t.Errorf("corrupt file: %v", err)
+			t.Errorf("Subscribe with a corrupt file: got %v, want a CheckpointError", err)
 		}
 		_, err = client.Subscribe(t.Context(), deaf{}, named(client.FileStore(filepath.Join(file, "sub"))))
 		if !errors.As(err, &ce) {
-			t.Errorf("folder that cannot be made: %v", err)
+			t.Errorf("Subscribe with a folder that cannot be made: got %v, want a CheckpointError", err)
 		}
 	})
 	t.Run("a good record", func(t *testing.T) {
@@ -160,10 +158,9 @@ func TestNeverASilentRestart(t *testing.T) {
 	})
 }
 
-// TestLostRecord has the store lose the record under a running subscription. A read that
-// does not show it may be stale, so it is not believed at once, and never repaired by
-// starting anew.
-func TestLostRecord(t *testing.T) {
+// A read that does not show the record may be stale, so it is not believed at once. The record is
+// never started again.
+func TestLostRecordEndsTheSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2")), named(store))
@@ -181,13 +178,13 @@ func TestLostRecord(t *testing.T) {
 		}
 		sub.Close()
 		if data, _, _ := store.Load(context.Background(), "n"); len(data) > 0 {
-			t.Errorf("the record was made anew: %s", data)
+			t.Errorf("the record was started again: %s", data)
 		}
 	})
 }
 
-// TestSaveSeenStaleIsNotTakenForANewerOne has a save land that a stale read does not show, so that a newer one conflicts with it.
-func TestSaveSeenStaleIsNotTakenForANewerOne(t *testing.T) {
+// A save lands that a stale read does not show, so a newer one conflicts with it.
+func TestConflictAfterAStaleReadIsNoSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		o := named(store)
@@ -198,7 +195,7 @@ func TestSaveSeenStaleIsNotTakenForANewerOne(t *testing.T) {
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		store.OnLoad(&mock.Fault{Stale: true})
 		if err := sub.Commit(t.Context()); err == nil {
-			t.Fatal("unexpected nil")
+			t.Fatal("Commit returned nil although the save failed")
 		}
 		data(t, sub, 1)
 		if err := sub.Commit(t.Context()); err == nil && readRecord(t, store).Token != "2" {
@@ -207,8 +204,8 @@ func TestSaveSeenStaleIsNotTakenForANewerOne(t *testing.T) {
 	})
 }
 
-// TestStaleReadsForAMoment has a replica lag while a save fails.
-func TestStaleReadsForAMoment(t *testing.T) {
+// A replica lags for a moment in which a save fails.
+func TestBrieflyStaleReadsAreTolerated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		sub := subscribe(t, script(events("1", "2")), named(store))
@@ -232,8 +229,8 @@ func TestStaleReadsForAMoment(t *testing.T) {
 	})
 }
 
-// TestTokenThatIsNotUTF8 resumes from bytes that JSON cannot hold.
-func TestTokenThatIsNotUTF8(t *testing.T) {
+// JSON cannot hold such bytes.
+func TestTokenThatIsNotUTF8IsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := script(events("caf\xe9", "2"))
 		o := named(new(mock.Store))
@@ -252,8 +249,8 @@ func TestTokenThatIsNotUTF8(t *testing.T) {
 	})
 }
 
-// syncedStore knows which record is on stable storage: the last one that a Save returned
-// nil for. What a failed Save has left in the cache is read all the same.
+// syncedStore knows which record is on stable storage: the last one for which Save returned nil. A
+// record that a failed Save left in the cache is read all the same.
 type syncedStore struct {
 	*mock.Store
 	mu     sync.Mutex
@@ -278,9 +275,8 @@ func (s *syncedStore) stable() (r stored) {
 	return r
 }
 
-// TestLandedIsNotDurable has a disk on which renames work and fsync fails: every record can
-// be read back, and none survives a loss of power.
-func TestLandedIsNotDurable(t *testing.T) {
+// Renames work and fsync fails: every record can be read back, and none survives a loss of power.
+func TestRecordThatLandedIsNotDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &syncedStore{Store: new(mock.Store)}
 		sub := subscribe(t, script(events("1", "2")), named(store))
@@ -290,7 +286,7 @@ func TestLandedIsNotDurable(t *testing.T) {
 		store.OnSave(fault)
 		for range 3 {
 			if err := sub.Commit(t.Context()); !errors.Is(err, broken) {
-				t.Errorf("Commit while nothing becomes durable: %v", err)
+				t.Errorf("Commit while nothing becomes durable: got %v, want an error", err)
 			}
 			time.Sleep(time.Minute)
 		}
@@ -311,19 +307,19 @@ func TestLandedIsNotDurable(t *testing.T) {
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Count: -1, Applied: true})
 		if err := sub.Close(); err == nil {
-			t.Errorf("Close: nil, although %q is durable", store.stable().Token)
+			t.Errorf("Close returned nil although %q is durable", store.stable().Token)
 		}
 	})
 }
 
-// TestTakeOverIsDurable: without that, a loss of power could bring an older owner back.
-func TestTakeOverIsDurable(t *testing.T) {
+// Otherwise a loss of power could bring an older owner back.
+func TestTakeoverIsDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &syncedStore{Store: new(mock.Store)}
 		store.OnSave(&mock.Fault{Applied: true})
 		sub := subscribe(t, script(), named(store))
 		if r := store.stable(); r.Epoch != 1 {
-			t.Errorf("epoch %d is durable after Subscribe, want 1", r.Epoch)
+			t.Errorf("durable epoch after Subscribe: got %d, want 1", r.Epoch)
 		}
 		sub.Close()
 		store.OnSave(&mock.Fault{Count: -1, Applied: true})

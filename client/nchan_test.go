@@ -22,9 +22,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// nginx is a real nginx with the nchan module (Debian: libnginx-mod-nchan), which
-// serves server-sent events with message ids of its own. It keeps the messages in a
-// Redis (Debian: redis-server), so that they outlive a restart.
+// nginx is a real nginx with the nchan module (Debian: libnginx-mod-nchan), which serves server-sent
+// events and WebSockets. It keeps the messages in a Redis (Debian: redis-server), so that they
+// survive a restart.
 type nginx struct {
 	t    *testing.T
 	dir  string
@@ -120,8 +120,8 @@ func (n *nginx) restart() {
 	n.start()
 }
 
-// publish repeats a message until nchan has taken it: right after its start it answers
-// 503, until it has reached its Redis.
+// publish repeats a message until nchan accepts it: until it has reached its Redis, it answers with
+// 503.
 func (n *nginx) publish(message string) {
 	n.t.Helper()
 	answer := ""
@@ -138,12 +138,12 @@ func (n *nginx) publish(message string) {
 		answer = resp.Status
 		time.Sleep(25 * time.Millisecond)
 	}
-	n.t.Errorf("nchan answers the publisher %s", answer)
+	n.t.Errorf("publish: status %s", answer)
 }
 
-// TestNginxResume restarts the server three times and the subscription four times while
-// messages are published: each arrives once and in order.
-func TestNginxResume(t *testing.T) {
+// The server is restarted three times and the subscription four times while messages are published:
+// each arrives once and in order.
+func TestNchanResumesEvents(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	n := startNginx(t, "eventsource")
 	const total = 600
@@ -196,7 +196,7 @@ func TestNginxResume(t *testing.T) {
 	}
 	t.Logf("%d events over %d connections, none missing, none twice", next, connections)
 	if gaps > 0 {
-		t.Errorf("%d gaps were reported and nothing was lost", gaps)
+		t.Errorf("reported %d gaps, but nothing was lost", gaps)
 	}
 	if connections < 5 {
 		t.Errorf("only %d connections: the test did not interrupt the feed", connections)
@@ -205,9 +205,9 @@ func TestNginxResume(t *testing.T) {
 
 var errNotMeta = errors.New("a message without the header of ws+meta.nchan")
 
-// nchanMeta is an OnMessage for the subprotocol ws+meta.nchan, where each message is a
-// header of lines, an empty line, and what was published
-// (https://nchan.io/#websocket). The id is where to resume.
+// nchanMeta is an OnMessage for the subprotocol ws+meta.nchan (https://nchan.io/#websocket). Each
+// message is a header, an empty line, and the published text. The id is the position to resume
+// after.
 func nchanMeta(_ *transport.Socket, m *transport.Message) error {
 	header, body, ok := bytes.Cut(m.Data, []byte("\n\n"))
 	if !ok {
@@ -229,16 +229,16 @@ func nchanMeta(_ *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// nchan takes the id from a header or from the query; a browser can only do the latter
+// nchan accepts the id in a header or in the query; a browser can only use the query
 // (nchan_subscriber_last_message_id).
 var nchanResumes = map[string]transport.Resume{
 	"header":        transport.ResumeHeader("Last-Event-ID"),
 	"query deflate": transport.ResumeQuery("last_event_id"),
 }
 
-// TestNchanSocketResume restarts the server three times and the subscription four times
-// while messages are published: each arrives once and in order.
-func TestNchanSocketResume(t *testing.T) {
+// The server is restarted three times and the subscription four times while messages are published:
+// each arrives once and in order.
+func TestNchanResumesWebSocket(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	for name, resume := range nchanResumes {
 		t.Run(name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestNchanSocketResume(t *testing.T) {
 			for f.next < total { // as a process that stops at any point and is started again
 				f.follow(t, min(f.next+170, total))
 			}
-			t.Logf("%d messages over %d connections, none missing, none twice; ends: %s", f.next, f.connections, &f.diary)
+			t.Logf("%d messages over %d connections, none missing, none twice; ends: %s", f.next, f.connections, &f.endLog)
 			if f.connections < 7 {
 				t.Errorf("only %d connections: the test did not interrupt the feed", f.connections)
 			}
@@ -275,7 +275,7 @@ func TestNchanSocketResume(t *testing.T) {
 type nchanFollower struct {
 	feed        *transport.WebSocket
 	store       client.Store
-	diary       diary
+	endLog      endLog
 	next        int
 	connections uint64
 }
@@ -283,7 +283,7 @@ type nchanFollower struct {
 // follow reads up to the number before until, with a Reconnect on the way.
 func (f *nchanFollower) follow(t *testing.T, until int) {
 	t.Helper()
-	opts := f.diary.options()
+	opts := f.endLog.options()
 	opts.Name, opts.Store = "nchan", f.store
 	sub := subscribeWire(t, f.feed, opts)
 	for ev, err := range sub.Events() {

@@ -37,8 +37,8 @@ var fatalPanics = []string{
 	"WebSocket.OnConnect", "WebSocket.OnMessage", "WebSocket.Classify",
 }
 
-// TestPanicEndsTheProcess has a function of the program panic on a goroutine of the
-// subscription: the process ends, with the stored position intact.
+// A panic on a goroutine of the subscription ends the process and leaves the stored position
+// intact.
 func TestPanicEndsTheProcess(t *testing.T) {
 	if what := os.Getenv(panicEnv); what != "" {
 		panicIn(what)
@@ -57,7 +57,7 @@ func TestPanicEndsTheProcess(t *testing.T) {
 				t.Fatalf("the process ended with %v, want exit status 2 and the panic:\n%s", err, out)
 			}
 			if r := readRecord(t, client.FileStore(dir)); r.Token == "" || r.Events == 0 {
-				t.Errorf("stored is %+v, want token 1 or a later one", r)
+				t.Errorf("stored %+v, want token 1 or a later one", r)
 			}
 			sub := subscribe(t, deaf{}, named(client.FileStore(dir)))
 			if err := sub.Close(); err != nil {
@@ -108,7 +108,7 @@ func panicIn(what string) {
 			sub.Reconnect()
 		}
 	}
-	time.Sleep(time.Second) // Trace.Ended may be about to be called
+	time.Sleep(time.Second) // for Trace.Ended
 	fmt.Println("no panic in", what)
 	os.Exit(1)
 }
@@ -212,7 +212,7 @@ type trapStore struct {
 	*trap
 }
 
-// Save fails while Load is to panic, so that the record is read back.
+// Save fails if Load must panic, so that the record is read back.
 func (s *trapStore) Save(ctx context.Context, key string, data []byte, prev string) (string, error) {
 	s.in("Store.Save")
 	if s.what == "Store.Load" && s.set.Load() {
@@ -235,22 +235,21 @@ func (h *trapHandler) Enabled(context.Context, slog.Level) bool { h.in("Logger")
 
 func (h *trapHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-// caught calls f and returns what it panics with.
+// caught calls f and returns the value of its panic, or nil.
 func caught(f func()) (v any) {
 	defer func() { v = recover() }()
 	f()
 	return nil
 }
 
-// TestPanicOnTheCallersGoroutine: where the program recovers, the subscription goes on and
-// can be closed.
+// If the caller recovers, the subscription continues and can be closed.
 func TestPanicOnTheCallersGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		o := named(store)
 		o.Trace = &client.Trace{Nacked: func(client.Event, error) { panic("nacked") }}
 		sub := subscribe(t, script(events("1", "2", "3")), o)
-		for range 2 { // the event comes again
+		for range 2 { // the event is delivered again
 			if v := caught(func() {
 				defer sub.Stats()
 				for ev := range sub.Events() {
@@ -259,7 +258,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 					}
 				}
 			}); v != "body 1" {
-				t.Fatalf("the loop panics with %v", v)
+				t.Fatalf("the loop panicked with %v", v)
 			}
 		}
 		got, _ := data(t, sub, 1)
@@ -269,7 +268,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 			t.Fatal(err)
 		}
 		if v := caught(func() { ev.Nack(nil) }); v != "nacked" {
-			t.Errorf("Nack panics with %v", v)
+			t.Errorf("Nack panicked with %v", v)
 		}
 		if v := caught(func() {
 			defer sub.Close()
@@ -277,7 +276,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 				panic("batch")
 			}
 		}); v != "batch" {
-			t.Errorf("the loop panics with %v", v)
+			t.Errorf("the loop panicked with %v", v)
 		}
 		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
 			t.Errorf("Close: %v, stored %+v", err, readRecord(t, store))
@@ -300,9 +299,8 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 	}
 }
 
-// TestPanicInAWebhook is contained: the request is answered or its connection closed, the
-// next one is taken, and Close returns.
-func TestPanicInAWebhook(t *testing.T) {
+// The request is answered or its connection closed, the next one is accepted, and Close returns.
+func TestPanicInAWebhookIsContained(t *testing.T) {
 	for _, what := range []string{"Verify", "Precheck", "Handshake", "Respond", "OnRejected"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -326,7 +324,7 @@ func TestPanicInAWebhook(t *testing.T) {
 				hook.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer { p.in("Respond"); return nil }
 				srv := mock.NewServer(hook)
 				sub := subscribe(t, hook, nil)
-				synctest.Wait() // until a Conn is open
+				synctest.Wait() // until the Receiver listens
 				github := sender.New(hook.Provider, srv.URL, srv.Client())
 				post := func(header http.Header) sender.Attempt {
 					sent, err := github.Post(t.Context(), sender.Delivery{Body: []byte(`{}`), Header: header})
@@ -342,7 +340,7 @@ func TestPanicInAWebhook(t *testing.T) {
 					header = http.Header{"Content-Encoding": {"x-unknown"}}
 				}
 				if sent := post(header); sent.Accepted() {
-					t.Errorf("status %d in spite of a panic", sent.Status)
+					t.Errorf("status %d despite a panic", sent.Status)
 				}
 				p.set.Store(false)
 				if sent := post(nil); !sent.Accepted() {

@@ -18,8 +18,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// compacted is the error of a feed that no longer knows a position and names the first one
-// that it has, as etcd does in a watch response with compact_revision.
+// compacted is the error of a feed that no longer knows a position and names the first one that it
+// has, as etcd does with compact_revision in a watch response.
 type compacted struct{ revision int }
 
 func (c compacted) Error() string       { return "the revision is compacted" }
@@ -28,7 +28,7 @@ func (c compacted) ResumeAfter() string { return strconv.Itoa(c.revision - 1) }
 
 var _ transport.PositionError = compacted{}
 
-// compaction is an OnMessage that looks for it.
+// compaction is an OnMessage that looks for such a response.
 func compaction(m *transport.Message) error {
 	m.Token = string(m.Data)
 	var revision int
@@ -38,9 +38,8 @@ func compaction(m *transport.Message) error {
 	return nil
 }
 
-// TestResumeFromAnotherPosition has servers that know the events from 50 on only. The
-// client resumes there, and the next event carries the loss.
-func TestResumeFromAnotherPosition(t *testing.T) {
+// The servers know the events from 50 on only. The next event carries the loss.
+func TestResumeFromThePositionThatTheServerNames(t *testing.T) {
 	serve := func(since string, send func(string) error) {
 		n, _ := strconv.Atoi(since)
 		if n < 49 {
@@ -97,9 +96,7 @@ func TestResumeFromAnotherPosition(t *testing.T) {
 	}
 }
 
-// TestResumeFromAPositionThatIsRejectedToo has a server that names a position and does not
-// know it either: the next attempt has none.
-func TestResumeFromAPositionThatIsRejectedToo(t *testing.T) {
+func TestNamedPositionThatIsRejectedIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &rejecting{}
 		sub := subscribe(t, feed, &client.Options{StartAfter: "7"})
@@ -120,10 +117,10 @@ func (r *rejecting) Open(ctx context.Context, token string) (*transport.Session,
 	return nil, compacted{50}
 }
 
-// TestInclusiveCursor has a server that resumes from a position, not after it, and events
-// without an id of which several share a position: OnMessage makes an ID of the content, and
-// Dedupe drops exactly what comes again.
-func TestInclusiveCursor(t *testing.T) {
+// The server resumes from a position, not after it, and several events without an id share a
+// position. OnMessage sets an ID made from the content, and Dedupe drops exactly the events that
+// are repeated.
+func TestInclusiveCursorWithDedupe(t *testing.T) {
 	feed := []string{"1 a", "2 a", "2 b", "2 c", "3 a", "3 b"}
 	cuts := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -161,6 +158,6 @@ func TestInclusiveCursor(t *testing.T) {
 	}
 	want(t, "events", got, feed)
 	if n := sub.Stats().Duplicates; n == 0 {
-		t.Error("nothing came again")
+		t.Error("no event was repeated")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 )
 
-// TestStall has a consumer that forgets its Acks: it is reported after 30 s, and again
-// after a minute more, two, and so on. An event that is settled begins it anew.
-func TestStall(t *testing.T) {
+// A consumer that forgets its Acks is reported after 30 s, and again after another minute, two
+// minutes, and so on. An event that is settled starts this again.
+func TestStallIsReportedAtGrowingIntervals(t *testing.T) {
 	for name, patience := range map[string]time.Duration{"held": 0, "parked": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestStall(t *testing.T) {
 				taken[3].Ack() // just in time
 				time.Sleep(29 * time.Second)
 				if count.Load() > 0 {
-					t.Fatal("a stall although an event was settled")
+					t.Fatal("reported a stall although an event was settled")
 				}
 				time.Sleep(8 * time.Minute)
 				synctest.Wait()
@@ -47,7 +47,7 @@ func TestStall(t *testing.T) {
 				want(t, "stalls", after, []time.Duration{30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second})
 				last := stalls[3]
 				if last.ID != "1" || last.Attempt != 1 || last.Buffered != 8 || !last.Received.Equal(start.Add(time.Second)) {
-					t.Errorf("the stall: %+v", last)
+					t.Errorf("reported the stall %+v", last)
 				}
 				if s := sub.Stats(); s.OldestID != "1" || s.OldestAttempt != 1 || !s.Oldest.Equal(last.Received) {
 					t.Errorf("stats: oldest %q, attempt %d, %v", s.OldestID, s.OldestAttempt, s.Oldest)
@@ -63,14 +63,14 @@ func TestStall(t *testing.T) {
 					}
 				}
 				if warned != 4 {
-					t.Errorf("%d warnings, want 4", warned)
+					t.Errorf("logged %d warnings, want 4", warned)
 				}
 			})
 		})
 	}
 }
 
-// TestStallOfARefusedEvent refuses the first event again and again, whose ID is no token.
+// The first event, whose ID is not its token, is refused again and again.
 func TestStallOfARefusedEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &logbook{}

@@ -32,7 +32,7 @@ func TestRestartResumesAfterTheLastAcknowledgedEvent(t *testing.T) {
 			}
 			evs = append(evs, ev)
 		}
-		for _, i := range []int{3, 0, 2} { // not 1: it is what holds the position
+		for _, i := range []int{3, 0, 2} { // not 1, which holds the position
 			if err := evs[i].Ack(); err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +58,7 @@ func TestRestartResumesAfterTheLastAcknowledgedEvent(t *testing.T) {
 	})
 }
 
-func TestEndsOfTheContext(t *testing.T) {
+func TestLoopEndsWithTheCauseOfTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("shutting down")
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -87,7 +87,7 @@ func TestEndsOfTheContext(t *testing.T) {
 	})
 }
 
-func TestClose(t *testing.T) {
+func TestCloseEndsTheLoopWithoutAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1", "2")), nil)
 		ev, err := sub.Next(t.Context())
@@ -120,9 +120,9 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestEndsInEveryState closes, and ends the context, in each state that a subscription
-// can be in: it takes at most a second and leaves no goroutine, or the bubble panics.
-func TestEndsInEveryState(t *testing.T) {
+// Close, and the end of the context, take at most a second in each state and leave no goroutine, or
+// the bubble panics.
+func TestCloseInEveryState(t *testing.T) {
 	states := []struct {
 		name  string
 		feed  func() transport.Transport
@@ -187,7 +187,7 @@ func TestEndsInEveryState(t *testing.T) {
 						t.Errorf("Close took %v", d)
 					}
 					if st.store != nil && err == nil {
-						t.Error("Close reports no error although nothing could be saved")
+						t.Error("Close returned nil although nothing could be saved")
 					}
 				})
 			})
@@ -195,8 +195,8 @@ func TestEndsInEveryState(t *testing.T) {
 	}
 }
 
-// bubbleGoroutines counts the goroutines in the caller's bubble that run code of package
-// client, or that it has started.
+// bubbleGoroutines counts the goroutines in the caller's bubble that run code of package client or
+// were started by it.
 func bubbleGoroutines() int {
 	buf := make([]byte, 1<<16)
 	for {
@@ -207,7 +207,7 @@ func bubbleGoroutines() int {
 		}
 		buf = make([]byte, 2*len(buf))
 	}
-	stacks := strings.Split(string(buf), "\n\n") // the caller's is the first
+	stacks := strings.Split(string(buf), "\n\n") // the caller's comes first
 	bubble := regexp.MustCompile(`synctest bubble \d+`).FindString(stacks[0])
 	n := 0
 	for _, g := range stacks[1:] {
@@ -221,9 +221,7 @@ func bubbleGoroutines() int {
 	return n
 }
 
-// TestOneStandingGoroutine counts the goroutines that run code of package client in this
-// bubble, which is a number of its own in each of their stacks.
-func TestOneStandingGoroutine(t *testing.T) {
+func TestSubscriptionHasOneStandingGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(events("1")), &client.Options{Name: "n", Store: new(mock.Store)})
 		defer sub.Close()
@@ -237,9 +235,9 @@ func TestOneStandingGoroutine(t *testing.T) {
 	})
 }
 
-// TestTwoGoroutinesClose closes while a delivery is in hand: Close waits for time to pass,
-// and the second Close must not stop the bubble's clock.
-func TestTwoGoroutinesClose(t *testing.T) {
+// A delivery is being handled, so Close waits for time to pass. The second Close must not stop the
+// clock of the bubble.
+func TestCloseFromTwoGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hook := &webhook.Receiver{Provider: provider.GitHub("secret")}
 		srv := mock.NewServer(hook)
@@ -259,7 +257,7 @@ func TestTwoGoroutinesClose(t *testing.T) {
 	})
 }
 
-func TestTwoGoroutinesCloseWithSlowStore(t *testing.T) {
+func TestCloseFromSeveralGoroutinesReturnsTheSameError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		sub := subscribe(t, script(events("1")), named(store))
@@ -278,9 +276,9 @@ func TestTwoGoroutinesCloseWithSlowStore(t *testing.T) {
 	})
 }
 
-// TestEventInHandAtTheEnd holds what becomes of an event whose body is still running: the
-// end of the context lets it finish and count, Close does not wait for it.
-func TestEventInHandAtTheEnd(t *testing.T) {
+// The end of the context lets the body finish and acknowledge its event. Close does not wait for
+// it.
+func TestEventWhoseBodyRunsAtTheEnd(t *testing.T) {
 	stop := errors.New("SIGTERM")
 	for _, closes := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/steadfeed/steadfeed/mock"
 )
 
-func TestTakeOverOfUnknownOutcome(t *testing.T) {
+func TestTakeoverOfUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
@@ -26,7 +26,7 @@ func TestTakeOverOfUnknownOutcome(t *testing.T) {
 		}
 		data(t, sub, 1)
 		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
-			t.Errorf("the record was taken over and cannot be saved: %v", err)
+			t.Errorf("save after the takeover: %v", err)
 		}
 	})
 }
@@ -56,7 +56,7 @@ func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
 				}
 				before := readRecord(t, store)
 
-				ev.Ack() // in the older one, which does not know yet
+				ev.Ack() // in the older one, which does not know of the newer one yet
 				if err := older.Commit(t.Context()); !errors.Is(err, client.ErrFenced) {
 					t.Errorf("Commit of the older one: %v", err)
 				}
@@ -81,7 +81,7 @@ func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
 	}
 }
 
-// replica subscribes again each time it is fenced, as one under a supervisor does.
+// replica subscribes again each time it is fenced, as a supervised process does.
 func replica(ctx context.Context, t *testing.T, feed *mock.Feed, o *client.Options) (starts int) {
 	for ctx.Err() == nil {
 		sub, err := client.Subscribe(ctx, feed, o)
@@ -100,9 +100,9 @@ func replica(ctx context.Context, t *testing.T, feed *mock.Feed, o *client.Optio
 	return starts
 }
 
-// TestReplicasOfOneName: two that restart when they are fenced must not take the record
-// from each other all the time, whether their feed is busy or idle.
-func TestReplicasOfOneName(t *testing.T) {
+// Two replicas that restart when they are fenced must not take the record from each other all the
+// time, whether their feed is busy or idle.
+func TestReplicasOfOneNameSettle(t *testing.T) {
 	busy := make([]mock.Step, 0, 2*7200)
 	for range 7200 {
 		busy = append(busy, mock.Event("", "x"), mock.Pause(500*time.Millisecond))
@@ -126,7 +126,7 @@ func TestReplicasOfOneName(t *testing.T) {
 					t.Errorf("%d starts in an hour, want a few", n)
 				}
 				if !strings.Contains(log.String(), "contested: run one subscription") {
-					t.Errorf("not logged:\n%s", &log)
+					t.Errorf("logged:\n%s\nwant the contest", &log)
 				}
 			})
 		})
@@ -144,7 +144,7 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.w.Write(p)
 }
 
-// crash ends a subscription as a crash does: nothing of it reaches the store any more.
+// crash ends a subscription as a crash does: none of its calls reaches the store any more.
 func crash(t *testing.T, store *mock.Store, sub *client.Subscription) {
 	t.Helper()
 	gone := &mock.Fault{Count: -1, Err: errors.New("crashed")}
@@ -188,7 +188,8 @@ func TestRestartIsPrompt(t *testing.T) {
 	}
 }
 
-// contest makes a record that was taken over by crashing processes, then by a living one.
+// contest makes a record that was taken over by processes that crashed, and finally by one that is
+// alive.
 func contest(t *testing.T, store *mock.Store, takeovers int) *client.Subscription {
 	t.Helper()
 	for range takeovers {
@@ -197,9 +198,8 @@ func contest(t *testing.T, store *mock.Store, takeovers int) *client.Subscriptio
 	return subscribe(t, script(), named(store))
 }
 
-// TestStandBy has a newcomer wait for an owner that lives: it takes over when that one
-// closes, when it crashes, and after a while in any case.
-func TestStandBy(t *testing.T) {
+// The newcomer takes over when the owner closes, when it crashes, and after some time in any case.
+func TestNewcomerWaitsForALivingOwner(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(t *testing.T, store *mock.Store, owner *client.Subscription)
 		want time.Duration // at most, after it
@@ -223,7 +223,7 @@ func TestStandBy(t *testing.T) {
 				})
 				time.Sleep(5500 * time.Millisecond)
 				if len(over) > 0 {
-					t.Fatal("took the record over from a living owner at once")
+					t.Fatal("took the record over from a living owner without waiting")
 				}
 				ended := time.Now()
 				c.end(t, store, owner)
@@ -249,9 +249,8 @@ func TestStandBy(t *testing.T) {
 	})
 }
 
-// TestStandByWithAFailingStore: reads that fail for a while do not end the wait, and those
-// that keep failing do.
-func TestStandByWithAFailingStore(t *testing.T) {
+// Reads that fail for a while do not end the wait. Those that keep failing do.
+func TestNewcomerWaitsWhileReadsFail(t *testing.T) {
 	for count, want := range map[int]bool{3: true, -1: false} {
 		synctest.Test(t, func(t *testing.T) {
 			store := new(mock.Store)
@@ -272,9 +271,9 @@ func TestStandByWithAFailingStore(t *testing.T) {
 	}
 }
 
-// TestStandByIsOvertaken: one that waits logs how long it leaves the record to an owner, and
-// again when another one has taken it over meanwhile.
-func TestStandByIsOvertaken(t *testing.T) {
+// A subscription that waits logs how long it leaves the record to its owner, and again when another
+// one has taken it over meanwhile.
+func TestNewcomerLogsAnotherTakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		owner := contest(t, store, 4)
@@ -308,8 +307,8 @@ func TestStandByIsOvertaken(t *testing.T) {
 	})
 }
 
-// TestContestEnds: an owner that is left alone stops writing after a while, and keeps the
-// position although it has not acknowledged anything.
+// An owner that is left alone stops writing after some time. It keeps the position although it has
+// not acknowledged anything.
 func TestContestEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
@@ -337,8 +336,8 @@ func TestContestEnds(t *testing.T) {
 	})
 }
 
-// TestIdleSubscriptionIsFenced: one that has nothing to save learns of its successor, and
-// is the only one connected soon.
+// A subscription that has nothing to save notices its successor, which is soon the only one
+// connected.
 func TestIdleSubscriptionIsFenced(t *testing.T) {
 	for _, every := range []time.Duration{0, time.Hour, -1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -346,7 +345,7 @@ func TestIdleSubscriptionIsFenced(t *testing.T) {
 			o := named(store)
 			o.CommitEvery = every
 			older := subscribe(t, script(events("1")), o)
-			ev, err := older.Next(t.Context()) // is in hand all the time
+			ev, err := older.Next(t.Context()) // is never acknowledged
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,17 +22,17 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A gateway is a feed over WebSockets with numbered messages, served by a library that
-// is not ours. It speaks once the client has subscribed from a number.
+// A gateway is a feed over WebSockets with numbered messages, served by another library than ours.
+// It sends once the client has subscribed from a number.
 type gateway struct {
 	t     *testing.T
 	every time.Duration // between messages
-	// scene plays on the n-th connection; send sends the next message of the log.
+	// scene runs on the n-th connection; send sends the next message of the log.
 	scene func(n int, c *websocket.Conn, send func() error)
 
 	mu    sync.Mutex
 	start time.Time
-	from  []int // where the connections began
+	from  []int // the numbers that the connections started from
 	open  atomic.Int32
 }
 
@@ -74,7 +74,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// feed is the client's side.
+// feed returns the client's side.
 func (g *gateway) feed(srv *mock.Server) *transport.WebSocket {
 	return &transport.WebSocket{
 		URL: "ws://gateway.test", Client: srv.Client(),
@@ -108,7 +108,7 @@ func seqOf(data []byte) int {
 	return v.Seq
 }
 
-// follow reads from number want to last and wants every one of them once, without a gap.
+// follow reads the numbers want to last, each once and without a gap.
 func (g *gateway) follow(t *testing.T, sub *client.Subscription, want, last int) {
 	t.Helper()
 	for ev, err := range sub.Events() {
@@ -167,13 +167,12 @@ func TestWebSocketResumes(t *testing.T) {
 	run(t, g, nil, nil, func(t *testing.T, sub *client.Subscription) { g.follow(t, sub, 1, 200) })
 	for i, from := range g.from {
 		if from != 10*i+1 {
-			t.Errorf("connection %d began at %d", i, from)
+			t.Errorf("connection %d started at %d", i, from)
 		}
 	}
 }
 
-// A server that accepts and then throws the client out is not asked in a tight loop.
-func TestWebSocketKicked(t *testing.T) {
+func TestWebSocketThatIsClosedAtOnceBacksOff(t *testing.T) {
 	g := &gateway{every: time.Second}
 	g.scene = func(n int, c *websocket.Conn, send func() error) {
 		if n < 12 {
@@ -196,12 +195,12 @@ func TestWebSocketKicked(t *testing.T) {
 	})
 }
 
-// 1012 asks for a wait of 5 to 30 s (the reconnect then adds up to one more).
-func TestWebSocketWaitsAsAsked(t *testing.T) {
+// Close code 1012 asks for a delay of 5 to 30 s. The reconnect then adds up to one more second.
+func TestWebSocketWaitsAfter1012(t *testing.T) {
 	g := &gateway{every: time.Millisecond}
 	g.scene = func(n int, c *websocket.Conn, send func() error) {
 		send()
-		time.Sleep(time.Second) // else the waits would grow
+		time.Sleep(time.Second) // otherwise the delays would grow
 		c.Close(1012, "")
 	}
 	run(t, g, nil, nil, func(t *testing.T, sub *client.Subscription) {
@@ -211,7 +210,7 @@ func TestWebSocketWaitsAsAsked(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := time.Since(last); n > 0 && (d < 6*time.Second || d > 33*time.Second) {
-				t.Errorf("came back after %v", d)
+				t.Errorf("reconnected after %v", d)
 			}
 			last = time.Now()
 		}
@@ -253,8 +252,8 @@ func TestWebSocketRejectedToken(t *testing.T) {
 	})
 }
 
-// A feed that has never worked ends after three more attempts.
-func TestWebSocketStops(t *testing.T) {
+// It ends after three more attempts.
+func TestWebSocketThatNeverWorkedStops(t *testing.T) {
 	for _, code := range []websocket.StatusCode{1009, 4004, 3500} {
 		g := &gateway{}
 		g.scene = func(n int, c *websocket.Conn, send func() error) { c.Close(code, "") }
@@ -269,8 +268,7 @@ func TestWebSocketStops(t *testing.T) {
 	}
 }
 
-// A consumer slower than the connection can wait for is given time, and loses nothing.
-func TestWebSocketParks(t *testing.T) {
+func TestWebSocketIsParkedForASlowConsumer(t *testing.T) {
 	g := &gateway{every: 100 * time.Millisecond}
 	codes := make(chan websocket.StatusCode, 2)
 	g.scene = func(n int, c *websocket.Conn, send func() error) {
@@ -296,15 +294,15 @@ func TestWebSocketParks(t *testing.T) {
 		g.follow(t, sub, 1, 400)
 	})
 	if len(g.from) != 2 || g.from[1] != 51 {
-		t.Errorf("connections began at %v", g.from)
+		t.Errorf("connections started at %v", g.from)
 	}
 	if code := <-codes; code != 4000 {
 		t.Errorf("closed with %v", code)
 	}
 }
 
-// With Overlap the next connection is open before the one that expires is closed.
-func TestWebSocketHandover(t *testing.T) {
+// The next connection is open before the one that expires is closed.
+func TestWebSocketOverlap(t *testing.T) {
 	for _, mode := range []string{"notice", "age", "second refused"} {
 		t.Run(mode, func(t *testing.T) {
 			g := &gateway{every: 100 * time.Millisecond}
@@ -339,7 +337,7 @@ func TestWebSocketHandover(t *testing.T) {
 			}
 			run(t, g, configure, opts, func(t *testing.T, sub *client.Subscription) { g.follow(t, sub, 1, 2000) })
 			if mode == "second refused" {
-				return // nothing lost is all that can be had
+				return // it can only lose nothing
 			}
 			if most.Load() != 2 || len(g.from) < 3 || disconnects.Load() != 0 {
 				t.Errorf("%d at once, %d connections, %d backoffs", most.Load(), len(g.from), disconnects.Load())
@@ -348,9 +346,8 @@ func TestWebSocketHandover(t *testing.T) {
 	}
 }
 
-// A feed that is quiet for as long as its credentials last is not at its end when they have
-// expired twice.
-func TestWebSocketQuietExpiry(t *testing.T) {
+// The feed is quiet for as long as its credentials last, twice.
+func TestQuietWebSocketSurvivesExpiredCredentials(t *testing.T) {
 	g := &gateway{}
 	g.scene = func(n int, c *websocket.Conn, send func() error) {
 		gone := c.CloseRead(context.Background())

@@ -29,15 +29,15 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A node is a server of testdata/sockets, in a process of its own. It says on its first
-// line where it listens, and then a line about each thing that happens to it.
+// A node is a server of testdata/sockets in a process of its own. Its first line is the address
+// that it listens on. It prints a line about each thing that happens to it.
 type node struct {
 	cmd  *exec.Cmd
 	addr string
 
 	mu      sync.Mutex
 	said    bytes.Buffer
-	changed chan struct{} // closed when it says more
+	changed chan struct{} // closed when it prints more
 }
 
 // startNode runs a script until the end of the test.
@@ -74,7 +74,7 @@ func (n *node) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines returns what it has said so far, as far as it begins with prefix.
+// lines returns the lines so far that start with prefix.
 func (n *node) lines(prefix string) (lines []string, changed chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -86,7 +86,7 @@ func (n *node) lines(prefix string) (lines []string, changed chan struct{}) {
 	return lines, n.changed
 }
 
-// await returns the first line that begins with prefix, once there is one.
+// await returns the first line that starts with prefix, once there is one.
 func (n *node) await(t *testing.T, prefix string) string {
 	t.Helper()
 	timeout := time.After(10 * time.Second)
@@ -98,31 +98,31 @@ func (n *node) await(t *testing.T, prefix string) string {
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("the server has not said %q", prefix)
+			t.Fatalf("the server has not printed %q", prefix)
 		}
 	}
 }
 
-// quick has short delays, so that the tests end.
+// quick has short delays, so that the tests end soon.
 var quick = retry.Policy{
 	Reconnect: 20 * time.Millisecond,
 	Base:      20 * time.Millisecond,
 	Cap:       100 * time.Millisecond,
 }
 
-// promptly shortens the wait that 1012 asks for.
+// promptly shortens the delay of close code 1012.
 var promptly = []transport.CloseRule{
 	{From: 1012, Action: transport.ActionWait, MinWait: 150 * time.Millisecond, MaxWait: 200 * time.Millisecond},
 }
 
-// A diary notes why connections ended. The zero diary is empty.
-type diary struct {
+// An endLog records why connections ended. The zero value is empty.
+type endLog struct {
 	mu      sync.Mutex
 	ends    []client.DisconnectInfo
-	changed chan struct{} // closed when there is one more; nil while nobody waits
+	changed chan struct{} // closed when there is one more; nil without a waiter
 }
 
-func (d *diary) options() *client.Options {
+func (d *endLog) options() *client.Options {
 	return &client.Options{Retry: quick, Trace: &client.Trace{Disconnected: func(e client.DisconnectInfo) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -134,8 +134,8 @@ func (d *diary) options() *client.Options {
 	}}}
 }
 
-// await returns what is noted once there are n.
-func (d *diary) await(t *testing.T, n int) []client.DisconnectInfo {
+// await returns the ends once there are n.
+func (d *endLog) await(t *testing.T, n int) []client.DisconnectInfo {
 	t.Helper()
 	timeout := time.After(10 * time.Second)
 	for {
@@ -157,14 +157,14 @@ func (d *diary) await(t *testing.T, n int) []client.DisconnectInfo {
 	}
 }
 
-func (d *diary) all() []client.DisconnectInfo {
+func (d *endLog) all() []client.DisconnectInfo {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.ends)
 }
 
 // String counts the ends of each kind, in the order in which they came first.
-func (d *diary) String() string {
+func (d *endLog) String() string {
 	var kinds []string
 	count := make(map[string]int)
 	for _, e := range d.all() {
@@ -216,7 +216,7 @@ func subscribeWire(t *testing.T, feed *transport.WebSocket, opts *client.Options
 	return sub
 }
 
-// feed is that of feed.js, whose scene is played to connections counted under name.
+// feed returns the feed of feed.js, which runs scene on connections counted under name.
 func (n *node) feed(name, query string) *transport.WebSocket {
 	return &transport.WebSocket{
 		URL:        "ws://" + n.addr + "/?name=" + name + "&" + query,
@@ -246,7 +246,7 @@ func numbered(_ *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// count reads the messages from..to and wants every one of them once, without a gap.
+// count reads the messages from..to, each once and without a gap.
 func count(t *testing.T, sub *client.Subscription, from, to int) {
 	t.Helper()
 	for ev, err := range sub.Events() {
@@ -263,21 +263,21 @@ func count(t *testing.T, sub *client.Subscription, from, to int) {
 	}
 }
 
-// deflates are the servers of feed.js: without compression, with it, and with small
-// windows that begin anew with each message.
+// deflates are the servers of feed.js: without compression, with compression, and with small windows
+// that start again with each message.
 var deflates = []string{"plain", "deflate", "tight"}
 
-// The ends of feed.js in their order, as the client is to see them.
+// The ends of feed.js in their order, as the client must see them.
 var wireEnds = []string{"1006", "1000", "1006", "1001", "1006", "1012", "4000", "1005", "4999", "1011"}
 
-// TestWireEnds loses the connection in each way that ws knows.
+// The connection is lost in each way that ws supports.
 func TestWireEnds(t *testing.T) {
 	n := startNode(t, "feed.js")
 	for _, name := range deflates {
 		t.Run(name, func(t *testing.T) {
 			feed := n.feed(name, "scene=ends&"+name)
 			feed.Compression = name != "plain"
-			var d diary
+			var d endLog
 			total := 10*len(wireEnds) + 1
 			count(t, subscribeWire(t, feed, d.options()), 1, total)
 			var got []string
@@ -298,14 +298,14 @@ func TestWireEnds(t *testing.T) {
 	}
 }
 
-// TestWireSizes reads what is large, fragmented with pings between, binary and compressed.
+// Messages are large, fragmented with pings in between, binary and compressed.
 func TestWireSizes(t *testing.T) {
 	n := startNode(t, "feed.js")
 	for _, name := range deflates {
 		t.Run(name, func(t *testing.T) {
 			feed := n.feed(name, "scene=sizes&"+name)
 			feed.Compression = name != "plain"
-			var d diary
+			var d endLog
 			sub := subscribeWire(t, feed, d.options())
 			count(t, sub, 1, 8)
 			opened := n.await(t, "opened "+name)
@@ -317,7 +317,7 @@ func TestWireSizes(t *testing.T) {
 	}
 }
 
-// TestWireUnacceptable tells the server why it does not want a message.
+// The server learns why a message is not accepted.
 func TestWireUnacceptable(t *testing.T) {
 	n := startNode(t, "feed.js")
 	for _, server := range deflates {
@@ -330,27 +330,27 @@ func TestWireUnacceptable(t *testing.T) {
 			if len(got) != 1 || !errors.As(err, &large) || large.Limit != feed.MaxMessage {
 				t.Errorf("after %d messages: %v", len(got), err)
 			}
-			t.Logf("%v; the server says %q", err, n.await(t, "closed "+name+" 1 1009"))
+			t.Logf("%v; the server reports %q", err, n.await(t, "closed "+name+" 1 1009"))
 		})
 	}
 	t.Run("not UTF-8", func(t *testing.T) {
-		var d diary
+		var d endLog
 		count(t, subscribeWire(t, n.feed("latin1", "scene=latin1"), d.options()), 1, 2)
 		var bad *transport.MessageError
 		if err := d.all()[0].Err; !errors.As(err, &bad) {
 			t.Errorf("the connection ended with %v", err)
 		}
-		t.Logf("%s; the server says %q", &d, n.await(t, "closed latin1 1 1007"))
+		t.Logf("%s; the server reports %q", &d, n.await(t, "closed latin1 1 1007"))
 	})
 }
 
-// TestWirePings answers the pings of a server, and pings one that is quiet.
+// The client answers the pings of a server, and pings a quiet one.
 func TestWirePings(t *testing.T) {
 	n := startNode(t, "feed.js")
 	t.Run("of the server", func(t *testing.T) {
 		feed := n.feed("answers", "scene=pings")
 		feed.PingInterval = 600 * time.Millisecond
-		var d diary
+		var d endLog
 		count(t, subscribeWire(t, feed, d.options()), 1, 2)
 		stray, _ := n.lines("stray")
 		own, _ := n.lines("ping answers")
@@ -362,7 +362,7 @@ func TestWirePings(t *testing.T) {
 	t.Run("of the client", func(t *testing.T) {
 		feed := n.feed("asks", "scene=quiet")
 		feed.PingInterval, feed.PongTimeout = 100*time.Millisecond, 5*time.Second
-		var d diary
+		var d endLog
 		count(t, subscribeWire(t, feed, d.options()), 1, 2)
 		if len(d.all()) > 0 {
 			t.Errorf("the connection ended: %s", &d)
@@ -372,7 +372,7 @@ func TestWirePings(t *testing.T) {
 	t.Run("without pongs", func(t *testing.T) {
 		feed := n.feed("deaf", "scene=quiet&deaf")
 		feed.PingInterval, feed.PongTimeout = 100*time.Millisecond, 100*time.Millisecond
-		var d diary
+		var d endLog
 		count(t, subscribeWire(t, feed, d.options()), 1, 3) // one on each connection
 		var pong *transport.TimeoutError
 		for _, end := range d.all() {
@@ -382,21 +382,21 @@ func TestWirePings(t *testing.T) {
 		}
 		pings, _ := n.lines("ping deaf 1")
 		if len(pings) != 2 {
-			t.Errorf("%d pings before the connection was given up", len(pings))
+			t.Errorf("%d pings before the connection was dropped", len(pings))
 		}
 		t.Logf("gave up %s", &d)
 	})
 }
 
-// TestWireStrict meets a server that cuts off who answers no pings, with a consumer that
-// takes nothing for longer than that.
+// The server cuts off a client that answers no pings, and the consumer is blocked for longer than
+// that.
 func TestWireStrict(t *testing.T) {
 	n := startNode(t, "feed.js")
 	for name, patience := range map[string]time.Duration{"kept": -1, "parked": 50 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			feed := n.feed(name, "scene=strict")
 			feed.MaxPause, feed.CloseCode = patience, 4000
-			var d diary
+			var d endLog
 			opts := d.options()
 			opts.Buffer = 5
 			sub := subscribeWire(t, feed, opts)
@@ -405,19 +405,19 @@ func TestWireStrict(t *testing.T) {
 				t.Errorf("%s, want %s", end, want)
 			}
 			count(t, sub, 1, 5000)
-			t.Logf("%s while nobody read; 5000 messages; ends: %s", end, &d)
+			t.Logf("%s without a reader; 5000 messages; ends: %s", end, &d)
 		})
 	}
 }
 
-// TestWireStopped stops the process of the server, which leaves its connections open and
-// still lets the kernel accept new ones, and lets it go on.
+// The process of the server is stopped and continued. Meanwhile its connections stay open, and the
+// kernel accepts new ones.
 func TestWireStopped(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "feed.js")
 	feed := n.feed("half-open", "scene=steady")
 	feed.PingInterval, feed.PongTimeout, feed.HandshakeTimeout = 200*time.Millisecond, 150*time.Millisecond, 300*time.Millisecond
-	var d diary
+	var d endLog
 	sub := subscribeWire(t, feed, d.options())
 	for round := range 3 {
 		count(t, sub, 100*round+1, 100*round+100)
@@ -443,13 +443,13 @@ func TestWireStopped(t *testing.T) {
 	}
 }
 
-// TestWireSend sends from several goroutines what the server tells to have received, and
-// gives up a server that takes nothing.
+// Several goroutines send, and the server reports what it received. A server that accepts nothing
+// is dropped.
 func TestWireSend(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "feed.js")
 	feed := n.feed("echo", "scene=echo")
-	var d diary
+	var d endLog
 	opts := d.options()
 	ready := make(chan struct{}, 1000)
 	opts.Trace.Connected = func(client.ConnectInfo) { ready <- struct{}{} }
@@ -503,20 +503,20 @@ func TestWireSend(t *testing.T) {
 	t.Logf("to a server that is stopped: %v", err)
 }
 
-// TestWireHandover replaces a connection of a certain age, the next one being open before
-// it is closed. Between the beginnings of two there are ten seconds.
+// A connection of a certain age is replaced: the next one is open before it is closed. Ten seconds
+// lie between the starts of two.
 func TestWireHandover(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "feed.js")
 	feed := n.feed("aged", "scene=steady")
 	feed.MaxConnectionAge, feed.Overlap = 250*time.Millisecond, true
-	var d diary
+	var d endLog
 	sub := subscribeWire(t, feed, d.options())
 	count(t, sub, 1, 2200)
 	opened, _ := n.lines("opened aged")
 	for _, end := range d.all() {
 		if end.Delay > 0 {
-			t.Errorf("a connection was waited for: %v", end.Err)
+			t.Errorf("waited for a connection: %v", end.Err)
 		}
 	}
 	if len(opened) < 2 {
@@ -534,8 +534,8 @@ type graphTicks struct {
 	beat       time.Duration // between pings
 	renewals   int
 
-	// For tests that break the rules: what is done before the session is opened, and
-	// after; and another query.
+	// For tests that break the rules: called before the session is opened, and after; and another
+	// query.
 	before, again func(ctx context.Context, s *transport.Socket) error
 	query         string
 }
@@ -568,7 +568,7 @@ func (k *graphTicks) hello(ctx context.Context, s *transport.Socket, since strin
 	return k.again(ctx, s)
 }
 
-// renew gets another token where the one there is has been refused.
+// renew gets another token if the current one has been refused.
 func (k *graphTicks) renew(ctx context.Context) error {
 	if !transport.CredentialsRejected(ctx) {
 		return nil
@@ -648,13 +648,12 @@ func (k *graphTicks) control(s *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// TestGraphQLResumes follows a subscription through tokens that expire and connections
-// that break, until the server completes it.
+// Tokens expire and connections break until the server completes the subscription.
 func TestGraphQLResumes(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	n := startNode(t, "graphql.js")
 	k := &graphTicks{addr: n.addr, name: "ticks", token: "ticks-0", until: 310}
-	var d diary
+	var d endLog
 	sub := subscribeWire(t, k.feed(), d.options())
 	count(t, sub, 1, k.until)
 	if _, err := sub.Next(t.Context()); err != io.EOF {
@@ -667,13 +666,13 @@ func TestGraphQLResumes(t *testing.T) {
 	t.Logf("%d ticks; %d new tokens; ends: %s", k.until, k.renewals, &d)
 }
 
-// TestGraphQLPings answers the pings of the subprotocol and has its own answered.
+// The pings of the subprotocol are answered in both directions.
 func TestGraphQLPings(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "graphql.js")
 	k := &graphTicks{addr: n.addr, name: "pings", token: "pings-1", until: 20, beat: 250 * time.Millisecond}
 	k.query = strings.ReplaceAll(tickQuery, "until: $until", "until: $until, every: 75")
-	var d diary
+	var d endLog
 	got, err := data(t, subscribeWire(t, k.feed(), d.options()), 0)
 	pings, _ := n.lines("ping pings")
 	pongs, _ := n.lines("pong pings")
@@ -683,7 +682,7 @@ func TestGraphQLPings(t *testing.T) {
 	t.Logf("%d ticks on one connection, %d pings answered, %d asked", len(got), len(pongs), len(pings))
 }
 
-// TestGraphQLLateInit is as late as 4408 says once, and in time on the next attempt.
+// The first attempt is too late, which is close code 4408, and the next one is in time.
 func TestGraphQLLateInit(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "graphql.js")
@@ -701,7 +700,7 @@ func TestGraphQLLateInit(t *testing.T) {
 			k.control(s, &m) // which answers pings
 		}
 	}
-	var d diary
+	var d endLog
 	count(t, subscribeWire(t, k.feed(), d.options()), 1, k.until)
 	if got := endName(d.await(t, 1)[0].Err); got != "4408" {
 		t.Errorf("the first connection ended with %s", got)
@@ -709,7 +708,7 @@ func TestGraphQLLateInit(t *testing.T) {
 	t.Logf("10 ticks; ends: %s", &d)
 }
 
-// sends is a before that sends texts of its own.
+// sends returns a before that sends texts.
 func sends(texts ...string) func(context.Context, *transport.Socket) error {
 	return func(ctx context.Context, s *transport.Socket) error {
 		for _, text := range texts {
@@ -721,7 +720,7 @@ func sends(texts ...string) func(context.Context, *transport.Socket) error {
 	}
 }
 
-// twice subscribes once more under the same id when the first tick is there.
+// twice subscribes again under the same id after the first tick.
 func twice(ctx context.Context, s *transport.Socket) error {
 	for {
 		m, err := s.Receive()
@@ -740,7 +739,7 @@ const (
 	subscribe0  = `{"id":"1","type":"subscribe","payload":{"query":"subscription { ticks(since: 0, until: 9) { seq } }"}}`
 )
 
-// TestGraphQLRefused breaks the rules of the subprotocol, and stops when it is told.
+// A client that breaks the rules of the subprotocol stops when the server refuses it.
 func TestGraphQLRefused(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	n := startNode(t, "graphql.js")
@@ -762,7 +761,7 @@ func TestGraphQLRefused(t *testing.T) {
 			k := &graphTicks{addr: n.addr, name: "refused", token: "refused-1", until: 10}
 			feed := k.feed()
 			tt.change(k, feed)
-			var d diary
+			var d endLog
 			_, err := data(t, subscribeWire(t, feed, d.options()), 0)
 			var stop *client.StopError
 			if !errors.As(err, &stop) || endName(err) != tt.end || stop.Attempts != tt.attempts {

@@ -84,7 +84,7 @@ func TestWindowIsBounded(t *testing.T) {
 		w := New(3, 1000)
 		fill(t, w, 0, 3)
 		if w.Fits(0) {
-			t.Fatal("a fourth event fits into a window of three")
+			t.Fatal("a fourth event fits into a window for three")
 		}
 		evs := claimAll(w)
 		w.Settle(&evs[2].Claim)
@@ -93,51 +93,51 @@ func TestWindowIsBounded(t *testing.T) {
 		}
 		w.Settle(&evs[0].Claim)
 		if !w.Fits(0) {
-			t.Fatal("no room after the oldest event was settled")
+			t.Fatal("no space after the oldest event was settled")
 		}
 	})
 	t.Run("by bytes", func(t *testing.T) {
 		w := New(100, 10)
 		if !w.Fits(1000) {
-			t.Fatal("an event larger than the bound must fit when it is alone")
+			t.Fatal("an event larger than the limit does not fit alone")
 		}
 		w.Stage(&Entry{Data: make([]byte, 6)})
 		w.publish()
 		if w.Fits(5) || !w.Fits(4) {
-			t.Fatal("want room for 4 bytes more and not for 5")
+			t.Fatal("want space for 4 more bytes and not for 5")
 		}
 		ev, _ := claim(w)
 		w.Settle(&ev.Claim)
 		if !w.Fits(10) {
-			t.Fatal("no room after everything was settled")
+			t.Fatal("no space after everything was settled")
 		}
 	})
 }
 
-func TestReturnedEventComesAgain(t *testing.T) {
+func TestReturnedEventIsClaimedAgain(t *testing.T) {
 	w := New(10, 100)
 	fill(t, w, 0, 3)
 	evs := claimAll(w)
 	now := time.Now()
 	if !w.GiveBack(&evs[1].Claim, now) || !w.GiveBack(&evs[0].Claim, now) || !w.GiveBack(&evs[2].Claim, now.Add(time.Hour)) {
-		t.Fatal("an event in hand could not be given back")
+		t.Fatal("GiveBack of a claimed event returned false")
 	}
 	again := claimAll(w)
 	if len(again) != 2 || again[0].Token != "0" || again[1].Token != "1" || again[0].attempt != 2 {
 		t.Fatalf("claimed again: %v; want events 0 and 1, oldest first, in their second attempt", again)
 	}
 	if w.Settle(&evs[0].Claim) {
-		t.Error("an old copy of the event settled it while somebody else has it in hand")
+		t.Error("an earlier claim settled the event")
 	}
 	if !w.Settle(&again[0].Claim) || w.sweep().seq != 1 {
-		t.Error("the copy in hand did not settle the event")
+		t.Error("the current claim did not settle the event")
 	}
 	if due, ok := w.nextReturn(); !ok || !due.Equal(now.Add(time.Hour)) {
 		t.Errorf("next return %v %v, want in an hour", due, ok)
 	}
 }
 
-func TestLateAckOfAReusedSlot(t *testing.T) {
+func TestLateClaimOfAReusedSlotDoesNothing(t *testing.T) {
 	w := New(1, 10)
 	fill(t, w, 0, 1)
 	first, _ := claim(w)
@@ -151,14 +151,14 @@ func TestLateAckOfAReusedSlot(t *testing.T) {
 	fill(t, w, n, n+1)
 	ev, ok := claim(w)
 	if !ok || w.Settle(&first.Claim) {
-		t.Fatal("an ack that comes late settled another event")
+		t.Fatal("a late claim settled another event")
 	}
 	if w.sweep().seq != uint64(n) || !w.Settle(&ev.Claim) {
-		t.Fatal("the event in the slot is not the one that counts")
+		t.Fatal("the claim of the event in the slot did not count")
 	}
 }
 
-func TestWindowLetsGo(t *testing.T) {
+func TestWindowReleasesSegments(t *testing.T) {
 	w := New(1024, 1<<20)
 	for i := range 10 {
 		fill(t, w, i*100, i*100+100)
@@ -178,9 +178,8 @@ func TestWindowLetsGo(t *testing.T) {
 	}
 }
 
-// TestWindowUnderLoad lets a producer and several consumers work against each other:
-// every event must be handed out, in order for each consumer, and the low mark must
-// reach the end without ever passing an event that is not settled.
+// A producer and several consumers work at the same time: every event must be claimed, in order for
+// each consumer, and the low mark must reach the end without passing an event that is not settled.
 func TestWindowUnderLoad(t *testing.T) {
 	const events, consumers = 5000, 4
 	w := New(64, 1<<20)
@@ -192,7 +191,7 @@ func TestWindowUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(c)))
 			last := -1
-			var hand []event
+			var held []event
 			for left.Load() > 0 {
 				ev, ok := claim(w)
 				if ok {
@@ -201,17 +200,17 @@ func TestWindowUnderLoad(t *testing.T) {
 						t.Errorf("consumer %d: event %d after %d", c, n, last)
 					}
 					last = max(last, n)
-					hand = append(hand, ev)
+					held = append(held, ev)
 				}
 				if !ok {
 					runtime.Gosched()
 				}
-				if len(hand) == 0 || ok && len(hand) < 8 && rng.IntN(2) == 0 {
+				if len(held) == 0 || ok && len(held) < 8 && rng.IntN(2) == 0 {
 					continue
 				}
-				i := rng.IntN(len(hand))
-				ev = hand[i]
-				hand = append(hand[:i], hand[i+1:]...)
+				i := rng.IntN(len(held))
+				ev = held[i]
+				held = append(held[:i], held[i+1:]...)
 				if rng.IntN(10) == 0 {
 					w.GiveBack(&ev.Claim, time.Time{})
 					continue
@@ -219,7 +218,7 @@ func TestWindowUnderLoad(t *testing.T) {
 				n, _ := strconv.Atoi(ev.Token)
 				settled[n].Store(true)
 				if !w.Settle(&ev.Claim) {
-					t.Errorf("consumer %d: event %d was settled before", c, n)
+					t.Errorf("consumer %d: event %d was already settled", c, n)
 				}
 				left.Add(-1)
 			}
@@ -251,12 +250,11 @@ func TestWindowUnderLoad(t *testing.T) {
 	wg.Wait()
 	check(w.sweep())
 	if passed != events {
-		t.Errorf("the low mark stands at %d of %d", passed, events)
+		t.Errorf("low mark: got %d, want %d", passed, events)
 	}
 }
 
-// TestPositionsTakeNoPlace stages far more positions than the window has places, before,
-// between and after events.
+// Far more positions than the window has slots are staged before, between and after events.
 func TestPositionsTakeNoPlace(t *testing.T) {
 	w := New(2, 100)
 	positions := func(name string) {
@@ -290,7 +288,7 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 	fill(t, w, 1, 2)
 	positions("c")
 	if w.Fits(0) || held() > 1 {
-		t.Errorf("two events in hand: a third one fits: %v; %d segments", w.Fits(0), held())
+		t.Errorf("two claimed events: a third one fits: %v; %d segments", w.Fits(0), held())
 	}
 	evs := claimAll(w)
 	if len(evs) != 2 {
@@ -298,7 +296,7 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 	}
 	low(mark{0, "a4999", 0})
 	w.Settle(&evs[0].Claim)
-	low(mark{1, "b4999", 1}) // the position before the one in hand
+	low(mark{1, "b4999", 1}) // the position before the claimed one
 	w.Settle(&evs[1].Claim)
 	low(mark{2, "c4999", 2})
 	positions("d")
@@ -308,9 +306,9 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 	}
 }
 
-// TestPositionsUnderLoad mixes positions with events, in a window so small that the
-// producer waits for space, while others sweep: the low mark has no token beyond an event
-// that is not settled, and none before one that is.
+// Positions and events are mixed in a window so small that the producer waits for space, while
+// other goroutines sweep: the low mark never has the token of a position after an event that is not
+// settled.
 func TestPositionsUnderLoad(t *testing.T) {
 	const positions, consumers = 20000, 3
 	w := New(8, 1<<20)
@@ -329,11 +327,11 @@ func TestPositionsUnderLoad(t *testing.T) {
 				}
 				n, _ := strconv.Atoi(ev.Token)
 				if n%5 != 0 {
-					t.Errorf("position %d was handed out", n)
+					t.Errorf("position %d was claimed", n)
 				}
 				settled[n].Store(true)
 				if !w.Settle(&ev.Claim) {
-					t.Errorf("event %d was handed out twice", n)
+					t.Errorf("event %d was claimed twice", n)
 				}
 				left.Add(-1)
 			}
@@ -386,8 +384,7 @@ func TestPositionsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestReturnsAreFoundQuickly counts the comparisons that refused events cost, by how many
-// of them wait.
+// The number of comparisons that returned events cost grows with n log n.
 func TestReturnsAreFoundQuickly(t *testing.T) {
 	for _, n := range []int{500, 8000} {
 		w := New(n, 1<<20)
@@ -463,7 +460,7 @@ func BenchmarkWindow(b *testing.B) {
 	}
 }
 
-// BenchmarkRefused refuses an event and claims it again, while others wait.
+// BenchmarkRefused returns an event and claims it again, while others wait.
 func BenchmarkRefused(b *testing.B) {
 	for _, backlog := range []int{0, 1000, 10000, 100000} {
 		b.Run(fmt.Sprintf("backlog=%d", backlog), func(b *testing.B) {
