@@ -47,7 +47,7 @@ func ExampleFeed() {
 	// mock: connection dropped: unexpected EOF
 	// transport: mock://feed: status 503 Service Unavailable
 	// 3: c
-	// transport: feed has ended
+	// transport: feed is complete
 	// attempt with token ""
 	// attempt with token "2"
 	// attempt with token "2"

@@ -13,11 +13,6 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// roundTrip is a RoundTripper without a network.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 // endlessBody repeats a block, and ends when it is closed.
 type endlessBody struct {
 	block, rest []byte
@@ -72,7 +67,7 @@ func BenchmarkHTTPRead(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			event := fmt.Appendf(nil, "data: %s\n\n", strings.Repeat("x", size))
 			benchmarkRead(b, size, &transport.HTTP{URL: "http://feed.test", Client: &http.Client{
-				Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+				Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
 					header := http.Header{"Content-Type": {"text/event-stream"}}
 					return &http.Response{StatusCode: 200, ProtoMajor: 2, Header: header, ContentLength: -1, Body: newEndlessBody(event)}, nil
 				})}})
@@ -85,7 +80,7 @@ func BenchmarkWebSocketRead(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			event := wsFrame(fin|opText, strings.Repeat("x", size))
 			benchmarkRead(b, size, &transport.WebSocket{URL: "ws://feed.test", CloseCode: -1, Client: &http.Client{
-				Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+				Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
 					key := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 					header := http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}, "Sec-Websocket-Accept": {base64.StdEncoding.EncodeToString(key[:])}}
 					return &http.Response{StatusCode: 101, Header: header, Body: newEndlessBody(event)}, nil

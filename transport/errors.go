@@ -80,38 +80,44 @@ type TimeoutError struct {
 	//	idle       a byte arrived on an open connection
 	//	connect    OnConnect returned
 	//	pong       a byte arrived after a ping
-	//	heartbeat  a heartbeat was answered
+	//	heartbeat  a heartbeat was acknowledged
 	//	message    a message arrived
 	//	write      the peer accepted sent data
-	Op    string
-	After time.Duration
+	Op     string
+	After  time.Duration
+	Origin string // scheme and host of the peer, ws or wss for a WebSocket
 
 	compressor bool // a compressor may hold back what the peer has sent
 }
 
 func (e *TimeoutError) Error() string {
-	if e.compressor {
-		return e.text() + " (the server may not flush its compressor: the next attempt offers no compression)"
+	text := "transport: "
+	if e.Origin != "" {
+		text += e.Origin + ": "
 	}
-	return e.text()
+	text += e.text()
+	if e.compressor {
+		text += " (the server may not flush its compressor: the next attempt offers no compression)"
+	}
+	return text
 }
 
 func (e *TimeoutError) text() string {
 	switch e.Op {
 	case "header":
-		return fmt.Sprintf("transport: no response header within %v", e.After)
+		return fmt.Sprintf("no response header within %v (HeaderTimeout, or HandshakeTimeout of a WebSocket)", e.After)
 	case "connect":
-		return fmt.Sprintf("transport: OnConnect did not return within %v", e.After)
+		return fmt.Sprintf("OnConnect did not return within %v (OnConnectTimeout)", e.After)
 	case "pong":
-		return fmt.Sprintf("transport: no data within %v of a ping", e.After)
+		return fmt.Sprintf("no data within %v of a ping (twice PongTimeout)", e.After)
 	case "heartbeat":
-		return fmt.Sprintf("transport: heartbeat not answered within %v", e.After)
+		return fmt.Sprintf("heartbeat not acknowledged within %v (Socket.HeartbeatAcked was not called)", e.After)
 	case "message":
-		return fmt.Sprintf("transport: no message for %v (IdleTimeout)", e.After)
+		return fmt.Sprintf("no message for %v (IdleTimeout)", e.After)
 	case "write":
-		return fmt.Sprintf("transport: peer accepted no data for %v", e.After)
+		return fmt.Sprintf("peer accepted no data for %v", e.After)
 	}
-	return fmt.Sprintf("transport: no data for %v (IdleTimeout)", e.After)
+	return fmt.Sprintf("no data for %v (IdleTimeout)", e.After)
 }
 
 // Timeout returns true.

@@ -105,11 +105,12 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // A silent feed may be a quiet one: the text names the option to change.
 func TestTimeoutErrorNamesItsOption(t *testing.T) {
 	for op, want := range map[string]string{
-		"idle":    "transport: no data for 1m30s (IdleTimeout)",
-		"message": "transport: no message for 1m30s (IdleTimeout)",
+		"idle":    "transport: wss://feed.test: no data for 1m30s (IdleTimeout)",
+		"message": "transport: wss://feed.test: no message for 1m30s (IdleTimeout)",
+		"connect": "transport: wss://feed.test: OnConnect did not return within 1m30s (OnConnectTimeout)",
 	} {
-		if got := (&transport.TimeoutError{Op: op, After: 90 * time.Second}).Error(); got != want {
-			t.Errorf("%s: %s", op, got)
+		if got := (&transport.TimeoutError{Op: op, Origin: "wss://feed.test", After: 90 * time.Second}).Error(); got != want {
+			t.Errorf("%s: got %q, want %q", op, got, want)
 		}
 	}
 }

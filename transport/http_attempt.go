@@ -44,7 +44,7 @@ func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
 	u, _ := parseURL(h.URL) // checked by Validate
 	a := &attempt{
 		feed: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
-		timeout: &TimeoutError{Op: "header", After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
+		timeout: &TimeoutError{Op: "header", Origin: originOf(u), After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
 		url:     u, method: h.method(), body: h.Body, plain: atomic.LoadInt32(&h.gzip) != gzipOffered,
 	}
 	a.protocol = feedProtocol{a}
@@ -123,7 +123,7 @@ func (a *attempt) failure(err error) error {
 		return err
 	}
 	if cause == a.timeout && a.waiting {
-		a.timeout.compressor = a.feed.silent(a.compresses(), a.plain)
+		a.timeout.compressor = a.feed.recordSilence(a.compresses(), a.plain)
 	}
 	return cause
 }

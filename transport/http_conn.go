@@ -24,21 +24,21 @@ type httpConn struct {
 	plain    io.ReadCloser // the decompressed body
 	released chan struct{} // closed once both are closed
 
-	feed       *HTTP
-	plainly    bool // no compression was offered
-	compressed bool // because compression was offered
+	feed         *HTTP
+	uncompressed bool // no compression was offered
+	compressed   bool // because compression was offered
 
-	frames *decode.Reader
-	frame  decode.Frame         // the last one read
-	check  func(*Message) error // HTTP.OnMessage
-	seen   Message              // what check is called with
-	parts  []Message            // of the last message that was split
-	watch  *watch
-	origin string
-	spoken bool  // a frame has arrived
-	framed bool  // a truncated body is detectable
-	gap    *Gap  // for the next message
-	err    error // of the failed Read
+	frames   *decode.Reader
+	frame    decode.Frame         // the last one read
+	check    func(*Message) error // HTTP.OnMessage
+	seen     Message              // what check is called with
+	parts    []Message            // of the last message that was split
+	watch    *watch
+	origin   string
+	gotFrame bool  // a frame has arrived
+	framed   bool  // a truncated body is detectable
+	gap      *Gap  // for the next message
+	err      error // of the failed Read
 }
 
 // start ends the body with the connection. net/http's own bodies watch the request's context;
@@ -77,9 +77,9 @@ func (c *httpConn) Read(m *Message) error {
 		c.err = c.failure(err)
 		return c.err
 	}
-	if !c.spoken {
-		c.spoken = true
-		c.feed.spoke(c.plainly)
+	if !c.gotFrame {
+		c.gotFrame = true
+		c.feed.recordMessage(c.uncompressed)
 	}
 	m.Data, m.Type, m.ID, m.Token, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.ID, f.Kind, f.Delay, c.gap
 	m.Delivery, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
@@ -89,7 +89,7 @@ func (c *httpConn) Read(m *Message) error {
 			return c.refuse(m, err)
 		}
 	}
-	c.watch.heard(m.Kind)
+	c.watch.learn(m.Kind)
 	m.More = c.more()
 	return nil
 }
@@ -144,8 +144,8 @@ func (c *httpConn) failure(err error) error {
 	cause := context.Cause(c.ctx)
 	switch {
 	case cause == errIdle:
-		compressor := !c.spoken && c.feed.silent(c.compressed, c.plainly)
-		err = &TimeoutError{Op: "idle", After: time.Duration(c.watch.window.Load()), compressor: compressor}
+		compressor := !c.gotFrame && c.feed.recordSilence(c.compressed, c.uncompressed)
+		err = &TimeoutError{Op: "idle", Origin: c.origin, After: time.Duration(c.watch.window.Load()), compressor: compressor}
 	case cause != nil:
 		return cause
 	case err == io.EOF:

@@ -102,16 +102,16 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// errBehindGzip differs from the ErrHeader of a body that never was gzip: what was valid until
+// errAfterGzip differs from the ErrHeader of a body that never was gzip: what was valid until
 // now may be valid on the next connection.
-var errBehindGzip = errors.New("data after a gzip member is not gzip")
+var errAfterGzip = errors.New("data after a gzip member is not gzip")
 
 // next starts a member, or returns io.EOF if there is none.
 func (g *gunzip) next() (err error) {
 	if g.zr == nil {
 		g.zr, err = gzip.NewReader(g.in)
 	} else if err = g.zr.Reset(g.in); err == gzip.ErrHeader {
-		err = errBehindGzip
+		err = errAfterGzip
 	}
 	if err != nil {
 		return err
@@ -206,9 +206,9 @@ func (a *attempt) compresses() bool {
 	return !a.plain && !set
 }
 
-// silent records that nothing arrived: no header, or no byte of the first message. It reports
+// recordSilence records that nothing arrived: no header, or no byte of the first message. It reports
 // whether a compressor may be the reason.
-func (h *HTTP) silent(compressed, plain bool) bool {
+func (h *HTTP) recordSilence(compressed, plain bool) bool {
 	if plain {
 		atomic.CompareAndSwapInt32(&h.gzip, gzipDoubted, gzipOffered)
 	}
@@ -218,8 +218,8 @@ func (h *HTTP) silent(compressed, plain bool) bool {
 	return compressed
 }
 
-// spoke records that the first message arrived.
-func (h *HTTP) spoke(plain bool) {
+// recordMessage records that the first message arrived.
+func (h *HTTP) recordMessage(plain bool) {
 	if plain {
 		atomic.CompareAndSwapInt32(&h.gzip, gzipDoubted, gzipAvoided)
 	}

@@ -20,12 +20,12 @@ const (
 )
 
 // errIdle is the cause when the watchdog ends a connection.
-var errIdle = errors.New("transport: idle")
+var errIdle = errors.New("transport: no data within the idle limit")
 
 // A watch reads a body and calls fire when a Read takes longer than the window. Any byte
 // restarts it. The limit runs only during a Read.
 //
-// A decoder may read ahead on its own goroutine, so Read and heard share only the window and
+// A decoder may read ahead on its own goroutine, so Read and learn share only the window and
 // the silence.
 type watch struct {
 	body   io.Reader
@@ -67,8 +67,9 @@ func (w *watch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// heard learns from the frame whose first bytes arrived last.
-func (w *watch) heard(k decode.Kind) {
+// learn takes the silence before a frame into account. The frame is the one whose first bytes
+// arrived last.
+func (w *watch) learn(k decode.Kind) {
 	silence := time.Duration(w.silence.Load())
 	if silence == 0 {
 		return

@@ -16,7 +16,7 @@ func (a *attempt) follow() (*http.Response, error) {
 			return resp, err
 		}
 		if hops == maxRedirects {
-			err = a.protocolError(resp, "more than 10 redirects")
+			err = a.protocolError(resp, "more than 10 redirects in a row")
 		} else {
 			err = a.redirect(resp)
 		}
@@ -32,12 +32,12 @@ func (a *attempt) redirect(resp *http.Response) error {
 	from := resp.Request.URL
 	to, err := target(from, a.protocol.httpURL(resp.Header.Get("Location")))
 	if err != nil {
-		return a.protocolError(resp, "redirect without a valid Location")
+		return a.protocolError(resp, "redirect without a valid http or https URL in Location")
 	}
 	origin := originOf(to)
 	trusted := a.feed.trusts(origin)
 	if from.Scheme == "https" && to.Scheme == "http" && !trusted {
-		return a.protocolError(resp, "redirect from https to http")
+		return a.protocolError(resp, "redirect from https to http: list the target in TrustedOrigins to allow it")
 	}
 	// An untrusted origin may redirect back to a trusted one. It chooses the target, so what
 	// was withheld from it stays withheld.

@@ -31,7 +31,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
 		origin: originOf(resp.Request.URL), feed: a.feed, framed: framed(resp), check: a.feed.OnMessage,
-		plainly: a.plain, compressed: a.compresses() && compressed(resp.Header),
+		uncompressed: a.plain, compressed: a.compresses() && compressed(resp.Header),
 	}
 	c.watch = newWatch(resp.Body, a.feed.IdleTimeout, func() { a.cancel(errIdle) })
 	c.plain, ok = a.feed.decompress(c.watch, resp.Header)

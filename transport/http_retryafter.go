@@ -74,9 +74,9 @@ func rateLimit(h http.Header) (longest time.Duration, ok bool) {
 // rateReset parses a pair of headers, Remaining and Reset. Without Remaining, the status can
 // mean that the limit is used up.
 func rateReset(h http.Header, prefix string, limited bool) (time.Duration, bool) {
-	left, told := parseSeconds(h.Get(prefix + "Remaining"))
+	left, known := parseSeconds(h.Get(prefix + "Remaining"))
 	reset, ok := parseSeconds(h.Get(prefix + "Reset"))
-	if !ok || told && left > 0 || !told && !limited {
+	if !ok || known && left > 0 || !known && !limited {
 		return 0, false
 	}
 	const year9999 = 253_402_300_799

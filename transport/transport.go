@@ -96,7 +96,7 @@ type Conn interface {
 }
 
 // ErrComplete is returned when a feed is complete and there is nothing to reconnect to.
-var ErrComplete = errors.New("transport: feed has ended")
+var ErrComplete = errors.New("transport: feed is complete")
 
 // A Message is the result of one Read: an event, or what the server sends between events.
 type Message struct {

@@ -199,7 +199,7 @@ func (w *WebSocket) Validate() error {
 		errs = append(errs, fmt.Errorf("WebSocket."+field+": "+format, args...))
 	}
 	if _, err := parseURL(overHTTP(w.URL)); err != nil {
-		bad("URL", "not an absolute ws or wss URL")
+		bad("URL", "want wss://host/path or ws://host/path")
 	}
 	if err := checkHeader(w.Header); err != nil {
 		bad("Header", "%w", err)
@@ -240,7 +240,7 @@ func (w *WebSocket) Validate() error {
 		}
 	}
 	if w.OnBadFrame != nil && w.Format == nil {
-		bad("OnBadFrame", "has no effect without Format")
+		bad("OnBadFrame", "requires Format")
 	}
 	return errors.Join(errs...)
 }

@@ -61,7 +61,7 @@ func (c *socketConn) connect(token string) error {
 	if c.fresh {
 		ctx = withRefresh(ctx)
 	}
-	timeout := &TimeoutError{Op: "connect", After: orDefault(c.feed.OnConnectTimeout, defaultConnect)}
+	timeout := &TimeoutError{Op: "connect", Origin: c.origin, After: orDefault(c.feed.OnConnectTimeout, defaultConnect)}
 	c.socket.connecting.Store(true)
 	if timeout.After > 0 {
 		c.life.timers.after(timeout.After, func() {

@@ -66,6 +66,7 @@ func (w *WebSocket) newHandshake(ctx context.Context, token string) *handshake {
 	h := &handshake{attempt: feed.newAttempt(ctx, token), socket: w, limiter: newLimiter(w.SendRate)}
 	a := h.attempt
 	a.protocol, a.plain = h, true
+	a.timeout.Origin = a.shown(a.url)
 	if w.Client == nil || w.Client.Transport == nil {
 		a.rt = dialTunnelled(a.ctx)
 	}
@@ -154,7 +155,7 @@ func (h *handshake) accept(resp *http.Response) (err error) {
 	case a.untrusted:
 		// OnConnect and OnMessage would send it what a redirect must not carry.
 		resp.Body.Close()
-		return &ProtocolError{Reason: "redirected to an origin that is not in TrustedOrigins", Origin: a.shown(resp.Request.URL)}
+		return &ProtocolError{Reason: "redirected here from the URL's origin: add this one to TrustedOrigins if OnConnect may send it credentials", Origin: a.shown(resp.Request.URL)}
 	case !h.switches(resp.StatusCode):
 		err = h.refused(resp)
 		a.discard(resp)

@@ -79,7 +79,7 @@ func (c *socketConn) failure(err error, inside bool) error {
 	case cause != nil:
 		return cause
 	case c.wire.dropped.Load(), errors.Is(err, context.DeadlineExceeded):
-		return &TimeoutError{Op: "write", After: writeTimeout} // for a message, a ping or a pong
+		return &TimeoutError{Op: "write", Origin: c.origin, After: writeTimeout} // for a message, a ping or a pong
 	case broken != nil && inside:
 		return &CloseError{Code: closeAbnormal, Origin: c.origin, err: io.ErrUnexpectedEOF}
 	case broken != nil && *broken == io.EOF:

@@ -73,7 +73,7 @@ func (l *socketLife) ping() bool {
 			return false // the connection has ended
 		}
 	}
-	l.conn.end.abort(&TimeoutError{Op: "pong", After: pings * limit})
+	l.conn.end.abort(&TimeoutError{Origin: l.conn.origin, Op: "pong", After: pings * limit})
 	return false
 }
 
@@ -108,7 +108,7 @@ func (l *socketLife) armIdle() {
 	}
 	_, quiet := l.conn.wire.silence()
 	if quiet >= limit {
-		l.conn.end.abort(&TimeoutError{Op: "message", After: limit})
+		l.conn.end.abort(&TimeoutError{Origin: l.conn.origin, Op: "message", After: limit})
 		return
 	}
 	wait := limit - quiet
@@ -195,7 +195,7 @@ func (l *socketLife) sendHeartbeat(b *heartbeat) {
 	case !current:
 		return
 	case dead:
-		l.conn.end.abort(&TimeoutError{Op: "heartbeat", After: b.Interval})
+		l.conn.end.abort(&TimeoutError{Origin: l.conn.origin, Op: "heartbeat", After: b.Interval})
 		return
 	}
 	if text := b.Message(); text != nil && l.conn.limiter.wait(l.conn.end.ctx, l.conn.end.ctx, true) == nil {
@@ -233,7 +233,7 @@ func (l *socketLife) watchWrites() {
 	}
 	idle := time.Duration(w.now() - since)
 	if idle >= writeTimeout {
-		l.conn.end.abort(&TimeoutError{Op: "write", After: writeTimeout})
+		l.conn.end.abort(&TimeoutError{Origin: l.conn.origin, Op: "write", After: writeTimeout})
 		return
 	}
 	l.timers.after(writeTimeout-idle, l.watchWrites)
