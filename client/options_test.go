@@ -90,7 +90,7 @@ func TestIneffectiveOptionsAreRejected(t *testing.T) {
 	}{
 		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
 		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
-		"in a Recorder": {&record.Receiver{From: hook, Out: new(bytes.Buffer)},
+		"in a Recorder": {record.Receiver(hook, new(bytes.Buffer), nil),
 			client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},
 		"all at once": {hook, client.Options{StartAfter: "7", CommitEvery: -1, Dedupe: -1},

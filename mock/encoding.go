@@ -20,7 +20,7 @@ func appendSSE(b []byte, s Step) ([]byte, error) {
 	if s.act == garbles {
 		return append(b, s.raw...), nil
 	}
-	f := s.frame
+	f := s.onWire()
 	if strings.ContainsAny(f.ID+f.Type, "\r\n\x00") {
 		return nil, fmt.Errorf("mock: event %q of type %q cannot be sent over SSE: its id or type contains a line end or NUL", f.ID, f.Type)
 	}
@@ -96,7 +96,7 @@ func appendJSON(b []byte, s Step, frame func(b, text []byte) []byte) ([]byte, er
 	if s.act == garbles {
 		return append(b, s.raw...), nil
 	}
-	text, err := jsonOf(s.frame)
+	text, err := jsonOf(s.onWire())
 	if err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func (f *Feed) record(s Step) {
 	f.tape = append(f.tape, s)
 	f.complete = f.complete || s.act == completes
 	f.logf("feed: %s", s.describe())
-	f.markToken(s.frame.ID)
+	f.markToken(s.token())
 	f.changed.Fire()
 }
 

@@ -57,7 +57,7 @@ func (c *feedConn) Read(m *transport.Message) error {
 	case step.act == sends:
 		f := step.frame
 		*m = transport.Message{
-			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: step.gapCopy(), More: more,
+			Data: bytes.Clone(f.Data), Type: f.Type, ID: f.ID, Token: step.token(), Kind: f.Kind, Delay: f.Delay, Gap: step.gapCopy(), More: more,
 		}
 		return nil
 	case step.act == stalls:

@@ -199,7 +199,7 @@ func (s *session) advance(now time.Time) (Step, bool) {
 	if s.pos <= s.joined {
 		step.part, step.slow = false, 0 // that was on another connection
 	}
-	if s.placed = s.placed || step.frame.ID != ""; s.placed {
+	if s.placed = s.placed || step.token() != ""; s.placed {
 		f.playEvents(step.extra.Away)
 		f.tape[s.pos-1].extra.Away = 0
 	}

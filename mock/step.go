@@ -61,6 +61,22 @@ func (s Step) describe() string {
 	return s.act.String()
 }
 
+// token returns the position after the frame.
+func (s Step) token() string {
+	if s.extra.Token != nil {
+		return *s.extra.Token
+	}
+	return s.frame.ID
+}
+
+// onWire returns the frame as wires send it: they have one field for the id and the token, and a
+// consumer resumes from it.
+func (s Step) onWire() decode.Frame {
+	f := s.frame
+	f.ID = s.token()
+	return f
+}
+
 // isEvent reports whether the step sends an event, which is what the log keeps.
 func (s Step) isEvent() bool { return s.act == sends && s.frame.Kind == decode.KindData }
 

@@ -2,6 +2,7 @@ package mock
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func (f *Feed) compare(seen *Observed) *comparison {
 
 // A sentEvent is an event that the feed has sent.
 type sentEvent struct {
-	frame  decode.Frame
+	step   Step
 	before []string     // what happened on the tape since the event before it
 	after  []unexpected // unexpected sightings after it
 
@@ -124,10 +125,11 @@ func (f *Feed) sent() []*sentEvent {
 	var before []string
 	known := make(map[string]bool)
 	for _, s := range f.tape {
+		key := cmp.Or(s.frame.ID, s.token())
 		switch {
-		case s.isEvent() && !known[s.frame.ID]:
-			all = append(all, &sentEvent{frame: s.frame, before: before, mark: ' '})
-			known[s.frame.ID] = s.frame.ID != ""
+		case s.isEvent() && !known[key]:
+			all = append(all, &sentEvent{step: s, before: before, mark: ' '})
+			known[key] = key != ""
 			before = nil
 		case s.act != sends:
 			before = append(before, s.act.String())
@@ -174,10 +176,10 @@ func newComparison(all []*sentEvent) *comparison {
 	}
 	c.last = c.start
 	for i, e := range c.events {
-		if e.frame.ID != "" {
-			c.byID[e.frame.ID] = i
+		if e.step.frame.ID != "" {
+			c.byID[e.step.frame.ID] = i
 		}
-		for _, form := range forms(e.frame) {
+		for _, form := range forms(e.step) {
 			c.byData[form] = append(c.byData[form], i)
 		}
 	}
@@ -185,9 +187,9 @@ func newComparison(all []*sentEvent) *comparison {
 }
 
 // forms returns the forms in which the data of an event can arrive.
-func forms(f decode.Frame) []string {
-	all := []string{normal(f.Data)}
-	line, err := appendNDJSON(nil, Step{frame: f})
+func forms(s Step) []string {
+	all := []string{normal(s.frame.Data)}
+	line, err := appendNDJSON(nil, s)
 	if form := string(bytes.TrimSuffix(line, []byte("\n"))); err == nil && form != all[0] {
 		all = append(all, form)
 	}
@@ -224,10 +226,10 @@ func (c *comparison) observe(s sighting, expected *Observed) {
 		c.extra(label(s.id, s.data), "not the data that was sent")
 	case e.seen > 1 && expected.Once:
 		c.again++
-		c.extra(label(e.frame.ID, e.frame.Data), "again")
+		c.extra(label(e.step.frame.ID, e.step.frame.Data), "again")
 	case e.seen == 1 && i < c.latest && !e.accounted && !expected.Unordered:
 		c.late++
-		c.extra(label(e.frame.ID, e.frame.Data), "out of order")
+		c.extra(label(e.step.frame.ID, e.step.frame.Data), "out of order")
 	}
 	c.latest = max(c.latest, i)
 	c.last = e
@@ -253,7 +255,7 @@ func (c *comparison) find(s sighting) int {
 }
 
 func (c *comparison) matches(i int, data []byte) bool {
-	for _, form := range forms(c.events[i].frame) {
+	for _, form := range forms(c.events[i].step) {
 		if form == normal(data) {
 			return true
 		}

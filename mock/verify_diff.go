@@ -26,7 +26,7 @@ func (c *comparison) diff() string {
 			all = append(all, diffLine{' ', "(" + what + ")"})
 		}
 		if e != c.start && e != c.end {
-			all = append(all, diffLine{e.mark, remark(label(e.frame.ID, e.frame.Data), e.remark)})
+			all = append(all, diffLine{e.mark, remark(label(e.step.frame.ID, e.step.frame.Data), e.remark)})
 		}
 		for _, x := range e.after {
 			all = append(all, diffLine{'+', remark(x.event, x.remark)})

@@ -166,7 +166,7 @@ func (p *Peer) send(s Step) error {
 		p.running.Go(func() { p.conn.Ping(p.ctx) }) // Ping waits for the pong
 		return nil
 	}
-	text, err := jsonOf(s.frame)
+	text, err := jsonOf(s.onWire())
 	if err != nil {
 		return err
 	}

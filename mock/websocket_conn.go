@@ -120,7 +120,7 @@ func appendFrame(b []byte, s Step) ([]byte, error) {
 	case s.frame.Kind == decode.KindComment:
 		return appendPayload(append(b, opText), s.frame.Data), nil
 	}
-	text, err := jsonOf(s.frame)
+	text, err := jsonOf(s.onWire())
 	switch {
 	case err != nil:
 		return nil, err

@@ -6,7 +6,7 @@
 //	curl -N http://127.0.0.1:8080/sse
 //
 // Server-sent events are at /sse, newline-delimited JSON at /ndjson, WebSockets at /ws. With
-// -replay it plays a recording of a record.Transport.
+// -replay it plays a recording of record.Transport.
 package main
 
 import (

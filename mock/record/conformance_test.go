@@ -49,6 +49,6 @@ func TestConformance(t *testing.T) {
 				t.Errorf("%v in:\n%s", err, &out)
 			}
 		})
-		return &record.Transport{From: h, Out: &out}
+		return record.Transport(h, &out, nil)
 	})
 }

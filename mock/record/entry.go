@@ -45,10 +45,10 @@ var fieldsOf = map[string][]string{
 	verbStatus:    {"code", "retry-after", "after"},
 	verbProtocol:  {"after"},
 	verbRefused:   {"after"},
-	verbEvent:     {"id", "type", "gap", "missed", "quoted"},
+	verbEvent:     {"id", "token", "type", "gap", "missed", "quoted"},
 	verbComment:   {"gap", "missed", "quoted"},
 	verbKeepalive: {"gap", "missed"},
-	verbPosition:  {"id", "gap", "missed"},
+	verbPosition:  {"id", "token", "gap", "missed"},
 	verbRetry:     {"wait", "gap", "missed"},
 	verbEOF:       {},
 	verbCut:       {},
@@ -84,6 +84,14 @@ func (e *entry) set(name, value string) {
 	}
 }
 
+// setPosition adds the id of a message, and its token if that is different.
+func (e *entry) setPosition(m transport.Message) {
+	e.set("id", m.ID)
+	if m.Token != m.ID {
+		e.fields = append(e.fields, field{"token", m.Token}) // even if it is empty
+	}
+}
+
 // get returns the value of a field, or the empty string.
 func (e *entry) get(name string) string {
 	for _, f := range e.fields {
@@ -106,13 +114,13 @@ func describe(m transport.Message) *entry {
 	e := &entry{verb: verbOf[m.Kind]}
 	switch m.Kind {
 	case decode.KindData:
-		e.set("id", m.ID)
+		e.setPosition(m)
 		e.set("type", m.Type)
 		e.data = m.Data
 	case decode.KindComment:
 		e.data = m.Data
 	case decode.KindPosition:
-		e.set("id", m.ID)
+		e.setPosition(m)
 	case decode.KindRetry:
 		e.set("wait", m.Delay.String())
 	}

@@ -239,6 +239,8 @@ func (e *entry) check() error {
 		switch f.name {
 		case "quoted":
 			ok = f.value == ""
+		case "token":
+			ok = f.value != e.get("id")
 		case "code":
 			var code int
 			code, err = strconv.Atoi(f.value)

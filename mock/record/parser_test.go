@@ -19,7 +19,7 @@ func TestReplayEditedByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := recordingOf(t, mock.NewFeed(script...))
-	equal(t, c.seen, []string{`0 a "1" "one\ntwo" 0s `})
+	equal(t, c.seen, []string{`0 a "1" "1" "one\ntwo" 0s `})
 }
 
 func TestReplayErrors(t *testing.T) {
@@ -41,6 +41,10 @@ func TestReplayErrors(t *testing.T) {
 		{"1 0s open id=1", `line 2: open has no field "id"`},
 		{"1 0s open ", `line 2: open has no field ""`},
 		{open + "1 0s event id=1 id=2", "line 3: duplicate field id"},
+		{open + "1 0s event token", "line 3: token needs a value"},
+		{open + "1 0s event token=1 id=1", `line 3: "1" is not a valid token`},
+		{open + `1 0s event token=""`, `line 3: "" is not a valid token`},
+		{open + "1 0s comment token=1", `line 3: comment has no field "token"`},
 		{open + "1 0s event id", "line 3: id needs a value"},
 		{open + "1 0s event id=", "line 3: id: the value is missing or must be quoted"},
 		{open + `1 0s event id=""`, `line 3: "" is not a valid id`},

@@ -33,10 +33,10 @@ func TestReceiverRecordsWhatIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hook, posts := hooked(t)
 		var out bytes.Buffer
-		rec := &record.Receiver{From: hook, Out: &out, Redact: func(m transport.Message) transport.Message {
+		rec := record.Receiver(hook, &out, &record.Options{Redact: func(m transport.Message) transport.Message {
 			m.Data = bytes.ReplaceAll(m.Data, []byte("secret"), []byte("xxx"))
 			return m
-		}}
+		}})
 		sub, err := client.Subscribe(t.Context(), rec, &client.Options{Buffer: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestReceiverRecordsWhatIsAccepted(t *testing.T) {
 		if err := sub.Close(); err != nil {
 			t.Error(err)
 		}
-		want := "steadfeed recording 1\n1 0s open\n1 0s event id=1\n\t{\"a\":\"xxx\"}\n1 0s end\n"
+		want := "steadfeed recording 1\n1 0s open\n1 0s event id=1 token=\"\"\n\t{\"a\":\"xxx\"}\n1 0s end\n"
 		if out.String() != want {
 			t.Errorf("recorded:\n%swant:\n%s", &out, want)
 		}
@@ -85,12 +85,12 @@ func TestReceiverEndsWhenOutFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hook, posts := hooked(t)
 		full := errors.New("disk full")
-		rec := &record.Receiver{From: hook, Out: writer(func(p []byte) (int, error) {
+		rec := record.Receiver(hook, writer(func(p []byte) (int, error) {
 			if strings.Contains(string(p), "event") {
 				return 0, full
 			}
 			return len(p), nil
-		})}
+		}), nil)
 		sub, err := client.Subscribe(t.Context(), rec, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +120,7 @@ func TestReceiverRecordsRefusedListen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hook := &webhook.Receiver{Provider: provider.GitHub("a secret"), Addr: "192.0.2.1:0"}
 		var out bytes.Buffer
-		rec := &record.Receiver{From: hook, Out: &out}
+		rec := record.Receiver(hook, &out, nil)
 		if _, err := rec.Listen(context.Background(), nil); retry.Classify(err) != retry.ClassPermanent {
 			t.Errorf("Listen: %v", err)
 		}
@@ -131,11 +131,15 @@ func TestReceiverRecordsRefusedListen(t *testing.T) {
 }
 
 func TestReceiverValidate(t *testing.T) {
-	if err := new(record.Receiver).Validate(); err == nil {
-		t.Error("Validate accepts a Receiver without From and Out")
-	}
-	rec := &record.Receiver{From: &webhook.Receiver{}, Out: new(bytes.Buffer)}
-	if err := rec.Validate(); err == nil || !strings.Contains(err.Error(), "Receiver.Provider") {
-		t.Errorf("Validate: %v, want the problem of From", err)
+	o := &record.Options{TokenOf: func(transport.Message) string { return "" }}
+	for want, r := range map[string]transport.Receiver{
+		"from":              record.Receiver(nil, new(bytes.Buffer), nil),
+		"out":               record.Receiver(&webhook.Receiver{}, nil, nil),
+		"Options.TokenOf":   record.Receiver(&webhook.Receiver{}, new(bytes.Buffer), o),
+		"Receiver.Provider": record.Receiver(&webhook.Receiver{}, new(bytes.Buffer), nil),
+	} {
+		if err := r.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate: got %v, want an error about %s", err, want)
+		}
 	}
 }

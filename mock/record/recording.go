@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +11,27 @@ import (
 	"sync"
 	"time"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
+// Options configures a recording. A nil *Options means the defaults.
+type Options struct {
+	// TokenOf returns the position after an event, like TokenOf in client.Options, for feeds that
+	// carry it in their payload. A Receiver has no positions. Default: the message's Token.
+	TokenOf func(transport.Message) string
+
+	// Redact returns what to write of a message. It may modify the message's data, which is a
+	// copy. If ID and Token are equal, it is enough to change the ID. It is called before the
+	// message is delivered. Default: messages are written as they are.
+	Redact func(transport.Message) transport.Message
+}
+
 // A recording is what a Transport or a Receiver has written.
 type recording struct {
+	out  io.Writer
+	opts Options
+
 	mu     sync.Mutex    // guards locked only: Out may block
 	locked chan struct{} // holds one element while the fields below are in use
 
@@ -30,11 +47,41 @@ type track struct {
 	over bool // its end is written
 }
 
-// A position is a token and the id under which it was written.
-type position struct{ token, id string }
+// A position is a token and how it was written.
+type position struct{ token, shown string }
 
 // positions is how many positions a recording remembers. A consumer resumes from one of the last.
 const positions = 256
+
+func newRecording(out io.Writer, o *Options) *recording {
+	r := &recording{out: out}
+	if o != nil {
+		r.opts = *o
+	}
+	return r
+}
+
+// A described is the entry of a message, and the position after it.
+type described struct {
+	entry *entry
+	after position
+}
+
+// describe returns what to write of a message.
+func (r *recording) describe(m transport.Message) described {
+	if r.opts.TokenOf != nil && m.Kind == decode.KindData {
+		m.Token = r.opts.TokenOf(m)
+	}
+	token, same := m.Token, m.Token == m.ID
+	if r.opts.Redact != nil {
+		m.Data = bytes.Clone(m.Data)
+		m = r.opts.Redact(m)
+		if same && m.Token == token {
+			m.Token = m.ID // the token must not show what Redact hides
+		}
+	}
+	return described{describe(m), position{token, m.Token}}
+}
 
 // lock guards the fields that change. A mutex held across a Write would stop the clock of a
 // synctest bubble.
@@ -51,7 +98,7 @@ func (r *recording) lock() {
 func (r *recording) unlock() { <-r.locked }
 
 // opened writes the outcome of an attempt.
-func (r *recording) opened(ctx context.Context, out io.Writer, token string, err error) (n int, failed error) {
+func (r *recording) opened(ctx context.Context, token string, err error) (n int, failed error) {
 	r.lock()
 	defer r.unlock()
 	if ctx.Err() != nil && err != nil {
@@ -63,10 +110,10 @@ func (r *recording) opened(ctx context.Context, out io.Writer, token string, err
 	if token != "" && e.verb != verbEnd {
 		e.set("after", r.shown(token))
 	}
-	failed = r.write(out, e)
+	failed = r.write(e)
 	if closed := closing(err); closed != nil {
 		closed.conn = r.conns
-		failed = r.write(out, closed)
+		failed = r.write(closed)
 	}
 	return r.conns, failed
 }
@@ -108,18 +155,18 @@ func refusal(err error) *entry {
 	return &entry{verb: verbRefused}
 }
 
-// shown returns the id under which token was written, or "?".
+// shown returns how token was written, or "?".
 func (r *recording) shown(token string) string {
 	for _, p := range slices.Backward(r.tokens) {
 		if p.token == token {
-			return p.id
+			return p.shown
 		}
 	}
 	return "?"
 }
 
 // write adds an entry. The caller holds the lock.
-func (r *recording) write(out io.Writer, e *entry) error {
+func (r *recording) write(e *entry) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -132,25 +179,25 @@ func (r *recording) write(out io.Writer, e *entry) error {
 	// The next entry makes up for the truncation.
 	e.delay = now.Sub(r.last).Truncate(time.Millisecond)
 	r.last = r.last.Add(e.delay)
-	if _, err := out.Write(e.append(b)); err != nil {
+	if _, err := r.out.Write(e.append(b)); err != nil {
 		r.err = &recordError{err}
 	}
 	return r.err
 }
 
-// message writes the entry of a message with a position.
-func (r *recording) message(out io.Writer, t *track, p position, e *entry) error {
+// message writes the entry of a message.
+func (r *recording) message(t *track, d described) error {
 	r.lock()
 	defer r.unlock()
-	if p.token != "" {
-		r.tokens = append(r.tokens, p)
+	if d.after.token != "" {
+		r.tokens = append(r.tokens, d.after)
 		r.tokens = r.tokens[max(0, len(r.tokens)-positions):]
 	}
 	if t.over {
 		return nil // Close came first
 	}
-	e.conn = t.n
-	return r.write(out, e)
+	d.entry.conn = t.n
+	return r.write(d.entry)
 }
 
 // failed returns the error of Out, if it has failed.
@@ -161,12 +208,12 @@ func (r *recording) failed() error {
 }
 
 // end writes how a connection ended. Only the first call for a connection counts.
-func (r *recording) end(out io.Writer, t *track, e *entry) {
+func (r *recording) end(t *track, e *entry) {
 	r.lock()
 	defer r.unlock()
 	if !t.over {
 		t.over, e.conn = true, t.n
-		r.write(out, e)
+		r.write(e)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Replay reads what a [Transport] wrote and returns it as a script, for a [mock.Feed] to play to one
+// Replay reads what [Transport] or [Receiver] wrote and returns it as a script, for a [mock.Feed] to play to one
 // consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as fast, and
 // 0 removes all pauses. A negative speed is an error.
 //
@@ -23,10 +23,11 @@ import (
 // consumer decides when to connect, and a connection that the consumer closed has no end in the
 // script. A connection that the consumer closed because nothing came is replayed as [mock.Stall],
 // and a failure that no step represents as [mock.Drop]. A recording does not contain the reason of a
-// close code. Events that came again after a reconnect are repeated in the script. A Gap
-// reaches only a consumer without a wire.
+// close code. Events that came again after a reconnect are repeated in the script. A Gap reaches
+// only a consumer without a wire, and so does an id that differs from the token: on a wire, which
+// has one field for both, it is the token.
 //
-// Blank lines and lines that start with # are ignored. Any other line that a Transport does not
+// Blank lines and lines that start with # are ignored. Any other line that Transport does not
 // write is an error, which names the line.
 func Replay(r io.Reader, speed float64) ([]mock.Step, error) {
 	if !(speed >= 0) {
@@ -102,6 +103,10 @@ func (e *entry) frame() mock.Step {
 	}
 	f.Delay, _ = time.ParseDuration(cmp.Or(e.get("wait"), "0s"))
 	s := mock.Frame(f)
+	if e.has("token") {
+		token := e.get("token")
+		bridge.ExtraOf(&s).Token = &token
+	}
 	if reason := e.get("gap"); reason != "" {
 		gap := &transport.Gap{Reason: transport.GapReason(reason)}
 		gap.Missed, _ = strconv.ParseUint(cmp.Or(e.get("missed"), "0"), 10, 64)

@@ -72,10 +72,9 @@ func TestReplayOnEveryWire(t *testing.T) {
 				wiretest.Object(1), mock.Pause(time.Minute), mock.Keepalive(), wiretest.Object(2), mock.Drop(), mock.Status(503), mock.Refuse(),
 				wiretest.Object(3), mock.End(), wiretest.Object(4), mock.Pause(time.Hour), wiretest.Object(5), mock.Complete(),
 			)
-			rec := &record.Transport{
-				From: wire(t, feed), Out: &out,
-				Token: func(m transport.Message) string { return decode.Field(m.Data, "id") },
-			}
+			rec := record.Transport(wire(t, feed), &out, &record.Options{
+				TokenOf: func(m transport.Message) string { return decode.Field(m.Data, "id") },
+			})
 			var c wiretest.Consumer
 			if err := c.Run(t.Context(), rec); err != transport.ErrComplete {
 				t.Error(err)
@@ -123,7 +122,7 @@ func TestReplayCloseCodes(t *testing.T) {
 				}
 				return err
 			}
-			rec := &record.Transport{From: source, Out: out}
+			rec := record.Transport(source, out, nil)
 			for range 4 {
 				c, err := rec.Open(t.Context(), "")
 				for err == nil {
@@ -154,6 +153,41 @@ func TestReplayCloseCodes(t *testing.T) {
 	equal(t, codes, first)
 	if again.String() != want {
 		t.Errorf("recorded again:\n%s\nwant:\n%s", &again, want)
+	}
+}
+
+// A replay resumes from tokens, not from ids, and delivers both. On a wire the id is the token.
+func TestReplayKeepsIDsAndTokens(t *testing.T) {
+	const recording = "steadfeed recording 1\n1 0s open\n1 0s event id=a token=1\n\tone\n1 0s event id=b token=\"\"\n\ttwo\n" +
+		"1 0s event token=3\n\tthree\n1 0s event id=4\n\tfour\n1 0s end\n"
+	script, err := record.Replay(strings.NewReader(recording), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type position struct{ id, token string }
+	for name, want := range map[string][]position{
+		"no wire":     {{"a", "1"}, {"b", ""}, {"", "3"}, {"4", "4"}},
+		"SSE, HTTP/1": {{"1", "1"}, {"", ""}, {"3", "3"}, {"4", "4"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := mock.NewFeed(script...)
+			tr := wiretest.Wires[name](t, feed)
+			c := open(t, tr, "")
+			var got []position
+			for m, err := readFrom(c); err == nil; m, err = readFrom(c) {
+				got = append(got, position{m.ID, m.Token})
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
+			equal(t, read(t, open(t, tr, "1"), 3), []string{"two", "three", "four"})
+			equal(t, read(t, open(t, tr, "3"), 1), []string{"four"})
+			for _, id := range []string{"a", "b"} {
+				if _, err := tr.Open(t.Context(), id); err == nil {
+					t.Errorf("%s: resumed from the id %s", name, id)
+				}
+			}
+		})
 	}
 }
 

@@ -1,20 +1,17 @@
 package record
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io"
 
-	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A Recorder is a transport.Transport that records what another one delivers, for [Replay]. Use
-// it as *Transport, and do not change its fields once it is in use. It starts no goroutine.
+// Transport returns a transport.Transport that records on out what from delivers, for [Replay]. It
+// is otherwise the same as from, and starts no goroutine.
 //
-//	sub, err := client.Subscribe(ctx, &record.Recorder{Transport: feed, Out: file}, nil)
+//	sub, err := client.Subscribe(ctx, record.Transport(feed, file, nil), nil)
 //
 // The recording is text that can be read, compared and edited:
 //
@@ -26,57 +23,44 @@ import (
 //	2 1.03s status code=503 retry-after=30 after=7
 //
 // Each entry has the number of a connection, the time since the entry before it, in whole
-// milliseconds, and what happened then. It is written immediately, by one call of Out.Write.
+// milliseconds, and what happened then. The id of an event is also the token of the position after
+// it, unless there is a token: token=9, or token="" if the event has no position. An entry is
+// written immediately, by one call of Write. Once that fails, so does every Open and Read, with an
+// error whose Retryable method returns false, so that a partial recording is not taken for a
+// complete one.
 //
 // # Security
 //
 // A recording contains no headers except Retry-After, no URLs, no error texts, and no token
-// from which a connection resumed, unless the recording already shows it. Payloads, ids and
-// types of events are recorded as they are, unless Redact changes them.
-type Transport struct {
-	// From is the transport to record. Required.
-	From transport.Transport
-
-	// Out receives the recording. Once a Write fails, so does every Open and Read, with an
-	// error whose Retryable method returns false, so that a partial recording is not taken for
-	// a complete one. Required.
-	Out io.Writer
-
-	// Token returns the position after an event, which becomes the id in the recording, like
-	// Token in client.Options for feeds that carry it in their payload. Default: the message's
-	// ID.
-	Token func(transport.Message) string
-
-	// Redact returns what to write of a message. It may modify the message's data, which is a
-	// copy. It is called from Read. Default: messages are written as they are.
-	Redact func(transport.Message) transport.Message
-
-	recording recording
+// from which a connection resumed, unless the recording already shows it. Payloads, ids, tokens
+// and types of events are recorded as they are, unless Redact changes them.
+func Transport(from transport.Transport, out io.Writer, o *Options) transport.Transport {
+	return &recordedTransport{from, newRecording(out, o)}
 }
 
-// Validate reports every problem of the Transport and of the one that it records.
-func (t *Transport) Validate() error {
-	var problems []error
-	if t.From == nil || t.Out == nil {
-		problems = append(problems, &recordError{errors.New("Transport.From and Transport.Out: must be set")})
-	}
-	if t.From != nil {
-		problems = append(problems, t.From.Validate())
-	}
-	return errors.Join(problems...)
+type recordedTransport struct {
+	from transport.Transport
+	*recording
 }
 
-// Open connects From. It implements transport.Transport.
-func (t *Transport) Open(ctx context.Context, token string) (*transport.Session, error) {
-	if t.From == nil || t.Out == nil {
+// Validate reports a missing argument of Transport, and every problem of from.
+func (t *recordedTransport) Validate() error {
+	if t.from == nil || t.out == nil {
+		return &recordError{errors.New("Transport: from and out must not be nil")}
+	}
+	return t.from.Validate()
+}
+
+func (t *recordedTransport) Open(ctx context.Context, token string) (*transport.Session, error) {
+	if t.from == nil || t.out == nil {
 		return nil, t.Validate()
 	}
-	inner, err := t.From.Open(ctx, token)
-	n, failed := t.recording.opened(ctx, t.Out, token, err)
+	inner, err := t.from.Open(ctx, token)
+	n, failed := t.opened(ctx, token, err)
 	switch {
 	case err == nil && failed == nil:
 		s := *inner
-		s.Conn = &recorded{Conn: inner.Conn, by: t, ctx: ctx, track: track{n: n}}
+		s.Conn = &recorded{Conn: inner.Conn, by: t.recording, ctx: ctx, track: track{n: n}}
 		return &s, nil
 	case err == nil:
 		inner.Close()
@@ -85,24 +69,10 @@ func (t *Transport) Open(ctx context.Context, token string) (*transport.Session,
 	return nil, err
 }
 
-// message writes what Read returned.
-func (t *Transport) message(c *recorded, m transport.Message) error {
-	m.ID = cmp.Or(m.Token, m.ID)
-	if t.Token != nil && m.Kind == decode.KindData {
-		m.ID = t.Token(m)
-	}
-	token := m.ID
-	if t.Redact != nil {
-		m.Data = bytes.Clone(m.Data)
-		m = t.Redact(m)
-	}
-	return t.recording.message(t.Out, &c.track, position{token, m.ID}, describe(m))
-}
-
 // A recorded is a connection that is being recorded.
 type recorded struct {
 	transport.Conn
-	by    *Transport
+	by    *recording
 	ctx   context.Context
 	track track
 	err   error // of the recording
@@ -113,16 +83,16 @@ func (c *recorded) Read(m *transport.Message) error {
 		return c.err
 	}
 	if err := c.Conn.Read(m); err != nil {
-		c.by.recording.end(c.by.Out, &c.track, ending(c.ctx, err))
+		c.by.end(&c.track, ending(c.ctx, err))
 		return err
 	}
-	if c.err = c.by.message(c, *m); c.err != nil && m.Settle != nil {
+	if c.err = c.by.message(&c.track, c.by.describe(*m)); c.err != nil && m.Settle != nil {
 		m.Settle(c.err)
 	}
 	return c.err
 }
 
 func (c *recorded) Close() error {
-	c.by.recording.end(c.by.Out, &c.track, &entry{verb: verbClosed}) // before the close makes Read fail
+	c.by.end(&c.track, &entry{verb: verbClosed}) // before the close makes Read fail
 	return c.Conn.Close()
 }

@@ -44,7 +44,7 @@ func story() []mock.Step {
 // A reader reads a feed to its end. It reconnects after a second.
 type reader struct {
 	token string
-	seen  []string // kind, type, id, data and delay of each message
+	seen  []string // kind, type, id, token, data and delay of each message
 	at    []time.Duration
 	errs  []string
 
@@ -120,10 +120,10 @@ func (c *reader) connect(ctx context.Context, tr transport.Transport, start time
 		if m.Gap != nil {
 			gap = fmt.Sprint(m.Gap.Reason, m.Gap.Missed)
 		}
-		c.seen = append(c.seen, fmt.Sprintf("%d %s %q %q %v %s", m.Kind, m.Type, m.ID, m.Data, m.Delay, gap))
+		c.seen = append(c.seen, fmt.Sprintf("%d %s %q %q %q %v %s", m.Kind, m.Type, m.ID, m.Token, m.Data, m.Delay, gap))
 		c.at = append(c.at, time.Since(start))
-		if m.ID != "" && !c.forgets {
-			c.token = m.ID
+		if m.Token != "" && !c.forgets {
+			c.token = m.Token
 		}
 	}
 }
@@ -164,7 +164,7 @@ func equal(t *testing.T, got, want []string) {
 func recordingOf(t *testing.T, tr transport.Transport) (c reader, recording string) {
 	t.Helper()
 	var out bytes.Buffer
-	c.run(t, &record.Transport{From: impatient{tr}, Out: &out})
+	c.run(t, record.Transport(impatient{tr}, &out, nil))
 	return c, out.String()
 }
 
@@ -195,10 +195,10 @@ func TestRecordingContainsNoSecrets(t *testing.T) {
 		srv := mock.NewServer(feed.Handler(decode.NDJSON))
 		defer srv.Close()
 		var out bytes.Buffer
-		rec := &record.Transport{Out: &out, From: &transport.HTTP{
+		rec := record.Transport(&transport.HTTP{
 			URL: "http://user:secret@feed.test/secret?key=secret", Client: srv.Client(), Resume: transport.ResumeQuery("secret"),
 			Header: http.Header{"Authorization": {"secret"}, "Cookie": {"secret"}},
-		}}
+		}, &out, nil)
 		for _, token := range []string{"secret", "secret", "secret", "secret", "", "secret\n", "secret"} {
 			if c, err := rec.Open(t.Context(), token); err == nil {
 				for err == nil {
@@ -213,24 +213,23 @@ func TestRecordingContainsNoSecrets(t *testing.T) {
 	})
 }
 
-// A token is recorded under the id of its event, including one that Redact has changed.
-func TestTokenAndRedact(t *testing.T) {
+// A position is recorded as Redact has changed it, where a later connection resumes too.
+func TestTokenOfAndRedact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("s1", `{"seq":"s1","mail":"a@example.com"}`), mock.Event("s2", `{"seq":"s2"}`), mock.End())
 		srv := mock.NewServer(feed.Handler(decode.NDJSON))
 		defer srv.Close()
 		var out bytes.Buffer
 		var data []byte
-		rec := &record.Transport{
-			Out:   &out,
-			From:  &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")},
-			Token: func(m transport.Message) string { return decode.Field(m.Data, "seq") },
+		from := &transport.HTTP{URL: "http://feed.test", Client: srv.Client(), Resume: transport.ResumeQuery("since")}
+		rec := record.Transport(from, &out, &record.Options{
+			TokenOf: func(m transport.Message) string { return decode.Field(m.Data, "seq") },
 			Redact: func(m transport.Message) transport.Message {
 				copy(m.Data[min(12, len(m.Data)):], bytes.Repeat([]byte("*"), 100))
-				m.ID = strings.ToUpper(m.ID)
+				m.Token = strings.ToUpper(m.Token)
 				return m
 			},
-		}
+		})
 		c := open(t, rec, "")
 		m, err := readFrom(c)
 		if err != nil || m.ID != "" {
@@ -240,7 +239,7 @@ func TestTokenAndRedact(t *testing.T) {
 		readFrom(c)
 		readFrom(c)
 		open(t, rec, "s1").Close()
-		want := "steadfeed recording 1\n1 0s open\n1 0s event id=S1\n\t{\"seq\":\"s1\",***********************\n1 0s event id=S2\n\t{\"seq\":\"s2\"}\n1 0s eof\n2 0s open after=S1\n2 0s closed\n"
+		want := "steadfeed recording 1\n1 0s open\n1 0s event token=S1\n\t{\"seq\":\"s1\",***********************\n1 0s event token=S2\n\t{\"seq\":\"s2\"}\n1 0s eof\n2 0s open after=S1\n2 0s closed\n"
 		if out.String() != want {
 			t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
 		}
@@ -269,7 +268,7 @@ func TestOutFails(t *testing.T) {
 	}
 	for n := range 3 {
 		synctest.Test(t, func(t *testing.T) {
-			rec := &record.Transport{From: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: &disk{n}}
+			rec := record.Transport(mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), &disk{n}, nil)
 			c, err := rec.Open(t.Context(), "")
 			for range n {
 				if err != nil {
@@ -291,14 +290,14 @@ func TestOutFails(t *testing.T) {
 			}
 		})
 	}
-	if _, err := new(record.Transport).Open(t.Context(), ""); err == nil {
+	if _, err := record.Transport(nil, nil, nil).Open(t.Context(), ""); err == nil {
 		t.Error("Open without fields: got no error")
 	}
 }
 
 func TestSessionIsKept(t *testing.T) {
 	inner := opener(func() (transport.Conn, error) { return new(richConn), nil })
-	s, err := (&record.Transport{From: inner, Out: new(bytes.Buffer)}).Open(t.Context(), "")
+	s, err := record.Transport(inner, new(bytes.Buffer), nil).Open(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +312,7 @@ func TestSessionIsKept(t *testing.T) {
 func TestMessageThatCannotBeWritten(t *testing.T) {
 	for n := range 2 {
 		inner := new(richConn)
-		rec := &record.Transport{From: opener(func() (transport.Conn, error) { return inner, nil }), Out: &disk{n}}
+		rec := record.Transport(opener(func() (transport.Conn, error) { return inner, nil }), &disk{n}, nil)
 		c, err := rec.Open(t.Context(), "")
 		if err == nil {
 			readFrom(c)
@@ -331,7 +330,7 @@ func TestMessageThatCannotBeWritten(t *testing.T) {
 // A message that arrives after Close is not recorded.
 func TestReadAfterClose(t *testing.T) {
 	var out bytes.Buffer
-	c := open(t, &record.Transport{From: opener(func() (transport.Conn, error) { return new(richConn), nil }), Out: &out}, "")
+	c := open(t, record.Transport(opener(func() (transport.Conn, error) { return new(richConn), nil }), &out, nil), "")
 	c.Close()
 	if m, err := readFrom(c); err != nil || m.ID != "1" {
 		t.Errorf("Read: %+v, %v", m, err)
@@ -345,10 +344,10 @@ func TestReadAfterClose(t *testing.T) {
 func TestCanceledAttempt(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	rec := &record.Transport{Out: &out, From: opener(func() (transport.Conn, error) {
+	rec := record.Transport(opener(func() (transport.Conn, error) {
 		cancel()
 		return nil, ctx.Err()
-	})}
+	}), &out, nil)
 	if _, err := rec.Open(ctx, ""); err != context.Canceled || out.Len() > 0 {
 		t.Errorf("error %v, recorded %q", err, &out)
 	}
@@ -405,13 +404,17 @@ func (c *richConn) Close() error {
 }
 
 func TestValidate(t *testing.T) {
-	bad := &record.Transport{From: &transport.HTTP{URL: "no scheme"}}
-	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Out") || !strings.Contains(err.Error(), "URL") {
-		t.Errorf("Validate: %v", err)
+	for name, tr := range map[string]transport.Transport{
+		"from": record.Transport(nil, io.Discard, nil),
+		"out":  record.Transport(mock.NewFeed(), nil, nil),
+		"URL":  record.Transport(&transport.HTTP{URL: "no scheme"}, io.Discard, nil),
+	} {
+		if err := tr.Validate(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("Validate: got %v, want an error about %s", err, name)
+		}
 	}
-	good := &record.Transport{From: mock.NewFeed(), Out: io.Discard}
-	if err := good.Validate(); err != nil {
-		t.Errorf("Validate: %v", err)
+	if err := record.Transport(mock.NewFeed(), io.Discard, nil).Validate(); err != nil {
+		t.Errorf("Validate: got %v, want nil", err)
 	}
 }
 
@@ -426,7 +429,7 @@ func (slowWriter) Write(b []byte) (int, error) {
 // Of two connections that write at once, the second waits without stopping the bubble's clock.
 func TestSlowOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &record.Transport{From: mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), Out: slowWriter{}}
+		r := record.Transport(mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), slowWriter{}, nil)
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() {

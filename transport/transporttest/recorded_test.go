@@ -22,7 +22,7 @@ func TestRecorded(t *testing.T) {
 				if inner == nil {
 					return nil
 				}
-				return &record.Transport{From: inner, Out: io.Discard}
+				return record.Transport(inner, io.Discard, nil)
 			})
 		})
 	}

@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 	for name, wrap := range map[string]func(transport.Receiver) transport.Receiver{
 		"alone":    func(r transport.Receiver) transport.Receiver { return r },
 		"wrapped":  func(r transport.Receiver) transport.Receiver { return passThrough{r} },
-		"recorded": func(r transport.Receiver) transport.Receiver { return &record.Receiver{From: r, Out: io.Discard} },
+		"recorded": func(r transport.Receiver) transport.Receiver { return record.Receiver(r, io.Discard, nil) },
 	} {
 		for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
 			t.Run(fmt.Sprint(name, ", ", ack), func(t *testing.T) {

@@ -42,6 +42,7 @@ type Step struct {
 // An Extra is what only a recording or an exploration adds to a step.
 type Extra struct {
 	Gap      *transport.Gap // before the frame, for a consumer without a wire
+	Token    *string        // position after the frame; nil: its id
 	Outage   time.Duration  // during which Refuse fails every attempt
 	Away     int            // number of events that are played while no consumer is connected
 	Resuming bool           // an attempt without a token is not refused
