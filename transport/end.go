@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// An EndPolicy defines what the clean end of a response means to an HTTP feed, and whether the request
-// may be sent again once the response has started.
+// An EndPolicy defines what the clean end of a response means to an HTTP feed, and whether the
+// request may be sent again once the response has started.
 //
 // Once its response has started, a POST is not repeated unless EndReconnect allows it: it may
 // request a second reply from a language model, or repeat another side effect. A POST that only

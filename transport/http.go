@@ -20,12 +20,19 @@ const (
 	dialTimeout          = 10 * time.Second
 )
 
-// HTTP is a feed that arrives as the body of a long-lived HTTP response, such as server-sent
-// events or delimited JSON. Only URL is required. Use it as *HTTP and do not change it once it
-// is in use. Open may be called from several goroutines at once.
+// HTTP is a feed in the body of a long-lived HTTP response, such as server-sent events or
+// delimited JSON. Only URL is required:
 //
-// A status message inside the feed is an event like any other, unless OnMessage turns it into an
-// error. The Kubernetes example of client.Subscribe does so for an expired position.
+//	feed := &transport.HTTP{URL: "https://stream.wikimedia.org/v2/stream/recentchange"}
+//
+// The media type of the response selects the framing, unless Format does. A reconnect sends the
+// last token in the header Last-Event-ID, unless Resume puts it elsewhere. Prepare sets fresh
+// credentials on each request. OnMessage turns what a feed reports inside its events into an
+// error or the end, as in the Kubernetes example of client.Subscribe. A POST that subscribes
+// needs End.
+//
+// Use it as *HTTP and do not change it once it is in use. Open may be called from several
+// goroutines at once.
 //
 // # Requests
 //
@@ -95,8 +102,8 @@ type HTTP struct {
 	// Prepare changes a request just before it is sent, for example to set fresh credentials, a
 	// signature or query parameters. It is called for every request to the feed's own origin or
 	// a trusted one, including those after a redirect, so it must set values rather than add
-	// them. After a 401 the request is repeated once, see CredentialsRejected. The request's context ends
-	// with the attempt. An error ends the attempt. Default: none.
+	// them. After a 401 the request is repeated once, see CredentialsRejected. The request's
+	// context ends with the attempt. An error ends the attempt. Default: none.
 	Prepare func(*http.Request) error
 
 	// End defines what a clean end of the body means, and whether the request may be sent again
@@ -143,7 +150,7 @@ type HTTP struct {
 	OnResponse func(resp *http.Response) (*Gap, error)
 
 	// OnMessage is called from Read with each event before it is delivered, and may change it:
-	// extract the payload from Data, set ID and Type, add a Gap, set Kind to decode.KindKeepalive
+	// extract the payload from Data, set ID, Token and Type, add a Gap, set Kind to decode.KindKeepalive
 	// (not an event) or decode.KindPosition, or split it into several events with Parts. It must
 	// not call methods of the subscription that wait (Close, Commit, Next).
 	//
@@ -201,9 +208,9 @@ func (h *HTTP) Validate() error {
 // the body is a feed. ctx is the lifetime of the connection; when it ends, Open and Read return
 // its cause.
 //
-// Errors: ErrComplete, *StatusError, *ProtocolError, *TokenError, *TimeoutError, an error of Prepare
-// or OnResponse, or a network failure. Their texts contain at most the origin: no path, query,
-// header or token. The text for a refused response shows the beginning of its body, see
+// Errors: ErrComplete, *StatusError, *ProtocolError, *TokenError, *TimeoutError, an error of
+// Prepare or OnResponse, or a network failure. Their texts contain at most the origin: no path,
+// query, header or token. The text for a refused response shows the beginning of its body, see
 // StatusError.
 func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 	if ctx.Err() != nil {

@@ -146,9 +146,10 @@ func (a *attempt) exchange() (*http.Response, error) {
 
 type refreshKey struct{}
 
-// CredentialsRejected reports whether Prepare or OnConnect must replace stored credentials. ctx is the context of
-// Prepare's request, or that of OnConnect. CredentialsRejected returns true after a 401, and for a WebSocket also
-// after a 403 or a close code that asks for fresh credentials.
+// CredentialsRejected reports whether the server has rejected the last credentials, so that
+// Prepare or OnConnect must replace stored ones: after a 401, and for a WebSocket also after a 403
+// or a close code that asks for fresh credentials. ctx is the context of Prepare's request or that
+// of OnConnect.
 func CredentialsRejected(ctx context.Context) bool {
 	return ctx.Value(refreshKey{}) != nil
 }

@@ -206,8 +206,8 @@ func (a *attempt) compresses() bool {
 	return !a.plain && !set
 }
 
-// recordSilence records that nothing arrived: no header, or no byte of the first message. It reports
-// whether a compressor may be the reason.
+// recordSilence records that nothing arrived: no header, or no byte of the first message. It
+// reports whether a compressor may be the reason.
 func (h *HTTP) recordSilence(compressed, plain bool) bool {
 	if plain {
 		atomic.CompareAndSwapInt32(&h.gzip, gzipDoubted, gzipOffered)

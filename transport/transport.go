@@ -48,8 +48,8 @@ import (
 // the position to resume after. ctx is the lifetime of the connection, not only of the call:
 // when it ends, Open and Read return.
 //
-// The methods of an error report what to do about it; see package retry. ErrComplete means that the
-// feed is complete.
+// The methods of an error report what to do about it; see package retry. ErrComplete means that
+// the feed is complete.
 type Transport interface {
 	Source
 	Open(ctx context.Context, token string) (*Session, error)

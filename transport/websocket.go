@@ -23,16 +23,22 @@ const (
 	defaultMaxPause  = 10 * time.Second
 )
 
-// WebSocket is a feed that arrives over a WebSocket (RFC 6455). Only URL is required. Use it as
-// *WebSocket and do not change or copy it once it is in use.
+// WebSocket is a feed that arrives over a WebSocket (RFC 6455). Only URL is required:
 //
-// Each message is an event, or with Format several events. A binary message has the Type
-// "binary". If the events carry a position, return it from client.Options.TokenOf or set
-// Message.ID in OnMessage, and present it with Resume or in OnConnect. With neither Resume nor OnConnect,
-// each connection starts without a position.
+//	feed := &transport.WebSocket{URL: "wss://gateway.example.com/v1"}
 //
-// The handshake follows the same rules for credentials, tokens and redirects as the request of
-// an HTTP feed. Then OnConnect runs. The connection is ready once OnConnect has returned nil.
+// Each message is an event, or with Format several events. OnConnect logs in and subscribes on
+// each new connection. OnMessage handles what is not an event, such as heartbeats. A lost
+// connection is noticed by pings.
+//
+// To resume, return the position of an event from client.Options.TokenOf or set Message.Token in
+// OnMessage, and present it with Resume or in OnConnect. With neither Resume nor OnConnect, each
+// connection starts without a position.
+//
+// The handshake follows the same rules for credentials, tokens and redirects as the request of an
+// HTTP feed. A binary message has the Type "binary".
+//
+// Use it as *WebSocket and do not change or copy it once it is in use.
 type WebSocket struct {
 	// URL is the address of the feed: ws, wss, http or https. Required.
 	URL string
@@ -76,21 +82,22 @@ type WebSocket struct {
 	OnResponse func(resp *http.Response) (*Gap, error)
 
 	// OnConnect is called after each handshake. It may log in, subscribe, resume from token, and
-	// wait for the server's replies. The connection is ready once OnConnect returns nil. An error
-	// is handled like any other failure; if the connection has failed, its error takes
-	// precedence. ctx ends with the connection or after OnConnectTimeout; see also CredentialsRejected. Use
-	// Socket.Unread for received messages that are already events. OnConnect must not call methods
-	// of the subscription that wait (Close, Commit, Next). Default: none.
+	// wait for the server's replies. The connection is ready once OnConnect returns nil. An
+	// error is handled like any other failure; if the connection has failed, its error takes
+	// precedence. ctx ends with the connection or after OnConnectTimeout; see also
+	// CredentialsRejected. Use Socket.Unread for received messages that are already events.
+	// OnConnect must not call methods of the subscription that wait (Close, Commit, Next).
+	// Default: none.
 	OnConnect func(ctx context.Context, s *Socket, token string) error
 
 	// OnConnectTimeout limits the time that OnConnect may take. Negative: no limit. Default: 10 s.
 	OnConnectTimeout time.Duration
 
 	// OnMessage is called with each message after OnConnect, before it becomes an event, and may
-	// change it: extract the payload from Data, set ID and Type, add a Gap, set Kind to
-	// decode.KindKeepalive (a heartbeat or a reply, not an event) or decode.KindPosition, or split it
-	// into several events with Parts. It may reply through the Socket and should not block. It
-	// must not call methods of the subscription that wait (Close, Commit, Next).
+	// change it: extract the payload from Data, set ID, Token and Type, add a Gap, set Kind to
+	// decode.KindKeepalive (a heartbeat or a reply, not an event) or decode.KindPosition, or
+	// split it into several events with Parts. It may reply through the Socket and should not
+	// block. It must not call methods of the subscription that wait (Close, Commit, Next).
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to
@@ -117,10 +124,10 @@ type WebSocket struct {
 	// Default: 10 s.
 	PongTimeout time.Duration
 
-	// IdleTimeout limits how long a Read waits without a message before the connection ends
-	// with a *TimeoutError. It is for a feed that is never quiet or sends heartbeats. Each
-	// message counts, including one that OnMessage makes a decode.KindKeepalive; pings and pongs do
-	// not, see PingInterval. Use Socket.SetIdleTimeout if the server announces its interval.
+	// IdleTimeout limits how long a Read waits without a message before the connection ends with
+	// a *TimeoutError. It is for a feed that is never quiet or sends heartbeats. Each message
+	// counts, including one that OnMessage makes a decode.KindKeepalive; pings and pongs do not,
+	// see PingInterval. Use Socket.SetIdleTimeout if the server announces its interval.
 	// Negative: no limit. Default: no limit.
 	IdleTimeout time.Duration
 
@@ -135,8 +142,8 @@ type WebSocket struct {
 	// is a *MessageError. Negative: no limit. Default: 16 MiB.
 	MaxMessage int
 
-	// AllowInvalidUTF8 accepts text messages that are not valid UTF-8. Default: such a message ends the
-	// connection with close code 1007 (RFC 6455, section 8.1).
+	// AllowInvalidUTF8 accepts text messages that are not valid UTF-8. Default: such a message
+	// ends the connection with close code 1007 (RFC 6455, section 8.1).
 	AllowInvalidUTF8 bool
 
 	// Compression offers permessage-deflate (RFC 7692) for received messages; sent messages are
@@ -144,10 +151,10 @@ type WebSocket struct {
 	// 7.2.3.4) are not supported, and a truncated deflate stream is not detected. Default: off.
 	Compression bool
 
-	// NewDecompressor is called once for each connection. The function that it returns undoes the feed's
-	// own compression (zlib, zstd) of each binary message. Its result is delivered and must not
-	// be reused; nil without an error means that the message continues in the next one. It must
-	// bound its own memory. Default: none.
+	// NewDecompressor is called once for each connection. The function that it returns undoes
+	// the feed's own compression (zlib, zstd) of each binary message. Its result is delivered
+	// and must not be reused; nil without an error means that the message continues in the next
+	// one. It must bound its own memory. Default: none.
 	NewDecompressor func() func(binary []byte) ([]byte, error)
 
 	// SendRate limits how many messages are sent. Send waits if the limit is reached. Pings and
@@ -155,8 +162,8 @@ type WebSocket struct {
 	// of OnMessage. Default: no limit.
 	SendRate Rate
 
-	// CloseRules define what to do after the server has closed with a code. The first matching rule
-	// applies; without one, the table of CloseError does. Default: none.
+	// CloseRules define what to do after the server has closed with a code. The first matching
+	// rule applies; without one, the table of CloseError does. Default: none.
 	CloseRules []CloseRule
 
 	// Classify is called before CloseRules with each *CloseError, and with each *StatusError of a
@@ -171,17 +178,17 @@ type WebSocket struct {
 	// without a close frame. Default: 1000.
 	CloseCode int
 
-	// MaxConnectionAge limits how long a connection is used before it is replaced, less up to a fiftieth
-	// at random. It should be below the time after which the server ends it. Negative: no
-	// limit. Default: no limit.
+	// MaxConnectionAge limits how long a connection is used before it is replaced, less up to a
+	// fiftieth at random. It should be below the time after which the server ends it. Negative:
+	// no limit. Default: no limit.
 	MaxConnectionAge time.Duration
 
-	// Overlap opens the next connection before this one is closed, when MaxConnectionAge is reached or
-	// Socket.Replace was called, but no sooner than ten seconds after this one was opened.
-	// Events that both deliver are dropped by ID, which must then be the event's own, or by
-	// client.Options.SequenceOf. OnConnect of the next connection runs concurrently with OnMessage of
-	// this one. Some servers allow only one connection at a time. Default: this one is closed
-	// first.
+	// Overlap opens the next connection before this one is closed, when MaxConnectionAge is
+	// reached or Socket.Replace was called, but no sooner than ten seconds after this one was
+	// opened. Events that both deliver are dropped by ID, which must then be the event's own, or
+	// by client.Options.SequenceOf. OnConnect of the next connection runs concurrently with
+	// OnMessage of this one. Some servers allow only one connection at a time. Default: this one
+	// is closed first.
 	Overlap bool
 
 	live    atomic.Pointer[socketConn] // the latest one that is ready
@@ -249,9 +256,9 @@ func (w *WebSocket) Validate() error {
 // lifetime of the connection; when it ends, Open and Read return its cause.
 //
 // Errors: ErrComplete, *StatusError, *ProtocolError, *CloseError, *TokenError, *TimeoutError,
-// *MessageError, an error of Prepare, OnResponse, OnConnect or OnMessage, or a network failure. Their
-// texts contain at most the origin: no path, query, header, token, message or close reason. The
-// text of a *StatusError shows the beginning of the response's body.
+// *MessageError, an error of Prepare, OnResponse, OnConnect or OnMessage, or a network failure.
+// Their texts contain at most the origin: no path, query, header, token, message or close
+// reason. The text of a *StatusError shows the beginning of the response's body.
 func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -282,10 +289,10 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 // that wait. It may be called from any goroutine. A nil error does not mean that the message
 // has arrived.
 //
-// Send returns ErrNotConnected if there is no connection, or while OnConnect runs, so that no other
-// message precedes the login: OnConnect sends through its Socket. With Overlap, Send uses the old
-// connection until the next one is ready. The connection ends if the server accepts no data for
-// four seconds.
+// Send returns ErrNotConnected if there is no connection, or while OnConnect runs, so that no
+// other message precedes the login: OnConnect sends through its Socket. With Overlap, Send uses
+// the old connection until the next one is ready. The connection ends if the server accepts no
+// data for four seconds.
 func (w *WebSocket) Send(ctx context.Context, text []byte) error {
 	return w.send(ctx, websocket.MessageText, text)
 }

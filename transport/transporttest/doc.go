@@ -20,8 +20,8 @@
 //
 // # Receivers
 //
-// [RunReceiver] and [RunReceiverInBubble] need a [Push]: the Receiver, and a function that sends to
-// it as its sender does.
+// [RunReceiver] and [RunReceiverInBubble] need a [Push]: the Receiver, and a function that sends
+// to it as its sender does.
 //
 //	func TestReceiver(t *testing.T) {
 //		transporttest.RunReceiver(t, func(t testing.TB) transporttest.Push {
