@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -58,6 +59,7 @@ var protocols = map[string]func(testing.TB, http.Handler) *httptest.Server{
 type inbox struct {
 	transport.Listener
 	queue chan transport.Message
+	busy  atomic.Bool   // deliver accepts nothing, although it reports space
 	ended chan struct{} // closed when Wait has returned err
 	err   error
 }
@@ -100,6 +102,9 @@ func (in *inbox) deliver(ms []transport.Message) (int, error) {
 		return 0, transport.ErrFull
 	}
 	for i := range ms {
+		if in.busy.Load() {
+			return i, transport.ErrFull
+		}
 		select {
 		case in.queue <- ms[i]:
 		default:

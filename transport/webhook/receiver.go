@@ -25,29 +25,44 @@ const (
 	defaultDeadline  = 10 * time.Second
 )
 
-// A Receiver is a feed that senders push: signed POST requests become events, and each request is
-// answered once its events are acknowledged. Mount it as an http.Handler in any mux, or set Addr
-// to use the built-in listener; either way it is the transport of one subscription. Use it as
-// *Receiver and do not change it once it is in use. ServeHTTP may be called from any goroutine;
-// only one Conn is open at a time.
+// A Receiver is a feed that senders push with signed POST requests. Give it the sender's Provider,
+// mount it as an http.Handler in any mux or set Addr for a built-in server, and pass it to
+// client.Subscribe:
 //
-// Deliveries and handshakes, by which a sender verifies the endpoint, are answered while a Conn
-// is open. client.Subscribe may return before that: a test waits for Trace.Connected before it
-// sends its first request.
+//	hook := &webhook.Receiver{Provider: provider.GitHub(secret)}
+//	mux.Handle("/hooks/github", hook)
+//	sub, err := client.Subscribe(ctx, hook, nil)
+//
+// A request becomes events, and is answered with a 2xx once its events are acknowledged. Event.ID is
+// the sender's id, and Event.Delivery describes the request. To stop cleanly, call Drain, let the
+// loop end, and then shut the server down.
+//
+// Use it as *Receiver, for one subscription, and do not change it once it is in use. ServeHTTP may
+// be called from any goroutine; only one Listener is open at a time.
 //
 // # Delivery
 //
-// A sender gets a 2xx only for events that are acknowledged ([AckAfterHandling]) or in the consumer's
-// buffer ([AckOnEnqueue]). If the consumer refuses an event (Nack), if the buffer is full, if the
-// Conn is closing or if none is open, the answer is Answers.Busy, by default 503 with a random
-// Retry-After of 5 to 15 s. Except after a Nack, the request is usually refused before its body
-// is read. If the events are not acknowledged within the provider's Deadline, the answer is
-// Answers.Late, and the events stay with the consumer: when the sender repeats the delivery, that
-// request waits for the same acknowledgement.
+// A sender gets a 2xx only for events that are acknowledged ([AckAfterHandling]) or in the
+// subscription's buffer ([AckOnEnqueue]). Otherwise it gets
 //
-// A delivery of several events becomes one message per event. Each is acknowledged separately,
-// and the request is answered when all are settled; one refusal makes the answer a refusal. When
-// the sender repeats the delivery, the events that were acknowledged are skipped.
+//   - Answers.Busy if the consumer refuses an event (Nack), if the buffer is full, if the Listener
+//     is closing or if none is open, as before the first connection and during a reconnect. By
+//     default, that is a 503 with a random Retry-After of 5 to 15 s.
+//   - Answers.Late if the events are not acknowledged within the provider's Deadline. They stay with
+//     the consumer: when the sender repeats the delivery, that request waits for the same
+//     acknowledgement.
+//
+// Events are handed to the subscription on the goroutine of the request. Its buffer, Options.Buffer
+// of package client, is the only one. While it is full, requests are refused before their body is
+// read; handshakes, by which a sender verifies the endpoint, are answered nevertheless.
+//
+// A delivery of several events becomes one message per event. Each is acknowledged separately, and
+// the request is answered when all are settled; one refusal makes the answer a refusal. If the
+// buffer has space for some of them only, the others are offered again when one of these is settled
+// (with AckOnEnqueue, every 100 ms), until the Deadline. When the sender repeats the delivery, the
+// events that were acknowledged are skipped.
+//
+// # Duplicates
 //
 // A repeated delivery that was already acknowledged is answered with a 2xx and produces no event.
 // It is recognised by its id, and also by its body unless the signature covers the id. A delivery
@@ -55,19 +70,19 @@ const (
 // other delivery, such as Dropbox's notifications, is never deduplicated: an identical body may
 // be a new event. This memory is bounded, see Dedupe, and is lost on restart.
 //
-// [Message].Attempt counts how often a delivery was passed to the consumer, if it can be
-// recognised: it grows when the sender repeats what was refused. The number of deliveries
-// counted is bounded too. The sender's own count is used if it is higher, for example after
-// refusals because the buffer was full.
+// Event.Attempt counts how often a delivery was passed to the consumer, if it can be recognised: it
+// grows when the sender repeats what was refused. The number of deliveries counted is bounded too.
+// The sender's own count is used if it is higher, for example after refusals because the buffer was
+// full.
 //
 // # Jobs longer than the deadline
 //
-// With AckAfterHandling a job must end within the provider's Deadline. A later job still runs, but the
-// sender has had its answer: GitHub shows a failure and never repeats it; Stripe repeats the
-// delivery for three days and gets a 2xx once the job is acknowledged. AckOnEnqueue answers in time,
-// but a crash loses what is in the buffer. If jobs take long, keep AckAfterHandling, let the consumer
-// only store the event in a table or queue, and run the job from there. Key the row by Event.ID:
-// after a crash between the write and the answer, the sender repeats the event.
+// With AckAfterHandling a job must end within the provider's Deadline. A later job still runs, but
+// the sender has had its answer: GitHub shows a failure and never repeats it; Stripe repeats the
+// delivery for three days and gets a 2xx once the job is acknowledged. AckOnEnqueue answers in
+// time, but a crash loses what is in the buffer. If jobs take long, keep AckAfterHandling, let the
+// consumer only store the event in a table or queue, and run the job from there. Key the row by
+// Event.ID: after a crash between the write and the answer, the sender repeats the event.
 //
 // # Security
 //
@@ -75,17 +90,18 @@ const (
 // a handshake requires (see package provider). The bytes that were verified are the bytes that are
 // delivered. The size of the body is limited before anything is computed, and so is the time it
 // may take. A body with a content coding is refused with 415: nothing is decompressed. A request
-// that is not verified leaves no state. A panic in the provider is answered with 500. A byte order
-// mark before JSON is skipped to find ids and types; it remains in the Data of a body that is one
-// event, and decode.JSON skips it as well.
+// that is not verified leaves no state. A byte order mark before JSON is skipped to find ids and
+// types; it remains in the Data of a body that is one event.
 //
-// [Message].Header is a copy of the request's header without credentials, cookies and the fields
-// that belong to the connection. Nothing from the query becomes part of an event. The Receiver adds
-// three fields and drops those that the sender has set under the same names:
+// The Header of a [transport.Delivery] is a copy of the request's header without credentials,
+// cookies and the fields that belong to the connection. Nothing from the query becomes part of an
+// event.
 //
-//   - Steadfeed-Provider is the provider's Name.
-//   - Steadfeed-Proof is what was verified: "body", "metadata", "bearer" or "none".
-//   - Steadfeed-Key is which of several secrets matched, if not the first: 1 is the second.
+// # Panics
+//
+// A panic in a function of the provider, or in TokenOf, SequenceOf or Skip of the subscription,
+// which run on the goroutine of the request, is answered with 500 and reported to OnRejected. Its events
+// are not acknowledged, so the sender repeats them. A panic in OnRejected reaches the server.
 //
 // # Several processes
 //
@@ -144,14 +160,14 @@ type Receiver struct {
 	// returns. An attacker can trigger it at will. Default: none.
 	OnRejected func(*RejectedError)
 
-	// Addr is the "host:port" on which Open listens until Close. Close answers new requests with
+	// Addr is the "host:port" on which Listen listens until Close. Close answers new requests with
 	// Answers.Busy and waits for the current ones, for less than a second. If the address is in
 	// use, forbidden or unknown, the error is final, unless this Receiver has listened on it
 	// before. Default: none; the user's server calls ServeHTTP.
 	Addr string
 
-	// Listener is used instead of Addr, by one Conn, which closes it. A second Conn, as after
-	// Subscription.Reconnect, fails permanently. Default: none.
+	// Listener is used instead of Addr, by one call of Listen: Close closes it. A second one, as
+	// after Subscription.Reconnect, fails permanently. Default: none.
 	Listener net.Listener
 
 	// TLS is the configuration of the built-in server. It must provide a certificate; set
@@ -179,19 +195,19 @@ const (
 	AckOnEnqueue
 )
 
-// Drain ends the feed cleanly and permanently: this Receiver accepts no further delivery, whether
-// a Conn is open or is opened later. New requests are answered with Answers.Busy. The built-in
-// server continues to answer until the consumer has handled what was accepted.
+// Drain ends the feed cleanly and permanently: this Receiver accepts no further delivery, whether a
+// Listener is open or is opened later. New requests are answered with Answers.Busy, by the built-in
+// server until Close.
 //
-// The Conn returns ErrComplete when its deliveries are settled (with AckOnEnqueue, when they are in the
-// consumer's buffer), and so does every later Conn. The loop of a subscription handles the
-// remaining events and ends without an error. Drain does not wait and may be called from any
-// goroutine. If the consumer does not settle an event, only Close ends the wait. To receive again,
-// use another Receiver.
+// Wait of the Listener returns ErrComplete once the accepted deliveries are settled (with
+// AckOnEnqueue, once they are in the buffer), and so does that of every later Listener. The loop of
+// a subscription handles the remaining events and ends without an error. Drain does not wait and
+// may be called from any goroutine. If the consumer does not settle an event, only Close ends the
+// wait. To receive again, use another Receiver.
 func (w *Receiver) Drain() { w.state.drain() }
 
 // Validate reports every option that cannot work, joined into one error.
-// Open refuses to start with the same error.
+// Listen fails with the same error.
 func (w *Receiver) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
