@@ -21,6 +21,86 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
+// TestHTTP2StreamsCountInTheBudget drips into many small bodies on one connection of HTTP/2: they
+// count for more than what they have of a body.
+func TestHTTP2StreamsCountInTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		fill := fillBudget(t, w, 47)
+		srv := mock.NewServer(w)
+		defer srv.Close()
+		defer srv.Client().CloseIdleConnections()
+		url := strings.Replace(srv.URL, "http:", "https:", 1)
+		drip := func(id string) (<-chan *http.Response, *io.PipeWriter) {
+			body, feed := io.Pipe()
+			req, _ := http.NewRequest(http.MethodPost, url, body)
+			req.Header = sign(t, w.Provider, id, `{"n":1}`).Header
+			req.ContentLength = 7
+			answers := make(chan *http.Response, 1)
+			go func() {
+				a, err := srv.Client().Do(req)
+				if err != nil {
+					a = &http.Response{Status: err.Error()}
+				} else {
+					a.Body.Close()
+				}
+				answers <- a
+			}()
+			go io.WriteString(feed, `{"n`)
+			synctest.Wait()
+			return answers, feed
+		}
+		first, feed := drip("first")
+		defer feed.Close()
+		const rest = 62 // of 16 KiB, until three quarters of the budget are taken
+		var others []<-chan *http.Response
+		for i := range rest {
+			a, feed := drip(fmt.Sprint("drip_", i))
+			defer feed.Close()
+			others = append(others, a)
+		}
+		unanswered(t, first)
+		last, feed := drip("last")
+		if a := wantStatus(t, first, 503); a.ProtoMajor != 2 {
+			t.Errorf("the first was answered over %s", a.Proto)
+		}
+		for _, a := range others {
+			unanswered(t, a)
+		}
+		go func() {
+			io.WriteString(feed, `":1}`)
+			feed.Close()
+		}()
+		take(t, conn, `{"n":1}`).Settle(nil)
+		wantStatus(t, last, 204)
+		for _, a := range others {
+			wantStatus(t, a, 408)
+		}
+		fill()
+		wantUnverified(t, w, 0, 0)
+		time.Sleep(2 * time.Second) // net/http closes the connection in its own time
+	})
+}
+
+// fillBudget has bodies of 1 MiB stay that cannot be made to leave, until it is called back.
+func fillBudget(t *testing.T, w *webhook.Receiver, n int) (empty func()) {
+	body := bytes.Repeat([]byte("x"), 1<<20)
+	goOn := make(chan struct{})
+	var answers []<-chan *http.Response
+	for range n {
+		slow := &stalled{Reader: bytes.NewReader(body), left: len(body) - 1, goOn: goOn}
+		answers = append(answers, post(w, forge(t, w, slow, len(body))))
+		synctest.Wait()
+	}
+	return func() {
+		close(goOn)
+		for _, a := range answers {
+			wantStatus(t, a, 401)
+		}
+	}
+}
+
 // leastBudget is the memory of bodies that are not verified, for the default of MaxBody.
 const leastBudget = 64 << 20
 
@@ -31,10 +111,10 @@ func wantUnverified(t testing.TB, w *webhook.Receiver, bytes, listed int) {
 	}
 }
 
-// TestWebhookDrippersGiveWay has more senders than there is memory for announce bodies and
+// TestSlowSendersAreEvicted has more senders than there is memory for announce bodies and
 // then send next to nothing of them. An honest one gets through, at the cost of those that
 // have been there for longest.
-func TestDrippersGiveWay(t *testing.T) {
+func TestSlowSendersAreEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
@@ -78,10 +158,10 @@ func TestDrippersGiveWay(t *testing.T) {
 		}
 		mu.Lock()
 		if a := answers[0]; a == nil || a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !a.Close {
-			t.Errorf("who has waited for longest was answered %v", a)
+			t.Errorf("the oldest holder was answered %v", a)
 		}
 		if len(answers) != gone {
-			t.Errorf("%d had to give way", len(answers))
+			t.Errorf("%d were evicted, want %d", len(answers), gone)
 		}
 		mu.Unlock()
 		dripping.Wait()
@@ -129,9 +209,8 @@ func forge(t testing.TB, w *webhook.Receiver, body io.Reader, announced int) *ht
 	return r
 }
 
-// TestWebhookWithoutDeadlines is a receiver behind something that cannot end a reading: who
-// comes last is refused, and only then if his body is a large one.
-func TestWithoutDeadlines(t *testing.T) {
+// Without read deadlines no body can be evicted: a new one is refused, if it is large.
+func TestBudgetWithoutReadDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
@@ -165,9 +244,9 @@ type answering struct {
 
 func (a *answering) SetReadDeadline(time.Time) error { a.stop(); return nil }
 
-// TestWebhookBudgetForManyAtOnce has fast and slow senders at the same time. There is never
+// TestBudgetIsNeverExceeded has fast and slow senders at the same time. There is never
 // more memory taken than the budget has, and in the end none.
-func TestBudgetForManyAtOnce(t *testing.T) {
+func TestBudgetIsNeverExceeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		w.MaxBody = 4 << 20
@@ -227,7 +306,7 @@ func (e *ending) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestWebhookBudgetIsGivenBack looks at what is counted while a body comes, once it is
+// TestBudgetIsGivenBack looks at what is counted while a body comes, once it is
 // verified, and after each way in which a request can end.
 func TestBudgetIsGivenBack(t *testing.T) {
 	const n = 100_000
@@ -301,9 +380,9 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestWebhookNoMemoryForAQuestion: a body is not kept while the answer to a question, which
+// TestHandshakeBodyIsReleased: a body is not kept while the answer to a question, which
 // anybody can ask, is brought to somebody who does not read it.
-func TestNoMemoryForAQuestion(t *testing.T) {
+func TestHandshakeBodyIsReleased(t *testing.T) {
 	asks := &provider.Provider{Name: "mine", Scheme: provider.Unsigned{}}
 	asks.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
 		return &provider.Answer{Status: 200}, len(r.Body) > 0

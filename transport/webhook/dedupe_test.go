@@ -1,13 +1,11 @@
 package webhook_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,25 +15,27 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// noID is a sender whose deliveries have no id.
-func noID() *provider.Provider {
-	p := provider.GitHub("a secret")
-	p.ID = provider.Source{}
-	return p
-}
+func TestDuplicates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		first := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		second := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		unanswered(t, second)
+		m.Settle(nil)
+		wantStatus(t, first, 204)
+		wantStatus(t, second, 204)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
 
-// deliver posts a delivery that must reach the consumer, who acknowledges it.
-func deliver(t testing.TB, w *webhook.Receiver, conn *inbox, id, body string) {
-	t.Helper()
-	a := post(w, sign(t, w.Provider, id, body))
-	take(t, conn, body).Settle(nil)
-	wantStatus(t, a, 204)
-}
-
-// repeat posts a delivery that must not reach the consumer.
-func repeat(t testing.TB, w *webhook.Receiver, id, body string) {
-	t.Helper()
-	wantStatus(t, post(w, sign(t, w.Provider, id, body)), 204)
+		third := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		if m := take(t, conn, `{}`); m.ID != "msg_2" {
+			t.Errorf("got event %q, want msg_2", m.ID)
+		} else {
+			m.Settle(nil)
+		}
+		wantStatus(t, third, 204)
+	})
 }
 
 func TestIdentity(t *testing.T) {
@@ -134,7 +134,7 @@ func TestIdentity(t *testing.T) {
 			wantStatus(t, first, 204)
 			wantStatus(t, second, 204)
 		},
-		"memory outlives a Conn": func(t *testing.T) {
+		"memory outlives a Listener": func(t *testing.T) {
 			w := newHook()
 			conn := openHook(t, w)
 			deliver(t, w, conn, "msg_1", `{}`)
@@ -171,255 +171,8 @@ func TestDuplicatesAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestSenderGoesAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newHook()
-		conn := openHook(t, w)
-		ctx, cancel := context.WithCancel(t.Context())
-		gone := post(w, sign(t, w.Provider, "msg_1", `{}`).WithContext(ctx))
-		m := take(t, conn, `{}`)
-		synctest.Wait()
-		start := time.Now()
-		cancel()
-		if a := <-gone; a.StatusCode < 300 || time.Since(start) > time.Second {
-			t.Errorf("answered %s after %v", a.Status, time.Since(start))
-		}
-		again := post(w, sign(t, w.Provider, "msg_1", `{}`))
-		unanswered(t, again)
-		m.Settle(nil)
-		wantStatus(t, again, 204)
-	})
-}
-
-// What is settled after its sender has gone is not mistaken for what another waits for.
-func TestAnswersTheRightOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newHook()
-		conn := openHook(t, w)
-		for i := range 50 {
-			ctx, cancel := context.WithCancel(t.Context())
-			gone := post(w, sign(t, w.Provider, fmt.Sprint("gone_", i), `{}`).WithContext(ctx))
-			m := take(t, conn, `{}`)
-			cancel()
-			<-gone
-			next := post(w, sign(t, w.Provider, fmt.Sprint("next_", i), `{}`))
-			n := take(t, conn, `{}`)
-			m.Settle(nil)
-			unanswered(t, next)
-			n.Settle(errors.New("no"))
-			wantStatus(t, next, 503)
-		}
-	})
-}
-
-// batches is a sender of several events at a time.
-func batches() *provider.Provider {
-	p := provider.StandardWebhooks(secret)
-	p.Payload = provider.Payload{Items: "@this", ID: provider.Source{Path: []string{"id"}}}
-	return p
-}
-
-const (
-	batch = `[{"id":"a"}, {"n":2}, {"id":"c"}]`
-	itemA = `{"id":"a"}`
-	item2 = `{"n":2}`
-	itemC = `{"id":"c"}`
-)
-
-func TestBatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &webhook.Receiver{Provider: batches()}
-		conn := openHook(t, w)
-		a := post(w, sign(t, w.Provider, "msg_1", batch))
-		var ms []transport.Message
-		for _, data := range []string{itemA, item2, itemC} {
-			ms = append(ms, take(t, conn, data))
-		}
-		if ids := []string{ms[0].ID, ms[1].ID, ms[2].ID}; !slices.Equal(ids, []string{"a", "msg_1.1", "c"}) {
-			t.Errorf("ids are %q", ids)
-		}
-		_ = append(ms[0].Data, "overwritten"...)
-		if string(ms[1].Data) != item2 {
-			t.Errorf("an append to the first event changed the second: %q", ms[1].Data)
-		}
-		if ms[0].Delivery == nil || ms[0].Delivery != ms[2].Delivery {
-			t.Error("the events of a batch do not share its Delivery")
-		}
-		ms[2].Settle(nil)
-		ms[0].Settle(nil)
-		ms[0].Settle(nil)
-		unanswered(t, a)
-		ms[1].Settle(nil)
-		wantStatus(t, a, 204)
-		repeat(t, w, "msg_1", batch)
-	})
-}
-
-func TestBatchGoesOnWhereItFailed(t *testing.T) {
-	fail := map[string]func(conn *inbox, m transport.Message){
-		"refused":       func(_ *inbox, m transport.Message) { m.Settle(errors.New("no")) },
-		"closed":        func(conn *inbox, _ transport.Message) { conn.Close() },
-		"never settled": func(*inbox, transport.Message) { time.Sleep(time.Hour) },
-	}
-	for name, fail := range fail {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &webhook.Receiver{Provider: batches()}
-				conn := openHook(t, w)
-				a := post(w, sign(t, w.Provider, "msg_1", batch))
-				take(t, conn, itemA).Settle(nil)
-				m2 := take(t, conn, item2)
-				take(t, conn, itemC).Settle(nil)
-				fail(conn, m2)
-				wantStatus(t, a, 503)
-
-				conn.Close()
-				conn = openHook(t, w)
-				a = post(w, sign(t, w.Provider, "msg_1", batch))
-				m := take(t, conn, item2)
-				if m.ID != "msg_1.1" {
-					t.Errorf("ID %q, want msg_1.1", m.ID)
-				}
-				m.Settle(nil)
-				wantStatus(t, a, 204)
-				repeat(t, w, "msg_1", batch)
-			})
-		})
-	}
-}
-
-// Only what is the same in every respect is passed over.
-func TestBatchPassesOverNothingElse(t *testing.T) {
-	tests := map[string]struct {
-		first, again string   // the first event of first is acknowledged, the second refused
-		want         []string // of again
-	}{
-		"the same": {
-			`[{"id":"a"}, {"n":2}]`, `[{"id":"a"}, {"n":2}]`, []string{`{"n":2}`},
-		},
-		"ids that repeat": {
-			`[{"id":"a"}, {"id":"a"}]`, `[{"id":"a"}, {"id":"a"}]`, []string{`{"id":"a"}`},
-		},
-		"data that is another": {
-			`[{"n":1}, {"n":2}]`, `[{"n":0}, {"n":2}]`, []string{`{"n":0}`, `{"n":2}`},
-		},
-		"another order": {
-			`[{"id":"a"}, {"id":"b"}]`, `[{"id":"b"}, {"id":"a"}]`, []string{`{"id":"b"}`, `{"id":"a"}`},
-		},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &webhook.Receiver{Provider: batches()}
-				conn := openHook(t, w)
-				a := post(w, sign(t, w.Provider, "msg_1", test.first))
-				read(t, conn).Settle(nil)
-				read(t, conn).Settle(errors.New("no"))
-				wantStatus(t, a, 503)
-
-				a = post(w, sign(t, w.Provider, "msg_1", test.again))
-				for _, want := range test.want {
-					take(t, conn, want).Settle(nil)
-				}
-				wantStatus(t, a, 204)
-			})
-		})
-	}
-}
-
-func TestBatchClosedHalfAccepted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &webhook.Receiver{Provider: batches()}
-		conn := openBuffer(t, w, 1)
-		a := post(w, sign(t, w.Provider, "msg_1", batch))
-		m := take(t, conn, itemA)
-		synctest.Wait()
-		start := time.Now()
-		conn.Close()
-		if d := time.Since(start); d != 0 {
-			t.Errorf("Close waited %v for a batch that can no longer be settled", d)
-		}
-		wantStatus(t, a, 503)
-		m.Settle(nil) // after the answer
-
-		conn = openHook(t, w)
-		a = post(w, sign(t, w.Provider, "msg_1", batch))
-		take(t, conn, item2).Settle(nil)
-		take(t, conn, itemC).Settle(nil)
-		wantStatus(t, a, 204)
-	})
-}
-
-func TestBatchOfNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &webhook.Receiver{Provider: batches()}
-		openHook(t, w)
-		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `[]`)), 204)
-	})
-}
-
-func TestProvidersByPath(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &webhook.Receiver{Providers: map[string]*provider.Provider{
-			"/a": provider.StandardWebhooks(secret),
-			"/b": provider.GitHub("another secret"),
-		}}
-		conn := openHook(t, w)
-		to := func(path, signer string) *http.Request {
-			r := sign(t, w.Providers[signer], "msg_1", `{}`)
-			r.URL.Path = path
-			return r
-		}
-		for _, path := range []string{"/a", "/b"} { // the same id is another one
-			a := post(w, to(path, path))
-			m := take(t, conn, `{}`)
-			if name := m.Delivery.Provider; name != w.Providers[path].Name {
-				t.Errorf("%s: the provider is %q", path, name)
-			}
-			m.Settle(nil)
-			wantStatus(t, a, 204)
-		}
-		wantStatus(t, post(w, to("/a", "/b")), 400) // the headers of another
-		wantStatus(t, post(w, to("/c", "/a")), 404)
-		wantStatus(t, post(w, to("/a/", "/a")), 404)
-	})
-}
-
-func TestURLIsConfiguration(t *testing.T) {
-	p := provider.GitHub("a secret")
-	var seen []string
-	p.Respond = func(r *provider.Request, d *provider.Delivery) *provider.Answer {
-		seen = append(seen, r.URL)
-		d.Events = nil
-		return nil
-	}
-	synctest.Test(t, func(t *testing.T) {
-		for _, w := range []*webhook.Receiver{
-			{Provider: p},
-			{Provider: p, URL: "https://public.example/in"},
-			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example"},
-			{Providers: map[string]*provider.Provider{"/hooks/p": p}, URL: "https://public.example/"},
-			{Providers: map[string]*provider.Provider{"/hooks/p é": p}, URL: "https://public.example"},
-		} {
-			openHook(t, w)
-			r := sign(t, p, "1", `{}`)
-			r.URL.Path = "/hooks/p"
-			for path := range w.Providers {
-				r.URL.Path = path
-			}
-			r.URL.RawQuery, r.Host, r.RequestURI = "x=1", "attacker.example", "/hooks/p?x=1"
-			wantStatus(t, post(w, r), 204)
-		}
-	})
-	want := []string{"/hooks/p?x=1", "https://public.example/in?x=1", "https://public.example/hooks/p?x=1", "https://public.example/hooks/p?x=1",
-		"https://public.example/hooks/p%20%C3%A9?x=1"}
-	if !slices.Equal(seen, want) {
-		t.Errorf("the URLs are\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-// A DedupeFor without end is none that has ended.
-func TestDedupesForEver(t *testing.T) {
+// The maximum DedupeFor does not overflow.
+func TestDedupeForWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		w.DedupeFor = math.MaxInt64
@@ -429,4 +182,193 @@ func TestDedupesForEver(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
 	})
+}
+
+// TestRepeatWithoutID repeats deliveries of senders that give no id which can be
+// trusted, as those do: with what is of the attempt changed.
+func TestRepeatWithoutID(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider            *provider.Provider
+		first, again, other string
+	}{
+		"meta": {
+			provider.Meta("verify", "a secret"),
+			`{"entry":[{"id":"1","time":1}]}`, `{"entry":[{"id":"1","time":1}]}`, `{"entry":[{"id":"1","time":2}]}`,
+		},
+		"x": {
+			provider.X("a secret"),
+			`{"follow_events":[{"at":1}]}`, `{"follow_events":[{"at":1}]}`, `{"follow_events":[{"at":2}]}`,
+		},
+		"discord": { // an interaction has an id, and a webhook event the time at which it was
+			provider.Discord(edPEM(t)),
+			`{"type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"1"}}`,
+			`{"type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"1"}}`,
+			`{"type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"2"}}`,
+		},
+		"zoom": {
+			provider.Zoom("a secret"),
+			`{"event":"meeting.started","event_ts":1}`, `{"event":"meeting.started","event_ts":1}`, `{"event":"meeting.started","event_ts":2}`,
+		},
+		"hubspot": {
+			provider.HubSpot("a secret"),
+			`[{"eventId":1,"attemptNumber":0}]`, `[{"eventId":1,"attemptNumber": 10}]`, `[{"eventId":2,"attemptNumber":0}]`,
+		},
+		"linear": { // whose time is written by sign
+			provider.Linear("a secret"),
+			`{"type":"Issue","data":{"id":"1"}}`, `{"type":"Issue","data":{"id":"1"}}`, `{"type":"Issue","data":{"id":"2"}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.provider.Deadline = time.Second
+				w := &webhook.Receiver{Provider: c.provider}
+				if name == "hubspot" {
+					w.URL = "https://hooks.example/in"
+				}
+				conn := openHook(t, w)
+				late := post(w, signAt(t, w, c.first))
+				m := read(t, conn)
+				time.Sleep(time.Second)
+				wantStatus(t, late, 503)
+
+				inHand := post(w, signAt(t, w, c.again))
+				unanswered(t, inHand)
+				m.Settle(nil)
+				want2xx(t, inHand)
+				time.Sleep(time.Minute)
+				want2xx(t, post(w, signAt(t, w, c.again)))
+
+				a := post(w, signAt(t, w, c.other))
+				read(t, conn).Settle(nil)
+				want2xx(t, a)
+			})
+		})
+	}
+}
+
+// Attempt counts how often a delivery was delivered: a sender repeats what was refused, or
+// what a Listener that ended left unsettled. Waiting for the same event is no attempt.
+func TestAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		next := func(id string, want int) transport.Message {
+			t.Helper()
+			m := take(t, conn, `{}`)
+			if m.Attempt != want {
+				t.Errorf("%s: Attempt is %d, want %d", id, m.Attempt, want)
+			}
+			return m
+		}
+		for n := range 3 {
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			next("refused", n+1).Settle(errors.New("no"))
+			wantStatus(t, a, 503)
+		}
+		a := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		next("another", 1).Settle(nil)
+		wantStatus(t, a, 204)
+
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := next("refused", 4)
+		wantStatus(t, a, 503) // too late
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		synctest.Wait()
+		m.Settle(errors.New("no"))
+		wantStatus(t, a, 503)
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		next("refused after it was late", 5)
+		conn.Close()
+		wantStatus(t, a, 503)
+
+		conn = openHook(t, w)
+		a = post(w, sign(t, w.Provider, "msg_1", `{}`))
+		next("after Close", 6).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Dedupe = -1
+		conn := openHook(t, w)
+		for range 2 {
+			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+			m := take(t, conn, `{}`)
+			if m.Attempt != 1 {
+				t.Errorf("without Dedupe: Attempt is %d", m.Attempt)
+			}
+			m.Settle(errors.New("no"))
+			wantStatus(t, a, 503)
+		}
+	})
+}
+
+// The sender's count is used if it is higher, such as after a restart.
+func TestAttemptOfTheSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: provider.Bitbucket("a secret of some length")}
+		conn := openHook(t, w)
+		for _, c := range []struct {
+			header string
+			want   int
+		}{{"3", 3}, {"", 2}, {"1", 3}, {"9", 9}} {
+			r := sign(t, w.Provider, "d1", `{}`)
+			if c.header != "" {
+				r.Header.Set("X-Attempt-Number", c.header)
+			}
+			a := post(w, r)
+			m := take(t, conn, `{}`)
+			if m.Attempt != c.want {
+				t.Errorf("%q: Attempt is %d, want %d", c.header, m.Attempt, c.want)
+			}
+			m.Settle(errors.New("no"))
+			wantStatus(t, a, 503)
+		}
+	})
+}
+
+// The acknowledged events of a batch are not delivered again, the others have the count of the
+// batch.
+func TestAttemptOfBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: batches()}
+		sub := subscribe(t, w, nil)
+		for n := range 3 {
+			a := post(w, sign(t, w.Provider, "msg_1", `[{"id":"a"},{"id":"b"}]`))
+			for _, id := range []string{"a", "b"}[min(n, 1):] {
+				ev, err := sub.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ev.ID != id || ev.Attempt != n+1 {
+					t.Errorf("event %s, Attempt %d, want %s, %d", ev.ID, ev.Attempt, id, n+1)
+				}
+				if id == "b" && n < 2 {
+					ev.Nack(errors.New("no"))
+				} else {
+					ev.Ack()
+				}
+			}
+			wantStatus(t, a, map[bool]int{true: 204, false: 503}[n == 2])
+		}
+	})
+}
+
+// The memory of attempts is bounded: the oldest count is dropped.
+func TestAttemptsAreBounded(t *testing.T) {
+	var a webhook.Attempts
+	a.Bound(2)
+	key := func(n uint64) [2]uint64 { return [2]uint64{n, 1} }
+	for _, n := range []uint64{1, 1, 2, 3, 3} {
+		a.Add(key(n))
+	}
+	if got := []int{a.Of(key(1)), a.Of(key(2)), a.Of(key(3))}; !slices.Equal(got, []int{0, 1, 2}) {
+		t.Errorf("counts %v", got)
+	}
+	a.Forget(key(3))
+	for n := range uint64(100) {
+		a.Add(key(n))
+	}
+	if a.Of(key(99)) != 1 || a.Of(key(3)) != 0 || a.Len() > 2 {
+		t.Errorf("counts %d and %d of %d", a.Of(key(99)), a.Of(key(3)), a.Len())
+	}
 }

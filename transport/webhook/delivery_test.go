@@ -3,16 +3,146 @@ package webhook_test
 import (
 	"context"
 	"errors"
-	"net/http"
-	"strings"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
+
+func TestBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: batches()}
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", batch))
+		var ms []transport.Message
+		for _, data := range []string{itemA, item2, itemC} {
+			ms = append(ms, take(t, conn, data))
+		}
+		if ids := []string{ms[0].ID, ms[1].ID, ms[2].ID}; !slices.Equal(ids, []string{"a", "msg_1.1", "c"}) {
+			t.Errorf("ids are %q", ids)
+		}
+		_ = append(ms[0].Data, "overwritten"...)
+		if string(ms[1].Data) != item2 {
+			t.Errorf("an append to the first event changed the second: %q", ms[1].Data)
+		}
+		if ms[0].Delivery == nil || ms[0].Delivery != ms[2].Delivery {
+			t.Error("the events of a batch do not share its Delivery")
+		}
+		ms[2].Settle(nil)
+		ms[0].Settle(nil)
+		ms[0].Settle(nil)
+		unanswered(t, a)
+		ms[1].Settle(nil)
+		wantStatus(t, a, 204)
+		repeat(t, w, "msg_1", batch)
+	})
+}
+
+func TestBatchResumesAfterFailure(t *testing.T) {
+	fail := map[string]func(conn *inbox, m transport.Message){
+		"refused":       func(_ *inbox, m transport.Message) { m.Settle(errors.New("no")) },
+		"closed":        func(conn *inbox, _ transport.Message) { conn.Close() },
+		"never settled": func(*inbox, transport.Message) { time.Sleep(time.Hour) },
+	}
+	for name, fail := range fail {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &webhook.Receiver{Provider: batches()}
+				conn := openHook(t, w)
+				a := post(w, sign(t, w.Provider, "msg_1", batch))
+				take(t, conn, itemA).Settle(nil)
+				m2 := take(t, conn, item2)
+				take(t, conn, itemC).Settle(nil)
+				fail(conn, m2)
+				wantStatus(t, a, 503)
+
+				conn.Close()
+				conn = openHook(t, w)
+				a = post(w, sign(t, w.Provider, "msg_1", batch))
+				m := take(t, conn, item2)
+				if m.ID != "msg_1.1" {
+					t.Errorf("ID %q, want msg_1.1", m.ID)
+				}
+				m.Settle(nil)
+				wantStatus(t, a, 204)
+				repeat(t, w, "msg_1", batch)
+			})
+		})
+	}
+}
+
+// Only an event that is equal in every respect is skipped.
+func TestBatchSkipsOnlyEqualEvents(t *testing.T) {
+	tests := map[string]struct {
+		first, again string   // the first event of first is acknowledged, the second refused
+		want         []string // of again
+	}{
+		"the same": {
+			`[{"id":"a"}, {"n":2}]`, `[{"id":"a"}, {"n":2}]`, []string{`{"n":2}`},
+		},
+		"ids that repeat": {
+			`[{"id":"a"}, {"id":"a"}]`, `[{"id":"a"}, {"id":"a"}]`, []string{`{"id":"a"}`},
+		},
+		"data that is another": {
+			`[{"n":1}, {"n":2}]`, `[{"n":0}, {"n":2}]`, []string{`{"n":0}`, `{"n":2}`},
+		},
+		"another order": {
+			`[{"id":"a"}, {"id":"b"}]`, `[{"id":"b"}, {"id":"a"}]`, []string{`{"id":"b"}`, `{"id":"a"}`},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &webhook.Receiver{Provider: batches()}
+				conn := openHook(t, w)
+				a := post(w, sign(t, w.Provider, "msg_1", test.first))
+				read(t, conn).Settle(nil)
+				read(t, conn).Settle(errors.New("no"))
+				wantStatus(t, a, 503)
+
+				a = post(w, sign(t, w.Provider, "msg_1", test.again))
+				for _, want := range test.want {
+					take(t, conn, want).Settle(nil)
+				}
+				wantStatus(t, a, 204)
+			})
+		})
+	}
+}
+
+func TestBatchClosedHalfAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: batches()}
+		conn := openBuffer(t, w, 1)
+		a := post(w, sign(t, w.Provider, "msg_1", batch))
+		m := take(t, conn, itemA)
+		synctest.Wait()
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close waited %v for a batch that can no longer be settled", d)
+		}
+		wantStatus(t, a, 503)
+		m.Settle(nil) // after the answer
+
+		conn = openHook(t, w)
+		a = post(w, sign(t, w.Provider, "msg_1", batch))
+		take(t, conn, item2).Settle(nil)
+		take(t, conn, itemC).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestEmptyBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: batches()}
+		openHook(t, w)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `[]`)), 204)
+	})
+}
 
 // The rest of a batch that fits only in part is offered again when one of its events is settled.
 func TestBatchLargerThanTheBuffer(t *testing.T) {
@@ -149,95 +279,5 @@ func TestBatchWithoutARequest(t *testing.T) {
 		take(t, conn, item2).Settle(nil)
 		take(t, conn, itemC).Settle(nil)
 		wantStatus(t, a, 204)
-	})
-}
-
-// A batch that is being delivered when Drain is called is delivered in full.
-func TestDrainCompletesABatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &webhook.Receiver{Provider: batches()}
-		conn := openBuffer(t, w, 1)
-		a := post(w, sign(t, w.Provider, "msg_1", batch))
-		synctest.Wait()
-		m := take(t, conn, itemA)
-		synctest.Wait()
-		w.Drain()
-		for _, data := range []string{item2, itemC} {
-			m.Settle(nil)
-			m = take(t, conn, data)
-		}
-		select {
-		case <-conn.ended:
-			t.Fatal("Wait returned before every event was settled")
-		default:
-		}
-		m.Settle(nil)
-		wantStatus(t, a, 204)
-		if err := end(conn); err != transport.ErrComplete {
-			t.Errorf("Wait: %v, want ErrComplete", err)
-		}
-	})
-}
-
-// A panic in a function of the subscription is answered with 500, and the event is not accepted.
-func TestPanicOfTheSubscription(t *testing.T) {
-	for _, what := range []string{"Token", "Sequence", "Skip"} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newHook()
-			var rejected []error
-			w.OnRejected = func(e *webhook.RejectedError) { rejected = append(rejected, e) }
-			mistakes := 1
-			in := func(name string) {
-				if name == what && mistakes > 0 {
-					mistakes--
-					panic("marker")
-				}
-			}
-			sub := subscribe(t, w, &client.Options{
-				TokenOf:    func(client.Event) string { in("Token"); return "" },
-				SequenceOf: func(client.Event) (string, uint64, bool) { in("Sequence"); return "", 0, false },
-				Skip:       func(client.Event) bool { in("Skip"); return false },
-			})
-			wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), http.StatusInternalServerError)
-			if len(rejected) != 1 || !strings.Contains(rejected[0].Error(), "panicked") || strings.Contains(rejected[0].Error(), "marker") {
-				t.Errorf("%s: OnRejected was called with %v", what, rejected)
-			}
-			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
-			ev, err := sub.Next(t.Context())
-			if err != nil || ev.ID != "msg_1" || ev.Gap != nil {
-				t.Fatalf("%s: got %q, %v, %v", what, ev.ID, ev.Gap, err)
-			}
-			ev.Ack()
-			wantStatus(t, a, 204)
-			if n := sub.Stats().Buffered; n != 0 {
-				t.Errorf("%s: %d events are left", what, n)
-			}
-		})
-	}
-}
-
-// Requests that repeat a delivery whose events panic are refused, not left waiting.
-func TestPanicWithARepeatWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newHook()
-		release := make(chan struct{})
-		l, err := w.Listen(t.Context(), func(ms []transport.Message) (int, error) {
-			if len(ms) > 0 {
-				<-release
-				panic("a mistake")
-			}
-			return 0, nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		first := post(w, sign(t, w.Provider, "msg_1", `{}`))
-		synctest.Wait()
-		second := post(w, sign(t, w.Provider, "msg_1", `{}`))
-		synctest.Wait()
-		close(release)
-		wantStatus(t, first, 500)
-		wantStatus(t, second, 503)
 	})
 }

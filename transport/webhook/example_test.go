@@ -11,7 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// A receiver in a mux that is there already. GitHub is answered once the body of the loop
+// A receiver in an existing mux. GitHub is answered once the body of the loop
 // is through.
 func ExampleReceiver() {
 	hook := &webhook.Receiver{Provider: provider.GitHub("the secret of the webhook")}
@@ -30,7 +30,7 @@ func ExampleReceiver() {
 	}
 }
 
-// Several senders on one listener of its own.
+// Several senders on one built-in server.
 func ExampleReceiver_listener() {
 	hook := &webhook.Receiver{
 		Addr: ":8443",

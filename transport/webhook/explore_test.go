@@ -17,7 +17,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// TestWebhookExplore runs random schedules of senders that repeat, consumers that are slow,
+// TestExplore runs random schedules of senders that repeat, consumers that are slow,
 // refuse and acknowledge late, and a subscription that reconnects, is closed and opened again,
 // and is drained in the end. A delivery that was answered with a 2xx has been acknowledged
 // (AckHandled), or is handed to a consumer before the feed ends (AckQueued).
@@ -111,7 +111,7 @@ func (e *exploration) send(id string, n int) {
 	}
 	for range 1000 {
 		ctx, cancel := context.WithCancel(e.Context())
-		if e.chance(4) { // to wait any longer
+		if e.chance(4) { // it disconnects
 			time.AfterFunc(time.Duration(1+e.pick(int(2*time.Second))), cancel)
 		}
 		a := <-post(e.hook, sign(e, e.hook.Provider, id, "["+strings.Join(events, ",")+"]").WithContext(ctx))
@@ -129,13 +129,13 @@ func (e *exploration) send(id string, n int) {
 		select {
 		case <-e.drained:
 			if !e.early {
-				e.Errorf("%s never got through", id)
+				e.Errorf("%s was never accepted", id)
 			}
 			return
 		case <-time.After(time.Duration(1 + e.pick(int(5*time.Second)))):
 		}
 	}
-	e.Errorf("%s never got through", id)
+	e.Errorf("%s was never accepted", id)
 }
 
 func (e *exploration) accept(events []string) {

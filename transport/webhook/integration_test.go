@@ -34,7 +34,7 @@ func need(t *testing.T, program, install string) string {
 	return path
 }
 
-// TestAlertmanager has Prometheus Alertmanager deliver an alert to a receiver that nobody
+// TestAlertmanager has Prometheus Alertmanager deliver an alert to a receiver that no one
 // has subscribed to yet, and to a consumer that refuses it once.
 func TestAlertmanager(t *testing.T) {
 	program := need(t, "prometheus-alertmanager", "apt-get install prometheus-alertmanager")

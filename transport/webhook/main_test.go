@@ -1,22 +1,37 @@
 package webhook_test
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
+	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
 // TestMain makes the system trust the certificate of httptest's servers.
@@ -37,6 +52,188 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 		os.Exit(code)
 	}))
+}
+
+var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
+
+// newHook returns a Receiver for Standard Webhooks with a deadline of 10 s.
+func newHook() *webhook.Receiver {
+	p := provider.StandardWebhooks(secret)
+	p.Deadline = 10 * time.Second
+	return &webhook.Receiver{Provider: p}
+}
+
+// sign returns a delivery of p as it comes in at a server.
+func sign(t testing.TB, p *provider.Provider, id, body string) *http.Request {
+	t.Helper()
+	d := provider.Request{Method: http.MethodPost, URL: "/", Header: http.Header{}, Body: []byte(body), Time: time.Now()}
+	if err := p.Sign(&d, id); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Body))
+	maps.Copy(r.Header, d.Header)
+	return r
+}
+
+// post makes w answer r on a new goroutine.
+func post(w *webhook.Receiver, r *http.Request) <-chan *http.Response {
+	answers := make(chan *http.Response, 1)
+	go func() {
+		rec := httptest.NewRecorder()
+		w.ServeHTTP(rec, r)
+		answers <- rec.Result()
+	}()
+	return answers
+}
+
+// take reads the next event.
+func take(t testing.TB, conn *inbox, data string) transport.Message {
+	t.Helper()
+	m := read(t, conn)
+	if string(m.Data) != data {
+		t.Fatalf("Data is %q, want %q", m.Data, data)
+	}
+	return m
+}
+
+func wantStatus(t testing.TB, answers <-chan *http.Response, status int) *http.Response {
+	t.Helper()
+	a := <-answers
+	if a.StatusCode != status {
+		t.Fatalf("answered %s, want %d", a.Status, status)
+	}
+	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); status == 503 && (err != nil || s < 1 || s > 60) {
+		t.Errorf("503 with Retry-After %q", a.Header.Get("Retry-After"))
+	}
+	return a
+}
+
+// unanswered checks that nothing was answered yet.
+func unanswered(t testing.TB, answers <-chan *http.Response) {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case a := <-answers:
+		t.Fatalf("answered %s, want no answer yet", a.Status)
+	default:
+	}
+}
+
+func subscribe(t *testing.T, w *webhook.Receiver, opts *client.Options) *client.Subscription {
+	t.Helper()
+	sub, err := client.Subscribe(t.Context(), w, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sub.Close() })
+	synctest.Wait()
+	return sub
+}
+
+// noID is a sender whose deliveries have no id.
+func noID() *provider.Provider {
+	p := provider.GitHub("a secret")
+	p.ID = provider.Source{}
+	return p
+}
+
+// deliver posts a delivery that must reach the consumer, which acknowledges it.
+func deliver(t testing.TB, w *webhook.Receiver, conn *inbox, id, body string) {
+	t.Helper()
+	a := post(w, sign(t, w.Provider, id, body))
+	take(t, conn, body).Settle(nil)
+	wantStatus(t, a, 204)
+}
+
+// repeat posts a delivery that must not reach the consumer.
+func repeat(t testing.TB, w *webhook.Receiver, id, body string) {
+	t.Helper()
+	wantStatus(t, post(w, sign(t, w.Provider, id, body)), 204)
+}
+
+// batches is a sender of several events at a time.
+func batches() *provider.Provider {
+	p := provider.StandardWebhooks(secret)
+	p.Payload = provider.Payload{Items: "@this", ID: provider.Source{Path: []string{"id"}}}
+	return p
+}
+
+const (
+	batch = `[{"id":"a"}, {"n":2}, {"id":"c"}]`
+	itemA = `{"id":"a"}`
+	item2 = `{"n":2}`
+	itemC = `{"id":"c"}`
+)
+
+// rawConn is a connection to a server in memory whose requests are written byte by byte.
+func rawConn(t *testing.T, srv *mock.Server) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := srv.Dial(context.Background(), "tcp", "feed.test:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, bufio.NewReader(conn)
+}
+
+// rawRequest is a signed request as it is on the wire, its body cut off after n bytes.
+func rawRequest(t *testing.T, p *provider.Provider, id, body string, n int) string {
+	r := sign(t, p, id, body)
+	var b strings.Builder
+	fmt.Fprintf(&b, "POST / HTTP/1.1\r\nHost: feed.test\r\nContent-Length: %d\r\n", len(body))
+	r.Header.Write(&b)
+	return b.String() + "\r\n" + body[:n]
+}
+
+// signAt is sign for a Receiver with a URL.
+func signAt(t *testing.T, w *webhook.Receiver, body string) *http.Request {
+	t.Helper()
+	d := provider.Request{Method: http.MethodPost, URL: cmp.Or(w.URL, "/"), Body: []byte(body), Time: time.Now()}
+	if err := w.Provider.Sign(&d, ""); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(d.Body))
+	maps.Copy(r.Header, d.Header)
+	return r
+}
+
+func want2xx(t *testing.T, answers <-chan *http.Response) {
+	t.Helper()
+	if a := <-answers; a.StatusCode/100 != 2 {
+		t.Fatalf("answered %s", a.Status)
+	}
+}
+
+// edPEM returns a private key of Ed25519.
+func edPEM(t *testing.T) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// send sends a signed delivery over the network.
+func send(t *testing.T, w *webhook.Receiver, client *http.Client, url, id, body string) <-chan *http.Response {
+	t.Helper()
+	signed := sign(t, w.Provider, id, body)
+	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = signed.Header
+	answers := make(chan *http.Response, 1)
+	go func() {
+		a, err := client.Do(req)
+		if err != nil {
+			a = &http.Response{Status: err.Error()}
+		} else {
+			a.Body.Close()
+		}
+		answers <- a
+	}()
+	return answers
 }
 
 // protocols are the ways in which a handler is served.

@@ -16,8 +16,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// TestWebhookPromise has senders repeat what they are not told is safe, to a consumer that
-// works, fails, dawdles and reconnects at random. Nothing may be answered with a 2xx
+// TestPromise has senders repeat what is not answered with a 2xx, to a consumer that handles,
+// refuses, delays and reconnects at random. Nothing may be answered with a 2xx
 // before every event of it is acknowledged, everything must get through in the end, and
 // without reconnects nothing may come that is acknowledged already.
 func TestPromise(t *testing.T) {
@@ -87,7 +87,7 @@ func (tr *trial) send(id string, n int) {
 	body := "[" + strings.Join(events, ", ") + "]"
 	for range 1000 {
 		ctx, cancel := context.WithCancel(tr.Context())
-		if tr.chance(4) { // to wait any longer
+		if tr.chance(4) { // it disconnects
 			time.AfterFunc(time.Duration(tr.pick(2000))*time.Millisecond, cancel)
 		}
 		a := <-post(tr.hook, sign(tr, tr.hook.Provider, id, body).WithContext(ctx))
@@ -104,7 +104,7 @@ func (tr *trial) send(id string, n int) {
 		}
 		time.Sleep(time.Duration(tr.pick(5000)) * time.Millisecond)
 	}
-	tr.Errorf("%s never got through", id)
+	tr.Errorf("%s was never accepted", id)
 }
 
 func (tr *trial) check(id string, events []string) {
@@ -117,7 +117,7 @@ func (tr *trial) check(id string, events []string) {
 	}
 }
 
-// consume reads until ctx ends, from one Conn after the other.
+// consume reads until ctx ends, from one Listener after the other.
 func (tr *trial) consume(ctx context.Context, work *sync.WaitGroup) {
 	for ctx.Err() == nil {
 		life := time.Hour

@@ -2,7 +2,6 @@ package webhook_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -26,7 +25,45 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// ownListener opens w on a listener of its own in memory, and returns a client for it.
+// The listener of a Receiver that is drained refuses until the consumer has handled all that
+// was answered, and is closed then.
+func TestDrainKeepsListening(t *testing.T) {
+	for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
+		synctest.Test(t, func(t *testing.T) {
+			network := new(mock.Network)
+			defer network.Close()
+			l, err := network.Listen("hooks.test:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newHook()
+			w.Ack, w.Listener = ack, l
+			client := &http.Client{Transport: &http.Transport{DialContext: network.Dial, DisableKeepAlives: true}}
+			sub := subscribe(t, w, nil)
+			first := send(t, w, client, hooksURL, "a", `{}`)
+			synctest.Wait()
+			second := send(t, w, client, hooksURL, "b", `{}`)
+			synctest.Wait()
+			w.Drain()
+			for ev, err := range sub.Events() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				wantStatus(t, send(t, w, client, hooksURL, "c", `{}`), 503)
+				ev.Ack()
+			}
+			wantStatus(t, first, 204)
+			wantStatus(t, second, 204)
+			time.Sleep(time.Second)
+			if a := <-send(t, w, client, hooksURL, "d", `{}`); !strings.Contains(a.Status, "refused") {
+				t.Errorf("after everything is handled: %s", a.Status)
+			}
+		})
+	}
+}
+
+// ownListener opens w on a listener in memory, and returns a client for it.
 func ownListener(t *testing.T, w *webhook.Receiver) (*inbox, *mock.Network, *http.Client) {
 	t.Helper()
 	network := new(mock.Network)
@@ -43,28 +80,6 @@ func ownListener(t *testing.T, w *webhook.Receiver) (*inbox, *mock.Network, *htt
 	client := &http.Client{Transport: &http.Transport{DialContext: network.Dial}}
 	t.Cleanup(client.CloseIdleConnections)
 	return openHook(t, w), network, client
-}
-
-// send sends a signed delivery over the network.
-func send(t *testing.T, w *webhook.Receiver, client *http.Client, url, id, body string) <-chan *http.Response {
-	t.Helper()
-	signed := sign(t, w.Provider, id, body)
-	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader([]byte(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header = signed.Header
-	answers := make(chan *http.Response, 1)
-	go func() {
-		a, err := client.Do(req)
-		if err != nil {
-			a = &http.Response{Status: err.Error()}
-		} else {
-			a.Body.Close()
-		}
-		answers <- a
-	}()
-	return answers
 }
 
 const hooksURL = "http://hooks.test/in"
@@ -87,8 +102,8 @@ func TestListens(t *testing.T) {
 	})
 }
 
-// A Listener is closed with its Conn. Another Conn must not be tried again and again.
-func TestListenerIsForOneConn(t *testing.T) {
+// Receiver.Listener is closed with the first Listener. Listening again fails permanently.
+func TestListenerIsUsedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn, _, _ := ownListener(t, w)
@@ -101,47 +116,7 @@ func TestListenerIsForOneConn(t *testing.T) {
 	})
 }
 
-func TestLimitsConnections(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := new(mock.Network)
-		inner, err := network.Listen("hooks.test:80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := webhook.LimitListener(inner, 2)
-		accepted := make(chan net.Conn, 10)
-		var accepting sync.WaitGroup
-		accepting.Go(func() {
-			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-				accepted <- c
-			}
-		})
-		for range 4 {
-			c, err := network.Dial(t.Context(), "tcp", "hooks.test:80")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-		}
-		for want := range 3 {
-			synctest.Wait()
-			if n := len(accepted); n != min(2, 4-want) {
-				t.Fatalf("%d connections at a time, want 2", n)
-			}
-			c := <-accepted
-			c.Close()
-			c.Close()
-		}
-		synctest.Wait()
-		l.Close()
-		accepting.Wait()
-		for len(accepted) > 0 {
-			(<-accepted).Close()
-		}
-	})
-}
-
-func TestDrains(t *testing.T) {
+func TestServerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn, network, client := ownListener(t, w)
@@ -228,7 +203,7 @@ func TestListenerClosesIdleConnections(t *testing.T) {
 		}
 		start := time.Now()
 		if _, err := r.ReadByte(); err != io.EOF {
-			t.Errorf("Read: %v", err)
+			t.Errorf("Wait: %v", err)
 		}
 		if d := time.Since(start); d < time.Minute || d > 3*time.Minute {
 			t.Errorf("an idle connection was closed after %v", d)
@@ -256,8 +231,10 @@ func TestLargeHeader(t *testing.T) {
 type broken struct{ net.Listener }
 
 func (broken) Accept() (net.Conn, error) { return nil, errors.New("no more connections") }
-func (broken) Close() error              { return nil }
-func (broken) Addr() net.Addr            { return &net.TCPAddr{} }
+
+func (broken) Close() error { return nil }
+
+func (broken) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestListenerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -265,7 +242,7 @@ func TestListenerFails(t *testing.T) {
 		w.Listener = broken{}
 		conn := openHook(t, w)
 		if err := end(conn); !strings.Contains(err.Error(), "no more connections") {
-			t.Errorf("Read: %v", err)
+			t.Errorf("Wait: %v", err)
 		}
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 503)
 		conn.Close()
@@ -281,7 +258,7 @@ func TestAddrInUse(t *testing.T) {
 	w := newHook()
 	w.Addr = l.Addr().String()
 	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "false" || !strings.Contains(err.Error(), "Receiver.Addr: listen tcp "+w.Addr) {
-		t.Errorf("Open: %v", err)
+		t.Errorf("Listen: %v", err)
 	}
 	l.Close()
 	conn := openHook(t, w) // it is free now
@@ -291,12 +268,12 @@ func TestAddrInUse(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	conn.Close()
 
-	if l, err = net.Listen("tcp", w.Addr); err != nil { // between two Conns
+	if l, err = net.Listen("tcp", w.Addr); err != nil { // between two Listeners
 		t.Fatal(err)
 	}
 	defer l.Close()
 	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "unset" || err == nil {
-		t.Errorf("Open of an address that was listened on before: %v", err)
+		t.Errorf("Listen on an address that was used before: %v", err)
 	}
 }
 
@@ -382,20 +359,8 @@ func TestMutualTLS(t *testing.T) {
 	})
 }
 
-func TestTLSNeedsACertificate(t *testing.T) {
-	w := newHook()
-	w.TLS = &tls.Config{}
-	if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "Receiver.TLS: ") {
-		t.Errorf("TLS without a listener: %v", err)
-	}
-	w.Addr = "127.0.0.1:0"
-	if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "Receiver.TLS: ") {
-		t.Errorf("TLS without a certificate: %v", err)
-	}
-}
-
-// What comes through a mux while Open fails is refused, and delivered when it is repeated.
-func TestOpenFailsWithARequestInHand(t *testing.T) {
+// A request that comes through a mux while Listen fails is refused, and delivered when repeated.
+func TestListenFailsDuringARequest(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,22 +1,177 @@
 package webhook_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// Drain lets Read go on until everything that was taken in is settled.
+func TestCloseRefusesWhatIsNotSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		taken := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		queued := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		synctest.Wait()
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		wantStatus(t, taken, 503)
+		wantStatus(t, queued, 503)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_3", `{}`)), 503)
+		end(conn)
+		m.Settle(nil) // too late for the answer, but it is done
+
+		conn = openHook(t, w)
+		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
+		a := post(w, sign(t, w.Provider, "msg_2", `{}`))
+		take(t, conn, `{}`).Settle(nil)
+		wantStatus(t, a, 204)
+	})
+}
+
+func TestCloseWaitsForTheConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		conn := openHook(t, w)
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		m := take(t, conn, `{}`)
+		go conn.Close()
+		time.Sleep(100 * time.Millisecond)
+		m.Settle(nil)
+		wantStatus(t, a, 204)
+		start := time.Now()
+		conn.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Close waited %v although everything was settled", d)
+		}
+	})
+}
+
+func TestContextEndsListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		conn, err := listen(ctx, w, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
+		take(t, conn, `{}`)
+		cancel(errStop)
+		if err := end(conn); !errors.Is(err, errStop) {
+			t.Errorf("Wait: %v", err)
+		}
+		wantStatus(t, a, 503)
+		conn.Close()
+		if _, err := w.Listen(ctx, closedDeliver); !errors.Is(err, errStop) {
+			t.Errorf("Listen: %v", err)
+		}
+	})
+}
+
+func TestOneListenerAtATime(t *testing.T) {
+	w := newHook()
+	conn := openHook(t, w)
+	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "false" {
+		t.Errorf("a second Listen: %v", err)
+	}
+	conn.Close()
+	conn.Close()
+	openHook(t, w)
+}
+
+// A subscription that ends during a thousand requests answers each of them, and with a 2xx
+// only those that were acknowledged.
+func TestCloseWithManyRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHook()
+		w.Provider.Deadline = time.Minute
+		sub := subscribe(t, w, &client.Options{Buffer: 2000})
+		answers := make(map[string]<-chan *http.Response)
+		for i := range 1000 {
+			id := fmt.Sprint("msg_", i)
+			answers[id] = post(w, sign(t, w.Provider, id, `{}`))
+		}
+		synctest.Wait()
+		var acked sync.Map
+		go func() {
+			for ev, err := range sub.Events() {
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+				acked.Store(ev.ID, true)
+			}
+		}()
+		time.Sleep(5*time.Second + 5*time.Millisecond)
+		start := time.Now()
+		sub.Close()
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		n := 0
+		for id, a := range answers {
+			got := <-a
+			if _, ok := acked.Load(id); ok != (got.StatusCode == 204) || !ok && got.StatusCode != 503 {
+				t.Errorf("%s: acknowledged %v, answered %s", id, ok, got.Status)
+			} else if ok {
+				n++
+			}
+		}
+		if n < 500 || n > 510 {
+			t.Errorf("%d were acknowledged", n)
+		}
+		if d := time.Since(start); d >= time.Second {
+			t.Errorf("the last answer came after %v", d)
+		}
+	})
+}
+
+// A batch that is being delivered when Drain is called is delivered in full.
+func TestDrainCompletesABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &webhook.Receiver{Provider: batches()}
+		conn := openBuffer(t, w, 1)
+		a := post(w, sign(t, w.Provider, "msg_1", batch))
+		synctest.Wait()
+		m := take(t, conn, itemA)
+		synctest.Wait()
+		w.Drain()
+		for _, data := range []string{item2, itemC} {
+			m.Settle(nil)
+			m = take(t, conn, data)
+		}
+		select {
+		case <-conn.ended:
+			t.Fatal("Wait returned before every event was settled")
+		default:
+		}
+		m.Settle(nil)
+		wantStatus(t, a, 204)
+		if err := end(conn); err != transport.ErrComplete {
+			t.Errorf("Wait: %v, want ErrComplete", err)
+		}
+	})
+}
+
+// After Drain, Wait returns once every accepted delivery is settled.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -37,7 +192,7 @@ func TestDrain(t *testing.T) {
 			_, err := conn.next()
 			ended <- err
 		}()
-		time.Sleep(time.Hour) // its request was answered long ago, and the consumer still has it
+		time.Sleep(time.Hour) // its request was answered, and the consumer still has it
 		wantStatus(t, inHand, 503)
 		select {
 		case err := <-ended:
@@ -46,10 +201,10 @@ func TestDrain(t *testing.T) {
 		}
 		m.Settle(nil)
 		if err := <-ended; !errors.Is(err, transport.ErrComplete) {
-			t.Fatalf("Read: %v", err)
+			t.Fatalf("Wait: %v", err)
 		}
 		if err := end(conn); !errors.Is(err, transport.ErrComplete) {
-			t.Errorf("and then: %v", err)
+			t.Errorf("the second Wait: %v", err)
 		}
 		start := time.Now()
 		conn.Close()
@@ -60,13 +215,13 @@ func TestDrain(t *testing.T) {
 		conn = openHook(t, w)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_4", `4`)), 503)
 		if err := end(conn); !errors.Is(err, transport.ErrComplete) {
-			t.Errorf("Read of a later Conn: %v", err)
+			t.Errorf("Wait of a later Listener: %v", err)
 		}
 	})
 }
 
-// A subscription that is drained works off all that was answered, and ends without an error.
-func TestDrainsSubscription(t *testing.T) {
+// A drained subscription delivers all that was accepted, and ends without an error.
+func TestDrainEndsSubscription(t *testing.T) {
 	for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHook()
@@ -81,7 +236,7 @@ func TestDrainsSubscription(t *testing.T) {
 			r := sign(t, w.Provider, "slow", `{}`)
 			r.Body = slow
 			late := post(w, r)
-			time.AfterFunc(time.Second, w.Drain) // while the first is worked on
+			time.AfterFunc(time.Second, w.Drain) // while the first is handled
 			var got []string
 			for ev, err := range sub.Events() {
 				if err != nil {
@@ -106,9 +261,9 @@ func TestDrainsSubscription(t *testing.T) {
 	}
 }
 
-// Drain counts whenever it is called: before the first Conn, between two, while one is being
-// opened or closed, and while the address is still in use.
-func TestDrainsBetweenConns(t *testing.T) {
+// Drain counts whenever it is called: before the first Listener, between two, and while one is
+// opened or closed.
+func TestDrainBetweenListeners(t *testing.T) {
 	for _, after := range []time.Duration{0, 1, 50, 199, 200, 201, 400, 2000} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHook()
@@ -118,7 +273,7 @@ func TestDrainsBetweenConns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sub.Reconnect() // closing the Conn takes 200 ms, because of the event in hand
+			sub.Reconnect() // Close takes 200 ms, because an event is not settled
 			time.Sleep(after * time.Millisecond)
 			w.Drain()
 			time.Sleep(time.Second)
@@ -139,9 +294,8 @@ func TestDrainsBetweenConns(t *testing.T) {
 	})
 }
 
-// A Conn that replaces another one loses nothing that the sender cannot repeat: Drain ends
-// the feed cleanly whether an event has come or not.
-func TestDrainsAfterReconnect(t *testing.T) {
+// After a reconnect, Drain ends the feed cleanly, with no gap, whether there was an event or not.
+func TestDrainAfterReconnect(t *testing.T) {
 	for _, id := range []string{"", "a"} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHook()
@@ -168,9 +322,9 @@ func TestDrainsAfterReconnect(t *testing.T) {
 	}
 }
 
-// Reconnect changes nothing once the feed is complete: the receiver goes on refusing until the
-// consumer has handled what it has.
-func TestReconnectWhileItLingers(t *testing.T) {
+// Reconnect changes nothing once the feed is complete: the receiver refuses until the consumer
+// has handled its events.
+func TestReconnectAfterDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		w.Ack = webhook.AckOnEnqueue
@@ -199,7 +353,7 @@ func TestReconnectWhileItLingers(t *testing.T) {
 	})
 }
 
-func TestDrainsWhileTheAddressIsInUse(t *testing.T) {
+func TestDrainWhileTheAddressIsInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -209,45 +363,7 @@ func TestDrainsWhileTheAddressIsInUse(t *testing.T) {
 	w.Addr = l.Addr().String()
 	w.Drain()
 	if _, err := w.Listen(t.Context(), closedDeliver); !errors.Is(err, transport.ErrComplete) {
-		t.Errorf("Open: %v", err)
-	}
-}
-
-// The listener of a Receiver that is drained refuses until the consumer has handled all that
-// was answered, and is closed then.
-func TestDrainKeepsListening(t *testing.T) {
-	for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
-		synctest.Test(t, func(t *testing.T) {
-			network := new(mock.Network)
-			defer network.Close()
-			l, err := network.Listen("hooks.test:80")
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := newHook()
-			w.Ack, w.Listener = ack, l
-			client := &http.Client{Transport: &http.Transport{DialContext: network.Dial, DisableKeepAlives: true}}
-			sub := subscribe(t, w, nil)
-			first := send(t, w, client, hooksURL, "a", `{}`)
-			synctest.Wait()
-			second := send(t, w, client, hooksURL, "b", `{}`)
-			synctest.Wait()
-			w.Drain()
-			for ev, err := range sub.Events() {
-				if err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(time.Second)
-				wantStatus(t, send(t, w, client, hooksURL, "c", `{}`), 503)
-				ev.Ack()
-			}
-			wantStatus(t, first, 204)
-			wantStatus(t, second, 204)
-			time.Sleep(time.Second)
-			if a := <-send(t, w, client, hooksURL, "d", `{}`); !strings.Contains(a.Status, "refused") {
-				t.Errorf("after everything is handled: %s", a.Status)
-			}
-		})
+		t.Errorf("Listen: %v", err)
 	}
 }
 
