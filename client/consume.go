@@ -143,7 +143,7 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 		switch err := s.window.Wait(ctx, s.ctx.Done(), false); err {
 		case nil:
 		case io.EOF:
-			return s.loop.end
+			return s.loop.result
 		default:
 			return err
 		}

@@ -182,7 +182,7 @@ func (l *loop) await(h *handover) {
 	select {
 	case <-h.done:
 	case <-l.redial:
-		l.askToRedial() // the next attempt is due at once
+		l.requestRedial() // the next attempt is due at once
 		h.abandon()
 		<-h.done
 	}

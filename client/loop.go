@@ -27,8 +27,8 @@ type loop struct {
 	sealed     *seal
 
 	connected chan struct{}                           // closed once a connection has been open
-	over      chan struct{}                           // closed when the loop has ended
-	end       error                                   // why it has ended; set before over is closed
+	ended     chan struct{}                           // closed when the loop has ended
+	result    error                                   // why it has ended; set before ended is closed
 	redial    chan struct{}                           // one token: Reconnect was called
 	drop      atomic.Pointer[context.CancelCauseFunc] // ends the current connection
 
@@ -64,26 +64,26 @@ func (l *loop) run() {
 	}
 	l.drop.Store(nil) // Reconnect does not end what lingers
 	l.report.stats.set(StateEnded)
-	l.report.logEnded(loopError(l.end), l.ctx.Err() != nil && l.sealed.reason() == nil)
+	l.report.logEnded(loopError(l.result), l.ctx.Err() != nil && l.sealed.reason() == nil)
 	l.checkpoint.unwatch()
-	if l.ctx.Err() != nil && !errors.Is(l.end, ErrClosed) {
+	if l.ctx.Err() != nil && !errors.Is(l.result, ErrClosed) {
 		l.checkpoint.retire()
 		l.checkpoint.flush()
 	}
 	l.window.End()
-	close(l.over)
+	close(l.ended)
 	if l.report.trace.Ended != nil {
-		l.report.trace.Ended(loopError(l.end))
+		l.report.trace.Ended(loopError(l.result))
 	}
 	last.linger()
 }
 
 // judge decides what follows after a connection that has ended. It waits until the next attempt is
-// due and returns its number, or sets l.end and returns 0.
+// due and returns its number, or sets l.result and returns 0.
 func (l *loop) judge(c *connection) (attempt int) {
 	switch {
 	case l.ctx.Err() != nil:
-		l.end = context.Cause(l.ctx)
+		l.result = context.Cause(l.ctx)
 		l.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case errors.Is(c.err, transport.ErrComplete):
@@ -93,7 +93,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 		if c.err != transport.ErrComplete { // it gives a reason
 			l.report.log.Info("the feed is complete", "reason", c.err)
 		}
-		l.end = l.complete()
+		l.result = l.complete()
 		l.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case c.err == errRedial:
@@ -115,7 +115,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 	}
 	l.disconnected(c, d)
 	if d.Stop {
-		l.end = &StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: c.err}
+		l.result = &StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: c.err}
 		return 0
 	}
 	l.report.stats.set(StateBackingOff)
@@ -155,14 +155,14 @@ func (l *loop) park() {
 
 // reconnect drops the current connection, or ends the wait for the next one.
 func (l *loop) reconnect() {
-	l.askToRedial()
+	l.requestRedial()
 	if drop := l.drop.Load(); drop != nil {
 		(*drop)(errRedial)
 	}
 }
 
-// askToRedial ends a wait for the next connection, if not now then the next one.
-func (l *loop) askToRedial() {
+// requestRedial ends the wait for the next connection, or the next such wait.
+func (l *loop) requestRedial() {
 	select {
 	case l.redial <- struct{}{}:
 	default:
@@ -179,12 +179,12 @@ func (l *loop) waitConnected(ctx context.Context) error {
 	select {
 	case <-l.connected:
 		return nil
-	case <-l.over:
+	case <-l.ended:
 		select {
 		case <-l.connected: // both
 			return nil
 		default:
-			return l.end
+			return l.result
 		}
 	case <-ctx.Done():
 		return l.notConnected(context.Cause(ctx))

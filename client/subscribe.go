@@ -95,7 +95,7 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 		report:     s.report,
 		sealed:     &s.sealed,
 		connected:  make(chan struct{}),
-		over:       make(chan struct{}),
+		ended:      make(chan struct{}),
 		redial:     make(chan struct{}, 1),
 		backoff:    s.opts.Retry.Start(),
 		// It is not known whether an earlier process was connected; it may have lost events.

@@ -23,7 +23,8 @@ type Receiver interface {
 // ErrClosed if the subscription accepts no more. Without messages, err reports whether one would
 // be accepted now. A Deliver never waits, and may be called from several goroutines at once. If it
 // panics, because a function of the user does, nothing is known about the messages: the sender
-// must repeat them. The caller must not change what was accepted.
+// must repeat them. Settle may be called before the Deliver returns, for a message that the
+// subscription skips or drops. The caller must not change what was accepted.
 type Deliver func(ms []Message) (accepted int, err error)
 
 // A Listener is a Receiver that accepts deliveries.
