@@ -80,6 +80,44 @@ func TestReceiverRecordsWhatIsAccepted(t *testing.T) {
 	})
 }
 
+// The replay of a webhook has ids for Dedupe and no positions.
+func TestReplayOfAReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, posts := hooked(t)
+		var out bytes.Buffer
+		sub, err := client.Subscribe(t.Context(), record.Receiver(hook, &out, nil), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.WaitConnected(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			posts.Post(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{}`)})
+			hook.Drain()
+		}()
+		for _, err := range sub.Events() {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		sub.Close()
+
+		script, err := record.Replay(&out, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed := mock.NewFeed(script...)
+		m, err := readFrom(open(t, feed, ""))
+		if err != nil || m.ID != "1" || m.Token != "" || string(m.Data) != `{}` {
+			t.Errorf("got id %q, token %q, %s, %v, want id 1 and no token", m.ID, m.Token, m.Data, err)
+		}
+		if _, err := feed.Open(t.Context(), "1"); err == nil {
+			t.Error("the replay resumes from an id")
+		}
+	})
+}
+
 // A Listener ends when its recording cannot continue, and no other one opens.
 func TestReceiverEndsWhenOutFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package transporttest
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -383,4 +385,14 @@ func TestBrokenReceiversAreCaught(t *testing.T) {
 func TestHub(t *testing.T) {
 	RunReceiverInBubble(t, func(testing.TB) Push { return new(hub).push() })
 	RunReceiver(t, func(testing.TB) Push { return new(hub).push() })
+}
+
+// A recorded Receiver keeps the contract.
+func TestRecordedHub(t *testing.T) {
+	RunReceiverInBubble(t, func(testing.TB) Push {
+		h := new(hub)
+		push := h.push()
+		push.Receiver = record.Receiver(h, io.Discard, nil)
+		return push
+	})
 }
