@@ -39,14 +39,18 @@ func run(ctx context.Context, w io.Writer, dir string, length time.Duration) err
 		return err
 	}
 	defer feed.stop()
+	return follow(ctx, &transport.HTTP{
+		URL:         feed.url,
+		IdleTimeout: time.Second, // the feed sends something every 200 ms
+	}, w, dir, length)
+}
 
+// follow prints what the feed sends, until the time is up.
+func follow(ctx context.Context, feed transport.Transport, w io.Writer, dir string, length time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, length, errTimeIsUp)
 	defer cancel()
 	out := newScreen(w, dir)
-	sub, err := client.Subscribe(ctx, &transport.HTTP{
-		URL:         feed.url,
-		IdleTimeout: time.Second, // the feed sends something every 200 ms
-	}, &client.Options{
+	sub, err := client.Subscribe(ctx, feed, &client.Options{
 		Name:  "quickstart",
 		Store: client.FileStore(dir),
 		Trace: out.trace(),

@@ -4,8 +4,11 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
 	"go.uber.org/goleak"
 )
 
@@ -30,21 +33,25 @@ func (o *output) Write(p []byte) (int, error) {
 
 // The second run resumes where the first one stopped, after a connection that broke.
 func TestRunTwice(t *testing.T) {
-	dir := t.TempDir()
-	for _, tt := range []struct {
-		begin string
-		left  int // events until it is interrupted
-	}{{"from now on", 9}, {"resuming where we were", 1}} {
-		ctx, cancel := context.WithCancel(t.Context())
-		out := &output{what: "price", left: tt.left, stop: cancel}
-		err := run(ctx, out, dir, time.Minute)
-		cancel()
-		if err != nil {
-			t.Fatalf("%v, after\n%s", err, out)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for _, tt := range []struct {
+			begin string
+			left  int // events until it is interrupted
+		}{{"from now on", 9}, {"resuming where we were", 1}} {
+			ctx, cancel := context.WithCancel(t.Context())
+			out := &output{what: "price", left: tt.left, stop: cancel}
+			srv := mock.NewServer(new(feed))
+			err := follow(ctx, &transport.HTTP{URL: srv.URL, Client: srv.Client(), IdleTimeout: time.Second}, out, dir, time.Minute)
+			cancel()
+			srv.Close()
+			if err != nil {
+				t.Fatalf("%v, after\n%s", err, out)
+			}
+			_, connected, _ := strings.Cut(out.String(), "connected")
+			if !strings.HasPrefix(strings.TrimSpace(connected), tt.begin) || !strings.Contains(out.String(), "duplicates 0, missing 0\n") {
+				t.Errorf("got\n%swant a start %s, no duplicates and nothing missing", out, tt.begin)
+			}
 		}
-		_, connected, _ := strings.Cut(out.String(), "connected")
-		if !strings.HasPrefix(strings.TrimSpace(connected), tt.begin) || !strings.Contains(out.String(), "duplicates 0, missing 0\n") {
-			t.Errorf("got\n%swant a start %s, no duplicates and nothing missing", out, tt.begin)
-		}
-	}
+	})
 }
