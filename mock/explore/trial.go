@@ -60,7 +60,7 @@ func (t *Trial) begin(o Options, s schedule) {
 	s.plan(func(p planned) *mock.Fault { return p.load }, store.PassLoads, t.Store.OnLoad)
 	s.plan(func(p planned) *mock.Fault { return p.save }, store.PassSaves, t.Store.OnSave)
 	for _, owner := range []any{t.Feed, t.Store, t.Observed} {
-		*bridge.HooksOf(owner) = bridge.Hooks{Log: t.Logf, Attempt: t.throttle}
+		*bridge.HooksOf(owner) = bridge.Hooks{Log: t.logf, Attempt: t.throttle}
 	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	if o.Limit < 0 {
@@ -97,7 +97,7 @@ func (t *Trial) runProcess(yield func(context.Context) bool) bool {
 	ctx, stop := context.WithCancelCause(t.ctx)
 	defer stop(errStopped)
 	t.processes++
-	t.Logf("process %d starts", t.processes)
+	t.logf("process %d starts", t.processes)
 	if len(t.ends) > 0 {
 		end := t.ends[0]
 		t.ends = t.ends[1:]
@@ -121,7 +121,7 @@ func (t *Trial) scheduleEnd(end planned, cut *mock.Fault, stop context.CancelCau
 		if end.kill {
 			store.Precede(cut)
 		}
-		t.Logf("%s", end.text)
+		t.logf("%s", end.text)
 		stop(errStopped)
 	})
 	timer.Reset(max(end.after, wait.AtOnce)) // only now: its function uses timer
@@ -135,7 +135,7 @@ func (t *Trial) scheduleEnd(end planned, cut *mock.Fault, stop context.CancelCau
 // Errorf reports a failure of the scenario.
 func (t *Trial) Errorf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	t.Logf("failure: %s", firstLine(text))
+	t.logf("failure: %s", firstLine(text))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.errs = append(t.errs, text)
@@ -149,8 +149,8 @@ func firstLine(text string) string {
 // Helper does nothing: a trial does not report source lines.
 func (t *Trial) Helper() {}
 
-// Logf adds a line to the timeline, with the time since the trial started.
-func (t *Trial) Logf(format string, args ...any) {
+// logf adds a line to the timeline, with the time since the trial started.
+func (t *Trial) logf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	t.mu.Lock()
 	defer t.mu.Unlock()
