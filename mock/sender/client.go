@@ -3,10 +3,8 @@ package sender
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -133,27 +131,6 @@ func (c *Client) Post(ctx context.Context, d Delivery) (Attempt, error) {
 		return Attempt{}, err
 	}
 	return c.post(ctx, d, r, 1)
-}
-
-// SendAll sends deliveries in an order that seed determines, atOnce of them at a time. It
-// returns when Send has returned for each; the error joins those of Send.
-func (c *Client) SendAll(ctx context.Context, deliveries []Delivery, atOnce int, seed uint64) error {
-	order := rand.New(rand.NewPCG(seed, 0)).Perm(len(deliveries))
-	var next, failed = make(chan int), make([]error, len(deliveries))
-	var senders sync.WaitGroup
-	for range max(atOnce, 1) {
-		senders.Go(func() {
-			for i := range next {
-				_, failed[i] = c.Send(ctx, deliveries[i])
-			}
-		})
-	}
-	for _, i := range order {
-		next <- i
-	}
-	close(next)
-	senders.Wait()
-	return errors.Join(failed...)
 }
 
 // post makes one attempt with r. The error is about d; a failed request is reported in

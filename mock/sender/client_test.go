@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -114,32 +113,6 @@ func TestSendGivesUp(t *testing.T) {
 			t.Errorf("Send with a context that ends: got %v, want %v", err, cause)
 		}
 	})
-}
-
-func TestSendAllOrderDependsOnSeed(t *testing.T) {
-	orders := make(map[string]bool)
-	for seed := range uint64(3) {
-		synctest.Test(t, func(t *testing.T) {
-			r := receiveHooks(t, provider.StandardWebhooks(whsec), func(string) error { return nil })
-			s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
-			var all []sender.Delivery
-			for i := range 20 {
-				d := sender.Delivery{ID: fmt.Sprint("msg_", i), Body: []byte(`{}`)}
-				all = append(all, d, d) // each one twice
-			}
-			if err := s.SendAll(t.Context(), all, 4, seed); err != nil {
-				t.Error(err)
-			}
-			orders[fmt.Sprint(r.ids)] = true
-			slices.Sort(r.ids)
-			if len(slices.Compact(slices.Clone(r.ids))) != 20 || len(r.ids) != 20 {
-				t.Errorf("got %d deliveries %q, want 20 different ones", len(r.ids), r.ids)
-			}
-		})
-	}
-	if len(orders) != 3 {
-		t.Errorf("got %d orders of 3 seeds, want 3", len(orders))
-	}
 }
 
 func TestPlay(t *testing.T) {
