@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// fireLate is what the runtime does after a pause: the timer of l, which was due meanwhile,
-// fires now.
+// fireLate fires the timer of l late, as the runtime does after a pause.
 func (l *deadline) fireLate(pause time.Duration) {
 	l.mu.Lock()
 	l.timer.Stop()
@@ -17,8 +16,8 @@ func (l *deadline) fireLate(pause time.Duration) {
 	l.expire()
 }
 
-// What came during a pause of the process counts, whether the timer or the reader runs first
-// afterwards, and whichever part of the limit the pause began in.
+// Data that arrived during a pause of the process counts, whether the timer or the reader runs
+// first, and whichever part of the deadline the pause began in.
 func TestPauseIsNotSilence(t *testing.T) {
 	const window = 20 * time.Second
 	for name, before := range map[string]time.Duration{
@@ -37,7 +36,7 @@ func TestPauseIsNotSilence(t *testing.T) {
 			time.Sleep(before)
 			synctest.Wait()
 			watch.silent.fireLate(time.Hour)
-			w.Write([]byte("x")) // lay in the socket; its reader gets to run only now
+			w.Write([]byte("x")) // was in the socket during the pause
 			if err := <-got; err != nil || dead {
 				t.Errorf("%s: after a pause: %v", name, err)
 			}
@@ -45,7 +44,7 @@ func TestPauseIsNotSilence(t *testing.T) {
 	}
 }
 
-// A pause puts the limit off, not out.
+// A pause delays the deadline and does not remove it.
 func TestSilenceAfterPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
@@ -64,22 +63,22 @@ func TestSilenceAfterPause(t *testing.T) {
 	})
 }
 
-// The response's header, too, may have come during a pause.
+// A response header may have arrived during a pause.
 func TestPauseBeforeTheHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &deadline{fire: func() { t.Error("the limit was reached") }}
+		l := &deadline{fire: func() { t.Error("the deadline was reached") }}
 		l.start(time.Now(), defaultHeaderTimeout)
 		l.fireLate(time.Hour)
 		if !l.stop() {
-			t.Error("the limit was over")
+			t.Error("the deadline was reached")
 		}
 		if l.expire(); l.stop() {
-			t.Error("it runs although it was stopped")
+			t.Error("the deadline runs after stop")
 		}
 	})
 }
 
-// A timer that fires while it is started anew does not shorten the new limit.
+// A timer that fires during a restart does not shorten the new deadline.
 func TestDeadlineRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fired time.Time

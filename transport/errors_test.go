@@ -14,8 +14,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Whatever goes wrong, the text of the error must not give away what only the server
-// and its user should know.
+// No error text contains a secret.
 func TestErrorTextsKeepSecrets(t *testing.T) {
 	const secret = "hunter2"
 	status := http.StatusOK
@@ -91,7 +90,7 @@ func TestErrorTextsKeepSecrets(t *testing.T) {
 			}
 			for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
 				if strings.Contains(text, secret) || strings.Contains(text, "key=") {
-					t.Errorf("the text gives away too much: %s", text)
+					t.Errorf("the text contains a secret: %s", text)
 				}
 			}
 		})
@@ -102,7 +101,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A silent feed may be a quiet one: the text names the option to change.
+// A silent feed may be a quiet one, so the text names the option.
 func TestTimeoutErrorNamesItsOption(t *testing.T) {
 	for op, want := range map[string]string{
 		"idle":    "transport: wss://feed.test: no data for 1m30s (IdleTimeout)",

@@ -11,7 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Credentials are asked for on every attempt, and once more when they are refused.
+// Prepare sets the credentials of every attempt, and fresh ones after a 401.
 func ExampleHTTP_prepare() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer fresh" {

@@ -67,7 +67,7 @@ func ExampleWebSocket() {
 
 // OnConnect subscribes and waits for the answer, and resumes from where the connection before
 // was lost. OnMessage finds the position of an event, and what is none.
-func ExampleWebSocket_hello() {
+func ExampleWebSocket_onConnect() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		_, asked, err := c.Read(ctx)
 		if err != nil {
@@ -130,7 +130,7 @@ func ExampleWebSocket_hello() {
 // A feed that compresses all messages of a connection as one zlib stream, as Discord's
 // zlib-stream does: what ends with an empty block is a message, and what does not goes on in
 // the next one.
-func ExampleWebSocket_unpack() {
+func ExampleWebSocket_newDecompressor() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		var packed bytes.Buffer
 		z := zlib.NewWriter(&packed)

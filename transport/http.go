@@ -150,9 +150,9 @@ type HTTP struct {
 	OnResponse func(resp *http.Response) (*Gap, error)
 
 	// OnMessage is called from Read with each event before it is delivered, and may change it:
-	// extract the payload from Data, set ID, Token and Type, add a Gap, set Kind to decode.KindKeepalive
-	// (not an event) or decode.KindPosition, or split it into several events with Parts. It must
-	// not call methods of the subscription that wait (Close, Commit, Next).
+	// extract the payload from Data, set ID, Token and Type, add a Gap, set Kind to
+	// decode.KindKeepalive (not an event) or decode.KindPosition, or split it into several events
+	// with Parts. It must not call methods of the subscription that wait (Close, Commit, Next).
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to

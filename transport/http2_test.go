@@ -86,8 +86,7 @@ func speakHTTP2(conn net.Conn, end []byte, hangUp bool, got chan<- byte) {
 	}
 }
 
-// However an HTTP/2 server breaks off, it is a plain failure of the network: of no type
-// that says anything else, and no end of the feed.
+// However an HTTP/2 server breaks off, the error is a network failure and not an end of the feed.
 func TestHTTP2Failures(t *testing.T) {
 	code := func(c byte) []byte { return []byte{0, 0, 0, c} }
 	reset := func(c byte) []byte { return frame(frameReset, 0, 1, code(c)...) }
@@ -117,7 +116,7 @@ func TestHTTP2Failures(t *testing.T) {
 				var status interface{ StatusCode() int }
 				var protocol interface{ Protocol() bool }
 				if err == io.EOF || errors.Is(err, transport.ErrComplete) || errors.As(err, &status) || errors.As(err, &protocol) {
-					t.Errorf("error %T %v", err, err)
+					t.Errorf("got error %T %v", err, err)
 				}
 				if want := map[string]string{"GET": "unset", "POST": "false"}[method]; retryable(err) != want {
 					t.Errorf("%v: retryable %s, want %s", err, retryable(err), want)
@@ -127,7 +126,7 @@ func TestHTTP2Failures(t *testing.T) {
 	}
 }
 
-func TestHTTP2PingFindsTheDead(t *testing.T) {
+func TestHTTP2PingDetectsDeadPeer(t *testing.T) {
 	url, got := rawHTTP2(t, nil, false)
 	conn := open(t, &transport.HTTP{URL: url, PingInterval: 20 * time.Millisecond, IdleTimeout: -1}, "")
 	read(t, conn)
@@ -173,6 +172,6 @@ func TestHTTP2Abort(t *testing.T) {
 		_, err = readFrom(conn)
 	}
 	if err == io.EOF || retryable(err) != "unset" {
-		t.Errorf("error %v, retryable %s", err, retryable(err))
+		t.Errorf("got error %v, retryable %s", err, retryable(err))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// wire is a request as the server saw it.
+// wire is a request as the server received it.
 type wire struct {
 	Method, URI, Host, Body string
 	Header                  http.Header
@@ -132,7 +132,7 @@ func TestHostAndBasicAuth(t *testing.T) {
 				}
 			}
 			if len(got) != 2 {
-				t.Errorf("%d requests, want 2", len(got))
+				t.Errorf("got %d requests, want 2", len(got))
 			}
 		})
 	}
@@ -160,7 +160,7 @@ func TestResumeQuery(t *testing.T) {
 	}
 }
 
-func TestTokenThatNoHeaderCanHold(t *testing.T) {
+func TestTokenWithControlBytes(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was sent") })
 	for _, token := range []string{"secret\r\nX-Evil: 1", "secret\n", "secret\x00", "secret\x1b", "secret\x7f"} {
 		err := openError(t, &transport.HTTP{URL: srv.URL}, token)
@@ -168,12 +168,12 @@ func TestTokenThatNoHeaderCanHold(t *testing.T) {
 			t.Errorf("Header is %q", e.Header)
 		}
 		if r, ok := err.(interface{ RejectsToken() bool }); !ok || !r.RejectsToken() || strings.Contains(err.Error(), "secret") {
-			t.Errorf("error %q, rejects the token: %t", err, ok)
+			t.Errorf("got error %q, rejects the token: %t", err, ok)
 		}
 	}
 }
 
-func TestCallerStaysUntouched(t *testing.T) {
+func TestOpenChangesNoOption(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
@@ -203,13 +203,13 @@ func TestCallerStaysUntouched(t *testing.T) {
 		open(t, h, "t")
 	}
 	if !reflect.DeepEqual(header, http.Header{"X-Api-Key": {"k"}, "accept": {"*/*"}}) {
-		t.Errorf("the header became %v", header)
+		t.Errorf("got Header %v, want it unchanged", header)
 	}
 	if h.URL != wantURL || string(body) != "body" {
 		t.Errorf("URL %q, body %q", h.URL, body)
 	}
 	if client.Timeout != before.Timeout || client.Transport != before.Transport || client.Jar != before.Jar || client.CheckRedirect == nil {
-		t.Error("the client was changed")
+		t.Error("Open changed the Client")
 	}
 }
 

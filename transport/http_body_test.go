@@ -11,10 +11,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A server learns at once that its connection was given up, whatever the connection did at
-// that moment: net/http of Go 1.27 reads on for 50 ms after a plain Close of the body. Which
-// of two events it sees first is chosen at random, so each case is tried several times.
-func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
+// A server sees the end of a connection at once. net/http of Go 1.27 would continue to read for
+// 50 ms after a plain Close of the body. Which of two events it sees first is random, so each
+// case is tried several times.
+func TestServerSeesTheEndAtOnce(t *testing.T) {
 	endings := map[string]func(h *transport.HTTP, ctx context.Context, cancel func()){
 		"Close": func(h *transport.HTTP, ctx context.Context, cancel func()) {
 			conn, err := h.Open(ctx, "")
@@ -75,7 +75,7 @@ func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
 						end(&transport.HTTP{URL: scheme + "://feed.example", Client: srv.Client()}, ctx, cancel)
 						start := time.Now()
 						if d := (<-gone).Sub(start); d > 0 {
-							t.Errorf("the server learnt of it %v later", d)
+							t.Errorf("the server saw the end after %v", d)
 						}
 						cancel()
 					}
@@ -85,7 +85,7 @@ func TestServerLearnsOfTheEndAtOnce(t *testing.T) {
 	}
 }
 
-// A connection whose refusal was read to its end is used again.
+// A connection is reused after a refusal whose body was read to its end.
 func TestRefusalKeepsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peers := map[string]bool{}
@@ -97,7 +97,7 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 			openError(t, &transport.HTTP{URL: "http://feed.example", Client: client}, "")
 		}
 		if len(peers) != 1 {
-			t.Errorf("%d connections, want 1", len(peers))
+			t.Errorf("got %d connections, want 1", len(peers))
 		}
 	})
 }

@@ -46,7 +46,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// application/json is a feed by its first byte.
+// The first byte of application/json selects the framing.
 func TestJSONFeeds(t *testing.T) {
 	for body, want := range map[string][]string{
 		"{\"type\":\"ADDED\"}\n{\"type\":\"BOOKMARK\"}\n": {`{"type":"ADDED"}`, `{"type":"BOOKMARK"}`},
@@ -68,8 +68,7 @@ func TestJSONFeeds(t *testing.T) {
 	}
 }
 
-// A frame that is passed over is a gap in its place: on the message behind it, and on none
-// before.
+// A skipped frame is a gap on the message after it, and on none before.
 func TestOnBadFrame(t *testing.T) {
 	long := "data: " + strings.Repeat("x", 100) + "\n\n"
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +104,7 @@ func TestOnBadFrame(t *testing.T) {
 	}
 }
 
-// What has no next frame ends the connection all the same.
+// A bad frame after which the framing cannot continue ends the connection.
 func TestBadStream(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -138,17 +137,17 @@ func TestCleanEnd(t *testing.T) {
 				conn := open(t, &transport.HTTP{URL: srv.URL, Method: tt.method, End: tt.end}, "")
 				read(t, conn)
 				if err := readError(t, conn); !errors.Is(err, tt.want) {
-					t.Errorf("error %v, want %v", err, tt.want)
+					t.Errorf("got error %v, want %v", err, tt.want)
 				} else if hint := strings.Contains(err.Error(), "HTTP.End to EndReconnect"); hint != (tt.want == transport.ErrComplete && tt.end == transport.EndByMethod) {
-					t.Errorf("error %v", err)
+					t.Errorf("got error %v", err)
 				}
 			})
 		}
 	}
 }
 
-// A reply that marks its own end is complete with that mark only.
-func TestEOFUnexpected(t *testing.T) {
+// With EndUnexpected, a reply is complete only once OnMessage returns ErrComplete.
+func TestEndUnexpected(t *testing.T) {
 	done := func(m *transport.Message) error {
 		if string(m.Data) == "[DONE]" {
 			return transport.ErrComplete
@@ -182,9 +181,8 @@ func TestEOFUnexpected(t *testing.T) {
 	}
 }
 
-// What ends a POST although the feed might go on names the remedy, and so does a reply that
-// is no feed: the request is not sent again.
-func TestPOSTNamesTheRemedy(t *testing.T) {
+// The error of a POST that is not sent again names the remedy.
+func TestErrorOfPOSTNamesTheRemedy(t *testing.T) {
 	const remedy = "a POST is not sent again once its response has started: set HTTP.End to EndReconnect if it only subscribes"
 	cut := func(w http.ResponseWriter, r *http.Request) {
 		feed(w, "1\n")
@@ -215,14 +213,14 @@ func TestPOSTNamesTheRemedy(t *testing.T) {
 				_, err = readFrom(conn)
 			}
 			if class(err) != tt.class || strings.Contains(err.Error(), remedy) != tt.remedy {
-				t.Errorf("%v is of class %s", err, class(err))
+				t.Errorf("got %v of class %s", err, class(err))
 			}
 		})
 	}
 }
 
-// A connection that ends inside of something is neither a clean end nor a complete
-// reply, wherever the cut is.
+// A connection that ends inside a message is neither a clean end nor a complete reply, wherever
+// the cut is.
 func TestCut(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n"
 	tests := []struct {
@@ -257,13 +255,13 @@ func TestCut(t *testing.T) {
 				}
 				err := readError(t, conn)
 				if !unexpectedEOF(err) || errors.Is(err, transport.ErrComplete) {
-					t.Errorf("error %v", err)
+					t.Errorf("got error %v", err)
 				}
 				if method == "POST" && retryable(err) != "false" {
-					t.Errorf("retryable %s: the request would be sent again", retryable(err))
+					t.Errorf("got retryable %s, want false: the request must not be sent again", retryable(err))
 				}
 				if method == "GET" && retryable(err) == "false" {
-					t.Errorf("%v is not to be retried", err)
+					t.Errorf("got %v, want a retryable error", err)
 				}
 			})
 		}
@@ -314,13 +312,13 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// expired is an error that says by its methods what follows.
+// expired is an error whose methods report what follows.
 type expired struct{}
 
 func (expired) Error() string      { return "expired" }
 func (expired) RejectsToken() bool { return true }
 
-func TestControl(t *testing.T) {
+func TestOnMessage(t *testing.T) {
 	control := func(m *transport.Message) error {
 		text := string(m.Data)
 		switch {
@@ -374,15 +372,15 @@ func TestControl(t *testing.T) {
 			}
 			for range 2 {
 				if err := readError(t, conn); !errors.Is(err, tt.end) {
-					t.Errorf("the end is %v, want %v", err, tt.end)
+					t.Errorf("got the end %v, want %v", err, tt.end)
 				}
 			}
 		})
 	}
 }
 
-// The reply to a request is not asked for again, whatever OnMessage says to it.
-func TestControlOfAReply(t *testing.T) {
+// A POST is not sent again, whatever error OnMessage returns.
+func TestOnMessageErrorOfPOST(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a\n") })
 	conn := open(t, &transport.HTTP{
 		URL: srv.URL, Method: "POST", Format: decode.Lines, OnMessage: func(*transport.Message) error { return expired{} },
@@ -392,8 +390,8 @@ func TestControlOfAReply(t *testing.T) {
 	}
 }
 
-// A Message of OnMessage's own loses no gap, and leaves nothing in the next message.
-func TestControlWritesAMessage(t *testing.T) {
+// A Message that OnMessage replaces keeps the gap, and leaves nothing in the next message.
+func TestOnMessageReplacesMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this line is too long\na\nb\n") })
 	conn := open(t, &transport.HTTP{
 		URL: srv.URL, Format: decode.Lines, MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
@@ -425,10 +423,10 @@ func describe(m transport.Message) string {
 	return text
 }
 
-// The last line of a body may lack its end. Whether it is whole is known if the end of the
-// body is marked, or if it is JSON with an end of its own; otherwise the connection
-// may have been lost in the middle of it.
-func TestLastLine(t *testing.T) {
+// The last line of a body may lack its line end. It is complete if the end of the body is marked
+// or the line is a JSON value that marks its own end. Otherwise the connection may have been lost
+// inside it.
+func TestLastLineWithoutEnd(t *testing.T) {
 	const chunked, closed = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"
 	for _, tt := range []struct {
 		name, response string
@@ -462,7 +460,7 @@ func TestLastLine(t *testing.T) {
 			}
 			for range 2 {
 				if err := readError(t, conn); !errors.Is(err, tt.end) {
-					t.Errorf("the end is %v, want %v", err, tt.end)
+					t.Errorf("got the end %v, want %v", err, tt.end)
 				}
 			}
 		})

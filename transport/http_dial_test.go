@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The dial of an own client ends with the connection that it is for, though net/http
-// detaches it from the request.
+// The dial of a default client ends with its connection, although net/http detaches it from the
+// request.
 func TestDialEndsWithTheConnection(t *testing.T) {
 	life, end := context.WithCancel(t.Context())
 	dialing := make(chan struct{})
@@ -27,11 +27,11 @@ func TestDialEndsWithTheConnection(t *testing.T) {
 	<-dialing
 	end()
 	if err := <-result; !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v", err)
 	}
 }
 
-// A socket that is idle, and that net/http would keep, is closed with the connection.
+// A socket that net/http would keep idle is closed with the connection.
 func TestSocketEndsWithTheConnection(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -31,8 +31,8 @@ func gzipped(parts ...string) []byte {
 	return b.Bytes()
 }
 
-// Each event is there as soon as the sender has flushed it: had one been held back, the
-// clock of the bubble would have to move.
+// Each event arrives as soon as the sender has flushed it: otherwise the clock of the bubble would
+// advance.
 func TestGzipIsVisibleAtTheFlush(t *testing.T) {
 	senders := map[string]func(w io.Writer) func(event string){
 		"one member": func(w io.Writer) func(string) {
@@ -92,7 +92,7 @@ func TestGzipIsVisibleAtTheFlush(t *testing.T) {
 	}
 }
 
-// Compressed bytes are life though no event comes of them yet.
+// Compressed bytes show that the peer is alive before they contain an event.
 func TestIdleWatchesRawBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := gzipped(`{"a":"some text that is compressed"}` + "\n")
@@ -149,7 +149,7 @@ func TestGzipEndings(t *testing.T) {
 				read(t, conn)
 			}
 			if err := readError(t, conn); !tt.check(err) {
-				t.Errorf("error %v, retryable %s", err, retryable(err))
+				t.Errorf("got error %v, retryable %s", err, retryable(err))
 			}
 		})
 	}
@@ -159,7 +159,7 @@ func unexpectedEOF(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF)
 }
 
-// The limit of a frame counts what comes out of the decompression.
+// MaxFrame applies after decompression.
 func TestGzipBomb(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -182,7 +182,7 @@ func TestExcerptIsDecompressed(t *testing.T) {
 	}
 }
 
-// A sender that makes each flush a gzip member makes empty ones for its heartbeats.
+// A sender that makes each flush a gzip member may send empty ones as heartbeats.
 func TestEmptyGzipMembers(t *testing.T) {
 	members := make([]string, 300)
 	members[299] = "1\n"
@@ -198,7 +198,7 @@ func TestEmptyGzipMembers(t *testing.T) {
 	}
 }
 
-// A feed that is not to be compressed is not asked for in gzip by net/http either.
+// net/http does not add gzip to a request that offers no compression.
 func TestNoAcceptEncoding(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -210,7 +210,7 @@ func TestNoAcceptEncoding(t *testing.T) {
 	}
 }
 
-// inflate is a decoder for tests, of an encoding that is not built in.
+// inflate is a decoder of an encoding that is not built in.
 func inflate(r io.Reader) (io.ReadCloser, error) { return flate.NewReader(r), nil }
 
 func deflated(s string) []byte {
@@ -221,8 +221,7 @@ func deflated(s string) []byte {
 	return b.Bytes()
 }
 
-// readsAhead is a decoder with a goroutine of its own, as some libraries have. open and
-// closed count.
+// readsAhead is a decoder with its own goroutine, as some libraries have.
 type readsAhead struct{ opened, closed atomic.Int32 }
 
 func (a *readsAhead) decode(r io.Reader) (io.ReadCloser, error) {
@@ -250,7 +249,7 @@ func (r *aheadReader) Close() error {
 	return nil
 }
 
-// Each event is there as soon as the sender has flushed it, and the heartbeat is learnt,
+// Each event arrives as soon as the sender has flushed it, and the heartbeat is learned,
 // whichever goroutine reads the body.
 func TestDecoderIsVisibleAtTheFlush(t *testing.T) {
 	ahead := &readsAhead{}
@@ -296,7 +295,7 @@ func TestDecoderIsVisibleAtTheFlush(t *testing.T) {
 	}
 }
 
-// A decoder is closed once, also when Close finds a Read under way.
+// A decoder is closed once, also by a Close during a Read.
 func TestDecoderIsClosed(t *testing.T) {
 	for _, reading := range []bool{false, true} {
 		t.Run(fmt.Sprintf("reading %t", reading), func(t *testing.T) {
@@ -361,7 +360,7 @@ func TestDecoderEndings(t *testing.T) {
 				read(t, conn)
 			}
 			if err := readError(t, conn); !errors.Is(err, tt.is) {
-				t.Errorf("error %v, want %v", err, tt.is)
+				t.Errorf("got error %v, want %v", err, tt.is)
 			}
 		})
 	}
@@ -381,16 +380,15 @@ func TestExcerptIsDecoded(t *testing.T) {
 	}
 }
 
-// A small body that becomes a large one costs time while it comes in, and no memory: neither
-// what is passed over nor what says nothing is kept.
-func TestBombTakesNoMemory(t *testing.T) {
+// A small body that decompresses to a large one costs no memory: skipped data is not kept.
+func TestDecoderBombTakesNoMemory(t *testing.T) {
 	for name, plain := range map[string]string{
 		"a large frame":   strings.Repeat("x", 4<<20),
 		"many keepalives": strings.Repeat("\n", 1<<20),
 	} {
 		body := gzipped(plain, "\n1\n")
 		if len(body) > len(plain)/500 {
-			t.Fatalf("%d bytes are no bomb", len(body))
+			t.Fatalf("the bomb has %d bytes, want few", len(body))
 		}
 		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
@@ -413,8 +411,8 @@ func TestBombTakesNoMemory(t *testing.T) {
 	}
 }
 
-// unflushed serves as Express does with compression and without res.flush: what is compressed
-// stays in the compressor. header reports whether the header comes at least.
+// unflushed serves as Express does with compression and without res.flush: data stays in the
+// compressor. header reports whether the header is sent.
 func unflushed(header bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -452,7 +450,7 @@ func TestCompressorThatIsNotFlushed(t *testing.T) {
 					conn.Close()
 				}
 				if e := want[*transport.TimeoutError](t, err); !strings.Contains(e.Error(), "may not flush its compressor") {
-					t.Errorf("error %v", e)
+					t.Errorf("got error %v", e)
 				}
 				for range 2 {
 					conn := open(t, h, "")
@@ -469,9 +467,9 @@ func TestCompressorThatIsNotFlushed(t *testing.T) {
 	}
 }
 
-// A silence that goes on without compression has another reason, and a connection that has
-// spoken says nothing of a compressor.
-func TestSilenceThatIsNoCompressors(t *testing.T) {
+// A silence that continues without compression has another reason, and so has one after the first
+// message.
+func TestSilenceWithoutCompressor(t *testing.T) {
 	for name, tt := range map[string]struct {
 		serve  http.HandlerFunc
 		header http.Header

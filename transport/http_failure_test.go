@@ -34,7 +34,7 @@ var openers = map[string]func(ctx context.Context, host string, secure bool, cli
 	},
 }
 
-// What is wrong with TLS is of one class for both kinds of feeds, and not of the network.
+// A failure of TLS has the same class for both kinds of feeds, and is no network failure.
 func TestTLSFailures(t *testing.T) {
 	own := httptest.NewTLSServer(nil)
 	defer own.Close()
@@ -99,15 +99,15 @@ func TestTLSFailures(t *testing.T) {
 					}
 				}
 				if class(err) != tt.class || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "secret") {
-					t.Errorf("%v is of class %s, want %s and %q", err, class(err), tt.class, tt.text)
+					t.Errorf("got %v of class %s, want %s and %q", err, class(err), tt.class, tt.text)
 				}
 			})
 		}
 	}
 }
 
-// A peer that answers something else than HTTP is not of the network either.
-func TestAnswerIsNotHTTP(t *testing.T) {
+// A response that is not HTTP is no network failure.
+func TestResponseIsNotHTTP(t *testing.T) {
 	for name, answer := range map[string]string{
 		"TLS alert":       "\x15\x03\x01\x00\x02\x02\x16",
 		"HTTP/2 settings": "\x00\x00\x00\x04\x00\x00\x00\x00\x00",
@@ -119,7 +119,7 @@ func TestAnswerIsNotHTTP(t *testing.T) {
 				host := replying(t, answer)
 				err := open(t.Context(), host, false, nil)
 				if class(err) != "protocol" || strings.Contains(err.Error(), "secret") {
-					t.Errorf("%v is of class %s", err, class(err))
+					t.Errorf("got %v of class %s", err, class(err))
 				}
 			})
 		}
@@ -127,7 +127,7 @@ func TestAnswerIsNotHTTP(t *testing.T) {
 	for kind, open := range openers {
 		for _, answer := range []string{"", "HTTP/1.1 200 OK\r\nContent-Type: te"} {
 			if err := open(t.Context(), replying(t, answer), false, nil); class(err) != "network" {
-				t.Errorf("%s: cut after %q: %v is of class %s", kind, answer, err, class(err))
+				t.Errorf("%s: cut after %q: got %v of class %s", kind, answer, err, class(err))
 			}
 		}
 	}
@@ -157,8 +157,8 @@ func replying(t *testing.T, answer string) (host string) {
 const refusingProxyChild = "STEADFEED_TEST_REFUSING_PROXY"
 
 // A proxy's refusal is a status like any other, whatever the scheme of the feed, and names the
-// proxy. The proxy is taken from the environment, which net/http reads once: so the client is
-// a process of its own.
+// proxy. net/http reads the proxy from the environment once, so the client runs in another
+// process.
 func TestProxyRefuses(t *testing.T) {
 	if host := os.Getenv(refusingProxyChild); host != "" {
 		refusedThroughProxy(t, host)
@@ -172,7 +172,7 @@ func TestProxyRefuses(t *testing.T) {
 			proxy, _ := url.Parse("http://user:secret@" + host)
 			tr := &http.Transport{Proxy: http.ProxyURL(proxy)}
 			if err := open(t.Context(), "feed.test", true, &http.Client{Transport: tr}); class(err) != "protocol" || !strings.Contains(err.Error(), "proxy http://"+host+": ") || strings.Contains(err.Error(), "secret") {
-				t.Errorf("%s: %v is of class %s", kind, err, class(err))
+				t.Errorf("%s: got %v of class %s", kind, err, class(err))
 			}
 		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestProxyRefuses$")
@@ -191,7 +191,7 @@ func refusedThroughProxy(t *testing.T, host string) {
 		for _, secure := range []bool{true, false} {
 			err := open(t.Context(), "feed.test", secure, nil)
 			if got := class(err); got != os.Getenv("WANT_CLASS") {
-				t.Errorf("%s, secure %t: %v is of class %s", kind, secure, err, got)
+				t.Errorf("%s, secure %t: got %v of class %s", kind, secure, err, got)
 			}
 			// A feed without TLS gets the proxy's answer like one of the server.
 			named := fmt.Sprintf("transport: proxy http://%s: status %s", host, status)
@@ -220,7 +220,7 @@ func TestWebSocketOrigin(t *testing.T) {
 	}
 }
 
-// A request that fails once a connection through a proxy is open is not refused by the proxy.
+// A request that fails after the proxy has connected was not refused by the proxy.
 func TestFailureThroughProxy(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	srv.EnableHTTP2 = true

@@ -18,7 +18,7 @@ type step struct {
 	send  string
 }
 
-// steps serves the steps and then keeps silent until the client goes.
+// steps serves the steps and is then silent until the client closes the connection.
 func steps(contentType string, all []step) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -92,7 +92,7 @@ func TestIdleTimeout(t *testing.T) {
 				}
 				e := want[*transport.TimeoutError](t, err)
 				if e.Op != "idle" || e.After != tt.want || !e.Timeout() || retryable(err) != "unset" {
-					t.Errorf("error %v, want %v; retryable %s", e, tt.want, retryable(err))
+					t.Errorf("got error %v, want %v; retryable %s", e, tt.want, retryable(err))
 				}
 				if got := time.Since(start) - spoken; got != tt.want {
 					t.Errorf("silent for %v, want %v", got, tt.want)
@@ -105,7 +105,7 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// OnMessage knows which events are heartbeats: they teach the limit as comments do.
+// Events that OnMessage makes keepalives teach the limit as comments do.
 func TestHeartbeatsThatAreEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", every(10*time.Second, "{}\n", 3)))
@@ -119,7 +119,7 @@ func TestHeartbeatsThatAreEvents(t *testing.T) {
 			_, err = readFrom(conn)
 		}
 		if e := want[*transport.TimeoutError](t, err); e.After != 30*time.Second {
-			t.Errorf("gave up after %v, want 30s", e.After)
+			t.Errorf("got the end after %v, want 30s", e.After)
 		}
 	})
 }
@@ -133,9 +133,8 @@ func TestNoIdleTimeout(t *testing.T) {
 	})
 }
 
-// A consumer that takes its time is not a feed that keeps silent. And it does not know
-// how long the silence before a keepalive was.
-func TestConsumersPauseIsNoSilence(t *testing.T) {
+// Time between Reads is not silence, and teaches nothing about the heartbeat.
+func TestTimeBetweenReadsIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all []step
 		for range 6 {
@@ -156,12 +155,12 @@ func TestConsumersPauseIsNoSilence(t *testing.T) {
 		start := time.Now()
 		want[*transport.TimeoutError](t, readError(t, conn))
 		if got := time.Since(start); got != 90*time.Second {
-			t.Errorf("gave up after %v, want 90s", got)
+			t.Errorf("got the end after %v, want 90s", got)
 		}
 	})
 }
 
-func TestIdleReplyIsNotAskedForAgain(t *testing.T) {
+func TestIdlePOSTIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", nil))
 		for _, tt := range []struct {
@@ -218,16 +217,16 @@ func TestHeaderTimeout(t *testing.T) {
 				start := time.Now()
 				err := openError(t, h, "")
 				if got := time.Since(start); got != tt.want {
-					t.Errorf("gave up after %v, want %v", got, tt.want)
+					t.Errorf("got the end after %v, want %v", got, tt.want)
 				}
 				if tt.code != 0 {
 					if e := want[*transport.StatusError](t, err); e.Code != tt.code || string(e.Body) != "wait" {
-						t.Errorf("error %v with %q", e, e.Body)
+						t.Errorf("got error %v with %q", e, e.Body)
 					}
 					return
 				}
 				if e := want[*transport.TimeoutError](t, err); e.Op != "header" || e.After != tt.want {
-					t.Errorf("error %+v", e)
+					t.Errorf("got error %+v", e)
 				}
 			})
 		})
@@ -246,7 +245,7 @@ func TestNoHeaderTimeout(t *testing.T) {
 	})
 }
 
-// The limit for the header does not reach into the body.
+// HeaderTimeout does not limit the body.
 func TestHeaderTimeoutEndsWithTheHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := inMemory(t, steps("application/x-ndjson", every(80*time.Second, "1\n", 100)))

@@ -27,7 +27,7 @@ import (
 
 var errStop = errors.New("the test has had enough")
 
-// states are the places in which a connection can be when its context ends.
+// states are what a connection can be doing when its context ends.
 var states = map[string]struct {
 	handler http.HandlerFunc
 	prepare func(*http.Request) error
@@ -69,7 +69,7 @@ func TestContextEndsEverything(t *testing.T) {
 				start := time.Now()
 				cancel(errStop)
 				if err := <-result; err != errStop {
-					t.Errorf("error %v, want the cause", err)
+					t.Errorf("got error %v, want the cause", err)
 				}
 				if d := time.Since(start); d != 0 {
 					t.Errorf("took %v", d)
@@ -86,7 +86,7 @@ func TestContextEndsEverything(t *testing.T) {
 	}
 }
 
-func TestNothingIsSentAfterTheContextsEnd(t *testing.T) {
+func TestNoRequestAfterTheContextsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errStop)
 	client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
@@ -94,12 +94,12 @@ func TestNothingIsSentAfterTheContextsEnd(t *testing.T) {
 		return nil, io.EOF
 	})}
 	if _, err := (&transport.HTTP{URL: "http://feed.example", Client: client}).Open(ctx, ""); err != errStop {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v", err)
 	}
 }
 
-// What has been read ahead is not handed out once the connection is over.
-func TestNothingIsReadAfterTheEnd(t *testing.T) {
+// Data that was read ahead is not delivered after the end of the connection.
+func TestNoReadAfterTheEnd(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n2\n3\n") })
 	for name, want := range map[string]error{"Close": net.ErrClosed, "context": errStop} {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -169,8 +169,8 @@ func TestCloseUnblocksRead(t *testing.T) {
 	}
 }
 
-// What is left of an own client after Open has failed or the connection was closed.
-func TestNothingStaysBehind(t *testing.T) {
+// Nothing of a default client is left after a failed Open or a Close.
+func TestNothingIsLeft(t *testing.T) {
 	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, by the kernel, and never answers
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestNothingStaysBehind(t *testing.T) {
 			ignore := goleak.IgnoreCurrent()
 			h := &transport.HTTP{URL: url + mute.Addr().String(), HeaderTimeout: 20 * time.Millisecond}
 			if e := want[*transport.TimeoutError](t, openError(t, h, "")); e.Op != "header" {
-				t.Errorf("error %v", e)
+				t.Errorf("got error %v", e)
 			}
 			goleak.VerifyNone(t, ignore)
 		})
@@ -216,7 +216,7 @@ func TestNothingStaysBehind(t *testing.T) {
 	}
 }
 
-// A reconnect must not land on the connection that it flees from.
+// A reconnect never reuses the previous connection.
 func TestEachConnectionIsFresh(t *testing.T) {
 	for name, protocol := range protocols {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestBodyIsClosed(t *testing.T) {
 	}
 }
 
-// Close is bounded even against a body that does not close.
+// Close returns in time even if the body does not close.
 func TestCloseOfAStuckBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &body{Reader: strings.NewReader(""), stuck: make(chan struct{})}
@@ -322,9 +322,8 @@ func TestCloseOfAStuckBody(t *testing.T) {
 	})
 }
 
-// A RoundTripper need not watch the request's context: its body is closed when the
-// connection has to end.
-func TestBodyThatHeedsOnlyClose(t *testing.T) {
+// A RoundTripper need not watch the request's context: its body is closed with the connection.
+func TestBodyThatIgnoresContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 			pr, _ := io.Pipe()
@@ -336,8 +335,8 @@ func TestBodyThatHeedsOnlyClose(t *testing.T) {
 	})
 }
 
-// An open connection costs no goroutine beside those of net/http.
-func TestNoGoroutineStands(t *testing.T) {
+// An open connection has no goroutine besides those of net/http.
+func TestNoGoroutinePerConnection(t *testing.T) {
 	client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 	})}
@@ -349,8 +348,8 @@ func TestNoGoroutineStands(t *testing.T) {
 	conn.Close()
 }
 
-// What a server sends after the end of a body is not logged. When the server sees the
-// connection closed, net/http has written what it wants to the standard logger.
+// Data that a server sends after the end of a body is not logged. net/http logs before the server
+// sees the connection closed.
 func TestUnsolicitedBytesAreNotLogged(t *testing.T) {
 	var said bytes.Buffer
 	log.SetOutput(&said)

@@ -90,7 +90,7 @@ func private(base string) *transport.HTTP {
 
 func (w wire) holds(secret string) bool { return strings.Contains(fmt.Sprintf("%+v", w), secret) }
 
-func TestRedirectElsewhereLeaksNothing(t *testing.T) {
+func TestUntrustedRedirectLeaksNothing(t *testing.T) {
 	for name, protocol := range protocols {
 		for _, code := range []int{301, 302, 303, 307, 308} {
 			t.Run(fmt.Sprint(name, " ", code), func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestRedirectElsewhereLeaksNothing(t *testing.T) {
 				}
 				for _, w := range got {
 					if w.holds("SECRET") {
-						t.Errorf("the stranger got %+v", w)
+						t.Errorf("the untrusted origin got %+v", w)
 					}
 				}
 				if want := []string{"get /start", "set /start"}; !slices.Equal(jar.urls, want) {
@@ -146,16 +146,16 @@ func TestRedirectElsewhereLeaksNothing(t *testing.T) {
 	}
 }
 
-func TestRedirectElsewhereWithoutTokenIsNoGap(t *testing.T) {
+func TestUntrustedRedirectWithoutTokenIsNoGap(t *testing.T) {
 	other := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n") })
 	home := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
 	if m := read(t, open(t, &transport.HTTP{URL: home.URL}, "")); m.Gap != nil {
-		t.Errorf("Gap %+v", m.Gap)
+		t.Errorf("got Gap %+v, want another", m.Gap)
 	}
 }
 
-// 401 and 410 of an origin that got neither credentials nor token say nothing about them.
-func TestRedirectElsewhereThenRefused(t *testing.T) {
+// A 401 or 410 of an origin that got neither credentials nor token does not reject them.
+func TestUntrustedRedirectThenRefused(t *testing.T) {
 	for _, code := range []int{401, 410} {
 		calls, requests := 0, 0
 		other := serve(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(code) })
@@ -166,7 +166,7 @@ func TestRedirectElsewhereThenRefused(t *testing.T) {
 			t.Errorf("%v, rejects token: %t", e, e.RejectsToken())
 		}
 		if calls != 1 || requests != 1 {
-			t.Errorf("Prepare was called %d times, the stranger was asked %d times, want once", calls, requests)
+			t.Errorf("Prepare was called %d times, the untrusted origin was asked %d times, want once", calls, requests)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func TestRedirectWithinTrustedOrigins(t *testing.T) {
 	h.Client = &http.Client{Jar: &testJar{}}
 	m := read(t, open(t, h, "SECRET-TOKEN"))
 	if m.Gap != nil {
-		t.Errorf("Gap %+v", m.Gap)
+		t.Errorf("got Gap %+v, want another", m.Gap)
 	}
 	wantQuery := []string{
 		"key=SECRET&signature=SECRET&since=SECRET-TOKEN",
@@ -199,7 +199,7 @@ func TestRedirectWithinTrustedOrigins(t *testing.T) {
 		"signature=SECRET&since=SECRET-TOKEN",
 	}
 	if len(got) != 3 {
-		t.Fatalf("%d requests, want 3", len(got))
+		t.Fatalf("got %d requests, want 3", len(got))
 	}
 	for i, w := range got {
 		u, err := url.Parse(w.URI)
@@ -275,7 +275,7 @@ func TestRedirectOrigins(t *testing.T) {
 			along := last.Header.Get("X-Api-Key") == "k" && last.Header.Get("Last-Event-ID") == "t"
 			alone := last.Header.Get("X-Api-Key") == "" && last.Header.Get("Last-Event-ID") == ""
 			if tt.along && !along || !tt.along && !alone {
-				t.Errorf("header %v, want all along: %t", last.Header, tt.along)
+				t.Errorf("header %v, want all of it: %t", last.Header, tt.along)
 			}
 		})
 	}
@@ -329,8 +329,8 @@ func TestEachOpenStartsAtTheOriginalURL(t *testing.T) {
 	}
 }
 
-// A 401 behind a redirect is answered there: the repeated request does not start over.
-func TestUnauthorizedBehindRedirect(t *testing.T) {
+// After a 401 that follows a redirect, the request is repeated at the redirect's target.
+func TestUnauthorizedAfterRedirect(t *testing.T) {
 	var got []string
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.URL.Path)
@@ -354,8 +354,8 @@ func TestUnauthorizedBehindRedirect(t *testing.T) {
 	}
 }
 
-// One refresh is all that an Open asks for, however many requests it takes.
-func TestUnauthorizedAgainBehindRedirect(t *testing.T) {
+// Open asks for fresh credentials once, however many requests it sends.
+func TestUnauthorizedAgainAfterRedirect(t *testing.T) {
 	var got []string
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.URL.Path+" "+r.Header.Get("Authorization"))
@@ -380,7 +380,7 @@ func TestUnauthorizedAgainBehindRedirect(t *testing.T) {
 	}
 }
 
-// User and password of the URL stay with its origin, also when it is spelled out.
+// User and password of the URL are sent to its origin only.
 func TestRedirectKeepsBasicAuthentication(t *testing.T) {
 	var srv *httptest.Server
 	srv = serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -396,7 +396,7 @@ func TestRedirectKeepsBasicAuthentication(t *testing.T) {
 	open(t, &transport.HTTP{URL: strings.Replace(srv.URL, "://", "://user:pw@", 1)}, "")
 }
 
-// A Client's connection that brought a redirect is used for the request after it.
+// The connection that brought a redirect is reused for the next request.
 func TestRedirectReusesConnection(t *testing.T) {
 	var peers []string
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -49,11 +49,11 @@ func TestStatus(t *testing.T) {
 				switch tt.kind {
 				case "end":
 					if err != transport.ErrComplete {
-						t.Errorf("error %v, want ErrComplete", err)
+						t.Errorf("got error %v, want ErrComplete", err)
 					}
 				case "protocol":
 					if e := want[*transport.ProtocolError](t, err); !e.Protocol() || e.Header.Get("Retry-After") != "7" || len(e.Body) > 4096 {
-						t.Errorf("error %+v", e)
+						t.Errorf("got error %+v", e)
 					}
 				case "status":
 					e := want[*transport.StatusError](t, err)
@@ -120,7 +120,7 @@ func TestSeveralContentTypes(t *testing.T) {
 	}
 }
 
-// The verdict on a media type does not wait for a body that goes on.
+// A wrong media type is reported without waiting for the body.
 func TestContentTypeIsReportedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &transport.HTTP{URL: "http://feed.example", Client: inMemory(t, steps("text/csv", every(150*time.Millisecond, "1,2\n", 1000)))}
@@ -276,7 +276,7 @@ func TestUnauthorized(t *testing.T) {
 			if tt.ok {
 				open(t, h, "t")
 			} else if e := want[*transport.StatusError](t, openError(t, h, "t")); e.Code != 401 {
-				t.Errorf("error %v", e)
+				t.Errorf("got error %v", e)
 			}
 			if !slices.Equal(got, tt.requests) {
 				t.Errorf("requests with %q, want %q", got, tt.requests)
@@ -302,7 +302,7 @@ func TestPrepareErrors(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was sent") })
 			err := openError(t, &transport.HTTP{URL: srv.URL, Prepare: tt.prepare}, "")
 			if tt.is != nil && !errors.Is(err, tt.is) || retryable(err) != tt.retryable {
-				t.Errorf("error %v, retryable %s", err, retryable(err))
+				t.Errorf("got error %v, retryable %s", err, retryable(err))
 			}
 		})
 	}
@@ -329,13 +329,13 @@ func TestOnResponse(t *testing.T) {
 	}
 }
 
-// A loss is reported even if the connection brings no message.
+// A Gap is reported even if the connection delivers no message.
 func TestGapOfOnResponseWithoutMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w) })
 	lost := transport.Gap{Reason: transport.GapNotice, From: "a"}
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return &lost, nil }}, "")
 	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || m.Kind != decode.KindKeepalive {
-		t.Errorf("message %+v", m)
+		t.Errorf("got message %+v", m)
 	}
 	if err := readError(t, conn); err != io.EOF {
 		t.Errorf("then %v", err)
@@ -393,13 +393,13 @@ func TestMercureGap(t *testing.T) {
 			conn := open(t, &transport.HTTP{URL: srv.URL, Resume: tt.resume, OnResponse: transport.MercureGap}, tt.token)
 			m := read(t, conn)
 			if got := m.Gap != nil; got != tt.gap || got && (m.Gap.Reason != transport.GapNotice || m.Gap.From != tt.token) {
-				t.Errorf("gap %+v, want one: %t", m.Gap, tt.gap)
+				t.Errorf("got gap %+v, want one: %t", m.Gap, tt.gap)
 			}
 		})
 	}
 }
 
-// A WebSocket's handshake has a header, too.
+// OnResponse gets the response of a WebSocket handshake before OnConnect runs.
 func TestOnResponseOfWebSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.say("1"); p.wait() })
@@ -428,7 +428,7 @@ func TestOnResponseOfWebSocket(t *testing.T) {
 
 		w.OnResponse = func(*http.Response) (*transport.Gap, error) { return nil, gone{} }
 		if err := openSocketError(t, w, "t"); !errors.Is(err, gone{}) || retryable(err) != "unset" {
-			t.Errorf("error %v, retryable %s", err, retryable(err))
+			t.Errorf("got error %v, retryable %s", err, retryable(err))
 		}
 	})
 }

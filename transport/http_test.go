@@ -61,7 +61,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// What the error says of an address that cannot work.
+// The error for an invalid URL names the problem.
 func TestValidateURL(t *testing.T) {
 	for url, want := range map[string]string{
 		"":                       "missing",
@@ -98,8 +98,7 @@ func TestClientTimeoutDoesNotCutTheStream(t *testing.T) {
 	})
 }
 
-// A client without a Transport has none to share: the default one would keep idle
-// connections.
+// A Client without a Transport does not use http.DefaultTransport, which keeps idle connections.
 func TestClientWithoutTransport(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { feed(w, "1\n") })
 	jar := &testJar{}

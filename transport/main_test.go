@@ -19,8 +19,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// TestMain makes the certificate of httptest's servers one that the system trusts, so
-// that the transport's own client can be tested over TLS.
+// TestMain makes the system trust the certificate of httptest's servers, so that the default
+// client can be tested over TLS.
 func TestMain(m *testing.M) {
 	srv := httptest.NewTLSServer(http.NotFoundHandler())
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // seconds of CPU instead of half a second.
 var long = flag.Bool("long", false, "run tests exhaustively")
 
-// exhaustive returns how often to repeat what depends on the order of goroutines.
+// exhaustive returns how often to repeat a test that depends on the order of goroutines.
 func exhaustive(usual, often int) int {
 	if *long {
 		return often
@@ -134,7 +134,7 @@ func want[E error](t testing.TB, err error) E {
 	return e
 }
 
-// retryable asks an error as package retry does; unset is an error that does not say.
+// retryable returns the result of the method Retryable of an error, or "unset".
 func retryable(err error) string {
 	var r interface{ Retryable() bool }
 	if !errors.As(err, &r) {
@@ -143,7 +143,7 @@ func retryable(err error) string {
 	return fmt.Sprint(r.Retryable())
 }
 
-// class sorts an error as package retry does.
+// class returns the class of an error in package retry.
 func class(err error) string { return retry.Classify(err).String() }
 
 // inMemory serves h on a network in memory until the test ends, for synctest bubbles,

@@ -12,8 +12,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// apart takes a reply of Centrifugo's with recovered publications apart, each with its own
-// position (https://centrifugal.dev/docs/transports/client_protocol: recovered, publications).
+// apart splits a reply of Centrifugo with recovered publications, each with its own position (https://centrifugal.dev/docs/transports/client_protocol: recovered, publications).
 func apart(m *transport.Message) {
 	var reply struct {
 		Recovered    *bool
@@ -95,7 +94,7 @@ func TestPartsOfWebSocketMessages(t *testing.T) {
 		}
 		got := heardParts(t, openSocket(t, w, ""), 7)
 		if got != partsWanted || seen != len(replies) {
-			t.Errorf("OnMessage saw %d messages, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
+			t.Errorf("OnMessage got %d messages, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
 		}
 	})
 }
@@ -113,7 +112,7 @@ func TestPartsOfHTTPEvents(t *testing.T) {
 	}}
 	got := heardParts(t, open(t, h, ""), 7)
 	if got != partsWanted || seen != len(replies) {
-		t.Errorf("OnMessage saw %d events, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
+		t.Errorf("OnMessage got %d events, want %d; got%s\nwant%s", seen, len(replies), got, partsWanted)
 	}
 }
 
@@ -139,7 +138,7 @@ func TestPartsWithFormat(t *testing.T) {
 	})
 }
 
-// A Gap that OnMessage returns again and again stays as it is.
+// A Gap that OnMessage returns repeatedly is not changed.
 func TestGapIsNotChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
@@ -156,7 +155,7 @@ func TestGapIsNotChanged(t *testing.T) {
 		conn := openSocket(t, w, "")
 		for range 2 {
 			if m := read(t, conn); m.Gap == nil || m.Gap.Missed != 6 || lost.Missed != 5 {
-				t.Errorf("gap %+v, want 6 missed; that of OnMessage is %+v", m.Gap, *lost)
+				t.Errorf("got gap %+v, want 6 missed; that of OnMessage is %+v", m.Gap, *lost)
 			}
 		}
 	})

@@ -144,7 +144,7 @@ func TestWebSocketPolicyViolation(t *testing.T) {
 				read(t, conn)
 			}
 			if err := readError(t, conn); class(err) != c.want {
-				t.Errorf("end %d: %v is of class %s, want %s", i+1, err, class(err), c.want)
+				t.Errorf("end %d: got %v of class %s, want %s", i+1, err, class(err), c.want)
 			}
 			conn.Close()
 		}

@@ -133,7 +133,7 @@ func TestWebSocketFaults(t *testing.T) {
 				err := readError(t, conn)
 				c.check(t, err)
 				if got := class(err); c.class != "" && got != c.class {
-					t.Errorf("%v is of class %s, want %s", err, got, c.class)
+					t.Errorf("got %v of class %s, want %s", err, got, c.class)
 				}
 				conn.Close()
 				if got := <-said; c.says >= 0 && got != c.says {
@@ -179,7 +179,7 @@ func TestWebSocketReset(t *testing.T) {
 	})
 }
 
-func TestWebSocketAnyText(t *testing.T) {
+func TestWebSocketAllowInvalidUTF8(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) {
 			conn.Write(wsFrame(fin|opText, "\xff"))
@@ -487,7 +487,7 @@ func TestWebSocketMore(t *testing.T) {
 	}
 }
 
-func TestWebSocketControl(t *testing.T) {
+func TestWebSocketOnMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := make(chan string, 1)
 		w := sockets(t, func(p *peer) {
@@ -566,7 +566,7 @@ func TestWebSocketFormat(t *testing.T) {
 	})
 }
 
-func TestWebSocketUnpack(t *testing.T) {
+func TestWebSocketNewDecompressor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			for _, s := range []string{"a", "part", "bad", "large"} {

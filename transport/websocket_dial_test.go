@@ -314,7 +314,7 @@ func TestWebSocketRefused(t *testing.T) {
 				err := openSocketError(t, w, "secret-token")
 				c.check(t, err)
 				if got := class(err); got != c.class {
-					t.Errorf("%v is of class %s, want %s", err, got, c.class)
+					t.Errorf("got %v of class %s, want %s", err, got, c.class)
 				}
 			})
 		})

@@ -220,7 +220,7 @@ func TestWebSocketStuckWriter(t *testing.T) {
 	})
 }
 
-func TestWebSocketMaxAge(t *testing.T) {
+func TestWebSocketMaxConnectionAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			for {
@@ -240,7 +240,7 @@ func TestWebSocketMaxAge(t *testing.T) {
 	})
 }
 
-func TestWebSocketExpire(t *testing.T) {
+func TestWebSocketReplace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			p.hear()

@@ -35,7 +35,7 @@ func (f *follower) feed() *transport.WebSocket {
 		URL:         f.url + "/feed",
 		Client:      f.client,
 		OnConnect:   subscribe,
-		OnMessage:   control,
+		OnMessage:   onMessage,
 		IdleTimeout: 5 * heartbeat, // even a quiet market sends heartbeats
 	}
 }
@@ -67,8 +67,8 @@ func subscribe(ctx context.Context, s *transport.Socket, _ string) error {
 	}
 }
 
-// control distinguishes updates from the messages between them.
-func control(_ *transport.Socket, m *transport.Message) error {
+// onMessage distinguishes updates from the messages between them.
+func onMessage(_ *transport.Socket, m *transport.Message) error {
 	said, err := decode.JSON[message](m.Data)
 	if err != nil {
 		return err

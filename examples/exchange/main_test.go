@@ -76,7 +76,7 @@ func TestControl(t *testing.T) {
 	} {
 		m := transport.Message{Data: []byte(text)}
 		got := ""
-		if err := control(nil, &m); err != nil {
+		if err := onMessage(nil, &m); err != nil {
 			got = err.Error()
 		} else {
 			got = m.ID
@@ -85,7 +85,7 @@ func TestControl(t *testing.T) {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
-	if control(nil, &transport.Message{Data: []byte("{")}) == nil {
+	if onMessage(nil, &transport.Message{Data: []byte("{")}) == nil {
 		t.Error("half a message passes")
 	}
 	if _, _, ok := sequence(client.Event{Data: []byte("{")}); ok {

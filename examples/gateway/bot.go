@@ -35,8 +35,8 @@ func (b *bot) feed() *transport.WebSocket {
 		URL:        b.url + "/?v=10&encoding=json",
 		Client:     b.client,
 		Resume:     resumeURL,
-		OnConnect:  b.hello,
-		OnMessage:  b.control,
+		OnConnect:  b.onConnect,
+		OnMessage:  b.onMessage,
 		CloseRules: transport.DiscordCloseRules(),
 		CloseCode:  4000, // on 1000 and 1001 the gateway forgets the session
 		SendRate:   transport.Rate{N: 120, Per: time.Minute},

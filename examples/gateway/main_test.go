@@ -140,13 +140,13 @@ func TestControl(t *testing.T) {
 	} {
 		b := &bot{at: position{"abc", 0, "wss://r"}}
 		m := transport.Message{Data: []byte(tt.text)}
-		if err := b.control(nil, &m); !errors.Is(err, tt.err) || m.Kind != tt.kind || m.Token != tt.token {
+		if err := b.onMessage(nil, &m); !errors.Is(err, tt.err) || m.Kind != tt.kind || m.Token != tt.token {
 			t.Errorf("%s: %v, %q, %v", tt.text, m.Kind, m.Token, err)
 		}
 	}
 	b := new(bot)
 	for _, text := range []string{"{", `{"op":0,"t":"READY","d":{}}`, `{"op":0,"t":"READY","d":{"session_id":"a:b"}}`} {
-		if b.control(nil, &transport.Message{Data: []byte(text)}) == nil {
+		if b.onMessage(nil, &transport.Message{Data: []byte(text)}) == nil {
 			t.Errorf("%s passes", text)
 		}
 	}

@@ -90,7 +90,7 @@ func resumeURL(req *http.Request, token string) error {
 	p, ok := parsePosition(token)
 	u, err := url.Parse(p.url)
 	if !ok || err != nil {
-		return nil // hello rejects the token
+		return nil // onConnect rejects the token
 	}
 	u.RawQuery = req.URL.RawQuery
 	req.URL = u
@@ -110,9 +110,9 @@ func (invalidSession) RetryAfter() time.Duration {
 	return 100*time.Millisecond + rand.N(400*time.Millisecond)
 }
 
-// hello starts the heartbeat, and starts a session or resumes that of the token. It returns
+// onConnect starts the heartbeat, and starts a session or resumes that of the token. It returns
 // when the gateway has accepted.
-func (b *bot) hello(ctx context.Context, s *transport.Socket, token string) error {
+func (b *bot) onConnect(ctx context.Context, s *transport.Socket, token string) error {
 	at, ok := parsePosition(token)
 	if token != "" && !ok {
 		return invalidSession{}
@@ -151,7 +151,7 @@ func awaitHello(s *transport.Socket) (interval time.Duration, err error) {
 	return time.Duration(hello.Interval) * time.Millisecond, err
 }
 
-// awaitDispatch returns when the first dispatch has arrived, which control then sees as well.
+// awaitDispatch returns when the first dispatch has arrived, which onMessage then sees as well.
 func (b *bot) awaitDispatch(s *transport.Socket) error {
 	for {
 		m, err := s.Receive()
@@ -166,14 +166,14 @@ func (b *bot) awaitDispatch(s *transport.Socket) error {
 			s.Unread(m)
 			return nil
 		}
-		if err := b.control(s, &m); err != nil {
+		if err := b.onMessage(s, &m); err != nil {
 			return err
 		}
 	}
 }
 
-// control turns a dispatch into an event and handles every other payload.
-func (b *bot) control(s *transport.Socket, m *transport.Message) error {
+// onMessage turns a dispatch into an event and handles every other payload.
+func (b *bot) onMessage(s *transport.Socket, m *transport.Message) error {
 	p, err := decode.JSON[payload](m.Data)
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func TestControl(t *testing.T) {
 		{`{"id":"1"`, "", true},
 	} {
 		m := transport.Message{Data: []byte(tt.text)}
-		err := control(nil, &m)
+		err := onMessage(nil, &m)
 		got := ""
 		if err == nil && m.Kind == decode.KindData {
 			got = m.Type + " " + string(m.Data)
@@ -93,12 +93,12 @@ func TestControl(t *testing.T) {
 		}
 	}
 	m := transport.Message{Data: []byte(`{"id":"1","type":"complete"}`)}
-	if err := control(nil, &m); err != transport.ErrComplete {
+	if err := onMessage(nil, &m); err != transport.ErrComplete {
 		t.Errorf("complete: %v", err)
 	}
 	m.Data = []byte(`{"id":"1","type":"error","payload":[{"message":"a"},{"message":"b"}]}`)
 	var refused *operationError
-	if err := control(nil, &m); !errors.As(err, &refused) || refused.Retryable() || err.Error() != "refused: a; b" {
+	if err := onMessage(nil, &m); !errors.As(err, &refused) || refused.Retryable() || err.Error() != "refused: a; b" {
 		t.Errorf("error: %v", err)
 	}
 }

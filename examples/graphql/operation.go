@@ -50,14 +50,14 @@ func (o *operation) feed() *transport.WebSocket {
 		URL:          o.url,
 		Client:       o.client,
 		Subprotocols: []string{subprotocol},
-		OnConnect:    o.hello,
-		OnMessage:    control,
+		OnConnect:    o.onConnect,
+		OnMessage:    onMessage,
 		CloseRules:   transport.GraphQLCloseRules(),
 	}
 }
 
-// hello asks for the results after token. The server answers subscribe only with results.
-func (o *operation) hello(ctx context.Context, s *transport.Socket, token string) error {
+// onConnect asks for the results after token. The server answers subscribe only with results.
+func (o *operation) onConnect(ctx context.Context, s *transport.Socket, token string) error {
 	secret := o.secret(transport.CredentialsRejected(ctx))
 	if err := s.Send(ctx, encode("", "connection_init", map[string]string{"secret": secret})); err != nil {
 		return err
@@ -105,8 +105,8 @@ func pong(ctx context.Context, s *transport.Socket, ping envelope) error {
 	return s.Send(ctx, text)
 }
 
-// control turns a result into an event and handles every other message.
-func control(s *transport.Socket, m *transport.Message) error {
+// onMessage turns a result into an event and handles every other message.
+func onMessage(s *transport.Socket, m *transport.Message) error {
 	e, err := decode.JSON[envelope](m.Data)
 	if err != nil {
 		return err
