@@ -12,9 +12,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// TB is the part of *testing.T that this package needs.
+// TB is the part of *testing.T that this package needs. Its method Helper is called if it has one.
 type TB interface {
-	Helper()
 	Errorf(format string, args ...any)
 }
 
@@ -71,7 +70,9 @@ func (s *Observed) Add(id string, data []byte, gap *transport.Gap) {
 // the envelope of [Feed.Handler] make no difference. If the feed used an id twice, both are the
 // same event. A position that arrives as an event, as on JSON wires, is skipped.
 func (f *Feed) Verify(t TB, seen *Observed) {
-	t.Helper()
+	if h, ok := t.(interface{ Helper() }); ok {
+		h.Helper()
+	}
 	c := f.compare(seen)
 	if found := c.summary(); found != "" {
 		t.Errorf("mock: consumer did not receive what the feed sent: %s\n%s", found, c.diff())

@@ -16,7 +16,6 @@ import (
 // reports is a mock.TB that keeps what is reported.
 type reports []string
 
-func (r *reports) Helper()                           {}
 func (r *reports) Errorf(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
 
 // letters returns a feed that has sent the events 1 to n, with letters as data, and a drop after

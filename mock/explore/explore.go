@@ -63,7 +63,9 @@ type Options struct {
 // A seed determines the faults, but not the order in which goroutines run at one instant. The
 // report includes how often the failure recurred.
 func Run(t mock.TB, o Options, scenario func(*Trial)) {
-	t.Helper()
+	if h, ok := t.(interface{ Helper() }); ok {
+		h.Helper()
+	}
 	if o.Bubble == nil {
 		t.Errorf("explore: Options.Bubble: must be set")
 		return

@@ -26,7 +26,6 @@ func in(t *testing.T) func(func()) {
 // reports is a mock.TB that keeps what is reported.
 type reports []string
 
-func (r *reports) Helper()                           {}
 func (r *reports) Errorf(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
 
 // A worker is a handwritten consumer: it saves the id of each event after it. Each of its bugs

@@ -146,9 +146,6 @@ func firstLine(text string) string {
 	return line
 }
 
-// Helper does nothing: a trial does not report source lines.
-func (t *Trial) Helper() {}
-
 // logf adds a line to the timeline, with the time since the trial started.
 func (t *Trial) logf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
