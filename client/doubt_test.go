@@ -63,7 +63,7 @@ func TestDedupeOnAWebhookIsLogged(t *testing.T) {
 		sub := subscribe(t, hook, &client.Options{Dedupe: 10, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))})
 		go data(t, sub, -1)
 		synctest.Wait() // GitHub does not repeat what comes before a Conn is open
-		github := sender.New(provider.GitHub("secret"), srv.URL, srv.Client())
+		github := &sender.Client{Provider: provider.GitHub("secret"), URL: srv.URL, Client: srv.Client()}
 		for i := range 40 {
 			if _, err := github.Send(t.Context(), sender.Delivery{ID: fmt.Sprint(i), Body: []byte(`{}`)}); err != nil {
 				t.Fatal(err)

@@ -85,7 +85,7 @@ func newHookWorld(t *testing.T, seed uint64) *hookWorld {
 	w := &hookWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), over: make(chan struct{}), done: make(map[string]time.Time)}
 	w.hook.Store(&webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}) // without a subscription yet
 	w.srv = mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.hook.Load().ServeHTTP(rw, r) }))
-	w.sender = sender.New(provider.StandardWebhooks(hookSecret), w.srv.URL, w.srv.Client())
+	w.sender = &sender.Client{Provider: provider.StandardWebhooks(hookSecret), URL: w.srv.URL, Client: w.srv.Client()}
 	w.sender.Retries = slices.Repeat([]time.Duration{7 * time.Minute}, 100)
 	w.worker.Go(w.work)
 	return w

@@ -325,7 +325,7 @@ func TestPanicInAWebhookIsContained(t *testing.T) {
 				srv := mock.NewServer(hook)
 				sub := subscribe(t, hook, nil)
 				synctest.Wait() // until the Receiver listens
-				github := sender.New(hook.Provider, srv.URL, srv.Client())
+				github := &sender.Client{Provider: hook.Provider, URL: srv.URL, Client: srv.Client()}
 				post := func(header http.Header) sender.Attempt {
 					sent, err := github.Post(t.Context(), sender.Delivery{Body: []byte(`{}`), Header: header})
 					if err != nil {

@@ -244,7 +244,7 @@ func TestCloseFromTwoGoroutines(t *testing.T) {
 		defer srv.Close()
 		sub := subscribe(t, hook, nil)
 		time.Sleep(time.Second)
-		github := sender.New(provider.GitHub("secret"), srv.URL, srv.Client())
+		github := &sender.Client{Provider: provider.GitHub("secret"), URL: srv.URL, Client: srv.Client()}
 		var group sync.WaitGroup
 		group.Go(func() { github.Post(context.Background(), sender.Delivery{ID: "1", Body: []byte(`{}`)}) })
 		if _, err := sub.Next(t.Context()); err != nil {

@@ -89,7 +89,7 @@ func playSenders(ctx context.Context, out *log.Logger, base string) error {
 		{"/slack", "/slack", sender.Delivery{Body: []byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}`)}},
 		{"/openai", "/openai", sender.Delivery{ID: "wh_1", Body: []byte(`{"type":"response.completed"}`)}},
 	} {
-		sent, err := sender.New(all[d.from], base+d.path, web).Post(ctx, d.delivery)
+		sent, err := (&sender.Client{Provider: all[d.from], URL: base + d.path, Client: web}).Post(ctx, d.delivery)
 		if err := errors.Join(err, sent.Err); err != nil {
 			return err
 		}

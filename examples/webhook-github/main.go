@@ -79,8 +79,8 @@ func work(out *log.Logger, ev client.Event) error {
 
 // playGitHub sends what GitHub would.
 func playGitHub(ctx context.Context, out *log.Logger, url string, web *http.Client) error {
-	github := sender.New(provider.GitHub(secret), url, web)
-	forger := sender.New(provider.GitHub("a guess"), url, web)
+	github := &sender.Client{Provider: provider.GitHub(secret), URL: url, Client: web}
+	forger := &sender.Client{Provider: provider.GitHub("a guess"), URL: url, Client: web}
 	for _, d := range []struct {
 		what string
 		from *sender.Client

@@ -26,7 +26,7 @@ func hooked(t *testing.T) (*webhook.Receiver, *sender.Client) {
 	hook := &webhook.Receiver{Provider: p}
 	srv := mock.NewServer(hook)
 	t.Cleanup(func() { srv.Close() })
-	return hook, sender.New(p, srv.URL, srv.Client())
+	return hook, &sender.Client{Provider: p, URL: srv.URL, Client: srv.Client()}
 }
 
 func TestReceiverRecordsWhatIsAccepted(t *testing.T) {

@@ -3,6 +3,7 @@ package sender
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,17 @@ import (
 // subscription has connected: wait for that with synctest.Wait in a bubble, or with
 // client.Trace. Methods may be called from any goroutine. Set the fields before the first call.
 type Client struct {
+	// Provider signs, with its first secret. Required.
+	Provider *provider.Provider
+
+	// URL is where the receiver is. If Provider signs the URL, it must be that of the receiver.
+	// Required.
+	URL string
+
+	// Client sends the requests. It may be that of a [mock.Server] whose handler is the receiver.
+	// Redirects are not followed. Default: a client with http.DefaultTransport.
+	Client *http.Client
+
 	// Header is sent with each delivery, for example the header with the event's type. Default:
 	// a Content-Type of application/json.
 	Header http.Header
@@ -36,25 +48,8 @@ type Client struct {
 	// provider's Deadline plus 10 %, or 11 s without one.
 	Timeout time.Duration
 
-	provider *provider.Provider
-	url      string
-	client   *http.Client
-
 	mu  sync.Mutex
 	log []Attempt
-}
-
-// New returns a Client that signs as p does, with its first secret, and posts to url. If
-// p signs the URL, url must be the Webhook's URL. client may be that of a [mock.Server] whose
-// handler is the receiver; nil means a client with http.DefaultTransport. Redirects are not
-// followed.
-func New(p *provider.Provider, url string, client *http.Client) *Client {
-	own := &http.Client{}
-	if client != nil {
-		*own = *client
-	}
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{provider: p, url: url, client: own}
 }
 
 // Log returns all attempts that have ended, in the order in which they ended.
@@ -67,9 +62,12 @@ func (c *Client) Log() []Attempt {
 // Send posts d until it is accepted, and returns the last attempt. The error reports that the
 // sender gave up, the cause of ctx, or why d cannot be sent at all.
 func (c *Client) Send(ctx context.Context, d Delivery) (Attempt, error) {
+	if c.Provider == nil {
+		return Attempt{}, errNoProvider
+	}
 	waits := c.Retries
 	if waits == nil {
-		waits = c.provider.Retry.Waits
+		waits = c.Provider.Retry.Waits
 	}
 	if waits == nil {
 		waits = defaultWaits()
@@ -77,7 +75,7 @@ func (c *Client) Send(ctx context.Context, d Delivery) (Attempt, error) {
 	var first *provider.Request
 	for n := 1; ; n++ {
 		r, err := first, error(nil)
-		if r == nil || !c.provider.Retry.Verbatim {
+		if r == nil || !c.Provider.Retry.Verbatim {
 			r, err = c.signed(d)
 			first = r
 		}
@@ -126,6 +124,9 @@ func (c *Client) Play(ctx context.Context, script ...mock.Step) error {
 // Post posts d once. The error reports why d cannot be sent; a failed request is reported in
 // Attempt.Err.
 func (c *Client) Post(ctx context.Context, d Delivery) (Attempt, error) {
+	if c.Provider == nil {
+		return Attempt{}, errNoProvider
+	}
 	r, err := c.signed(d)
 	if err != nil {
 		return Attempt{}, err
@@ -136,14 +137,17 @@ func (c *Client) Post(ctx context.Context, d Delivery) (Attempt, error) {
 // post makes one attempt with r. The error is about d; a failed request is reported in
 // Attempt.Err.
 func (c *Client) post(ctx context.Context, d Delivery, r *provider.Request, attempt int) (Attempt, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, c.provider.Deadline*11/10, 11*time.Second))
+	if c.Provider == nil {
+		return Attempt{}, errNoProvider
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, c.Provider.Deadline*11/10, 11*time.Second))
 	defer cancel()
 	req, err := c.request(ctx, d, r, attempt)
 	if err != nil {
 		return Attempt{}, err
 	}
 	sent := Attempt{ID: d.ID, Number: attempt, At: time.Now()}
-	resp, err := c.client.Do(req)
+	resp, err := c.client().Do(req)
 	if err == nil {
 		sent.Status, sent.Header = resp.StatusCode, resp.Header
 		sent.Body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
@@ -156,6 +160,18 @@ func (c *Client) post(ctx context.Context, d Delivery, r *provider.Request, atte
 	return sent, nil
 }
 
+// client returns a copy of Client that does not follow redirects.
+func (c *Client) client() *http.Client {
+	own := new(http.Client)
+	if c.Client != nil {
+		*own = *c.Client
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return own
+}
+
+var errNoProvider = errors.New("sender: Client.Provider: must be set")
+
 // defaultWaits returns the delays for a provider whose documentation does not list them.
 func defaultWaits() []time.Duration {
 	return []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
@@ -163,7 +179,7 @@ func defaultWaits() []time.Duration {
 
 // isFinal reports whether the provider does not retry after this response.
 func (c *Client) isFinal(sent Attempt) bool {
-	final := c.provider.Retry.Final
+	final := c.Provider.Retry.Final
 	return final != nil && sent.Status != 0 && final(provider.Answer{Status: sent.Status, Header: sent.Header, Body: sent.Body})
 }
 

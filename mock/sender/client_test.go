@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +74,7 @@ func TestSendRetries(t *testing.T) {
 			}
 			return nil
 		})
-		s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
+		s := &sender.Client{Provider: provider.StandardWebhooks(whsec), URL: r.url, Client: r.client}
 		sent, err := s.Send(t.Context(), sender.Delivery{ID: "msg_1", Body: []byte(`{"type":"a"}`)})
 		if err != nil || !sent.Accepted() || sent.Number != 4 {
 			t.Errorf("got %+v, %v, want a 2xx at attempt 4", sent, err)
@@ -95,13 +96,13 @@ func TestSendRetries(t *testing.T) {
 func TestSendGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := receiveHooks(t, provider.GitHub("secret"), func(string) error { return errors.New("never") })
-		s := sender.New(provider.GitHub("secret"), r.url, r.client)
+		s := &sender.Client{Provider: provider.GitHub("secret"), URL: r.url, Client: r.client}
 		s.Header = http.Header{"X-GitHub-Event": {"push"}}
 		sent, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{}`)})
 		if err == nil || sent.Status != 503 || len(s.Log()) != 1 {
 			t.Errorf("got %+v, %v after %d attempts, want status 503 and an error after 1", sent, err, len(s.Log()))
 		}
-		gone := sender.New(provider.GitHub("secret"), "http://elsewhere.test:1/", r.client)
+		gone := &sender.Client{Provider: provider.GitHub("secret"), URL: "http://elsewhere.test:1/", Client: r.client}
 		if sent, err := gone.Send(t.Context(), sender.Delivery{ID: "1"}); err == nil || sent.Err == nil {
 			t.Errorf("unreachable: got %+v, %v, want errors", sent, err)
 		}
@@ -115,6 +116,20 @@ func TestSendGivesUp(t *testing.T) {
 	})
 }
 
+func TestProviderIsRequired(t *testing.T) {
+	var s sender.Client
+	_, sendErr := s.Send(t.Context(), sender.Delivery{})
+	_, postErr := s.Post(t.Context(), sender.Delivery{})
+	for name, err := range map[string]error{
+		"Send": sendErr, "Post": postErr,
+		"Play": s.Play(t.Context(), mock.Malformed([]byte("garbage"))),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "Client.Provider") {
+			t.Errorf("%s: got error %v, want one that names Client.Provider", name, err)
+		}
+	}
+}
+
 func TestPlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refuse := true
@@ -125,7 +140,7 @@ func TestPlay(t *testing.T) {
 			}
 			return nil
 		})
-		s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
+		s := &sender.Client{Provider: provider.StandardWebhooks(whsec), URL: r.url, Client: r.client}
 		start := time.Now()
 		err := s.Play(t.Context(), wiretest.Object(1), mock.Drop(), mock.Keepalive(), wiretest.Object(2), mock.Malformed([]byte("garbage")),
 			mock.Pause(time.Hour), wiretest.Object(3), mock.Complete())
@@ -166,7 +181,7 @@ func TestSendFollowsTheSchedule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := receiveHooks(t, c.provider, func(string) error { return errors.New("never") })
-				s := sender.New(c.provider, r.url, r.client)
+				s := &sender.Client{Provider: c.provider, URL: r.url, Client: r.client}
 				if _, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{"n":1,"event-data":{}}`)}); err == nil {
 					t.Error("Send: got no error, want one")
 				}
@@ -221,7 +236,7 @@ func TestLastAttemptIsAccepted(t *testing.T) {
 					}
 					return nil
 				})
-				s := sender.New(c.provider, r.url, r.client)
+				s := &sender.Client{Provider: c.provider, URL: r.url, Client: r.client}
 				sent, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(c.body)})
 				if err != nil || !sent.Accepted() || left != -1 {
 					t.Errorf("got %+v, %v with %d refusals left, want a 2xx after the last one", sent, err, left)
@@ -246,7 +261,7 @@ func TestVerbatimRepeatsTheSignature(t *testing.T) {
 				}
 				return nil
 			})
-			s := sender.New(p, r.url, r.client)
+			s := &sender.Client{Provider: p, URL: r.url, Client: r.client}
 			s.Retries = []time.Duration{10 * time.Minute}
 			if sent, _ := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{"id":"1"}`)}); sent.Status != want || sent.Number != 2 {
 				t.Errorf("verbatim %t: got %+v, want status %d at attempt 2", verbatim, sent, want)
@@ -268,7 +283,7 @@ func TestRetriesAreNumbered(t *testing.T) {
 				w.WriteHeader(500)
 			}))
 			defer srv.Close()
-			s := sender.New(p, "http://hooks.test/in", srv.Client())
+			s := &sender.Client{Provider: p, URL: "http://hooks.test/in", Client: srv.Client()}
 			if _, err := s.Send(t.Context(), sender.Delivery{ID: "1", Body: []byte(`{}`)}); err == nil {
 				t.Error("Send: got no error, want one")
 			}

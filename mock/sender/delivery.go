@@ -41,7 +41,7 @@ func (a Attempt) Accepted() bool { return a.Status >= 200 && a.Status <= 299 }
 // signed returns d as the provider signs it.
 func (c *Client) signed(d Delivery) (*provider.Request, error) {
 	r := c.unsigned(d)
-	if err := c.provider.Sign(r, d.ID); err != nil {
+	if err := c.Provider.Sign(r, d.ID); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -49,7 +49,7 @@ func (c *Client) signed(d Delivery) (*provider.Request, error) {
 
 func (c *Client) unsigned(d Delivery) *provider.Request {
 	r := &provider.Request{
-		Method: http.MethodPost, URL: c.url, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
+		Method: http.MethodPost, URL: c.URL, Body: bytes.Clone(d.Body), Time: time.Now().Add(-d.Age),
 		Header: http.Header{"Content-Type": {"application/json"}},
 	}
 	for _, h := range []http.Header{c.Header, d.Header} {
@@ -71,8 +71,8 @@ func (c *Client) request(ctx context.Context, d Delivery, r *provider.Request, a
 		return nil, err
 	}
 	req.Header, req.ContentLength = r.Header.Clone(), int64(len(r.Body))
-	if count := c.provider.Retry.Count.Header; count != "" && attempt > 1 {
-		req.Header.Set(count, strconv.Itoa(attempt-1+c.provider.Retry.From))
+	if count := c.Provider.Retry.Count.Header; count != "" && attempt > 1 {
+		req.Header.Set(count, strconv.Itoa(attempt-1+c.Provider.Retry.From))
 	}
 	return req, nil
 }

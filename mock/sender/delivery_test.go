@@ -61,12 +61,12 @@ func TestSignature(t *testing.T) {
 				}
 				if c.forger != nil {
 					want := cmp.Or(c.owner.Answers.Forged.Status, 401)
-					got, err := sender.New(c.forger, r.url, r.client).Post(t.Context(), d)
+					got, err := (&sender.Client{Provider: c.forger, URL: r.url, Client: r.client}).Post(t.Context(), d)
 					if err != nil || got.Status != want || len(r.ids) != 0 {
 						t.Errorf("forged: got status %d, %v, deliveries %q, want status %d and none", got.Status, err, r.ids, want)
 					}
 				}
-				if got, err := sender.New(c.owner, r.url, r.client).Post(t.Context(), d); err != nil || !got.Accepted() {
+				if got, err := (&sender.Client{Provider: c.owner, URL: r.url, Client: r.client}).Post(t.Context(), d); err != nil || !got.Accepted() {
 					t.Errorf("signed: got status %d %s, %v, want a 2xx", got.Status, got.Body, err)
 				}
 			})
@@ -77,7 +77,7 @@ func TestSignature(t *testing.T) {
 func TestAgeHeaderAndPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := receiveHooks(t, provider.StandardWebhooks(whsec), func(string) error { return nil })
-		s := sender.New(provider.StandardWebhooks(whsec), r.url, r.client)
+		s := &sender.Client{Provider: provider.StandardWebhooks(whsec), URL: r.url, Client: r.client}
 		for status, d := range map[int]sender.Delivery{
 			204: {ID: "fresh", Body: []byte(`{}`), Age: 4 * time.Minute},
 			401: {ID: "stale", Body: []byte(`{}`), Age: 6 * time.Minute},

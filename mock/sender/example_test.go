@@ -34,8 +34,8 @@ func ExampleClient() {
 	defer listener.Close()
 
 	url := srv.URL + "/hooks/stripe"
-	genuine := sender.New(stripe, url, srv.Client())
-	forger := sender.New(provider.Stripe("whsec_a_guess"), url, srv.Client())
+	genuine := &sender.Client{Provider: stripe, URL: url, Client: srv.Client()}
+	forger := &sender.Client{Provider: provider.Stripe("whsec_a_guess"), URL: url, Client: srv.Client()}
 	d := sender.Delivery{Body: []byte(`{"id":"evt_1","type":"charge.succeeded"}`)}
 	for _, from := range []*sender.Client{forger, genuine, genuine} {
 		sent, err := from.Post(ctx, d)
