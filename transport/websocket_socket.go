@@ -92,8 +92,8 @@ func (s *Socket) Unread(m Message) {
 // release resources after it. OnMessage may still be called with messages received before that.
 func (s *Socket) Context() context.Context { return s.conn.end.ctx }
 
-// Replace replaces the connection, for a server that announces its end. With WebSocket.Overlap
-// the next connection is opened first.
+// Replace ends the connection so that a new one is opened, for a server that announces its end.
+// With WebSocket.Overlap the new one is opened first.
 func (s *Socket) Replace() { s.conn.life.expire() }
 
 // SetIdleTimeout replaces WebSocket.IdleTimeout for this connection, for a server that
@@ -121,7 +121,7 @@ type Heartbeat struct {
 // Heartbeat sends h until the connection ends. It replaces the heartbeat of an earlier call.
 func (s *Socket) Heartbeat(h Heartbeat) { s.conn.life.startHeartbeat(&heartbeat{Heartbeat: h}) }
 
-// HeartbeatAcked reports that the server has acknowledged the last heartbeat.
+// HeartbeatAcked records that the server has acknowledged the last heartbeat.
 func (s *Socket) HeartbeatAcked() {
 	s.conn.life.heartbeatAcked()
 }
