@@ -14,10 +14,10 @@ import (
 )
 
 // TestAllocations holds what a delivery of one event costs: the exchange and its timer with its
-// function, the provider.Delivery, the delivery and its channel, the transport.Delivery, its Header
+// function, the provider.Delivery, the delivery, the transport.Delivery, its Header
 // and the values in that. An event that is settled costs its Settle as well.
 func TestAllocations(t *testing.T) {
-	for ack, most := range map[webhook.AckMode]float64{webhook.AckOnEnqueue: 10, webhook.AckAfterHandling: 11} {
+	for ack, most := range map[webhook.AckMode]float64{webhook.AckOnEnqueue: 9, webhook.AckAfterHandling: 10} {
 		w := &webhook.Receiver{Provider: provider.GitHub("a secret of GitHub's"), Ack: ack}
 		listener, err := w.Listen(t.Context(), func(ms []transport.Message) (int, error) {
 			for i := range ms {

@@ -17,7 +17,6 @@ type delivery struct {
 	key      deliveryKey
 	items    []deliveryKey // of the events of a batch; nil if they are not remembered
 
-	done  chan struct{} // closed when the outcome is known
 	space chan struct{} // receives when there may be space for the rest of a batch; nil for one event
 
 	mu       sync.Mutex          // held for a few instructions, never during a call of Deliver
@@ -32,6 +31,7 @@ type delivery struct {
 	waiting  int                 // requests that wait for the outcome
 	over     bool                // the outcome is known
 	err      error               // the outcome; nil: acknowledged
+	done     chan struct{}       // closed when the outcome is known; nil until a request waits
 
 	oneMessage [1]transport.Message // memory for one event
 	oneFate    [1]fate
@@ -48,7 +48,7 @@ const (
 
 // newDelivery returns a delivery that its request offers first, and waits for.
 func newDelivery(l *listener, ledger *ledger, r *provider.Delivery, body []byte) *delivery {
-	d := &delivery{listener: l, ledger: ledger, key: ledger.key(r, body), done: make(chan struct{}), waiting: 1, offering: true}
+	d := &delivery{listener: l, ledger: ledger, key: ledger.key(r, body), waiting: 1, offering: true}
 	d.items = ledger.items(d.key, r.Events)
 	if len(r.Events) > 1 {
 		d.space = make(chan struct{}, 1)
@@ -236,22 +236,37 @@ func (d *delivery) join() {
 	d.again = true
 }
 
-// desert removes a request that does not wait any longer. It returns true if the outcome is known.
-// Another one that waits then offers the rest.
-func (d *delivery) desert() bool {
+// outcome returns the outcome of the delivery, or a channel that is closed when it is known.
+func (d *delivery) outcome() (done <-chan struct{}, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.over {
+		return nil, d.err
+	}
+	if d.done == nil {
+		d.done = make(chan struct{})
+	}
+	return d.done, nil
+}
+
+// desert removes a request that does not wait any longer because of reason. It returns the outcome,
+// which is reason if it is not known. Another request that waits then offers the rest.
+func (d *delivery) desert(reason error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return d.err
+	}
 	d.waiting--
 	switch {
-	case d.over || d.offering || d.accepted == len(d.messages):
+	case d.offering || d.accepted == len(d.messages):
 	case d.waiting > 0:
 		d.again = true
 		d.signal()
 	case d.settled == d.accepted:
 		d.leave(errFull)
-		return false
 	}
-	return d.over
+	return reason
 }
 
 // refuse ends the delivery, whatever the consumer does with it.
@@ -286,7 +301,9 @@ func (d *delivery) leave(err error) {
 	}
 	d.ledger.release(d, err != nil && d.handed)
 	d.listener.remove(d)
-	close(d.done)
+	if d.done != nil {
+		close(d.done)
+	}
 }
 
 // remember records that an event of a batch was acknowledged. The caller holds d.mu.

@@ -182,24 +182,19 @@ const pollInterval = 100 * time.Millisecond
 func (x *exchange) await(d *delivery) error {
 	for {
 		d.offer()
-		over, err := x.wait(d)
-		if err != nil && d.desert() {
-			over, err = true, d.err
-		}
-		if over || err != nil {
+		done, err := d.outcome()
+		if done == nil {
 			return err
+		}
+		if err := x.wait(d, done); err != nil {
+			return d.desert(err)
 		}
 	}
 }
 
-// wait returns true and the outcome of d, or an error if the request cannot wait any longer.
-// Otherwise there may be space for the rest of d.
-func (x *exchange) wait(d *delivery) (over bool, err error) {
-	select {
-	case <-d.done:
-		return true, d.err
-	default:
-	}
+// wait returns nil when the outcome of d is known or there may be space for its rest, and an error
+// if the request cannot wait any longer.
+func (x *exchange) wait(d *delivery, done <-chan struct{}) error {
 	var poll <-chan time.Time
 	if d.polls() {
 		timer := time.NewTimer(pollInterval)
@@ -207,18 +202,16 @@ func (x *exchange) wait(d *delivery) (over bool, err error) {
 		poll = timer.C
 	}
 	select {
-	case <-d.done:
-		return true, d.err
+	case <-done:
 	case <-d.space:
-		return false, nil
 	case <-poll:
 		d.poll()
-		return false, nil
 	case <-x.deadline():
-		return false, errLate
+		return errLate
 	case <-x.r.Context().Done():
-		return false, errGone
+		return errGone
 	}
+	return nil
 }
 
 // start sets the deadline.

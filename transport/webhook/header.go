@@ -19,18 +19,18 @@ func (x *exchange) metadata(private []string, d *provider.Delivery) *transport.D
 // publicHeader returns a copy of h without private fields.
 func publicHeader(h http.Header, private []string) http.Header {
 	hop := hopFields(h)
-	public := make(http.Header, len(h))
-	n := 0
-	for _, values := range h {
-		n += len(values)
-	}
-	room := make([]string, 0, n)
+	var names [32]string // most headers have fewer fields
+	fields, lines := names[:0], 0
 	for name, values := range h {
-		if slices.Contains(private, name) || isPrivate(name) || hop[name] {
-			continue
+		if !slices.Contains(private, name) && !isPrivate(name) && !hop[name] {
+			fields = append(fields, name)
+			lines += len(values)
 		}
+	}
+	public, room := make(http.Header, len(fields)), make([]string, 0, lines)
+	for _, name := range fields {
 		at := len(room)
-		room = append(room, values...)
+		room = append(room, h[name]...)
 		public[name] = room[at:len(room):len(room)]
 	}
 	return public

@@ -34,7 +34,11 @@ func (s *state) start(l *listener) bool {
 	return true
 }
 
-func (s *state) stop() { s.listener.Store(nil) }
+func (s *state) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listener.Store(nil)
+}
 
 func (s *state) drain() {
 	s.mu.Lock()
