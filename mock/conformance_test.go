@@ -65,7 +65,7 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 				first = &s
 			}
 			if !slices.Equal(s.tokens, first.tokens) || !slices.Equal(s.at, first.at) {
-				t.Errorf("%s: attempts %q at %v, elsewhere %q at %v", name, s.tokens, s.at, first.tokens, first.at)
+				t.Errorf("%s: got attempts %q at %v, want %q at %v as on other wires", name, s.tokens, s.at, first.tokens, first.at)
 			}
 		})
 	}
@@ -178,7 +178,7 @@ func TestDayOnEveryWire(t *testing.T) {
 			}
 			equal(t, c.Seen, wiretest.IDs(1, drops))
 			if n := c.Kinds[decode.KindKeepalive]; n != drops*beats && !strings.HasPrefix(name, "WebSocket") { // where it is a ping
-				t.Errorf("%s: %d keepalives, want %d", name, n, drops*beats)
+				t.Errorf("%s: got %d keepalives, want %d", name, n, drops*beats)
 			}
 		})
 	}
@@ -198,13 +198,13 @@ func TestLimitsOnEveryWire(t *testing.T) {
 			read(t, c, 4)
 			var status *transport.StatusError
 			if _, err := tr.Open(t.Context(), "3"); !errors.As(err, &status) || status.Code != http.StatusTooManyRequests {
-				t.Errorf("%s: a second connection: %v", name, err)
+				t.Errorf("%s: a second connection: got %v, want status 429", name, err)
 			}
 			c.Close()
 			synctest.Wait()
 			var rejects interface{ RejectsToken() bool }
 			if _, err := tr.Open(t.Context(), "1"); !errors.As(err, &rejects) || !rejects.RejectsToken() {
-				t.Errorf("%s: a token from before: %v", name, err)
+				t.Errorf("%s: a token from before: got %v, want it rejected", name, err)
 			}
 			equal(t, read(t, open(t, tr, "2"), 2), []string{`{"id":"3"}`, `{"id":"4"}`})
 
@@ -216,7 +216,7 @@ func TestLimitsOnEveryWire(t *testing.T) {
 			feed.Authorize = func(*http.Request) bool { return false }
 			feed.MaxConns = 0
 			if _, err := tr.Open(t.Context(), ""); name != "no wire" && (!errors.As(err, &status) || status.Code != http.StatusUnauthorized) {
-				t.Errorf("%s: bad credentials: %v", name, err)
+				t.Errorf("%s: bad credentials: got %v, want status 401", name, err)
 			}
 		})
 	}

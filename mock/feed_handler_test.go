@@ -123,7 +123,7 @@ func TestWireCannotExpressAnEvent(t *testing.T) {
 			srv := wiretest.Serve(t, feed.Handler(tt.format))
 			body, err := io.ReadAll(get(t, srv, srv.URL).Body)
 			if len(body) != 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("%s: read %q, %v", name, body, err)
+				t.Errorf("%s: got body %q, %v, want none and io.ErrUnexpectedEOF", name, body, err)
 			}
 			if a := feed.Attempts()[0]; a.Err == nil || !strings.Contains(a.Err.Error(), "cannot be sent") {
 				t.Errorf("%s: got the attempt's error %v", name, a.Err)
@@ -154,7 +154,7 @@ func TestWireEnds(t *testing.T) {
 					t.Errorf("%s over %s: got %q, %v", name, scheme, body, err)
 				}
 				if scheme == "http" && !tt.clean && !errors.Is(err, io.ErrUnexpectedEOF) {
-					t.Errorf("%s: %v, want io.ErrUnexpectedEOF", name, err)
+					t.Errorf("%s: got error %v, want io.ErrUnexpectedEOF", name, err)
 				}
 				if a := feed.Attempts()[0]; !errors.Is(a.Err, tt.attempt) || a.Ended.IsZero() {
 					t.Errorf("%s over %s: attempt %+v, want it to end with %v", name, scheme, a, tt.attempt)
@@ -193,7 +193,7 @@ func TestWireRefusals(t *testing.T) {
 			}
 		}
 		if _, err := do(t, client, "http://feed.test"); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("refused: %v, want ECONNRESET", err)
+			t.Errorf("refused: got %v, want ECONNRESET", err)
 		}
 		if _, err := do(t, client, "https://feed.test"); err == nil {
 			t.Error("refused over HTTP/2: no error")
@@ -202,7 +202,7 @@ func TestWireRefusals(t *testing.T) {
 			t.Errorf("then: %q, %v", body, err)
 		}
 		if n := len(feed.Attempts()); n != 6 {
-			t.Errorf("%d attempts, want 6", n)
+			t.Errorf("got %d attempts, want 6", n)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func equal(t *testing.T, got, want []string) {
 func wantErr(t *testing.T, c transport.Conn, want error) {
 	t.Helper()
 	if m, err := readFrom(c); !errors.Is(err, want) {
-		t.Errorf("Read: %+v, %v; want %v", m, err, want)
+		t.Errorf("Read: got %+v, %v, want %v", m, err, want)
 	}
 }
 
@@ -75,11 +75,11 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 
 	var status *transport.StatusError
 	if _, err := feed.Open(t.Context(), "1"); !errors.As(err, &status) || status.Code != 503 || status.Header.Get("Retry-After") != "30" {
-		t.Errorf("Open: %v, want 503 with Retry-After 30", err)
+		t.Errorf("Open: got %v, want 503 with Retry-After 30", err)
 	}
 	var op interface{ Timeout() bool }
 	if _, err := feed.Open(t.Context(), "1"); !errors.As(err, &op) {
-		t.Errorf("Open: %v, want a network error", err)
+		t.Errorf("Open: got %v, want a network error", err)
 	}
 	c = open(t, feed, "1")
 	equal(t, read(t, c, 1), []string{"b"})
@@ -88,7 +88,7 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 	c = open(t, feed, "2")
 	var malformed *decode.FrameError
 	if _, err := readFrom(c); !errors.As(err, &malformed) || !malformed.Protocol() {
-		t.Errorf("Read: %v, want a malformed frame", err)
+		t.Errorf("Read: got %v, want a malformed frame", err)
 	}
 	c = open(t, feed, "2")
 	equal(t, read(t, c, 1), []string{"c"})
@@ -139,7 +139,7 @@ func TestFeedUnknownToken(t *testing.T) {
 	_, err := feed.Open(t.Context(), "0")
 	var r interface{ RejectsToken() bool }
 	if !errors.As(err, &r) || !r.RejectsToken() {
-		t.Errorf("Open: %v, want a rejected token", err)
+		t.Errorf("Open: got %v, want a rejected token", err)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestFeedPauseCountsFromWhenItIsReached(t *testing.T) {
 		}
 		go readFrom(c) // begins the pause
 		if _, err := readFrom(c2); err != context.DeadlineExceeded {
-			t.Errorf("Read: %v, want the cause of its context", err)
+			t.Errorf("Read: got %v, want the cause of its context", err)
 		}
 		c2.Close()
 		c.Close()
@@ -230,7 +230,7 @@ func TestFeedMessages(t *testing.T) {
 	c := open(t, feed, "")
 	for _, w := range want {
 		if m, err := readFrom(c); err != nil || !reflect.DeepEqual(m, w) {
-			t.Errorf("Read: %+v, %v; want %+v", m, err, w)
+			t.Errorf("Read: got %+v, %v, want %+v", m, err, w)
 		}
 	}
 	wantErr(t, c, io.ErrUnexpectedEOF)
@@ -239,7 +239,7 @@ func TestFeedMessages(t *testing.T) {
 		{ID: "2", Token: "2", Data: []byte("b"), More: true}, {ID: "3", Token: "3", Data: []byte("c")}, {ID: "4", Token: "4", Data: []byte("d")},
 	} {
 		if m, err := readFrom(c); err != nil || !reflect.DeepEqual(m, w) {
-			t.Errorf("Read again: %+v, %v; want %+v", m, err, w)
+			t.Errorf("Read again: got %+v, %v, want %+v", m, err, w)
 		}
 	}
 }
@@ -498,7 +498,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 		if a := feed.Attempts()[0]; time.Since(start) != 2*time.Minute || !errors.Is(a.Err, io.ErrUnexpectedEOF) {
 			t.Errorf("the connection broke after %v: %+v", time.Since(start), a)
 		}
-		// Who resumes gets all of it at once.
+		// A consumer that resumes gets all of it at once.
 		c = open(t, feed, "1")
 		for _, want := range []string{"b", "c", "d"} {
 			if m, err := readFrom(c); string(m.Data) != want || err != nil || m.More != (want != "d") {

@@ -42,7 +42,7 @@ func wantOp(t *testing.T, what string, err error, op string, want error) {
 	t.Helper()
 	var oe *net.OpError
 	if !errors.As(err, &oe) || oe.Op != op || !errors.Is(err, want) {
-		t.Errorf("%s: %v; want a *net.OpError of %s with %v", what, err, op, want)
+		t.Errorf("%s: got %v, want a *net.OpError of %s with %v", what, err, op, want)
 	}
 }
 
@@ -206,14 +206,14 @@ func TestConnHalfOpen(t *testing.T) {
 			_, err := b.Read(one)
 			wantOp(t, name+": Read", err, "read", os.ErrDeadlineExceeded)
 			if d := time.Since(start); d != 24*time.Hour {
-				t.Errorf("%s: Read took %v", name, d)
+				t.Errorf("%s: Read took %v, want 24h", name, d)
 			}
 			b.SetWriteDeadline(time.Now().Add(time.Hour))
 			send(t, b, strings.Repeat("x", capacity-1))
 			sent, err := b.Write(make([]byte, 2))
 			wantOp(t, name+": Write", err, "write", os.ErrDeadlineExceeded)
 			if sent != 1 {
-				t.Errorf("%s: Write: %d bytes, want 1", name, sent)
+				t.Errorf("%s: Write: got %d bytes, want 1", name, sent)
 			}
 		})
 	}

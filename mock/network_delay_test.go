@@ -28,7 +28,7 @@ func slow(t *testing.T, latency time.Duration, bandwidth int) (near, far net.Con
 		t.Fatal(err)
 	}
 	if d := time.Since(start); d != 2*latency {
-		t.Errorf("Dial took %v", d)
+		t.Errorf("Dial took %v, want %v", d, 2*latency)
 	}
 	if far, err = l.Accept(); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestDelayBandwidth(t *testing.T) {
 			t.Errorf("got %d bytes, %v", len(got), err)
 		}
 		if d := time.Since(start); d != 201*time.Second {
-			t.Errorf("200 KB at 1 KB/s with 1 s of latency took %v", d)
+			t.Errorf("200 KB at 1 KB/s with 1 s of latency took %v, want 201s", d)
 		}
 	})
 }
@@ -92,12 +92,12 @@ func TestDelayDeadlineAndCut(t *testing.T) {
 		near.Write([]byte("late"))
 		far.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("Read: %v", err)
+			t.Errorf("Read: got error %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 		n.Cut() // what is on its way does not arrive
 		far.SetReadDeadline(time.Now().Add(time.Hour))
 		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("Read: %v", err)
+			t.Errorf("Read: got error %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 	})
 }
@@ -124,7 +124,7 @@ func TestDelayHTTP(t *testing.T) {
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
 			if d := time.Since(start); err != nil || len(body) != 100_000 || d < 1200*time.Millisecond || d > 2*time.Second {
-				t.Errorf("%s: %d bytes after %v, %v", scheme, len(body), d, err)
+				t.Errorf("%s: got %d bytes, %v after %v, want 100000 after 1.2s to 2s", scheme, len(body), err, d)
 			}
 		})
 	}

@@ -29,7 +29,7 @@ func save(t *testing.T, s *mock.Store, data, prev string) (version string) {
 	t.Helper()
 	version, err := s.Save(t.Context(), "k", []byte(data), prev)
 	if err != nil || version == "" || version == prev {
-		t.Fatalf("Save(%q, %q): %q, %v", data, prev, version, err)
+		t.Fatalf("Save(%q, %q): got version %q, %v, want a new version", data, prev, version, err)
 	}
 	return version
 }
@@ -37,7 +37,7 @@ func save(t *testing.T, s *mock.Store, data, prev string) (version string) {
 func wantSave(t *testing.T, s *mock.Store, data, prev string, want error) {
 	t.Helper()
 	if v, err := s.Save(t.Context(), "k", []byte(data), prev); !errors.Is(err, want) || v != "" {
-		t.Errorf("Save(%q, %q): %q, %v; want %v", data, prev, v, err, want)
+		t.Errorf("Save(%q, %q): got version %q, %v, want error %v", data, prev, v, err, want)
 	}
 }
 
@@ -45,7 +45,7 @@ func wantLoad(t *testing.T, s *mock.Store, data, version string) {
 	t.Helper()
 	d, v, err := s.Load(t.Context(), "k")
 	if string(d) != data || v != version || err != nil {
-		t.Errorf("Load: %q, %q, %v; want %q, %q", d, v, err, data, version)
+		t.Errorf("Load: got %q, version %q, %v, want %q, version %q", d, v, err, data, version)
 	}
 }
 
@@ -71,7 +71,7 @@ func wantHistory(t *testing.T, s *mock.Store, want ...string) {
 func TestStoreComparesAndSwaps(t *testing.T) {
 	s := new(mock.Store)
 	if d, v, err := s.Load(t.Context(), "k"); d != nil || v != "" || err != nil {
-		t.Errorf("Load of nothing: %v, %q, %v", d, v, err)
+		t.Errorf("Load of nothing: got %v, version %q, %v, want no record", d, v, err)
 	}
 	wantSave(t, s, "x", "1", errConflict)
 	v1 := save(t, s, "a", "")
@@ -81,7 +81,7 @@ func TestStoreComparesAndSwaps(t *testing.T) {
 	wantLoad(t, s, "b", v2)
 
 	if _, err := s.Save(t.Context(), "other", nil, ""); err != nil {
-		t.Errorf("Save under another key: %v", err)
+		t.Errorf("Save under another key: got error %v", err)
 	}
 	if d, v, err := s.Load(t.Context(), "other"); d == nil || len(d) != 0 || v == "" || err != nil {
 		t.Errorf("empty record: got %v, version %q, %v", d, v, err)
@@ -129,10 +129,10 @@ func TestStoreContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errDisk)
 	if _, _, err := s.Load(ctx, "k"); err != errDisk {
-		t.Errorf("Load: %v", err)
+		t.Errorf("Load: got error %v, want %v", err, errDisk)
 	}
 	if _, err := s.Save(ctx, "k", []byte("a"), ""); err != errDisk {
-		t.Errorf("Save: %v", err)
+		t.Errorf("Save: got error %v, want %v", err, errDisk)
 	}
 	wantHistory(t, s)
 }
@@ -178,16 +178,16 @@ func TestStoreSaveTakesTime(t *testing.T) {
 		start := time.Now()
 		go func() {
 			time.Sleep(30 * time.Minute)
-			wantLoad(t, s, "", "") // the store is not held up, and nothing is there yet
+			wantLoad(t, s, "", "") // the store does not wait, and the record is not there yet
 		}()
 		v := save(t, s, "a", "")
 		if d := time.Since(start); d != time.Hour {
-			t.Errorf("Save took %v", d)
+			t.Errorf("Save took %v, want an hour", d)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := s.Save(ctx, "k", []byte("b"), v); err != context.DeadlineExceeded {
-			t.Errorf("Save: %v", err)
+			t.Errorf("Save: got error %v, want %v", err, context.DeadlineExceeded)
 		}
 		wantLoad(t, s, "a", v)
 	})
@@ -213,7 +213,7 @@ func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
 		s.OnSave(&mock.Fault{Applied: true})
 		s.OnSave(&mock.Fault{Applied: true, Err: errDisk, Delay: time.Hour})
 		if _, err := s.Save(t.Context(), "k", []byte("a"), ""); err == nil || errors.Is(err, errConflict) {
-			t.Errorf("Save: %v, want a failure that is no conflict", err)
+			t.Errorf("Save: got %v, want an error that is not a conflict", err)
 		}
 		v := loaded(t, s, "a")
 		go func() {
@@ -226,10 +226,10 @@ func TestStoreSaveAppliedButReportedAsFailed(t *testing.T) {
 		s.OnSave(&mock.Fault{Applied: true, Delay: time.Hour})
 		v2 := loaded(t, s, "b")
 		if _, err := s.Save(t.Context(), "k", []byte("c"), v2); err == nil || errors.Is(err, errConflict) {
-			t.Errorf("Save: %v, want a failure that is no conflict", err)
+			t.Errorf("Save: got %v, want an error that is not a conflict", err)
 		}
 
-		// A comparison that fails is a conflict whatever the fault says.
+		// A comparison that fails is a conflict whatever the fault is.
 		s.OnSave(&mock.Fault{Applied: true, Err: errDisk})
 		wantSave(t, s, "d", v, errConflict)
 		wantHistory(t, s, "a", "b", "c")
@@ -241,7 +241,7 @@ func TestStoreLoadFails(t *testing.T) {
 	v := s.Put("k", []byte("a"))
 	s.OnLoad(&mock.Fault{Err: errDisk})
 	if d, v, err := s.Load(t.Context(), "k"); d != nil || v != "" || err != errDisk {
-		t.Errorf("Load: %q, %q, %v", d, v, err)
+		t.Errorf("Load: got %q, version %q, %v, want error %v", d, v, err, errDisk)
 	}
 	wantLoad(t, s, "a", v)
 }

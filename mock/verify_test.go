@@ -52,8 +52,8 @@ func see(events string) *mock.Observed {
 	seen := new(mock.Observed)
 	for _, id := range strings.Fields(events) {
 		var gap *transport.Gap
-		id, told := strings.CutPrefix(id, "~")
-		if told {
+		id, lossy := strings.CutPrefix(id, "~")
+		if lossy {
 			gap = &transport.Gap{Reason: transport.GapTokenRejected}
 		}
 		data := []byte(nil)

@@ -184,7 +184,7 @@ func TestBugsAreFoundAndReduced(t *testing.T) {
 		var found reports
 		explore.Run(&found, explore.Options{Bubble: in(t), Runs: 1000}, work(tt.bug))
 		if len(found) != 1 || !strings.Contains(found[0], tt.want) {
-			t.Errorf("%s: %d reports\n%s", tt.bug, len(found), strings.Join(found, "\n"))
+			t.Errorf("%s: got %d reports, want one:\n%s", tt.bug, len(found), strings.Join(found, "\n"))
 			continue
 		}
 		if strings.Count(found[0], "\n") > 110 || tt.most > 1 && !strings.Contains(found[0], "lines of normal operation") {
@@ -200,7 +200,7 @@ func TestBugsAreFoundAndReduced(t *testing.T) {
 		var second reports
 		explore.Run(&second, e, work(tt.bug))
 		if len(second) != 1 || !strings.Contains(second[0], tt.want) {
-			t.Errorf("%s, repeated: %q", tt.bug, second)
+			t.Errorf("%s, repeated: got %q, want one report of %q", tt.bug, second, tt.want)
 		}
 		for i := range e.Only {
 			less := e
@@ -229,7 +229,7 @@ func TestConsumerThatNeverReturns(t *testing.T) {
 		cmd.Env = append(os.Environ(), env+"="+bug)
 		out, _ := cmd.CombinedOutput()
 		if !strings.Contains(string(out), want) || !strings.Contains(string(out), "to reproduce: Seed: ") {
-			t.Errorf("%s: %.3000s", bug, out)
+			t.Errorf("%s: got %.3000s\nwant a report of a %s", bug, out, want)
 		}
 	}
 }
@@ -241,7 +241,7 @@ func TestSameSeedSameReport(t *testing.T) {
 		explore.Run(r, explore.Options{Bubble: in(t), Seed: 7, Runs: 1000}, work("forgets its token after a 503"))
 	}
 	if len(first) != 1 || len(second) != 1 || first[0] != second[0] {
-		t.Errorf("first:\n%s\nsecond:\n%s", first, second)
+		t.Errorf("got:\n%s\nand:\n%s\nwant the same report twice", first, second)
 	}
 }
 
@@ -265,7 +265,7 @@ func TestConsumerWithoutResume(t *testing.T) {
 		trial.Feed.Verify(trial, trial.Observed)
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "missing") || !strings.Contains(found[0], "1 of ") {
-		t.Errorf("%q", found)
+		t.Errorf("got reports %q", found)
 	}
 }
 
@@ -278,7 +278,7 @@ func TestLimit(t *testing.T) {
 		}
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "the scenario is still running after 1m0s") || !strings.Contains(found[0], "0 of ") || strings.Contains(found[0], "the cause is") {
-		t.Errorf("%q", found)
+		t.Errorf("got reports %q", found)
 	}
 }
 
@@ -286,6 +286,6 @@ func TestBubbleIsRequired(t *testing.T) {
 	var found reports
 	explore.Run(&found, explore.Options{}, func(*explore.Trial) { t.Error("the scenario was called") })
 	if fmt.Sprint(found) != "[explore: Options.Bubble: must be set]" {
-		t.Errorf("%q", found)
+		t.Errorf("got reports %q", found)
 	}
 }

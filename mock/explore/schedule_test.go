@@ -26,7 +26,7 @@ func TestStoreFaults(t *testing.T) {
 				}
 			})
 			if len(found) != 1 || !strings.Contains(found[0], "\n1 of ") || !strings.Contains(found[0], fmt.Sprintf(" %s %d fails", call, n)) {
-				t.Errorf("%s %d: %s", call, n, strings.Join(found, "\n"))
+				t.Errorf("%s %d: got reports %s", call, n, strings.Join(found, "\n"))
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func TestReplayEditedByHand(t *testing.T) {
 	const recording = "steadfeed recording 1\r\n\n# a fixture\n1 0s open\n\n1 1h30m event type=\"a\" id=1\r\n\tone\r\n\ttwo\r\n# done\n1 0s end"
 	if _, err := record.Replay(strings.NewReader(recording), 0); err == nil || !strings.Contains(err.Error(), "line 10: missing line end") {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want one about the line end in line 10", err)
 	}
 	script, err := record.Replay(strings.NewReader(recording+"\n"), 0)
 	if err != nil {
@@ -75,17 +75,17 @@ func TestReplayErrors(t *testing.T) {
 	} {
 		_, err := record.Replay(strings.NewReader("steadfeed recording 1\n"+tt.body+"\n"), 1)
 		if err == nil || err.Error() != "record: "+tt.want {
-			t.Errorf("%q: error %v, want %s", tt.body, err, tt.want)
+			t.Errorf("%q: got error %v, want %s", tt.body, err, tt.want)
 		}
 	}
 	for _, text := range []string{"", "\n", "steadfeed recording 2\n", "steadfeed recording 1"} {
 		if _, err := record.Replay(strings.NewReader(text), 1); err == nil || !strings.HasPrefix(err.Error(), "record: line 1: ") {
-			t.Errorf("%q: error %v", text, err)
+			t.Errorf("%q: got error %v, want one in line 1", text, err)
 		}
 	}
 	for _, speed := range []float64{-1, math.NaN()} {
 		if _, err := record.Replay(strings.NewReader("steadfeed recording 1\n"), speed); err == nil {
-			t.Errorf("speed %v: no error", speed)
+			t.Errorf("speed %v: got no error", speed)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestReceiverRecordsWhatIsAccepted(t *testing.T) {
 		hook.Drain()
 		synctest.Wait()
 		if want := []int{http.StatusServiceUnavailable, http.StatusNoContent}; len(answers) != 2 || answers[0] != want[0] || answers[1] != want[1] {
-			t.Errorf("answers %v, want %v", answers, want)
+			t.Errorf("got answers %v, want %v", answers, want)
 		}
 		if err := sub.Close(); err != nil {
 			t.Error(err)
@@ -141,11 +141,11 @@ func TestReceiverEndsWhenOutFails(t *testing.T) {
 		}
 		var stop *client.StopError
 		if _, err := sub.Next(t.Context()); !errors.As(err, &stop) || !errors.Is(err, full) {
-			t.Errorf("the end: %v, want a StopError with the error of Out", err)
+			t.Errorf("the end: got %v, want a StopError with the error of Out", err)
 		}
 		time.Sleep(time.Second)
 		if _, err := rec.Listen(t.Context(), nil); !errors.Is(err, full) {
-			t.Errorf("Listen: %v, want the error of Out", err)
+			t.Errorf("Listen: got %v, want the error of Out", err)
 		}
 	})
 }
@@ -160,7 +160,7 @@ func TestReceiverRecordsRefusedListen(t *testing.T) {
 		var out bytes.Buffer
 		rec := record.Receiver(hook, &out, nil)
 		if _, err := rec.Listen(context.Background(), nil); retry.Classify(err) != retry.ClassPermanent {
-			t.Errorf("Listen: %v", err)
+			t.Errorf("Listen: got error %v, want a permanent one", err)
 		}
 		if want := "steadfeed recording 1\n1 0s refused\n"; out.String() != want {
 			t.Errorf("recorded:\n%swant:\n%s", &out, want)

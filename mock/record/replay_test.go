@@ -101,7 +101,7 @@ func TestReplayOnEveryWire(t *testing.T) {
 					tokens = append(tokens, a.Token)
 				}
 				if want := []string{"", "2", "2", "2", "3"}; !slices.Equal(tokens, want) {
-					t.Errorf("%s to %s: tokens %q, want %q", from, to, tokens, want)
+					t.Errorf("%s to %s: got tokens %q, want %q", from, to, tokens, want)
 				}
 			})
 		}
@@ -208,7 +208,7 @@ func TestReplayGap(t *testing.T) {
 	var again string
 	synctest.Test(t, func(t *testing.T) { c, again = recordingOf(t, mock.NewFeed(script...)) })
 	if again != recording {
-		t.Errorf("recorded again:\n%s", again)
+		t.Errorf("recorded again:\n%s\nwant:\n%s", again, recording)
 	}
 	if len(c.seen) != 2 || !strings.HasSuffix(c.seen[0], "bad frame3") || !strings.HasSuffix(c.seen[1], "notice0") {
 		t.Errorf("got %q", c.seen)
@@ -220,7 +220,7 @@ func TestReplaySpeedNearZero(t *testing.T) {
 		start := time.Now()
 		read(t, open(t, mock.NewFeed(replayed(t, 1e-300)...), ""), 1)
 		if d := time.Since(start); d < 50*365*24*time.Hour {
-			t.Errorf("the first event came after %v", d)
+			t.Errorf("the first event came after %v, want at least 50 years", d)
 		}
 	})
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-var update = flag.Bool("update", false, "write the golden files of recordings anew")
+var update = flag.Bool("update", false, "rewrite the golden files of recordings")
 
 const goldenRecording = "testdata/story.txt"
 
@@ -277,16 +277,16 @@ func TestOutFails(t *testing.T) {
 				_, err = readFrom(c)
 			}
 			if !final(err) {
-				t.Errorf("with room for %d lines: %v", n, err)
+				t.Errorf("with room for %d lines: got %v, want a permanent error of Out", n, err)
 			}
 			if n > 0 {
 				if _, err := readFrom(c); !final(err) {
-					t.Errorf("the next Read: %v", err)
+					t.Errorf("the next Read: got %v, want a permanent error of Out", err)
 				}
 				c.Close()
 			}
 			if _, err := rec.Open(t.Context(), ""); !final(err) {
-				t.Errorf("the next Open: %v", err)
+				t.Errorf("the next Open: got %v, want a permanent error of Out", err)
 			}
 		})
 	}
@@ -304,7 +304,7 @@ func TestSessionIsKept(t *testing.T) {
 	called := false
 	s.OnExpiring(func() { called = true })
 	if s.MaxPause != time.Second || !called || s.Resumes {
-		t.Errorf("MaxPause %v, replace called: %t, Resumes: %t", s.MaxPause, called, s.Resumes)
+		t.Errorf("got MaxPause %v, replace called: %t, Resumes: %t, want 1s, true, false", s.MaxPause, called, s.Resumes)
 	}
 }
 
@@ -317,12 +317,12 @@ func TestMessageThatCannotBeWritten(t *testing.T) {
 		if err == nil {
 			readFrom(c)
 			if !errors.Is(inner.settled, errFull) {
-				t.Errorf("settled with %v", inner.settled)
+				t.Errorf("got settled with %v, want the error of Out", inner.settled)
 			}
 			c.Close()
 		}
 		if inner.closed != 1 {
-			t.Errorf("with room for %d lines: closed %d times", n, inner.closed)
+			t.Errorf("with room for %d lines: got %d closes, want 1", n, inner.closed)
 		}
 	}
 }
@@ -349,7 +349,7 @@ func TestCanceledAttempt(t *testing.T) {
 		return nil, ctx.Err()
 	}), &out, nil)
 	if _, err := rec.Open(ctx, ""); err != context.Canceled || out.Len() > 0 {
-		t.Errorf("error %v, recorded %q", err, &out)
+		t.Errorf("got error %v, recording %q, want the context's error and no recording", err, &out)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // A Client posts webhooks as a provider does: signed, and retried after a response that is not
-// 2xx. The provider's Retry determines whether a retry is signed anew or repeats the first
+// 2xx. The provider's Retry determines whether a retry is signed again or repeats the first
 // request, and which responses end the retries. A receiver accepts deliveries only after its
 // subscription has connected: wait for that with synctest.Wait in a bubble, or with
 // client.Trace. Methods may be called from any goroutine. Set the fields before the first call.
