@@ -11,8 +11,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A Mercure hub that has forgotten the position of a subscriber answers with 200 and sends
-// what it still has. That events are missing is in a header field of its response only.
+// A Mercure hub that no longer has the position of a subscriber responds with 200 and sends what it
+// still has. Only a header field of its response reports the loss.
 func ExampleMercureGap() {
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")

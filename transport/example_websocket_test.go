@@ -20,7 +20,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// socket is a server that talks to each client as talk does.
+// socket serves WebSockets with talk.
 func socket(talk func(ctx context.Context, c *websocket.Conn)) *mock.Server {
 	return mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)
@@ -32,14 +32,14 @@ func socket(talk func(ctx context.Context, c *websocket.Conn)) *mock.Server {
 	}))
 }
 
-// Each message is an event. A connection that is lost is replaced, and so is one that the
-// server closes, unless End declares that it is the end of the feed.
+// Each message is an event. A new connection is opened after one is lost or closed by the server,
+// unless End declares code 1000 the end of the feed.
 func ExampleWebSocket() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		for _, text := range []string{`{"price":1.20}`, `{"price":1.25}`} {
 			c.Write(ctx, websocket.MessageText, []byte(text))
 		}
-		c.Close(websocket.StatusNormalClosure, "that is all")
+		c.Close(websocket.StatusNormalClosure, "complete")
 	})
 	defer srv.Close()
 
@@ -65,8 +65,8 @@ func ExampleWebSocket() {
 	// {"price":1.25}
 }
 
-// OnConnect subscribes and waits for the answer, and resumes from where the connection before
-// was lost. OnMessage finds the position of an event, and what is none.
+// OnConnect subscribes after the last event of the previous connection and waits for the reply.
+// OnMessage makes messages that are not events keepalives.
 func ExampleWebSocket_onConnect() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		_, asked, err := c.Read(ctx)
@@ -75,7 +75,7 @@ func ExampleWebSocket_onConnect() {
 		}
 		n, _ := strconv.Atoi(strings.TrimPrefix(string(asked), "prices after "))
 		c.Write(ctx, websocket.MessageText, []byte("welcome"))
-		for range 2 { // and then the connection is lost
+		for range 2 { // then the connection is lost
 			n++
 			c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"n":%d}`, n))
 			c.Write(ctx, websocket.MessageText, []byte("tick"))
@@ -127,9 +127,8 @@ func ExampleWebSocket_onConnect() {
 	// 2 connections
 }
 
-// A feed that compresses all messages of a connection as one zlib stream, as Discord's
-// zlib-stream does: what ends with an empty block is a message, and what does not goes on in
-// the next one.
+// A feed compresses all messages of a connection as one zlib stream, such as Discord's
+// zlib-stream. A binary message that does not end with an empty block continues in the next one.
 func ExampleWebSocket_newDecompressor() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		var packed bytes.Buffer
@@ -144,12 +143,12 @@ func ExampleWebSocket_newDecompressor() {
 	})
 	defer srv.Close()
 
-	unpack := func() func([]byte) ([]byte, error) {
+	decompress := func() func([]byte) ([]byte, error) {
 		const (
-			limit  = 16 << 20 // of a message, packed or not
+			limit  = 16 << 20 // of a message, compressed or not
 			window = 32 << 10 // what deflate refers back to (RFC 1951, section 2)
 			flush  = "\x00\x00\xff\xff"
-			end    = "\x01\x00\x00\xff\xff" // an empty block that is the last, for the reader
+			end    = "\x01\x00\x00\xff\xff" // an empty last block, for the reader
 		)
 		var packed, last []byte
 		header := 2 // of the stream, before its first message (RFC 1950, section 2.2)
@@ -178,7 +177,7 @@ func ExampleWebSocket_newDecompressor() {
 	sub, err := client.Subscribe(context.Background(), &transport.WebSocket{
 		URL:             "ws://feed.example/?compress=zlib-stream",
 		Client:          srv.Client(),
-		NewDecompressor: unpack,
+		NewDecompressor: decompress,
 		End:             transport.EndFeed,
 	}, nil)
 	if err != nil {
@@ -199,8 +198,8 @@ func ExampleWebSocket_newDecompressor() {
 	// {"fruit":"damson","price":1.30}
 }
 
-// Send reaches the connection that is open at the moment. What each connection has to begin
-// with belongs into OnConnect: the next one knows nothing of what was sent on this one.
+// Send uses the connection that is open now. Messages that each connection needs, such as a
+// subscription, belong in OnConnect.
 func ExampleWebSocket_Send() {
 	srv := socket(func(ctx context.Context, c *websocket.Conn) {
 		c.Write(ctx, websocket.MessageText, []byte("ready"))
@@ -216,7 +215,7 @@ func ExampleWebSocket_Send() {
 
 	ctx := context.Background()
 	feed := &transport.WebSocket{URL: "ws://feed.example", Client: srv.Client()}
-	fmt.Println(feed.Send(ctx, []byte("too early")))
+	fmt.Println(feed.Send(ctx, []byte("early")))
 
 	sub, err := client.Subscribe(ctx, feed, nil)
 	if err != nil {
