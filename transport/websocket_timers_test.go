@@ -18,6 +18,7 @@ func TestTimersStop(t *testing.T) {
 		ts.stop(ts.after(time.Second, func() { t.Error("got a call after stop") }))
 		ts.stop(nil)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if fired != time.Minute {
 			t.Errorf("got a call after %v, want 1m", fired)
 		}
