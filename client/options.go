@@ -2,12 +2,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"time"
 
-	"github.com/steadfeed/steadfeed/internal/joined"
 	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -133,7 +133,7 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 	if v := reflect.ValueOf(src); src == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		problem("src: is nil")
 	} else {
-		problems = append(problems, joined.List(src.Validate())...)
+		problems = append(problems, listed(src.Validate())...)
 		if !isFeed(src) {
 			problem("src: %T is neither a transport.Transport nor a transport.Receiver", src)
 		}
@@ -162,7 +162,7 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 		if o.Dedupe < 0 {
 			problem("Options.Dedupe: %d is negative", o.Dedupe)
 		}
-		problems = append(problems, joined.List(o.Retry.Validate())...)
+		problems = append(problems, listed(o.Retry.Validate())...)
 	}
 	if len(problems) > 0 {
 		return &ConfigError{Problems: problems}
@@ -184,3 +184,24 @@ func isPushed(src transport.Source) bool {
 	_, pulled := src.(transport.Transport)
 	return !pulled
 }
+
+// listed does the same as joined.List of package transport, which client cannot import: it returns
+// the errors that errors.Join has joined, and keeps an error whole that has its own text.
+func listed(err error) (list []error) {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(multiError)
+	if !ok {
+		return []error{err}
+	}
+	if again := errors.Join(joined.Unwrap()...); again == nil || again.Error() != err.Error() {
+		return []error{err}
+	}
+	for _, part := range joined.Unwrap() {
+		list = append(list, listed(part)...)
+	}
+	return list
+}
+
+type multiError interface{ Unwrap() []error }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/steadfeed/steadfeed/internal/joined"
+	"github.com/steadfeed/steadfeed/transport/internal/joined"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/steadfeed/steadfeed/internal/joined"
+	"github.com/steadfeed/steadfeed/transport/internal/joined"
 )
 
 // A refusal is the error of a request that is not accepted. Its text holds no secret, and
