@@ -445,8 +445,8 @@ func TestUploadWithoutEnd(t *testing.T) {
 func TestSlowBodyOfNoDelivery(t *testing.T) {
 	for name, line := range map[string]string{
 		"of an unknown path": "POST /other HTTP/1.1",
-		"of a question":             "GET /in?challenge=abc HTTP/1.1",
-		"of another method":         "PUT /in HTTP/1.1",
+		"of a question":      "GET /in?challenge=abc HTTP/1.1",
+		"of another method":  "PUT /in HTTP/1.1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"container/list"
 	"net/http"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ type exchange struct {
 	held     share            // of the budget, until the body is verified
 	answered bool
 
-	timer *time.Timer // calls expire at the deadline
+	deadlines *deadlines    // nil until start
+	place     *list.Element // in deadlines
 
 	mu      sync.Mutex    // held for a few instructions
 	reading bool          // the body is being read
@@ -74,7 +76,7 @@ func (x *exchange) serve() {
 	if x.greeted() {
 		return
 	}
-	x.start()
+	x.start(&route.deadlines)
 	if err := x.read(); err != nil {
 		x.refuseBody(err)
 		return
@@ -214,11 +216,10 @@ func (x *exchange) wait(d *delivery, done <-chan struct{}) error {
 	return nil
 }
 
-// start sets the deadline.
-func (x *exchange) start() {
-	// A timer that is due when it starts may crash Go 1.26 in a synctest bubble, under the race
-	// detector.
-	x.timer = time.AfterFunc(max(time.Until(x.req.Deadline), time.Nanosecond), x.expire)
+// start makes the deadline count.
+func (x *exchange) start(d *deadlines) {
+	x.deadlines = d
+	d.add(x)
 }
 
 // expire ends the reading of the body and the wait for the consumer.
@@ -272,11 +273,11 @@ func (x *exchange) dismiss() bool {
 	return x.dismissed
 }
 
-// end stops the timer and answers a panic.
+// end releases what the exchange holds and answers a panic.
 func (x *exchange) end() {
 	v := recover()
-	if x.timer != nil {
-		x.timer.Stop()
+	if x.deadlines != nil {
+		x.deadlines.remove(x)
 	}
 	x.release()
 	if v == nil {

@@ -97,6 +97,9 @@ func (l *listener) shut(cause error) {
 	}
 	l.server.shut()
 	l.hook.state.stop()
+	for _, t := range l.routes {
+		t.deadlines.close()
+	}
 }
 
 func (l *listener) startClosing() bool {

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/steadfeed/steadfeed/transport/internal/joined"
 	"github.com/steadfeed/steadfeed/transport"
+	"github.com/steadfeed/steadfeed/transport/internal/joined"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 

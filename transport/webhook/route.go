@@ -12,16 +12,18 @@ type route struct {
 	ledger  *ledger
 	url     string   // public URL without query; empty if unknown
 	private []string // headers that authenticate the sender
+
+	deadlines deadlines
 }
 
 // routes returns the routes by path, with the ledgers of an earlier Listener.
 func (w *Receiver) routes(ledgers map[string]*ledger) map[string]*route {
 	routes := make(map[string]*route)
 	if w.Provider != nil {
-		routes[""] = &route{w.ledger(ledgers, ""), w.URL, w.Provider.CredentialHeaders()}
+		routes[""] = &route{ledger: w.ledger(ledgers, ""), url: w.URL, private: w.Provider.CredentialHeaders()}
 	}
 	for path, p := range w.Providers {
-		routes[path] = &route{w.ledger(ledgers, path), w.URL, p.CredentialHeaders()}
+		routes[path] = &route{ledger: w.ledger(ledgers, path), url: w.URL, private: p.CredentialHeaders()}
 		if w.URL != "" {
 			routes[path].url = strings.TrimSuffix(w.URL, "/") + (&url.URL{Path: path}).EscapedPath()
 		}
