@@ -269,7 +269,7 @@ func (c *checkpoint) await(ctx context.Context, round uint64) error {
 const flushWait = 450 * time.Millisecond
 
 // flush saves what is acknowledged and returns the error of that save. After flushWait, calls to the
-// store are cancelled and flush waits for them to return.
+// store are canceled and flush waits for them to return.
 func (c *checkpoint) flush() error {
 	if c == nil {
 		return nil

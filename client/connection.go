@@ -34,11 +34,11 @@ type connection struct {
 	err      error // why it ended
 }
 
-// A lifetime is what other goroutines than the loop's use of a connection.
+// A lifetime is the part of a connection that goroutines other than the loop's use.
 type lifetime struct {
 	ctx     context.Context // ends with the subscription's, or by Reconnect or a handover
 	cancel  context.CancelCauseFunc
-	begun   time.Time    // when the connection was open; it does not change from then on
+	begun   time.Time    // when Open returned; set before other goroutines read it
 	blocked atomic.Int64 // when the consumer last blocked the reader, UNIX ns; MaxInt64: it does now
 }
 
@@ -206,7 +206,7 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	defer l.report.stats.set(StateLive)
 	c.life.blocked.Store(math.MaxInt64)
 	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
-	impatient, stop := c.impatience()
+	expired, stop := c.pauseLimit()
 	defer stop()
 	stall, parked := l.watchStall(), false
 	defer func() { stall.stop(!parked) }()
@@ -216,7 +216,7 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 			stall.settled()
 		case <-stall.timer.C:
 			l.reportStall()
-		case <-impatient:
+		case <-expired:
 			parked = true
 			return errParked
 		case <-ctx.Done():
@@ -226,9 +226,9 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	return nil
 }
 
-// impatience returns a channel that receives when the peer does not tolerate a connection that is
+// pauseLimit returns a channel that receives when the peer does not tolerate a connection that is
 // not read any longer, or nil. Without a position, closing it would lose events.
-func (c *connection) impatience() (due <-chan time.Time, stop func()) {
+func (c *connection) pauseLimit() (due <-chan time.Time, stop func()) {
 	if c.session == nil || c.session.MaxPause <= 0 || !c.session.Resumes || c.loop.in.position() == "" {
 		return nil, func() {}
 	}

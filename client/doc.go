@@ -70,7 +70,8 @@
 //
 // # Log
 //
-// With [Options.Logger], these records are written:
+// With [Options.Logger], these records are written. Some messages continue with advice after a colon
+// or semicolon:
 //
 //	message                         level  attributes
 //	connected                       INFO   attempt, resuming; after failures: failures, outage
@@ -83,8 +84,8 @@
 //	checkpoint not saved            WARN   error, failures, outage
 //	checkpoint saved again          INFO   failures, outage
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
-//	the feed is complete            INFO   reason: the transport's, if it gives one
-//	ended                           INFO   reason: complete (none), Close, the end of the context
+//	the feed is complete            INFO   reason; written only if the transport gives one
+//	ended                           INFO   reason: the cause of the context; none if complete or closed
 //	ended                           ERROR  error
 //
 // (Option) is Dedupe, Store or SequenceOf.
@@ -115,14 +116,14 @@
 //
 // With a transport.Receiver, TokenOf, Skip, SequenceOf, Trace.Gap and Trace.Signal run on the
 // goroutine of the sender's request. A panic there unwinds through the Receiver, which decides
-// about the request. The message was not accepted, and can be delivered again.
+// about the request: webhook.Receiver answers it with 500. The message was not accepted, and can
+// be delivered again. webhook.Receiver answers a panic in a function of its provider with 500,
+// too. A panic in its OnRejected reaches the HTTP server, which closes the connection. The
+// subscription continues.
 //
 // The body of a loop, Trace.Nacked, and the Store during Subscribe run on the caller's goroutine.
 // If the caller recovers, the current event is delivered again, no lock stays held, and a
 // deferred Close works.
-//
-// A panic in a function of a webhook's provider is answered with 500. One in OnRejected reaches
-// the HTTP server, which closes the connection. The subscription continues.
 //
 // # Goroutines
 //

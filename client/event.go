@@ -37,7 +37,7 @@ type Event struct {
 
 	sub    *Subscription // nil until the event is in the window
 	claim  window.Claim
-	settle func(error) // tells the sender, if not nil
+	settle func(error) // reports the outcome to the sender; nil if none waits for it
 }
 
 // set sets the fields of e to those of a claimed entry.

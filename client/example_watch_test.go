@@ -14,9 +14,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// watchControl looks at each event of a watch of Kubernetes. There, an error can be an event of a
-// response with status 200: an ERROR with code 410 means that the position is no longer known.
-func watchControl(m *transport.Message) error {
+// onWatchEvent checks each event of a Kubernetes watch. There, an error can be an event of a response
+// with status 200: an ERROR with code 410 means that the position is no longer known.
+func onWatchEvent(m *transport.Message) error {
 	if field := decode.Fields(m.Data); field("type") == "ERROR" {
 		return &watchError{code: field("object.code")}
 	}
@@ -29,8 +29,8 @@ type watchError struct{ code string }
 func (e *watchError) Error() string      { return "the watch ends with code " + e.code }
 func (e *watchError) RejectsToken() bool { return e.code == "410" }
 
-// An error that is sent as an event becomes an error: here the subscription continues without the
-// rejected position, and reports that events may be missing.
+// OnMessage turns an ERROR event into an error. Here the subscription continues without the rejected
+// position, and reports that events may be missing.
 func ExampleSubscribe_kubernetes() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -50,7 +50,7 @@ func ExampleSubscribe_kubernetes() {
 		URL:       srv.URL + "/api/v1/pods?watch=1&allowWatchBookmarks=true",
 		Format:    decode.ConcatJSON,
 		Resume:    transport.ResumeQuery("resourceVersion"),
-		OnMessage: watchControl,
+		OnMessage: onWatchEvent,
 	}, &client.Options{
 		StartAfter: "20",
 		TokenOf:    client.Field("object.metadata.resourceVersion"),

@@ -15,7 +15,7 @@ import (
 // interruption: its successor is opened while it is still read. If the feed has positions, the
 // successor starts from the last one published and takes over as soon as it is open. If it has
 // none, both stay open until the old one is drained; if that takes too long, the next event has a
-// Gap. Duplicates are recognised by their ID, or by their number in Options.SequenceOf, and dropped;
+// Gap. Duplicates are recognized by their ID, or by their number in Options.SequenceOf, and dropped;
 // events with neither are delivered twice.
 type handover struct {
 	old       *lifetime // of the connection that is replaced
@@ -98,15 +98,15 @@ func (h *handover) open() {
 	}
 }
 
-// A patientError is an error of a server that asks for a delay.
-type patientError interface {
+// A delayError is the error of a server that asks for a delay.
+type delayError interface {
 	error
 	RetryAfter() time.Duration
 }
 
 // retryDelay returns the time until another attempt to open a successor.
 func retryDelay(err error) time.Duration {
-	var asks patientError
+	var asks delayError
 	if errors.As(err, &asks) {
 		return max(handoverRetry, min(asks.RetryAfter(), longestRest))
 	}

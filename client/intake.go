@@ -45,7 +45,7 @@ type intake struct {
 	overlap   overlap
 }
 
-// An overlap recognises the events that both connections of a handover deliver.
+// An overlap recognizes the events that both connections of a handover deliver.
 type overlap struct {
 	seen    *recent           // ids on this connection; nil unless it announces its end
 	numbers map[string]uint64 // sequences when its successor was first opened; nil before

@@ -43,7 +43,7 @@ type loop struct {
 
 var (
 	errRedial = errors.New("client: Reconnect was called")
-	errParked = errors.New("client: the consumer is slower than the connection can wait for")
+	errParked = errors.New("client: connection closed until the consumer has space: it was not read for its MaxPause")
 )
 
 // run connects until the subscription ends, and reports why it did.

@@ -185,8 +185,8 @@ func isPushed(src transport.Source) bool {
 	return !pulled
 }
 
-// listed does the same as joined.List of package transport, which client cannot import: it returns
-// the errors that errors.Join has joined, and keeps an error whole that has its own text.
+// listed returns the errors that errors.Join has joined, and keeps an error whole that has its own
+// text. It is a copy of List in transport/internal/joined, which client cannot import.
 func listed(err error) (list []error) {
 	if err == nil {
 		return nil

@@ -47,7 +47,7 @@ func parseRecord(data []byte) (record, error) {
 		return record{}, fmt.Errorf("corrupt record of %d bytes: data after byte %d", len(data), d.InputOffset())
 	}
 	if r.Format != recordFormat {
-		return record{}, fmt.Errorf("record of format %d, want %d", r.Format, recordFormat)
+		return record{}, fmt.Errorf("record has format %d, want %d: another version of steadfeed wrote it", r.Format, recordFormat)
 	}
 	if r.Epoch == 0 || r.Owner == "" {
 		return record{}, errors.New("corrupt record: it has no epoch or no owner")

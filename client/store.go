@@ -3,7 +3,7 @@ package client
 import "context"
 
 // A Store keeps one small record for each key, with compare-and-swap. Its methods may be called
-// from several goroutines and, if the storage is shared, from several processes. They must honour
+// from several goroutines and, if the storage is shared, from several processes. They must honor
 // ctx: a subscription that closes cancels it.
 //
 // Load returns the record and its version, or nil, "", nil if the key has no record.

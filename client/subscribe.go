@@ -22,7 +22,6 @@ type Subscription struct {
 	ctx    context.Context // ends when no more events may be delivered; its cause is the reason
 	cancel context.CancelCauseFunc
 	sealed seal
-	dozers sync.Pool       // of *time.Timer
 	joined *sync.WaitGroup // the loop
 
 	closing  atomic.Bool   // Close was called
@@ -165,7 +164,7 @@ func (s *Subscription) Commit(ctx context.Context) error {
 		return err
 	}
 	if s.checkpoint == nil {
-		return errors.New("client: Commit: the subscription has no Store")
+		return errors.New("client: Commit: the subscription has no Store: set Options.Store")
 	}
 	return s.checkpoint.commit(ctx)
 }
@@ -177,7 +176,7 @@ func (s *Subscription) Reconnect() { s.loop.reconnect() }
 
 // Close ends the subscription: it closes the connection, joins every goroutine, saves what is
 // acknowledged, and returns the error of that save. Close returns within a second, provided that
-// the transport and the Store honour their contexts. It may be called more than once and from
+// the transport and the Store honor their contexts. It may be called more than once and from
 // several goroutines; each call returns the same error.
 //
 // Close does not wait for the bodies of loops. An event that is being handled is not acknowledged:

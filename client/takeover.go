@@ -18,7 +18,7 @@ const (
 	beat          = time.Second
 	firstQuiet    = 3 * time.Second // a record unchanged for so long has no owner
 	maxQuiet      = time.Minute
-	patienceTimes = 5 // an owner that is alive keeps the record for patienceTimes quiet
+	keepTimes     = 5 // an owner that is alive keeps the record for keepTimes times quiet
 )
 
 // contested returns the Contest of a takeover of r now. If the clocks of two machines differ, a
@@ -73,7 +73,7 @@ func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 			return record{}, &CheckpointError{l.key, "take over", err}
 		}
 	}
-	return record{}, &CheckpointError{l.key, "take over", errors.New("others keep taking the record over at the same time")}
+	return record{}, &CheckpointError{l.key, "take over", errors.New("other subscriptions keep taking the record over at the same time: run one of a name at a time")}
 }
 
 // standBy waits until r, which was just read, may be taken over, and returns the record then. It
@@ -83,7 +83,7 @@ func (l *ledger) standBy(ctx context.Context, r record, version string) (record,
 	if n <= promptContest {
 		return r, version, nil
 	}
-	l.contested(n, r.Owner, patienceTimes*quiet(n))
+	l.contested(n, r.Owner, keepTimes*quiet(n))
 	taken := time.Now() // not r.Taken: the clocks may differ
 	changed := taken
 	for failed := 0; ; {
@@ -107,11 +107,11 @@ func (l *ledger) standBy(ctx context.Context, r record, version string) (record,
 		}
 		r, version, failed = next, v, 0
 		n = r.contested(time.Now())
-		if n <= promptContest || time.Since(changed) >= quiet(n) || time.Since(taken) >= patienceTimes*quiet(n) {
+		if n <= promptContest || time.Since(changed) >= quiet(n) || time.Since(taken) >= keepTimes*quiet(n) {
 			return r, version, nil
 		}
 		if overtaken {
-			l.contested(n, r.Owner, patienceTimes*quiet(n))
+			l.contested(n, r.Owner, keepTimes*quiet(n))
 		}
 	}
 }

@@ -44,7 +44,7 @@ type ConnectInfo struct {
 // A DisconnectInfo reports why a connection ended, or why an attempt to connect failed, and what
 // follows.
 type DisconnectInfo struct {
-	Err    error         // io.EOF if the server ended the connection cleanly
+	Err    error         // is or wraps io.EOF if the server ended the connection cleanly
 	Opened bool          // false if the attempt to connect failed
 	Events int           // new events on this connection
 	Uptime time.Duration // of this connection
