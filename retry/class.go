@@ -112,7 +112,7 @@ func classifyWrapped(err error) (Class, bool) {
 
 // classifyOne classifies err without the errors that it wraps.
 func classifyOne(err error) (Class, bool) {
-	retryable, says := as[interface{ Retryable() bool }](err)
+	retryable, known := as[interface{ Retryable() bool }](err)
 	if t, ok := as[interface{ RejectsToken() bool }](err); ok && t.RejectsToken() {
 		return ClassTokenRejected, true
 	}
@@ -120,14 +120,14 @@ func classifyOne(err error) (Class, bool) {
 		a, asks := as[interface{ RetryAfter() time.Duration }](err)
 		c := classifyStatus(s.StatusCode(), asks && a.RetryAfter() > 0)
 		switch {
-		case says && !retryable.Retryable() && (c == ClassServer || c == ClassRateLimited):
+		case known && !retryable.Retryable() && (c == ClassServer || c == ClassRateLimited):
 			c = ClassPermanent
-		case says && retryable.Retryable() && c.settled(false) == ClassPermanent:
+		case known && retryable.Retryable() && c.settled(false) == ClassPermanent:
 			c = ClassServer
 		}
 		return c, true
 	}
-	if says && !retryable.Retryable() {
+	if known && !retryable.Retryable() {
 		return ClassPermanent, true
 	}
 	if p, ok := as[interface{ Protocol() bool }](err); ok && p.Protocol() {

@@ -60,8 +60,8 @@ func (h *HTTP) once(err error) error {
 	if !h.ends() || errors.Is(err, ErrComplete) {
 		return err
 	}
-	var says interface{ Retryable() bool }
-	if h.End != EndByMethod || errors.As(err, &says) && !says.Retryable() {
+	var retryable interface{ Retryable() bool }
+	if h.End != EndByMethod || errors.As(err, &retryable) && !retryable.Retryable() {
 		return &final{err}
 	}
 	return &unrepeated{final{err}, h.method()}

@@ -27,9 +27,8 @@ const (
 //
 // The media type of the response selects the framing, unless Format does. A reconnect sends the
 // last token in the header Last-Event-ID, unless Resume puts it elsewhere. Prepare sets fresh
-// credentials on each request. OnMessage turns what a feed reports inside its events into an
-// error or the end, as in the Kubernetes example of client.Subscribe. A POST that subscribes
-// needs End.
+// credentials on each request. OnMessage recognizes events that report an error or the end of the
+// feed, as in the Kubernetes example of client.Subscribe. A POST that subscribes needs End.
 //
 // Use it as *HTTP and do not change it once it is in use. Open may be called from several
 // goroutines at once.

@@ -28,17 +28,17 @@ type httpConn struct {
 	uncompressed bool // no compression was offered
 	compressed   bool // because compression was offered
 
-	frames   *decode.Reader
-	frame    decode.Frame         // the last one read
-	check    func(*Message) error // HTTP.OnMessage
-	seen     Message              // what check is called with
-	parts    []Message            // of the last message that was split
-	watch    *watch
-	origin   string
-	gotFrame bool  // a frame has arrived
-	framed   bool  // a truncated body is detectable
-	gap      *Gap  // for the next message
-	err      error // of the failed Read
+	frames    *decode.Reader
+	frame     decode.Frame         // the last one read
+	onMessage func(*Message) error // HTTP.OnMessage
+	seen      Message              // what it is called with
+	parts     []Message            // of the last message that was split
+	watch     *watch
+	origin    string
+	gotFrame  bool  // a frame has arrived
+	framed    bool  // a truncated body is detectable
+	gap       *Gap  // for the next message
+	err       error // of the failed Read
 }
 
 // start ends the body with the connection. net/http's own bodies watch the request's context;
@@ -84,8 +84,8 @@ func (c *httpConn) Read(m *Message) error {
 	m.Data, m.Type, m.ID, m.Token, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.ID, f.Kind, f.Delay, c.gap
 	m.Delivery, m.Settle, m.Parts, m.Attempt = nil, nil, nil, 0
 	c.gap = nil
-	if c.check != nil && m.Kind == decode.KindData {
-		if err := c.control(m); err != nil {
+	if c.onMessage != nil && m.Kind == decode.KindData {
+		if err := c.callOnMessage(m); err != nil {
 			return c.refuse(m, err)
 		}
 	}
@@ -98,10 +98,10 @@ func (c *httpConn) Read(m *Message) error {
 // a gap for the next message.
 func (c *httpConn) more() bool { return len(c.parts) > 0 || c.frames.Buffered() }
 
-// control calls HTTP.OnMessage with a copy of m, so that m need not be allocated on the heap.
-func (c *httpConn) control(m *Message) error {
+// callOnMessage calls HTTP.OnMessage with a copy of m, so that m need not be allocated on the heap.
+func (c *httpConn) callOnMessage(m *Message) error {
 	c.seen = *m
-	err := c.check(&c.seen)
+	err := c.onMessage(&c.seen)
 	gap := m.Gap
 	*m, c.seen = c.seen, Message{}
 	m.Gap = cmp.Or(m.Gap, gap) // OnMessage may have replaced the whole Message

@@ -319,7 +319,7 @@ func (expired) Error() string      { return "expired" }
 func (expired) RejectsToken() bool { return true }
 
 func TestOnMessage(t *testing.T) {
-	control := func(m *transport.Message) error {
+	onMessage := func(m *transport.Message) error {
 		text := string(m.Data)
 		switch {
 		case text == "beat":
@@ -359,7 +359,7 @@ func TestOnMessage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) })
 			feed := &transport.HTTP{
-				URL: srv.URL, Method: tt.method, Format: decode.Lines, OnMessage: control,
+				URL: srv.URL, Method: tt.method, Format: decode.Lines, OnMessage: onMessage,
 				MaxFrame: 12, OnBadFrame: func(*decode.FrameError) {},
 			}
 			conn := open(t, feed, "")

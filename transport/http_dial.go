@@ -15,7 +15,7 @@ const readBuffer = 32 << 10
 // roundTripper returns the RoundTripper of one connection. Without one of the caller, it is a
 // new http.Transport whose sockets are closed when ctx ends.
 //
-// net/http continues a dial after its request was cancelled, and keeps connections, because the
+// net/http continues a dial after its request was canceled, and keeps connections, because the
 // next request might use them. Here there is no next request.
 func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 	if h.Client != nil && h.Client.Transport != nil {

@@ -70,8 +70,8 @@ func (x *exchangeTrace) explain(err error) error {
 func isOfNetwork(err error) bool {
 	var network net.Error
 	var certificate *tls.CertificateVerificationError
-	var says interface{ Retryable() bool }
-	return errors.As(err, &network) || errors.As(err, &certificate) || errors.As(err, &says) ||
+	var retryable interface{ Retryable() bool }
+	return errors.As(err, &network) || errors.As(err, &certificate) || errors.As(err, &retryable) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 }
 

@@ -26,11 +26,11 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 		return nil, a.notAFeed(resp, media)
 	}
 	if resp.StatusCode != http.StatusOK && a.feed.Format == nil && media == "application/json" {
-		return nil, a.protocolError(resp, "status "+status(resp.StatusCode)+" with application/json is not a feed: set Format if the body is one")
+		return nil, a.protocolError(resp, "status "+status(resp.StatusCode)+" with application/json is not a feed: set Format if its body is a feed")
 	}
 	c := &httpConn{
 		ctx: a.ctx, cancel: a.cancel, body: resp.Body, released: make(chan struct{}),
-		origin: originOf(resp.Request.URL), feed: a.feed, framed: framed(resp), check: a.feed.OnMessage,
+		origin: originOf(resp.Request.URL), feed: a.feed, framed: framed(resp), onMessage: a.feed.OnMessage,
 		uncompressed: a.plain, compressed: a.compresses() && compressed(resp.Header),
 	}
 	c.watch = newWatch(resp.Body, a.feed.IdleTimeout, func() { a.cancel(errIdle) })
@@ -117,7 +117,7 @@ func (a *attempt) notAFeed(resp *http.Response, media string) error {
 	}
 	err := a.protocolError(resp, reason)
 	if !isHTML(media) {
-		err.Reason += ": set Format if the body is one"
+		err.Reason += ": set Format if its body is a feed"
 	}
 	if text := a.remark(resp, err.Body); text != "" {
 		err.Reason += fmt.Sprintf(" (the body starts with %q)", text)

@@ -126,7 +126,7 @@ func TestContentTypeIsReportedAtOnce(t *testing.T) {
 		h := &transport.HTTP{URL: "http://feed.example", Client: inMemory(t, steps("text/csv", every(150*time.Millisecond, "1,2\n", 1000)))}
 		start := time.Now()
 		err := openError(t, h, "")
-		const text = `transport: http://feed.example: content type "text/csv" is not a feed: set Format if the body is one (the body starts with "1,2 1,2 1,2")`
+		const text = `transport: http://feed.example: content type "text/csv" is not a feed: set Format if its body is a feed (the body starts with "1,2 1,2 1,2")`
 		if d := time.Since(start); d > 500*time.Millisecond || err.Error() != text {
 			t.Errorf("after %v: %v", d, err)
 		}

@@ -21,10 +21,13 @@ type Receiver interface {
 // A Deliver hands messages to the subscription, in order, and returns how many of them it
 // accepted. If that is not all, err is the reason: ErrFull if the buffer has no space, or
 // ErrClosed if the subscription accepts no more. Without messages, err reports whether one would
-// be accepted now. A Deliver never waits, and may be called from several goroutines at once. If it
-// panics, because a function of the user does, nothing is known about the messages: the sender
-// must repeat them. Settle may be called before the Deliver returns, for a message that the
-// subscription skips or drops. The caller must not change what was accepted.
+// be accepted now. A Deliver never waits, and may be called from several goroutines at once. The
+// caller must not change what was accepted. If a Deliver panics, because a function of the program
+// does, it is not known which messages were accepted: the sender must repeat them all.
+//
+// The Settle of a message that the subscription skips or drops is called before the Deliver
+// returns, on the same goroutine. So a Receiver must not hold a lock that its Settle takes while it
+// calls a Deliver, and a Settle must not call one.
 type Deliver func(ms []Message) (accepted int, err error)
 
 // A Listener is a Receiver that accepts deliveries.

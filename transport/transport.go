@@ -103,7 +103,7 @@ type Message struct {
 	Data  []byte // owned by the receiver; never reused or overwritten
 	Type  string
 	ID    string // the event's own id, for Dedupe; empty if it has none
-	Token string // position to resume after this message; empty if it is none. An SSE id is both
+	Token string // position to resume after this message; empty if there is none. An SSE id is both
 
 	// Kind distinguishes events (decode.KindData) from what the server sends between them.
 	Kind decode.Kind

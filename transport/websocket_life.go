@@ -68,7 +68,7 @@ func (l *socketLife) ping() bool {
 		timedOut, err := l.pong(limit)
 		switch {
 		case err == nil, l.conn.wire.at.Load() != last:
-			return true // any byte is life
+			return true // any byte shows that the peer is alive
 		case !timedOut, l.conn.end.ctx.Err() != nil:
 			return false // the connection has ended
 		}

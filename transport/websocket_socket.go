@@ -20,7 +20,7 @@ type Socket struct {
 
 	// Value is for the caller's session state: with Overlap two connections are open at once.
 	// OnConnect and OnMessage of one connection do not run concurrently; other goroutines must
-	// synchronise.
+	// synchronize.
 	Value any
 
 	conn       *socketConn
