@@ -165,7 +165,7 @@ func (x *exchange) answer(a *provider.Answer, status int) int {
 		x.rw.Header()[http.CanonicalHeaderKey(name)] = append([]string(nil), values...)
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		x.setDefault("Retry-After", comeBack())
+		x.setDefault("Retry-After", randomRetryAfter())
 	}
 	if len(a.Body) > 0 {
 		x.setDefault("Content-Type", "text/plain; charset=utf-8")
@@ -185,8 +185,8 @@ func (x *exchange) setDefault(name, value string) {
 	}
 }
 
-// comeBack returns a Retry-After in whole seconds (RFC 9110, section 10.2.3).
-func comeBack() string {
+// randomRetryAfter returns a Retry-After in whole seconds (RFC 9110, section 10.2.3).
+func randomRetryAfter() string {
 	least, most := int(minRetryAfter/time.Second), int(maxRetryAfter/time.Second)
 	return strconv.Itoa(least + rand.IntN(most-least+1))
 }

@@ -27,7 +27,7 @@ type ledger struct {
 
 // A deliveryKey identifies a delivery by two hashes with random seeds. maphash is not
 // cryptographically secure, but only verified deliveries get a key. A delivery with the zero key is
-// never recognised: one with an identical body may be a new event.
+// never recognized: one with an identical body may be a new event.
 type deliveryKey [2]uint64
 
 func (k deliveryKey) isUnnamed() bool { return k == deliveryKey{} }
@@ -177,7 +177,7 @@ func (l *ledger) remember(k deliveryKey) {
 type attempts struct {
 	most   int
 	counts map[deliveryKey]int
-	order  []deliveryKey // a ring of at most most keys; some may have been forgotten
+	order  []deliveryKey // a ring of the keys counted last; some may have been forgotten
 	oldest int           // index into order, once it is full
 }
 

@@ -148,13 +148,13 @@ func (d *delivery) handedOver(n int, err error) {
 	switch {
 	case d.over:
 	case err == errPanic:
-		d.leave(err)
+		d.finish(err)
 	case d.accepted == len(d.messages):
 		d.complete()
 	case err != transport.ErrFull:
-		d.leave(errDraining)
+		d.finish(errDraining)
 	case !d.canWait():
-		d.leave(errFull)
+		d.finish(errFull)
 	}
 }
 
@@ -203,7 +203,7 @@ func (d *delivery) settle(i int, err error) {
 	case d.waiting > 0:
 		d.signal()
 	case d.settled == d.accepted: // no request offers the rest
-		d.leave(errFull)
+		d.finish(errFull)
 	}
 }
 
@@ -221,10 +221,10 @@ func (d *delivery) complete() {
 	switch {
 	case d.settled < len(d.messages):
 	case d.refused:
-		d.leave(errNacked)
+		d.finish(errNacked)
 	default:
 		d.ledger.remember(d.key)
-		d.leave(nil)
+		d.finish(nil)
 	}
 }
 
@@ -249,9 +249,9 @@ func (d *delivery) outcome() (done <-chan struct{}, err error) {
 	return d.done, nil
 }
 
-// desert removes a request that does not wait any longer because of reason. It returns the outcome,
+// withdraw removes a request that does not wait any longer because of reason. It returns the outcome,
 // which is reason if it is not known. Another request that waits then offers the rest.
-func (d *delivery) desert(reason error) error {
+func (d *delivery) withdraw(reason error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
@@ -264,7 +264,7 @@ func (d *delivery) desert(reason error) error {
 		d.again = true
 		d.signal()
 	case d.settled == d.accepted:
-		d.leave(errFull)
+		d.finish(errFull)
 	}
 	return reason
 }
@@ -273,7 +273,7 @@ func (d *delivery) desert(reason error) error {
 func (d *delivery) refuse(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.leave(err)
+	d.finish(err)
 }
 
 // cut refuses the delivery if the consumer has not received every event of it.
@@ -281,13 +281,13 @@ func (d *delivery) cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.offering && d.accepted < len(d.messages) {
-		d.leave(errDraining)
+		d.finish(errDraining)
 	}
 }
 
-// leave ends the delivery: the requests that wait get err. If it is not acknowledged, the
+// finish ends the delivery: the requests that wait get err. If it is not acknowledged, the
 // acknowledged events of a batch are remembered. The caller holds d.mu.
-func (d *delivery) leave(err error) {
+func (d *delivery) finish(err error) {
 	if d.over {
 		return
 	}

@@ -62,18 +62,18 @@ func (x *exchange) serve() {
 		Time: now, Context: x.r.Context(), Deadline: now.Add(deadlineOf(x.from)),
 	}
 	if x.r.Method != http.MethodPost {
-		x.greet()
+		x.serveOther()
 		return
 	}
 	if err := l.full(); err != nil {
-		x.turnAway(err)
+		x.refuseFull(err)
 		return
 	}
 	if err := x.precheck(); err != nil {
 		x.refuseUnread(x.judge(err))
 		return
 	}
-	if x.greeted() {
+	if x.answerHandshake() {
 		return
 	}
 	x.start(&route.deadlines)
@@ -101,16 +101,16 @@ func (x *exchange) precheck() error {
 	return x.from.Precheck(&x.req)
 }
 
-// turnAway refuses a POST when the buffer is full, unless it is a handshake that needs no body: a
+// refuseFull refuses a POST when the buffer is full, unless it is a handshake that needs no body: a
 // sender whose handshake fails may never send again.
-func (x *exchange) turnAway(busy error) {
-	if !x.greeted() {
+func (x *exchange) refuseFull(busy error) {
+	if !x.answerHandshake() {
 		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, busy)
 	}
 }
 
-// greeted answers a handshake that needs no body. It reports whether the request was one.
-func (x *exchange) greeted() bool {
+// answerHandshake answers a handshake that needs no body. It reports whether the request was one.
+func (x *exchange) answerHandshake() bool {
 	if x.from.Handshake == nil {
 		return false
 	}
@@ -122,9 +122,9 @@ func (x *exchange) greeted() bool {
 	return true
 }
 
-// greet answers a request that is not a POST.
-func (x *exchange) greet() {
-	if x.greeted() {
+// serveOther answers a request that is not a POST.
+func (x *exchange) serveOther() {
+	if x.answerHandshake() {
 		return
 	}
 	x.rw.Header().Set("Allow", http.MethodPost)
@@ -189,7 +189,7 @@ func (x *exchange) await(d *delivery) error {
 			return err
 		}
 		if err := x.wait(d, done); err != nil {
-			return d.desert(err)
+			return d.withdraw(err)
 		}
 	}
 }

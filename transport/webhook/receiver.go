@@ -65,12 +65,12 @@ const (
 // # Duplicates
 //
 // A repeated delivery that was already acknowledged is answered with a 2xx and produces no event.
-// It is recognised by its id, and also by its body unless the signature covers the id. A delivery
-// without an id is recognised by its body and the ids of its events, if each event has one. Any
+// It is recognized by its id, and also by its body unless the signature covers the id. A delivery
+// without an id is recognized by its body and the ids of its events, if each event has one. Any
 // other delivery, such as Dropbox's notifications, is never deduplicated: an identical body may
 // be a new event. This memory is bounded, see Dedupe, and is lost on restart.
 //
-// Event.Attempt counts how often a delivery was passed to the consumer, if it can be recognised: it
+// Event.Attempt counts how often a delivery was passed to the consumer, if it can be recognized: it
 // grows when the sender repeats what was refused. The number of deliveries counted is bounded too.
 // The sender's own count is used if it is higher, for example after refusals because the buffer was
 // full.
@@ -100,8 +100,9 @@ const (
 // # Panics
 //
 // A panic in a function of the provider, or in TokenOf, SequenceOf or Skip of the subscription,
-// which run on the goroutine of the request, is answered with 500 and reported to OnRejected. Its events
-// are not acknowledged, so the sender repeats them. A panic in OnRejected reaches the server.
+// which run on the goroutine of the request, is answered with 500 and reported to OnRejected. The
+// events of the request are not acknowledged, so the sender repeats them. A panic in OnRejected
+// reaches the server.
 //
 // # Several processes
 //

@@ -25,10 +25,10 @@ type server struct {
 	http   http.Server
 	served chan struct{} // closed when Serve has returned
 
-	mu    sync.Mutex // held for a few instructions
-	conns int        // connections whose goroutine runs
-	ended bool       // there will be no new connection
-	empty chan struct{}
+	mu    sync.Mutex    // held for a few instructions
+	conns int           // connections whose goroutine runs
+	ended bool          // there will be no new connection
+	empty chan struct{} // closed once ended is set and no connection is left
 }
 
 // serve starts the built-in server if Addr or Listener is set.

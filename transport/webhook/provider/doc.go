@@ -60,8 +60,8 @@
 //
 // # Answers
 //
-// Any 2xx completes a delivery, including one that was settled before. Most senders treat any
-// other status as a failure, and repeat the delivery for hours. The answer is 503 with a
+// Any 2xx completes a delivery. A delivery that was settled before is answered with a 2xx, too. Most
+// senders treat any other status as a failure, and repeat the delivery for hours. The answer is 503 with a
 // Retry-After to a delivery that is late, that there is no room for, or that the consumer
 // refuses; 401 to one that does not match; 400 to a malformed one; 413 to a body above
 // Receiver.MaxBody; and 404 to a path without a provider. These senders do not repeat a

@@ -41,7 +41,7 @@ func (s *Source) same(t *Source) bool {
 	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
-// value returns the value value a request with the given payload.
+// value returns the value that s names in a request with the given payload.
 func (s *Source) value(r *Request, payload *content) string {
 	switch {
 	case s.Header != "":
