@@ -103,7 +103,7 @@ func accept(w http.ResponseWriter, r *http.Request) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Peer{conn: conn, raw: taken.line, ctx: r.Context(), writing: make(chan struct{}, 1)}, nil
+	return &Peer{conn: conn, raw: taken.socket, ctx: r.Context(), writing: make(chan struct{}, 1)}, nil
 }
 
 // serve plays the feed while it reads the consumer's messages.

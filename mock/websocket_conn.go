@@ -24,57 +24,57 @@ type socketConn struct {
 }
 
 // Write never waits for a raw write: the library would drop the connection.
-func (l *socketConn) Write(b []byte) (int, error) {
-	l.mu.Lock()
+func (c *socketConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
 	select {
-	case l.turn <- struct{}{}:
+	case c.turn <- struct{}{}:
 	default:
-		l.held = append(l.held, b...)
-		l.mu.Unlock()
+		c.held = append(c.held, b...)
+		c.mu.Unlock()
 		return len(b), nil
 	}
-	muted := l.muted
-	l.mu.Unlock()
-	defer l.flush()
+	muted := c.muted
+	c.mu.Unlock()
+	defer c.flush()
 	if muted {
 		return len(b), nil
 	}
-	return l.Conn.Write(b)
+	return c.Conn.Write(b)
 }
 
 // writeRaw lets f write past the library.
-func (l *socketConn) writeRaw(f func(write func([]byte) error) error) error {
-	l.turn <- struct{}{}
-	defer l.flush()
+func (c *socketConn) writeRaw(f func(write func([]byte) error) error) error {
+	c.turn <- struct{}{}
+	defer c.flush()
 	return f(func(b []byte) error {
-		_, err := l.Conn.Write(b)
+		_, err := c.Conn.Write(b)
 		return err
 	})
 }
 
 // flush writes what the library has written meanwhile, and ends the turn.
-func (l *socketConn) flush() {
+func (c *socketConn) flush() {
 	for {
-		l.mu.Lock()
-		held := l.held
-		l.held = nil
-		if len(held) == 0 || l.muted {
-			<-l.turn
-			l.mu.Unlock()
+		c.mu.Lock()
+		held := c.held
+		c.held = nil
+		if len(held) == 0 || c.muted {
+			<-c.turn
+			c.mu.Unlock()
 			return
 		}
-		l.mu.Unlock()
-		l.Conn.Write(held) // if this fails, so do later writes
+		c.mu.Unlock()
+		c.Conn.Write(held) // if this fails, so do later writes
 	}
 }
 
-// Read returns nothing from a muted line, except its end.
-func (l *socketConn) Read(b []byte) (int, error) {
+// Read returns nothing from a muted connection, except its end.
+func (c *socketConn) Read(b []byte) (int, error) {
 	for {
-		n, err := l.Conn.Read(b)
-		l.mu.Lock()
-		muted := l.muted
-		l.mu.Unlock()
+		n, err := c.Conn.Read(b)
+		c.mu.Lock()
+		muted := c.muted
+		c.mu.Unlock()
 		switch {
 		case !muted:
 			return n, err
@@ -84,17 +84,17 @@ func (l *socketConn) Read(b []byte) (int, error) {
 	}
 }
 
-// mute makes the line drop what it reads and what the library writes from now on.
-func (l *socketConn) mute() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.muted = true
+// mute makes the connection drop what it reads and what the library writes from now on.
+func (c *socketConn) mute() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.muted = true
 }
 
-// A takeover puts a line under the connection that is hijacked.
+// A takeover wraps the connection that is hijacked in a socketConn.
 type takeover struct {
 	http.ResponseWriter
-	line *socketConn
+	socket *socketConn // nil before Hijack
 }
 
 func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -102,8 +102,8 @@ func (t *takeover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("mock: %w", err)
 	}
-	t.line = &socketConn{Conn: conn, turn: make(chan struct{}, 1)}
-	return t.line, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(t.line)), nil
+	t.socket = &socketConn{Conn: conn, turn: make(chan struct{}, 1)}
+	return t.socket, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(t.socket)), nil
 }
 
 // First bytes of frames that are not fragmented (RFC 6455, section 5.2).

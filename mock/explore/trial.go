@@ -212,7 +212,7 @@ func (t *Trial) errors() []string {
 }
 
 const (
-	timelineAround = 5  // lines shown before and after one that is not dull
+	timelineAround = 5  // lines shown before and after one that is not routine
 	timelineEnds   = 40 // lines shown at the start and at the end of a longer timeline
 )
 

@@ -71,7 +71,7 @@ type listener struct {
 	opened  bool // its first entry is written; guarded by turn
 }
 
-// accept is the transport.Deliver that From calls.
+// accept is the transport.Deliver that the Receiver being recorded calls.
 func (l *listener) accept(ms []transport.Message) (accepted int, err error) {
 	if len(ms) == 0 {
 		return l.deliver(nil)

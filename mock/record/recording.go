@@ -32,13 +32,13 @@ type recording struct {
 	out  io.Writer
 	opts Options
 
-	mu     sync.Mutex    // guards locked only: Out may block
+	mu     sync.Mutex    // guards locked only: a Write to out may block
 	locked chan struct{} // holds one element while the fields below are in use
 
 	conns  int
 	last   time.Time // when the last entry happened; zero before the first
 	tokens []position
-	err    error // of Out
+	err    error // of out
 }
 
 // A track is a connection of a recording, which guards it.
@@ -200,7 +200,7 @@ func (r *recording) message(t *track, d described) error {
 	return r.write(d.entry)
 }
 
-// failed returns the error of Out, if it has failed.
+// failed returns the error of out, if a Write has failed.
 func (r *recording) failed() error {
 	r.lock()
 	defer r.unlock()

@@ -15,9 +15,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Replay reads what [Transport] or [Receiver] wrote and returns it as a script, for a [mock.Feed] to play to one
-// consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as fast, and
-// 0 removes all pauses. A negative speed is an error.
+// Replay reads what [Transport] or [Receiver] wrote and returns it as a script, for a [mock.Feed]
+// to play to one consumer on any wire. Speed 1 keeps the times of the recording, 10 is ten times as
+// fast, and 0 removes all pauses. A negative speed is an error.
 //
 // The script is the feed's side of the recording. Its pauses are those on open connections. The
 // consumer decides when to connect, and a connection that the consumer closed has no end in the

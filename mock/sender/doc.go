@@ -1,4 +1,4 @@
 // Package sender posts webhooks to a receiver as a provider of package transport/webhook/provider
 // would: signed, and retried on the provider's schedule. A [Client] posts the script of a
-// mock.Feed, or single deliveries. A delivery is forged by a Client with another secret.
+// mock.Feed, or single deliveries. To forge a delivery, use a Client with another secret.
 package sender
