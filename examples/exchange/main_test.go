@@ -67,7 +67,7 @@ func TestLossIsNoticed(t *testing.T) {
 	}
 }
 
-func TestControl(t *testing.T) {
+func TestOnMessage(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"type":"update","product":"A","sequence":7}`: "A 7",
 		`{"type":"heartbeat"}`:                         "",

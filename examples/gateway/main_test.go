@@ -123,7 +123,7 @@ func TestPosition(t *testing.T) {
 	}
 }
 
-func TestControl(t *testing.T) {
+func TestOnMessage(t *testing.T) {
 	ready := `{"op":0,"s":1,"t":"READY","d":{"session_id":"abc","resume_gateway_url":"wss://r"}}`
 	for _, tt := range []struct {
 		text  string

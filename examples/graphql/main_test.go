@@ -66,7 +66,7 @@ func TestLossIsNoticed(t *testing.T) {
 	})
 }
 
-func TestControl(t *testing.T) {
+func TestOnMessage(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		want string // type and data of the event

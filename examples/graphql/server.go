@@ -70,7 +70,7 @@ func (s *server) serve(p *peer) (websocket.StatusCode, string) {
 	return s.play(p, e.ID, after)
 }
 
-// play runs a subscription from the order after after.
+// play runs a subscription that starts after the order with the number after.
 func (s *server) play(p *peer, id string, after int) (websocket.StatusCode, string) {
 	switch s.subscriptions.Add(1) {
 	case 1:

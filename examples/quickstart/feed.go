@@ -35,23 +35,23 @@ func (f *feed) stop() { f.server.Close() }
 
 // ServeHTTP answers each request in a different way, in turn.
 func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	const patience = 7 // events before the trouble starts
+	const live = 7 // events before the trouble starts
 	switch (f.requests.Add(1) - 1) % 5 {
 	case 0:
-		f.stream(w, r, patience)
+		f.stream(w, r, live)
 		abort(w) // the connection drops
 	case 1:
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "come back later", http.StatusServiceUnavailable)
 	case 2:
-		f.stream(w, r, patience)
+		f.stream(w, r, live)
 		<-r.Context().Done() // silence, with the connection open
 	case 3:
-		f.stream(w, r, patience)
+		f.stream(w, r, live)
 		io.WriteString(w, "id: 1\ndata: half an ev") // cut in the middle of an event
 		abort(w)
 	case 4:
-		f.stream(w, r, patience) // the server ends the stream cleanly
+		f.stream(w, r, live) // the server ends the stream cleanly
 	}
 }
 
