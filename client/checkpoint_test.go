@@ -22,7 +22,7 @@ func TestAcksShareASave(t *testing.T) {
 		data(t, sub, 5)
 		synctest.Wait()
 		if r := readRecord(t, store); r.Token != "" {
-			t.Fatalf("saved at once: got %+v", r)
+			t.Fatalf("saved at once: got %+v, want no save before CommitEvery", r)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -31,7 +31,7 @@ func TestAcksShareASave(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if s := sub.Stats(); s.Saves != 1 || s.Checkpointed != 5 {
-			t.Errorf("stats of an idle subscription: %+v, want no further save", s)
+			t.Errorf("Stats of an idle subscription: got %+v, want no further save", s)
 		}
 	})
 }
@@ -69,7 +69,7 @@ func TestCommitWaitsUntilEarlierEventsAreSettled(t *testing.T) {
 		sub := subscribe(t, script(), nil)
 		defer sub.Close()
 		if sub.Commit(t.Context()) == nil {
-			t.Error("Commit without a Store returned nil")
+			t.Error("Commit without a Store: got nil, want an error")
 		}
 	})
 }
@@ -88,22 +88,22 @@ func TestFailingSaveIsRetried(t *testing.T) {
 		outage := &mock.Fault{Count: -1, Err: down}
 		store.OnSave(outage)
 		if err := sub.Commit(t.Context()); !errors.Is(err, down) {
-			t.Errorf("Commit: %v", err)
+			t.Errorf("Commit: %v, want the error of Save", err)
 		}
 		time.Sleep(time.Minute)
 		if s := sub.Stats(); !errors.Is(s.CheckpointError, down) || s.ConsecutiveSaveErrors < 5 {
-			t.Errorf("stats: %d failures, %v", s.ConsecutiveSaveErrors, s.CheckpointError)
+			t.Errorf("Stats: got %d failures, %v, want at least 5 with the error of Save", s.ConsecutiveSaveErrors, s.CheckpointError)
 		}
 		outage.Remove()
 		time.Sleep(time.Minute)
 		if s := sub.Stats(); s.CheckpointError != nil || s.Checkpointed != 1 || readRecord(t, store).Token != "1" {
-			t.Errorf("stats: %+v, want a retried save", s)
+			t.Errorf("Stats: got %+v, want a retried save", s)
 		}
 		if n := strings.Count(log.String(), "checkpoint not saved"); n < 1 || n > 2 {
-			t.Errorf("logged %d warnings in the first minute:\n%s", n, &log)
+			t.Errorf("got %d warnings in the first minute, want 1 or 2:\n%s", n, &log)
 		}
 		if len(traced) < 5 || traced[0] == nil || traced[len(traced)-1] != nil {
-			t.Errorf("trace saw %v", traced)
+			t.Errorf("Trace: got %v, want at least 4 errors and then nil", traced)
 		}
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Count: -1, Err: down})
@@ -189,7 +189,7 @@ func TestCommitDuringAContest(t *testing.T) {
 			t.Errorf("Commit: %v", err)
 		}
 		if s := owner.Stats(); s.SaveErrors != 0 || s.Saves == 0 {
-			t.Errorf("%d saves, %d of them failed", s.Saves+s.SaveErrors, s.SaveErrors)
+			t.Errorf("Stats: got %d saves and %d failures, want saves and no failures", s.Saves, s.SaveErrors)
 		}
 		if err := owner.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -206,17 +206,17 @@ func TestLookGivesWayToCommitAndClose(t *testing.T) {
 		store.OnLoad(hung)
 		time.Sleep(31 * time.Second)
 		if hung.Hits() == 0 {
-			t.Error("the record is not looked at")
+			t.Error("got no look at the record in 31 s, want one")
 		}
 		data(t, sub, 1)
 		start := time.Now()
 		if err := sub.Commit(t.Context()); err != nil || time.Since(start) > 0 {
-			t.Errorf("Commit: %v after %v", err, time.Since(start))
+			t.Errorf("Commit: %v after %v, want nil at once", err, time.Since(start))
 		}
 		time.Sleep(31 * time.Second)
 		start = time.Now()
 		if err := sub.Close(); err != nil || time.Since(start) > 0 {
-			t.Errorf("Close: %v after %v", err, time.Since(start))
+			t.Errorf("Close: %v after %v, want nil at once", err, time.Since(start))
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // nothing runs after the end of the context
@@ -231,7 +231,7 @@ func TestLookGivesWayToCommitAndClose(t *testing.T) {
 		store.OnLoad(look)
 		time.Sleep(time.Hour)
 		if look.Hits() > 0 {
-			t.Error("the record is looked at after the end")
+			t.Error("got a look at the record after the end, want none")
 		}
 	})
 }

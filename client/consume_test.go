@@ -63,16 +63,16 @@ func TestNackRedeliversAfterADelay(t *testing.T) {
 		}
 		want(t, "deliveries of event 1", at, []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second})
 		if traced != refusal {
-			t.Errorf("traced %v", traced)
+			t.Errorf("Trace: got %v, want %v", traced, refusal)
 		}
 		if s := sub.Stats(); s.Nacked != 3 || s.Acked != 2 {
-			t.Errorf("stats: %d nacked, %d acked", s.Nacked, s.Acked)
+			t.Errorf("Stats: got %d nacked, %d acked, want 3 and 2", s.Nacked, s.Acked)
 		}
 	})
 }
 
-// Events of a sender that counts its deliveries are refused, and so is an event in the same slot
-// after them, whose sender does not count.
+// Attempts continue from the count of a sender that counts. An event that later takes the slot of a
+// refused one does not inherit its count.
 func TestAttemptContinuesTheSendersCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &messages{{Data: []byte("a"), Attempt: 3}, {Data: []byte("b")}, {Data: []byte("c"), Attempt: -1}}
@@ -91,7 +91,7 @@ func TestAttemptContinuesTheSendersCount(t *testing.T) {
 					ev.Nack(errors.New("not now"))
 				}
 			case ev.Attempt != 1:
-				t.Fatalf("got attempt %d of a new event", ev.Attempt)
+				t.Fatalf("got attempt %d of a new event, want 1", ev.Attempt)
 			}
 		}
 		want(t, "attempts of a, b and c, twice", got, []int{3, 1, 1, 4, 2, 2})
@@ -162,11 +162,11 @@ func TestNextIsBoundedByItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := sub.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("Next: %v", err)
+			t.Fatalf("Next: got %v, want %v", err, context.DeadlineExceeded)
 		}
 		ev, err := sub.Next(t.Context())
 		if err != nil || ev.ID != "1" {
-			t.Errorf("Next after the wait that ended: got %v, %v", ev.ID, err)
+			t.Errorf("Next after a wait that ended: got event %q, %v, want 1", ev.ID, err)
 		}
 	})
 }
@@ -214,7 +214,7 @@ func TestFullBufferEndsEveryBatch(t *testing.T) {
 		}
 		wg.Wait()
 		if d := time.Since(start); d > time.Minute {
-			t.Errorf("took %v", d)
+			t.Errorf("got all batches after %v, want at most 1m", d)
 		}
 	})
 }
@@ -228,7 +228,7 @@ func TestNoBatchAfterTheContextEnds(t *testing.T) {
 			defer close(done)
 			for b, err := range sub.Batches(5, time.Hour) {
 				if ctx.Err() != nil && err == nil {
-					t.Errorf("got a batch of %d after the end", len(b))
+					t.Errorf("got a batch of %d after the end, want none", len(b))
 				}
 			}
 		}()

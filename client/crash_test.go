@@ -35,7 +35,7 @@ func TestKilledConsumerLosesNothing(t *testing.T) {
 	worked, again := make([]int, total+1), 0
 	for round := 0; worked[total] == 0; round++ {
 		if round > 50 {
-			t.Fatal("the feed does not end")
+			t.Fatal("got no end of the feed in 50 rounds, want one")
 		}
 		last := 0
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledConsumerLosesNothing$")
@@ -57,7 +57,7 @@ func TestKilledConsumerLosesNothing(t *testing.T) {
 			}
 			i, _ := strconv.Atoi(id)
 			if last != 0 && i != last+1 {
-				t.Errorf("round %d: event %d after %d", round, i, last)
+				t.Errorf("round %d: got event %d after %d, want the next one", round, i, last)
 			}
 			if worked[i]++; worked[i] > 1 {
 				again++
@@ -78,7 +78,7 @@ func TestKilledConsumerLosesNothing(t *testing.T) {
 	t.Logf("%d events, %d kills, %d handled twice", total, kills, again)
 	data, err := os.ReadFile(filepath.Join(dir, "n.json"))
 	if err != nil || !strings.Contains(string(data), fmt.Sprintf(`"token": "%d"`, total)) {
-		t.Errorf("the record at the end: %s, %v", data, err)
+		t.Errorf("record at the end: got %s, %v, want token %d", data, err, total)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestIneffectiveOptionsAreLogged(t *testing.T) {
 		"Store without tokens":       {bare(100), client.Options{Name: "n", Store: new(mock.Store)}, "Store has no effect"},
 		"SequenceOf without numbers": {bare(100), client.Options{SequenceOf: number}, "SequenceOf has no effect"},
 		"no options":                 {bare(100), client.Options{}, ""},
-		"too few to say":             {bare(31), client.Options{Dedupe: 10}, ""},
+		"too few to judge":           {bare(31), client.Options{Dedupe: 10}, ""},
 		"one with an id":             {append(events("1"), bare(100)...), client.Options{Dedupe: 10, Name: "n", Store: new(mock.Store)}, ""},
 		"a Token":                    {bare(100), client.Options{Name: "n", Store: new(mock.Store), TokenOf: func(e client.Event) string { return string(e.Data) }}, ""},
 	} {
@@ -47,7 +47,7 @@ func TestIneffectiveOptionsAreLogged(t *testing.T) {
 				sub.Close()
 				n := strings.Count(log.String(), "has no effect")
 				if c.want == "" && n > 0 || c.want != "" && (n != 1 || !strings.Contains(log.String(), c.want)) {
-					t.Errorf("logged:\n%s\nwant %q once", &log, c.want)
+					t.Errorf("got the log\n%s\nwant %q once", &log, c.want)
 				}
 			})
 		})
@@ -70,7 +70,7 @@ func TestDedupeOnAWebhookIsLogged(t *testing.T) {
 			}
 		}
 		if sub.Close(); strings.Count(log.String(), "Dedupe has no effect") != 1 {
-			t.Errorf("logged:\n%s\nwant that Dedupe has no effect", &log)
+			t.Errorf("got the log\n%s\nwant that Dedupe has no effect", &log)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Attempt is the consumer's to change.
+// The consumer may change Attempt.
 func TestAckIgnoresChangedFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
@@ -20,7 +20,7 @@ func TestAckIgnoresChangedFields(t *testing.T) {
 		ev, _ := sub.Next(t.Context())
 		ev.Attempt = 0
 		if err := ev.Ack(); err == nil && sub.Stats().Acked != 1 {
-			t.Errorf("Ack returned nil and acknowledged nothing")
+			t.Error("Ack of a changed Event: got nil without an acknowledgement, want one")
 		}
 	})
 }

@@ -52,14 +52,14 @@ func (w *world) begin() *process {
 	o.Store = p
 	o.Trace = &client.Trace{Connecting: func(client.ConnectInfo) {
 		if p.dialled.Add(1) > 5000 {
-			panic("reconnects for ever without a delay")
+			panic("reconnects forever without a delay")
 		}
 	}}
 	var err error
 	if p.sub, err = client.Subscribe(ctx, w.feed, &o); err != nil {
 		var ce *client.CheckpointError
 		if cancel(); !errors.As(err, &ce) {
-			w.t.Errorf("Subscribe: %v", err)
+			w.t.Errorf("Subscribe: %v, want a CheckpointError", err)
 		}
 		return nil
 	}
@@ -106,13 +106,13 @@ func (p *process) end(how int) {
 	start := time.Now()
 	err := p.sub.Close()
 	if d := time.Since(start); d > time.Second {
-		p.t.Errorf("Close took %v", d)
+		p.t.Errorf("Close took %v, want at most 1s", d)
 	}
 	if r := p.stored(); err == nil && r.Token != "" && p.place[r.Token] < low {
 		p.t.Errorf("Close returned nil with %q stored, although everything up to event %d is acknowledged", r.Token, low)
 	}
 	if errors.Is(err, client.ErrFenced) && p.stored().Epoch == p.epoch {
-		p.t.Errorf("fenced in epoch %d without a takeover", p.epoch)
+		p.t.Errorf("Close: got ErrFenced in epoch %d without a takeover", p.epoch)
 	}
 	p.cancel()
 	close(p.stopped)
@@ -130,7 +130,7 @@ func (p *process) meddle(rng *rand.Rand) {
 		}
 		s := p.sub.Stats()
 		if s.Buffered > p.options.Buffer || s.Acked > s.Received {
-			p.t.Errorf("stats: %+v with a buffer of %d", s, p.options.Buffer)
+			p.t.Errorf("Stats: got %+v, want at most %d buffered and no more acked than received", s, p.options.Buffer)
 		}
 		// At the end only a stall needs it: an event that waits for space without a token would be
 		// lost, and no event follows to carry the Gap.
@@ -166,11 +166,11 @@ func (p *process) deliver(ev client.Event) *copied {
 	if ev.Gap != nil {
 		p.gap[i] = true
 		if p.placed && !p.lossy {
-			p.t.Errorf("event %d has a Gap, %+v, but nothing can be lost", i, *ev.Gap)
+			p.t.Errorf("event %d: got Gap %+v, want none: nothing can be lost", i, *ev.Gap)
 		}
 	}
 	if p.id[i] != "" && ev.Token != p.id[i] {
-		p.t.Errorf("event %d has token %q", i, ev.Token)
+		p.t.Errorf("event %d: got token %q, want %q", i, ev.Token, p.id[i])
 	}
 	if ev.Attempt > 1 {
 		for _, c := range p.copies {
@@ -201,7 +201,7 @@ func (p *process) checkOrder(i int, gap *client.Gap) {
 	case begins && p.anew:
 		p.t.Errorf("event %d is the first one after a restart without a position, and has no Gap", i)
 	case i != p.next(p.last.event) && i != p.next(p.last.place):
-		p.t.Errorf("event %d after %d", i, p.last.event)
+		p.t.Errorf("got event %d after %d, want the next one", i, p.last.event)
 	}
 }
 

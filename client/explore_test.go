@@ -205,7 +205,7 @@ func (w *world) drain() {
 		}
 		ctx, cancel := context.WithTimeout(w.t.Context(), 100*time.Hour)
 		stuck := context.AfterFunc(ctx, func() {
-			w.t.Errorf("stuck: %+v", p.sub.Stats())
+			w.t.Errorf("the subscription does not end: %+v", p.sub.Stats())
 			p.sub.Close()
 		})
 		p.consumers.Wait()
@@ -222,7 +222,7 @@ func (w *world) drain() {
 			return
 		}
 	}
-	w.t.Error("the feed does not end")
+	w.t.Error("got no end of the feed, want one")
 }
 
 // checkRest checks that a process without work has saved every acknowledgement.
@@ -232,7 +232,7 @@ func (w *world) checkRest(p *process) {
 	}
 	time.Sleep(time.Minute)
 	if s := p.sub.Stats(); s.Checkpointed != s.Acked || s.CheckpointError != nil || s.ConsecutiveSaveErrors > 0 {
-		w.t.Errorf("at rest: %+v", s)
+		w.t.Errorf("Stats at rest: got %+v, want every Ack saved and no error", s)
 	}
 }
 

@@ -66,7 +66,7 @@ func TestFileStoreSurvivesLossOfPower(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !disk.has(filepath.Join(dir, "k.json"), root) || disk.bytes[filepath.Join(dir, "k.json.tmp")] != "one" {
-		t.Errorf("Save returned nil with the durable names %q and bytes %q", disk.names, disk.bytes)
+		t.Errorf("Save: got nil with the durable names %q and bytes %q, want the record among them", disk.names, disk.bytes)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestFileStoreFolderThatCannotBeSynced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !disk.has(filepath.Join(dir, "k.json"), root) {
-		t.Errorf("Save returned nil with the durable names %q", disk.names)
+		t.Errorf("Save: got nil with the durable names %q, want the record among them", disk.names)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestFileStoreSyncErrors(t *testing.T) {
 			}
 			_, err = s.Save(t.Context(), "k", []byte("new"), version)
 			if (err == nil) != c.ok || err != nil && !errors.Is(err, c.err) {
-				t.Errorf("Save: %v", err)
+				t.Errorf("Save: %v, want success %t", err, c.ok)
 			}
 			data, _, err := s.Load(t.Context(), "k")
 			if err != nil || string(data) != "old" && string(data) != "new" {
@@ -174,11 +174,11 @@ func TestFileStoreNoticesThatItsLockIsDeleted(t *testing.T) {
 	lock := filepath.Join(dir, "k.json.lock")
 	disk.fail = func(string, bool) error { return os.Remove(lock) } // between lock and rename
 	if _, err := s.Save(t.Context(), "k", []byte("new"), version); err == nil || !strings.Contains(err.Error(), "lock file was deleted") {
-		t.Errorf("Save whose lock file is deleted: %v", err)
+		t.Errorf("Save with a deleted lock file: got %v, want an error that names it", err)
 	}
 	disk.fail = nil
 	if data, _, _ := s.Load(t.Context(), "k"); string(data) != "old" {
-		t.Errorf("the record is %q, want the old one", data)
+		t.Errorf("record: got %q, want the old one", data)
 	}
 	if _, err := s.Save(t.Context(), "k", []byte("new"), version); err != nil {
 		t.Errorf("the next Save: %v", err)
@@ -207,10 +207,10 @@ func TestLockFileThatIsReplaced(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // usually long enough for it to open the file
 	os.Remove(path)
 	if holds() {
-		t.Error("a lock on a deleted file counts")
+		t.Error("holds: got true for a lock on a deleted file, want false")
 	}
 	unlock()
 	if !<-locked {
-		t.Error("locked a file that no longer exists")
+		t.Error("got a lock on a file that no longer exists, want one on its successor")
 	}
 }

@@ -20,14 +20,14 @@ func TestFileStore(t *testing.T) {
 	s := client.FileStore(dir)
 	data, version, err := s.Load(ctx, "a")
 	if data != nil || version != "" || err != nil {
-		t.Fatalf("Load of nothing: %q %q %v", data, version, err)
+		t.Fatalf("Load of nothing: got %q, version %q, %v, want no record", data, version, err)
 	}
 	v1, err := s.Save(ctx, "a", []byte("one"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if data, version, err = s.Load(ctx, "a"); string(data) != "one" || version != v1 || err != nil {
-		t.Fatalf("Load after Save: %q %q %v", data, version, err)
+		t.Fatalf("Load after Save: got %q, version %q, %v, want one, version %q", data, version, err, v1)
 	}
 	v2, err := s.Save(ctx, "a", []byte("two"), v1)
 	if err != nil {
@@ -39,7 +39,7 @@ func TestFileStore(t *testing.T) {
 		}
 	}
 	if data, version, _ := s.Load(ctx, "a"); string(data) != "two" || version != v2 {
-		t.Errorf("a refused Save changed the record: %q", data)
+		t.Errorf("record after a conflict: got %q, version %q, want two, version %q", data, version, v2)
 	}
 }
 
@@ -54,11 +54,11 @@ func TestFileStoreKeys(t *testing.T) {
 	}
 	for _, k := range keys {
 		if data, _, err := s.Load(t.Context(), k); string(data) != k || err != nil {
-			t.Errorf("key %q holds %q, %v", k, data, err)
+			t.Errorf("key %q: got %q, %v, want the key", k, data, err)
 		}
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(dir)); len(entries) != 1 {
-		t.Errorf("written outside of the folder: %v", entries)
+		t.Errorf("got entries %v, want only the folder", entries)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestFileStoreSurvivesACrashedSave(t *testing.T) {
 		t.Fatal(err)
 	}
 	if data, _, _ := s.Load(t.Context(), "k"); string(data) != "good" {
-		t.Fatalf("record: got %q after a crash during a save", data)
+		t.Fatalf("record after a crash during a save: got %q, want good", data)
 	}
 	if _, err := s.Save(t.Context(), "k", []byte("next"), v); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestFileStoreSurvivesACrashedSave(t *testing.T) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".tmp") {
-			t.Errorf("%s is left", e.Name())
+			t.Errorf("got the file %s after a save, want none", e.Name())
 		}
 	}
 }
@@ -133,13 +133,13 @@ func TestFileStoreErrors(t *testing.T) {
 		t.Error("Load returned nil, want an error")
 	}
 	if _, err := s.Save(t.Context(), "k", nil, ""); err == nil || errors.Is(err, client.ErrConflict) {
-		t.Errorf("Save: %v", err)
+		t.Errorf("Save: %v, want an error that is no conflict", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("cause")
 	cancel(cause)
 	if _, err := client.FileStore(t.TempDir()).Save(ctx, "k", nil, ""); !errors.Is(err, cause) {
-		t.Errorf("Save with an ended context: %v", err)
+		t.Errorf("Save with an ended context: %v, want %v", err, cause)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestFileStoreWaitsForTheLock(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := client.FileStore(dir).Save(ctx, "k", []byte("x"), ""); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Save while another process has the lock: %v", err)
+		t.Errorf("Save while another process has the lock: %v, want %v", err, context.DeadlineExceeded)
 	}
 	unlock()
 	if _, err := client.FileStore(dir).Save(t.Context(), "k", []byte("x"), ""); err != nil {

@@ -42,7 +42,7 @@ func TestGapWhenTheTokenIsRejected(t *testing.T) {
 		want(t, "tokens", tokens(feed), []string{"", "2", ""})
 		var status interface{ StatusCode() int }
 		if len(traced) != 1 || !errors.As(traced[0].Err, &status) {
-			t.Errorf("traced %v", traced)
+			t.Errorf("Trace: got %v, want one gap with the status", traced)
 		}
 	})
 }
@@ -58,7 +58,7 @@ func TestGapWithoutToken(t *testing.T) {
 		// Nothing can be lost before the first connection.
 		want(t, "gaps", got, []string{`data : no token "" to "", missed 0`, `data : no token "" to "", missed 0`})
 		if n != 2 {
-			t.Errorf("%d gaps counted", n)
+			t.Errorf("Trace: got %d gaps, want 2", n)
 		}
 	})
 }
@@ -86,7 +86,7 @@ func TestCheckpointDoesNotPassAPendingGap(t *testing.T) {
 		time.Sleep(time.Minute)
 		sub.Close()
 		if r := readRecord(t, o.Store); r.Token != "1" {
-			t.Fatalf("stored token %q: the next process cannot discover the loss", r.Token)
+			t.Fatalf("stored token: got %q, want 1, so that the next process discovers the loss", r.Token)
 		}
 		sub = subscribe(t, script(steps(mock.Status(410)), events("10"), steps(mock.Complete())), o)
 		want(t, "gaps", gaps(t, sub), []string{`data 10: token rejected "1" to "10", missed 0`})
@@ -119,7 +119,7 @@ func TestGapIsLogged(t *testing.T) {
 			gaps(t, sub)
 			sub.Close()
 			if got := fmt.Sprint(book.lines); !strings.Contains(got, "WARN events may be missing "+text) {
-				t.Errorf("missed %d: %s", missed, got)
+				t.Errorf("missed %d: got the log %s, want %q", missed, got, text)
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func TestGapOfTheTransportIsDelivered(t *testing.T) {
 		want(t, "gaps", gaps(t, sub), []string{`b: notice "1" to "2", missed 40`})
 		sub.Close()
 		if *notice != (client.Gap{Reason: transport.GapNotice, Missed: 40}) {
-			t.Errorf("the transport's own Gap was changed: %+v", notice)
+			t.Errorf("the transport's Gap: got %+v, want it unchanged", notice)
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestGapOfAKeepaliveIsDeliveredWithTheNextEvent(t *testing.T) {
 				sub := subscribe(t, feed, o)
 				time.Sleep(time.Minute)
 				if r := readRecord(t, store); r.Token != "" {
-					t.Errorf("stored token %q before the loss was reported", r.Token)
+					t.Errorf("stored token before the loss was reported: got %q, want none", r.Token)
 				}
 				feed <- transport.Message{Data: []byte("a")} // has the position's token
 				ev, _ := sub.Next(t.Context())
@@ -164,7 +164,7 @@ func TestGapOfAKeepaliveIsDeliveredWithTheNextEvent(t *testing.T) {
 				ev.Ack()
 				sub.Close()
 				if r := readRecord(t, store); r.Token != token {
-					t.Errorf("stored token %q, want %q", r.Token, token)
+					t.Errorf("stored token: got %q, want %q", r.Token, token)
 				}
 			})
 		})
@@ -218,7 +218,7 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 			}
 			var gap *client.Gap
 			if lost := errors.As(err, &gap); lost != c.lost {
-				t.Errorf("%s: the feed ends with %v", name, err)
+				t.Errorf("%s: got the end %v, want a Gap: %t", name, err, c.lost)
 			}
 		})
 	}
@@ -238,7 +238,7 @@ func TestGapAfterACrashBeforeTheFirstAck(t *testing.T) {
 		defer sub.Close()
 		for next := range sub.Events() {
 			if next.ID != ev.ID && next.Gap == nil {
-				t.Errorf("event %s is lost without a Gap on %s", ev.ID, next.ID)
+				t.Errorf("event %s is lost: got no Gap on %s, want one", ev.ID, next.ID)
 			}
 			break
 		}
@@ -252,7 +252,7 @@ func TestGapAtTheEndOfTheFeedIsAnError(t *testing.T) {
 		_, end := data(t, sub, 0)
 		var gap *client.Gap
 		if !errors.As(end, &gap) || gap.Reason != transport.GapTokenRejected || gap.From != "1" {
-			t.Errorf("the loop ended with %v, want the gap", end)
+			t.Errorf("got the end %v, want the gap", end)
 		}
 	})
 }

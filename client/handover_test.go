@@ -19,13 +19,13 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A ticker is a feed that counts up, one event a tick from the moment it was made. It can be read
-// from any number that it has reached. Its connections know when they end.
+// A ticker is a feed that sends the numbers from 1, one event a tick from the moment it was made.
+// It can be read from any number that it has reached. Its connections announce their ends.
 type ticker struct {
 	tick     time.Duration
 	start    time.Time
 	patience time.Duration
-	life     time.Duration // a connection ends itself; 0: it does not
+	life     time.Duration // after which a connection ends itself; 0: never
 	warning  time.Duration // how long before, it announces that
 	live     bool          // there are no positions: a connection starts with a later event
 	bare     bool          // events have no ids
@@ -142,8 +142,8 @@ func tickOf(t *testing.T, ev client.Event) int {
 	return n
 }
 
-// A connection that cannot wait is closed while the consumer has enough to do, and resumed when it
-// has handled half of that.
+// A connection that cannot wait is closed while the consumer has enough to do, and resumed once the
+// consumer has handled half of that.
 func TestParkedConnectionLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := &ticker{tick: time.Second, start: time.Now(), patience: 10 * time.Second}
@@ -154,11 +154,11 @@ func TestParkedConnectionLosesNothing(t *testing.T) {
 		defer sub.Close()
 		time.Sleep(17 * time.Second) // full after 8 s, and 9 s later
 		if feed.open() != 1 {
-			t.Fatalf("%d connections are open before MaxPause, want 1", feed.open())
+			t.Fatalf("got %d open connections before MaxPause, want 1", feed.open())
 		}
 		time.Sleep(3 * time.Second)
 		if feed.open() != 0 {
-			t.Fatalf("%d connections are open after MaxPause, want 0", feed.open())
+			t.Fatalf("got %d open connections after MaxPause, want 0", feed.open())
 		}
 		if s := sub.Stats(); s.State != client.StateFull {
 			t.Errorf("state: got %v, want full", s.State)
@@ -169,12 +169,12 @@ func TestParkedConnectionLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := tickOf(t, ev); n != want || ev.Gap != nil {
-				t.Fatalf("event %d with gap %v, want %d without one", n, ev.Gap, want)
+				t.Fatalf("got event %d with gap %v, want %d without one", n, ev.Gap, want)
 			}
 			if want == 3 {
 				synctest.Wait()
 				if feed.open() != 0 {
-					t.Error("reconnected to a buffer that is nearly full")
+					t.Error("got a connection while the buffer is nearly full, want none")
 				}
 			}
 			if want++; want > 100 {
@@ -182,7 +182,7 @@ func TestParkedConnectionLosesNothing(t *testing.T) {
 			}
 		}
 		if feed.opens != 2 || feed.conns[1].token != "8" {
-			t.Errorf("%d connections, the last from %q; want 2, the second from 8", feed.opens, feed.conns[len(feed.conns)-1].token)
+			t.Errorf("got %d connections, the last from %q, want 2, the second from 8", feed.opens, feed.conns[len(feed.conns)-1].token)
 		}
 	})
 }
@@ -204,14 +204,14 @@ func TestNotParkedWithoutPosition(t *testing.T) {
 			}
 			n := tickOf(t, ev)
 			if n != last+1 || ev.Gap != nil {
-				t.Fatalf("event %d after %d, with gap %v", n, last, ev.Gap)
+				t.Fatalf("got event %d with gap %v, want %d without one", n, ev.Gap, last+1)
 			}
 			if last = n; n > 70 {
 				break
 			}
 		}
 		if feed.opens != 1 {
-			t.Errorf("%d connections", feed.opens)
+			t.Errorf("got %d connections, want 1", feed.opens)
 		}
 	})
 }
@@ -240,7 +240,7 @@ func TestHandoverLosesNothing(t *testing.T) {
 				opts := c.opts
 				opts.Trace = &client.Trace{
 					Disconnected: func(d client.DisconnectInfo) { ends = append(ends, d.Err) },
-					Gap:          func(g client.Gap) { t.Errorf("a gap: %v", g) },
+					Gap:          func(g client.Gap) { t.Errorf("got gap %v, want none", g) },
 				}
 				sub, err := client.Subscribe(t.Context(), feed, &opts)
 				if err != nil {
@@ -255,7 +255,7 @@ func TestHandoverLosesNothing(t *testing.T) {
 						t.Fatal(err)
 					}
 					if n := tickOf(t, ev); n != want {
-						t.Fatalf("event %d, want %d", n, want)
+						t.Fatalf("got event %d, want %d", n, want)
 					}
 					latest = max(latest, time.Since(feed.start.Add(time.Duration(want)*feed.tick)))
 					if want++; want > 10*60*10 {
@@ -263,20 +263,20 @@ func TestHandoverLosesNothing(t *testing.T) {
 					}
 				}
 				if n := feed.open(); n > 2 {
-					t.Errorf("%d connections are open", n)
+					t.Errorf("got %d open connections, want at most 2", n)
 				}
 				if err := sub.Close(); err != nil || feed.open() != 0 {
-					t.Errorf("%v; %d connections are open after Close", err, feed.open())
+					t.Errorf("Close: got %v and %d open connections, want nil and none", err, feed.open())
 				}
 				if feed.opens != 11 {
-					t.Errorf("%d connections, want 11", feed.opens)
+					t.Errorf("got %d connections, want 11", feed.opens)
 				}
 				if latest > 0 {
-					t.Errorf("an event was late by %v", latest)
+					t.Errorf("got an event %v late, want none late", latest)
 				}
 				for _, err := range ends[:len(ends)-1] {
 					if err.Error() != "client: the connection was replaced before its end" {
-						t.Errorf("a connection ended with %v", err)
+						t.Errorf("got the end of a connection %v, want its replacement", err)
 					}
 				}
 			})
@@ -312,7 +312,7 @@ func TestFailedHandoverKeepsTheOldConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := tickOf(t, ev); n != want || ev.Gap != nil {
-				t.Fatalf("event %d with gap %v, want %d without one", n, ev.Gap, want)
+				t.Fatalf("got event %d with gap %v, want %d without one", n, ev.Gap, want)
 			}
 			if want++; want > 3700 {
 				break
@@ -320,11 +320,11 @@ func TestFailedHandoverKeepsTheOldConnection(t *testing.T) {
 		}
 		mu.Lock()
 		if len(ends) != 2 || ends["cut off"] != 1 || ends["one is enough"] != feed.opens-2 {
-			t.Errorf("connections ended with %v, want one that was cut off after %d that were refused", ends, feed.opens-2)
+			t.Errorf("got ends %v, want one that was cut off after %d that were refused", ends, feed.opens-2)
 		}
 		mu.Unlock()
 		if want := 1 + 10*2 + 1; feed.opens != want {
-			t.Errorf("%d attempts, want %d", feed.opens, want)
+			t.Errorf("got %d attempts, want %d", feed.opens, want)
 		}
 		sub.Close()
 	})
@@ -343,14 +343,14 @@ func TestCloseDuringHandover(t *testing.T) {
 		}()
 		time.Sleep(50*time.Minute + time.Second)
 		if !feed.waiting.Load() {
-			t.Fatal("no successor is being opened")
+			t.Fatal("got no attempt to open a successor, want one")
 		}
 		start := time.Now()
 		if err := sub.Close(); err != nil || time.Since(start) > 0 {
-			t.Errorf("Close took %v: %v", time.Since(start), err)
+			t.Errorf("Close: got %v after %v, want nil at once", err, time.Since(start))
 		}
 		if feed.open() != 0 {
-			t.Errorf("%d connections are open", feed.open())
+			t.Errorf("got %d open connections, want none", feed.open())
 		}
 	})
 }
@@ -372,15 +372,15 @@ func TestReconnectTakesUpAnOpenSuccessor(t *testing.T) {
 		go data(t, sub, 0)
 		time.Sleep(59*time.Minute + 500*time.Millisecond) // both are read for a second
 		if feed.open() != 2 {
-			t.Fatalf("%d connections are open, want 2", feed.open())
+			t.Fatalf("got %d open connections, want 2", feed.open())
 		}
 		sub.Reconnect()
 		time.Sleep(time.Minute)
 		if s := sub.Stats(); s.Attempts != 2 || s.Connections != 2 || s.State != client.StateLive || feed.open() != 1 {
-			t.Errorf("%d attempts, %d connections, %d open, state %v; want 2, 2, 1 and live", s.Attempts, s.Connections, feed.open(), s.State)
+			t.Errorf("got %d attempts, %d connections, %d open, state %v, want 2, 2, 1 and live", s.Attempts, s.Connections, feed.open(), s.State)
 		}
 		if len(ends) != 1 || ends[0].Error() != "client: Reconnect was called" {
-			t.Errorf("connections ended with %v", ends)
+			t.Errorf("got ends %v, want one by Reconnect", ends)
 		}
 		want(t, "gaps", gaps, []transport.GapReason{transport.GapNoToken})
 		sub.Close()
@@ -398,12 +398,12 @@ func TestReconnectDuringAHandoverStartsAnotherAttempt(t *testing.T) {
 		go data(t, sub, 0)
 		time.Sleep(time.Hour + time.Minute)
 		if s := sub.Stats(); s.State != client.StateConnecting || s.Attempts != 2 {
-			t.Fatalf("state %v after %d attempts, want the second one to be under way", s.State, s.Attempts)
+			t.Fatalf("got state %v after %d attempts, want the second one in progress", s.State, s.Attempts)
 		}
 		sub.Reconnect()
 		synctest.Wait()
 		if s := sub.Stats(); s.Attempts != 3 {
-			t.Errorf("%d attempts after Reconnect, want a third one", s.Attempts)
+			t.Errorf("got %d attempts after Reconnect, want a third one", s.Attempts)
 		}
 		sub.Close()
 	})
@@ -490,7 +490,7 @@ func (b *broadcast) check(t *testing.T, configure func(*transport.WebSocket), op
 			time.Sleep(pause)
 		}
 		if silent > 0 {
-			t.Errorf("lost %d events without a gap (%d gaps, %d connections)", silent, gaps, b.opens.Load())
+			t.Errorf("got %d lost events without a gap (%d gaps, %d connections), want none", silent, gaps, b.opens.Load())
 		}
 	})
 }
@@ -523,7 +523,7 @@ func TestHandoverWithABusyConsumer(t *testing.T) {
 			}
 			n := seqOf(ev.Data)
 			if seen > 0 && n > seen+1 && ev.Gap == nil {
-				t.Errorf("event %d after %d without a gap", n, seen)
+				t.Errorf("got event %d after %d without a gap, want one", n, seen)
 			}
 			seen = max(seen, n)
 			if n == 250 {
@@ -578,10 +578,10 @@ func TestHandoverHonoursRetryAfter(t *testing.T) {
 			}
 			return nil
 		}
-		var told atomic.Int32
+		var reported atomic.Int32
 		sub, err := client.Subscribe(t.Context(), feed, &client.Options{Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) {
 			if errors.Is(d.Err, asks{}) {
-				told.Add(1)
+				reported.Add(1)
 			}
 		}}})
 		if err != nil {
@@ -596,10 +596,10 @@ func TestHandoverHonoursRetryAfter(t *testing.T) {
 		opens := feed.opens
 		feed.mu.Unlock()
 		if opens > 3 {
-			t.Errorf("tried %d times in ten minutes, want once", opens-1)
+			t.Errorf("got %d attempts in ten minutes, want 1", opens-1)
 		}
-		if told.Load() == 0 {
-			t.Errorf("%d failed attempts were not reported", opens-1)
+		if reported.Load() == 0 {
+			t.Errorf("got none of %d failed attempts reported, want each", opens-1)
 		}
 		sub.Close()
 	})
@@ -621,7 +621,7 @@ func TestReconnectDuringAHandoverThatHangs(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := feed.open(); n == 0 && sub.Stats().State != client.StateConnecting {
-			t.Errorf("an hour after Reconnect no connection is open, state %v", sub.Stats().State)
+			t.Errorf("an hour after Reconnect: got no open connection in state %v, want one", sub.Stats().State)
 		}
 		sub.Close()
 	})
@@ -646,7 +646,7 @@ func TestHandoversAreSpaced(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Second)
 		if n := opens.Load(); n > 20 {
-			t.Errorf("opened %d connections in five seconds", n)
+			t.Errorf("got %d connections in five seconds, want at most 20", n)
 		}
 	})
 }
@@ -680,7 +680,7 @@ func TestHandoverThatIsTooLateReportsAGap(t *testing.T) {
 			}
 			n := tickOf(t, ev)
 			if last > 0 && n > last+1 && ev.Gap == nil {
-				t.Errorf("event %d after %d without a gap", n, last)
+				t.Errorf("got event %d after %d without a gap, want one", n, last)
 			}
 			if last = n; n > 700 {
 				return
@@ -690,7 +690,7 @@ func TestHandoverThatIsTooLateReportsAGap(t *testing.T) {
 }
 
 // Each connection counts its events from 1.
-func TestHandoverOfConnectionsWithNumbersOfTheirOwn(t *testing.T) {
+func TestHandoverWithNumbersPerConnection(t *testing.T) {
 	b := &broadcast{every: 100 * time.Millisecond}
 	b.check(t, func(w *transport.WebSocket) {
 		w.Overlap, w.MaxConnectionAge = true, 30*time.Second

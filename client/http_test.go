@@ -119,7 +119,7 @@ func TestFinalAnswerStopsAFeedThatNeverWorked(t *testing.T) {
 				_, end := data(t, sub, 0)
 				var stop *client.StopError
 				if !errors.As(end, &stop) || !c.check(end) {
-					t.Errorf("the loop ended with %v, want a StopError", end)
+					t.Errorf("got the end %v, want a StopError", end)
 				}
 				most := time.Duration(0)
 				if retry.Classify(end) == retry.ClassProtocol {
@@ -172,11 +172,11 @@ func TestPartialFrameIsNotDelivered(t *testing.T) {
 					}
 					want(t, "events", got, []string{"a", "b"})
 					if lastID != "1" {
-						t.Errorf("resumed after %q, want 1", lastID)
+						t.Errorf("got Last-Event-ID %q, want 1", lastID)
 					}
 					for _, saved := range store.History("n") {
 						if bytes.Contains(saved, []byte(`"token": "2"`)) && !bytes.Contains(saved, []byte(`"events": 2`)) {
-							t.Errorf("saved the position of the partial event: %s", saved)
+							t.Errorf("got the position of the partial event saved: %s", saved)
 						}
 					}
 					sub.Close()
@@ -197,9 +197,9 @@ func TestServerSuppliedDelaysAreClamped(t *testing.T) {
 		"retry of zero":             {body(sse, "retry: 0\n\ndata: a\n\n"), 10 * time.Millisecond, time.Second + 10*time.Millisecond}, // the jitter comes on top
 		"retry":                     {body(sse, "retry: 3000\n\ndata: a\n\n"), 3 * time.Second, 5 * time.Second},
 		"Retry-After":               {status(503, "Retry-After", "120"), 2 * time.Minute, 3 * time.Minute},
-		"Retry-After of ages":       {status(503, "Retry-After", "99999999999999999999"), 15 * time.Minute, 20 * time.Minute},
-		"Retry-After below zero":    {status(503, "Retry-After", "-1"), 10 * time.Millisecond, 2 * time.Second},
-		"Retry-After of garbage":    {status(503, "Retry-After", "soon"), 10 * time.Millisecond, 2 * time.Second},
+		"long Retry-After":          {status(503, "Retry-After", "99999999999999999999"), 15 * time.Minute, 20 * time.Minute},
+		"negative Retry-After":      {status(503, "Retry-After", "-1"), 10 * time.Millisecond, 2 * time.Second},
+		"invalid Retry-After":       {status(503, "Retry-After", "soon"), 10 * time.Millisecond, 2 * time.Second},
 		"Retry-After in the past":   {status(503, "Retry-After", yesterday.Format(http.TimeFormat)), 10 * time.Millisecond, 2 * time.Second},
 		"Retry-After as a date":     {status(503, "Retry-After", yesterday.Add(24*time.Hour+5*time.Minute).Format(http.TimeFormat)), 5 * time.Minute, 7 * time.Minute},
 		"date of a skewed clock":    {status(503, "Date", yesterday.Format(http.TimeFormat), "Retry-After", yesterday.Add(time.Minute).Format(http.TimeFormat)), time.Minute, 2 * time.Minute},
@@ -253,7 +253,7 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 		want(t, "events", got, []string{"a", "b"})
 		var timeout *transport.TimeoutError
 		if len(reasons) == 0 || !errors.As(reasons[0], &timeout) || timeout.Op != "idle" {
-			t.Errorf("disconnected with %v, want a timeout first", reasons)
+			t.Errorf("Trace: got %v, want a timeout first", reasons)
 		}
 	})
 }

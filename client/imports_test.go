@@ -41,7 +41,7 @@ func TestImports(t *testing.T) {
 		for _, imp := range goList(t, "{{join .Imports \"\\n\"}}", module+"/"+pkg) {
 			if rest, ok := strings.CutPrefix(imp, module+"/"); ok {
 				if !slices.Contains(ours, rest) {
-					t.Errorf("%s imports %s", pkg, rest)
+					t.Errorf("%s imports %s, want only %v", pkg, rest, ours)
 				}
 				continue
 			}
@@ -53,7 +53,7 @@ func TestImports(t *testing.T) {
 		}
 		for _, dep := range goList(t, "{{join .Deps \"\\n\"}}", module+"/"+pkg) {
 			if dep == "testing" || strings.HasPrefix(dep, "go.uber.org/goleak") {
-				t.Errorf("%s links %s", pkg, dep)
+				t.Errorf("%s links %s, want only its tests to", pkg, dep)
 			}
 		}
 	}
@@ -74,11 +74,11 @@ func TestRequirements(t *testing.T) {
 	got := strings.Fields(string(out))
 	for _, m := range got {
 		if !slices.Contains(want, m) {
-			t.Errorf("go.mod requires %s", m)
+			t.Errorf("go.mod requires %s, want only %v", m, want)
 		}
 	}
 	if len(got) == 0 {
-		t.Error("go list found no requirements")
+		t.Error("go list: got no requirements, want some")
 	}
 }
 
@@ -102,7 +102,7 @@ func TestNoZeroTimer(t *testing.T) {
 		}
 		source, err := os.ReadFile(path)
 		if found := zero.Find(source); found != nil {
-			t.Errorf("%s: %s", path, found)
+			t.Errorf("%s: got %s, want no timer with zero duration", path, found)
 		}
 		return err
 	})

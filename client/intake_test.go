@@ -52,7 +52,7 @@ func TestPositionWithoutEventIsSaved(t *testing.T) {
 		o := &client.Options{Name: "n", Store: new(mock.Store)}
 		sub := subscribe(t, feed, o)
 		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
-			t.Errorf("got %v, %v", got, err)
+			t.Errorf("got %v, %v, want one event", got, err)
 		}
 		sub.Close()
 		want(t, "tokens", tokens(feed), []string{"", "7"})
@@ -92,10 +92,10 @@ func TestSkippedEventMovesTheToken(t *testing.T) {
 		want(t, "events", got, []string{"data 1", "data 3"})
 		want(t, "tokens", tokens(feed), []string{"", "bookmark 4"})
 		if s.Skipped != 2 || s.Received != 4 {
-			t.Errorf("stats: %d of %d skipped", s.Skipped, s.Received)
+			t.Errorf("Stats: got %d of %d skipped, want 2 of 4", s.Skipped, s.Received)
 		}
 		if rec := readRecord(t, o.Store.(*mock.Store)); rec.Token != "bookmark 4" {
-			t.Errorf("stored token %q", rec.Token)
+			t.Errorf("stored token: got %q, want bookmark 4", rec.Token)
 		}
 	})
 }
@@ -109,7 +109,7 @@ func TestDedupeDropsRememberedIDs(t *testing.T) {
 		sub.Close()
 		want(t, "events", got, []string{"data 1", "data 2", "data 3", "data ", "data ", "data 4", "data 1"})
 		if s.Duplicates != 3 {
-			t.Errorf("%d duplicates counted", s.Duplicates)
+			t.Errorf("Stats: got %d duplicates, want 3", s.Duplicates)
 		}
 	})
 }
@@ -197,7 +197,7 @@ func TestGapOfAMessageThatWaitsForSpaceIsKept(t *testing.T) {
 		data(t, sub, 1)
 		ev, _ := sub.Next(t.Context())
 		if ev.Gap == nil {
-			t.Errorf("the gap of 40 events is lost")
+			t.Error("got no gap after a dropped connection, want the one of 40 events")
 		}
 	})
 }
@@ -213,7 +213,7 @@ func TestResetPositionDoesNotPassAnUnsettledEvent(t *testing.T) {
 		sub.Next(t.Context()) // not acknowledged
 		sub.Close()
 		if r := readRecord(t, store); r.Token != "1" {
-			t.Errorf("stored token %q although the event after 1 is not acknowledged", r.Token)
+			t.Errorf("stored token: got %q, want 1: the next event is not acknowledged", r.Token)
 		}
 	})
 }
@@ -236,7 +236,7 @@ func TestTokenThatNoHeaderCanHoldIsDropped(t *testing.T) {
 				continue
 			}
 			if ev.Gap.Reason != transport.GapTokenRejected || ev.Gap.From != "line\n1" || string(ev.Data) != "b" {
-				t.Errorf("%s after %+v", ev.Data, ev.Gap)
+				t.Errorf("got %s after the gap %+v, want b after a rejected token", ev.Data, ev.Gap)
 			}
 			break
 		}
@@ -264,10 +264,10 @@ func TestIDWithAControlByteIsNoPosition(t *testing.T) {
 		}
 		sub.Close()
 		if len(got) < 3 || !slices.Equal(got[:2], []string{"a 1", "b 1"}) || got[len(got)-1] != "c 3" {
-			t.Errorf("events %q", got)
+			t.Errorf("got events %q, want a, b and c last", got)
 		}
 		if len(signals) == 0 || !strings.Contains(signals[0], "control bytes") {
-			t.Errorf("signals %q", signals)
+			t.Errorf("got signals %q, want one about control bytes first", signals)
 		}
 		want(t, "tokens", tokens(feed), []string{"", "1", "3"})
 	})

@@ -33,14 +33,14 @@ func TestSaveOfUnknownOutcomeIsReadBack(t *testing.T) {
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		store.OnLoad(&mock.Fault{Err: errors.New("timeout")})
 		if err := sub.Commit(t.Context()); err == nil {
-			t.Error("Commit returned nil although the outcome is not known")
+			t.Error("Commit of unknown outcome: got nil, want an error")
 		}
 		data(t, sub, 1)
 		if err := sub.Commit(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if r := readRecord(t, store); r.Token != "3" || r.Epoch != 1 {
-			t.Errorf("stored %+v", r)
+			t.Errorf("record: got %+v, want token 3 of epoch 1", r)
 		}
 		if err := sub.Close(); err != nil {
 			t.Error(err)
@@ -79,7 +79,7 @@ func TestSaveThatLandsLateIsNotTakenForANewerOne(t *testing.T) {
 		data(t, sub, 1)
 		store.fail = true
 		if err := sub.Commit(t.Context()); err == nil {
-			t.Error("Commit returned nil although the save failed")
+			t.Error("Commit with a failed save: got nil, want an error")
 		}
 		data(t, sub, 1)
 		err := sub.Commit(t.Context())
@@ -90,7 +90,7 @@ func TestSaveThatLandsLateIsNotTakenForANewerOne(t *testing.T) {
 			t.Error(err)
 		}
 		if r := readRecord(t, store); r.Token != "2" {
-			t.Errorf("token %q stored, want 2", r.Token)
+			t.Errorf("stored token: got %q, want 2", r.Token)
 		}
 	})
 }
@@ -106,7 +106,7 @@ func TestUnreadableRecordIsNeverReplaced(t *testing.T) {
 		"empty":          {func(s *mock.Store) { s.Put("n", []byte{}) }, "read"},
 		"not a record":   {func(s *mock.Store) { s.Put("n", []byte(`{"hello":"world"}`)) }, "read"},
 		"no epoch":       {func(s *mock.Store) { s.Put("n", []byte(`{"format":1}`)) }, "read"},
-		"junk after it":  {func(s *mock.Store) { s.Put("n", []byte(good+"x")) }, "read"},
+		"trailing data":  {func(s *mock.Store) { s.Put("n", []byte(good+"x")) }, "read"},
 		"another format": {func(s *mock.Store) { s.Put("n", []byte(strings.Replace(good, ":1,", ":2,", 1))) }, "read"},
 		"unreadable":     {func(s *mock.Store) { s.OnLoad(&mock.Fault{Count: -1}) }, "load"},
 		"read-only":      {func(s *mock.Store) { s.Put("n", []byte(good)); s.OnSave(&mock.Fault{Count: -1, Err: fs.ErrPermission}) }, "take over"},
@@ -122,7 +122,7 @@ func TestUnreadableRecordIsNeverReplaced(t *testing.T) {
 					t.Errorf("Subscribe: %v, want a CheckpointError of %q", err, c.op)
 				}
 				if len(feed.Attempts()) > 0 {
-					t.Error("connected without the position")
+					t.Error("got a connection without the position, want none")
 				}
 			})
 		})
@@ -152,7 +152,7 @@ func TestUnreadableRecordIsNeverReplaced(t *testing.T) {
 				t.Errorf("resumed from %q, want 7", got)
 			}
 			if r := readRecord(t, store); r.Epoch != 4 || r.Token != "7" || r.Events != 7 {
-				t.Errorf("taken over as %+v", r)
+				t.Errorf("record after the takeover: got %+v, want epoch 4, token 7 and 7 events", r)
 			}
 		})
 	})
@@ -178,7 +178,7 @@ func TestLostRecordEndsTheSubscription(t *testing.T) {
 		}
 		sub.Close()
 		if data, _, _ := store.Load(context.Background(), "n"); len(data) > 0 {
-			t.Errorf("the record was started again: %s", data)
+			t.Errorf("record: got a new one %s, want none", data)
 		}
 	})
 }
@@ -195,7 +195,7 @@ func TestConflictAfterAStaleReadIsNoSuccess(t *testing.T) {
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		store.OnLoad(&mock.Fault{Stale: true})
 		if err := sub.Commit(t.Context()); err == nil {
-			t.Fatal("Commit returned nil although the save failed")
+			t.Fatal("Commit with a failed save: got nil, want an error")
 		}
 		data(t, sub, 1)
 		if err := sub.Commit(t.Context()); err == nil && readRecord(t, store).Token != "2" {
@@ -225,7 +225,7 @@ func TestBrieflyStaleReadsAreTolerated(t *testing.T) {
 			}
 		}
 		_, err := sub.Next(t.Context())
-		t.Errorf("after %v: %v", time.Since(start), err)
+		t.Errorf("got %v after %v, want a Commit that succeeds", err, time.Since(start))
 	})
 }
 
@@ -244,13 +244,13 @@ func TestTokenThatIsNotUTF8IsKept(t *testing.T) {
 		ev, _ := sub.Next(ctx)
 		ts := tokens(feed)
 		if ts[1] != "caf\xe9" || ev.ID != "2" || ev.Gap != nil {
-			t.Errorf("resumed from %q, got %q with gap %v", ts[1], ev.ID, ev.Gap)
+			t.Errorf("got event %q with gap %v after token %q, want 2 without one after caf\\xe9", ev.ID, ev.Gap, ts[1])
 		}
 	})
 }
 
 // syncedStore knows which record is on stable storage: the last one for which Save returned nil. A
-// record that a failed Save left in the cache is read all the same.
+// record that a failed Save left in the cache can be read nevertheless.
 type syncedStore struct {
 	*mock.Store
 	mu     sync.Mutex
@@ -291,7 +291,7 @@ func TestRecordThatLandedIsNotDurable(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if s := sub.Stats(); s.Checkpointed != 0 || !errors.Is(s.CheckpointError, broken) {
-			t.Errorf("Stats: %d events checkpointed, error %v", s.Checkpointed, s.CheckpointError)
+			t.Errorf("Stats: got %d events checkpointed, error %v, want 0, %v", s.Checkpointed, s.CheckpointError, broken)
 		}
 		fault.Remove()
 		if err := sub.Commit(t.Context()); err != nil || store.stable().Token != "1" {
@@ -307,7 +307,7 @@ func TestRecordThatLandedIsNotDurable(t *testing.T) {
 		data(t, sub, 1)
 		store.OnSave(&mock.Fault{Count: -1, Applied: true})
 		if err := sub.Close(); err == nil {
-			t.Errorf("Close returned nil although %q is durable", store.stable().Token)
+			t.Errorf("Close: got nil with %q durable, want an error", store.stable().Token)
 		}
 	})
 }

@@ -25,7 +25,7 @@ func TestReconnectResumesAfterTheLastReceivedEvent(t *testing.T) {
 		sub := subscribe(t, feed, nil)
 		got, end := data(t, sub, 0)
 		if end != nil {
-			t.Errorf("the loop ended with %v, want no error for a feed that is complete", end)
+			t.Errorf("got the end %v, want no error for a feed that is complete", end)
 		}
 		want(t, "events", got, []string{"data 1", "data 2", "data 3", "data 4", "data 5"})
 		want(t, "tokens", tokens(feed), []string{"", "3", "3", "3", "4", "5"}[:len(tokens(feed))])
@@ -50,7 +50,7 @@ func TestTransientFailuresStayOutOfTheLoop(t *testing.T) {
 		}
 		want(t, "events", got, []string{"data 1", "data 2"})
 		if len(failures) < 6 {
-			t.Errorf("trace saw %v, want every failure", failures)
+			t.Errorf("Trace: got %v, want every failure", failures)
 		}
 	})
 }
@@ -67,13 +67,13 @@ func TestStopErrorAfterEverythingReceived(t *testing.T) {
 		var stop *client.StopError
 		var status interface{ StatusCode() int }
 		if !errors.As(end, &stop) || !errors.As(end, &status) || status.StatusCode() != 401 {
-			t.Fatalf("the loop ended with %v, want a StopError with the 401", end)
+			t.Fatalf("got the end %v, want a StopError with the 401", end)
 		}
 		if stop.Attempts < 2 || stop.Elapsed <= 0 {
-			t.Errorf("%d attempts in %v", stop.Attempts, stop.Elapsed)
+			t.Errorf("StopError: got %d attempts in %v, want at least 2 in more than 0s", stop.Attempts, stop.Elapsed)
 		}
 		if _, err := sub.Next(t.Context()); !errors.As(err, &stop) {
-			t.Errorf("Next after the end: %v", err)
+			t.Errorf("Next after the end: got %v, want a StopError", err)
 		}
 	})
 }
@@ -88,12 +88,12 @@ func TestReconnectDoesNotWait(t *testing.T) {
 		sub.Reconnect()
 		synctest.Wait()
 		if len(tokens(feed)) != 2 || time.Since(start) != 0 {
-			t.Fatalf("%d attempts after %v, want a second one at once", len(tokens(feed)), time.Since(start))
+			t.Fatalf("got %d attempts after %v, want a second one at once", len(tokens(feed)), time.Since(start))
 		}
 		feed.Publish(append(steps(mock.Drop(), unavailable), events("2")...)...)
 		time.Sleep(time.Minute) // of a delay of ten minutes
 		if s := sub.Stats().State; s != client.StateBackingOff {
-			t.Fatalf("state %v", s)
+			t.Fatalf("got state %v, want %v", s, client.StateBackingOff)
 		}
 		sub.Reconnect()
 		got, _ := data(t, sub, 1)
@@ -121,14 +121,14 @@ func TestDelaysGrowWithoutProgressOnly(t *testing.T) {
 		sub.Close()
 		// Full jitter up to a cap of 30 s is 15 s on average: about 240 an hour.
 		if n > 201 || n < 100 {
-			t.Errorf("%d attempts in an hour", n)
+			t.Errorf("got %d attempts in an hour, want 100 to 201", n)
 		}
 		var last time.Duration
 		for _, d := range delays[len(delays)-20:] {
 			last = max(last, d)
 		}
 		if last < 15*time.Second {
-			t.Errorf("the longest delay is %v: the delays did not grow", last)
+			t.Errorf("got a longest delay of %v, want at least 15s", last)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestDelaysGrowWithoutProgressOnly(t *testing.T) {
 		got, _ := data(t, sub, 0)
 		sub.Close()
 		if d := time.Since(start); len(got) != 1000 || d > 2*time.Minute {
-			t.Errorf("%d events in %v, want 1000 with at most a second between connections", len(got), d)
+			t.Errorf("got %d events in %v, want 1000 with at most a second between connections", len(got), d)
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestFullBufferStopsReading(t *testing.T) {
 				sub := subscribe(t, endless{&reads}, &o)
 				synctest.Wait()
 				if s := sub.Stats(); reads != 11 || s.Buffered != 10 || s.State != client.StateFull {
-					t.Fatalf("%d messages read, %d buffered, %v; want one more than fits", reads, s.Buffered, s.State)
+					t.Fatalf("got %d messages read, %d buffered, state %v, want one more than fits", reads, s.Buffered, s.State)
 				}
 				evs := []client.Event{}
 				for range 3 {
@@ -186,12 +186,12 @@ func TestFullBufferStopsReading(t *testing.T) {
 				}
 				synctest.Wait()
 				if reads != 11 {
-					t.Errorf("read more although nothing is acknowledged")
+					t.Errorf("got %d messages read while nothing is acknowledged, want 11", reads)
 				}
 				evs[0].Ack()
 				synctest.Wait()
 				if reads != 12 {
-					t.Errorf("%d messages read after one ack, want 12", reads)
+					t.Errorf("got %d messages read after one ack, want 12", reads)
 				}
 				sub.Close()
 			})
@@ -224,7 +224,7 @@ func TestWaitConnected(t *testing.T) {
 			var status interface{ StatusCode() int }
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &status) || status.StatusCode() != 503 ||
 				!strings.Contains(err.Error(), "attempts: 2") {
-				t.Errorf("got %v", err)
+				t.Errorf("WaitConnected: got %v, want the deadline, 2 attempts and status 503", err)
 			}
 			sub.Close()
 		})
@@ -233,11 +233,11 @@ func TestWaitConnected(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			sub, err := wait(t, deaf{})
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "attempts: 1") {
-				t.Errorf("got %v", err)
+				t.Errorf("WaitConnected: got %v, want the deadline and 1 attempt", err)
 			}
 			sub.Close()
 			if err := sub.WaitConnected(t.Context()); !errors.Is(err, client.ErrClosed) {
-				t.Errorf("after Close: %v", err)
+				t.Errorf("WaitConnected after Close: got %v, want %v", err, client.ErrClosed)
 			}
 		})
 	})
@@ -246,7 +246,7 @@ func TestWaitConnected(t *testing.T) {
 			sub, err := wait(t, script(steps(mock.Status(403))))
 			var stop *client.StopError
 			if !errors.As(err, &stop) {
-				t.Errorf("got %v", err)
+				t.Errorf("WaitConnected: got %v, want a StopError", err)
 			}
 			sub.Close()
 		})
@@ -263,11 +263,11 @@ func TestReconnectDoesNotUndoTheEnd(t *testing.T) {
 		})
 		subs <- sub
 		if _, err := sub.Next(t.Context()); err != io.EOF {
-			t.Errorf("the end: %v", err)
+			t.Errorf("Next after the end: got %v, want io.EOF", err)
 		}
 		sub.Close()
 		if opens, closes := feed.opens.Load(), feed.closes.Load(); opens != 1 || closes != 1 {
-			t.Errorf("opened %d times, closed %d times", opens, closes)
+			t.Errorf("got %d Listeners, closed %d times, want one, once", opens, closes)
 		}
 	})
 }
@@ -327,7 +327,7 @@ func TestJSONErrorWithStatus200IsNoProgress(t *testing.T) {
 		return 200, typ("application/json"), strings.NewReader(`{"error":"maintenance"}`)
 	}, retry.Policy{}, time.Hour)
 	if len(at) > 200 || len(at) < 100 || end != nil {
-		t.Errorf("%d requests in an hour and %v, want delays that grow to 30 s", len(at), end)
+		t.Errorf("got %d requests in an hour and the end %v, want delays that grow to 30 s", len(at), end)
 	}
 }
 
@@ -337,7 +337,7 @@ func TestQuietFeedThatIsCutIsReconnectedAtOnce(t *testing.T) {
 		return 200, typ("text/event-stream"), &paused{[]string{":\n", ":\n", ":\n"}, 15 * time.Second}
 	}, retry.Policy{}, time.Hour)
 	if len(at) < 78 || end != nil {
-		t.Errorf("%d connections of 45 s in an hour and %v: offline for too long", len(at), end)
+		t.Errorf("got %d connections of 45 s in an hour, %v, want at least 78", len(at), end)
 	}
 }
 
@@ -383,7 +383,7 @@ func TestTroubleDoesNotEndAFeedThatHasWorked(t *testing.T) {
 				return 204, nil, strings.NewReader("")
 			}, retry.Policy{}, 24*time.Hour)
 			if len(at) != 21 || end != nil {
-				t.Errorf("%d requests and %v, want 20 and the end of the feed", len(at), end)
+				t.Errorf("got %d requests and the end %v, want 20 and the end of the feed", len(at), end)
 			}
 		})
 	}
@@ -398,7 +398,7 @@ func TestConflictAtTheStartIsRetried(t *testing.T) {
 		return 204, nil, strings.NewReader("")
 	}, retry.Policy{}, time.Hour)
 	if len(at) != 11 || end != nil {
-		t.Errorf("%d requests and %v", len(at), end)
+		t.Errorf("got %d requests, %v, want 11", len(at), end)
 	}
 }
 
@@ -426,7 +426,7 @@ func TestTroubleAfterReconnectDoesNotEndTheFeed(t *testing.T) {
 		}
 		sub.Reconnect()
 		if _, err := sub.Next(t.Context()); err != io.EOF || n != 10 {
-			t.Errorf("%d requests and %v, want 10 and the end of the feed", n, err)
+			t.Errorf("got %d requests and the end %v, want 10 and the end of the feed", n, err)
 		}
 	})
 }

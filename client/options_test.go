@@ -31,7 +31,7 @@ func TestConfigErrorListsEveryProblem(t *testing.T) {
 	}
 	for _, field := range []string{"src", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
 		if !slices.ContainsFunc(config.Problems, func(p error) bool { return strings.Contains(p.Error(), field) }) {
-			t.Errorf("problems without %s: %v", field, err)
+			t.Errorf("got problems %v, want one of %s", err, field)
 		}
 	}
 	if _, err := client.Subscribe(t.Context(), &transport.HTTP{URL: "not a url\x00", MaxFrame: 1}, nil); !errors.As(err, &config) {
@@ -54,7 +54,7 @@ func TestJoinedProblemsAreListed(t *testing.T) {
 		_, err := client.Subscribe(t.Context(), invalid{err: tt.err}, nil)
 		var config *client.ConfigError
 		if !errors.As(err, &config) {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v, want a ConfigError", name, err)
 		}
 		var got []string
 		for _, p := range config.Problems {
@@ -76,7 +76,7 @@ var _ io.Closer = (*client.Subscription)(nil)
 func TestNilPointerIsRejected(t *testing.T) {
 	var config *client.ConfigError
 	if _, err := client.Subscribe(t.Context(), (*transport.HTTP)(nil), nil); !errors.As(err, &config) {
-		t.Errorf("Subscribe: %v", err)
+		t.Errorf("Subscribe: %v, want a ConfigError", err)
 	}
 }
 

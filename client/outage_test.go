@@ -33,7 +33,7 @@ func TestOutageIsLoggedAtGrowingIntervals(t *testing.T) {
 		start := time.Now()
 		data(t, sub, 2)
 		if d := time.Since(start); d.Round(time.Minute) != 72*time.Minute {
-			t.Fatalf("the outage took %v", d)
+			t.Fatalf("got an outage of %v, want 72m", d)
 		}
 		data(t, sub, 0)
 		sub.Close()
@@ -55,11 +55,11 @@ func TestOutageIsLoggedAtGrowingIntervals(t *testing.T) {
 		})
 		last := book.lines[9]
 		if a := last.attrs; a["class"].String() != "rate limited" || a["failures"].Int64() < 40 || a["outage"].Duration() < time.Hour {
-			t.Errorf("after an hour, logged %v", last)
+			t.Errorf("log after an hour: got %v, want class rate limited and at least 40 failures", last)
 		}
 		back := book.lines[10]
 		if a := back.attrs; a["failures"].Int64() != 51 || a["outage"].Duration() < 71*time.Minute {
-			t.Errorf("after the outage, logged %v", back)
+			t.Errorf("log after the outage: got %v, want 51 failures", back)
 		}
 	})
 }
@@ -80,7 +80,7 @@ func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
 		sub.Close()
 		lines := slices.DeleteFunc(book.brief(), func(l string) bool { return strings.Contains(l, "missing") })
 		if n := len(lines); n < 40 || n > 80 {
-			t.Errorf("logged %d records in a day, want about two an hour", n)
+			t.Errorf("got %d records in a day, want about two an hour", n)
 		}
 		for i, l := range lines[:len(lines)-1] {
 			if want := []string{"INFO connected", "WARN disconnected"}[i%2]; l != want {
@@ -88,7 +88,7 @@ func testRecordsOfADay(t *testing.T, feed flapping, connections uint64) {
 			}
 		}
 		if n := sub.Stats().Connections; n < connections {
-			t.Errorf("%d connections", n)
+			t.Errorf("got %d connections, want at least %d", n, connections)
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestRoutineEndsAreLoggedAsInfo(t *testing.T) {
 		sub.Close()
 		for _, l := range book.brief() {
 			if !strings.HasPrefix(l, "INFO") {
-				t.Errorf("logged %q", l)
+				t.Errorf("got %q, want a record of level INFO", l)
 			}
 		}
 	})

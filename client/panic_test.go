@@ -57,7 +57,7 @@ func TestPanicEndsTheProcess(t *testing.T) {
 				t.Fatalf("the process ended with %v, want exit status 2 and the panic:\n%s", err, out)
 			}
 			if r := readRecord(t, client.FileStore(dir)); r.Token == "" || r.Events == 0 {
-				t.Errorf("stored %+v, want token 1 or a later one", r)
+				t.Errorf("got %+v stored, want token 1 or a later one", r)
 			}
 			sub := subscribe(t, deaf{}, named(client.FileStore(dir)))
 			if err := sub.Close(); err != nil {
@@ -258,7 +258,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 					}
 				}
 			}); v != "body 1" {
-				t.Fatalf("the loop panicked with %v", v)
+				t.Fatalf("panic of the loop: got %v, want that of the body", v)
 			}
 		}
 		got, _ := data(t, sub, 1)
@@ -268,7 +268,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 			t.Fatal(err)
 		}
 		if v := caught(func() { ev.Nack(nil) }); v != "nacked" {
-			t.Errorf("Nack panicked with %v", v)
+			t.Errorf("panic of Nack: got %v, want nacked", v)
 		}
 		if v := caught(func() {
 			defer sub.Close()
@@ -276,10 +276,10 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 				panic("batch")
 			}
 		}); v != "batch" {
-			t.Errorf("the loop panicked with %v", v)
+			t.Errorf("panic of the loop: got %v, want batch", v)
 		}
 		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
-			t.Errorf("Close: %v, stored %+v", err, readRecord(t, store))
+			t.Errorf("Close: got %v with %+v stored, want nil and token 1", err, readRecord(t, store))
 		}
 	})
 	for _, in := range []string{"Store.Load", "Store.Save"} {
@@ -288,7 +288,7 @@ func TestPanicOnTheCallersGoroutine(t *testing.T) {
 			p.set.Store(true)
 			store := new(mock.Store)
 			if v := caught(func() { client.Subscribe(t.Context(), script(), named(&trapStore{store, p})) }); v == nil {
-				t.Errorf("no panic in %s", in)
+				t.Errorf("%s: got no panic, want one", in)
 			}
 			p.set.Store(false)
 			sub := subscribe(t, script(events("1")), named(&trapStore{store, p}))
@@ -340,11 +340,11 @@ func TestPanicInAWebhookIsContained(t *testing.T) {
 					header = http.Header{"Content-Encoding": {"x-unknown"}}
 				}
 				if sent := post(header); sent.Accepted() {
-					t.Errorf("status %d despite a panic", sent.Status)
+					t.Errorf("delivery with a panic: got status %d, want no 2xx", sent.Status)
 				}
 				p.set.Store(false)
 				if sent := post(nil); !sent.Accepted() {
-					t.Errorf("the next delivery: status %d, %v", sent.Status, sent.Err)
+					t.Errorf("next delivery: got status %d, %v, want a 2xx", sent.Status, sent.Err)
 				}
 				if err := sub.Close(); err != nil {
 					t.Error(err)

@@ -79,7 +79,7 @@ func (h *hub) listener() *listener {
 	return h.current
 }
 
-// push delivers messages as a sender's request would.
+// push delivers messages as the request of a sender would.
 func (h *hub) push(ms ...transport.Message) (accepted int, err error) {
 	h.mu.Lock()
 	deliver := h.deliver
@@ -146,7 +146,7 @@ func TestReceiverSettlesItsMessages(t *testing.T) {
 			transport.Message{Data: []byte("b"), Settle: settle})
 		a, b := next(t, sub), next(t, sub)
 		if string(a.Data) != "a" || a.Delivery != about || a.Attempt != 3 || b.Delivery != nil || b.Attempt != 1 {
-			t.Errorf("got %q, %v, attempt %d and %v, attempt %d", a.Data, a.Delivery, a.Attempt, b.Delivery, b.Attempt)
+			t.Errorf("got %q, %v, attempt %d and %v, attempt %d, want a, %v, attempt 3 and none, attempt 1", a.Data, a.Delivery, a.Attempt, b.Delivery, b.Attempt, about)
 		}
 		a.Ack()
 		refusal := errors.New("not mine")
@@ -157,7 +157,7 @@ func TestReceiverSettlesItsMessages(t *testing.T) {
 		}
 		s := sub.Stats()
 		if s.State != client.StateLive || s.Received != 2 || s.Acked != 2 || s.Connections != 1 {
-			t.Errorf("stats: %+v", s)
+			t.Errorf("Stats: got %+v, want live with 2 received, 2 acked, 1 connection", s)
 		}
 	})
 }
@@ -172,15 +172,15 @@ func TestReceiverIsLiveOnceListenReturned(t *testing.T) {
 		defer sub.Close()
 		synctest.Wait()
 		if s := sub.Stats().State; s != client.StateConnecting {
-			t.Errorf("state %v before Listen returned, want connecting", s)
+			t.Errorf("got state %v before Listen returned, want connecting", s)
 		}
 		h.accept(t, pushed("early")...)
 		if ev := next(t, sub); ev.ID != "early" {
-			t.Errorf("got %q", ev.ID)
+			t.Errorf("got %q, want early", ev.ID)
 		}
 		time.Sleep(2 * time.Second)
 		if s := sub.Stats().State; s != client.StateLive {
-			t.Errorf("state %v after Listen returned, want live", s)
+			t.Errorf("got state %v after Listen returned, want live", s)
 		}
 	})
 }
@@ -198,7 +198,7 @@ func TestFullBufferRejectsDeliveries(t *testing.T) {
 		h.accept(t, transport.Message{Kind: decode.KindKeepalive}) // takes no space
 		synctest.Wait()
 		if s := sub.Stats(); s.State != client.StateFull || s.Buffered != 2 {
-			t.Errorf("state %v with %d buffered, want full with 2", s.State, s.Buffered)
+			t.Errorf("got state %v with %d buffered, want full with 2", s.State, s.Buffered)
 		}
 		time.Sleep(time.Minute)
 		if stalls.Load() != 1 {
@@ -207,7 +207,7 @@ func TestFullBufferRejectsDeliveries(t *testing.T) {
 		next(t, sub).Ack()
 		synctest.Wait()
 		if s := sub.Stats().State; s != client.StateLive {
-			t.Errorf("state %v with space, want live", s)
+			t.Errorf("got state %v with space, want live", s)
 		}
 		h.accept(t, pushed("c")...)
 		if b, c := next(t, sub), next(t, sub); b.ID != "b" || c.ID != "c" {
@@ -225,7 +225,7 @@ func TestFullBufferReleasesABatchOfDeliveries(t *testing.T) {
 		start := time.Now()
 		for batch := range sub.Batches(10, time.Hour) {
 			if took := time.Since(start); len(batch) != 2 || took != time.Second {
-				t.Errorf("a batch of %d after %v, want 2 after 1s", len(batch), took)
+				t.Errorf("got a batch of %d after %v, want 2 after 1s", len(batch), took)
 			}
 			break
 		}
@@ -245,13 +245,13 @@ func TestReceiverEndsOnceItsEventsAreSettled(t *testing.T) {
 			h.reject(t, 0, transport.ErrClosed, pushed("c")...)
 			b := next(t, sub)
 			if _, err := sub.Next(t.Context()); err != io.EOF {
-				t.Errorf("the end: %v, want io.EOF", err)
+				t.Errorf("got the end %v, want io.EOF", err)
 			}
 			sub.Reconnect() // does nothing any more
 			a.Ack()
 			synctest.Wait()
 			if n := l.closes.Load(); n != 0 {
-				t.Errorf("closed %d times before b was settled, want 0", n)
+				t.Errorf("got %d closes before b was settled, want none", n)
 			}
 			if closes {
 				sub.Close()
@@ -260,7 +260,7 @@ func TestReceiverEndsOnceItsEventsAreSettled(t *testing.T) {
 			}
 			synctest.Wait()
 			if n := l.closes.Load(); n != 1 || h.listens != 1 {
-				t.Errorf("closed %d times, listened %d times, want once", n, h.listens)
+				t.Errorf("got %d closes, %d calls of Listen, want 1 and 1", n, h.listens)
 			}
 		})
 	}
@@ -279,10 +279,10 @@ func TestReceiverIsListenedToAgain(t *testing.T) {
 			end()
 			time.Sleep(time.Minute)
 			if h.listener() == old || old.closes.Load() != 1 {
-				t.Fatalf("end %d: old listener closed %d times", i, old.closes.Load())
+				t.Fatalf("end %d: got the old listener closed %d times, want once, and a new one", i, old.closes.Load())
 			}
 			if n, err := deliver(pushed("late")); n != 0 || err != transport.ErrClosed {
-				t.Errorf("end %d: a delivery to the old listener: %d, %v", i, n, err)
+				t.Errorf("end %d: delivery to the old listener: got %d, %v, want 0, %v", i, n, err, transport.ErrClosed)
 			}
 			h.accept(t, pushed(fmt.Sprint(i))...)
 			if ev := next(t, sub); ev.ID != fmt.Sprint(i) || ev.Gap != nil {
@@ -290,7 +290,7 @@ func TestReceiverIsListenedToAgain(t *testing.T) {
 			}
 		}
 		if s := sub.Stats(); s.Connections != 4 || s.Gaps != 0 {
-			t.Errorf("%d connections, %d gaps, want 4 and 0", s.Connections, s.Gaps)
+			t.Errorf("got %d connections, %d gaps, want 4 and 0", s.Connections, s.Gaps)
 		}
 	})
 }
@@ -305,7 +305,7 @@ func TestReceiverThatCannotListen(t *testing.T) {
 		defer sub.Close()
 		var stop *client.StopError
 		if _, err := sub.Next(t.Context()); !errors.As(err, &stop) || stop.Cause != h.refuse {
-			t.Errorf("the end: %v, want a StopError with the error of Listen", err)
+			t.Errorf("got the end %v, want a StopError with the error of Listen", err)
 		}
 		h.reject(t, 0, transport.ErrClosed, pushed("a")...)
 	})
@@ -324,11 +324,11 @@ func TestReceiverAtTheEndOfTheContext(t *testing.T) {
 		cancel(stop)
 		h.reject(t, 0, transport.ErrClosed, pushed("a")...)
 		if _, err := sub.Next(t.Context()); err != stop {
-			t.Errorf("the end: %v, want the cause of the context", err)
+			t.Errorf("got the end %v, want the cause of the context", err)
 		}
 		sub.Close()
 		if n := h.listener().closes.Load(); n != 1 {
-			t.Errorf("closed %d times, want once", n)
+			t.Errorf("got %d closes, want 1", n)
 		}
 	})
 }
@@ -386,7 +386,7 @@ func TestPanicDuringDelivery(t *testing.T) {
 				ms := append(pushed("2"), transport.Message{Kind: decode.KindKeepalive})
 				ms = append(ms, pushed("4")...)
 				if caught(func() { h.push(ms...) }) == nil {
-					t.Fatal("deliver did not panic")
+					t.Fatal("deliver: got no panic, want one")
 				}
 				h.accept(t, ms...)
 				h.accept(t, pushed("5")...)
@@ -394,13 +394,13 @@ func TestPanicDuringDelivery(t *testing.T) {
 				for range 4 {
 					ev := next(t, sub)
 					if (ev.Gap != nil) != (ev.ID == "4") {
-						t.Errorf("event %s has the gap %v", ev.ID, ev.Gap)
+						t.Errorf("event %s: got gap %v, want one on 4 only", ev.ID, ev.Gap)
 					}
 					got = append(got, ev.ID)
 				}
 				want(t, "events", got, []string{"1", "2", "4", "5"})
 				if s := sub.Stats(); s.Gaps != 1 || s.Buffered != 4 {
-					t.Errorf("%d gaps, %d buffered, want 1 and 4", s.Gaps, s.Buffered)
+					t.Errorf("got %d gaps, %d buffered, want 1 and 4", s.Gaps, s.Buffered)
 				}
 			})
 		})
@@ -437,13 +437,13 @@ func TestDeliveriesRunOneAtATime(t *testing.T) {
 		for range senders * each {
 			ev := next(t, sub)
 			if ev.Gap != nil {
-				t.Errorf("a gap: %v", ev.Gap)
+				t.Errorf("got gap %v, want none", ev.Gap)
 			}
 			ev.Ack()
 		}
 		group.Wait()
 		if calls != 2*senders*each {
-			t.Errorf("%d calls, want %d", calls, 2*senders*each)
+			t.Errorf("got %d calls, want %d", calls, 2*senders*each)
 		}
 	})
 }
@@ -497,12 +497,12 @@ func exploreReceiver(t *testing.T, seed uint64) {
 				}
 				mu.Unlock()
 				if n += got; got < len(ms) && err == nil || got == len(ms) && err != nil {
-					t.Errorf("deliver: %d of %d, %v", got, len(ms), err)
+					t.Errorf("deliver: got %d of %d, %v, want an error if and only if some are left", got, len(ms), err)
 				}
 				select {
 				case <-ended:
 					if _, err := h.push(message("late")); err != transport.ErrClosed {
-						t.Errorf("after the end: %v, want ErrClosed", err)
+						t.Errorf("deliver after the end: got %v, want ErrClosed", err)
 					}
 					return
 				case <-time.After(time.Duration(1 + rng.IntN(int(time.Second)))):
@@ -523,12 +523,12 @@ func exploreReceiver(t *testing.T, seed uint64) {
 				var n int
 				fmt.Sscanf(ev.ID, "%c-%d", &sender, &n)
 				if before, ok := last[sender]; ok && n <= before {
-					t.Errorf("event %d of sender %c after %d", n, sender, before)
+					t.Errorf("got event %d of sender %c after %d, want them in order", n, sender, before)
 				}
 				last[sender] = n
 				mu.Lock()
 				if handled[ev.ID] {
-					t.Errorf("event %s twice", ev.ID)
+					t.Errorf("got event %s twice, want once", ev.ID)
 				}
 				handled[ev.ID] = true
 				mu.Unlock()
@@ -569,12 +569,12 @@ func exploreReceiver(t *testing.T, seed uint64) {
 	defer mu.Unlock()
 	for id := range handled {
 		if !accepted[id] {
-			t.Errorf("%s was delivered and not accepted", id)
+			t.Errorf("got %s, which was not accepted", id)
 		}
 	}
 	for id := range accepted {
 		if drains && (!handled[id] || settled[id] != 1) || settled[id] > 1 {
-			t.Errorf("%s was accepted, handled: %v, settled %d times", id, handled[id], settled[id])
+			t.Errorf("%s was accepted: got handled %v, settled %d times, want true, once", id, handled[id], settled[id])
 		}
 	}
 }

@@ -16,20 +16,20 @@ func FuzzRecord(f *testing.F) {
 		r, err := parseRecord(data)
 		if err != nil {
 			if !strings.Contains(err.Error(), "record") {
-				t.Errorf("%q: error %v without its subject", data, err)
+				t.Errorf("%q: got error %v, want one that names the record", data, err)
 			}
 			return
 		}
 		if r.Epoch == 0 || r.Owner == "" {
-			t.Errorf("%q: parsed a record without an owner", data)
+			t.Errorf("%q: got a record without an owner, want an error", data)
 		}
 		again, err := parseRecord(r.encode())
 		if err != nil || !again.Saved.Equal(r.Saved) || !again.Taken.Equal(r.Taken) {
-			t.Fatalf("%q: parsing the encoded record: %v", data, err)
+			t.Fatalf("%q: parsing the encoded record: got %+v, %v, want %+v", data, again, err, r)
 		}
 		again.Saved, again.Taken = r.Saved, r.Taken
 		if string(again.encode()) != string(r.encode()) || again.Token != r.Token {
-			t.Errorf("%q: parsed %+v, and after encoding %+v", data, r, again)
+			t.Errorf("%q: got %+v after encoding, want %+v", data, again, r)
 		}
 	})
 }

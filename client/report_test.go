@@ -32,11 +32,11 @@ func TestEndOfAPOSTIsLoggedWithItsReason(t *testing.T) {
 		sub := subscribe(t, feed, &client.Options{Logger: book.logger()})
 		defer sub.Close()
 		if got, err := data(t, sub, 0); len(got) != 1 || err != nil {
-			t.Errorf("%q and %v", got, err)
+			t.Errorf("got %q, %v, want one event", got, err)
 		}
 		sub.Close()
 		if !slices.Contains(book.brief(), "INFO the feed is complete") {
-			t.Errorf("logged %q, want the reason", book.brief())
+			t.Errorf("got the log %q, want the reason", book.brief())
 		}
 	})
 }
@@ -53,12 +53,12 @@ func TestFailingSavesAreLoggedAtGrowingIntervals(t *testing.T) {
 		data(t, sub, 1)
 		time.Sleep(24 * time.Hour)
 		if n := strings.Count(log.String(), "checkpoint not saved"); n < 20 || n > 35 {
-			t.Errorf("logged %d warnings in a day:\n%s", n, &log)
+			t.Errorf("got %d warnings in a day, want 20 to 35:\n%s", n, &log)
 		}
 		outage.Remove()
 		time.Sleep(time.Minute)
 		if sub.Close(); !strings.Contains(log.String(), "checkpoint saved again") || !strings.Contains(log.String(), "outage=24h") {
-			t.Errorf("at the end of the outage, logged:\n%s", log.String()[max(0, log.Len()-600):])
+			t.Errorf("at the end of the outage: got the log\n%s\nwant an outage of 24h", log.String()[max(0, log.Len()-600):])
 		}
 	})
 }
@@ -92,7 +92,7 @@ func TestEndIsLogged(t *testing.T) {
 				synctest.Wait()
 				lines := book.brief()
 				if last := lines[len(lines)-1]; last != c.want {
-					t.Errorf("logged %v, want %q at the end", lines, c.want)
+					t.Errorf("got the log %v, want %q at the end", lines, c.want)
 				}
 				sub.Close()
 			})
@@ -122,9 +122,9 @@ func TestErrorsAndLogHoldNoSecrets(t *testing.T) {
 		u.User = url.UserPassword("user", "usersecret")
 		u.Path, u.RawQuery = "/pathsecret", "key=querysecret"
 		h.URL, h.Header = u.String(), http.Header{"X-Api-Key": {"headersecret"}}
-		var said bytes.Buffer
+		var output bytes.Buffer
 		store := new(mock.Store)
-		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		log := slog.New(slog.NewTextHandler(&output, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		sub, err := client.Subscribe(t.Context(), h, &client.Options{
 			Name: "n", Store: store, Logger: log,
 			Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) { log.Info("traced", "error", d.Err) }},
@@ -137,15 +137,15 @@ func TestErrorsAndLogHoldNoSecrets(t *testing.T) {
 		log.Info("end", "loop", end, "close", sub.Close())
 		var stop *client.StopError
 		if !errors.As(end, &stop) {
-			t.Errorf("the loop ended with %v before the end of the script", end)
+			t.Errorf("got the end %v, want a StopError", end)
 		}
 		for _, s := range secrets {
-			if strings.Contains(said.String(), s) {
-				t.Errorf("reported the secret %s:\n%s", s, &said)
+			if strings.Contains(output.String(), s) {
+				t.Errorf("got the secret %s, want none:\n%s", s, &output)
 			}
 		}
-		if strings.Count(said.String(), "msg=traced") < 6 {
-			t.Errorf("too few failures:\n%s", &said)
+		if strings.Count(output.String(), "msg=traced") < 6 {
+			t.Errorf("got fewer than 6 failures:\n%s", &output)
 		}
 	})
 }
@@ -174,6 +174,6 @@ func TestNothingIsPrintedWithoutALogger(t *testing.T) {
 		sub.Close()
 	})
 	if printed, err := os.ReadFile(out.Name()); err != nil || len(printed) > 0 {
-		t.Errorf("printed %q, %v, want nothing", printed, err)
+		t.Errorf("got %q printed, %v, want nothing", printed, err)
 	}
 }

@@ -158,6 +158,6 @@ func TestInclusiveCursorWithDedupe(t *testing.T) {
 	}
 	want(t, "events", got, feed)
 	if n := sub.Stats().Duplicates; n == 0 {
-		t.Error("no event was repeated")
+		t.Error("Stats: got no duplicates, want some")
 	}
 }

@@ -36,7 +36,7 @@ func TestStallIsReportedAtGrowingIntervals(t *testing.T) {
 				taken[3].Ack() // just in time
 				time.Sleep(29 * time.Second)
 				if count.Load() > 0 {
-					t.Fatal("reported a stall although an event was settled")
+					t.Fatal("got a stall after an event was settled, want none")
 				}
 				time.Sleep(8 * time.Minute)
 				synctest.Wait()
@@ -47,10 +47,10 @@ func TestStallIsReportedAtGrowingIntervals(t *testing.T) {
 				want(t, "stalls", after, []time.Duration{30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second})
 				last := stalls[3]
 				if last.ID != "1" || last.Attempt != 1 || last.Buffered != 8 || !last.Received.Equal(start.Add(time.Second)) {
-					t.Errorf("reported the stall %+v", last)
+					t.Errorf("got stall %+v, want event 1 in attempt 1 with 8 buffered", last)
 				}
 				if s := sub.Stats(); s.OldestID != "1" || s.OldestAttempt != 1 || !s.Oldest.Equal(last.Received) {
-					t.Errorf("stats: oldest %q, attempt %d, %v", s.OldestID, s.OldestAttempt, s.Oldest)
+					t.Errorf("Stats: got oldest %q, attempt %d, %v, want 1, 1, %v", s.OldestID, s.OldestAttempt, s.Oldest, last.Received)
 				}
 				warned := 0
 				for _, l := range book.lines {
@@ -59,11 +59,11 @@ func TestStallIsReportedAtGrowingIntervals(t *testing.T) {
 					}
 					warned++
 					if _, ok := l.attrs["id"]; ok || l.attrs["attempt"].Int64() != 1 {
-						t.Errorf("logged %v; want no id that is a token, and the first attempt", l)
+						t.Errorf("got %v, want no id that is a token, and the first attempt", l)
 					}
 				}
 				if warned != 4 {
-					t.Errorf("logged %d warnings, want 4", warned)
+					t.Errorf("got %d warnings, want 4", warned)
 				}
 			})
 		})
@@ -83,17 +83,17 @@ func TestStallOfARefusedEvent(t *testing.T) {
 		}()
 		time.Sleep(40 * time.Second)
 		if s := sub.Stats(); s.OldestID != "a" || s.OldestAttempt != 6 {
-			t.Errorf("oldest %q in attempt %d, want a in 6", s.OldestID, s.OldestAttempt)
+			t.Errorf("got oldest %q in attempt %d, want a in 6", s.OldestID, s.OldestAttempt)
 		}
 		sub.Close()
 		for _, l := range book.lines {
 			if l.text == "buffer full, no event settled" {
 				if l.attrs["id"].String() != "a" || l.attrs["attempt"].Int64() != 5 {
-					t.Errorf("logged %v", l)
+					t.Errorf("got %v, want id a and attempt 5", l)
 				}
 				return
 			}
 		}
-		t.Error("nothing was logged")
+		t.Error("got no record of the stall, want one")
 	})
 }

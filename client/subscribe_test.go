@@ -52,7 +52,7 @@ func TestRestartResumesAfterTheLastAcknowledgedEvent(t *testing.T) {
 		// Everything is acknowledged now, so a third process sees nothing.
 		sub = subscribe(t, feed, o)
 		if got, _ := data(t, sub, 0); len(got) > 0 {
-			t.Errorf("a third process got %v", got)
+			t.Errorf("third process: got %v, want nothing", got)
 		}
 		sub.Close()
 	})
@@ -70,7 +70,7 @@ func TestLoopEndsWithTheCauseOfTheContext(t *testing.T) {
 		for ev, err := range sub.Events() {
 			if err != nil {
 				if err != cause {
-					t.Errorf("the loop ended with %v, want the context's cause", err)
+					t.Errorf("got the end %v, want the cause of the context", err)
 				}
 				break
 			}
@@ -79,7 +79,7 @@ func TestLoopEndsWithTheCauseOfTheContext(t *testing.T) {
 			}
 		}
 		if _, err := sub.Next(t.Context()); err != cause {
-			t.Errorf("Next: %v", err)
+			t.Errorf("Next: got %v, want %v", err, cause)
 		}
 		if err := sub.Close(); err != nil {
 			t.Error(err)
@@ -106,16 +106,16 @@ func TestCloseEndsTheLoopWithoutAnError(t *testing.T) {
 			t.Error(err)
 		}
 		if err := <-ended; err != nil {
-			t.Errorf("the loop ended with %v", err)
+			t.Errorf("got the end %v, want none", err)
 		}
 		if _, err := sub.Next(t.Context()); !errors.Is(err, client.ErrClosed) {
-			t.Errorf("Next: %v", err)
+			t.Errorf("Next: got %v, want %v", err, client.ErrClosed)
 		}
 		if err := ev.Ack(); !errors.Is(err, client.ErrClosed) {
-			t.Errorf("Ack: %v", err)
+			t.Errorf("Ack: got %v, want %v", err, client.ErrClosed)
 		}
 		if err := sub.Commit(t.Context()); !errors.Is(err, client.ErrClosed) {
-			t.Errorf("Commit: %v", err)
+			t.Errorf("Commit: got %v, want %v", err, client.ErrClosed)
 		}
 	})
 }
@@ -165,7 +165,7 @@ func TestCloseInEveryState(t *testing.T) {
 					}
 					time.Sleep(10 * time.Second)
 					if s := sub.Stats().State; s != st.want {
-						t.Fatalf("state %v, want %v", s, st.want)
+						t.Fatalf("got state %v, want %v", s, st.want)
 					}
 					start := time.Now()
 					if how == "context" {
@@ -178,16 +178,16 @@ func TestCloseInEveryState(t *testing.T) {
 						time.Sleep(time.Second)
 						synctest.Wait()
 						if n := bubbleGoroutines(); n > 0 {
-							t.Errorf("%d goroutines a second after the context ended", n)
+							t.Errorf("got %d goroutines a second after the context ended, want none", n)
 						}
 						start = time.Now()
 					}
 					err = sub.Close()
 					if d := time.Since(start); d > time.Second {
-						t.Errorf("Close took %v", d)
+						t.Errorf("Close took %v, want at most 1s", d)
 					}
 					if st.store != nil && err == nil {
-						t.Error("Close returned nil although nothing could be saved")
+						t.Error("Close without a save: got nil, want an error")
 					}
 				})
 			})
@@ -230,7 +230,7 @@ func TestSubscriptionHasOneStandingGoroutine(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := bubbleGoroutines(); n != 1 {
-			t.Errorf("%d goroutines for an idle subscription, want 1", n)
+			t.Errorf("got %d goroutines for an idle subscription, want 1", n)
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestCloseFromSeveralGoroutinesReturnsTheSameError(t *testing.T) {
 		for range 3 {
 			group.Go(func() {
 				if err := sub.Close(); !errors.Is(err, down) {
-					t.Errorf("Close: %v", err)
+					t.Errorf("Close: got %v, want %v", err, down)
 				}
 			})
 		}
@@ -278,7 +278,7 @@ func TestCloseFromSeveralGoroutinesReturnsTheSameError(t *testing.T) {
 
 // The end of the context lets the body finish and acknowledge its event. Close does not wait for
 // it.
-func TestEventWhoseBodyRunsAtTheEnd(t *testing.T) {
+func TestRunningBodyIsFinishedAtTheEnd(t *testing.T) {
 	stop := errors.New("SIGTERM")
 	for _, closes := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -315,9 +315,9 @@ func TestEventWhoseBodyRunsAtTheEnd(t *testing.T) {
 			token := readRecord(t, store).Token
 			switch {
 			case closes && (end != nil || token != "1"):
-				t.Errorf("closed: the loop ended with %v and %q is stored, want nil and 1", end, token)
+				t.Errorf("closed: got the end %v with %q stored, want nil and 1", end, token)
 			case !closes && (end != stop || token != "2"):
-				t.Errorf("context ended: the loop ended with %v and %q is stored, want its cause and 2", end, token)
+				t.Errorf("context ended: got the end %v with %q stored, want its cause and 2", end, token)
 			}
 			cancel(nil)
 		})

@@ -22,11 +22,11 @@ func TestTakeoverOfUnknownOutcome(t *testing.T) {
 		store.OnSave(&mock.Fault{Applied: true, Err: errors.New("timeout")})
 		sub := subscribe(t, script(events("1")), named(store))
 		if r := readRecord(t, store); r.Epoch != 1 {
-			t.Errorf("epoch %d after one Subscribe", r.Epoch)
+			t.Errorf("epoch after one Subscribe: got %d, want 1", r.Epoch)
 		}
 		data(t, sub, 1)
 		if err := sub.Close(); err != nil || readRecord(t, store).Token != "1" {
-			t.Errorf("save after the takeover: %v", err)
+			t.Errorf("Close after the takeover: got %v, want nil and token 1 stored", err)
 		}
 	})
 }
@@ -56,25 +56,25 @@ func TestNewerSubscriptionFencesTheOlder(t *testing.T) {
 				}
 				before := readRecord(t, store)
 
-				ev.Ack() // in the older one, which does not know of the newer one yet
+				ev.Ack() // in the older one, which has not noticed the newer one yet
 				if err := older.Commit(t.Context()); !errors.Is(err, client.ErrFenced) {
-					t.Errorf("Commit of the older one: %v", err)
+					t.Errorf("Commit of the older one: got %v, want %v", err, client.ErrFenced)
 				}
 				if _, end := data(t, older, 0); !errors.Is(end, client.ErrFenced) {
-					t.Errorf("the older one's loop ended with %v", end)
+					t.Errorf("end of the older one: got %v, want %v", end, client.ErrFenced)
 				}
 				if err := ev.Ack(); !errors.Is(err, client.ErrFenced) {
-					t.Errorf("Ack in the older one: %v", err)
+					t.Errorf("Ack in the older one: got %v, want %v", err, client.ErrFenced)
 				}
 				if err := older.Close(); !errors.Is(err, client.ErrFenced) {
-					t.Errorf("Close of the older one: %v", err)
+					t.Errorf("Close of the older one: got %v, want %v", err, client.ErrFenced)
 				}
 				if after := readRecord(t, store); after != before {
-					t.Errorf("the older one changed the record from %+v to %+v", before, after)
+					t.Errorf("record after the older one: got %+v, want %+v", after, before)
 				}
 				data(t, newer, 1)
 				if err := newer.Close(); err != nil || readRecord(t, store).Token != "4" {
-					t.Errorf("the newer one cannot save: %v", err)
+					t.Errorf("Close of the newer one: got %v, want nil and token 4 stored", err)
 				}
 			})
 		})
@@ -123,10 +123,10 @@ func TestReplicasOfOneNameSettle(t *testing.T) {
 				}
 				group.Wait()
 				if n := starts[0] + starts[1]; n < 3 || n > 30 {
-					t.Errorf("%d starts in an hour, want a few", n)
+					t.Errorf("got %d starts in an hour, want a few", n)
 				}
 				if !strings.Contains(log.String(), "contested: run one subscription") {
-					t.Errorf("logged:\n%s\nwant the contest", &log)
+					t.Errorf("got the log\n%s\nwant the contest", &log)
 				}
 			})
 		})
@@ -223,7 +223,7 @@ func TestNewcomerWaitsForALivingOwner(t *testing.T) {
 				})
 				time.Sleep(5500 * time.Millisecond)
 				if len(over) > 0 {
-					t.Fatal("took the record over from a living owner without waiting")
+					t.Fatal("got a takeover from a living owner without waiting, want a wait")
 				}
 				ended := time.Now()
 				c.end(t, store, owner)
@@ -260,12 +260,12 @@ func TestNewcomerWaitsWhileReadsFail(t *testing.T) {
 			time.AfterFunc(1500*time.Millisecond, func() { store.OnLoad(outage) })
 			sub, err := client.Subscribe(t.Context(), script(), named(store))
 			if (err == nil) != want || outage.Hits() == 0 {
-				t.Errorf("%d reads fail: %v", count, err)
+				t.Errorf("%d failing reads: got %v, want success %t", count, err, want)
 			}
 			if err == nil {
 				sub.Close()
 			} else if !errors.Is(err, outage.Err) {
-				t.Errorf("the error does not name its cause: %v", err)
+				t.Errorf("got %v, want its cause %v", err, outage.Err)
 			}
 		})
 	}
@@ -302,7 +302,7 @@ func TestNewcomerLogsAnotherTakeover(t *testing.T) {
 			}
 		}
 		if len(owners) != 2 || owners[0] == owners[1] || took > most+time.Second {
-			t.Errorf("waited %v; logged at most %v for the owners %v", took, most, owners)
+			t.Errorf("waited %v: got %v logged for the owners %v, want two owners and at most a second more", took, most, owners)
 		}
 	})
 }
@@ -319,7 +319,7 @@ func TestContestEnds(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		saves := len(store.History("n"))
 		if saves < 800 {
-			t.Errorf("%d saves in the contest, want one a second", saves)
+			t.Errorf("got %d saves in the contest, want one a second", saves)
 		}
 		time.Sleep(time.Hour)
 		var r struct{ Contest int }
@@ -327,10 +327,10 @@ func TestContestEnds(t *testing.T) {
 		now := saved[len(saved)-1]
 		json.Unmarshal(now, &r)
 		if n := len(saved) - saves; n != 0 || r.Contest != 0 {
-			t.Errorf("%d saves in an hour after the contest, record %s", n, now)
+			t.Errorf("after the contest: got %d saves in an hour, record %s, want none and no contest", n, now)
 		}
 		if r := readRecord(t, store); r.Token != "1" || r.Events != 1 {
-			t.Errorf("the position is lost: %+v", r)
+			t.Errorf("record: got %+v, want token 1 and 1 event", r)
 		}
 		owner.Close()
 	})
@@ -357,10 +357,10 @@ func TestIdleSubscriptionIsFenced(t *testing.T) {
 				t.Errorf("CommitEvery %v: Next returned %v after %v, want ErrFenced within 31 s", every, err, time.Since(start))
 			}
 			if err := ev.Ack(); !errors.Is(err, client.ErrFenced) {
-				t.Errorf("Ack: %v", err)
+				t.Errorf("Ack: got %v, want %v", err, client.ErrFenced)
 			}
 			if err := older.Close(); !errors.Is(err, client.ErrFenced) {
-				t.Errorf("Close: %v", err)
+				t.Errorf("Close: got %v, want %v", err, client.ErrFenced)
 			}
 		})
 	}

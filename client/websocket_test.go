@@ -22,8 +22,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A gateway is a feed over WebSockets with numbered messages, served by another library than ours.
-// It sends once the client has subscribed from a number.
+// A gateway is a feed over WebSockets with numbered messages, served by another library than the
+// one under test. It sends once the client has subscribed from a number.
 type gateway struct {
 	t     *testing.T
 	every time.Duration // between messages
@@ -51,7 +51,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	next, err := strconv.Atoi(strings.TrimPrefix(string(b), "from "))
 	if err != nil {
-		g.t.Errorf("subscribed with %q", b)
+		g.t.Errorf("got the subscription %q, want from and a number", b)
 		return
 	}
 	g.mu.Lock()
@@ -116,7 +116,7 @@ func (g *gateway) follow(t *testing.T, sub *client.Subscription, want, last int)
 			t.Fatal(err)
 		}
 		if n := seqOf(ev.Data); n != want || ev.Gap != nil {
-			t.Fatalf("message %d with gap %v, want %d without one", n, ev.Gap, want)
+			t.Fatalf("got message %d with gap %v, want %d without one", n, ev.Gap, want)
 		}
 		if want++; want > last {
 			return
@@ -167,7 +167,7 @@ func TestWebSocketResumes(t *testing.T) {
 	run(t, g, nil, nil, func(t *testing.T, sub *client.Subscription) { g.follow(t, sub, 1, 200) })
 	for i, from := range g.from {
 		if from != 10*i+1 {
-			t.Errorf("connection %d started at %d", i, from)
+			t.Errorf("connection %d: got start %d, want %d", i, from, 10*i+1)
 		}
 	}
 }
@@ -186,11 +186,11 @@ func TestWebSocketThatIsClosedAtOnceBacksOff(t *testing.T) {
 		start := time.Now()
 		ev, err := sub.Next(t.Context())
 		if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.GapNoToken {
-			t.Fatalf("gap %v, %v; the connections before may have missed something", ev.Gap, err)
+			t.Fatalf("got gap %v, %v, want one without a token", ev.Gap, err)
 		}
 		g.follow(t, sub, 2, 5)
 		if d := time.Since(start); d < 30*time.Second || d > 10*time.Minute {
-			t.Errorf("twelve attempts took %v", d)
+			t.Errorf("twelve attempts took %v, want 30s to 10m", d)
 		}
 	})
 }
@@ -210,7 +210,7 @@ func TestWebSocketWaitsAfter1012(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := time.Since(last); n > 0 && (d < 6*time.Second || d > 33*time.Second) {
-				t.Errorf("reconnected after %v", d)
+				t.Errorf("reconnected after %v, want 6s to 33s", d)
 			}
 			last = time.Now()
 		}
@@ -247,7 +247,7 @@ func TestWebSocketRejectedToken(t *testing.T) {
 			got = append(got, text)
 		}
 		if got[6] != `{"seq":1} token rejected 6` {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q, want message 1 with a rejected token after 6", got)
 		}
 	})
 }
@@ -262,7 +262,7 @@ func TestWebSocketThatNeverWorkedStops(t *testing.T) {
 			var stop *client.StopError
 			var closed *transport.CloseError
 			if !errors.As(err, &stop) || !errors.As(err, &closed) || closed.Code != int(code) || stop.Attempts != 4 {
-				t.Errorf("%d: %v", code, err)
+				t.Errorf("%d: got %v, want a StopError after 4 attempts with that code", code, err)
 			}
 		})
 	}
@@ -285,19 +285,19 @@ func TestWebSocketIsParkedForASlowConsumer(t *testing.T) {
 	run(t, g, func(w *transport.WebSocket) { w.CloseCode = 4000 }, &client.Options{Buffer: 50}, func(t *testing.T, sub *client.Subscription) {
 		time.Sleep(5*time.Second + 9*time.Second)
 		if g.open.Load() != 1 {
-			t.Error("the connection is closed too early")
+			t.Errorf("got %d open connections, want 1", g.open.Load())
 		}
 		time.Sleep(5 * time.Minute)
 		if g.open.Load() != 0 || sub.Stats().State != client.StateFull {
-			t.Errorf("%d connections, state %v", g.open.Load(), sub.Stats().State)
+			t.Errorf("got %d open connections in state %v, want 0 in %v", g.open.Load(), sub.Stats().State, client.StateFull)
 		}
 		g.follow(t, sub, 1, 400)
 	})
 	if len(g.from) != 2 || g.from[1] != 51 {
-		t.Errorf("connections started at %v", g.from)
+		t.Errorf("got connections from %v, want two, the second from 51", g.from)
 	}
 	if code := <-codes; code != 4000 {
-		t.Errorf("closed with %v", code)
+		t.Errorf("got close code %v, want 4000", code)
 	}
 }
 
@@ -340,7 +340,7 @@ func TestWebSocketOverlap(t *testing.T) {
 				return // it can only lose nothing
 			}
 			if most.Load() != 2 || len(g.from) < 3 || disconnects.Load() != 0 {
-				t.Errorf("%d at once, %d connections, %d backoffs", most.Load(), len(g.from), disconnects.Load())
+				t.Errorf("got %d open at once, %d connections, %d backoffs, want 2, at least 3 and 0", most.Load(), len(g.from), disconnects.Load())
 			}
 		})
 	}

@@ -36,7 +36,7 @@ type node struct {
 	addr string
 
 	mu      sync.Mutex
-	said    bytes.Buffer
+	output  bytes.Buffer
 	changed chan struct{} // closed when it prints more
 }
 
@@ -57,7 +57,7 @@ func startNode(t *testing.T, script string) *node {
 		n.cmd.Process.Kill() // also when it is stopped
 		n.cmd.Wait()
 		if t.Failed() {
-			t.Logf("node %s:\n%s", script, n.said.String())
+			t.Logf("node %s:\n%s", script, n.output.String())
 		}
 	})
 	line := n.await(t, "listening on ")
@@ -68,7 +68,7 @@ func startNode(t *testing.T, script string) *node {
 func (n *node) Write(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.said.Write(p)
+	n.output.Write(p)
 	close(n.changed)
 	n.changed = make(chan struct{})
 	return len(p), nil
@@ -78,7 +78,7 @@ func (n *node) Write(p []byte) (int, error) {
 func (n *node) lines(prefix string) (lines []string, changed chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for line := range strings.Lines(n.said.String()) {
+	for line := range strings.Lines(n.output.String()) {
 		if whole, ok := strings.CutSuffix(line, "\n"); ok && strings.HasPrefix(line, prefix) {
 			lines = append(lines, whole)
 		}
@@ -98,7 +98,7 @@ func (n *node) await(t *testing.T, prefix string) string {
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("the server has not printed %q", prefix)
+			t.Fatalf("got no line %q from the server, want one", prefix)
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (d *endLog) await(t *testing.T, n int) []client.DisconnectInfo {
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("%d connections have ended, want %d: %s", len(ends), n, d)
+			t.Fatalf("got %d ends of connections, want %d: %s", len(ends), n, d)
 		}
 	}
 }
@@ -254,7 +254,7 @@ func count(t *testing.T, sub *client.Subscription, from, to int) {
 			t.Fatalf("before message %d: %v", from, err)
 		}
 		if ev.ID != strconv.Itoa(from) || ev.Gap != nil {
-			t.Fatalf("message %s with gap %v, want %d without one", ev.ID, ev.Gap, from)
+			t.Fatalf("got message %s with gap %v, want %d without one", ev.ID, ev.Gap, from)
 		}
 		if from++; from > to {
 			ev.Ack()
@@ -284,14 +284,14 @@ func TestWireEnds(t *testing.T) {
 			for i, end := range d.all()[:len(wireEnds)] {
 				got = append(got, endName(end.Err))
 				if inside := i == 2 || i == 4; errors.Is(end.Err, io.ErrUnexpectedEOF) != inside {
-					t.Errorf("end %d: %v; inside a message: %t", i, end.Err, inside)
+					t.Errorf("end %d: got %v, want inside a message: %t", i, end.Err, inside)
 				}
 				if asked := endName(end.Err) == "1012"; asked != (end.Delay >= 150*time.Millisecond) {
-					t.Errorf("end %d, %v: comes back after %v", i, end.Err, end.Delay)
+					t.Errorf("end %d, %v: got a delay of %v, want one asked for: %t", i, end.Err, end.Delay, asked)
 				}
 			}
 			if !slices.Equal(got, wireEnds) {
-				t.Errorf("the connections ended with %v", got)
+				t.Errorf("got ends %v, want %v", got, wireEnds)
 			}
 			t.Logf("%d messages over connections that ended with %s", total, &d)
 		})
@@ -310,7 +310,7 @@ func TestWireSizes(t *testing.T) {
 			count(t, sub, 1, 8)
 			opened := n.await(t, "opened "+name)
 			if len(d.all()) > 0 || strings.Contains(opened, "permessage-deflate") != feed.Compression {
-				t.Errorf("%s, then %s", opened, &d)
+				t.Errorf("got %s and ends %s, want compression %t and no end", opened, &d, feed.Compression)
 			}
 			t.Logf("8 messages, the largest of %d bytes, on one connection", 5<<20)
 		})
@@ -328,7 +328,7 @@ func TestWireUnacceptable(t *testing.T) {
 			got, err := data(t, subscribeWire(t, feed, &client.Options{Retry: quick}), 0)
 			var large *transport.MessageError
 			if len(got) != 1 || !errors.As(err, &large) || large.Limit != feed.MaxMessage {
-				t.Errorf("after %d messages: %v", len(got), err)
+				t.Errorf("got %d messages, then %v, want 1 and a MessageError", len(got), err)
 			}
 			t.Logf("%v; the server reports %q", err, n.await(t, "closed "+name+" 1 1009"))
 		})
@@ -338,7 +338,7 @@ func TestWireUnacceptable(t *testing.T) {
 		count(t, subscribeWire(t, n.feed("latin1", "scene=latin1"), d.options()), 1, 2)
 		var bad *transport.MessageError
 		if err := d.all()[0].Err; !errors.As(err, &bad) {
-			t.Errorf("the connection ended with %v", err)
+			t.Errorf("got the end %v, want a MessageError", err)
 		}
 		t.Logf("%s; the server reports %q", &d, n.await(t, "closed latin1 1 1007"))
 	})
@@ -355,7 +355,7 @@ func TestWirePings(t *testing.T) {
 		stray, _ := n.lines("stray")
 		own, _ := n.lines("ping answers")
 		if len(stray) > 0 || len(own) > 0 || len(d.all()) > 0 {
-			t.Errorf("%q, %q, %s", stray, own, &d)
+			t.Errorf("got stray pongs %q, pings %q, ends %s, want none", stray, own, &d)
 		}
 		t.Log("40 pings, each answered with its payload; none sent")
 	})
@@ -365,7 +365,7 @@ func TestWirePings(t *testing.T) {
 		var d endLog
 		count(t, subscribeWire(t, feed, d.options()), 1, 2)
 		if len(d.all()) > 0 {
-			t.Errorf("the connection ended: %s", &d)
+			t.Errorf("got ends %s, want none", &d)
 		}
 		t.Log("5 pings kept a quiet connection")
 	})
@@ -377,12 +377,12 @@ func TestWirePings(t *testing.T) {
 		var pong *transport.TimeoutError
 		for _, end := range d.all() {
 			if !errors.As(end.Err, &pong) || pong.Op != "pong" || pong.After != 200*time.Millisecond {
-				t.Errorf("the connection ended with %v", end.Err)
+				t.Errorf("got the end %v, want a missing pong after 200ms", end.Err)
 			}
 		}
 		pings, _ := n.lines("ping deaf 1")
 		if len(pings) != 2 {
-			t.Errorf("%d pings before the connection was dropped", len(pings))
+			t.Errorf("got %d pings before the connection was dropped, want 2", len(pings))
 		}
 		t.Logf("gave up %s", &d)
 	})
@@ -402,7 +402,7 @@ func TestWireStrict(t *testing.T) {
 			sub := subscribeWire(t, feed, opts)
 			end := n.await(t, "closed "+name+" 1 ")
 			if want := map[string]string{"kept": "1006", "parked": "4000"}[name]; !strings.HasSuffix(end, want) {
-				t.Errorf("%s, want %s", end, want)
+				t.Errorf("got %s, want %s", end, want)
 			}
 			count(t, sub, 1, 5000)
 			t.Logf("%s without a reader; 5000 messages; ends: %s", end, &d)
@@ -429,7 +429,7 @@ func TestWireStopped(t *testing.T) {
 		ends := d.await(t, before+2)[before:]
 		n.cmd.Process.Signal(syscall.SIGCONT)
 		if endName(ends[0].Err) != "no pong" || endName(ends[1].Err) != "no header" {
-			t.Errorf("%v, then %v", ends[0].Err, ends[1].Err)
+			t.Errorf("got %v, then %v, want a missing pong, then a missing header", ends[0].Err, ends[1].Err)
 		}
 		t.Logf("gave up %v after the stop, and then a handshake", gaveUp)
 	}
@@ -439,7 +439,7 @@ func TestWireStopped(t *testing.T) {
 	start := time.Now()
 	sub.Close()
 	if took := time.Since(start); took > 2*time.Second { // one is promised
-		t.Errorf("Close took %v", took)
+		t.Errorf("Close took %v, want at most 2s", took)
 	}
 }
 
@@ -488,7 +488,7 @@ func TestWireSend(t *testing.T) {
 	}
 	for message, missing := range want {
 		if missing != 0 {
-			t.Errorf("%d too few of %s", missing, message)
+			t.Errorf("got %d too few of %s", missing, message)
 		}
 	}
 	t.Logf("%d messages of up to 3 MB echoed", 10*len(sizes))
@@ -498,7 +498,7 @@ func TestWireSend(t *testing.T) {
 	err := feed.SendBinary(t.Context(), large)
 	end := d.await(t, 1)[0]
 	if !errors.Is(err, transport.ErrNotConnected) || endName(end.Err) != "no write" {
-		t.Errorf("to a server that is stopped: %v, and the connection ended with %v", err, end.Err)
+		t.Errorf("Send to a stopped server: got %v and the end %v, want %v and a timeout of the write", err, end.Err, transport.ErrNotConnected)
 	}
 	t.Logf("to a server that is stopped: %v", err)
 }
@@ -516,11 +516,11 @@ func TestWireHandover(t *testing.T) {
 	opened, _ := n.lines("opened aged")
 	for _, end := range d.all() {
 		if end.Delay > 0 {
-			t.Errorf("waited for a connection: %v", end.Err)
+			t.Errorf("got a delay of %v after %v, want none", end.Delay, end.Err)
 		}
 	}
 	if len(opened) < 2 {
-		t.Errorf("only %d connections", len(opened))
+		t.Errorf("got %d connections, want at least 2", len(opened))
 	}
 	t.Logf("2200 messages over %d connections; ends: %s", len(opened), &d)
 }
@@ -657,11 +657,11 @@ func TestGraphQLResumes(t *testing.T) {
 	sub := subscribeWire(t, k.feed(), d.options())
 	count(t, sub, 1, k.until)
 	if _, err := sub.Next(t.Context()); err != io.EOF {
-		t.Errorf("after complete: %v", err)
+		t.Errorf("Next after complete: got %v, want io.EOF", err)
 	}
 	want := "3× 4403, 2× 1006, 2× 4401, 2× 4500, 2× 1001, 2× 4408, 1× complete"
 	if got := d.String(); got != want || k.renewals != 5 {
-		t.Errorf("%d new tokens; the connections ended with %s, want %s", k.renewals, got, want)
+		t.Errorf("got %d new tokens and ends %s, want ends %s", k.renewals, got, want)
 	}
 	t.Logf("%d ticks; %d new tokens; ends: %s", k.until, k.renewals, &d)
 }
@@ -677,7 +677,7 @@ func TestGraphQLPings(t *testing.T) {
 	pings, _ := n.lines("ping pings")
 	pongs, _ := n.lines("pong pings")
 	if err != nil || len(got) != k.until || d.String() != "1× complete" || len(pings) < 3 || len(pongs) < 10 {
-		t.Errorf("%d ticks, %d pings, %d pongs, %v; ends: %s", len(got), len(pings), len(pongs), err, &d)
+		t.Errorf("got %d ticks, %d pings, %d pongs, %v, ends %s, want %d ticks, at least 3 pings and 10 pongs", len(got), len(pings), len(pongs), err, &d, k.until)
 	}
 	t.Logf("%d ticks on one connection, %d pings answered, %d asked", len(got), len(pongs), len(pings))
 }
@@ -703,7 +703,7 @@ func TestGraphQLLateInit(t *testing.T) {
 	var d endLog
 	count(t, subscribeWire(t, k.feed(), d.options()), 1, k.until)
 	if got := endName(d.await(t, 1)[0].Err); got != "4408" {
-		t.Errorf("the first connection ended with %s", got)
+		t.Errorf("first connection: got the end %s, want 4408", got)
 	}
 	t.Logf("10 ticks; ends: %s", &d)
 }
@@ -765,7 +765,7 @@ func TestGraphQLRefused(t *testing.T) {
 			_, err := data(t, subscribeWire(t, feed, d.options()), 0)
 			var stop *client.StopError
 			if !errors.As(err, &stop) || endName(err) != tt.end || stop.Attempts != tt.attempts {
-				t.Errorf("%v; ends: %s", err, &d)
+				t.Errorf("got %v, ends %s, want a StopError with %s after %d attempts", err, &d, tt.end, tt.attempts)
 			}
 			t.Logf("%v", err)
 		})

@@ -115,7 +115,7 @@ func TestWakeUpIsPassedOn(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if len(got) != 1 {
-			t.Error("the returned event is not claimed although a consumer waits")
+			t.Errorf("got %d claims of the returned event, want 1", len(got))
 		}
 	})
 }

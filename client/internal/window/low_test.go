@@ -26,7 +26,7 @@ func TestSettledCountsOutOfOrder(t *testing.T) {
 	}
 	expect(scanSize+2, n)
 	if b := w.Backlog(); b.Events != n-scanSize || b.Bytes != n-scanSize || b.Oldest.Token != evs[scanSize].Token || b.Attempt != 1 {
-		t.Errorf("backlog: %d events, %d bytes, oldest %s in attempt %d", b.Events, b.Bytes, b.Oldest.Token, b.Attempt)
+		t.Errorf("Backlog: got %d events, %d bytes, oldest %s in attempt %d, want %d, %[5]d, %s, 1", b.Events, b.Bytes, b.Oldest.Token, b.Attempt, n-scanSize, evs[scanSize].Token)
 	}
 	for i := range n {
 		w.Settle(&evs[i].Claim)
@@ -50,7 +50,7 @@ func TestSettledWhileLowMoves(t *testing.T) {
 	for before := uint64(0); before < n; {
 		events, last := w.Settled()
 		if events < before || events > last {
-			t.Fatalf("Settled: got %d up to %d after %d", events, last, before)
+			t.Fatalf("Settled: got %d up to %d after %d, want no fewer", events, last, before)
 		}
 		before = events
 	}

@@ -23,7 +23,7 @@ func fill(t testing.TB, w *Window, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		if !w.Fits(1) {
-			t.Fatalf("no space for event %d", i)
+			t.Fatalf("Fits: got false for event %d, want true", i)
 		}
 		w.Stage(&Entry{Token: strconv.Itoa(i), Data: []byte{byte(i)}})
 	}
@@ -51,7 +51,7 @@ func TestLowMarkIsContiguous(t *testing.T) {
 	fill(t, w, 0, 70)
 	evs := claimAll(w)
 	if len(evs) != 70 {
-		t.Fatalf("claimed %d events, want 70", len(evs))
+		t.Fatalf("got %d events, want 70", len(evs))
 	}
 	steps := []struct {
 		settle []int
@@ -75,7 +75,7 @@ func TestLowMarkIsContiguous(t *testing.T) {
 		w.Settle(&evs[n].Claim)
 	}
 	if got := w.sweep(); got.seq != 70 || got.token != "69" {
-		t.Errorf("low mark %+v when everything is settled", got)
+		t.Errorf("low mark when everything is settled: got %+v, want 70 at token 69", got)
 	}
 }
 
@@ -84,32 +84,32 @@ func TestWindowIsBounded(t *testing.T) {
 		w := New(3, 1000)
 		fill(t, w, 0, 3)
 		if w.Fits(0) {
-			t.Fatal("a fourth event fits into a window for three")
+			t.Fatal("Fits: got true for a fourth event in a window for three, want false")
 		}
 		evs := claimAll(w)
 		w.Settle(&evs[2].Claim)
 		if w.Fits(0) {
-			t.Fatal("an event fits although the oldest one is not settled")
+			t.Fatal("Fits: got true before the oldest event is settled, want false")
 		}
 		w.Settle(&evs[0].Claim)
 		if !w.Fits(0) {
-			t.Fatal("no space after the oldest event was settled")
+			t.Fatal("Fits: got false after the oldest event was settled, want true")
 		}
 	})
 	t.Run("by bytes", func(t *testing.T) {
 		w := New(100, 10)
 		if !w.Fits(1000) {
-			t.Fatal("an event larger than the limit does not fit alone")
+			t.Fatal("Fits: got false for a large event alone, want true")
 		}
 		w.Stage(&Entry{Data: make([]byte, 6)})
 		w.publish()
 		if w.Fits(5) || !w.Fits(4) {
-			t.Fatal("want space for 4 more bytes and not for 5")
+			t.Fatal("Fits: got another limit, want space for 4 more bytes and not for 5")
 		}
 		ev, _ := claim(w)
 		w.Settle(&ev.Claim)
 		if !w.Fits(10) {
-			t.Fatal("no space after everything was settled")
+			t.Fatal("Fits: got false after everything was settled, want true")
 		}
 	})
 }
@@ -120,20 +120,20 @@ func TestReturnedEventIsClaimedAgain(t *testing.T) {
 	evs := claimAll(w)
 	now := time.Now()
 	if !w.GiveBack(&evs[1].Claim, now) || !w.GiveBack(&evs[0].Claim, now) || !w.GiveBack(&evs[2].Claim, now.Add(time.Hour)) {
-		t.Fatal("GiveBack of a claimed event returned false")
+		t.Fatal("GiveBack of a claimed event: got false, want true")
 	}
 	again := claimAll(w)
 	if len(again) != 2 || again[0].Token != "0" || again[1].Token != "1" || again[0].attempt != 2 {
-		t.Fatalf("claimed again: %v; want events 0 and 1, oldest first, in their second attempt", again)
+		t.Fatalf("got %v again, want events 0 and 1, oldest first, in their second attempt", again)
 	}
 	if w.Settle(&evs[0].Claim) {
-		t.Error("an earlier claim settled the event")
+		t.Error("Settle by an earlier claim: got true, want false")
 	}
 	if !w.Settle(&again[0].Claim) || w.sweep().seq != 1 {
-		t.Error("the current claim did not settle the event")
+		t.Error("Settle by the current claim: got no effect, want the event settled")
 	}
 	if due, ok := w.nextReturn(); !ok || !due.Equal(now.Add(time.Hour)) {
-		t.Errorf("next return %v %v, want in an hour", due, ok)
+		t.Errorf("next return: got %v, %t, want in an hour", due, ok)
 	}
 }
 
@@ -151,10 +151,10 @@ func TestLateClaimOfAReusedSlotDoesNothing(t *testing.T) {
 	fill(t, w, n, n+1)
 	ev, ok := claim(w)
 	if !ok || w.Settle(&first.Claim) {
-		t.Fatal("a late claim settled another event")
+		t.Fatal("Settle by a claim of a reused slot: got true, want false")
 	}
 	if w.sweep().seq != uint64(n) || !w.Settle(&ev.Claim) {
-		t.Fatal("the claim of the event in the slot did not count")
+		t.Fatal("Settle by the claim of the event in the slot: got no effect, want it settled")
 	}
 }
 
@@ -174,7 +174,7 @@ func TestWindowReleasesSegments(t *testing.T) {
 		}
 	}
 	if held > 16 {
-		t.Errorf("an empty window holds %d segments", held)
+		t.Errorf("empty window: got %d segments, want at most 16", held)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestWindowUnderLoad(t *testing.T) {
 				if ok {
 					n, _ := strconv.Atoi(ev.Token)
 					if ev.attempt == 1 && n < last {
-						t.Errorf("consumer %d: event %d after %d", c, n, last)
+						t.Errorf("consumer %d: got event %d after %d, want them in order", c, n, last)
 					}
 					last = max(last, n)
 					held = append(held, ev)
@@ -218,7 +218,7 @@ func TestWindowUnderLoad(t *testing.T) {
 				n, _ := strconv.Atoi(ev.Token)
 				settled[n].Store(true)
 				if !w.Settle(&ev.Claim) {
-					t.Errorf("consumer %d: event %d was already settled", c, n)
+					t.Errorf("consumer %d: got event %d, want one that is not settled", c, n)
 				}
 				left.Add(-1)
 			}
@@ -228,7 +228,7 @@ func TestWindowUnderLoad(t *testing.T) {
 	check := func(low mark) {
 		for ; passed < int(low.seq); passed++ {
 			if !settled[passed].Load() {
-				t.Errorf("the low mark passed event %d, which is not settled", passed)
+				t.Errorf("got the low mark after event %d, which is not settled", passed)
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func TestWindowUnderLoad(t *testing.T) {
 }
 
 // Far more positions than the window has slots are staged before, between and after events.
-func TestPositionsTakeNoPlace(t *testing.T) {
+func TestPositionsTakeNoSlot(t *testing.T) {
 	w := New(2, 100)
 	positions := func(name string) {
 		for i := range 5000 {
@@ -288,11 +288,11 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 	fill(t, w, 1, 2)
 	positions("c")
 	if w.Fits(0) || held() > 1 {
-		t.Errorf("two claimed events: a third one fits: %v; %d segments", w.Fits(0), held())
+		t.Errorf("two claimed events: got Fits %v and %d segments, want false and 1", w.Fits(0), held())
 	}
 	evs := claimAll(w)
 	if len(evs) != 2 {
-		t.Fatalf("claimed %d events, want 2", len(evs))
+		t.Fatalf("got %d events, want 2", len(evs))
 	}
 	low(mark{0, "a4999", 0})
 	w.Settle(&evs[0].Claim)
@@ -302,7 +302,7 @@ func TestPositionsTakeNoPlace(t *testing.T) {
 	positions("d")
 	low(mark{2, "d4999", 2})
 	if n := w.Backlog().Events; n != 0 {
-		t.Errorf("%d events in an empty window", n)
+		t.Errorf("Backlog: got %d events in an empty window, want none", n)
 	}
 }
 
@@ -327,11 +327,11 @@ func TestPositionsUnderLoad(t *testing.T) {
 				}
 				n, _ := strconv.Atoi(ev.Token)
 				if n%5 != 0 {
-					t.Errorf("position %d was claimed", n)
+					t.Errorf("got a claim of position %d, want only events", n)
 				}
 				settled[n].Store(true)
 				if !w.Settle(&ev.Claim) {
-					t.Errorf("event %d was claimed twice", n)
+					t.Errorf("got event %d twice, want once", n)
 				}
 				left.Add(-1)
 			}
@@ -346,11 +346,11 @@ func TestPositionsUnderLoad(t *testing.T) {
 				n = -1
 			}
 			if n < last {
-				t.Errorf("the low mark has moved back from %d to %d", last, n)
+				t.Errorf("got the low mark at %[2]d after %[1]d, want no step back", last, n)
 			}
 			for last = max(last, 0); last <= n; last++ {
 				if last%5 == 0 && !settled[last].Load() {
-					t.Errorf("the low mark is at %d, and event %d is not settled", n, last)
+					t.Errorf("got the low mark at %d, but event %d is not settled", n, last)
 				}
 			}
 			last = n
@@ -403,12 +403,12 @@ func TestReturnsAreFoundQuickly(t *testing.T) {
 		for i := range n {
 			ev, ok := claim(w)
 			if !ok || ev.Token != strconv.Itoa(i) || ev.attempt != 2 {
-				t.Fatalf("claimed %q, %v, attempt %d; want %d", ev.Token, ok, ev.attempt, i)
+				t.Fatalf("got %q, %v, attempt %d, want %d", ev.Token, ok, ev.attempt, i)
 			}
 			w.nextReturn()
 		}
 		if limit := 8 * n * bits.Len(uint(n)); compared > limit {
-			t.Errorf("%d events: %d comparisons, want at most %d", n, compared, limit)
+			t.Errorf("%d events: got %d comparisons, want at most %d", n, compared, limit)
 		}
 	}
 }
@@ -432,7 +432,7 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 	}
 	round()
 	if n := testing.AllocsPerRun(100, round); n > 0 {
-		t.Errorf("%v allocations for 100 events, want none", n)
+		t.Errorf("got %v allocations for 100 events, want none", n)
 	}
 }
 
