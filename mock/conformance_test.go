@@ -43,17 +43,17 @@ func TestOneScriptOnEveryWire(t *testing.T) {
 			var c wiretest.Consumer
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour)
 			if err := c.Run(ctx, tr); err != context.DeadlineExceeded {
-				t.Errorf("%s: the stall ended with %v", name, err)
+				t.Errorf("%s: end of the stall: got %v, want %v", name, err, context.DeadlineExceeded)
 			}
 			cancel()
 			equal(t, c.Seen, wiretest.IDs(1, 6))
 			time.Sleep(time.Until(start.Add(4 * time.Hour))) // closing takes time without an answer
 			if err := c.Run(t.Context(), tr); err != transport.ErrComplete {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want %v", name, err, transport.ErrComplete)
 			}
 			equal(t, c.Seen, wiretest.IDs(1, 14))
 			if _, err := tr.Open(t.Context(), c.Token); err != transport.ErrComplete {
-				t.Errorf("%s: Open after the end: %v", name, err)
+				t.Errorf("%s: Open after the end: got %v, want %v", name, err, transport.ErrComplete)
 			}
 
 			var s story
@@ -77,7 +77,7 @@ func TestRejectedTokenOnEveryWire(t *testing.T) {
 			feed := mock.NewFeed(wiretest.Object(1), mock.Complete())
 			c := wiretest.Consumer{Token: "stale"}
 			if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrComplete {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want %v", name, err, transport.ErrComplete)
 			}
 			var refusal interface{ RejectsToken() bool } // a 410, or a close code
 			if len(c.Errs) == 0 || !errors.As(c.Errs[0], &refusal) || !refusal.RejectsToken() {
@@ -101,7 +101,7 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 			for i := range all {
 				wg.Go(func() {
 					if err := all[i].Run(t.Context(), tr); err != transport.ErrComplete {
-						t.Errorf("%s: %v", name, err)
+						t.Errorf("%s: got %v, want %v", name, err, transport.ErrComplete)
 					}
 				})
 			}
@@ -140,7 +140,7 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 			wg.Wait()
 			for _, c := range all {
 				if !slices.Equal(c.Seen, wiretest.IDs(1, events)) {
-					t.Errorf("%s: got events %v", name, c.Seen)
+					t.Errorf("%s: got events %v, want 1 to %d", name, c.Seen, events)
 				}
 			}
 			var log []string
@@ -148,7 +148,7 @@ func TestManyConsumersOnEveryWire(t *testing.T) {
 				log = append(log, f.ID)
 			}
 			if !slices.Equal(log, wiretest.IDs(1, events)) {
-				t.Errorf("%s: the log has %v", name, log)
+				t.Errorf("%s: Log: got %v, want 1 to %d", name, log, events)
 			}
 		})
 	}
@@ -171,10 +171,10 @@ func TestDayOnEveryWire(t *testing.T) {
 			start := time.Now()
 			var c wiretest.Consumer
 			if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrComplete {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want %v", name, err, transport.ErrComplete)
 			}
 			if d := time.Since(start); d != 24*time.Hour+drops*time.Second {
-				t.Errorf("%s: took %v", name, d)
+				t.Errorf("%s: took %v, want %v", name, d, 24*time.Hour+drops*time.Second)
 			}
 			equal(t, c.Seen, wiretest.IDs(1, drops))
 			if n := c.Kinds[decode.KindKeepalive]; n != drops*beats && !strings.HasPrefix(name, "WebSocket") { // where it is a ping

@@ -42,22 +42,22 @@ func TestWireFormats(t *testing.T) {
 		step        mock.Step
 		sse, ndjson string
 	}{
-		"event":       {mock.Event("7", "text"), "id: 7\ndata: text\n\n", `{"id":"7","data":"text"}` + "\n"},
-		"no id":       {mock.Event("", "text"), "data: text\n\n", `{"data":"text"}` + "\n"},
-		"no data":     {mock.Event("7", ""), "id: 7\ndata: \n\n", `{"id":"7","data":""}` + "\n"},
-		"type":        {frame(decode.Frame{ID: "7", Type: "update", Data: []byte("x")}), "event: update\nid: 7\ndata: x\n\n", `{"id":"7","type":"update","data":"x"}` + "\n"},
-		"lines":       {mock.Event("7", "a\r\nb\rc\nd\n"), "id: 7\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n", `{"id":"7","data":"a\r\nb\rc\nd\n"}` + "\n"},
-		"object":      {mock.Event("7", `{"a": 1}`), "id: 7\ndata: {\"a\": 1}\n\n", `{"a": 1}` + "\n"},
-		"long object": {mock.Event("7", "\n{\n\"a\": \"\\n\" }"), "id: 7\ndata: \ndata: {\ndata: \"a\": \"\\n\" }\n\n", `{"a":"\n"}` + "\n"},
-		"not quite":   {mock.Event("7", `{"a"`), "id: 7\ndata: {\"a\"\n\n", `{"id":"7","data":"{\"a\""}` + "\n"},
-		"array":       {mock.Event("7", `[1]`), "id: 7\ndata: [1]\n\n", `{"id":"7","data":"[1]"}` + "\n"},
-		"markup":      {mock.Event("7", `<&>`), "id: 7\ndata: <&>\n\n", `{"id":"7","data":"<&>"}` + "\n"},
-		"keepalive":   {mock.Keepalive(), ":\n", "\n"},
-		"comment":     {frame(decode.Frame{Kind: decode.KindComment, Data: []byte("a\nb")}), ":a\n:b\n", "\n"},
-		"retry":       {wiretest.Retry(1500 * time.Microsecond), "retry: 2\n\n", "\n"},
-		"position":    {wiretest.Position("9"), "id: 9\n\n", `{"id":"9"}` + "\n"},
-		"no position": {wiretest.Position(""), "id: \n\n", "{}\n"},
-		"malformed":   {mock.Malformed([]byte("\xff{\n")), "\xff{\n", "\xff{\n"},
+		"event":             {mock.Event("7", "text"), "id: 7\ndata: text\n\n", `{"id":"7","data":"text"}` + "\n"},
+		"no id":             {mock.Event("", "text"), "data: text\n\n", `{"data":"text"}` + "\n"},
+		"no data":           {mock.Event("7", ""), "id: 7\ndata: \n\n", `{"id":"7","data":""}` + "\n"},
+		"type":              {frame(decode.Frame{ID: "7", Type: "update", Data: []byte("x")}), "event: update\nid: 7\ndata: x\n\n", `{"id":"7","type":"update","data":"x"}` + "\n"},
+		"lines":             {mock.Event("7", "a\r\nb\rc\nd\n"), "id: 7\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n", `{"id":"7","data":"a\r\nb\rc\nd\n"}` + "\n"},
+		"object":            {mock.Event("7", `{"a": 1}`), "id: 7\ndata: {\"a\": 1}\n\n", `{"a": 1}` + "\n"},
+		"long object":       {mock.Event("7", "\n{\n\"a\": \"\\n\" }"), "id: 7\ndata: \ndata: {\ndata: \"a\": \"\\n\" }\n\n", `{"a":"\n"}` + "\n"},
+		"incomplete object": {mock.Event("7", `{"a"`), "id: 7\ndata: {\"a\"\n\n", `{"id":"7","data":"{\"a\""}` + "\n"},
+		"array":             {mock.Event("7", `[1]`), "id: 7\ndata: [1]\n\n", `{"id":"7","data":"[1]"}` + "\n"},
+		"markup":            {mock.Event("7", `<&>`), "id: 7\ndata: <&>\n\n", `{"id":"7","data":"<&>"}` + "\n"},
+		"keepalive":         {mock.Keepalive(), ":\n", "\n"},
+		"comment":           {frame(decode.Frame{Kind: decode.KindComment, Data: []byte("a\nb")}), ":a\n:b\n", "\n"},
+		"retry":             {wiretest.Retry(1500 * time.Microsecond), "retry: 2\n\n", "\n"},
+		"position":          {wiretest.Position("9"), "id: 9\n\n", `{"id":"9"}` + "\n"},
+		"no position":       {wiretest.Position(""), "id: \n\n", "{}\n"},
+		"malformed":         {mock.Malformed([]byte("\xff{\n")), "\xff{\n", "\xff{\n"},
 	} {
 		value := strings.TrimSuffix(tt.ndjson, "\n")
 		seq, length := "\x1e"+tt.ndjson, fmt.Sprintf("%d\r\n%s\r\n", len(value)+2, value)
@@ -126,7 +126,7 @@ func TestWireCannotExpressAnEvent(t *testing.T) {
 				t.Errorf("%s: got body %q, %v, want none and io.ErrUnexpectedEOF", name, body, err)
 			}
 			if a := feed.Attempts()[0]; a.Err == nil || !strings.Contains(a.Err.Error(), "cannot be sent") {
-				t.Errorf("%s: got the attempt's error %v", name, a.Err)
+				t.Errorf("%s: got the attempt's error %v, want one that it cannot be sent", name, a.Err)
 			}
 		})
 	}
@@ -151,7 +151,7 @@ func TestWireEnds(t *testing.T) {
 				url := scheme + "://feed.test"
 				body, err := io.ReadAll(get(t, srv, url).Body)
 				if string(body) != "id: 1\ndata: a\n\n" || (err == nil) != tt.clean {
-					t.Errorf("%s over %s: got %q, %v", name, scheme, body, err)
+					t.Errorf("%s over %s: got %q, %v, want one event and a clean end: %t", name, scheme, body, err, tt.clean)
 				}
 				if scheme == "http" && !tt.clean && !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Errorf("%s: got error %v, want io.ErrUnexpectedEOF", name, err)
@@ -160,7 +160,7 @@ func TestWireEnds(t *testing.T) {
 					t.Errorf("%s over %s: attempt %+v, want it to end with %v", name, scheme, a, tt.attempt)
 				}
 				if resp := get(t, srv, url); resp.StatusCode != tt.thereafter {
-					t.Errorf("%s over %s: then status %d", name, scheme, resp.StatusCode)
+					t.Errorf("%s over %s: next request: got status %d, want %d", name, scheme, resp.StatusCode, tt.thereafter)
 				}
 			})
 		}
@@ -196,10 +196,10 @@ func TestWireRefusals(t *testing.T) {
 			t.Errorf("refused: got %v, want ECONNRESET", err)
 		}
 		if _, err := do(t, client, "https://feed.test"); err == nil {
-			t.Error("refused over HTTP/2: no error")
+			t.Error("refused over HTTP/2: got no error, want one")
 		}
 		if body, err := io.ReadAll(get(t, srv, srv.URL).Body); len(body) == 0 || err != nil {
-			t.Errorf("then: %q, %v", body, err)
+			t.Errorf("next request: got %q, %v, want a body and no error", body, err)
 		}
 		if n := len(feed.Attempts()); n != 6 {
 			t.Errorf("got %d attempts, want 6", n)
@@ -221,16 +221,16 @@ func TestWireSilence(t *testing.T) {
 				buf := make([]byte, 100)
 				m, err := io.ReadAtLeast(resp.Body, buf, len(want))
 				if string(buf[:m]) != want || err != nil {
-					t.Errorf("%s: got %q, %v", scheme, buf[:m], err)
+					t.Errorf("%s: got %q, %v, want %q", scheme, buf[:m], err, want)
 				}
 				if d := time.Since(start); d != time.Duration(n+1)*day {
-					t.Errorf("%s: event %d came after %v", scheme, n+1, d)
+					t.Errorf("%s: event %d came after %v, want %v", scheme, n+1, d, time.Duration(n+1)*day)
 				}
 				time.Sleep(day)
 				leave()
 				synctest.Wait()
 				if a := feed.Attempts()[n]; a.Err != nil || a.Ended.Sub(a.At) != time.Duration(2-n)*day {
-					t.Errorf("%s: attempt %+v", scheme, a)
+					t.Errorf("%s: got attempt %+v, want no error and an end after %v", scheme, a, time.Duration(2-n)*day)
 				}
 			}
 		})
@@ -248,7 +248,7 @@ func TestWireToken(t *testing.T) {
 		"header":        {"", []string{"Last-Event-ID", "1"}, nil, "1"},
 		"query":         {"?since=1", nil, nil, "1"},
 		"header wins":   {"?since=0", []string{"Last-Event-ID", "1"}, nil, "1"},
-		"its own":       {"?cursor=1", []string{"Last-Event-ID", "0"}, func(r *http.Request) string { return r.FormValue("cursor") }, "1"},
+		"custom token":  {"?cursor=1", []string{"Last-Event-ID", "0"}, func(r *http.Request) string { return r.FormValue("cursor") }, "1"},
 		"not in UTF-8":  {"?since=%ff", nil, nil, "\xff"},
 		"unknown token": {"?since=0", nil, nil, "0"},
 	} {
@@ -273,11 +273,11 @@ func TestWireToken(t *testing.T) {
 				wantCode, wantBody = 410, "Gone\n"
 			}
 			if resp.StatusCode != wantCode || string(body) != wantBody {
-				t.Errorf("%s: %s, %q", name, resp.Status, body)
+				t.Errorf("%s: got %s, %q, want %d, %q", name, resp.Status, body, wantCode, wantBody)
 			}
 			a := feed.Attempts()[1]
 			if a.Token != tt.want || len(tt.header) > 0 && a.Header.Get(tt.header[0]) != tt.header[1] {
-				t.Errorf("%s: attempt %+v", name, a)
+				t.Errorf("%s: got attempt %+v, want token %q and the headers of the request", name, a, tt.want)
 			}
 		})
 	}
@@ -322,7 +322,7 @@ func TestWireRequestWithBody(t *testing.T) {
 		leave()
 		synctest.Wait()
 		if a := feed.Attempts()[0]; a.Ended.IsZero() || a.Err != nil {
-			t.Errorf("attempt %+v", a)
+			t.Errorf("got attempt %+v, want it ended without an error", a)
 		}
 	})
 }
@@ -334,7 +334,7 @@ func TestWireNeedsFlush(t *testing.T) {
 	rec := httptest.NewRecorder()
 	feed.Handler(decode.SSE{}).ServeHTTP(unflushable{rec}, httptest.NewRequest("GET", "/", nil))
 	if rec.Code != 500 || feed.Attempts()[0].Err == nil || len(feed.Log()) != 0 {
-		t.Errorf("status %d, attempt %+v", rec.Code, feed.Attempts()[0])
+		t.Errorf("got status %d, attempt %+v, want 500, an error and no event", rec.Code, feed.Attempts()[0])
 	}
 }
 
@@ -350,17 +350,17 @@ func TestWireOnLoopback(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		if string(body) != "id: 1\ndata: a\n\n" || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%s: got %q, %v", name, body, err)
+			t.Errorf("%s: got %q, %v, want event 1 and io.ErrUnexpectedEOF", name, body, err)
 		}
 		if _, err := do(t, srv.Client(), srv.URL); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("%s: refused: %v", name, err)
+			t.Errorf("%s: refused: got %v, want ECONNRESET", name, err)
 		}
 		resp, err = do(t, srv.Client(), srv.URL, "Last-Event-ID", "1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if body, err = io.ReadAll(resp.Body); string(body) != "id: 2\ndata: b\n\n" || err != nil {
-			t.Errorf("%s: got %q, %v", name, body, err)
+			t.Errorf("%s: got %q, %v, want event 2", name, body, err)
 		}
 	}
 }
@@ -375,23 +375,23 @@ func TestWireSlowly(t *testing.T) {
 		want  string
 		cut   bool
 	}{
-		"one byte":           {mock.Slowly(16*time.Second, mock.Event("1", "é")), time.Second, event[:1], false},
-		"half a character":   {mock.Slowly(16*time.Second, mock.Event("1", "é")), 13 * time.Second, event[:13], false},
-		"all but one":        {mock.Slowly(16*time.Second, mock.Event("1", "é")), 16*time.Second - 1, event[:15], false},
-		"all":                {mock.Slowly(16*time.Second, mock.Event("1", "é")), 16 * time.Second, event, false},
-		"some of much":       {mock.Slowly(256*time.Second, mock.Event("", long)), 128 * time.Second, ("data: " + long)[:2504], false},
-		"no time":            {mock.Slowly(-1, mock.Event("1", "é")), 0, event, false},
-		"malformed":          {mock.Slowly(4*time.Second, mock.Malformed([]byte("abcd"))), 2 * time.Second, "ab", false},
-		"part":               {mock.Partial(mock.Event("1", "é"), 13), 0, event[:13], true},
-		"all but":            {mock.Partial(mock.Event("1", "é"), -4), 0, event[:12], true},
-		"no more than that":  {mock.Partial(mock.Event("1", "é"), 999), 0, event[:13], true},
-		"nor less":           {mock.Partial(mock.Event("1", "é"), -999), 0, "", true},
-		"slowly a part":      {mock.Slowly(13*time.Second, mock.Partial(mock.Event("1", "é"), 13)), 13 * time.Second, event[:13], true},
-		"a part, slowly":     {mock.Partial(mock.Slowly(13*time.Second, mock.Event("1", "é")), 13), 12 * time.Second, event[:12], false},
-		"part of no event":   {mock.Partial(mock.End(), 1), 0, "", true},
-		"part of no frame":   {mock.Partial(mock.Malformed([]byte("abcd")), 2), 0, "ab", true},
-		"slowly, no event":   {mock.Slowly(time.Hour, mock.Drop()), 0, "", true},
-		"a slow stall waits": {mock.Slowly(time.Hour, mock.Stall()), time.Minute, "", false},
+		"one byte":             {mock.Slowly(16*time.Second, mock.Event("1", "é")), time.Second, event[:1], false},
+		"half a character":     {mock.Slowly(16*time.Second, mock.Event("1", "é")), 13 * time.Second, event[:13], false},
+		"all but one byte":     {mock.Slowly(16*time.Second, mock.Event("1", "é")), 16*time.Second - 1, event[:15], false},
+		"all":                  {mock.Slowly(16*time.Second, mock.Event("1", "é")), 16 * time.Second, event, false},
+		"part of a long event": {mock.Slowly(256*time.Second, mock.Event("", long)), 128 * time.Second, ("data: " + long)[:2504], false},
+		"negative duration":    {mock.Slowly(-1, mock.Event("1", "é")), 0, event, false},
+		"malformed":            {mock.Slowly(4*time.Second, mock.Malformed([]byte("abcd"))), 2 * time.Second, "ab", false},
+		"part":                 {mock.Partial(mock.Event("1", "é"), 13), 0, event[:13], true},
+		"all but four bytes":   {mock.Partial(mock.Event("1", "é"), -4), 0, event[:12], true},
+		"more than the event":  {mock.Partial(mock.Event("1", "é"), 999), 0, event[:13], true},
+		"less than nothing":    {mock.Partial(mock.Event("1", "é"), -999), 0, "", true},
+		"slow partial":         {mock.Slowly(13*time.Second, mock.Partial(mock.Event("1", "é"), 13)), 13 * time.Second, event[:13], true},
+		"partial slow":         {mock.Partial(mock.Slowly(13*time.Second, mock.Event("1", "é")), 13), 12 * time.Second, event[:12], false},
+		"partial end":          {mock.Partial(mock.End(), 1), 0, "", true},
+		"partial malformed":    {mock.Partial(mock.Malformed([]byte("abcd")), 2), 0, "ab", true},
+		"slow drop":            {mock.Slowly(time.Hour, mock.Drop()), 0, "", true},
+		"slow stall":           {mock.Slowly(time.Hour, mock.Stall()), time.Minute, "", false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(tt.step)
@@ -412,7 +412,7 @@ func TestWireSlowly(t *testing.T) {
 				t.Errorf("%s: got %q, %v; want %q", name, got, failed, tt.want)
 			}
 			if a := feed.Attempts()[0]; tt.cut && !errors.Is(a.Err, io.ErrUnexpectedEOF) || a.Ended.IsZero() == tt.cut {
-				t.Errorf("%s: attempt %+v", name, a)
+				t.Errorf("%s: got attempt %+v, want it broken: %t", name, a, tt.cut)
 			}
 		})
 	}

@@ -94,7 +94,7 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 	equal(t, read(t, c, 1), []string{"c"})
 	wantErr(t, c, transport.ErrComplete)
 	if _, err := feed.Open(t.Context(), "3"); err != transport.ErrComplete {
-		t.Errorf("Open after the end: %v", err)
+		t.Errorf("Open after the end: got %v, want %v", err, transport.ErrComplete)
 	}
 	c = open(t, feed, "1") // a late consumer receives the rest
 	equal(t, read(t, c, 2), []string{"b", "c"})
@@ -165,14 +165,14 @@ func TestFeedPauseCountsFromWhenItIsReached(t *testing.T) {
 		c = open(t, feed, "1")
 		equal(t, read(t, c, 1), []string{"b"})
 		if d := time.Since(start); d != 3*day {
-			t.Errorf("the pause took %v", d)
+			t.Errorf("the pause took %v, want %v", d, 3*day)
 		}
 		go func() {
 			time.Sleep(7 * day)
 			c.Close()
 		}()
 		if _, err := readFrom(c); err == nil || time.Since(start) != 10*day {
-			t.Errorf("the stall ended after %v: %v", time.Since(start), err)
+			t.Errorf("the stall ended after %v with %v, want an error after %v", time.Since(start), err, 10*day)
 		}
 		equal(t, read(t, open(t, feed, "2"), 1), []string{"c"})
 	})
@@ -257,7 +257,7 @@ func TestFeedDataIsOwned(t *testing.T) {
 		}
 		m, err := readFrom(c)
 		if string(m.Data) != "abc" || err != nil {
-			t.Fatalf("Read: %q, %v", m.Data, err)
+			t.Fatalf("Read: got %q, %v, want abc", m.Data, err)
 		}
 		m.Data[0] = 'x'
 		feed.Log()[1].Data[0] = 'x'
@@ -283,7 +283,7 @@ func TestFeedRefusalsWithoutAWire(t *testing.T) {
 	} {
 		feed := mock.NewFeed(mock.Status(tt.code), mock.End())
 		if _, err := feed.Open(t.Context(), ""); !tt.want(err) {
-			t.Errorf("%d: %v", tt.code, err)
+			t.Errorf("%d: Open: got %v, want another error", tt.code, err)
 		}
 		wantErr(t, open(t, feed, ""), io.EOF) // one attempt, and no more
 	}
@@ -302,7 +302,7 @@ func TestFeedStatusHeader(t *testing.T) {
 		_, err := feed.Open(t.Context(), "")
 		var status *transport.StatusError
 		if !errors.As(err, &status) || status.Header.Get("Retry-After") != "1" || status.Header.Get("X-Rate-Limit-Reset") != "2" {
-			t.Fatalf("Open: %v", err)
+			t.Fatalf("Open: got %v, want a StatusError with the headers of the step", err)
 		}
 		status.Header.Set("Retry-After", "9")
 	}
@@ -316,24 +316,24 @@ func TestFeedAttempts(t *testing.T) {
 		c := open(t, &feed, "")
 		time.Sleep(time.Hour)
 		if _, err := feed.Open(t.Context(), "lost"); err == nil {
-			t.Error("Open with an unknown token: got no error")
+			t.Error("Open with an unknown token: got no error, want one")
 		}
 		all := feed.Attempts()
 		if len(all) != 2 {
 			t.Fatalf("got %d attempts, want 2", len(all))
 		}
 		if a := all[0]; a.Token != "" || a.At.Sub(start) != time.Hour || !a.Ended.IsZero() {
-			t.Errorf("open connection: got %+v", a)
+			t.Errorf("open connection: got %+v, want it open since %v", a, start.Add(time.Hour))
 		}
 		if a := all[1]; a.Token != "lost" || a.At.Sub(start) != 2*time.Hour || !a.Ended.Equal(a.At) || a.Err == nil || a.Header != nil {
-			t.Errorf("refused attempt: got %+v", a)
+			t.Errorf("refused attempt: got %+v, want it refused after 2h with token lost", a)
 		}
 		all[0] = mock.Attempt{} // it is a copy
 		time.Sleep(time.Hour)
 		c.Close()
 		c.Close()
 		if a := feed.Attempts()[0]; a.At.IsZero() || a.Err != nil || a.Ended.Sub(start) != 3*time.Hour {
-			t.Errorf("closed connection: got %+v", a)
+			t.Errorf("closed connection: got %+v, want it ended after 3h without an error", a)
 		}
 	})
 }
@@ -363,7 +363,7 @@ func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
 		start := time.Now()
 		wantErr(t, open(t, feed, ""), io.ErrUnexpectedEOF)
 		if d := time.Since(start); d != time.Hour {
-			t.Errorf("the connection broke after %v", d)
+			t.Errorf("the connection broke after %v, want 1h", d)
 		}
 		if _, err := feed.Open(t.Context(), ""); err == nil {
 			t.Error("Open: want 503")
@@ -404,12 +404,12 @@ func TestFeedReadIsUnblocked(t *testing.T) {
 				start := time.Now()
 				want := stop(c, cancel)
 				if err := <-failed; !errors.Is(err, want) || time.Since(start) != 0 {
-					t.Errorf("%s, %s: %v after %v", name, what, err, time.Since(start))
+					t.Errorf("%s, %s: got %v after %v, want %v at once", name, what, err, time.Since(start), want)
 				}
 				feed.Publish(mock.Event("2", "late"))
 				wantErr(t, c, want)
 				if _, err := feed.Open(ctx, ""); what == "context" && err != errDisk {
-					t.Errorf("Open: %v", err)
+					t.Errorf("Open: got %v, want %v", err, errDisk)
 				}
 			})
 		}
@@ -426,7 +426,7 @@ func TestFeedCreatedOutsideTheBubble(t *testing.T) {
 		equal(t, read(t, open(t, feed, ""), 2), []string{"a", "b"})
 		save(t, store, "a", "")
 		if d := time.Since(start); d != 2*time.Hour {
-			t.Errorf("took %v", d)
+			t.Errorf("took %v, want 2h", d)
 		}
 	})
 }
@@ -440,13 +440,13 @@ func TestFeedMore(t *testing.T) {
 		go readFrom(early)
 		synctest.Wait() // the pause has begun
 		if m, err := readFrom(late); err != nil || m.More {
-			t.Errorf("before the pause: %+v, %v", m, err)
+			t.Errorf("before the pause: got %+v, %v, want a message without More", m, err)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		wantErr(t, early, io.ErrUnexpectedEOF)
 		if m, err := readFrom(late); err != nil || m.More {
-			t.Errorf("before the drop: %+v, %v", m, err)
+			t.Errorf("before the drop: got %+v, %v, want a message without More", m, err)
 		}
 		wantErr(t, late, io.ErrUnexpectedEOF)
 	})
@@ -465,12 +465,12 @@ func TestFeedEndIsFinal(t *testing.T) {
 		read(t, c, 1)
 		wantErr(t, c, tt.want)
 		if a := feed.Attempts()[0]; a.Ended.IsZero() || !errors.Is(a.Err, tt.want) {
-			t.Errorf("%s: attempt %+v", name, a)
+			t.Errorf("%s: got attempt %+v, want it ended with %v", name, a, tt.want)
 		}
 		c.Close()
 		wantErr(t, c, tt.want)
 		if a := feed.Attempts()[0]; !errors.Is(a.Err, tt.want) {
-			t.Errorf("%s: attempt after Close %+v", name, a)
+			t.Errorf("%s: after Close: got attempt %+v, want it ended with %v", name, a, tt.want)
 		}
 	}
 }
@@ -496,17 +496,17 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 		}
 		wantErr(t, c, io.ErrUnexpectedEOF)
 		if a := feed.Attempts()[0]; time.Since(start) != 2*time.Minute || !errors.Is(a.Err, io.ErrUnexpectedEOF) {
-			t.Errorf("the connection broke after %v: %+v", time.Since(start), a)
+			t.Errorf("the connection broke after %v: got attempt %+v, want 2m and io.ErrUnexpectedEOF", time.Since(start), a)
 		}
 		// A consumer that resumes gets all of it at once.
 		c = open(t, feed, "1")
 		for _, want := range []string{"b", "c", "d"} {
 			if m, err := readFrom(c); string(m.Data) != want || err != nil || m.More != (want != "d") {
-				t.Errorf("again: %+v, %v", m, err)
+				t.Errorf("Read again: got %+v, %v, want %s", m, err, want)
 			}
 		}
 		if time.Since(start) != 2*time.Minute {
-			t.Errorf("the repetition took %v", time.Since(start)-2*time.Minute)
+			t.Errorf("the repetition took %v, want none", time.Since(start)-2*time.Minute)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -517,7 +517,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 		}()
 		start := time.Now()
 		if wantErr(t, c, net.ErrClosed); time.Since(start) != time.Minute {
-			t.Errorf("Close took effect after %v", time.Since(start))
+			t.Errorf("Close took effect after %v, want 1m", time.Since(start))
 		}
 	})
 }

@@ -49,7 +49,7 @@ func wantOp(t *testing.T, what string, err error, op string, want error) {
 func send(t *testing.T, c net.Conn, s string) {
 	t.Helper()
 	if n, err := io.WriteString(c, s); n != len(s) || err != nil {
-		t.Errorf("Write: %d, %v", n, err)
+		t.Errorf("Write: got %d, %v, want %d", n, err, len(s))
 	}
 }
 
@@ -124,7 +124,7 @@ func TestConnCloseEndsReadsFirst(t *testing.T) {
 			var reader sync.WaitGroup
 			reader.Go(func() {
 				if n, err := dialed.Read(make([]byte, 8)); n > 0 || !errors.Is(err, net.ErrClosed) {
-					t.Errorf("Read of a closed connection: %d bytes, %v", n, err)
+					t.Errorf("Read of a closed connection: got %d bytes, %v, want net.ErrClosed", n, err)
 				}
 			})
 			synctest.Wait()
@@ -143,7 +143,7 @@ func TestConnCloseWrite(t *testing.T) {
 		}
 		all, err := io.ReadAll(b)
 		if string(all) != "request" || err != nil {
-			t.Errorf("ReadAll: %q, %v", all, err)
+			t.Errorf("ReadAll: got %q, %v, want request", all, err)
 		}
 		_, err = a.Write(one)
 		wantOp(t, "Write", err, "write", syscall.EPIPE)
@@ -154,7 +154,7 @@ func TestConnCloseWrite(t *testing.T) {
 
 func TestConnReset(t *testing.T) {
 	for name, reset := range map[string]func(n *mock.Network, a net.Conn){
-		"by an end": func(_ *mock.Network, a net.Conn) {
+		"by a connection": func(_ *mock.Network, a net.Conn) {
 			a.(interface{ SetLinger(int) error }).SetLinger(0)
 			a.Close()
 		},
@@ -223,7 +223,7 @@ func TestConnDeadlineIsATimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *mock.Network, a, b net.Conn) {
 		send(t, b, "there")
 		a.SetDeadline(time.Now().Add(-time.Second))
-		_, err := a.Read(one) // a deadline comes before what is there
+		_, err := a.Read(one) // a deadline takes precedence over available data
 		var ne net.Error
 		if !errors.As(err, &ne) || !ne.Timeout() {
 			t.Errorf("Read: %v, want a timeout", err)
@@ -245,7 +245,7 @@ func TestConnDeadlineMoves(t *testing.T) {
 		_, err := a.Read(one)
 		wantOp(t, "Read", err, "read", os.ErrDeadlineExceeded)
 		if d := time.Since(start); d != time.Hour {
-			t.Errorf("Read took %v", d)
+			t.Errorf("Read took %v, want 1h", d)
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestConnDeadlineMovesAsItExpires(t *testing.T) {
 func TestConnReadIntoEmptySlice(t *testing.T) {
 	inBubble(t, func(t *testing.T, _ *mock.Network, a, _ net.Conn) {
 		if n, err := a.Read(nil); n != 0 || err != nil {
-			t.Errorf("Read: %d, %v", n, err)
+			t.Errorf("Read into no bytes: got %d, %v, want 0", n, err)
 		}
 	})
 }
@@ -285,11 +285,11 @@ func TestConnWriterWaitsForRoom(t *testing.T) {
 		}()
 		send(t, a, strings.Repeat("x", capacity+1))
 		if d := time.Since(start); d != hour {
-			t.Errorf("the first Write took %v", d)
+			t.Errorf("the first Write took %v, want %v", d, hour)
 		}
 		send(t, a, "x")
 		if d := time.Since(start); d != 2*hour {
-			t.Errorf("the second Write took %v", d)
+			t.Errorf("the second Write took %v, want %v", d, 2*hour)
 		}
 		a.Close()
 	})
@@ -311,7 +311,7 @@ func TestConnWritesDoNotMix(t *testing.T) {
 		}()
 		all, err := io.ReadAll(b)
 		if err != nil || len(all) != 8*3*capacity {
-			t.Fatalf("ReadAll: %d bytes, %v", len(all), err)
+			t.Fatalf("ReadAll: got %d bytes, %v, want %d", len(all), err, 8*3*capacity)
 		}
 		runs := 1
 		for i := 1; i < len(all); i++ {
@@ -330,7 +330,7 @@ func TestConnAddresses(t *testing.T) {
 		if a.RemoteAddr().String() != "host.test:80" || b.LocalAddr().String() != "host.test:80" ||
 			a.LocalAddr().String() != "192.0.2.1:49152" || b.RemoteAddr().String() != "192.0.2.1:49152" ||
 			a.LocalAddr().Network() != "tcp" || b.LocalAddr().Network() != "tcp" {
-			t.Errorf("%v -> %v, %v <- %v", a.LocalAddr(), a.RemoteAddr(), b.LocalAddr(), b.RemoteAddr())
+			t.Errorf("got %v -> %v, %v <- %v, want 192.0.2.1:49152 and host.test:80", a.LocalAddr(), a.RemoteAddr(), b.LocalAddr(), b.RemoteAddr())
 		}
 	})
 }

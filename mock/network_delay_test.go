@@ -62,7 +62,7 @@ func TestDelayLatency(t *testing.T) {
 			}
 		}
 		if n, err := far.Read(buf); err != io.EOF {
-			t.Errorf("got %q, %v", buf[:n], err)
+			t.Errorf("got %q, %v, want io.EOF", buf[:n], err)
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestDelayBandwidth(t *testing.T) {
 		}()
 		got, err := io.ReadAll(far)
 		if err != nil || !bytes.Equal(got, sent) {
-			t.Errorf("got %d bytes, %v", len(got), err)
+			t.Errorf("got %d bytes, %v, want the %d that were sent", len(got), err, len(sent))
 		}
 		if d := time.Since(start); d != 201*time.Second {
 			t.Errorf("200 KB at 1 KB/s with 1 s of latency took %v, want 201s", d)

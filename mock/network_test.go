@@ -67,7 +67,7 @@ func TestNetworkDial(t *testing.T) {
 		{"tcp", "c.test:90", nil},
 		{"tcp", "a.test:81", syscall.ECONNREFUSED},
 		{"tcp", "b.test:80", syscall.ECONNREFUSED},
-		{"tcp", "c.test:80", syscall.ECONNREFUSED}, // there is no host that does not exist
+		{"tcp", "c.test:80", syscall.ECONNREFUSED}, // every host exists
 		{"udp", "a.test:80", net.UnknownNetworkError("udp")},
 	} {
 		c, err := n.Dial(t.Context(), tt.network, tt.addr)
@@ -78,7 +78,7 @@ func TestNetworkDial(t *testing.T) {
 		wantOp(t, tt.addr, err, "dial", tt.want)
 	}
 	if _, err := n.Dial(t.Context(), "tcp", "a.test"); err == nil {
-		t.Error("Dial without a port connects")
+		t.Error("Dial without a port: got no error, want one")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -108,7 +108,7 @@ func TestNetworkListen(t *testing.T) {
 	_, err = n.Listen("a.test:80")
 	wantOp(t, "Listen", err, "listen", syscall.EADDRINUSE)
 	if _, err := n.Listen("a.test"); err == nil {
-		t.Error("Listen without a port")
+		t.Error("Listen without a port: got no error, want one")
 	}
 	if _, err := n.Listen("a.test:49152"); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestNetworkBacklog(t *testing.T) {
 		_, err = n.Dial(ctx, "tcp", "host.test:80")
 		wantOp(t, "Dial", err, "dial", context.DeadlineExceeded)
 		if d := time.Since(start); d != time.Hour {
-			t.Errorf("Dial took %v", d)
+			t.Errorf("Dial took %v, want 1h", d)
 		}
 		go func() {
 			synctest.Wait()
@@ -170,7 +170,7 @@ func TestNetworkBacklog(t *testing.T) {
 		start = time.Now()
 		c, err := n.Dial(t.Context(), "tcp", "host.test:80")
 		if err != nil || time.Since(start) != 0 {
-			t.Errorf("Dial once there is room: %v after %v", err, time.Since(start))
+			t.Errorf("Dial after an Accept: got %v after %v, want nil at once", err, time.Since(start))
 		}
 		time.Sleep(2 * time.Hour)
 		kept[0].Close()
@@ -235,7 +235,7 @@ func TestNetworkCloseNamesWhatIsLeft(t *testing.T) {
 		const want = "mock: connection 192.0.2.1:49152 -> host.test:80: the accepting end was not closed\n" +
 			"mock: connection 192.0.2.1:49152 -> host.test:80: the dialing end was not closed"
 		if err == nil || err.Error() != want || time.Since(start) != 5*time.Second {
-			t.Errorf("Close: %v after %v", err, time.Since(start))
+			t.Errorf("Close: got %v after %v, want %s after 5s", err, time.Since(start), want)
 		}
 		_, err = a.Read(one)
 		wantOp(t, "Read", err, "read", syscall.ECONNRESET)

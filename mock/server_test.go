@@ -56,11 +56,11 @@ func TestServerInABubble(t *testing.T) {
 			lines := bufio.NewScanner(get(t, srv, tt.url).Body)
 			for range 72 {
 				if !lines.Scan() || lines.Text() != tt.proto+" "+tt.host {
-					t.Fatalf("%s: got %q, %v", tt.url, lines.Text(), lines.Err())
+					t.Fatalf("%s: got %q, %v, want %s %s", tt.url, lines.Text(), lines.Err(), tt.proto, tt.host)
 				}
 			}
 			if d := time.Since(start); d != 71*time.Hour {
-				t.Errorf("%s: took %v", tt.url, d)
+				t.Errorf("%s: took %v, want 71h", tt.url, d)
 			}
 		})
 	}
@@ -70,7 +70,7 @@ func TestServerOutsideABubble(t *testing.T) {
 	srv := wiretest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
 	body, err := io.ReadAll(get(t, srv, "https://feed.test").Body)
 	if err != nil || string(body) != "hello" {
-		t.Errorf("got %q, %v", body, err)
+		t.Errorf("got %q, %v, want hello", body, err)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestServerCloseNamesWhatIsLeft(t *testing.T) {
 			go func() {
 				resp, err := srv.Client().Get(srv.URL + path + "?secret=1")
 				if err == nil {
-					t.Errorf("%s: %v", path, resp.Status)
+					t.Errorf("%s: got %v, want an error", path, resp.Status)
 				}
 			}()
 		}
@@ -105,7 +105,7 @@ func TestServerCloseNamesWhatIsLeft(t *testing.T) {
 		start := time.Now()
 		err := srv.Close()
 		if d := time.Since(start); d != 5*time.Second {
-			t.Errorf("Close took %v", d)
+			t.Errorf("Close took %v, want 5s", d)
 		}
 		for _, want := range []string{"handler of GET feed.test/stuck is still running", "-> feed.test:80: the accepting end was not closed"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
@@ -126,7 +126,7 @@ func TestServerCloseNamesAnOpenResponseBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := srv.Close(); err == nil || !strings.Contains(err.Error(), "-> feed.test:80: the dialing end was not closed") {
-			t.Errorf("Close: %v", err)
+			t.Errorf("Close: got %v, want the dialing end named", err)
 		}
 		resp.Body.Close()
 		synctest.Wait()
@@ -161,7 +161,7 @@ func TestServerCloseEndsTheContextOfAHijacker(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 		if err := <-done; err != context.Canceled {
-			t.Errorf("the handler's context: %v", err)
+			t.Errorf("the handler's context: got %v, want %v", err, context.Canceled)
 		}
 	})
 }
@@ -191,10 +191,10 @@ func TestServerHasMoreHosts(t *testing.T) {
 		go other.Serve(l)
 		defer other.Close()
 		if resp := get(t, srv, "http://other.test:8080"); resp.StatusCode != http.StatusTeapot {
-			t.Errorf("status %d", resp.StatusCode)
+			t.Errorf("got status %d, want %d", resp.StatusCode, http.StatusTeapot)
 		}
 		if resp := get(t, srv, "http://other.test"); resp.StatusCode != http.StatusNotFound {
-			t.Errorf("status %d", resp.StatusCode)
+			t.Errorf("got status %d, want %d", resp.StatusCode, http.StatusNotFound)
 		}
 		_, err = srv.Client().Get("http://other.test:81")
 		if !errors.Is(err, syscall.ECONNREFUSED) {

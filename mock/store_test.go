@@ -84,7 +84,7 @@ func TestStoreComparesAndSwaps(t *testing.T) {
 		t.Errorf("Save under another key: got error %v", err)
 	}
 	if d, v, err := s.Load(t.Context(), "other"); d == nil || len(d) != 0 || v == "" || err != nil {
-		t.Errorf("empty record: got %v, version %q, %v", d, v, err)
+		t.Errorf("empty record: got %v, version %q, %v, want no bytes and a version", d, v, err)
 	}
 	wantHistory(t, s, "a", "b")
 }
@@ -119,7 +119,7 @@ func TestStorePut(t *testing.T) {
 	}
 	wantLoad(t, s, "", "")
 	if v3 := save(t, s, "anew", ""); v3 == v || v3 == v2 {
-		t.Errorf("got version %q twice", v3)
+		t.Errorf("got version %q twice, want a new one", v3)
 	}
 	wantHistory(t, s, "planted", "a", "changed elsewhere", "", "anew")
 }
@@ -167,7 +167,7 @@ func TestStoreReadOnly(t *testing.T) {
 	readOnly.Remove()
 	save(t, s, "b", v)
 	if readOnly.Hits() != 100 {
-		t.Errorf("got %d hits", readOnly.Hits())
+		t.Errorf("got %d hits, want 100", readOnly.Hits())
 	}
 }
 
@@ -302,7 +302,7 @@ func TestStoreIsLinearizable(t *testing.T) {
 		want = append(want, strconv.Itoa(i+1))
 	}
 	if len(want) < 50 {
-		t.Errorf("got %d saves that took effect", len(want))
+		t.Errorf("got %d saves that took effect, want at least 50", len(want))
 	}
 	wantHistory(t, s, slices.Clip(want)...)
 }

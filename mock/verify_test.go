@@ -104,7 +104,7 @@ func TestVerify(t *testing.T) {
 		letters(t, 5).Verify(&r, seen)
 		switch {
 		case tt.want == "" && r != nil:
-			t.Errorf("%q, %s: got report %s", tt.seen, tt.fields, r[0])
+			t.Errorf("%q, %s: got report %s, want none", tt.seen, tt.fields, r[0])
 		case tt.want != "" && (len(r) != 1 || !strings.HasPrefix(r[0], "mock: consumer did not receive what the feed sent: "+tt.want+"\n")):
 			t.Errorf("%q, %s: got reports %q, want %q", tt.seen, tt.fields, r, tt.want)
 		}
@@ -167,7 +167,7 @@ func TestVerifyGapOnAPosition(t *testing.T) {
 		var r reports
 		feed.Verify(&r, seen)
 		if tt.want == 0 && r != nil || tt.want > 0 && (len(r) != 1 || !strings.Contains(r[0], fmt.Sprint(tt.want, " missing"))) {
-			t.Errorf("last event %q: got %q", tt.last, r)
+			t.Errorf("last event %q: got %q, want %d missing", tt.last, r, tt.want)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func askFor(ctx context.Context, s *transport.Socket, token string) error {
 	return err
 }
 
-// subscribed is the other side of askFor.
+// subscribed is the server's side of askFor.
 func subscribed(p *mock.Peer) (string, error) {
 	text, err := p.Receive()
 	if err != nil {
@@ -100,7 +100,7 @@ func TestWebSocketOpeningFails(t *testing.T) {
 }
 
 // A message of the consumer, here an application ping, is answered while the feed continues.
-func TestWebSocketHeard(t *testing.T) {
+func TestWebSocketAnswersDuringTheFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(wiretest.Object(1), mock.Frame(decode.Frame{Kind: decode.KindComment, Data: []byte("going away")}))
 		w := wiretest.WebSocket(t, feed.WebSocket(nil, func(p *mock.Peer, text string) { p.Send(text + " pong") }), "ws")
@@ -133,13 +133,13 @@ func TestWebSocketMalformed(t *testing.T) {
 		equal(t, c.Seen, wiretest.IDs(1, 2))
 		var broken *transport.ProtocolError
 		if len(c.Errs) != 1 || !errors.As(c.Errs[0], &broken) {
-			t.Errorf("failed with %v", c.Errs)
+			t.Errorf("got %v, want one ProtocolError", c.Errs)
 		}
 	})
 }
 
 // Without a wire Close is a CloseError, and over HTTP the end of the response.
-func TestCloseOnOtherWires(t *testing.T) {
+func TestCloseStepOnOtherWires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Close(4321, "notice"))
 		conn, err := feed.Open(t.Context(), "")
@@ -150,7 +150,7 @@ func TestCloseOnOtherWires(t *testing.T) {
 		_, err = readFrom(conn)
 		var closed *transport.CloseError
 		if !errors.As(err, &closed) || closed.Code != 4321 || closed.Reason != "notice" {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want close code 4321 and reason notice", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestWebSocketStall(t *testing.T) {
 			_, err = readFrom(conn)
 			var timeout *transport.TimeoutError
 			if errors.As(err, &timeout) != (tt.want > 0) || tt.want > 0 && time.Since(start) != tt.want {
-				t.Errorf("%s: %v after %v", name, err, time.Since(start))
+				t.Errorf("%s: got %v after %v, want a timeout after %v", name, err, time.Since(start), tt.want)
 			}
 		})
 	}
@@ -233,11 +233,11 @@ func TestWebSocketPingsWhileSlow(t *testing.T) {
 		}
 		equal(t, got, []string{`{"id":"1"}`, `{"id":"2"}`, long, huge, "bye"})
 		if d := time.Since(start); d != 2*time.Hour+4*time.Second {
-			t.Errorf("took %v", d)
+			t.Errorf("took %v, want 2h0m4s", d)
 		}
 		conn.CloseNow()
 		if a, b, c := <-pings, <-pings, <-pings; a != nil || b != nil || c == nil {
-			t.Errorf("pings: %v, %v; and while a part of a message came: %v", a, b, c)
+			t.Errorf("got pings %v, %v, then %v, want two answered, and none while a part of a message comes", a, b, c)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func TestClient(t *testing.T) {
 }
 
 // On a wire, connections fall silent too.
-func TestClientOnAWire(t *testing.T) {
+func TestClientOnEveryWire(t *testing.T) {
 	e := explore.Options{Bubble: in(t), Runs: 60, Stalls: true}
 	explore.Run(t, e, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 		srv := mock.NewServer(feed.Handler(decode.SSE{}))

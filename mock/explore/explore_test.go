@@ -155,7 +155,7 @@ func repeat(t *testing.T, report string) explore.Options {
 	t.Helper()
 	m := again.FindStringSubmatch(report)
 	if m == nil {
-		t.Fatalf("the report has no Options:\n%s", report)
+		t.Fatalf("got a report without Options:\n%s", report)
 	}
 	seed, _ := strconv.ParseUint(m[1], 10, 64)
 	e := explore.Options{Bubble: in(t), Seed: seed, Runs: 1, Only: []int{}}
@@ -188,14 +188,14 @@ func TestBugsAreFoundAndReduced(t *testing.T) {
 			continue
 		}
 		if strings.Count(found[0], "\n") > 110 || tt.most > 1 && !strings.Contains(found[0], "lines of normal operation") {
-			t.Errorf("%s: the report is long:\n%s", tt.bug, found[0])
+			t.Errorf("%s: got a long report, want at most 110 lines and the rest counted:\n%s", tt.bug, found[0])
 		}
 		e := repeat(t, found[0])
 		if len(e.Only) == 0 || len(e.Only) > tt.most {
 			t.Errorf("%s: got %d faults, want at most %d", tt.bug, len(e.Only), tt.most)
 		}
 		if !strings.Contains(found[0], "it failed in 5 out of 5 repetitions") {
-			t.Errorf("%s: the report is not reproducible", tt.bug)
+			t.Errorf("%s: got a report that is not reproducible, want 5 failures in 5 repetitions", tt.bug)
 		}
 		var second reports
 		explore.Run(&second, e, work(tt.bug))
@@ -207,7 +207,7 @@ func TestBugsAreFoundAndReduced(t *testing.T) {
 			less.Only = append(append([]int{}, e.Only[:i]...), e.Only[i+1:]...)
 			var none reports
 			if explore.Run(&none, less, work(tt.bug)); none != nil {
-				t.Errorf("%s: it also fails without fault %d", tt.bug, e.Only[i])
+				t.Errorf("%s: got a failure without fault %d too, want it to be needed", tt.bug, e.Only[i])
 			}
 		}
 	}
@@ -265,11 +265,11 @@ func TestConsumerWithoutResume(t *testing.T) {
 		trial.Feed.Verify(trial, trial.Observed)
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "missing") || !strings.Contains(found[0], "1 of ") {
-		t.Errorf("got reports %q", found)
+		t.Errorf("got reports %q, want one about missing events", found)
 	}
 }
 
-func TestLimit(t *testing.T) {
+func TestRunningScenarioIsReported(t *testing.T) {
 	var found reports
 	explore.Run(&found, explore.Options{Bubble: in(t), Limit: time.Minute}, func(trial *explore.Trial) {
 		<-trial.Context().Done()
@@ -278,14 +278,14 @@ func TestLimit(t *testing.T) {
 		}
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "the scenario is still running after 1m0s") || !strings.Contains(found[0], "0 of ") || strings.Contains(found[0], "the cause is") {
-		t.Errorf("got reports %q", found)
+		t.Errorf("got reports %q, want one that the scenario is still running", found)
 	}
 }
 
 func TestBubbleIsRequired(t *testing.T) {
 	var found reports
-	explore.Run(&found, explore.Options{}, func(*explore.Trial) { t.Error("the scenario was called") })
+	explore.Run(&found, explore.Options{}, func(*explore.Trial) { t.Error("got a call of the scenario, want none") })
 	if fmt.Sprint(found) != "[explore: Options.Bubble: must be set]" {
-		t.Errorf("got reports %q", found)
+		t.Errorf("got reports %q, want one that Options.Bubble must be set", found)
 	}
 }

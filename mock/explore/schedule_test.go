@@ -26,14 +26,14 @@ func TestStoreFaults(t *testing.T) {
 				}
 			})
 			if len(found) != 1 || !strings.Contains(found[0], "\n1 of ") || !strings.Contains(found[0], fmt.Sprintf(" %s %d fails", call, n)) {
-				t.Errorf("%s %d: got reports %s", call, n, strings.Join(found, "\n"))
+				t.Errorf("%s %d: got reports %s, want one of a failing %s", call, n, strings.Join(found, "\n"), call)
 			}
 		}
 	}
 }
 
 // Only an attempt with a token is answered with 410.
-func TestLossy(t *testing.T) {
+func TestOnlyAttemptsWithATokenAreRejected(t *testing.T) {
 	rejected := 0
 	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200, Faults: 20, Lossy: true}, func(trial *explore.Trial) {
 		w := worker{trial: trial}
@@ -52,7 +52,7 @@ func TestLossy(t *testing.T) {
 		}
 	})
 	if rejected < 20 {
-		t.Errorf("got %d rejected tokens", rejected)
+		t.Errorf("got %d rejected tokens, want at least 20", rejected)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestWithoutFaults(t *testing.T) {
 			_, err = readFrom(c)
 		}
 		if err != transport.ErrComplete || len(trial.Feed.Log()) != 20 || len(trial.Feed.Attempts()) != 1 {
-			trial.Errorf("%v after %d events", err, len(trial.Feed.Log()))
+			trial.Errorf("got %v after %d events and %d attempts, want %v after 20 and 1", err, len(trial.Feed.Log()), len(trial.Feed.Attempts()), transport.ErrComplete)
 		}
 	})
 }

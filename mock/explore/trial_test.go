@@ -13,7 +13,7 @@ import (
 
 // A stopped process can still save, a killed one cannot, and the feed continues between
 // processes.
-func TestProcesses(t *testing.T) {
+func TestStoppedAndKilledProcesses(t *testing.T) {
 	var saved, lost, played int
 	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200, Faults: 40}, func(trial *explore.Trial) {
 		if c, err := trial.Feed.Open(trial.Context(), ""); err == nil {

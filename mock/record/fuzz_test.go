@@ -30,7 +30,7 @@ func FuzzReplay(f *testing.F) {
 		script, err := record.Replay(bytes.NewReader(recording), 0)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "record: line ") {
-				t.Errorf("error %v", err)
+				t.Errorf("got error %v, want one that names the line", err)
 			}
 			return
 		}

@@ -85,7 +85,7 @@ func TestReplayErrors(t *testing.T) {
 	}
 	for _, speed := range []float64{-1, math.NaN()} {
 		if _, err := record.Replay(strings.NewReader("steadfeed recording 1\n"), speed); err == nil {
-			t.Errorf("speed %v: got no error", speed)
+			t.Errorf("speed %v: got no error, want one", speed)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func TestReceiverRecordsWhatIsAccepted(t *testing.T) {
 		post("2", `{"b":2}`) // the buffer is full
 		ev, err := sub.Next(t.Context())
 		if err != nil || string(ev.Data) != `{"a":"secret"}` || ev.Delivery == nil || ev.Delivery.Provider != "github" {
-			t.Fatalf("got %s, %+v, %v", ev.Data, ev.Delivery, err)
+			t.Fatalf("got %s, %+v, %v, want the event and the delivery of github", ev.Data, ev.Delivery, err)
 		}
 		ev.Ack()
 		<-done
@@ -113,7 +113,7 @@ func TestReplayOfAReceiver(t *testing.T) {
 			t.Errorf("got id %q, token %q, %s, %v, want id 1 and no token", m.ID, m.Token, m.Data, err)
 		}
 		if _, err := feed.Open(t.Context(), "1"); err == nil {
-			t.Error("the replay resumes from an id")
+			t.Error("Open with an id: got no error, want one: the replay resumes from tokens")
 		}
 	})
 }

@@ -90,7 +90,7 @@ func TestReplayOnEveryWire(t *testing.T) {
 				start := time.Now()
 				var c wiretest.Consumer
 				if err := c.Run(t.Context(), wire(t, feed)); err != transport.ErrComplete {
-					t.Errorf("%s to %s: %v", from, to, err)
+					t.Errorf("%s to %s: got %v, want %v", from, to, err, transport.ErrComplete)
 				}
 				equal(t, c.Seen, wiretest.IDs(1, 5))
 				if d := time.Since(start).Round(time.Minute); d != 31*time.Minute {
@@ -184,7 +184,7 @@ func TestReplayKeepsIDsAndTokens(t *testing.T) {
 			equal(t, read(t, open(t, tr, "3"), 1), []string{"four"})
 			for _, id := range []string{"a", "b"} {
 				if _, err := tr.Open(t.Context(), id); err == nil {
-					t.Errorf("%s: resumed from the id %s", name, id)
+					t.Errorf("%s: Open with the id %s: got no error, want one", name, id)
 				}
 			}
 		})
@@ -200,7 +200,7 @@ func TestReplayGap(t *testing.T) {
 	for range 2 { // a consumer may change what it is given
 		m, err := readFrom(open(t, mock.NewFeed(script...), ""))
 		if err != nil || m.Gap.From != "" {
-			t.Errorf("Read: %+v, %v", m, err)
+			t.Errorf("Read: got %+v, %v, want a gap without From", m, err)
 		}
 		m.Gap.From = "1"
 	}
@@ -211,7 +211,7 @@ func TestReplayGap(t *testing.T) {
 		t.Errorf("recorded again:\n%s\nwant:\n%s", again, recording)
 	}
 	if len(c.seen) != 2 || !strings.HasSuffix(c.seen[0], "bad frame3") || !strings.HasSuffix(c.seen[1], "notice0") {
-		t.Errorf("got %q", c.seen)
+		t.Errorf("got %q, want a bad frame and a notice", c.seen)
 	}
 }
 

@@ -62,7 +62,7 @@ func (c *reader) run(t *testing.T, tr transport.Transport) {
 		c.errs = append(c.errs, err.Error())
 		time.Sleep(time.Second)
 	}
-	t.Error("got no ErrComplete after 1000 connections")
+	t.Error("got no ErrComplete after 1000 connections, want it")
 }
 
 // silence is the error of a connection that timed out.
@@ -208,7 +208,7 @@ func TestRecordingContainsNoSecrets(t *testing.T) {
 			}
 		}
 		if got := out.String(); strings.Contains(got, "secret") || !strings.Contains(got, "status code=401 after=?\n") {
-			t.Errorf("recorded:\n%s", got)
+			t.Errorf("recorded:\n%s\nwant no secret and the status without a time", got)
 		}
 	})
 }
@@ -233,7 +233,7 @@ func TestTokenOfAndRedact(t *testing.T) {
 		c := open(t, rec, "")
 		m, err := readFrom(c)
 		if err != nil || m.ID != "" {
-			t.Fatalf("Read: %+v, %v", m, err)
+			t.Fatalf("Read: got %+v, %v, want a message without an id", m, err)
 		}
 		data = m.Data
 		readFrom(c)
@@ -244,7 +244,7 @@ func TestTokenOfAndRedact(t *testing.T) {
 			t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
 		}
 		if want := `{"seq":"s1","mail":"a@example.com"}`; string(data) != want {
-			t.Errorf("Redact changed the consumer's data to %s", data)
+			t.Errorf("data after Redact: got %s, want %s", data, want)
 		}
 	})
 }
@@ -291,7 +291,7 @@ func TestOutFails(t *testing.T) {
 		})
 	}
 	if _, err := record.Transport(nil, nil, nil).Open(t.Context(), ""); err == nil {
-		t.Error("Open without fields: got no error")
+		t.Error("Open without fields: got no error, want one")
 	}
 }
 
@@ -333,7 +333,7 @@ func TestReadAfterClose(t *testing.T) {
 	c := open(t, record.Transport(opener(func() (transport.Conn, error) { return new(richConn), nil }), &out, nil), "")
 	c.Close()
 	if m, err := readFrom(c); err != nil || m.ID != "1" {
-		t.Errorf("Read: %+v, %v", m, err)
+		t.Errorf("Read: got %+v, %v, want message 1", m, err)
 	}
 	if _, err := record.Replay(&out, 0); err != nil {
 		t.Error(err)
@@ -427,7 +427,7 @@ func (slowWriter) Write(b []byte) (int, error) {
 }
 
 // Of two connections that write at once, the second waits without stopping the bubble's clock.
-func TestSlowOut(t *testing.T) {
+func TestConcurrentWritesToASlowWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := record.Transport(mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b")), slowWriter{}, nil)
 		var group sync.WaitGroup
