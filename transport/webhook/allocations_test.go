@@ -13,9 +13,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestAllocations holds what a delivery of one event costs: the exchange and its timer with its
-// function, the provider.Delivery, the delivery, the transport.Delivery, its Header
-// and the values in that. An event that is settled costs its Settle as well.
+// TestAllocations limits the allocations of a delivery of one event: the exchange, its timer and
+// the timer's function, the provider.Delivery, the delivery, the transport.Delivery, its Header,
+// and the Header's values. An event that is settled adds its Settle.
 func TestAllocations(t *testing.T) {
 	for ack, most := range map[webhook.AckMode]float64{webhook.AckOnEnqueue: 9, webhook.AckAfterHandling: 10} {
 		w := &webhook.Receiver{Provider: provider.GitHub("a secret of GitHub's"), Ack: ack}

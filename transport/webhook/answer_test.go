@@ -32,7 +32,7 @@ func TestAnswersOfTheProvider(t *testing.T) {
 		a := post(w, sign(t, p, "msg_1", `{}`))
 		take(t, conn, `{}`).Settle(nil)
 		if body, _ := io.ReadAll(wantStatus(t, a, 202).Body); string(body) != "[accepted]" {
-			t.Errorf("body %q", body)
+			t.Errorf("got body %q, want [accepted]", body)
 		}
 		wantStatus(t, post(w, sign(t, p, "msg_1", `{}`)), 208)
 
@@ -43,7 +43,7 @@ func TestAnswersOfTheProvider(t *testing.T) {
 		a = post(w, sign(t, p, "msg_3", `{}`))
 		take(t, conn, `{}`).Settle(errors.New("no"))
 		if r := wantStatus(t, a, 429); r.Header.Get("Retry-After") == "" {
-			t.Error("429 without Retry-After")
+			t.Error("429: got no Retry-After, want one")
 		}
 		forged := sign(t, p, "msg_4", `{}`)
 		forged.Body = io.NopCloser(strings.NewReader(`[]`))
@@ -61,13 +61,12 @@ func TestRetryAfterIsJittered(t *testing.T) {
 		seen[wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 503).Header.Get("Retry-After")] = true
 	}
 	if len(seen) < 5 {
-		t.Errorf("Retry-After has only these values: %v", seen)
+		t.Errorf("Retry-After: got only the values %v, want at least 5", seen)
 	}
 }
 
-// A sender that sends its name and password only when it is asked for them, such as libcurl
-// with CURLAUTH_ANY (collectd, curl --anyauth), is asked (RFC 9110, section 11.6.1, and
-// RFC 7617, section 2).
+// Some senders send name and password only after a 401 that asks for them, such as libcurl with
+// CURLAUTH_ANY (collectd, curl --anyauth). See RFC 9110, section 11.6.1, and RFC 7617, section 2.
 func TestWWWAuthenticate(t *testing.T) {
 	const want = `Basic realm="webhook", charset="UTF-8"`
 	basic := &provider.Provider{Name: "basic", Scheme: provider.Basic{}}
@@ -160,26 +159,26 @@ func TestAnswerFromTheBody(t *testing.T) {
 		}
 		w.ServeHTTP(rec, sign(t, w.Provider, "msg_1", `{"n":1}`))
 		if got := rec.Body.String(); got != `{"n":1}` {
-			t.Errorf("answered %q", got)
+			t.Errorf("got answer %q, want {\"n\":1}", got)
 		}
 	})
 }
 
-// A request that is for no provider is reported without what may be secret in its address.
+// The error for a request that matches no provider does not show its address, which may be secret.
 func TestUnknownPath(t *testing.T) {
 	w := &webhook.Receiver{Providers: map[string]*provider.Provider{"/in": newHook().Provider}}
-	var told *webhook.RejectedError
-	w.OnRejected = func(e *webhook.RejectedError) { told = e }
+	var rejected *webhook.RejectedError
+	w.OnRejected = func(e *webhook.RejectedError) { rejected = e }
 	openHook(t, w)
 	a := wantStatus(t, post(w, httptest.NewRequest(http.MethodPost, "/in/marker?code=marker", nil)), 404)
 	if body, _ := io.ReadAll(a.Body); len(body) > 0 {
-		t.Errorf("the answer says %q, which the sender can refuse to take", body)
+		t.Errorf("got body %q of the answer, want none", body)
 	}
-	if told == nil || told.Status != 404 || told.Provider != "" || strings.Contains(told.Error(), "marker") {
-		t.Fatalf("OnRejected was called with %v", told)
+	if rejected == nil || rejected.Status != 404 || rejected.Provider != "" || strings.Contains(rejected.Error(), "marker") {
+		t.Fatalf("OnRejected: got %v, want status 404, no provider and no secret", rejected)
 	}
 	const want = `webhook: request answered with 404 Not Found: no provider for its path: Providers has ["/in"]`
-	if got := told.Error(); got != want {
+	if got := rejected.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestFraming sends requests of which one program may see two where another sees
-// one. What is hidden in a body is never taken for a request, even if it is signed.
+// TestFraming sends requests that one program could read as one request and another as two. What is
+// hidden in a body is never taken for a request, even if it is signed.
 func TestFraming(t *testing.T) {
 	hidden := func(t *testing.T, p *provider.Provider) string {
 		return rawRequest(t, p, "hidden", `{"hidden":1}`, 12)
@@ -65,11 +65,11 @@ func TestFraming(t *testing.T) {
 				raw, in := rawConn(t, srv)
 				go io.WriteString(raw, test.raw(t, w.Provider))
 				if a, err := http.ReadResponse(in, nil); err != nil || a.StatusCode != test.status {
-					t.Errorf("answered %v, %v", a, err)
+					t.Errorf("got answer %v, %v, want status %d", a, err, test.status)
 				}
 				go io.Copy(io.Discard, in)
 				time.Sleep(time.Minute)
-				deliver(t, w, conn, "msg_2", `{"n":2}`) // and nothing before it
+				deliver(t, w, conn, "msg_2", `{"n":2}`) // the first event
 				raw.Close()
 				synctest.Wait()
 			})
@@ -77,7 +77,7 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// counted is a body without end that counts what is read of it.
+// counted is an endless body that counts the bytes read of it.
 type counted struct{ n atomic.Int64 }
 
 func (c *counted) Read(b []byte) (int, error) {
@@ -85,7 +85,7 @@ func (c *counted) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// pieces is a body that comes a byte at a time.
+// pieces is a body that arrives one byte at a time.
 type pieces struct{ io.Reader }
 
 func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:1]) }
@@ -126,10 +126,10 @@ func TestMaxBody(t *testing.T) {
 				}
 				got := wantStatus(t, a, test.status)
 				if test.status == 413 && got.Header.Get("Connection") != "close" {
-					t.Error("the connection stays open with the rest of the body in it")
+					t.Error("got an open connection with the rest of the body in it, want it closed")
 				}
 				if unread.touched {
-					t.Error("a body was read that is announced to be too large")
+					t.Error("got the body read although it is announced too large, want it unread")
 				}
 			})
 		})
@@ -145,13 +145,13 @@ func TestDefaultMaxBody(t *testing.T) {
 		r.ContentLength, r.Body = -1, io.NopCloser(body)
 		wantStatus(t, post(w, r), 413)
 		if n := body.n.Load(); n > 3<<20 {
-			t.Errorf("%d bytes were read to find out that it is more than 1 MiB", n)
+			t.Errorf("got %d bytes read of a body above 1 MiB, want at most 3 MiB", n)
 		}
 	})
 }
 
-// The largest MaxBody there is means any body.
-func TestAnyBody(t *testing.T) {
+// The largest MaxBody allows any body.
+func TestLargestMaxBodyAllowsAnyBody(t *testing.T) {
 	for _, n := range []int{0, 2, 100_000} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newHook()
@@ -179,11 +179,11 @@ func TestContentLengthTakesNoMemory(t *testing.T) {
 	wantStatus(t, post(w, r), 503)
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
-		t.Errorf("%d bytes were allocated for a body of three", n)
+		t.Errorf("got %d bytes allocated for a body of three, want at most 1 MiB", n)
 	}
 }
 
-// What is forged leaves no memory to be collected, as far as its body is concerned.
+// A forged body allocates nothing that depends on its size.
 func TestForgedBodiesTakeNoMemory(t *testing.T) {
 	w := newHook()
 	openHook(t, w)
@@ -199,15 +199,15 @@ func TestForgedBodiesTakeNoMemory(t *testing.T) {
 		w.ServeHTTP(out, r)
 	}
 	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 3000 { // a pool under the race detector forgets some of it
-		t.Errorf("%d bytes were allocated for each forged body of 4000", each)
+	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 3000 { // with the race detector, a pool drops some buffers
+		t.Errorf("got %d bytes allocated for a forged body of 4000, want at most 3000", each)
 	}
 }
 
-// A body that a handler around the Receiver has read is not the sender's fault: it is asked to
-// repeat the delivery, and OnRejected names the reason. A Token proves nothing about the body,
-// so that an empty one would be delivered.
-func TestBodyThatWasReadBefore(t *testing.T) {
+// A body that a handler before the Receiver has read is not the sender's fault, so the answer asks
+// for a repetition, and OnRejected names the reason. A Token does not depend on the body, so an
+// empty one would be delivered.
+func TestBodyReadBeforeTheReceiver(t *testing.T) {
 	token := &provider.Provider{Name: "token", Scheme: provider.Token{Header: "X-Token"}}
 	if err := token.SetSecrets("a token of some length"); err != nil {
 		t.Fatal(err)
@@ -228,8 +228,8 @@ func TestBodyThatWasReadBefore(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := &webhook.Receiver{Provider: p}
 					openHook(t, w)
-					var told error
-					w.OnRejected = func(e *webhook.RejectedError) { told = e }
+					var rejected error
+					w.OnRejected = func(e *webhook.RejectedError) { rejected = e }
 					srv := mock.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 						test.around(r)
 						w.ServeHTTP(rw, r)
@@ -240,8 +240,8 @@ func TestBodyThatWasReadBefore(t *testing.T) {
 						url = "https" + strings.TrimPrefix(url, "http")
 					}
 					wantStatus(t, send(t, w, client, url, "msg_1", `{"no":12345}`[:10]+"}"), 503)
-					if told == nil || !strings.Contains(told.Error(), test.want+": a handler around the Receiver read or replaced the body") {
-						t.Errorf("%s, %s: OnRejected was called with %v", name, p.Name, told)
+					if rejected == nil || !strings.Contains(rejected.Error(), test.want+": a handler around the Receiver read or replaced the body") {
+						t.Errorf("%s, %s: OnRejected: got %v, want one with %q", name, p.Name, rejected, test.want)
 					}
 				})
 			}
@@ -268,7 +268,7 @@ func TestDataIsNotReused(t *testing.T) {
 		}
 		for i, m := range held {
 			if !strings.HasPrefix(string(m.Data), fmt.Sprintf(`{"n":%d,`, i)) || strings.Contains(string(m.Data), "#") {
-				t.Fatalf("event %d was overwritten: %q", i, m.Data)
+				t.Fatalf("event %d: got %q, want it unchanged", i, m.Data)
 			}
 		}
 	})
@@ -285,7 +285,7 @@ func TestDataHasNoSpareCapacity(t *testing.T) {
 		a := post(w, sign(t, w.Provider, "msg_1", `{}`))
 		m := take(t, conn, `{`)
 		if cap(m.Data) > 1 {
-			t.Error("Data has spare capacity")
+			t.Error("Data: got spare capacity, want none")
 		}
 		m.Settle(nil)
 		wantStatus(t, a, 204)
@@ -306,9 +306,9 @@ func TestSlowBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := time.Since(start); a.StatusCode != 408 || !a.Close || d != 10*time.Second {
-			t.Errorf("answered %s after %v, and close %v", a.Status, d, a.Close)
+			t.Errorf("got %s after %v, close %v, want 408 after 10s, true", a.Status, d, a.Close)
 		}
-		time.Sleep(time.Second) // net/http's server takes half of it to close the connection
+		time.Sleep(time.Second) // net/http takes half of it to close the connection
 	})
 }
 
@@ -332,10 +332,10 @@ func TestSlowBodyOverHTTP2(t *testing.T) {
 		}
 		a.Body.Close()
 		if d := time.Since(start); a.ProtoMajor != 2 || a.StatusCode != 408 || d != 10*time.Second {
-			t.Errorf("%s answered %s after %v", a.Proto, a.Status, d)
+			t.Errorf("got %s %s after %v, want HTTP/2.0 408 after 10s", a.Proto, a.Status, d)
 		}
 		deliver(t, w, conn, "msg_1", `{"n":1}`)
-		time.Sleep(2 * time.Second) // net/http closes the connection in its own time
+		time.Sleep(2 * time.Second) // net/http closes the connection later
 	})
 }
 
@@ -343,8 +343,8 @@ func TestBodyBreaksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
-		var told error
-		w.OnRejected = func(e *webhook.RejectedError) { told = e }
+		var rejected error
+		w.OnRejected = func(e *webhook.RejectedError) { rejected = e }
 		srv := mock.NewServer(w)
 		defer srv.Close()
 		raw, _ := rawConn(t, srv)
@@ -352,14 +352,14 @@ func TestBodyBreaksOff(t *testing.T) {
 		synctest.Wait()
 		raw.Close()
 		synctest.Wait()
-		if told == nil || !strings.Contains(told.Error(), "reading the request body failed") {
-			t.Errorf("OnRejected was called with %v", told)
+		if rejected == nil || !strings.Contains(rejected.Error(), "reading the request body failed") {
+			t.Errorf("OnRejected: got %v, want a failed read of the body", rejected)
 		}
 		deliver(t, w, conn, "msg_1", `{"n":1}`)
 	})
 }
 
-// The deadline of one request must not be that of the next one on the same connection.
+// The deadline of one request does not apply to the next one on the same connection.
 func TestConnectionIsReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -377,14 +377,14 @@ func TestConnectionIsReused(t *testing.T) {
 				t.Fatal(err)
 			}
 			if late := wait > 10*time.Second; late != (a.StatusCode == 503) || a.Close {
-				t.Errorf("request %d was answered %s, close %v", i, a.Status, a.Close)
+				t.Errorf("request %d: got %s, close %v, want 503 after its deadline, false", i, a.Status, a.Close)
 			}
 			time.Sleep(time.Minute)
 		}
 	})
 }
 
-// A server's own timeouts are for slow peers, not for the consumer.
+// The server's timeouts are for slow peers, not for the consumer.
 func TestWaitOutlastsServerTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -409,13 +409,13 @@ func TestWaitOutlastsServerTimeouts(t *testing.T) {
 		m.Settle(nil)
 		a, err := http.ReadResponse(bufio.NewReader(raw), nil)
 		if err != nil || a.StatusCode != 204 {
-			t.Errorf("%v, %v", a, err)
+			t.Errorf("got %v, %v, want status 204", a, err)
 		}
 	})
 }
 
-// What is not read of a body that is too large is not waited for.
-func TestUploadWithoutEnd(t *testing.T) {
+// A refusal does not wait for the rest of a body that is too large.
+func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		w.MaxBody = 1 << 10
@@ -430,22 +430,22 @@ func TestUploadWithoutEnd(t *testing.T) {
 		if err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Logf("the sender sees %v", err)
 		} else if a.Body.Close(); a.StatusCode != 413 {
-			t.Errorf("answered %s", a.Status)
+			t.Errorf("got %s, want 413", a.Status)
 		}
 		if n := body.n.Load(); n > 1<<20 {
-			t.Errorf("%d bytes were taken", n)
+			t.Errorf("got %d bytes taken, want at most 1 MiB", n)
 		}
 		srv.Client().CloseIdleConnections()
-		time.Sleep(time.Second) // net/http's server takes half of it to close the connection
+		time.Sleep(time.Second) // net/http takes half of it to close the connection
 	})
 }
 
-// TestSlowBodyOfNoDelivery has a body come one byte at a time for a request that is
-// answered without it: the connection must not be held for as long as the sender likes.
-func TestSlowBodyOfNoDelivery(t *testing.T) {
+// A request that is answered without its body must not keep the connection open while the body
+// arrives one byte at a time.
+func TestUnreadSlowBodyEndsTheConnection(t *testing.T) {
 	for name, line := range map[string]string{
 		"of an unknown path": "POST /other HTTP/1.1",
-		"of a question":      "GET /in?challenge=abc HTTP/1.1",
+		"of a handshake":     "GET /in?challenge=abc HTTP/1.1",
 		"of another method":  "PUT /in HTTP/1.1",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -463,9 +463,9 @@ func TestSlowBodyOfNoDelivery(t *testing.T) {
 	}
 }
 
-// TestSlowBodyThatIsTooLarge has the rest of a body that is refused for its size
-// come one byte at a time.
-func TestSlowBodyThatIsTooLarge(t *testing.T) {
+// A body that is refused for its size must not keep the connection open while the rest arrives one
+// byte at a time.
+func TestOversizedSlowBodyEndsTheConnection(t *testing.T) {
 	for name, framing := range map[string]string{
 		"announced": "Content-Length: 1000\r\n\r\n",
 		"chunked":   "Transfer-Encoding: chunked\r\n\r\n11\r\n0123456789abcdefg\r\nff\r\n",
@@ -501,7 +501,7 @@ func wantDrippingEnds(t *testing.T, conn net.Conn) {
 	select {
 	case <-ended:
 	default:
-		t.Error("after half a minute, the connection is still there")
+		t.Error("got an open connection after half a minute, want it closed")
 	}
 	conn.Close()
 	<-ended

@@ -21,8 +21,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// TestHTTP2StreamsCountInTheBudget drips into many small bodies on one connection of HTTP/2: they
-// count for more than what they have of a body.
+// TestHTTP2StreamsCountInTheBudget sends many small bodies slowly over one connection of HTTP/2.
+// Each counts for more than the bytes that have arrived.
 func TestHTTP2StreamsCountInTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -63,7 +63,7 @@ func TestHTTP2StreamsCountInTheBudget(t *testing.T) {
 		unanswered(t, first)
 		last, feed := drip("last")
 		if a := wantStatus(t, first, 503); a.ProtoMajor != 2 {
-			t.Errorf("the first was answered over %s", a.Proto)
+			t.Errorf("first request: got %s, want HTTP/2.0", a.Proto)
 		}
 		for _, a := range others {
 			unanswered(t, a)
@@ -79,11 +79,11 @@ func TestHTTP2StreamsCountInTheBudget(t *testing.T) {
 		}
 		fill()
 		wantUnverified(t, w, 0, 0)
-		time.Sleep(2 * time.Second) // net/http closes the connection in its own time
+		time.Sleep(2 * time.Second) // net/http closes the connection later
 	})
 }
 
-// fillBudget has bodies of 1 MiB stay that cannot be made to leave, until it is called back.
+// fillBudget starts n bodies of 1 MiB that cannot be evicted and wait until empty is called.
 func fillBudget(t *testing.T, w *webhook.Receiver, n int) (empty func()) {
 	body := bytes.Repeat([]byte("x"), 1<<20)
 	goOn := make(chan struct{})
@@ -101,24 +101,23 @@ func fillBudget(t *testing.T, w *webhook.Receiver, n int) (empty func()) {
 	}
 }
 
-// leastBudget is the memory of bodies that are not verified, for the default of MaxBody.
+// leastBudget is the memory for unverified bodies with the default MaxBody.
 const leastBudget = 64 << 20
 
 func wantUnverified(t testing.TB, w *webhook.Receiver, bytes, listed int) {
 	t.Helper()
 	if gotBytes, gotListed := w.Unverified(); gotBytes != bytes || gotListed != listed {
-		t.Errorf("%d bytes are not verified, of %d that can leave; want %d of %d", gotBytes, gotListed, bytes, listed)
+		t.Errorf("got %d unverified bytes and %d bodies that can be evicted, want %d and %d", gotBytes, gotListed, bytes, listed)
 	}
 }
 
-// TestSlowSendersAreEvicted has more senders than there is memory for announce bodies and
-// then send next to nothing of them. An honest one gets through, at the cost of those that
-// have been there for longest.
+// TestSlowSendersAreEvicted has more senders than there is memory for announce bodies and then send
+// almost nothing. An honest sender succeeds, and the oldest holders are evicted.
 func TestSlowSendersAreEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
 		conn := openHook(t, w)
-		const held = 44 // MiB that stay, so that a few connections fill the rest
+		const held = 44 // MiB that cannot be evicted, so that a few connections fill the rest
 		empty := fillBudget(t, w, held)
 		srv := mock.NewServer(w)
 		defer srv.Close()
@@ -150,18 +149,18 @@ func TestSlowSendersAreEvicted(t *testing.T) {
 		go io.WriteString(raw, rawRequest(t, w.Provider, "honest", body, len(body)))
 		m := take(t, conn, body)
 		synctest.Wait()
-		const gone = 16 // of 64 KiB make room for one of 1 MiB, beside what was free
+		const gone = 16 // evicted bodies of 64 KiB make room for one of 1 MiB
 		wantUnverified(t, w, held*(1<<20+1)+(n-gone)*each, n-gone)
 		m.Settle(nil)
 		if a, err := http.ReadResponse(in, nil); err != nil || a.StatusCode != 204 {
-			t.Errorf("the honest sender was answered %v, %v", a, err)
+			t.Errorf("honest sender: got answer %v, %v, want 204", a, err)
 		}
 		mu.Lock()
 		if a := answers[0]; a == nil || a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !a.Close {
-			t.Errorf("the oldest holder was answered %v", a)
+			t.Errorf("oldest holder: got answer %v, want 503 with Retry-After on a closed connection", a)
 		}
 		if len(answers) != gone {
-			t.Errorf("%d were evicted, want %d", len(answers), gone)
+			t.Errorf("got %d evicted, want %d", len(answers), gone)
 		}
 		mu.Unlock()
 		dripping.Wait()
@@ -172,19 +171,19 @@ func TestSlowSendersAreEvicted(t *testing.T) {
 			}
 		}
 		if slow != n-gone {
-			t.Errorf("%d were answered 408 at the deadline, want %d", slow, n-gone)
+			t.Errorf("got %d answers 408 at the deadline, want %d", slow, n-gone)
 		}
 		empty()
 		wantUnverified(t, w, 0, 0)
-		time.Sleep(time.Second) // net/http's server takes half of it to close the connections
+		time.Sleep(time.Second) // net/http takes half of it to close the connections
 	})
 }
 
-// stalled is a body that waits before its last byte, until it is let go.
+// stalled is a body that waits before its last byte until goOn is closed.
 type stalled struct {
 	io.Reader
 	left int
-	stop <-chan struct{} // ends the waiting with an error
+	stop <-chan struct{} // ends the wait with an error
 	goOn <-chan struct{}
 }
 
@@ -209,7 +208,7 @@ func forge(t testing.TB, w *webhook.Receiver, body io.Reader, announced int) *ht
 	return r
 }
 
-// Without read deadlines no body can be evicted: a new one is refused, if it is large.
+// Without read deadlines no body can be evicted, so a large new one is refused.
 func TestBudgetWithoutReadDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -223,7 +222,7 @@ func TestBudgetWithoutReadDeadlines(t *testing.T) {
 			synctest.Wait()
 		}
 		if n, _ := w.Unverified(); n != 63*(len(body)+1) {
-			t.Errorf("%d bytes are counted for 63 bodies of 1 MiB", n)
+			t.Errorf("got %d bytes counted for 63 bodies of 1 MiB, want %d", n, 63*(len(body)+1))
 		}
 		wantStatus(t, post(w, forge(t, w, bytes.NewReader(body), len(body))), 503)
 		deliver(t, w, conn, "small", strings.Repeat("x", 4000))
@@ -236,7 +235,7 @@ func TestBudgetWithoutReadDeadlines(t *testing.T) {
 	})
 }
 
-// answering is where an answer goes, and can end the reading of the request.
+// answering is a ResponseWriter that can end the reading of the request.
 type answering struct {
 	*httptest.ResponseRecorder
 	stop func()
@@ -244,8 +243,8 @@ type answering struct {
 
 func (a *answering) SetReadDeadline(time.Time) error { a.stop(); return nil }
 
-// TestBudgetIsNeverExceeded has fast and slow senders at the same time. There is never
-// more memory taken than the budget has, and in the end none.
+// With fast and slow senders at the same time, the memory taken never exceeds the budget, and at
+// the end none is taken.
 func TestBudgetIsNeverExceeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -273,7 +272,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 				w.ServeHTTP(&answering{rec, stop}, r)
 				statuses[i%2][rec.Code].Add(1)
 				if n, _ := w.Unverified(); n > leastBudget {
-					t.Errorf("%d bytes are not verified", n)
+					t.Errorf("got %d unverified bytes, want at most %d", n, leastBudget)
 				}
 			})
 		}
@@ -283,16 +282,16 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 			for status := range statuses[slow] {
 				switch n := statuses[slow][status].Load(); {
 				case n > 0 && status != 503 && status != [2]int{401, 408}[slow]:
-					t.Errorf("%d requests, slow or not: %d, were answered %d", n, slow, status)
+					t.Errorf("got %d requests (slow: %d) with status %d, want none", n, slow, status)
 				case n == 0 && (status == 401 && slow == 0 || status == 503 && slow == 1):
-					t.Errorf("none, slow or not: %d, was answered %d", slow, status)
+					t.Errorf("got no requests (slow: %d) with status %d, want some", slow, status)
 				}
 			}
 		}
 	})
 }
 
-// ending is a body that something is done at the end of.
+// ending is a body that calls a function at its end.
 type ending struct {
 	io.Reader
 	end func() error
@@ -306,9 +305,9 @@ func (e *ending) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestBudgetIsGivenBack looks at what is counted while a body comes, once it is
-// verified, and after each way in which a request can end.
-func TestBudgetIsGivenBack(t *testing.T) {
+// TestBudgetIsReleased checks the bytes counted while a body arrives, after it is verified, and
+// after each way in which a request can end.
+func TestBudgetIsReleased(t *testing.T) {
 	const n = 100_000
 	body := strings.Repeat("x", n)
 	whole := func() error { return io.EOF }
@@ -319,7 +318,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}{
 		"verified":          {204, whole, func(*webhook.Receiver, *http.Request) {}},
 		"not by PUT":        {405, nil, func(_ *webhook.Receiver, r *http.Request) { r.Method = "PUT" }},
-		"of no length":      {204, whole, func(_ *webhook.Receiver, r *http.Request) { r.ContentLength = -1 }},
+		"no Content-Length": {204, whole, func(_ *webhook.Receiver, r *http.Request) { r.ContentLength = -1 }},
 		"forged":            {401, whole, func(_ *webhook.Receiver, r *http.Request) { r.Header.Set("Webhook-Id", "other") }},
 		"too large":         {413, whole, func(w *webhook.Receiver, r *http.Request) { w.MaxBody, r.ContentLength = n-1, -1 }},
 		"slow":              {408, nil, func(*webhook.Receiver, *http.Request) {}},
@@ -328,7 +327,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		"the provider panics": {500, whole, func(w *webhook.Receiver, _ *http.Request) {
 			w.Provider.Respond = func(*provider.Request, *provider.Delivery) *provider.Answer { panic("a mistake") }
 		}},
-		"a question": {200, whole, func(w *webhook.Receiver, _ *http.Request) {
+		"a handshake": {200, whole, func(w *webhook.Receiver, _ *http.Request) {
 			w.Provider.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
 				return &provider.Answer{Status: 200}, len(r.Body) > 0
 			}
@@ -351,7 +350,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 				defer stop()
 				r.Body = io.NopCloser(&ending{r.Body, func() error {
 					if n, listed := w.Unverified(); n < 64<<10 || listed != 1 {
-						t.Errorf("%d bytes of %d are counted while the body comes", n, listed)
+						t.Errorf("while the body arrives: got %d bytes of %d bodies, want at least 64 KiB of 1", n, listed)
 					}
 					if test.end == nil {
 						<-late.Done()
@@ -372,7 +371,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 					m.Settle(nil)
 				}
 				if panicked := <-done; panicked != (test.status == 0) || !panicked && rec.Code != test.status {
-					t.Errorf("answered %d, panicked %v", rec.Code, panicked)
+					t.Errorf("got status %d, panicked %v, want status %d or, for 0, a panic", rec.Code, panicked, test.status)
 				}
 				wantUnverified(t, w, 0, 0)
 			})
@@ -380,8 +379,8 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestHandshakeBodyIsReleased: a body is not kept while the answer to a question, which
-// anybody can ask, is brought to somebody who does not read it.
+// TestHandshakeBodyIsReleased checks that a body is not kept while the answer to a handshake, which
+// needs no credentials, is written to a peer that does not read it.
 func TestHandshakeBodyIsReleased(t *testing.T) {
 	asks := &provider.Provider{Name: "mine", Scheme: provider.Unsigned{}}
 	asks.Handshake = func(r *provider.Request) (*provider.Answer, bool) {
@@ -397,11 +396,11 @@ func TestHandshakeBodyIsReleased(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&m)
 		if m.HeapAlloc > 32<<20 {
-			t.Errorf("%d bytes are in use while the question is answered", m.HeapAlloc)
+			t.Errorf("while the handshake is answered: got %d bytes in use, want at most 32 MiB", m.HeapAlloc)
 		}
 	}
 	w.ServeHTTP(rec, r)
 	if rec.Code != 200 {
-		t.Errorf("answered %d", rec.Code)
+		t.Errorf("got status %d, want 200", rec.Code)
 	}
 }

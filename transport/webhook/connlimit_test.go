@@ -35,7 +35,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		for want := range 3 {
 			synctest.Wait()
 			if n := len(accepted); n != min(2, 4-want) {
-				t.Fatalf("%d connections at a time, want 2", n)
+				t.Fatalf("got %d connections at a time, want 2", n)
 			}
 			c := <-accepted
 			c.Close()

@@ -38,7 +38,7 @@ func TestDuplicates(t *testing.T) {
 	})
 }
 
-func TestIdentity(t *testing.T) {
+func TestDeliveryIdentity(t *testing.T) {
 	tests := map[string]func(t *testing.T){
 		"a signed id is enough": func(t *testing.T) {
 			w := newHook()
@@ -46,7 +46,7 @@ func TestIdentity(t *testing.T) {
 			deliver(t, w, conn, "msg_1", `{"pending":2}`)
 			repeat(t, w, "msg_1", `{"pending":1}`)
 		},
-		"an id that is not signed goes with its body": func(t *testing.T) {
+		"an unsigned id counts together with its body": func(t *testing.T) {
 			w := &webhook.Receiver{Provider: provider.GitHub("a secret")}
 			conn := openHook(t, w)
 			deliver(t, w, conn, "1", `{"n":1}`)
@@ -54,14 +54,14 @@ func TestIdentity(t *testing.T) {
 			deliver(t, w, conn, "1", `{"n":2}`)
 			deliver(t, w, conn, "2", `{"n":1}`)
 		},
-		"without any id a body that comes again may be news": func(t *testing.T) {
+		"without any id an equal body is a new event": func(t *testing.T) {
 			w := &webhook.Receiver{Provider: noID()}
 			conn := openHook(t, w)
 			deliver(t, w, conn, "", `{"n":1}`)
 			deliver(t, w, conn, "", `{"n":1}`)
 			deliver(t, w, conn, "", `{"n":2}`)
 		},
-		"without an id of the delivery, those of its events count": func(t *testing.T) {
+		"without a delivery id the ids of its events count": func(t *testing.T) {
 			p := noID()
 			p.Payload = provider.Payload{ID: provider.Source{Path: []string{"n"}}}
 			w := &webhook.Receiver{Provider: p}
@@ -70,7 +70,7 @@ func TestIdentity(t *testing.T) {
 			repeat(t, w, "", `{"n":1}`)
 			deliver(t, w, conn, "", `{"n":2}`)
 		},
-		"ids of events in the header tell apart bodies that are the same": func(t *testing.T) {
+		"ids of events in the header distinguish equal bodies": func(t *testing.T) {
 			w := &webhook.Receiver{Provider: provider.CloudEvents(nil, "a secret")}
 			conn := openHook(t, w)
 			send := func(id string) <-chan *http.Response {
@@ -96,7 +96,7 @@ func TestIdentity(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 			deliver(t, w, conn, "msg_1", `{}`)
 		},
-		"memory is Dedupe deliveries, the newest": func(t *testing.T) {
+		"the newest Dedupe deliveries are remembered": func(t *testing.T) {
 			w := newHook()
 			w.Dedupe = 10
 			conn := openHook(t, w)
@@ -108,7 +108,7 @@ func TestIdentity(t *testing.T) {
 			}
 			deliver(t, w, conn, "msg_89", `{}`)
 		},
-		"what is acknowledged twice is remembered from the second time on": func(t *testing.T) {
+		"a second acknowledgement renews the memory": func(t *testing.T) {
 			w := newHook()
 			w.Dedupe = 2
 			conn := openHook(t, w)
@@ -184,8 +184,8 @@ func TestDedupeForWithoutEnd(t *testing.T) {
 	})
 }
 
-// TestRepeatWithoutID repeats deliveries of senders that give no id which can be
-// trusted, as those do: with what is of the attempt changed.
+// TestRepeatWithoutID repeats deliveries that have no signed id, with those parts changed that
+// differ between attempts.
 func TestRepeatWithoutID(t *testing.T) {
 	for name, c := range map[string]struct {
 		provider            *provider.Provider
@@ -246,8 +246,8 @@ func TestRepeatWithoutID(t *testing.T) {
 	}
 }
 
-// Attempt counts how often a delivery was delivered: a sender repeats what was refused, or
-// what a Listener that ended left unsettled. Waiting for the same event is no attempt.
+// Attempt counts the deliveries of an event: a sender repeats what was refused, or what a Listener
+// that ended left unsettled. A request that waits for an unsettled event is no attempt.
 func TestAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -256,7 +256,7 @@ func TestAttempt(t *testing.T) {
 			t.Helper()
 			m := take(t, conn, `{}`)
 			if m.Attempt != want {
-				t.Errorf("%s: Attempt is %d, want %d", id, m.Attempt, want)
+				t.Errorf("%s: got Attempt %d, want %d", id, m.Attempt, want)
 			}
 			return m
 		}
@@ -294,7 +294,7 @@ func TestAttempt(t *testing.T) {
 			a := post(w, sign(t, w.Provider, "msg_1", `{}`))
 			m := take(t, conn, `{}`)
 			if m.Attempt != 1 {
-				t.Errorf("without Dedupe: Attempt is %d", m.Attempt)
+				t.Errorf("without Dedupe: got Attempt %d, want 1", m.Attempt)
 			}
 			m.Settle(errors.New("no"))
 			wantStatus(t, a, 503)
@@ -302,7 +302,7 @@ func TestAttempt(t *testing.T) {
 	})
 }
 
-// The sender's count is used if it is higher, such as after a restart.
+// The sender's count is used if it is higher, for example after a restart.
 func TestAttemptOfTheSender(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &webhook.Receiver{Provider: provider.Bitbucket("a secret of some length")}
@@ -318,7 +318,7 @@ func TestAttemptOfTheSender(t *testing.T) {
 			a := post(w, r)
 			m := take(t, conn, `{}`)
 			if m.Attempt != c.want {
-				t.Errorf("%q: Attempt is %d, want %d", c.header, m.Attempt, c.want)
+				t.Errorf("%q: got Attempt %d, want %d", c.header, m.Attempt, c.want)
 			}
 			m.Settle(errors.New("no"))
 			wantStatus(t, a, 503)
@@ -340,7 +340,7 @@ func TestAttemptOfBatches(t *testing.T) {
 					t.Fatal(err)
 				}
 				if ev.ID != id || ev.Attempt != n+1 {
-					t.Errorf("event %s, Attempt %d, want %s, %d", ev.ID, ev.Attempt, id, n+1)
+					t.Errorf("got event %s, Attempt %d, want %s, %d", ev.ID, ev.Attempt, id, n+1)
 				}
 				if id == "b" && n < 2 {
 					ev.Nack(errors.New("no"))
@@ -362,13 +362,13 @@ func TestAttemptsAreBounded(t *testing.T) {
 		a.Add(key(n))
 	}
 	if got := []int{a.Of(key(1)), a.Of(key(2)), a.Of(key(3))}; !slices.Equal(got, []int{0, 1, 2}) {
-		t.Errorf("counts %v", got)
+		t.Errorf("got counts %v, want 0, 1, 2", got)
 	}
 	a.Forget(key(3))
 	for n := range uint64(100) {
 		a.Add(key(n))
 	}
 	if a.Of(key(99)) != 1 || a.Of(key(3)) != 0 || a.Len() > 2 {
-		t.Errorf("counts %d and %d of %d", a.Of(key(99)), a.Of(key(3)), a.Len())
+		t.Errorf("got counts %d and %d of %d, want 1 and 0 of at most 2", a.Of(key(99)), a.Of(key(3)), a.Len())
 	}
 }

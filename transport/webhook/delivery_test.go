@@ -22,14 +22,14 @@ func TestBatch(t *testing.T) {
 			ms = append(ms, take(t, conn, data))
 		}
 		if ids := []string{ms[0].ID, ms[1].ID, ms[2].ID}; !slices.Equal(ids, []string{"a", "msg_1.1", "c"}) {
-			t.Errorf("ids are %q", ids)
+			t.Errorf("got ids %q, want a, msg_1.1, c", ids)
 		}
 		_ = append(ms[0].Data, "overwritten"...)
 		if string(ms[1].Data) != item2 {
-			t.Errorf("an append to the first event changed the second: %q", ms[1].Data)
+			t.Errorf("second event after an append to the first: got %q, want %q", ms[1].Data, item2)
 		}
 		if ms[0].Delivery == nil || ms[0].Delivery != ms[2].Delivery {
-			t.Error("the events of a batch do not share its Delivery")
+			t.Error("got different Deliveries for the events of a batch, want one")
 		}
 		ms[2].Settle(nil)
 		ms[0].Settle(nil)
@@ -64,7 +64,7 @@ func TestBatchResumesAfterFailure(t *testing.T) {
 				a = post(w, sign(t, w.Provider, "msg_1", batch))
 				m := take(t, conn, item2)
 				if m.ID != "msg_1.1" {
-					t.Errorf("ID %q, want msg_1.1", m.ID)
+					t.Errorf("got id %q, want msg_1.1", m.ID)
 				}
 				m.Settle(nil)
 				wantStatus(t, a, 204)
@@ -86,7 +86,7 @@ func TestBatchSkipsOnlyEqualEvents(t *testing.T) {
 		"ids that repeat": {
 			`[{"id":"a"}, {"id":"a"}]`, `[{"id":"a"}, {"id":"a"}]`, []string{`{"id":"a"}`},
 		},
-		"data that is another": {
+		"other data": {
 			`[{"n":1}, {"n":2}]`, `[{"n":0}, {"n":2}]`, []string{`{"n":0}`, `{"n":2}`},
 		},
 		"another order": {
@@ -113,7 +113,7 @@ func TestBatchSkipsOnlyEqualEvents(t *testing.T) {
 	}
 }
 
-func TestBatchClosedHalfAccepted(t *testing.T) {
+func TestCloseDuringAPartlyAcceptedBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &webhook.Receiver{Provider: batches()}
 		conn := openBuffer(t, w, 1)
@@ -123,7 +123,7 @@ func TestBatchClosedHalfAccepted(t *testing.T) {
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Close waited %v for a batch that can no longer be settled", d)
+			t.Errorf("Close took %v for a batch that can no longer be settled, want none", d)
 		}
 		wantStatus(t, a, 503)
 		m.Settle(nil) // after the answer
@@ -155,7 +155,7 @@ func TestBatchLargerThanTheBuffer(t *testing.T) {
 			m := take(t, conn, data)
 			unanswered(t, a)
 			if n := len(conn.queue); n != 0 {
-				t.Fatalf("%d events were delivered before %s was settled", n, data)
+				t.Fatalf("got %d events before %s was settled, want none", n, data)
 			}
 			m.Settle(nil)
 			synctest.Wait()
@@ -178,7 +178,7 @@ func TestBatchLargerThanTheBufferIsRefused(t *testing.T) {
 		wantStatus(t, a, 503)
 		a = post(w, sign(t, w.Provider, "msg_1", batch))
 		if m := take(t, conn, itemA); m.Attempt != 2 {
-			t.Errorf("Attempt is %d, want 2", m.Attempt)
+			t.Errorf("Attempt: got %d, want 2", m.Attempt)
 		} else {
 			m.Settle(nil)
 		}
@@ -188,7 +188,7 @@ func TestBatchLargerThanTheBufferIsRefused(t *testing.T) {
 
 // If nothing of a batch is outstanding and there is no space, its request is refused at once. The
 // events that were acknowledged are skipped when it is repeated.
-func TestBatchThatDoesNotFit(t *testing.T) {
+func TestBatchWithoutSpaceIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &webhook.Receiver{Provider: batches()}
 		conn := openBuffer(t, w, 1)
@@ -200,7 +200,7 @@ func TestBatchThatDoesNotFit(t *testing.T) {
 		m.Settle(nil)
 		wantStatus(t, a, 503)
 		if d := time.Since(start); d != 0 {
-			t.Errorf("answered after %v, want at once", d)
+			t.Errorf("got the answer after %v, want at once", d)
 		}
 		conn.busy.Store(false)
 		a = post(w, sign(t, w.Provider, "msg_1", batch))
@@ -223,19 +223,19 @@ func TestBatchLargerThanTheBufferOnEnqueue(t *testing.T) {
 		start := time.Now()
 		wantStatus(t, a, 503) // item2 is in the buffer
 		if d := time.Since(start); d != 3*time.Second {
-			t.Errorf("answered after %v, want 3s", d)
+			t.Errorf("got the answer after %v, want 3s", d)
 		}
 		take(t, conn, item2)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", batch)), 204)
 		take(t, conn, itemC)
 		if n := len(conn.queue); n != 0 {
-			t.Errorf("%d events were delivered again", n)
+			t.Errorf("got %d events again, want none", n)
 		}
 	})
 }
 
 // If the request that offers the rest of a batch ends, one that repeats it takes over.
-func TestBatchIsOfferedByTheRequestThatIsLeft(t *testing.T) {
+func TestRemainingRequestOffersTheBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &webhook.Receiver{Provider: batches()}
 		conn := openBuffer(t, w, 1)
@@ -257,9 +257,9 @@ func TestBatchIsOfferedByTheRequestThatIsLeft(t *testing.T) {
 	})
 }
 
-// The rest of a batch whose sender has gone is dropped once the delivered events are settled, and
-// comes with the repeated delivery.
-func TestBatchWithoutARequest(t *testing.T) {
+// The rest of a batch whose request has ended is dropped once the delivered events are settled. The
+// repeated delivery brings it again.
+func TestBatchWithoutARequestIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &webhook.Receiver{Provider: batches()}
 		conn := openBuffer(t, w, 1)
@@ -272,7 +272,7 @@ func TestBatchWithoutARequest(t *testing.T) {
 		wantStatus(t, gone, 503)
 		m.Settle(nil)
 		if n := len(conn.queue); n != 0 {
-			t.Fatalf("%d events were delivered without a request", n)
+			t.Fatalf("got %d events without a request, want none", n)
 		}
 		a := post(w, sign(t, w.Provider, "msg_1", batch))
 		synctest.Wait()

@@ -11,8 +11,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// A receiver in an existing mux. GitHub is answered once the body of the loop
-// is through.
+// A receiver in an existing mux. GitHub is answered once the body of the loop has finished.
 func ExampleReceiver() {
 	hook := &webhook.Receiver{Provider: provider.GitHub("the secret of the webhook")}
 	http.Handle("/hooks/github", hook)

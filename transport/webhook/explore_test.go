@@ -17,10 +17,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// TestExplore runs random schedules of senders that repeat, consumers that are slow,
-// refuse and acknowledge late, and a subscription that reconnects, is closed and opened again,
-// and is drained in the end. A delivery that was answered with a 2xx has been acknowledged
-// (AckHandled), or is handed to a consumer before the feed ends (AckQueued).
+// TestExplore runs random schedules of senders that repeat, consumers that are slow, refuse and
+// acknowledge late, and a subscription that reconnects, is closed and opened again, and is drained
+// at the end. A delivery that was answered with a 2xx has been acknowledged (AckAfterHandling), or
+// is delivered to a consumer before the feed ends (AckOnEnqueue).
 func TestExplore(t *testing.T) {
 	seeds := uint64(160)
 	if testing.Short() {
@@ -39,7 +39,7 @@ func TestExplore(t *testing.T) {
 type exploration struct {
 	*testing.T
 	hook    *webhook.Receiver
-	early   bool          // Drain comes while senders are at work
+	early   bool          // Drain is called while senders are at work
 	drained chan struct{} // closed with Drain
 
 	mu       sync.Mutex
@@ -66,7 +66,7 @@ func (e *exploration) pick(n int) int {
 
 func (e *exploration) chance(n int) bool { return e.pick(n) == 0 }
 
-// pause lasts up to most.
+// pause sleeps for a random time up to most.
 func (e *exploration) pause(most time.Duration) { time.Sleep(time.Duration(1 + e.pick(int(most)))) }
 
 func (e *exploration) run() {
@@ -90,7 +90,7 @@ func (e *exploration) run() {
 	lives.Wait()
 	for event := range e.accepted {
 		if !e.acked[event] {
-			e.Errorf("%s was answered with a 2xx and is lost", event)
+			e.Errorf("got %s lost after a 2xx, want it acknowledged", event)
 		}
 	}
 	sub, err := client.Subscribe(e.Context(), e.hook, nil)
@@ -99,11 +99,11 @@ func (e *exploration) run() {
 	}
 	defer sub.Close()
 	if _, err := sub.Next(e.Context()); err != io.EOF {
-		e.Errorf("a subscription after Drain: %v", err)
+		e.Errorf("subscription after Drain: got %v, want io.EOF", err)
 	}
 }
 
-// send repeats a delivery of n events until it is answered with a 2xx, or all is drained.
+// send repeats a delivery of n events until it is answered with a 2xx, or the receiver is drained.
 func (e *exploration) send(id string, n int) {
 	var events []string
 	for i := range n {
@@ -119,23 +119,23 @@ func (e *exploration) send(id string, n int) {
 		switch a.StatusCode {
 		case http.StatusNoContent:
 			e.accept(events)
-			if !e.chance(3) { // else the answer did not arrive
+			if !e.chance(3) { // otherwise the answer did not arrive
 				return
 			}
 		case http.StatusServiceUnavailable:
 		default:
-			e.Errorf("%s was answered %s", id, a.Status)
+			e.Errorf("%s: got %s, want a 2xx or 503", id, a.Status)
 		}
 		select {
 		case <-e.drained:
 			if !e.early {
-				e.Errorf("%s was never accepted", id)
+				e.Errorf("got %s never accepted, want it accepted", id)
 			}
 			return
 		case <-time.After(time.Duration(1 + e.pick(int(5*time.Second)))):
 		}
 	}
-	e.Errorf("%s was never accepted", id)
+	e.Errorf("got %s never accepted, want it accepted", id)
 }
 
 func (e *exploration) accept(events []string) {
@@ -144,13 +144,13 @@ func (e *exploration) accept(events []string) {
 	for _, event := range events {
 		e.accepted[event] = true
 		if e.hook.Ack == webhook.AckAfterHandling && !e.acked[event] {
-			e.Errorf("%s was answered with a 2xx before it was acknowledged", event)
+			e.Errorf("got a 2xx for %s before it was acknowledged", event)
 		}
 	}
 }
 
-// live subscribes again and again until the feed ends. With AckQueued it never closes a
-// subscription before, which loses what is in the buffer.
+// live subscribes repeatedly until the feed ends. With AckOnEnqueue it does not close a
+// subscription before that, because the buffered events would be lost.
 func (e *exploration) live() {
 	for ended := false; !ended; {
 		sub, err := client.Subscribe(e.Context(), e.hook, &client.Options{Buffer: 1 + e.pick(6)})
@@ -174,12 +174,12 @@ func (e *exploration) live() {
 		over()
 		disturbance.Wait()
 		late.Wait()
-		e.consume(sub, nil) // what was refused late comes again
+		e.consume(sub, nil) // what was refused late is delivered again
 		sub.Close()
 	}
 }
 
-// disturb reconnects at times, and may close the subscription.
+// disturb reconnects at random times, and may close the subscription.
 func (e *exploration) disturb(life context.Context, sub *client.Subscription) {
 	for {
 		select {
@@ -199,14 +199,14 @@ func (e *exploration) disturb(life context.Context, sub *client.Subscription) {
 	}
 }
 
-// consume returns why there are no more events.
+// consume reads events until there are no more, and returns why.
 func (e *exploration) consume(sub *client.Subscription, late *sync.WaitGroup) error {
 	for {
 		ev, err := sub.Next(e.Context())
 		if err != nil {
 			return err
 		}
-		if late != nil && e.chance(5) { // several at a time
+		if late != nil && e.chance(5) { // several events at a time
 			late.Go(func() {
 				e.pause(8 * time.Second)
 				e.settle(ev)
@@ -220,7 +220,7 @@ func (e *exploration) consume(sub *client.Subscription, late *sync.WaitGroup) er
 	}
 }
 
-// settle refuses an event or acknowledges it. What is acknowledged too late is not done.
+// settle refuses an event or acknowledges it. An Ack that comes too late does not count.
 func (e *exploration) settle(ev client.Event) {
 	if e.chance(5) {
 		ev.Nack(errors.New("no"))

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// LimitListener is what bounds the connections of a Receiver's own listener.
+// LimitListener limits the connections of a Receiver's built-in listener.
 func LimitListener(l net.Listener, most int) net.Listener { return newLimitedListener(l, most) }
 
-// SeenSet is what a Receiver remembers of one provider.
+// SeenSet is the set of ids that a Receiver remembers for one provider.
 type SeenSet struct{ seenSet }
 
 func NewSeenSet(most int) *SeenSet                                     { return &SeenSet{seenSet{most: most}} }
@@ -17,7 +17,7 @@ func (m *SeenSet) Places() int                                         { return 
 func (m *SeenSet) Add(k [2]uint64, now, until time.Duration)           { m.add(k, now, until) }
 func (m *SeenSet) Until(k [2]uint64) (until time.Duration, known bool) { return m.until(k) }
 
-// Unverified is how many bytes of the budget are taken, and how many can be made to leave.
+// Unverified returns how many bytes of the budget are taken, and how many bodies can be evicted.
 func (w *Receiver) Unverified() (bytes, listed int) {
 	w.budget.mu.Lock()
 	defer w.budget.mu.Unlock()
@@ -27,7 +27,7 @@ func (w *Receiver) Unverified() (bytes, listed int) {
 	return w.budget.bytes, w.budget.holders.Len()
 }
 
-// Attempts is what a Receiver counts of one provider.
+// Attempts counts the attempts of each delivery of one provider.
 type Attempts struct{ attempts }
 
 func (a *Attempts) Bound(most int)     { a.most = most }

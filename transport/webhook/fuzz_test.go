@@ -38,7 +38,7 @@ func FuzzReceiver(f *testing.F) {
 			rec := httptest.NewRecorder()
 			w.ServeHTTP(rec, r)
 			if rec.Code < 400 {
-				t.Errorf("answered %d", rec.Code)
+				t.Errorf("got status %d, want an error", rec.Code)
 			}
 		}
 	})

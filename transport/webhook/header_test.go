@@ -48,32 +48,32 @@ func TestDeliveryHeader(t *testing.T) {
 		}
 		for name, values := range h {
 			if strings.Contains(strings.Join(values, " "), "marker") {
-				t.Errorf("%s: %q", name, values)
+				t.Errorf("%s: got %q, want no secret", name, values)
 			}
 			values[0] = "changed"
 			h[name] = append(values, "added")
 		}
 		for name := range before {
 			if !slices.Equal(r.Header[name], before[name]) {
-				t.Errorf("the request's own header has changed: %s: %q", name, r.Header[name])
+				t.Errorf("%s of the request: got %q, want %q", name, r.Header[name], before[name])
 			}
 		}
 	})
 }
 
-// What the Connection header names ends with the connection. Nothing of the receiver's own
-// can be named away.
+// Fields that the Connection header names are removed. Fields that the receiver adds cannot be
+// removed in this way.
 func TestHopFieldsAreRemoved(t *testing.T) {
 	tests := map[string]struct {
 		connection []string
 		gone       []string
 	}{
-		"nothing":        {nil, nil},
-		"the usual":      {[]string{"Keep-Alive, close"}, nil},
-		"a field":        {[]string{"keep-alive,x-hop"}, []string{"X-Hop"}},
-		"in other cases": {[]string{"X-HOP"}, []string{"X-Hop"}},
-		"on two lines":   {[]string{"close", ",\t x-hop \t,,x-other ,x-missing"}, []string{"X-Hop", "X-Other"}},
-		"a part":         {[]string{"X-Ho, Hop"}, nil},
+		"nothing":         {nil, nil},
+		"standard fields": {[]string{"Keep-Alive, close"}, nil},
+		"a field":         {[]string{"keep-alive,x-hop"}, []string{"X-Hop"}},
+		"in another case": {[]string{"X-HOP"}, []string{"X-Hop"}},
+		"on two lines":    {[]string{"close", ",\t x-hop \t,,x-other ,x-missing"}, []string{"X-Hop", "X-Other"}},
+		"a part":          {[]string{"X-Ho, Hop"}, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestCredentialsAreRemoved(t *testing.T) {
 				a := post(w, sign(t, w.Provider, "", `{}`))
 				m := take(t, conn, `{}`)
 				if m.Delivery.Header.Get("X-Plain-Name") != "" {
-					t.Errorf("the header has the secret: %v", m.Delivery.Header)
+					t.Errorf("got a header with the secret: %v", m.Delivery.Header)
 				}
 				if got := m.Delivery.Proof; got != c.proof {
 					t.Errorf("proof %v, want %v", got, c.proof)

@@ -24,18 +24,18 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// need fails the test with what to install if a program is not there.
+// need fails the test with an installation hint if a program is missing.
 func need(t *testing.T, program, install string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Fatalf("%s is not here: %s", program, install)
+		t.Fatalf("%s is not installed: %s", program, install)
 	}
 	return path
 }
 
-// TestAlertmanager has Prometheus Alertmanager deliver an alert to a receiver that no one
-// has subscribed to yet, and to a consumer that refuses it once.
+// TestAlertmanager has Prometheus Alertmanager deliver an alert to a receiver without a
+// subscription, and then to a consumer that refuses it once.
 func TestAlertmanager(t *testing.T) {
 	program := need(t, "prometheus-alertmanager", "apt-get install prometheus-alertmanager")
 	refused := make(chan int, 100)
@@ -48,7 +48,7 @@ func TestAlertmanager(t *testing.T) {
 	api := startAlertmanager(t, program, srv.URL+"/alerts")
 	postAlert(t, api)
 	if status := <-refused; status != 503 {
-		t.Fatalf("without a subscription it was answered %d", status)
+		t.Fatalf("without a subscription: got status %d, want 503", status)
 	}
 
 	sub, err := client.Subscribe(t.Context(), w, nil)
@@ -63,10 +63,10 @@ func TestAlertmanager(t *testing.T) {
 			Alerts []struct{ Labels map[string]string }
 		}
 		if err := json.Unmarshal(ev.Data, &body); err != nil || len(body.Alerts) != 1 || body.Alerts[0].Labels["alertname"] != "Test" {
-			t.Fatalf("event %s: %v", ev.Data, err)
+			t.Fatalf("event %s: got %v, want one alert named Test", ev.Data, err)
 		}
 		if ev.Type != "firing" || ev.Delivery.Header.Get("Authorization") != "" || ev.Delivery.Proof != transport.ProofBearer {
-			t.Errorf("type %q, header %v", ev.Type, ev.Delivery.Header)
+			t.Errorf("got type %q, header %v, want firing without credentials", ev.Type, ev.Delivery.Header)
 		}
 		if failure != nil {
 			ev.Nack(failure)
@@ -74,7 +74,7 @@ func TestAlertmanager(t *testing.T) {
 			ev.Ack()
 		}
 	}
-	// It believes the 204: there is no further attempt.
+	// A 204 ends the delivery: there is no further attempt.
 	waitForMetric(t, api, `alertmanager_notifications_total{integration="webhook"} 1`)
 	waitForMetric(t, api, `alertmanager_notifications_failed_total{integration="webhook",reason="other"} 0`,
 		`alertmanager_notifications_failed_total{integration="webhook"} 0`)
@@ -89,7 +89,7 @@ func nextEvent(t *testing.T, sub *client.Subscription) client.Event {
 	return ev
 }
 
-// startAlertmanager returns the URL of one that notifies hook.
+// startAlertmanager starts an Alertmanager that notifies hook, and returns its URL.
 func startAlertmanager(t *testing.T, program, hook string) string {
 	dir := t.TempDir()
 	config := fmt.Sprintf(`
@@ -121,7 +121,7 @@ receivers:
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("alertmanager said:\n%s", &output)
+			t.Logf("output of alertmanager:\n%s", &output)
 		}
 	})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -145,11 +145,11 @@ func postAlert(t *testing.T, api string) {
 	}
 	a.Body.Close()
 	if a.StatusCode != 200 {
-		t.Fatalf("the alert was answered %s", a.Status)
+		t.Fatalf("the alert: got %s, want 200", a.Status)
 	}
 }
 
-// waitForMetric waits until alertmanager has one of these lines among its metrics.
+// waitForMetric waits until Alertmanager has one of these lines among its metrics.
 func waitForMetric(t *testing.T, api string, lines ...string) {
 	t.Helper()
 	eventually(t, lines[0], func() bool {
@@ -169,7 +169,7 @@ func waitForMetric(t *testing.T, api string, lines ...string) {
 	})
 }
 
-// eventually waits for another process.
+// eventually waits for a condition that another process changes.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
@@ -179,12 +179,12 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// senders are deliveries that the senders' own libraries sign, see testdata/senders.
+// senders are deliveries that the senders' own libraries sign; see testdata/senders.
 var senders = map[string]struct {
 	provider      *provider.Provider
 	secret, other string
 	id            string // of the delivery as it is sent
-	eventID       string // as it arrives
+	eventID       string // as it is received
 	eventType     string
 	body          string
 	data          string // of the event; body
@@ -224,7 +224,7 @@ const adyenItem = `{"amount":{"currency":"EUR","value":1000},"eventCode":"AUTHOR
 	`"merchantAccountCode":"AntoniStroinski","merchantReference":":slashes are fun",` +
 	`"pspReference":"M8NB66SBZSGLNK82","success":"true"`
 
-// sendSigned runs the sender and returns what it was answered.
+// sendSigned runs the sender and returns the status of the answer.
 func sendSigned(t *testing.T, node, sender, url, secret, id, body string) int {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), node, "send.js", sender, url, secret, id)
@@ -240,10 +240,10 @@ func sendSigned(t *testing.T, node, sender, url, secret, id, body string) int {
 		RetryAfter string
 	}
 	if err := json.Unmarshal(output.Bytes(), &answer); err != nil {
-		t.Fatalf("send.js said %q: %v", &output, err)
+		t.Fatalf("send.js printed %q: %v", &output, err)
 	}
 	if answer.Status == 503 && answer.RetryAfter == "" {
-		t.Error("503 without Retry-After")
+		t.Error("503: got no Retry-After, want one")
 	}
 	return answer.Status
 }
@@ -251,7 +251,7 @@ func sendSigned(t *testing.T, node, sender, url, secret, id, body string) int {
 func TestSendersLibraries(t *testing.T) {
 	node := need(t, "node", "Node.js 20 or newer")
 	if _, err := os.Stat("testdata/senders/node_modules"); err != nil {
-		t.Fatal("the libraries are not here: npm ci in transport/webhook/testdata/senders")
+		t.Fatal("the libraries are not installed: run npm ci in transport/webhook/testdata/senders")
 	}
 	for name, s := range senders {
 		t.Run(name, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestSendersLibraries(t *testing.T) {
 			url := "http://" + l.Addr().String() + "/in/" + name
 
 			if status := sendSigned(t, node, name, url, s.other, s.id, s.body); status != 401 {
-				t.Errorf("signed with another secret, it was answered %d", status)
+				t.Errorf("signed with another secret: got status %d, want 401", status)
 			}
 			done := make(chan struct{})
 			go func() {
@@ -283,18 +283,18 @@ func TestSendersLibraries(t *testing.T) {
 					return
 				}
 				if string(ev.Data) != cmp.Or(s.data, s.body) || ev.Type != s.eventType || ev.ID != s.eventID {
-					t.Errorf("event %q %q %s", ev.ID, ev.Type, ev.Data)
+					t.Errorf("got event %q of type %q with %s, want %q, %q, %s", ev.ID, ev.Type, ev.Data, s.eventID, s.eventType, cmp.Or(s.data, s.body))
 				}
 				ev.Ack()
 			}()
 			for _, attempt := range []string{"the first time", "again"} {
 				if status := sendSigned(t, node, name, url, s.secret, s.id, s.body); status/100 != 2 {
-					t.Errorf("%s, it was answered %d", attempt, status)
+					t.Errorf("%s: got status %d, want a 2xx", attempt, status)
 				}
 			}
 			<-done
 			if n := sub.Stats().Received; n != 1 {
-				t.Errorf("%d events were received, want 1", n)
+				t.Errorf("got %d events, want 1", n)
 			}
 		})
 	}

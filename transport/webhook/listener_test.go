@@ -30,13 +30,13 @@ func TestCloseRefusesWhatIsNotSettled(t *testing.T) {
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d >= time.Second {
-			t.Errorf("Close took %v", d)
+			t.Errorf("Close took %v, want less than 1s", d)
 		}
 		wantStatus(t, taken, 503)
 		wantStatus(t, queued, 503)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_3", `{}`)), 503)
 		end(conn)
-		m.Settle(nil) // too late for the answer, but it is done
+		m.Settle(nil) // too late for the answer, but the event is handled
 
 		conn = openHook(t, w)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
@@ -59,7 +59,7 @@ func TestCloseWaitsForTheConsumer(t *testing.T) {
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Close waited %v although everything was settled", d)
+			t.Errorf("Close took %v although everything was settled, want none", d)
 		}
 	})
 }
@@ -76,12 +76,12 @@ func TestContextEndsListener(t *testing.T) {
 		take(t, conn, `{}`)
 		cancel(errStop)
 		if err := end(conn); !errors.Is(err, errStop) {
-			t.Errorf("Wait: %v", err)
+			t.Errorf("Wait: got %v, want %v", err, errStop)
 		}
 		wantStatus(t, a, 503)
 		conn.Close()
 		if _, err := w.Listen(ctx, closedDeliver); !errors.Is(err, errStop) {
-			t.Errorf("Listen: %v", err)
+			t.Errorf("Listen: got %v, want %v", err, errStop)
 		}
 	})
 }
@@ -90,14 +90,14 @@ func TestOneListenerAtATime(t *testing.T) {
 	w := newHook()
 	conn := openHook(t, w)
 	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "false" {
-		t.Errorf("a second Listen: %v", err)
+		t.Errorf("second Listen: got %v, want an error that is not retryable", err)
 	}
 	conn.Close()
 	conn.Close()
 	openHook(t, w)
 }
 
-// A subscription that ends during a thousand requests answers each of them, and with a 2xx
+// A subscription that ends during a thousand requests answers each of them, and answers with a 2xx
 // only those that were acknowledged.
 func TestCloseWithManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -124,22 +124,22 @@ func TestCloseWithManyRequests(t *testing.T) {
 		start := time.Now()
 		sub.Close()
 		if d := time.Since(start); d >= time.Second {
-			t.Errorf("Close took %v", d)
+			t.Errorf("Close took %v, want less than 1s", d)
 		}
 		n := 0
 		for id, a := range answers {
 			got := <-a
 			if _, ok := acked.Load(id); ok != (got.StatusCode == 204) || !ok && got.StatusCode != 503 {
-				t.Errorf("%s: acknowledged %v, answered %s", id, ok, got.Status)
+				t.Errorf("%s: got acknowledged %v, answer %s, want 204 if acknowledged, otherwise 503", id, ok, got.Status)
 			} else if ok {
 				n++
 			}
 		}
 		if n < 500 || n > 510 {
-			t.Errorf("%d were acknowledged", n)
+			t.Errorf("got %d acknowledged, want 500 to 510", n)
 		}
 		if d := time.Since(start); d >= time.Second {
-			t.Errorf("the last answer came after %v", d)
+			t.Errorf("the last answer came after %v, want less than 1s", d)
 		}
 	})
 }
@@ -160,7 +160,7 @@ func TestDrainCompletesABatch(t *testing.T) {
 		}
 		select {
 		case <-conn.ended:
-			t.Fatal("Wait returned before every event was settled")
+			t.Fatal("Wait: got a return before every event was settled, want one after it")
 		default:
 		}
 		m.Settle(nil)
@@ -192,30 +192,30 @@ func TestDrain(t *testing.T) {
 			_, err := conn.next()
 			ended <- err
 		}()
-		time.Sleep(time.Hour) // its request was answered, and the consumer still has it
+		time.Sleep(time.Hour) // its request was answered, and the event is not settled
 		wantStatus(t, inHand, 503)
 		select {
 		case err := <-ended:
-			t.Fatalf("%v before all is settled", err)
+			t.Fatalf("Wait: got %v before every event was settled, want none", err)
 		default:
 		}
 		m.Settle(nil)
 		if err := <-ended; !errors.Is(err, transport.ErrComplete) {
-			t.Fatalf("Wait: %v", err)
+			t.Fatalf("Wait: got %v, want %v", err, transport.ErrComplete)
 		}
 		if err := end(conn); !errors.Is(err, transport.ErrComplete) {
-			t.Errorf("the second Wait: %v", err)
+			t.Errorf("second Wait: got %v, want %v", err, transport.ErrComplete)
 		}
 		start := time.Now()
 		conn.Close()
 		if time.Since(start) > 0 {
-			t.Errorf("Close waited %v for nothing", time.Since(start))
+			t.Errorf("Close took %v with nothing to settle, want none", time.Since(start))
 		}
 
 		conn = openHook(t, w)
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_4", `4`)), 503)
 		if err := end(conn); !errors.Is(err, transport.ErrComplete) {
-			t.Errorf("Wait of a later Listener: %v", err)
+			t.Errorf("Wait of a later Listener: got %v, want %v", err, transport.ErrComplete)
 		}
 	})
 }
@@ -281,7 +281,7 @@ func TestDrainBetweenListeners(t *testing.T) {
 			wantStatus(t, post(w, sign(t, w.Provider, "b", `{}`)), 503)
 			ev.Ack()
 			if _, err := sub.Next(t.Context()); err != io.EOF {
-				t.Errorf("Drain %d ms after Reconnect: %v", after, err)
+				t.Errorf("Drain %d ms after Reconnect: got %v, want io.EOF", after, err)
 			}
 		})
 	}
@@ -289,7 +289,7 @@ func TestDrainBetweenListeners(t *testing.T) {
 		w := newHook()
 		w.Drain()
 		if _, err := subscribe(t, w, nil).Next(t.Context()); err != io.EOF {
-			t.Errorf("Drain before Subscribe: %v", err)
+			t.Errorf("Drain before Subscribe: got %v, want io.EOF", err)
 		}
 	})
 }
@@ -313,10 +313,10 @@ func TestDrainAfterReconnect(t *testing.T) {
 			time.Sleep(time.Second)
 			w.Drain()
 			if _, err := sub.Next(t.Context()); err != io.EOF {
-				t.Errorf("the end: %v", err)
+				t.Errorf("Next after Drain: got %v, want io.EOF", err)
 			}
 			if n := sub.Stats().Gaps; n != 0 {
-				t.Errorf("%d gaps", n)
+				t.Errorf("got %d gaps, want none", n)
 			}
 		})
 	}
@@ -342,13 +342,13 @@ func TestReconnectAfterDrain(t *testing.T) {
 		time.Sleep(time.Second)
 		wantStatus(t, post(w, sign(t, w.Provider, "b", `{}`)), 503)
 		if len(refused) != 1 || !strings.Contains(refused[0].Error(), "draining") {
-			t.Errorf("refused: %v", refused)
+			t.Errorf("got rejections %v, want one while draining", refused)
 		}
 		ev.Ack()
 		time.Sleep(time.Second)
 		wantStatus(t, post(w, sign(t, w.Provider, "c", `{}`)), 503)
 		if len(refused) != 2 || !strings.Contains(refused[1].Error(), "no Listener") {
-			t.Errorf("refused: %v", refused)
+			t.Errorf("got rejections %v, want a second one without a Listener", refused)
 		}
 	})
 }
@@ -363,7 +363,7 @@ func TestDrainWhileTheAddressIsInUse(t *testing.T) {
 	w.Addr = l.Addr().String()
 	w.Drain()
 	if _, err := w.Listen(t.Context(), closedDeliver); !errors.Is(err, transport.ErrComplete) {
-		t.Errorf("Listen: %v", err)
+		t.Errorf("Listen: got %v, want %v", err, transport.ErrComplete)
 	}
 }
 
@@ -379,12 +379,12 @@ func TestDrainEndsWithClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := sub.Next(t.Context()); err != io.EOF {
-			t.Errorf("the end waits for an event that is still in hand: %v", err)
+			t.Errorf("Next after Drain: got %v before the last event is settled, want io.EOF", err)
 		}
 		start := time.Now()
 		sub.Close()
 		if d := time.Since(start); d >= time.Second {
-			t.Errorf("Close took %v", d)
+			t.Errorf("Close took %v, want less than 1s", d)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func newHook() *webhook.Receiver {
 	return &webhook.Receiver{Provider: p}
 }
 
-// sign returns a delivery of p as it comes in at a server.
+// sign returns a delivery of p as a server receives it.
 func sign(t testing.TB, p *provider.Provider, id, body string) *http.Request {
 	t.Helper()
 	d := provider.Request{Method: http.MethodPost, URL: "/", Header: http.Header{}, Body: []byte(body), Time: time.Now()}
@@ -75,7 +75,7 @@ func sign(t testing.TB, p *provider.Provider, id, body string) *http.Request {
 	return r
 }
 
-// post makes w answer r on a new goroutine.
+// post has w answer r on a new goroutine.
 func post(w *webhook.Receiver, r *http.Request) <-chan *http.Response {
 	answers := make(chan *http.Response, 1)
 	go func() {
@@ -91,7 +91,7 @@ func take(t testing.TB, conn *inbox, data string) transport.Message {
 	t.Helper()
 	m := read(t, conn)
 	if string(m.Data) != data {
-		t.Fatalf("Data is %q, want %q", m.Data, data)
+		t.Fatalf("Data: got %q, want %q", m.Data, data)
 	}
 	return m
 }
@@ -100,21 +100,21 @@ func wantStatus(t testing.TB, answers <-chan *http.Response, status int) *http.R
 	t.Helper()
 	a := <-answers
 	if a.StatusCode != status {
-		t.Fatalf("answered %s, want %d", a.Status, status)
+		t.Fatalf("got %s, want %d", a.Status, status)
 	}
 	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); status == 503 && (err != nil || s < 1 || s > 60) {
-		t.Errorf("503 with Retry-After %q", a.Header.Get("Retry-After"))
+		t.Errorf("503: got Retry-After %q, want 1 to 60", a.Header.Get("Retry-After"))
 	}
 	return a
 }
 
-// unanswered checks that nothing was answered yet.
+// unanswered checks that there is no answer yet.
 func unanswered(t testing.TB, answers <-chan *http.Response) {
 	t.Helper()
 	synctest.Wait()
 	select {
 	case a := <-answers:
-		t.Fatalf("answered %s, want no answer yet", a.Status)
+		t.Fatalf("got %s, want no answer yet", a.Status)
 	default:
 	}
 }
@@ -165,7 +165,7 @@ const (
 	itemC = `{"id":"c"}`
 )
 
-// rawConn is a connection to a server in memory whose requests are written byte by byte.
+// rawConn returns a connection to a server in memory whose requests are written byte by byte.
 func rawConn(t *testing.T, srv *mock.Server) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := srv.Dial(context.Background(), "tcp", "feed.test:80")
@@ -176,7 +176,7 @@ func rawConn(t *testing.T, srv *mock.Server) (net.Conn, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-// rawRequest is a signed request as it is on the wire, its body cut off after n bytes.
+// rawRequest returns a signed request as it is sent, with the body cut off after n bytes.
 func rawRequest(t *testing.T, p *provider.Provider, id, body string, n int) string {
 	r := sign(t, p, id, body)
 	var b strings.Builder
@@ -185,7 +185,7 @@ func rawRequest(t *testing.T, p *provider.Provider, id, body string, n int) stri
 	return b.String() + "\r\n" + body[:n]
 }
 
-// signAt is sign for a Receiver with a URL.
+// signAt is like sign for a Receiver with a URL.
 func signAt(t *testing.T, w *webhook.Receiver, body string) *http.Request {
 	t.Helper()
 	d := provider.Request{Method: http.MethodPost, URL: cmp.Or(w.URL, "/"), Body: []byte(body), Time: time.Now()}
@@ -200,11 +200,11 @@ func signAt(t *testing.T, w *webhook.Receiver, body string) *http.Request {
 func want2xx(t *testing.T, answers <-chan *http.Response) {
 	t.Helper()
 	if a := <-answers; a.StatusCode/100 != 2 {
-		t.Fatalf("answered %s", a.Status)
+		t.Fatalf("got %s, want a 2xx", a.Status)
 	}
 }
 
-// edPEM returns a private key of Ed25519.
+// edPEM returns an Ed25519 private key.
 func edPEM(t *testing.T) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
@@ -364,4 +364,15 @@ func retryable(err error) string {
 		return "unset"
 	}
 	return fmt.Sprint(r.Retryable())
+}
+
+// interrupted calls a function between header and body.
+type interrupted struct {
+	*httptest.ResponseRecorder
+	interrupt func()
+}
+
+func (i *interrupted) WriteHeader(status int) {
+	i.ResponseRecorder.WriteHeader(status)
+	i.interrupt()
 }

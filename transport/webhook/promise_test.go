@@ -17,9 +17,9 @@ import (
 )
 
 // TestPromise has senders repeat what is not answered with a 2xx, to a consumer that handles,
-// refuses, delays and reconnects at random. Nothing may be answered with a 2xx
-// before every event of it is acknowledged, everything must get through in the end, and
-// without reconnects nothing may come that is acknowledged already.
+// refuses, delays and reconnects at random. A 2xx must not precede the acknowledgement of every
+// event of its delivery, every event must be delivered eventually, and without reconnects no
+// acknowledged event may be delivered again.
 func TestPromise(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -51,7 +51,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	return tr
 }
 
-// chance is true once in n times.
+// chance is true in one of n cases.
 func (tr *trial) chance(n int) bool { return tr.pick(n) == 0 }
 
 func (tr *trial) pick(n int) int {
@@ -95,16 +95,16 @@ func (tr *trial) send(id string, n int) {
 		if a.StatusCode == http.StatusNoContent {
 			tr.check(id, events)
 			if tr.chance(3) {
-				continue // it did not arrive
+				continue // the answer was lost
 			}
 			return
 		}
 		if a.StatusCode != http.StatusServiceUnavailable {
-			tr.Errorf("%s was answered %s", id, a.Status)
+			tr.Errorf("%s: got %s, want a 2xx or 503", id, a.Status)
 		}
 		time.Sleep(time.Duration(tr.pick(5000)) * time.Millisecond)
 	}
-	tr.Errorf("%s was never accepted", id)
+	tr.Errorf("got %s never accepted, want it accepted", id)
 }
 
 func (tr *trial) check(id string, events []string) {
@@ -112,12 +112,12 @@ func (tr *trial) check(id string, events []string) {
 	defer tr.mu.Unlock()
 	for _, e := range events {
 		if !tr.acked[e] {
-			tr.Errorf("%s was answered with a 2xx before %s was acknowledged", id, e)
+			tr.Errorf("got a 2xx for %s before %s was acknowledged", id, e)
 		}
 	}
 }
 
-// consume reads until ctx ends, from one Listener after the other.
+// consume reads until ctx ends, from one Listener after another.
 func (tr *trial) consume(ctx context.Context, work *sync.WaitGroup) {
 	for ctx.Err() == nil {
 		life := time.Hour
@@ -147,12 +147,12 @@ func (tr *trial) consume(ctx context.Context, work *sync.WaitGroup) {
 	}
 }
 
-// handle is the work for one event, which takes up to five seconds and may fail.
+// handle works on one event, for up to five seconds, and may fail.
 func (tr *trial) handle(m transport.Message) {
 	data := string(m.Data)
 	tr.mu.Lock()
 	if tr.acked[data] && !tr.reconnects {
-		tr.Errorf("%s came although it was acknowledged", data)
+		tr.Errorf("got %s again after its acknowledgement", data)
 	}
 	tr.mu.Unlock()
 	if tr.chance(2) {

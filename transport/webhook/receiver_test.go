@@ -21,7 +21,7 @@ func TestValidateRequiresSignedURL(t *testing.T) {
 		{Providers: map[string]*provider.Provider{"/a": newHook().Provider, "/b": provider.Square("a secret")}},
 	} {
 		if err := w.Validate(); err == nil || err.Error() != "Receiver.URL: is required: square signs it" {
-			t.Errorf("without a URL: %v", err)
+			t.Errorf("Validate without a URL: got %v, want an error about Receiver.URL", err)
 		}
 		w.URL = "https://hooks.example"
 		if err := w.Validate(); err != nil {
@@ -38,7 +38,7 @@ func TestValidateRejectsSuccessForLateAndBusy(t *testing.T) {
 		w := newHook()
 		w.Provider.Answers = answers
 		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Receiver.Provider: Answers.") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: Validate: got %v, want an error about Answers", name, err)
 		}
 	}
 }
@@ -51,18 +51,18 @@ func TestValidate(t *testing.T) {
 	}
 	err := w.Validate()
 	if err == nil {
-		t.Fatal("Validate found nothing")
+		t.Fatal("Validate: got no error, want one")
 	}
 	for _, field := range []string{"Provider", "Providers", `Providers["hooks"]`, "URL", "Ack", "MaxBody", "Addr"} {
 		if !strings.Contains(err.Error(), "Receiver."+field+": ") {
-			t.Errorf("%s is not named in:\n%v", field, err)
+			t.Errorf("Validate: got no problem of %s, want one:\n%v", field, err)
 		}
 	}
 	if strings.Contains(err.Error(), "query") && strings.Contains(err.Error(), "?query") {
-		t.Error("the query is in the text")
+		t.Error("Validate: got the query in the text, want none")
 	}
 	if _, err := w.Listen(context.Background(), closedDeliver); retryable(err) != "false" {
-		t.Errorf("Listen: %v", err)
+		t.Errorf("Listen: got %v, want an error that is not retryable", err)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestValidateCombinations(t *testing.T) {
 		"TLS":                        {Provider: p, TLS: &tls.Config{}},
 	} {
 		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Receiver."+field+": ") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v", field, err)
+			t.Errorf("Validate: got %[2]v, want one problem of %[1]s", field, err)
 		}
 	}
 	if err := (&webhook.Receiver{Provider: p, Dedupe: -1, DedupeFor: -1}).Validate(); err != nil {
@@ -88,15 +88,14 @@ func TestSubscribeReportsEveryField(t *testing.T) {
 	_, err := client.Subscribe(t.Context(), &webhook.Receiver{MaxBody: -1}, nil)
 	var config *client.ConfigError
 	if !errors.As(err, &config) || len(config.Problems) != 2 {
-		t.Fatalf("Subscribe: %v", err)
+		t.Fatalf("Subscribe: got %v, want a ConfigError with 2 problems", err)
 	}
 	if !slices.ContainsFunc(config.Problems, func(e error) bool { return e.Error() == "Receiver.MaxBody: -1 is negative" }) {
-		t.Errorf("problems: %v", config.Problems)
+		t.Errorf("got problems %v, want one of Receiver.MaxBody", config.Problems)
 	}
 }
 
-// TestValidateKnowsSchemesThatSignTheURL holds that Validate knows which schemes sign the URL, as values and as
-// pointers.
+// Validate knows which schemes sign the URL, as values and as pointers.
 func TestValidateKnowsSchemesThatSignTheURL(t *testing.T) {
 	signed := provider.Signature{Header: "S", Signed: "{url}{body}"}
 	for scheme, want := range map[provider.Scheme]string{
@@ -120,10 +119,10 @@ func TestValidateTLS(t *testing.T) {
 	w := newHook()
 	w.TLS = &tls.Config{}
 	if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "Receiver.TLS: ") {
-		t.Errorf("TLS without a listener: %v", err)
+		t.Errorf("Validate of TLS without a listener: got %v, want an error", err)
 	}
 	w.Addr = "127.0.0.1:0"
 	if err := w.Validate(); err == nil || !strings.Contains(err.Error(), "Receiver.TLS: ") {
-		t.Errorf("TLS without a certificate: %v", err)
+		t.Errorf("Validate of TLS without a certificate: got %v, want an error", err)
 	}
 }

@@ -23,16 +23,16 @@ func TestProvidersByPath(t *testing.T) {
 			r.URL.Path = path
 			return r
 		}
-		for _, path := range []string{"/a", "/b"} { // the same id is another one
+		for _, path := range []string{"/a", "/b"} { // an id is per provider
 			a := post(w, to(path, path))
 			m := take(t, conn, `{}`)
 			if name := m.Delivery.Provider; name != w.Providers[path].Name {
-				t.Errorf("%s: the provider is %q", path, name)
+				t.Errorf("%s: got provider %q, want %q", path, name, w.Providers[path].Name)
 			}
 			m.Settle(nil)
 			wantStatus(t, a, 204)
 		}
-		wantStatus(t, post(w, to("/a", "/b")), 400) // the headers of another
+		wantStatus(t, post(w, to("/a", "/b")), 400) // the headers of another provider
 		wantStatus(t, post(w, to("/c", "/a")), 404)
 		wantStatus(t, post(w, to("/a/", "/a")), 404)
 	})

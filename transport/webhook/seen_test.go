@@ -9,7 +9,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// forgetful is a memory as simple as can be.
+// forgetful is a simple reference implementation of SeenSet.
 type forgetful struct {
 	most int
 	all  []noted
@@ -36,14 +36,14 @@ func (f *forgetful) add(k [2]uint64, now, until time.Duration) {
 	f.all = append(f.all, noted{k, until})
 }
 
-// someKey returns one of a few keys, which differ in those bits that lead to confusion: they
-// belong at few places, and what is compared first is the same.
+// someKey returns one of a few keys that collide: they hash to few places and share the bits that
+// are compared first.
 func someKey(n byte) [2]uint64 {
 	return [2]uint64{uint64(n&3) | uint64(n>>2&3)<<8 | uint64(n>>4&1)<<33, uint64(n >> 5)}
 }
 
-// checkMemory adds keys and compares with a memory that is simple. Each step is a key and
-// how much time goes by.
+// checkMemory adds keys and compares the set with the reference. Each step is a key and the time
+// that passes.
 func checkMemory(t *testing.T, most int, life time.Duration, steps []byte) {
 	real, simple := webhook.NewSeenSet(most), &forgetful{most: most}
 	var now time.Duration
@@ -83,8 +83,8 @@ func TestSeenSet(t *testing.T) {
 	}
 }
 
-// What many have come and gone through, wherever its numbers end, has room for no more
-// than it must.
+// A set that many keys have passed through, even past the end of its sequence numbers, has room for
+// no more than it needs.
 func TestSeenSetIsBounded(t *testing.T) {
 	for _, most := range []int{1, 100, 128} {
 		m := webhook.NewSeenSet(most)
@@ -97,22 +97,22 @@ func TestSeenSetIsBounded(t *testing.T) {
 			old := last[i%most]
 			last[i%most] = k
 			if _, known := m.Until(old); known && i >= most {
-				t.Fatalf("after %d keys, the one before the last %d is known", i, most)
+				t.Fatalf("after %d keys: got the one before the last %d known, want it forgotten", i, most)
 			}
 			for _, k := range last[:min(i+1, most)] {
 				if _, known := m.Until(k); !known {
-					t.Fatalf("after %d keys, one of the last %d is not known", i, most)
+					t.Fatalf("after %d keys: got one of the last %d forgotten, want it known", i, most)
 				}
 			}
 		}
 		if n := m.Places(); n > max(64, 2*most) {
-			t.Errorf("%d places for %d keys", n, most)
+			t.Errorf("got %d places for %d keys, want at most %d", n, most, max(64, 2*most))
 		}
 	}
 }
 
-// BenchmarkSeenSet is what a delivery that is acknowledged costs: to look for it, to note it,
-// and to forget the oldest.
+// BenchmarkSeenSet measures the cost of an acknowledged delivery: looking up the key, adding it,
+// and dropping the oldest.
 func BenchmarkSeenSet(b *testing.B) {
 	m := webhook.NewSeenSet(1 << 16)
 	r := rand.New(rand.NewPCG(1, 1))

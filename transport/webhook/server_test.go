@@ -25,8 +25,8 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
-// The listener of a Receiver that is drained refuses until the consumer has handled all that
-// was answered, and is closed then.
+// After Drain, the built-in listener refuses requests until the consumer has handled every answered
+// event, and is then closed.
 func TestDrainKeepsListening(t *testing.T) {
 	for _, ack := range []webhook.AckMode{webhook.AckAfterHandling, webhook.AckOnEnqueue} {
 		synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestDrainKeepsListening(t *testing.T) {
 			wantStatus(t, second, 204)
 			time.Sleep(time.Second)
 			if a := <-send(t, w, client, hooksURL, "d", `{}`); !strings.Contains(a.Status, "refused") {
-				t.Errorf("after everything is handled: %s", a.Status)
+				t.Errorf("after everything is handled: got %s, want a refused connection", a.Status)
 			}
 		})
 	}
@@ -93,16 +93,16 @@ func TestListens(t *testing.T) {
 			take(t, conn, `{}`).Settle(nil)
 			wantStatus(t, a, 204)
 		}
-		synctest.Wait() // for the last connection to be idle
+		synctest.Wait() // until the last connection is idle
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d != 0 {
-			t.Errorf("Close took %v although there was nothing to wait for", d)
+			t.Errorf("Close took %v with nothing to wait for, want none", d)
 		}
 	})
 }
 
-// Receiver.Listener is closed with the first Listener. Listening again fails permanently.
+// Receiver.Listener is closed with the first Listener. A second Listen fails permanently.
 func TestListenerIsUsedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHook()
@@ -111,7 +111,7 @@ func TestListenerIsUsedOnce(t *testing.T) {
 		_, err := w.Listen(t.Context(), closedDeliver)
 		var final interface{ Retryable() bool }
 		if !errors.As(err, &final) || final.Retryable() || !strings.Contains(err.Error(), "Receiver.Listener") {
-			t.Errorf("opened again: %v", err)
+			t.Errorf("second Listen: got %v, want an error about Receiver.Listener that is not retryable", err)
 		}
 	})
 }
@@ -151,10 +151,10 @@ func TestServerCloses(t *testing.T) {
 		wantStatus(t, never, 503)
 		wantStatus(t, queued, 503)
 		if d := <-closed; d >= time.Second {
-			t.Errorf("Close took %v", d)
+			t.Errorf("Close took %v, want less than 1s", d)
 		}
 		if a := <-send(t, w, client, hooksURL, "msg_6", `{}`); !strings.Contains(a.Status, "refused") {
-			t.Errorf("after Close: %s", a.Status)
+			t.Errorf("after Close: got %s, want a refused connection", a.Status)
 		}
 	})
 }
@@ -180,7 +180,7 @@ func TestListenerOutlastsSlowHeaders(t *testing.T) {
 		wantStatus(t, a, 204)
 		io.ReadAll(slow)
 		if d := time.Since(start); d > 11*time.Second {
-			t.Errorf("a header that never ends was listened to for %v", d)
+			t.Errorf("a header that never ends took %v, want at most 11s", d)
 		}
 		slow.Close()
 		dripping.Wait()
@@ -203,10 +203,10 @@ func TestListenerClosesIdleConnections(t *testing.T) {
 		}
 		start := time.Now()
 		if _, err := r.ReadByte(); err != io.EOF {
-			t.Errorf("Wait: %v", err)
+			t.Errorf("idle connection: got %v, want io.EOF", err)
 		}
 		if d := time.Since(start); d < time.Minute || d > 3*time.Minute {
-			t.Errorf("an idle connection was closed after %v", d)
+			t.Errorf("an idle connection was closed after %v, want 1m to 3m", d)
 		}
 	})
 }
@@ -221,7 +221,7 @@ func TestLargeHeader(t *testing.T) {
 		if err == nil {
 			a.Body.Close()
 			if a.StatusCode != 431 {
-				t.Errorf("answered %s", a.Status)
+				t.Errorf("got %s, want 431", a.Status)
 			}
 		}
 	})
@@ -242,7 +242,7 @@ func TestListenerFails(t *testing.T) {
 		w.Listener = broken{}
 		conn := openHook(t, w)
 		if err := end(conn); !strings.Contains(err.Error(), "no more connections") {
-			t.Errorf("Wait: %v", err)
+			t.Errorf("Wait: got %v, want the error of the listener", err)
 		}
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 503)
 		conn.Close()
@@ -258,10 +258,10 @@ func TestAddrInUse(t *testing.T) {
 	w := newHook()
 	w.Addr = l.Addr().String()
 	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "false" || !strings.Contains(err.Error(), "Receiver.Addr: listen tcp "+w.Addr) {
-		t.Errorf("Listen: %v", err)
+		t.Errorf("Listen: got %v, want an error about Receiver.Addr that is not retryable", err)
 	}
 	l.Close()
-	conn := openHook(t, w) // it is free now
+	conn := openHook(t, w) // the address is free now
 	a := send(t, w, http.DefaultClient, "http://"+w.Addr, "msg_1", `{}`)
 	take(t, conn, `{}`).Settle(nil)
 	wantStatus(t, a, 204)
@@ -273,11 +273,11 @@ func TestAddrInUse(t *testing.T) {
 	}
 	defer l.Close()
 	if _, err := w.Listen(t.Context(), closedDeliver); retryable(err) != "unset" || err == nil {
-		t.Errorf("Listen on an address that was used before: %v", err)
+		t.Errorf("Listen on an address that was used before: got %v, want a retryable error", err)
 	}
 }
 
-// What is not an address of this machine never will be.
+// An address that is not one of this machine is a permanent error.
 func TestAddrUnknown(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:99999", "127.0.0.1:no-such-port", "no-such-host.invalid:0", "192.0.2.1:0"} {
 		w := newHook()
@@ -287,7 +287,7 @@ func TestAddrUnknown(t *testing.T) {
 			continue // no name server
 		}
 		if retryable(err) != "false" || !strings.Contains(err.Error(), "Receiver.Addr: listen tcp") {
-			t.Errorf("%s: %v", addr, err)
+			t.Errorf("%s: Listen: got %v, want an error about Receiver.Addr that is not retryable", addr, err)
 		}
 	}
 	w := newHook()
@@ -295,11 +295,11 @@ func TestAddrUnknown(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := w.Listen(ctx, closedDeliver); !errors.Is(err, context.Canceled) {
-		t.Errorf("with a context that has ended: %v", err)
+		t.Errorf("Listen with a context that has ended: got %v, want %v", err, context.Canceled)
 	}
 }
 
-// issue returns a certificate that certifies itself.
+// issue returns a self-signed certificate.
 func issue(t *testing.T, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -345,14 +345,14 @@ func TestMutualTLS(t *testing.T) {
 			a := send(t, w, &http.Client{Transport: tr}, "https://hooks.test/", fmt.Sprint("msg_", http2), `{}`)
 			take(t, conn, `{}`).Settle(nil)
 			if got := wantStatus(t, a, 204); (got.ProtoMajor == 2) != http2 {
-				t.Errorf("the protocol is %s", got.Proto)
+				t.Errorf("got %s, want HTTP/2: %t", got.Proto, http2)
 			}
 			tr.CloseIdleConnections()
 
 			tr = tr.Clone()
 			tr.TLSClientConfig.Certificates = nil
 			if a := <-send(t, w, &http.Client{Transport: tr}, "https://hooks.test/", "msg_x", `{}`); a.StatusCode != 0 {
-				t.Errorf("without a certificate: %s", a.Status)
+				t.Errorf("without a certificate: got %s, want no answer", a.Status)
 			}
 			tr.CloseIdleConnections()
 		}

@@ -25,7 +25,7 @@ func TestSubscription(t *testing.T) {
 				t.Fatal(err)
 			}
 			if ev.ID != "msg_1" || ev.Type != "ping" || ev.Delivery.Header.Get("Webhook-Id") != "msg_1" || ev.Gap != nil {
-				t.Errorf("event %+v", ev)
+				t.Errorf("got event %+v, want msg_1 of type ping without a gap", ev)
 			}
 			unanswered(t, a) // the body is not finished
 			go sub.Close()
@@ -71,7 +71,7 @@ func TestSubscriptionPanics(t *testing.T) {
 		unanswered(t, a)
 		ev, err := sub.Next(t.Context())
 		if err != nil || ev.ID != "msg_1" {
-			t.Fatalf("%+v, %v", ev, err)
+			t.Fatalf("got %+v, %v, want msg_1", ev, err)
 		}
 		ev.Ack()
 		wantStatus(t, a, 204)
@@ -135,7 +135,7 @@ func TestSubscriptionReconnects(t *testing.T) {
 		wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 204)
 		a = post(w, sign(t, w.Provider, "msg_2", `{}`))
 		if ev, err = sub.Next(t.Context()); err != nil || ev.ID != "msg_2" || ev.Gap != nil {
-			t.Errorf("%+v, %v", ev, err)
+			t.Errorf("got %+v, %v, want msg_2 without a gap", ev, err)
 		}
 		ev.Ack()
 		wantStatus(t, a, 204)
@@ -176,7 +176,7 @@ func TestSubscriptionGetsEachDeliveryOnce(t *testing.T) {
 			}
 		}
 		if len(seen) != senders*each {
-			t.Errorf("%d events were delivered, want %d", len(seen), senders*each)
+			t.Errorf("got %d events, want %d", len(seen), senders*each)
 		}
 		srv.Client().CloseIdleConnections()
 		if err := srv.Close(); err != nil {

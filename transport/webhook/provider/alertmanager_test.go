@@ -65,7 +65,7 @@ func TestAlertmanagerChallenge(t *testing.T) {
 			err := c.p.Precheck(&provider.Request{Header: h})
 			var challenge interface{ Challenge() string }
 			if !errors.As(err, &challenge) {
-				t.Fatalf("got error %v without a method Challenge", err)
+				t.Fatalf("got error %v without a method Challenge, want one", err)
 			}
 			if got := challenge.Challenge() != ""; got != c.want {
 				t.Errorf("%v: got challenge %q, want one: %t", h, challenge.Challenge(), c.want)

@@ -182,7 +182,7 @@ func TestAmazonSNSPartitions(t *testing.T) {
 		}
 	}
 	if err := provider.AmazonSNS(nil, "arn:aws-other:sns:us-east-1:1:a").Validate(); err == nil {
-		t.Error("got no error for an unknown partition")
+		t.Error("got no error for an unknown partition, want one")
 	}
 }
 
@@ -217,10 +217,10 @@ func TestAmazonSNSHeaders(t *testing.T) {
 	}
 	r.Header.Add("X-Amz-Sns-Message-Type", "Notification")
 	if p.Precheck(r) == nil {
-		t.Error("Precheck accepted two types")
+		t.Error("Precheck of two types: got no error, want one")
 	}
 	if _, err := p.Receive(r); err == nil {
-		t.Error("Receive accepted two types")
+		t.Error("Receive of two types: got no error, want one")
 	}
 	r = message(t, nil, nil)
 	r.Body = bytes.Replace(r.Body, []byte(`{`), []byte(`{"message":"other",`), 1)
@@ -229,12 +229,12 @@ func TestAmazonSNSHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := pinned.Receive(r); err == nil {
-		t.Error("accepted a name in two cases")
+		t.Error("a name in two cases: got no error, want one")
 	}
 	if d, err := pinned.Receive(message(t, nil, nil)); err != nil || d.Key != 0 {
 		t.Errorf("got %+v and error %v, want key 0", d, err)
 	}
 	if pinned.Sign(r, "m-1") == nil {
-		t.Error("Sign accepted a certificate")
+		t.Error("Sign with a certificate: got no error, want one")
 	}
 }

@@ -85,7 +85,7 @@ func TestCloudEventsIDs(t *testing.T) {
 		}
 		id := d.Events[0].ID
 		if other, ok := seen[id]; ok {
-			t.Errorf("%q and %q both have the id %q", pair, other, id)
+			t.Errorf("%q and %q: got the id %q twice, want different ids", pair, other, id)
 		}
 		seen[id] = pair
 	}
@@ -128,6 +128,6 @@ func TestCloudEventsHandshake(t *testing.T) {
 		}
 	}
 	if _, ok := handshake(some, &provider.Request{Method: "OPTIONS", Header: http.Header{}}); ok {
-		t.Error("answered OPTIONS without an origin")
+		t.Error("OPTIONS without an origin: got an answer, want none")
 	}
 }

@@ -58,7 +58,7 @@ func TestCustom(t *testing.T) {
 		t.Errorf("without Precheck: got error %v", err)
 	}
 	if p.Sign(r, "") == nil {
-		t.Error("without Sign: got no error")
+		t.Error("without Sign: got no error, want one")
 	}
 }
 

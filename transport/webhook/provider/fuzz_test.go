@@ -66,10 +66,10 @@ func FuzzSignatureHeader(f *testing.F) {
 			early := p.Precheck(r)
 			_, err := p.Receive(r)
 			if early != nil && err == nil {
-				t.Errorf("%s: Receive accepted what Precheck refused: %v", p.Name, early)
+				t.Errorf("%s: got a Delivery, want an error as from Precheck: %v", p.Name, early)
 			}
 			if err == nil && p.right != nil && !strings.Contains(strings.ToLower(line), strings.ToLower(p.right(id, stamp))) {
-				t.Errorf("%s accepted %q", p.Name, line)
+				t.Errorf("%s: got a Delivery for the signature %q, want an error", p.Name, line)
 			}
 		}
 	})
@@ -94,7 +94,7 @@ func FuzzBody(f *testing.F) {
 		for _, p := range inside {
 			r := &provider.Request{Method: "POST", Header: h, Body: data, Time: at}
 			if d, err := p.Receive(r); err == nil && d.Proof == transport.ProofBody {
-				t.Errorf("%s accepted %q", p.Name, data)
+				t.Errorf("%s: got a Delivery for the unsigned body %q, want an error", p.Name, data)
 			}
 		}
 		for _, p := range after {
@@ -108,7 +108,7 @@ func FuzzBody(f *testing.F) {
 			}
 			for _, e := range d.Events {
 				if len(e.Data) > len(data) {
-					t.Errorf("%s: got an event of %d bytes from a body of %d", p.Name, len(e.Data), len(data))
+					t.Errorf("%s: got an event of %d bytes from a body of %d, want at most that", p.Name, len(e.Data), len(data))
 				}
 			}
 		}
@@ -133,7 +133,7 @@ func FuzzHandshake(f *testing.F) {
 				r.Method = method
 				a, ok := handshake(p, r)
 				if ok && (strings.ContainsAny(string(a.Body), "<>&'\"") && a.Header.Get("Content-Type") != "application/json" || len(a.Body) > 600) {
-					t.Errorf("%s: got the answer %q", p.Name, a.Body)
+					t.Errorf("%s: got the answer %q, want no markup and at most 600 bytes", p.Name, a.Body)
 				}
 				p.Sign(r, "1")
 				p.Receive(r)

@@ -113,7 +113,7 @@ func testRespond(t *testing.T, p *provider.Provider, cases []responseCase) {
 			r.Header[name] = values
 		}
 		if _, err := p.Receive(r); err == nil {
-			t.Errorf("%s: an unsigned request was answered", c.name)
+			t.Errorf("%s: an unsigned request: got no error, want one", c.name)
 		}
 		if err := p.Sign(r, "d1"); err != nil {
 			t.Fatal(err)

@@ -82,10 +82,10 @@ func TestEventsShareTheBody(t *testing.T) {
 		t.Fatalf("got %+v and error %v, want 2 events", d, err)
 	}
 	if &d.Events[1].Data[0] != &body[15] {
-		t.Error("the second event is a copy")
+		t.Error("second event: got a copy, want a subslice of the body")
 	}
 	_ = append(d.Events[0].Data, "xxx"...)
 	if string(d.Events[1].Data) != `{"id":2}` {
-		t.Errorf("got %s as the second event, after an append to the first", d.Events[1].Data)
+		t.Errorf("second event after an append to the first: got %s, want it unchanged", d.Events[1].Data)
 	}
 }

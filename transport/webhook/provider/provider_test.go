@@ -103,10 +103,10 @@ func TestValidate(t *testing.T) {
 		}
 		r := &provider.Request{Header: header()}
 		if c.p.Precheck(r) == nil || c.p.Sign(r, "") == nil {
-			t.Errorf("%q: Precheck or Sign returned no error", c.want)
+			t.Errorf("%q: Precheck or Sign: got no error, want one", c.want)
 		}
 		if _, err := c.p.Receive(r); err == nil {
-			t.Errorf("%q: Receive returned no error", c.want)
+			t.Errorf("%q: Receive: got no error, want one", c.want)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestForgedBodiesCostLittle(t *testing.T) {
 				d, err := p.Receive(r)
 				runtime.ReadMemStats(&after)
 				if err == nil && d.Proof > transport.ProofBearer {
-					t.Errorf("%s: accepted %s as %s", s.name, name, media)
+					t.Errorf("%s: %s as %s: got proof %v of a forged body, want an error", s.name, name, media, d.Proof)
 				}
 				if n := after.TotalAlloc - before.TotalAlloc; err != nil && n > 16*size {
 					t.Errorf("%s: %s as %s: got %d bytes allocated, want at most %d", s.name, name, media, n, 16*size)
@@ -193,7 +193,7 @@ func (s *sample) check(t *testing.T, d *provider.Delivery) {
 	}
 	for _, e := range d.Events {
 		if len(e.Data) == 0 {
-			t.Errorf("event %q has no data", e.ID)
+			t.Errorf("event %q: got no data, want some", e.ID)
 		}
 	}
 }
@@ -301,11 +301,11 @@ func (s *sample) flip(t *testing.T, p *provider.Provider, header map[string]stri
 		}
 		_, err := p.Receive(r)
 		if err == nil {
-			t.Fatalf("header %q: accepted with bit %d of byte %d changed", name, bit, i)
+			t.Fatalf("header %q: got no error with bit %d of byte %d changed, want one", name, bit, i)
 		}
 		for _, secret := range append([]string{key}, values(header)...) {
 			if strings.Contains(err.Error(), secret) {
-				t.Fatalf("the error reveals a secret: %v", err)
+				t.Fatalf("got an error with a secret: %v", err)
 			}
 		}
 	}

@@ -28,17 +28,17 @@ func TestAnswersAreNotFinal(t *testing.T) {
 				continue
 			}
 			if final {
-				t.Errorf("%s: Answers.%s is %d, after which the event is lost", s.name, name, a.Status)
+				t.Errorf("%s: Answers.%s: got %d, want a status after which the event is not lost", s.name, name, a.Status)
 			}
 		}
 		if p.Retry.Final(provider.Answer{Status: http.StatusInternalServerError}) && s.name != "zendesk" {
-			t.Errorf("%s: 500 is final", s.name)
+			t.Errorf("%s: got 500 as final, want not final", s.name)
 		}
 	}
 }
 
 // Final agrees with the documentation of each sender.
-func TestFinal(t *testing.T) {
+func TestFinalStatuses(t *testing.T) {
 	for _, c := range []struct {
 		p      *provider.Provider
 		final  []int
@@ -58,12 +58,12 @@ func TestFinal(t *testing.T) {
 	} {
 		for _, status := range c.final {
 			if !c.p.Retry.Final(provider.Answer{Status: status}) {
-				t.Errorf("%s: %d is not final", c.p.Name, status)
+				t.Errorf("%s: got %d as not final, want final", c.p.Name, status)
 			}
 		}
 		for _, status := range c.repeat {
 			if c.p.Retry.Final(provider.Answer{Status: status}) {
-				t.Errorf("%s: %d is final", c.p.Name, status)
+				t.Errorf("%s: got %d as final, want not final", c.p.Name, status)
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func TestSecretRotation(t *testing.T) {
 	set(true, public)
 	expect(-1, -1, 0)
 	if err := p.Sign(&provider.Request{}, "m1"); err == nil {
-		t.Error("Sign accepted a public key")
+		t.Error("Sign with a public key: got no error, want one")
 	}
 	secrets := []string{newer, older}
 	set(true, secrets...)
@@ -76,7 +76,7 @@ func TestSetSecretsWhileReceiving(t *testing.T) {
 	}
 	for range 200 {
 		if p.SetSecrets("whsec_newer", "whsec_older") != nil || p.SetSecrets("whsec_older", "whsec_newer") != nil {
-			t.Error("SetSecrets returned an error")
+			t.Error("SetSecrets: got an error, want none")
 		}
 	}
 	wg.Wait()
@@ -103,7 +103,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	for _, format := range []string{"%v", "%+v", "%#v"} {
 		if text := fmt.Sprintf(format, p); strings.Contains(text, key) {
-			t.Errorf("%s shows the key: %s", format, text)
+			t.Errorf("%s: got the key in %s", format, text)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func testHeaders(t *testing.T, p *provider.Provider, cases []headerCase) {
 			t.Errorf("%s: got %s, want %s: %v, %v", c.name, got, c.want, precheck, err)
 		}
 		if precheck != nil && err == nil {
-			t.Errorf("%s: Receive accepted what Precheck refused: %v", c.name, precheck)
+			t.Errorf("%s: got a Delivery, want an error as from Precheck: %v", c.name, precheck)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestSignaturesOfAnyLength(t *testing.T) {
 				r := &provider.Request{Header: header(name, prefix+strings.Repeat("A", n)+padding), Body: []byte(body), Time: at}
 				r.Header.Set("X-Twilio-Email-Event-Webhook-Timestamp", seconds)
 				if _, err := p.Receive(r); err == nil {
-					t.Errorf("%s: accepted a signature of %d characters", p.Name, n)
+					t.Errorf("%s: signature of %d characters: got no error, want one", p.Name, n)
 				}
 			}
 		}

@@ -43,7 +43,7 @@ func standardMAC(text string) string {
 func TestStandardWebhooksSignRefusesIDs(t *testing.T) {
 	for _, id := range []string{"", "a.b"} {
 		if provider.StandardWebhooks("whsec_"+key).Sign(&provider.Request{}, id) == nil {
-			t.Errorf("id %q: got no error", id)
+			t.Errorf("id %q: got no error, want one", id)
 		}
 	}
 }

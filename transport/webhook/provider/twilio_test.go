@@ -38,7 +38,7 @@ func twilioSamples() []sample {
 // The vectors are signed by Twilio's library: getExpectedTwilioSignature of the npm package
 // twilio, version 6.3.1, with each algorithm and for each way in which its servers may write
 // the URL.
-func TestTwilioURLs(t *testing.T) {
+func TestTwilioAcceptsEveryFormOfItsURL(t *testing.T) {
 	var list []struct{ Name, URL, Login, Secret, Body, Signature string }
 	data, err := os.ReadFile("testdata/twilio.json")
 	if err == nil {

@@ -102,7 +102,7 @@ func TestVectorsAreReceived(t *testing.T) {
 		}
 		newProvider, ok := receivers[name]
 		if !ok {
-			t.Errorf("no provider receives %s", name)
+			t.Errorf("%s: got no provider that receives it, want one", name)
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
