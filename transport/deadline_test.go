@@ -38,7 +38,7 @@ func TestPauseIsNotSilence(t *testing.T) {
 			watch.silent.fireLate(time.Hour)
 			w.Write([]byte("x")) // was in the socket during the pause
 			if err := <-got; err != nil || dead {
-				t.Errorf("%s: after a pause: %v", name, err)
+				t.Errorf("%s: after a pause: got %v, expired %t, want nil, false", name, err, dead)
 			}
 		})
 	}
@@ -58,7 +58,7 @@ func TestSilenceAfterPause(t *testing.T) {
 		watch.silent.fireLate(time.Hour)
 		start := time.Now()
 		if err := <-got; err != errIdle || time.Since(start) > 2*secondLook {
-			t.Errorf("%v after %v", err, time.Since(start))
+			t.Errorf("got %v after %v, want %v within %v", err, time.Since(start), errIdle, 2*secondLook)
 		}
 	})
 }
@@ -70,10 +70,10 @@ func TestPauseBeforeTheHeader(t *testing.T) {
 		l.start(time.Now(), defaultHeaderTimeout)
 		l.fireLate(time.Hour)
 		if !l.stop() {
-			t.Error("the deadline was reached")
+			t.Error("stop: got false, want true: the deadline was not reached")
 		}
 		if l.expire(); l.stop() {
-			t.Error("the deadline runs after stop")
+			t.Error("stop after expire: got true, want false")
 		}
 	})
 }
@@ -91,7 +91,7 @@ func TestDeadlineRestart(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if d := fired.Sub(start); d != time.Minute {
-			t.Errorf("reached after %v", d)
+			t.Errorf("reached after %v, want 1m", d)
 		}
 	})
 }

@@ -86,11 +86,11 @@ func TestErrorTextsKeepSecrets(t *testing.T) {
 			status, header = http.StatusOK, http.Header{}
 			err := fail()
 			if err == nil {
-				t.Fatal("no error")
+				t.Fatal("got no error, want one")
 			}
 			for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
 				if strings.Contains(text, secret) || strings.Contains(text, "key=") {
-					t.Errorf("the text contains a secret: %s", text)
+					t.Errorf("got a text with a secret: %s", text)
 				}
 			}
 		})

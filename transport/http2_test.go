@@ -100,7 +100,7 @@ func TestHTTP2Failures(t *testing.T) {
 		{"RST_STREAM INTERNAL_ERROR", reset(2), false},
 		{"REFUSED_STREAM", reset(7), false},
 		{"CANCEL", reset(8), false},
-		{"GOAWAY behind the stream", goAway(1), true},
+		{"GOAWAY after the stream", goAway(1), true},
 		{"GOAWAY before the stream", goAway(0), true},
 		{"hangs up", nil, true},
 	}
@@ -116,7 +116,7 @@ func TestHTTP2Failures(t *testing.T) {
 				var status interface{ StatusCode() int }
 				var protocol interface{ Protocol() bool }
 				if err == io.EOF || errors.Is(err, transport.ErrComplete) || errors.As(err, &status) || errors.As(err, &protocol) {
-					t.Errorf("got error %T %v", err, err)
+					t.Errorf("got error %T %v, want a network failure", err, err)
 				}
 				if want := map[string]string{"GET": "unset", "POST": "false"}[method]; retryable(err) != want {
 					t.Errorf("%v: retryable %s, want %s", err, retryable(err), want)
@@ -132,7 +132,7 @@ func TestHTTP2PingDetectsDeadPeer(t *testing.T) {
 	read(t, conn)
 	err := readError(t, conn)
 	if retryable(err) != "unset" {
-		t.Errorf("%v: retryable %s", err, retryable(err))
+		t.Errorf("got %v, retryable %s, want unset", err, retryable(err))
 	}
 	for typ := range got {
 		if typ == framePing {
@@ -151,7 +151,7 @@ func TestHTTP2WithoutPings(t *testing.T) {
 		select {
 		case typ := <-got:
 			if typ == framePing {
-				t.Error("a PING was sent")
+				t.Error("got a PING, want none")
 			}
 			continue
 		default:
@@ -172,6 +172,6 @@ func TestHTTP2Abort(t *testing.T) {
 		_, err = readFrom(conn)
 	}
 	if err == io.EOF || retryable(err) != "unset" {
-		t.Errorf("got error %v, retryable %s", err, retryable(err))
+		t.Errorf("got error %v, retryable %s, want unset", err, retryable(err))
 	}
 }

@@ -97,7 +97,7 @@ func TestRequest(t *testing.T) {
 			}
 			for name, value := range tt.header {
 				if values := got.Header[name]; value == "" && len(values) > 0 || value != "" && !slices.Equal(values, []string{value}) {
-					t.Errorf("%s is %q, want %q", name, values, value)
+					t.Errorf("%s: got %q, want %q", name, values, value)
 				}
 			}
 		})
@@ -125,10 +125,10 @@ func TestHostAndBasicAuth(t *testing.T) {
 			for i, w := range got {
 				r := http.Request{Header: w.Header}
 				if user, password, _ := r.BasicAuth(); user != "user" || password != "p w" {
-					t.Errorf("request %d: basic authentication is %q %q", i, user, password)
+					t.Errorf("request %d: got credentials %q %q, want user, p w", i, user, password)
 				}
 				if w.Host != "feed.example.com" {
-					t.Errorf("request %d: host is %q", i, w.Host)
+					t.Errorf("request %d: got host %q, want feed.example.com", i, w.Host)
 				}
 			}
 			if len(got) != 2 {
@@ -165,10 +165,10 @@ func TestTokenWithControlBytes(t *testing.T) {
 	for _, token := range []string{"secret\r\nX-Evil: 1", "secret\n", "secret\x00", "secret\x1b", "secret\x7f"} {
 		err := openError(t, &transport.HTTP{URL: srv.URL}, token)
 		if e := want[*transport.TokenError](t, err); e.Header != "Last-Event-ID" {
-			t.Errorf("Header is %q", e.Header)
+			t.Errorf("Header: got %q, want Last-Event-ID", e.Header)
 		}
 		if r, ok := err.(interface{ RejectsToken() bool }); !ok || !r.RejectsToken() || strings.Contains(err.Error(), "secret") {
-			t.Errorf("got error %q, rejects the token: %t", err, ok)
+			t.Errorf("got error %q, rejects the token: %t, want true and no secret", err, ok && r.RejectsToken())
 		}
 	}
 }
@@ -206,10 +206,10 @@ func TestOpenChangesNoOption(t *testing.T) {
 		t.Errorf("got Header %v, want it unchanged", header)
 	}
 	if h.URL != wantURL || string(body) != "body" {
-		t.Errorf("URL %q, body %q", h.URL, body)
+		t.Errorf("got URL %q, body %q, want %q, body", h.URL, body, wantURL)
 	}
 	if client.Timeout != before.Timeout || client.Transport != before.Transport || client.Jar != before.Jar || client.CheckRedirect == nil {
-		t.Error("Open changed the Client")
+		t.Error("got the Client changed by Open, want it unchanged")
 	}
 }
 

@@ -51,7 +51,7 @@ func TestServerSeesTheEndAtOnce(t *testing.T) {
 		"refused": func(h *transport.HTTP, ctx context.Context, cancel func()) {
 			h.URL += "/refused"
 			if conn, err := h.Open(ctx, ""); err == nil {
-				t.Error("Open succeeded")
+				t.Error("Open: got no error, want one")
 				conn.Close()
 			}
 		},
@@ -75,7 +75,7 @@ func TestServerSeesTheEndAtOnce(t *testing.T) {
 						end(&transport.HTTP{URL: scheme + "://feed.example", Client: srv.Client()}, ctx, cancel)
 						start := time.Now()
 						if d := (<-gone).Sub(start); d > 0 {
-							t.Errorf("the server saw the end after %v", d)
+							t.Errorf("the server saw the end after %v, want at once", d)
 						}
 						cancel()
 					}

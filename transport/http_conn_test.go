@@ -40,7 +40,7 @@ func TestMessages(t *testing.T) {
 				}
 			}
 			if err := readError(t, conn); err != io.EOF {
-				t.Errorf("at the end: %v", err)
+				t.Errorf("at the end: got %v, want io.EOF", err)
 			}
 		})
 	}
@@ -73,7 +73,7 @@ func TestOnBadFrame(t *testing.T) {
 	long := "data: " + strings.Repeat("x", 100) + "\n\n"
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		io.WriteString(w, "id: 1\ndata: a\n\n"+long+long+": behind them\n\nid: 2\ndata: b\n\n"+long)
+		io.WriteString(w, "id: 1\ndata: a\n\n"+long+long+": after those\n\nid: 2\ndata: b\n\n"+long)
 	})
 	var bad []int64
 	conn := open(t, &transport.HTTP{URL: srv.URL, MaxFrame: 50, OnBadFrame: func(e *decode.FrameError) {
@@ -85,7 +85,7 @@ func TestOnBadFrame(t *testing.T) {
 		missed uint64
 	}{
 		{decode.KindData, "a", 0}, {decode.KindKeepalive, "", 2}, {decode.KindKeepalive, "", 0}, {decode.KindData, "b", 0},
-		{decode.KindKeepalive, "", 1}, // nothing comes behind the last
+		{decode.KindKeepalive, "", 1}, // nothing follows the last
 	}
 	for i, want := range want {
 		m := read(t, conn)
@@ -93,14 +93,14 @@ func TestOnBadFrame(t *testing.T) {
 			t.Errorf("message %d is %+v, want %+v", i, m, want)
 		}
 		if m.Gap != nil && (m.Gap.Reason != transport.GapBadFrame || m.Gap.Missed != want.missed || !errors.Is(m.Gap.Err, decode.ErrTooLarge)) {
-			t.Errorf("message %d has the gap %+v", i, m.Gap)
+			t.Errorf("message %d: got gap %+v, want %d missed after a frame that is too large", i, m.Gap, want.missed)
 		}
 	}
 	if err := readError(t, conn); err != io.EOF {
 		t.Error(err)
 	}
 	if !slices.Equal(bad, []int64{15, 123, 261}) {
-		t.Errorf("bad frames at %d", bad)
+		t.Errorf("got bad frames at %d, want 15, 123 and 261", bad)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestBadStream(t *testing.T) {
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnBadFrame: func(e *decode.FrameError) { t.Error(e) }}, "")
 	read(t, conn)
 	if e := want[*decode.FrameError](t, readError(t, conn)); e.Offset != 3 || e.Resync {
-		t.Errorf("%#v", e)
+		t.Errorf("got %#v, want offset 3 without a resync", e)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestCleanEnd(t *testing.T) {
 				if err := readError(t, conn); !errors.Is(err, tt.want) {
 					t.Errorf("got error %v, want %v", err, tt.want)
 				} else if hint := strings.Contains(err.Error(), "HTTP.End to EndReconnect"); hint != (tt.want == transport.ErrComplete && tt.end == transport.EndByMethod) {
-					t.Errorf("got error %v", err)
+					t.Errorf("got error %v, want the remedy named: %t", err, !hint)
 				}
 			})
 		}
@@ -173,11 +173,11 @@ func TestEndUnexpected(t *testing.T) {
 			t.Errorf("%q: %v, want %v", body, err, want)
 		}
 		if body == "data: a\n\n" && !strings.Contains(err.Error(), "before OnMessage returned ErrComplete") {
-			t.Errorf("%q: %v", body, err)
+			t.Errorf("%q: got %v, want one that names OnMessage and ErrComplete", body, err)
 		}
 	}
 	if err := (&transport.HTTP{URL: "http://a.example", End: transport.EndUnexpected}).Validate(); err == nil || !strings.Contains(err.Error(), "HTTP.End: ") {
-		t.Errorf("without OnMessage: %v", err)
+		t.Errorf("Validate without OnMessage: got %v, want an error about HTTP.End", err)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestErrorOfPOSTNamesTheRemedy(t *testing.T) {
 				_, err = readFrom(conn)
 			}
 			if class(err) != tt.class || strings.Contains(err.Error(), remedy) != tt.remedy {
-				t.Errorf("got %v of class %s", err, class(err))
+				t.Errorf("got %v of class %s, want %s, and the remedy: %t", err, class(err), tt.class, tt.remedy)
 			}
 		})
 	}
@@ -221,7 +221,7 @@ func TestErrorOfPOSTNamesTheRemedy(t *testing.T) {
 
 // A connection that ends inside a message is neither a clean end nor a complete reply, wherever
 // the cut is.
-func TestCut(t *testing.T) {
+func TestCutConnectionIsNotAnEnd(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n"
 	tests := []struct {
 		name, typ, header, body string
@@ -250,12 +250,12 @@ func TestCut(t *testing.T) {
 				conn := open(t, &transport.HTTP{URL: srv.URL, Method: method}, "")
 				for range tt.events {
 					if m := read(t, conn); m.Kind != decode.KindData {
-						t.Errorf("read kind %d", m.Kind)
+						t.Errorf("got kind %d, want %d", m.Kind, decode.KindData)
 					}
 				}
 				err := readError(t, conn)
 				if !unexpectedEOF(err) || errors.Is(err, transport.ErrComplete) {
-					t.Errorf("got error %v", err)
+					t.Errorf("got error %v, want an unexpected EOF", err)
 				}
 				if method == "POST" && retryable(err) != "false" {
 					t.Errorf("got retryable %s, want false: the request must not be sent again", retryable(err))
@@ -293,7 +293,7 @@ func TestReset(t *testing.T) {
 			_, err = readFrom(conn)
 		}
 		if !errors.Is(err, syscall.ECONNRESET) || retryable(err) != tt.want {
-			t.Errorf("%s: error %v, retryable %s", tt.method, err, retryable(err))
+			t.Errorf("%s: got error %v, retryable %s, want ECONNRESET, %s", tt.method, err, retryable(err), tt.want)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func TestRefused(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} { // nothing was sent, so nothing is sent twice
 		err = openError(t, &transport.HTTP{URL: "http://" + ln.Addr().String(), Method: method}, "")
 		if !errors.Is(err, syscall.ECONNREFUSED) || retryable(err) != "unset" {
-			t.Errorf("%s: error %v, retryable %s", method, err, retryable(err))
+			t.Errorf("%s: got error %v, retryable %s, want ECONNREFUSED, unset", method, err, retryable(err))
 		}
 	}
 }
@@ -329,7 +329,7 @@ func TestOnMessage(t *testing.T) {
 		case text == "notice":
 			m.Gap = &transport.Gap{Reason: transport.GapNotice, Missed: 3}
 		case text == "[DONE]":
-			return fmt.Errorf("said %w", transport.ErrComplete)
+			return fmt.Errorf("reported: %w", transport.ErrComplete)
 		case text == "reconnect":
 			return io.EOF
 		case text == "expired":
@@ -353,8 +353,8 @@ func TestOnMessage(t *testing.T) {
 		{"complete reply", "a\n[DONE]\nb\n", "POST", []string{"data a"}, transport.ErrComplete},
 		{"reconnect", "a\nreconnect\nb\n", "", []string{"data a"}, io.EOF},
 		{"rejected", "expired\nb\n", "", nil, expired{}},
-		{"a loss is said before", "lost\nb\n", "", []string{"keepalive, notice"}, expired{}},
-		{"a bad frame is said before", "this line is too long\nexpired\nb\n", "", []string{"keepalive, bad frame"}, expired{}},
+		{"a loss is reported first", "lost\nb\n", "", []string{"keepalive, notice"}, expired{}},
+		{"a bad frame is reported first", "this line is too long\nexpired\nb\n", "", []string{"keepalive, bad frame"}, expired{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) })
@@ -386,7 +386,7 @@ func TestOnMessageErrorOfPOST(t *testing.T) {
 		URL: srv.URL, Method: "POST", Format: decode.Lines, OnMessage: func(*transport.Message) error { return expired{} },
 	}, "")
 	if err := readError(t, conn); retryable(err) != "false" || !errors.Is(err, expired{}) {
-		t.Errorf("%v: retryable is %s", err, retryable(err))
+		t.Errorf("got %v, retryable %s, want %v, false", err, retryable(err), expired{})
 	}
 }
 
@@ -437,11 +437,11 @@ func TestLastLineWithoutEnd(t *testing.T) {
 		{"chunked", chunked + "3\r\none\r\n4\r\n\ntwo\r\n0\r\n\r\n", decode.Lines, 2, io.EOF},
 		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\none\ntwo", decode.Lines, 2, io.EOF},
 		{"closed", closed + "one\ntw", decode.Lines, 1, io.ErrUnexpectedEOF},
-		{"closed behind a line", closed + "one\ntwo\n", decode.Lines, 2, io.EOF},
+		{"closed after a line", closed + "one\ntwo\n", decode.Lines, 2, io.EOF},
 		{"closed, a number", closed + "1 23", decode.ConcatJSON, 1, io.ErrUnexpectedEOF},
 		{"closed, an object", closed + "1\n{\"a\":1}", decode.NDJSON, 2, io.EOF},
 		{"closed, half an object", closed + "1\n{\"a\":", decode.NDJSON, 1, io.ErrUnexpectedEOF},
-		{"closed behind a bad frame", closed + "too large\ntw", decode.Lines, 1, io.ErrUnexpectedEOF}, // the loss is said first
+		{"closed after a bad frame", closed + "too large\ntw", decode.Lines, 1, io.ErrUnexpectedEOF}, // the loss is reported first
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {

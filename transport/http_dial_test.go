@@ -27,7 +27,7 @@ func TestDialEndsWithTheConnection(t *testing.T) {
 	<-dialing
 	end()
 	if err := <-result; !errors.Is(err, context.Canceled) {
-		t.Errorf("got error %v", err)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }
 

@@ -33,7 +33,7 @@ func gzipped(parts ...string) []byte {
 
 // Each event arrives as soon as the sender has flushed it: otherwise the clock of the bubble would
 // advance.
-func TestGzipIsVisibleAtTheFlush(t *testing.T) {
+func TestGzipEventsArriveWhenFlushed(t *testing.T) {
 	senders := map[string]func(w io.Writer) func(event string){
 		"one member": func(w io.Writer) func(string) {
 			zw := gzip.NewWriter(w)
@@ -54,14 +54,14 @@ func TestGzipIsVisibleAtTheFlush(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					client := inMemory(t, func(w http.ResponseWriter, r *http.Request) {
 						if got := r.Header.Get("Accept-Encoding"); accept != "" && got != accept {
-							t.Errorf("Accept-Encoding is %q", got)
+							t.Errorf("Accept-Encoding: got %q, want %q", got, accept)
 						}
 						w.Header().Set("Content-Encoding", "GZIP")
 						if name == "twice" {
 							w.Header().Add("Content-Encoding", "x-gzip")
 						}
 						w.Header().Set("Content-Type", "application/x-ndjson")
-						w.(http.Flusher).Flush() // the first event is long in coming
+						w.(http.Flusher).Flush() // until the first event
 						send := sender(w)
 						for i := range 5 {
 							time.Sleep(40 * time.Second)
@@ -80,10 +80,10 @@ func TestGzipIsVisibleAtTheFlush(t *testing.T) {
 					for i := range 5 {
 						m := read(t, conn)
 						if prefix := fmt.Sprintf("[%d,", i); !strings.HasPrefix(string(m.Data), prefix) {
-							t.Errorf("event %d is %q", i, m.Data)
+							t.Errorf("event %d: got %q, want it to begin with %q", i, m.Data, prefix)
 						}
 						if got := time.Since(start); got != time.Duration(i+1)*40*time.Second {
-							t.Errorf("event %d after %v", i, got)
+							t.Errorf("event %d came after %v, want %v", i, got, time.Duration(i+1)*40*time.Second)
 						}
 					}
 				})
@@ -129,7 +129,7 @@ func TestGzipEndings(t *testing.T) {
 		{"cut in the last member", whole[:len(whole)-3], 2, unexpectedEOF},
 		{"cut in its header", whole[:len(gzipped("1\n"))+4], 1, unexpectedEOF},
 		{"checksum", corrupt, 2, func(err error) bool { return errors.Is(err, gzip.ErrChecksum) && retryable(err) == "unset" }},
-		{"not gzip behind a member", append(bytes.Clone(whole), "upstream has gone away"...), 2, func(err error) bool {
+		{"not gzip after a member", append(bytes.Clone(whole), "upstream has gone away"...), 2, func(err error) bool {
 			return err != io.EOF && retryable(err) == "unset"
 		}},
 		{"not gzip", []byte("1\n2\n and more of it"), 0, func(err error) bool {
@@ -149,7 +149,7 @@ func TestGzipEndings(t *testing.T) {
 				read(t, conn)
 			}
 			if err := readError(t, conn); !tt.check(err) {
-				t.Errorf("got error %v, retryable %s", err, retryable(err))
+				t.Errorf("got error %v, retryable %s, want another one", err, retryable(err))
 			}
 		})
 	}
@@ -178,7 +178,7 @@ func TestExcerptIsDecompressed(t *testing.T) {
 	})
 	e := want[*transport.StatusError](t, openError(t, &transport.HTTP{URL: srv.URL}, ""))
 	if string(e.Body) != strings.Repeat("why ", 1024) {
-		t.Errorf("%d bytes: %.20q", len(e.Body), e.Body)
+		t.Errorf("got a body of %d bytes, %.20q, want 4096 that begin with why", len(e.Body), e.Body)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestEmptyGzipMembers(t *testing.T) {
 	})
 	conn := open(t, &transport.HTTP{URL: srv.URL}, "")
 	if m := read(t, conn); string(m.Data) != "1" {
-		t.Errorf("got %q", m.Data)
+		t.Errorf("got %q, want 1", m.Data)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestNoAcceptEncoding(t *testing.T) {
 	})
 	conn := open(t, &transport.HTTP{URL: srv.URL, Header: http.Header{"Accept-Encoding": nil}}, "")
 	if m := read(t, conn); string(m.Data) != "[]" {
-		t.Errorf("Accept-Encoding is %s", m.Data)
+		t.Errorf("Accept-Encoding: got %s, want none", m.Data)
 	}
 }
 
@@ -251,18 +251,18 @@ func (r *aheadReader) Close() error {
 
 // Each event arrives as soon as the sender has flushed it, and the heartbeat is learned,
 // whichever goroutine reads the body.
-func TestDecoderIsVisibleAtTheFlush(t *testing.T) {
+func TestDecodedEventsArriveWhenFlushed(t *testing.T) {
 	ahead := &readsAhead{}
 	for name, decoder := range map[string]func(io.Reader) (io.ReadCloser, error){"plain": inflate, "reads ahead": ahead.decode} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := inMemory(t, func(w http.ResponseWriter, r *http.Request) {
 					if got := r.Header.Get("Accept-Encoding"); got != "gzip, aaa, deflate" {
-						t.Errorf("Accept-Encoding is %q", got)
+						t.Errorf("Accept-Encoding: got %q, want gzip, aaa, deflate", got)
 					}
 					w.Header().Set("Content-Encoding", "Deflate")
 					w.Header().Set("Content-Type", "application/x-ndjson")
-					w.(http.Flusher).Flush() // the first event is long in coming
+					w.(http.Flusher).Flush() // until the first event
 					zw, _ := flate.NewWriter(w, flate.BestSpeed)
 					for i := range 5 {
 						time.Sleep(10 * time.Second)
@@ -279,7 +279,7 @@ func TestDecoderIsVisibleAtTheFlush(t *testing.T) {
 					read(t, conn) // the empty line
 					m := read(t, conn)
 					if got := time.Since(start); string(m.Data) != fmt.Sprintf("[%d]", i) || got != time.Duration(i+1)*10*time.Second {
-						t.Errorf("event %d is %q after %v", i, m.Data, got)
+						t.Errorf("event %d: got %q after %v, want [%[1]d] after %[4]v", i, m.Data, got, time.Duration(i+1)*10*time.Second)
 					}
 				}
 				e := want[*transport.TimeoutError](t, readError(t, conn))
@@ -291,7 +291,7 @@ func TestDecoderIsVisibleAtTheFlush(t *testing.T) {
 		})
 	}
 	if ahead.opened.Load() != 1 || ahead.closed.Load() != 1 {
-		t.Errorf("opened %d times, closed %d times", ahead.opened.Load(), ahead.closed.Load())
+		t.Errorf("got %d decoders opened and %d closed, want 1 and 1", ahead.opened.Load(), ahead.closed.Load())
 	}
 }
 
@@ -322,7 +322,7 @@ func TestDecoderIsClosed(t *testing.T) {
 				}
 				synctest.Wait()
 				if ahead.opened.Load() != 1 || ahead.closed.Load() != 1 {
-					t.Errorf("opened %d times, closed %d times", ahead.opened.Load(), ahead.closed.Load())
+					t.Errorf("got %d decoders opened and %d closed, want 1 and 1", ahead.opened.Load(), ahead.closed.Load())
 				}
 			})
 		})
@@ -376,7 +376,7 @@ func TestExcerptIsDecoded(t *testing.T) {
 	e := want[*transport.StatusError](t, openError(t, &transport.HTTP{URL: srv.URL,
 		Decoders: map[string]func(io.Reader) (io.ReadCloser, error){"deflate": ahead.decode}}, ""))
 	if string(e.Body) != "out of order" || ahead.closed.Load() != 1 {
-		t.Errorf("body %q, closed %d times", e.Body, ahead.closed.Load())
+		t.Errorf("got body %q and %d decoders closed, want out of order and 1", e.Body, ahead.closed.Load())
 	}
 }
 
@@ -388,7 +388,7 @@ func TestDecoderBombTakesNoMemory(t *testing.T) {
 	} {
 		body := gzipped(plain, "\n1\n")
 		if len(body) > len(plain)/500 {
-			t.Fatalf("the bomb has %d bytes, want few", len(body))
+			t.Fatalf("got a bomb of %d bytes, want few", len(body))
 		}
 		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
@@ -406,7 +406,7 @@ func TestDecoderBombTakesNoMemory(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		if used := after.TotalAlloc - before.TotalAlloc; string(m.Data) != "1" || used > 512<<10 {
-			t.Errorf("%s: %q after %d bytes of memory", name, m.Data, used)
+			t.Errorf("%s: got %q with %d bytes allocated, want 1 with at most %d", name, m.Data, used, 512<<10)
 		}
 	}
 }
@@ -450,17 +450,17 @@ func TestCompressorThatIsNotFlushed(t *testing.T) {
 					conn.Close()
 				}
 				if e := want[*transport.TimeoutError](t, err); !strings.Contains(e.Error(), "may not flush its compressor") {
-					t.Errorf("got error %v", e)
+					t.Errorf("got error %v, want one about the compressor", e)
 				}
 				for range 2 {
 					conn := open(t, h, "")
 					if m := read(t, conn); string(m.Data) != "1" {
-						t.Errorf("read %q", m.Data)
+						t.Errorf("got %q, want 1", m.Data)
 					}
 					conn.Close()
 				}
 				if want := []string{"gzip", "identity", "identity"}; !slices.Equal(offers, want) {
-					t.Errorf("offered %q, want %q", offers, want)
+					t.Errorf("got Accept-Encoding %q, want %q", offers, want)
 				}
 			})
 		})
@@ -502,11 +502,11 @@ func TestSilenceWithoutCompressor(t *testing.T) {
 					}
 					blamed := strings.Contains(err.Error(), "compressor")
 					if want[*transport.TimeoutError](t, err); blamed != (name == "no header" && i%2 == 0) {
-						t.Errorf("attempt %d: %v", i, err)
+						t.Errorf("attempt %d: got %v, want the compressor named: %t", i, err, !blamed)
 					}
 				}
 				if !slices.Equal(offers, tt.want) {
-					t.Errorf("offered %q, want %q", offers, tt.want)
+					t.Errorf("got Accept-Encoding %q, want %q", offers, tt.want)
 				}
 			})
 		})

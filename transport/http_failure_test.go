@@ -50,7 +50,7 @@ func TestTLSFailures(t *testing.T) {
 		},
 		"certificate required, TLS 1.2": {
 			server: &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, MaxVersion: tls.VersionTLS12},
-			class:  "protocol", text: "handshake failure", // says no more
+			class:  "protocol", text: "handshake failure", // no more detail
 
 		},
 		"unknown authority of the client": {
@@ -119,7 +119,7 @@ func TestResponseIsNotHTTP(t *testing.T) {
 				host := replying(t, answer)
 				err := open(t.Context(), host, false, nil)
 				if class(err) != "protocol" || strings.Contains(err.Error(), "secret") {
-					t.Errorf("got %v of class %s", err, class(err))
+					t.Errorf("got %v of class %s, want protocol and no secret", err, class(err))
 				}
 			})
 		}
@@ -127,7 +127,7 @@ func TestResponseIsNotHTTP(t *testing.T) {
 	for kind, open := range openers {
 		for _, answer := range []string{"", "HTTP/1.1 200 OK\r\nContent-Type: te"} {
 			if err := open(t.Context(), replying(t, answer), false, nil); class(err) != "network" {
-				t.Errorf("%s: cut after %q: got %v of class %s", kind, answer, err, class(err))
+				t.Errorf("%s: cut after %q: got %v of class %s, want network", kind, answer, err, class(err))
 			}
 		}
 	}
@@ -168,11 +168,11 @@ func TestProxyRefuses(t *testing.T) {
 		"407 Proxy Authentication Required": "permanent", "403 Forbidden": "permanent", "502 Bad Gateway": "server", "429 Too Many Requests": "rate limited",
 	} {
 		host := replying(t, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n")
-		for kind, open := range openers { // an http.Transport of the caller's
+		for kind, open := range openers { // an http.Transport of the caller
 			proxy, _ := url.Parse("http://user:secret@" + host)
 			tr := &http.Transport{Proxy: http.ProxyURL(proxy)}
 			if err := open(t.Context(), "feed.test", true, &http.Client{Transport: tr}); class(err) != "protocol" || !strings.Contains(err.Error(), "proxy http://"+host+": ") || strings.Contains(err.Error(), "secret") {
-				t.Errorf("%s: got %v of class %s", kind, err, class(err))
+				t.Errorf("%s: got %v of class %s, want protocol and the proxy named", kind, err, class(err))
 			}
 		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestProxyRefuses$")
@@ -191,12 +191,12 @@ func refusedThroughProxy(t *testing.T, host string) {
 		for _, secure := range []bool{true, false} {
 			err := open(t.Context(), "feed.test", secure, nil)
 			if got := class(err); got != os.Getenv("WANT_CLASS") {
-				t.Errorf("%s, secure %t: got %v of class %s", kind, secure, err, got)
+				t.Errorf("%s, secure %t: got %v of class %s, want %s", kind, secure, err, got, os.Getenv("WANT_CLASS"))
 			}
 			// A feed without TLS gets the proxy's answer like one of the server.
 			named := fmt.Sprintf("transport: proxy http://%s: status %s", host, status)
 			if direct := kind == "HTTP" && !secure && !strings.HasPrefix(status, "407"); !direct && err.Error() != named {
-				t.Errorf("%s, secure %t: %v", kind, secure, err)
+				t.Errorf("%s, secure %t: got %v, want %s", kind, secure, err, named)
 			}
 		}
 	}
@@ -211,12 +211,12 @@ func TestWebSocketOrigin(t *testing.T) {
 		err := openSocketError(t, &transport.WebSocket{URL: scheme + host}, "")
 		var e *transport.StatusError
 		if !errors.As(err, &e) || e.Origin != want || !strings.Contains(err.Error(), want+": ") {
-			t.Errorf("%s: %v", scheme, err)
+			t.Errorf("%s: got %v, want the origin %s", scheme, err, want)
 		}
 	}
 	srv.Close()
 	if err := openSocketError(t, &transport.WebSocket{URL: want}, ""); !strings.Contains(err.Error(), want+": ") {
-		t.Errorf("refused: %v", err)
+		t.Errorf("refused: got %v, want the origin %s", err, want)
 	}
 }
 
@@ -253,6 +253,6 @@ func TestFailureThroughProxy(t *testing.T) {
 	defer tr.CloseIdleConnections()
 	err := openError(t, &transport.HTTP{URL: "https://example.com", Client: &http.Client{Transport: tr}}, "")
 	if class(err) != "network" || strings.Contains(err.Error(), "proxy") {
-		t.Errorf("class %s: %v", class(err), err)
+		t.Errorf("got %v of class %s, want network and no proxy named", err, class(err))
 	}
 }

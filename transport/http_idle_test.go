@@ -58,7 +58,7 @@ func TestIdleTimeout(t *testing.T) {
 	}{
 		{"nothing at all", sse, 0, nil, 90 * time.Second},
 		{"fixed", sse, 21 * time.Second, nil, 21 * time.Second},
-		{"fixed, whatever the heartbeat", sse, 70 * time.Second, every(30*time.Second, beat, 5), 70 * time.Second},
+		{"fixed, with any heartbeat", sse, 70 * time.Second, every(30*time.Second, beat, 5), 70 * time.Second},
 		{"a comment is life", sse, 21 * time.Second, every(20*time.Second, beat, 10), 21 * time.Second},
 		{"a byte is life", sse, 21 * time.Second, every(20*time.Second, "x", 10), 21 * time.Second},
 		{"an empty line is life", line, 21 * time.Second, every(20*time.Second, "\r\n", 10), 21 * time.Second},
@@ -71,7 +71,7 @@ func TestIdleTimeout(t *testing.T) {
 		{"the longest counts", sse, 0, []step{{5 * time.Second, beat}, {16 * time.Second, beat}, {3 * time.Second, beat}}, 48 * time.Second},
 		{"too fast to be one", sse, 0, every(time.Second, beat, 9), 90 * time.Second},
 		{"events teach nothing", line, 0, every(2*time.Second, "1\n", 9), 90 * time.Second},
-		{"keepalives behind events teach nothing", line, 0, every(5*time.Second, "1\n\n\n", 9), 90 * time.Second},
+		{"keepalives after events teach nothing", line, 0, every(5*time.Second, "1\n\n\n", 9), 90 * time.Second},
 		{"heartbeat in pieces", sse, 0, []step{{15 * time.Second, ":"}, {0, "\n"}, {0, "\n"}, {15 * time.Second, ":"}, {0, "\n\n"}, {15 * time.Second, beat}}, 45 * time.Second},
 		{"events between heartbeats", line, 0, []step{{10 * time.Second, "\n"}, {10 * time.Second, "\n"}, {25 * time.Second, "1\n"}, {10 * time.Second, "\n"}}, 30 * time.Second},
 	}
@@ -98,7 +98,7 @@ func TestIdleTimeout(t *testing.T) {
 					t.Errorf("silent for %v, want %v", got, tt.want)
 				}
 				if _, again := readFrom(conn); again != err {
-					t.Errorf("the next Read returned %v", again)
+					t.Errorf("next Read: got %v, want %v", again, err)
 				}
 			})
 		})
@@ -145,11 +145,11 @@ func TestTimeBetweenReadsIsNotSilence(t *testing.T) {
 		defer conn.Close()
 		for range 6 {
 			if m := read(t, conn); m.Kind != decode.KindData {
-				t.Fatalf("read kind %d", m.Kind)
+				t.Fatalf("got kind %d, want %d", m.Kind, decode.KindData)
 			}
-			time.Sleep(2*time.Hour - 10*time.Second) // the keepalive comes while we wait
+			time.Sleep(2*time.Hour - 10*time.Second) // a keepalive arrives meanwhile
 			if m := read(t, conn); m.Kind != decode.KindKeepalive {
-				t.Fatalf("read kind %d", m.Kind)
+				t.Fatalf("got kind %d, want %d", m.Kind, decode.KindKeepalive)
 			}
 		}
 		start := time.Now()
@@ -199,7 +199,7 @@ func TestHeaderTimeout(t *testing.T) {
 		timeout time.Duration
 		prepare func(*http.Request) error
 		want    time.Duration
-		code    int // of the status that is reported all the same
+		code    int // of a status that is reported nevertheless
 	}{
 		{"never answers", silent, 0, nil, 30 * time.Second, 0},
 		{"set", silent, time.Second, nil, time.Second, 0},
@@ -221,12 +221,12 @@ func TestHeaderTimeout(t *testing.T) {
 				}
 				if tt.code != 0 {
 					if e := want[*transport.StatusError](t, err); e.Code != tt.code || string(e.Body) != "wait" {
-						t.Errorf("got error %v with %q", e, e.Body)
+						t.Errorf("got error %v with body %q, want status %d with wait", e, e.Body, tt.code)
 					}
 					return
 				}
 				if e := want[*transport.TimeoutError](t, err); e.Op != "header" || e.After != tt.want {
-					t.Errorf("got error %+v", e)
+					t.Errorf("got error %+v, want a timeout of the header after %v", e, tt.want)
 				}
 			})
 		})

@@ -72,11 +72,11 @@ func TestContextEndsEverything(t *testing.T) {
 					t.Errorf("got error %v, want the cause", err)
 				}
 				if d := time.Since(start); d != 0 {
-					t.Errorf("took %v", d)
+					t.Errorf("took %v, want none", d)
 				}
 				if conn != nil {
 					if _, err := readFrom(conn); err != errStop {
-						t.Errorf("the next Read returned %v", err)
+						t.Errorf("next Read: got %v, want %v", err, errStop)
 					}
 					conn.Close()
 				}
@@ -90,11 +90,11 @@ func TestNoRequestAfterTheContextsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errStop)
 	client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-		t.Error("a request was sent")
+		t.Error("got a request, want none")
 		return nil, io.EOF
 	})}
 	if _, err := (&transport.HTTP{URL: "http://feed.example", Client: client}).Open(ctx, ""); err != errStop {
-		t.Errorf("got error %v", err)
+		t.Errorf("got error %v, want %v", err, errStop)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestNoReadAfterTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if m := read(t, conn); !m.More {
-			t.Fatal("nothing has been read ahead")
+			t.Fatal("More: got false, want true: nothing has been read ahead")
 		}
 		if name == "Close" {
 			conn.Close()
@@ -155,10 +155,10 @@ func TestCloseUnblocksRead(t *testing.T) {
 				}
 				wg.Wait()
 				if err := <-result; !errors.Is(err, net.ErrClosed) {
-					t.Errorf("Read returned %v", err)
+					t.Errorf("Read: got %v, want %v", err, net.ErrClosed)
 				}
 				if _, err := readFrom(conn); !errors.Is(err, net.ErrClosed) {
-					t.Errorf("the next Read returned %v", err)
+					t.Errorf("next Read: got %v, want %v", err, net.ErrClosed)
 				}
 				<-gone
 				srv.Client().CloseIdleConnections()
@@ -169,8 +169,8 @@ func TestCloseUnblocksRead(t *testing.T) {
 	}
 }
 
-// Nothing of a default client is left after a failed Open or a Close.
-func TestNothingIsLeft(t *testing.T) {
+// A failed Open or a Close of a default client leaves nothing open.
+func TestDefaultClientLeavesNothingOpen(t *testing.T) {
 	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, by the kernel, and never answers
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestNothingIsLeft(t *testing.T) {
 			ignore := goleak.IgnoreCurrent()
 			h := &transport.HTTP{URL: url + mute.Addr().String(), HeaderTimeout: 20 * time.Millisecond}
 			if e := want[*transport.TimeoutError](t, openError(t, h, "")); e.Op != "header" {
-				t.Errorf("got error %v", e)
+				t.Errorf("got error %v, want a timeout of the header", e)
 			}
 			goleak.VerifyNone(t, ignore)
 		})
@@ -209,7 +209,7 @@ func TestNothingIsLeft(t *testing.T) {
 					}
 					conn.Close()
 				}
-				// Of an idle connection the server's goroutines would be left too.
+				// An idle connection would also leave the server's goroutines.
 				goleak.VerifyNone(t, ignore)
 			})
 		}
@@ -232,7 +232,7 @@ func TestEachConnectionIsFresh(t *testing.T) {
 				conn.Close()
 			}
 			if slices.Sort(peers); len(slices.Compact(peers)) != 3 || !strings.HasPrefix(peers[0], name) {
-				t.Errorf("connections %q, want three over %s", peers, name)
+				t.Errorf("got connections %q, want three over %s", peers, name)
 			}
 		})
 	}
@@ -297,7 +297,7 @@ func TestBodyIsClosed(t *testing.T) {
 				}
 				for i, b := range bodies {
 					if n := b.closed.Load(); n != 1 {
-						t.Errorf("body %d was closed %d times", i, n)
+						t.Errorf("body %d was closed %d times, want once", i, n)
 					}
 				}
 			})
@@ -316,7 +316,7 @@ func TestCloseOfAStuckBody(t *testing.T) {
 		start := time.Now()
 		conn.Close()
 		if d := time.Since(start); d > time.Second {
-			t.Errorf("Close took %v", d)
+			t.Errorf("Close took %v, want at most 1s", d)
 		}
 		close(b.stuck)
 	})
@@ -343,7 +343,7 @@ func TestNoGoroutinePerConnection(t *testing.T) {
 	before := runtime.NumGoroutine()
 	conn := open(t, &transport.HTTP{URL: "http://feed.example", Client: client, Format: decode.NDJSON}, "")
 	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines more", n-before)
+		t.Errorf("got %d more goroutines, want none", n-before)
 	}
 	conn.Close()
 }
@@ -351,8 +351,8 @@ func TestNoGoroutinePerConnection(t *testing.T) {
 // Data that a server sends after the end of a body is not logged. net/http logs before the server
 // sees the connection closed.
 func TestUnsolicitedBytesAreNotLogged(t *testing.T) {
-	var said bytes.Buffer
-	log.SetOutput(&said)
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	for name, response := range map[string]string{
 		"feed":     "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: 2\r\n\r\n1\nsecret",
@@ -379,9 +379,9 @@ func TestUnsolicitedBytesAreNotLogged(t *testing.T) {
 			conn.Close()
 		}
 		<-closed
-		if said.Len() > 0 {
-			t.Errorf("%s: logged %q", name, said.String())
-			said.Reset()
+		if logged.Len() > 0 {
+			t.Errorf("%s: got log %q, want none", name, logged.String())
+			logged.Reset()
 		}
 	}
 }

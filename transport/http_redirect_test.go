@@ -108,12 +108,12 @@ func TestUntrustedRedirectLeaksNothing(t *testing.T) {
 				home = protocol(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/start" {
 						if !record(r).holds("SECRET") {
-							t.Error("the first request is without credentials")
+							t.Error("first request: got no credentials, want some")
 						}
 						http.Redirect(w, r, other.URL+"/", code)
 						return
 					}
-					got = append(got, record(r)) // sent back by a stranger
+					got = append(got, record(r)) // the untrusted origin redirects back
 					feed(w, "\n", "1\n", "2\n")
 				}))
 				h := private(home.URL)
@@ -122,23 +122,23 @@ func TestUntrustedRedirectLeaksNothing(t *testing.T) {
 				conn := open(t, h, "SECRET-TOKEN")
 
 				if len(got) != 3 {
-					t.Fatalf("%d requests after the redirect, want 3", len(got))
+					t.Fatalf("got %d requests after the redirect, want 3", len(got))
 				}
 				for _, w := range got {
 					if w.holds("SECRET") {
-						t.Errorf("the untrusted origin got %+v", w)
+						t.Errorf("untrusted origin: got %+v, want no credentials", w)
 					}
 				}
 				if want := []string{"get /start", "set /start"}; !slices.Equal(jar.urls, want) {
-					t.Errorf("the jar was asked %q, want %q", jar.urls, want)
+					t.Errorf("calls of the jar: got %q, want %q", jar.urls, want)
 				}
 				m := read(t, conn)
 				if m.Gap == nil || m.Gap.Reason != transport.GapNoToken || m.Gap.From != "SECRET-TOKEN" || m.Gap.Err == nil {
-					t.Errorf("Gap of the first message is %+v", m.Gap)
+					t.Errorf("first message: got gap %+v, want one without a token", m.Gap)
 				}
 				for range 2 {
 					if m := read(t, conn); m.Gap != nil {
-						t.Errorf("another Gap: %+v", m.Gap)
+						t.Errorf("later message: got gap %+v, want none", m.Gap)
 					}
 				}
 			})
@@ -163,10 +163,10 @@ func TestUntrustedRedirectThenRefused(t *testing.T) {
 		h := &transport.HTTP{URL: home.URL, Prepare: func(*http.Request) error { calls++; return nil }}
 		e := want[*transport.StatusError](t, openError(t, h, "t"))
 		if e.RejectsToken() || e.Origin != other.URL || !strings.Contains(e.Error(), "without headers and credentials") {
-			t.Errorf("%v, rejects token: %t", e, e.RejectsToken())
+			t.Errorf("got %v, rejects token: %t, want false and the origin %s", e, e.RejectsToken(), other.URL)
 		}
 		if calls != 1 || requests != 1 {
-			t.Errorf("Prepare was called %d times, the untrusted origin was asked %d times, want once", calls, requests)
+			t.Errorf("got %d calls of Prepare and %d requests to the untrusted origin, want 1 and 1", calls, requests)
 		}
 	}
 }
@@ -207,7 +207,7 @@ func TestRedirectWithinTrustedOrigins(t *testing.T) {
 			t.Fatal(err)
 		}
 		if u.RawQuery != wantQuery[i] {
-			t.Errorf("request %d: query %q, want %q", i, u.RawQuery, wantQuery[i])
+			t.Errorf("request %d: got query %q, want %q", i, u.RawQuery, wantQuery[i])
 		}
 		for name, value := range map[string]string{
 			"Authorization": "Bearer SECRET", "X-Api-Key": "SECRET", "X-Signature": "SECRET",
@@ -218,7 +218,7 @@ func TestRedirectWithinTrustedOrigins(t *testing.T) {
 			}
 		}
 		if trustedHost := strings.TrimPrefix(other.URL, "http://"); i == 2 && w.Host != trustedHost || i < 2 && w.Host != "SECRET.example" {
-			t.Errorf("request %d: host %q", i, w.Host)
+			t.Errorf("request %d: got host %q, want that of its origin", i, w.Host)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func TestRedirectOrigins(t *testing.T) {
 			err := openError(t, h, "t")
 			if tt.refused {
 				if want[*transport.ProtocolError](t, err); n != 1 {
-					t.Error("the redirect was followed")
+					t.Errorf("got %d requests, want 1", n)
 				}
 				return
 			}
@@ -275,7 +275,7 @@ func TestRedirectOrigins(t *testing.T) {
 			along := last.Header.Get("X-Api-Key") == "k" && last.Header.Get("Last-Event-ID") == "t"
 			alone := last.Header.Get("X-Api-Key") == "" && last.Header.Get("Last-Event-ID") == ""
 			if tt.along && !along || !tt.along && !alone {
-				t.Errorf("header %v, want all of it: %t", last.Header, tt.along)
+				t.Errorf("got header %v, want all of it: %t", last.Header, tt.along)
 			}
 		})
 	}
@@ -298,12 +298,12 @@ func TestRedirectLimit(t *testing.T) {
 		if tt.ok {
 			open(t, h, "")
 		} else if err := openError(t, h, ""); class(err) != "protocol" {
-			t.Errorf("%v, class %s", err, class(err))
+			t.Errorf("got %v of class %s, want protocol", err, class(err))
 		} else {
 			want[*transport.ProtocolError](t, err)
 		}
 		if n != tt.requests {
-			t.Errorf("%d redirects: %d requests, want %d", tt.redirects, n, tt.requests)
+			t.Errorf("%d redirects: got %d requests, want %d", tt.redirects, n, tt.requests)
 		}
 	}
 }
@@ -370,7 +370,7 @@ func TestUnauthorizedAgainAfterRedirect(t *testing.T) {
 			r.Header.Set("Authorization", "fresh")
 		}
 		if transport.CredentialsRejected(r.Context()) != (len(got) == 1) {
-			t.Errorf("after %q: CredentialsRejected is %t", got, len(got) != 1)
+			t.Errorf("after %q: CredentialsRejected: got %t, want %t", got, len(got) != 1, len(got) == 1)
 		}
 		return nil
 	}}, "")
@@ -385,7 +385,7 @@ func TestRedirectKeepsBasicAuthentication(t *testing.T) {
 	var srv *httptest.Server
 	srv = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if _, password, _ := r.BasicAuth(); password != "pw" {
-			t.Errorf("%s: password %q", r.URL.Path, password)
+			t.Errorf("%s: got password %q, want pw", r.URL.Path, password)
 		}
 		if r.URL.Path == "/" {
 			http.Redirect(w, r, srv.URL+"/end", http.StatusFound)
@@ -411,6 +411,6 @@ func TestRedirectReusesConnection(t *testing.T) {
 	})
 	open(t, &transport.HTTP{URL: srv.URL, Client: srv.Client()}, "")
 	if len(slices.Compact(peers)) != 1 {
-		t.Errorf("connections %q, want one", peers)
+		t.Errorf("got connections %q, want one", peers)
 	}
 }

@@ -53,12 +53,12 @@ func TestStatus(t *testing.T) {
 					}
 				case "protocol":
 					if e := want[*transport.ProtocolError](t, err); !e.Protocol() || e.Header.Get("Retry-After") != "7" || len(e.Body) > 4096 {
-						t.Errorf("got error %+v", e)
+						t.Errorf("got error %+v, want a ProtocolError with Retry-After 7", e)
 					}
 				case "status":
 					e := want[*transport.StatusError](t, err)
 					if e.StatusCode() != code || len(e.Body) != 4096 || e.RetryAfter() != 7*time.Second || e.Origin != srv.URL || e.RejectsToken() != tt.rejects {
-						t.Errorf("code %d, %d bytes of body, Retry-After %v, origin %q, rejects %t", e.StatusCode(), len(e.Body), e.RetryAfter(), e.Origin, e.RejectsToken())
+						t.Errorf("got code %d, %d bytes of body, Retry-After %v, origin %q, rejects token %t, want %d, 4096, 7s, %q, %t", e.StatusCode(), len(e.Body), e.RetryAfter(), e.Origin, e.RejectsToken(), code, srv.URL, tt.rejects)
 					}
 					e.Header.Del("Retry-After")
 				}
@@ -71,7 +71,7 @@ func TestStatus(t *testing.T) {
 }
 
 // NestJS answers a POST whose handler streams with 201.
-func TestOtherSuccess(t *testing.T) {
+func TestOtherSuccessStatuses(t *testing.T) {
 	for _, tt := range []struct {
 		typ    string
 		format decode.Format
@@ -93,7 +93,7 @@ func TestOtherSuccess(t *testing.T) {
 				conn.Close()
 			}
 			if (err == nil) != tt.ok {
-				t.Errorf("%d %s with Format %T: %v", code, tt.typ, tt.format, err)
+				t.Errorf("%d %s with Format %T: got %v, want success %t", code, tt.typ, tt.format, err, tt.ok)
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func TestSeveralContentTypes(t *testing.T) {
 			conn.Close()
 		}
 		if (err == nil) != tt.ok {
-			t.Errorf("%q: %v", tt.types, err)
+			t.Errorf("%q: got %v, want success %t", tt.types, err, tt.ok)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestContentTypeIsReportedAtOnce(t *testing.T) {
 		err := openError(t, h, "")
 		const text = `transport: http://feed.example: content type "text/csv" is not a feed: set Format if its body is a feed (the body starts with "1,2 1,2 1,2")`
 		if d := time.Since(start); d > 500*time.Millisecond || err.Error() != text {
-			t.Errorf("after %v: %v", d, err)
+			t.Errorf("got %v after %v, want %s at once", err, d, text)
 		}
 		want[*transport.ProtocolError](t, err)
 	})
@@ -225,10 +225,10 @@ func TestContentType(t *testing.T) {
 			err := openError(t, h, "")
 			e := want[*transport.ProtocolError](t, err)
 			if string(e.Body) != page[:4096] || e.Origin != srv.URL || class(err) != "protocol" {
-				t.Errorf("%d bytes of body, origin %q, class %s", len(e.Body), e.Origin, class(err))
+				t.Errorf("got %d bytes of body, origin %q, class %s, want 4096, %q, protocol", len(e.Body), e.Origin, class(err), srv.URL)
 			}
 			if tt.encoding != "" && !strings.Contains(err.Error(), tt.encoding) {
-				t.Errorf("it does not name the encoding %q: %v", tt.encoding, err)
+				t.Errorf("got %v, want one that names the encoding %q", err, tt.encoding)
 			}
 		})
 	}
@@ -245,7 +245,7 @@ func TestUnauthorized(t *testing.T) {
 		{"fresh at once", "Bearer 1", true, []string{"Bearer 1"}, true},
 		{"refreshed", "Bearer 2", true, []string{"Bearer 1", "Bearer 2"}, true},
 		{"refreshed in vain", "Bearer 3", true, []string{"Bearer 1", "Bearer 2"}, false},
-		{"nobody to ask", "Bearer 1", false, []string{""}, false},
+		{"no Prepare", "Bearer 1", false, []string{""}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestUnauthorized(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				got = append(got, r.Header.Get("Authorization"))
 				if w := record(r); w.Body != "q" || w.Header.Get("Last-Event-Id") != "t" {
-					t.Errorf("body %q, token %q", w.Body, w.Header.Get("Last-Event-Id"))
+					t.Errorf("got body %q, token %q, want q, t", w.Body, w.Header.Get("Last-Event-Id"))
 				}
 				if got[len(got)-1] != tt.accept {
 					w.WriteHeader(http.StatusUnauthorized)
@@ -267,7 +267,7 @@ func TestUnauthorized(t *testing.T) {
 				h.Prepare = func(req *http.Request) error {
 					n++
 					if transport.CredentialsRejected(req.Context()) != (n == 2) {
-						t.Errorf("call %d: CredentialsRejected is %t", n, n != 2)
+						t.Errorf("call %d: CredentialsRejected: got %t, want %t", n, n != 2, n == 2)
 					}
 					req.Header.Set("Authorization", fmt.Sprintf("Bearer %d", n))
 					return nil
@@ -276,7 +276,7 @@ func TestUnauthorized(t *testing.T) {
 			if tt.ok {
 				open(t, h, "t")
 			} else if e := want[*transport.StatusError](t, openError(t, h, "t")); e.Code != 401 {
-				t.Errorf("got error %v", e)
+				t.Errorf("got error %v, want status 401", e)
 			}
 			if !slices.Equal(got, tt.requests) {
 				t.Errorf("requests with %q, want %q", got, tt.requests)
@@ -302,7 +302,7 @@ func TestPrepareErrors(t *testing.T) {
 			srv := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was sent") })
 			err := openError(t, &transport.HTTP{URL: srv.URL, Prepare: tt.prepare}, "")
 			if tt.is != nil && !errors.Is(err, tt.is) || retryable(err) != tt.retryable {
-				t.Errorf("got error %v, retryable %s", err, retryable(err))
+				t.Errorf("got error %v, retryable %s, want %v, %s", err, retryable(err), tt.is, tt.retryable)
 			}
 		})
 	}
@@ -322,10 +322,10 @@ func TestOnResponse(t *testing.T) {
 		return &lost, nil
 	}}, "")
 	if session != "s1" || body != "" {
-		t.Errorf("session %q, body %q", session, body)
+		t.Errorf("got session %q, body %q, want s1 and none", session, body)
 	}
 	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || string(m.Data) != "1" {
-		t.Errorf("first message %+v", m)
+		t.Errorf("first message: got %+v, want 1 with the gap %+v", m, lost)
 	}
 }
 
@@ -335,10 +335,10 @@ func TestGapOfOnResponseWithoutMessage(t *testing.T) {
 	lost := transport.Gap{Reason: transport.GapNotice, From: "a"}
 	conn := open(t, &transport.HTTP{URL: srv.URL, OnResponse: func(*http.Response) (*transport.Gap, error) { return &lost, nil }}, "")
 	if m := read(t, conn); m.Gap == nil || *m.Gap != lost || m.Kind != decode.KindKeepalive {
-		t.Errorf("got message %+v", m)
+		t.Errorf("got message %+v, want a keepalive with the gap %+v", m, lost)
 	}
 	if err := readError(t, conn); err != io.EOF {
-		t.Errorf("then %v", err)
+		t.Errorf("next Read: got %v, want io.EOF", err)
 	}
 }
 
@@ -362,7 +362,7 @@ func TestOnResponseErrors(t *testing.T) {
 			return nil, tt.err
 		}}, "t")
 		if !errors.Is(err, tt.err) || retryable(err) != tt.retryable {
-			t.Errorf("%s: error %v, retryable %s", tt.method, err, retryable(err))
+			t.Errorf("%s: got error %v, retryable %s, want %v, %s", tt.method, err, retryable(err), tt.err, tt.retryable)
 		}
 	}
 }
@@ -409,7 +409,7 @@ func TestOnResponseOfWebSocket(t *testing.T) {
 			b, err := io.ReadAll(resp.Body)
 			order = append(order, "response "+resp.Header.Get("Upgrade"))
 			if len(b) > 0 || err != nil || resp.StatusCode != 101 || resp.Request == nil || resp.Request.URL.Host != "feed.test" {
-				t.Errorf("status %d, body %q, %v, request %v", resp.StatusCode, b, err, resp.Request)
+				t.Errorf("got status %d, body %q, %v, request %v, want 101 without a body", resp.StatusCode, b, err, resp.Request)
 			}
 			return &lost, nil
 		}
@@ -419,16 +419,16 @@ func TestOnResponseOfWebSocket(t *testing.T) {
 		}
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); m.Gap == nil || *m.Gap != lost || string(m.Data) != "1" {
-			t.Errorf("first message %+v", m)
+			t.Errorf("first message: got %+v, want 1 with the gap %+v", m, lost)
 		}
 		if !slices.Equal(order, []string{"response websocket", "hello"}) {
-			t.Errorf("called %q", order)
+			t.Errorf("got calls %q, want OnResponse before OnConnect", order)
 		}
 		conn.Close()
 
 		w.OnResponse = func(*http.Response) (*transport.Gap, error) { return nil, gone{} }
 		if err := openSocketError(t, w, "t"); !errors.Is(err, gone{}) || retryable(err) != "unset" {
-			t.Errorf("got error %v, retryable %s", err, retryable(err))
+			t.Errorf("got error %v, retryable %s, want %v, unset", err, retryable(err), gone{})
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 )
 
 func TestRetryAfter(t *testing.T) {
-	// The server's clock is an hour and more behind the local one, which in a bubble
-	// begins at 2000-01-01 00:00:00 UTC.
+	// The server's clock differs from the local one, which begins at 2000-01-01 00:00:00 UTC in a
+	// bubble.
 	const date = "Fri, 31 Dec 1999 22:30:00 GMT"
 	tests := []struct {
 		name   string
@@ -103,7 +103,7 @@ func FuzzRetryAfter(f *testing.F) {
 			"Retry-After": {after}, "Ratelimit": {limit}, "X-Ratelimit-Reset": {reset}, "Date": {date},
 		}}
 		if d := e.RetryAfter(); d < 0 {
-			t.Errorf("negative: %v", d)
+			t.Errorf("RetryAfter() = %v, want no negative delay", d)
 		}
 	})
 }

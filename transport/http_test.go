@@ -54,7 +54,7 @@ func TestValidate(t *testing.T) {
 			}
 			if err != nil {
 				if _, oerr := tt.feed.Open(t.Context(), ""); retryable(oerr) != "false" {
-					t.Errorf("Open: %v, retryable %s", oerr, retryable(oerr))
+					t.Errorf("Open: got %v, retryable %s, want false", oerr, retryable(oerr))
 				}
 			}
 		})
@@ -92,7 +92,7 @@ func TestClientTimeoutDoesNotCutTheStream(t *testing.T) {
 		defer conn.Close()
 		for _, want := range []string{"1", "2"} {
 			if m := read(t, conn); string(m.Data) != want {
-				t.Errorf("Data is %q, want %q", m.Data, want)
+				t.Errorf("Data: got %q, want %q", m.Data, want)
 			}
 		}
 	})
@@ -105,7 +105,7 @@ func TestClientWithoutTransport(t *testing.T) {
 	conn := open(t, &transport.HTTP{URL: srv.URL, Client: &http.Client{Jar: jar, Timeout: time.Nanosecond}}, "")
 	read(t, conn)
 	if !slices.Equal(jar.urls, []string{"get ", "set "}) {
-		t.Errorf("the jar was asked %q", jar.urls)
+		t.Errorf("got calls of the jar %q, want one get and one set", jar.urls)
 	}
 }
 

@@ -40,11 +40,11 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// long is for tests that repeat a race: go test ./transport -run Cancel -long takes ten
-// seconds of CPU instead of half a second.
+// long repeats tests of races more often: go test ./transport -run Cancel -long takes ten seconds
+// of CPU instead of half a second.
 var long = flag.Bool("long", false, "run tests exhaustively")
 
-// exhaustive returns how often to repeat a test that depends on the order of goroutines.
+// exhaustive returns how many times to repeat a test that depends on the order of goroutines.
 func exhaustive(usual, often int) int {
 	if *long {
 		return often
@@ -98,7 +98,7 @@ func openError(t testing.TB, h *transport.HTTP, token string) error {
 	conn, err := h.Open(t.Context(), token)
 	if err == nil {
 		conn.Close()
-		t.Fatal("Open succeeded")
+		t.Fatal("Open: got no error, want one")
 	}
 	return err
 }
@@ -119,7 +119,7 @@ func readError(t testing.TB, conn transport.Conn) error {
 		t.Fatalf("Read returned %.60q, want an error", m.Data)
 	}
 	if _, again := readFrom(conn); again == nil {
-		t.Fatal("Read succeeded after an error")
+		t.Fatal("Read after an error: got nil, want an error")
 	}
 	return err
 }
@@ -129,7 +129,7 @@ func want[E error](t testing.TB, err error) E {
 	t.Helper()
 	var e E
 	if !errors.As(err, &e) {
-		t.Fatalf("error is %T (%v), want %T", err, err, e)
+		t.Fatalf("error: got %T (%v), want %T", err, err, e)
 	}
 	return e
 }

@@ -71,10 +71,10 @@ func heardParts(t *testing.T, conn transport.Conn, n int) string {
 			fmt.Fprintf(&b, " gap %d", m.Gap.Missed)
 		}
 		if m.Parts != nil {
-			t.Errorf("message %d has parts", i)
+			t.Errorf("message %d: got Parts %v, want none", i, m.Parts)
 		}
 		if i < 2 && !m.More {
-			t.Errorf("message %d: More is not set although another part follows", i)
+			t.Errorf("message %d: got More false, want true: another part follows", i)
 		}
 	}
 	return b.String()

@@ -115,7 +115,7 @@ func TestWebSocketCloseCodes(t *testing.T) {
 				w := sockets(t, func(p *peer) { p.Close(websocket.StatusCode(c.code), "") })
 				w.End, w.CloseRules, w.Classify, w.Prepare = c.rest.End, c.rest.CloseRules, c.rest.Classify, c.rest.Prepare
 				if err := readError(t, openSocket(t, w, "")); !follows(err, c.want) {
-					t.Errorf("%v (%#v) got another consequence than %q", err, err, c.want)
+					t.Errorf("got %v (%#v), want an error whose consequence is %q", err, err, c.want)
 				}
 			})
 		})
@@ -153,33 +153,33 @@ func TestWebSocketPolicyViolation(t *testing.T) {
 
 // follows reports whether the methods of err lead to what is wanted in package retry.
 func follows(err error, want string) bool {
-	var says interface {
+	var methods interface {
 		error
 		Retryable() bool
 		RejectsToken() bool
 		RetryAfter() time.Duration
 		StatusCode() int
 	}
-	if errors.Is(err, transport.ErrComplete) || !errors.As(err, &says) {
+	if errors.Is(err, transport.ErrComplete) || !errors.As(err, &methods) {
 		return want == "end"
 	}
 	var lo, hi string
 	if n, _ := fmt.Sscanf(strings.ReplaceAll(want, "-", " "), "wait %s %s", &lo, &hi); n == 2 {
 		least, _ := time.ParseDuration(lo)
 		most, _ := time.ParseDuration(hi)
-		return says.Retryable() && says.RetryAfter() >= least && says.RetryAfter() <= most
+		return methods.Retryable() && methods.RetryAfter() >= least && methods.RetryAfter() <= most
 	}
 	switch {
-	case says.StatusCode() == 401:
+	case methods.StatusCode() == 401:
 		return want == "auth"
-	case says.RejectsToken():
+	case methods.RejectsToken():
 		return want == "token"
-	case !says.Retryable():
+	case !methods.Retryable():
 		return want == "stop"
 	case retry.Classify(err) == retry.ClassProtocol:
 		return want == "protocol"
 	}
-	return want == "network" && says.RetryAfter() == 0
+	return want == "network" && methods.RetryAfter() == 0
 }
 
 // Classify also gets the status of a refused handshake, with its body.
@@ -197,7 +197,7 @@ func TestWebSocketClassifyStatus(t *testing.T) {
 			return transport.ActionDefault
 		}
 		if err := openSocketError(t, w, "1"); !follows(err, "token") {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want a rejected token", err)
 		}
 	})
 }
@@ -220,7 +220,7 @@ func TestWebSocketReasonNotUTF8(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				said := make(chan int, 1)
+				sent := make(chan int, 1)
 				w := raw(t, func(conn net.Conn) {
 					frame := closing(4004, c.reason)
 					for len(frame) > 0 {
@@ -229,14 +229,14 @@ func TestWebSocketReasonNotUTF8(t *testing.T) {
 						frame = frame[n:]
 						time.Sleep(100 * time.Millisecond)
 					}
-					said <- sentClose(hangUp(conn))
+					sent <- sentClose(hangUp(conn))
 				})
 				w.AllowInvalidUTF8 = c.anyText
 				err := want[*transport.CloseError](t, readError(t, openSocket(t, w, "")))
 				if err.Code != 4004 || err.Reason != strings.ToValidUTF8(c.reason, "\uFFFD") {
-					t.Errorf("got %d %q", err.Code, err.Reason)
+					t.Errorf("got close code %d, reason %q, want 4004, %q", err.Code, err.Reason, strings.ToValidUTF8(c.reason, "\uFFFD"))
 				}
-				if got := <-said; got != c.answer {
+				if got := <-sent; got != c.answer {
 					t.Errorf("got close code %d, want %d", got, c.answer)
 				}
 			})

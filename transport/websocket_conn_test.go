@@ -40,11 +40,11 @@ func TestWebSocketFrames(t *testing.T) {
 		conn := openSocket(t, w, "")
 		for i, text := range texts {
 			if m := read(t, conn); string(m.Data) != text {
-				t.Errorf("message %d is %.40q (%d bytes), want %.40q", i, m.Data, len(m.Data), text)
+				t.Errorf("message %d: got %.40q (%d bytes), want %.40q", i, m.Data, len(m.Data), text)
 			}
 		}
 		if e := want[*transport.CloseError](t, readError(t, conn)); e.Code != 1001 || e.Reason != "bye" {
-			t.Errorf("got %+v", e)
+			t.Errorf("got %+v, want close code 1001 and reason bye", e)
 		}
 	}
 	sizes := map[string]func() int{
@@ -74,14 +74,14 @@ func TestWebSocketFaults(t *testing.T) {
 	code := func(code int) func(*testing.T, error) {
 		return func(t *testing.T, err error) {
 			if e := want[*transport.CloseError](t, err); e.Code != code {
-				t.Errorf("code %d, want %d: %v", e.Code, code, err)
+				t.Errorf("got code %d, want %d: %v", e.Code, code, err)
 			}
 		}
 	}
 	cut := func(t *testing.T, err error) {
 		code(1006)(t, err)
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%v is not the end inside of a message", err)
+			t.Errorf("got %v, want an end inside a message", err)
 		}
 	}
 	message := func(t *testing.T, err error) { want[*transport.MessageError](t, err) }
@@ -89,46 +89,46 @@ func TestWebSocketFaults(t *testing.T) {
 		bytes []byte
 		check func(*testing.T, error)
 		class string
-		says  int // the close code that the server gets, -1 for any
+		sent  int // the close code that the server gets, -1 for any
 	}{
-		"no close frame":         {nil, code(1006), "network", 0},
-		"close without a code":   {wsFrame(fin|opClose, ""), code(1005), "network", -1},
-		"close 1000":             {closing(1000, ""), code(1000), "network", 1000},
-		"close 1006":             {closing(1006, ""), code(1006), "network", 1002},
-		"close 5000":             {closing(5000, "x"), code(5000), "network", 1002},
-		"close 999":              {closing(999, ""), code(999), "network", 1002},
-		"close 1009":             {closing(1009, ""), code(1009), "protocol", 1009},
-		"close with one byte":    {wsFrame(fin|opClose, "x"), code(1005), "network", 1002},
-		"cut in a header":        {wsFrame(fin|opText, strings.Repeat("x", 300))[:3], code(1006), "network", 0},
-		"cut in a payload":       {wsFrame(fin|opText, "payload")[:5], cut, "network", 0},
-		"cut between fragments":  {wsFrame(opText, "payload"), cut, "network", 0},
-		"masked":                 {append([]byte{fin | opText, 0x80 | 2, 1, 2, 3, 4}, 'h'^1, 'i'^2), isProtocol, "protocol", 1002},
-		"continuation of naught": {wsFrame(fin|opContinuation, "x"), isProtocol, "protocol", 1002},
-		"start in a message":     {append(wsFrame(opText, "x"), wsFrame(fin|opText, "y")...), isProtocol, "protocol", 1002},
-		"RSV2":                   {wsFrame(fin|rsv2|opText, "x"), isProtocol, "protocol", 1002},
-		"RSV1 without deflate":   {wsFrame(fin|rsv1|opText, "x"), isProtocol, "protocol", 1002},
-		"opcode 3":               {wsFrame(fin|3, "x"), isProtocol, "protocol", 1002},
-		"fragmented ping":        {wsFrame(opPing, "x"), isProtocol, "protocol", 1002},
-		"long ping":              {wsFrame(fin|opPing, strings.Repeat("x", 126)), isProtocol, "protocol", 1002},
-		"not UTF-8":              {wsFrame(fin|opText, "\xff\xfe"), message, "protocol", 1007},
-		"not UTF-8 in pieces":    {append(wsFrame(opText, "\xff"), wsFrame(fin|opContinuation, "\xfe")...), message, "protocol", 1007},
-		"too large":              {wsFrame(fin|opText, strings.Repeat("x", 101)), message, "permanent", 1009},
-		"too large in pieces":    {append(wsFrame(opText, strings.Repeat("x", 60)), wsFrame(fin|opContinuation, strings.Repeat("x", 41))...), message, "permanent", 1009},
-		"announced too large":    {append([]byte{fin | opText, 127}, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), message, "permanent", 1009},
-		"announced negative":     {append([]byte{fin | opText, 127}, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), func(*testing.T, error) {}, "", -1},
+		"no close frame":                 {nil, code(1006), "network", 0},
+		"close without a code":           {wsFrame(fin|opClose, ""), code(1005), "network", -1},
+		"close 1000":                     {closing(1000, ""), code(1000), "network", 1000},
+		"close 1006":                     {closing(1006, ""), code(1006), "network", 1002},
+		"close 5000":                     {closing(5000, "x"), code(5000), "network", 1002},
+		"close 999":                      {closing(999, ""), code(999), "network", 1002},
+		"close 1009":                     {closing(1009, ""), code(1009), "protocol", 1009},
+		"close with one byte":            {wsFrame(fin|opClose, "x"), code(1005), "network", 1002},
+		"cut in a header":                {wsFrame(fin|opText, strings.Repeat("x", 300))[:3], code(1006), "network", 0},
+		"cut in a payload":               {wsFrame(fin|opText, "payload")[:5], cut, "network", 0},
+		"cut between fragments":          {wsFrame(opText, "payload"), cut, "network", 0},
+		"masked":                         {append([]byte{fin | opText, 0x80 | 2, 1, 2, 3, 4}, 'h'^1, 'i'^2), isProtocol, "protocol", 1002},
+		"continuation without a message": {wsFrame(fin|opContinuation, "x"), isProtocol, "protocol", 1002},
+		"start in a message":             {append(wsFrame(opText, "x"), wsFrame(fin|opText, "y")...), isProtocol, "protocol", 1002},
+		"RSV2":                           {wsFrame(fin|rsv2|opText, "x"), isProtocol, "protocol", 1002},
+		"RSV1 without deflate":           {wsFrame(fin|rsv1|opText, "x"), isProtocol, "protocol", 1002},
+		"opcode 3":                       {wsFrame(fin|3, "x"), isProtocol, "protocol", 1002},
+		"fragmented ping":                {wsFrame(opPing, "x"), isProtocol, "protocol", 1002},
+		"long ping":                      {wsFrame(fin|opPing, strings.Repeat("x", 126)), isProtocol, "protocol", 1002},
+		"not UTF-8":                      {wsFrame(fin|opText, "\xff\xfe"), message, "protocol", 1007},
+		"not UTF-8 in pieces":            {append(wsFrame(opText, "\xff"), wsFrame(fin|opContinuation, "\xfe")...), message, "protocol", 1007},
+		"too large":                      {wsFrame(fin|opText, strings.Repeat("x", 101)), message, "permanent", 1009},
+		"too large in pieces":            {append(wsFrame(opText, strings.Repeat("x", 60)), wsFrame(fin|opContinuation, strings.Repeat("x", 41))...), message, "permanent", 1009},
+		"announced too large":            {append([]byte{fin | opText, 127}, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), message, "permanent", 1009},
+		"announced negative":             {append([]byte{fin | opText, 127}, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), func(*testing.T, error) {}, "", -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				said := make(chan int, 1)
+				sent := make(chan int, 1)
 				w := raw(t, func(conn net.Conn) {
 					conn.Write(append(wsFrame(fin|opText, "before"), c.bytes...))
 					conn.(interface{ CloseWrite() error }).CloseWrite()
-					said <- sentClose(hangUp(conn))
+					sent <- sentClose(hangUp(conn))
 				})
 				w.MaxMessage = 100
 				conn := openSocket(t, w, "")
 				if m := read(t, conn); string(m.Data) != "before" {
-					t.Errorf("got %q", m.Data)
+					t.Errorf("got %q, want before", m.Data)
 				}
 				err := readError(t, conn)
 				c.check(t, err)
@@ -136,8 +136,8 @@ func TestWebSocketFaults(t *testing.T) {
 					t.Errorf("got %v of class %s, want %s", err, got, c.class)
 				}
 				conn.Close()
-				if got := <-said; c.says >= 0 && got != c.says {
-					t.Errorf("got close code %d, want %d", got, c.says)
+				if got := <-sent; c.sent >= 0 && got != c.sent {
+					t.Errorf("got close code %d, want %d", got, c.sent)
 				}
 			})
 		})
@@ -153,11 +153,11 @@ func TestWebSocketExactLimit(t *testing.T) {
 		w.MaxMessage = 100
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); len(m.Data) != 100 {
-			t.Errorf("%d bytes", len(m.Data))
+			t.Errorf("got %d bytes, want 100", len(m.Data))
 		}
 		e := want[*transport.MessageError](t, readError(t, conn))
 		if !errors.Is(e, decode.ErrTooLarge) || !strings.Contains(e.Error(), "WebSocket.MaxMessage (100 bytes)") {
-			t.Errorf("got %v", e)
+			t.Errorf("got %v, want one that names MaxMessage", e)
 		}
 	})
 }
@@ -174,7 +174,7 @@ func TestWebSocketReset(t *testing.T) {
 		w.Send(t.Context(), []byte("got it"))
 		err := readError(t, conn)
 		if e := want[*transport.CloseError](t, err); e.Code != 1006 {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want close code 1006", err)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestWebSocketAllowInvalidUTF8(t *testing.T) {
 		})
 		w.AllowInvalidUTF8 = true
 		if m := read(t, openSocket(t, w, "")); string(m.Data) != "\xff" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want \\xff", m.Data)
 		}
 	})
 }
@@ -206,11 +206,11 @@ func TestWebSocketCompression(t *testing.T) {
 		conn := openSocket(t, w, "")
 		for i := range 2 * len(texts) {
 			if m := read(t, conn); string(m.Data) != texts[i%len(texts)] {
-				t.Errorf("message %d is %.40q (%d bytes)", i, m.Data, len(m.Data))
+				t.Errorf("message %d: got %.40q (%d bytes), want %.40q", i, m.Data, len(m.Data), texts[i%len(texts)])
 			}
 		}
 		if !strings.HasPrefix(offered, "permessage-deflate") {
-			t.Errorf("offered %q", offered)
+			t.Errorf("got extensions %q, want permessage-deflate", offered)
 		}
 	})
 }
@@ -228,7 +228,7 @@ func TestWebSocketBomb(t *testing.T) {
 		})
 		w.Compression, w.MaxMessage = true, 1<<20
 		if e := want[*transport.MessageError](t, readError(t, openSocket(t, w, ""))); e.Limit != 1<<20 {
-			t.Errorf("got %v", e)
+			t.Errorf("got %v, want a limit of 1 MiB", e)
 		}
 	})
 }
@@ -266,14 +266,14 @@ func TestWebSocketClose(t *testing.T) {
 					conn.Close()
 					conn.Close()
 					if d := time.Since(start); d > time.Second {
-						t.Errorf("Close took %v", d)
+						t.Errorf("Close took %v, want at most 1s", d)
 					}
 					if !reading {
 						_, err := readFrom(conn)
 						done <- err
 					}
 					if err := <-done; !errors.Is(err, net.ErrClosed) {
-						t.Errorf("Read after Close: %v", err)
+						t.Errorf("Read after Close: got %v, want %v", err, net.ErrClosed)
 					}
 					if name == "silent" {
 						time.Sleep(2 * time.Hour) // for the server
@@ -287,11 +287,11 @@ func TestWebSocketClose(t *testing.T) {
 func TestWebSocketCloseCode(t *testing.T) {
 	for code, want := range map[int]int{0: 1000, 4000: 4000, -1: 0} {
 		synctest.Test(t, func(t *testing.T) {
-			said := make(chan int, 1)
-			w := raw(t, func(conn net.Conn) { said <- sentClose(hangUp(conn)) })
+			sent := make(chan int, 1)
+			w := raw(t, func(conn net.Conn) { sent <- sentClose(hangUp(conn)) })
 			w.CloseCode = code
 			openSocket(t, w, "").Close()
-			if got := <-said; got != want {
+			if got := <-sent; got != want {
 				t.Errorf("CloseCode %d: the server gets %d, want %d", code, got, want)
 			}
 		})
@@ -301,8 +301,8 @@ func TestWebSocketCloseCode(t *testing.T) {
 func TestWebSocketContext(t *testing.T) {
 	cause := errors.New("limit not enforced")
 	synctest.Test(t, func(t *testing.T) {
-		said := make(chan int, 1)
-		w := raw(t, func(conn net.Conn) { said <- sentClose(hangUp(conn)) })
+		sent := make(chan int, 1)
+		w := raw(t, func(conn net.Conn) { sent <- sentClose(hangUp(conn)) })
 		ctx, cancel := context.WithCancelCause(t.Context())
 		conn, err := w.Open(ctx, "")
 		if err != nil {
@@ -310,14 +310,14 @@ func TestWebSocketContext(t *testing.T) {
 		}
 		time.AfterFunc(time.Second, func() { cancel(cause) })
 		if _, err := readFrom(conn); err != cause {
-			t.Errorf("Read: %v", err)
+			t.Errorf("Read: got %v, want %v", err, cause)
 		}
-		if got := <-said; got != 1000 {
-			t.Errorf("got close code %d", got)
+		if got := <-sent; got != 1000 {
+			t.Errorf("got close code %d, want 1000", got)
 		}
 		conn.Close()
 		if _, err := w.Open(ctx, ""); err != cause {
-			t.Errorf("Open: %v", err)
+			t.Errorf("Open: got %v, want %v", err, cause)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // while the handshake is made
@@ -327,12 +327,12 @@ func TestWebSocketContext(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(cause) })
 		if _, err := w.Open(ctx, ""); err != cause {
-			t.Errorf("Open: %v", err)
+			t.Errorf("Open: got %v, want %v", err, cause)
 		}
 		start := time.Now()
 		_, err := w.Open(t.Context(), "")
 		if e := want[*transport.TimeoutError](t, err); e.Op != "header" || time.Since(start) != 10*time.Second {
-			t.Errorf("Open: %v after %v", err, time.Since(start))
+			t.Errorf("Open: got %v after %v, want a timeout of the header after 10s", err, time.Since(start))
 		}
 	})
 }
@@ -419,12 +419,12 @@ func TestWebSocketMessages(t *testing.T) {
 				t.Errorf("message %d: %d bytes, %.20q..., want %d of %.1q", i, len(m.Data), m.Data, n, want)
 			}
 			if cap(m.Data) != len(m.Data) {
-				t.Errorf("message %d: an append overwrites the next one", i)
+				t.Errorf("message %d: got spare capacity, want none", i)
 			}
 		}
 		closed := want[*transport.CloseError](t, readError(t, conn))
 		if closed.Code != 1001 || closed.Reason != "bye" || strings.Contains(closed.Error(), "bye") {
-			t.Errorf("closed by %+v: %v", closed, closed)
+			t.Errorf("got %+v, text %v, want close code 1001 and a reason that is not in the text", closed, closed)
 		}
 	})
 }
@@ -438,10 +438,10 @@ func TestWebSocketBinary(t *testing.T) {
 		})
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); m.Type != "binary" || string(m.Data) != "\xff\xfe" {
-			t.Errorf("got %q %q", m.Type, m.Data)
+			t.Errorf("got type %q, %q, want binary, \\xff\\xfe", m.Type, m.Data)
 		}
 		if m := read(t, conn); m.Type != "" || string(m.Data) != "text" {
-			t.Errorf("got %q %q", m.Type, m.Data)
+			t.Errorf("got type %q, %q, want none, text", m.Type, m.Data)
 		}
 	})
 }
@@ -512,10 +512,10 @@ func TestWebSocketOnMessage(t *testing.T) {
 			t.Errorf("got kind %v, want a keepalive", m.Kind)
 		}
 		if m := read(t, conn); string(m.Data) != "event" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want event", m.Data)
 		}
 		if m := read(t, conn); m.Gap == nil || m.Gap.Reason != transport.GapNotice {
-			t.Errorf("got %+v", m.Gap)
+			t.Errorf("got gap %+v, want a notice", m.Gap)
 		}
 		want[rejected](t, readError(t, conn))
 		if got := <-heard; got != "pong" {
@@ -541,7 +541,7 @@ func TestWebSocketFormat(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 		if e := want[*transport.MessageError](t, readError(t, conn)); !errors.Is(e, io.ErrUnexpectedEOF) {
-			t.Errorf("got %v", e)
+			t.Errorf("got %v, want an unexpected EOF", e)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -554,14 +554,14 @@ func TestWebSocketFormat(t *testing.T) {
 		for i, want := range []string{`{"a":1}`, `{"a":2}`, "", `{"a":3}`} {
 			m := read(t, conn)
 			if string(m.Data) != want || want == "" && m.Kind != decode.KindKeepalive {
-				t.Errorf("message %d is %q, kind %d", i, m.Data, m.Kind)
+				t.Errorf("message %d: got %q of kind %d, want %q", i, m.Data, m.Kind, want)
 			}
 			if i == 0 && !m.More {
-				t.Error("More is not set on the first of two")
+				t.Error("first of two messages: got More false, want true")
 			}
 		}
 		if e := want[*transport.MessageError](t, readError(t, conn)); !errors.Is(e, io.ErrUnexpectedEOF) {
-			t.Errorf("got %v", e)
+			t.Errorf("got %v, want an unexpected EOF", e)
 		}
 	})
 }
@@ -591,10 +591,10 @@ func TestWebSocketNewDecompressor(t *testing.T) {
 		for range 2 {
 			conn := openSocket(t, w, "")
 			if m := read(t, conn); string(m.Data) != "1a" {
-				t.Errorf("got %q", m.Data)
+				t.Errorf("got %q, want 1a", m.Data)
 			}
 			if m := read(t, conn); m.Kind != decode.KindKeepalive {
-				t.Errorf("got kind %v", m.Kind)
+				t.Errorf("got kind %v, want a keepalive", m.Kind)
 			}
 			want[*transport.MessageError](t, readError(t, conn))
 			conn.Close()
@@ -610,7 +610,7 @@ func TestWebSocketSignalR(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			if got := p.hear(); got != `{"protocol":"json","version":1}`+rs {
-				t.Errorf("heard %q", got)
+				t.Errorf("got %q, want the handshake of SignalR", got)
 			}
 			p.say(`{}`+rs+`{"type":1,"target":"a","arguments":[]}`+rs+`{"type":6}`+rs, `{"type":1,"target":"b","arguments":[]}`+rs)
 			p.wait()
@@ -650,10 +650,10 @@ func TestWebSocketConnSurface(t *testing.T) {
 			w.Overlap = handover
 			conn := openSocket(t, w, "")
 			if _, ok := conn.Conn.(transport.Transport); ok {
-				t.Error("the Conn is a Transport")
+				t.Error("got a Conn that is a Transport, want only a Conn")
 			}
 			if _, ok := conn.Conn.(interface{ Validate() error }); ok {
-				t.Error("the Conn can be validated")
+				t.Error("got a Conn with Validate, want only a Conn")
 			}
 		}
 	})

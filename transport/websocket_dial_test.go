@@ -264,13 +264,13 @@ func TestWebSocketHandshake(t *testing.T) {
 		openSocket(t, w, "42").Close()
 		synctest.Wait()
 		if got.URL.RawQuery != "key=secret&since=42" || got.Header.Get("X-Key") != "k" || got.Header.Get("Authorization") != "Bearer t" {
-			t.Errorf("the handshake was %v %v", got.URL, got.Header)
+			t.Errorf("got the handshake %v %v, want the query, the header and the credentials", got.URL, got.Header)
 		}
 		if got.Header.Get("Accept") != "" || got.Header.Get("Cache-Control") != "" {
 			t.Errorf("got %v, want no headers of an HTTP feed", got.Header)
 		}
 		if chosen != "two 42" {
-			t.Errorf("OnConnect got %q", chosen)
+			t.Errorf("OnConnect: got %q, want two 42", chosen)
 		}
 	})
 }
@@ -325,7 +325,7 @@ func isStatus(code int) func(t *testing.T, err error) {
 	return func(t *testing.T, err error) {
 		e := want[*transport.StatusError](t, err)
 		if e.Code != code || code == 429 && e.RetryAfter() != 7*time.Second || code == 410 && !e.RejectsToken() {
-			t.Errorf("got %+v", e)
+			t.Errorf("got %+v, want status %d", e, code)
 		}
 	}
 }
@@ -361,7 +361,7 @@ func TestWebSocketSubprotocolMissing(t *testing.T) {
 }
 
 // A page at an address that was a WebSocket before comes from a proxy.
-func TestWebSocketPageForAWhile(t *testing.T) {
+func TestWebSocketPageAfterSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := true
 		w := &transport.WebSocket{URL: "ws://feed.test", Client: inMemory(t, func(w http.ResponseWriter, r *http.Request) {
@@ -377,7 +377,7 @@ func TestWebSocketPageForAWhile(t *testing.T) {
 		readError(t, conn)
 		conn.Close()
 		if err := openSocketError(t, w, ""); class(err) != "protocol" {
-			t.Errorf("%v is not of class protocol", err)
+			t.Errorf("got %v of class %s, want protocol", err, class(err))
 		}
 	})
 }
@@ -409,7 +409,7 @@ func TestWebSocketCredentials(t *testing.T) {
 		first := readError(t, openSocket(t, w, ""))
 		if fmt.Sprint(asked) != "[false true]" || statusOf(first) != 401 {
 			// The handshake already had fresh credentials.
-			t.Errorf("CredentialsRejected: got %v, then %v (status %d)", asked, first, statusOf(first))
+			t.Errorf("CredentialsRejected: got %v, then %v (status %d), want [false true], then 401", asked, first, statusOf(first))
 		}
 	})
 }
@@ -430,7 +430,7 @@ func TestWebSocketRefreshByCode(t *testing.T) {
 			t.Errorf("CredentialsRejected in OnConnect: got %v, want [false true false]", fresh)
 		}
 		if statusOf(first) != 0 || statusOf(second) != 401 || statusOf(third) != 0 {
-			t.Errorf("status %d, %d, %d", statusOf(first), statusOf(second), statusOf(third))
+			t.Errorf("got statuses %d, %d, %d, want 0, 401, 0", statusOf(first), statusOf(second), statusOf(third))
 		}
 	})
 }
@@ -468,12 +468,12 @@ func TestWebSocketRedirect(t *testing.T) {
 		}
 		isProtocol(t, openSocketError(t, w, "token"))
 		if len(got) != 2 || got[1].Header.Get("X-Key") != "" {
-			t.Errorf("%d requests, the last with %v", len(got), got[len(got)-1].Header)
+			t.Errorf("got %d requests, the last with %v, want 2, the last without a key", len(got), got[len(got)-1].Header)
 		}
 		w.TrustedOrigins = []string{"ws://other.test"}
 		openSocket(t, w, "").Close()
 		if got[3].Header.Get("X-Key") != "k" {
-			t.Error("a trusted origin got no header")
+			t.Errorf("trusted origin: got X-Key %q, want k", got[3].Header.Get("X-Key"))
 		}
 	})
 }
@@ -487,7 +487,7 @@ func TestWebSocketTLS(t *testing.T) {
 		w.URL = "wss://feed.test"
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); string(m.Data) != "secure" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want secure", m.Data)
 		}
 	})
 }
@@ -513,14 +513,14 @@ func TestWebSocketSubprotocolNone(t *testing.T) {
 		openSocket(t, w, "")
 		synctest.Wait()
 		if strings.ReplaceAll(offered, " ", "") != "binary,base64" || chosen != "" {
-			t.Errorf("offered %q, chosen %q", offered, chosen)
+			t.Errorf("got subprotocols offered %q, chosen %q, want binary, base64 and none", offered, chosen)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) { p.wait() })
 		w.Subprotocols = []string{"binary"}
 		if err := openSocketError(t, w, ""); !strings.Contains(err.Error(), `add ""`) {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want one that offers the remedy", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // one that was not offered is still a violation

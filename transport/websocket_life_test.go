@@ -31,7 +31,7 @@ func dies(conn transport.Conn) (time.Duration, error) {
 func isTimeout(t *testing.T, err error, op string) {
 	t.Helper()
 	if e := want[*transport.TimeoutError](t, err); e.Op != op {
-		t.Errorf("got %q: %v", e.Op, e)
+		t.Errorf("got a timeout of %q, want %q: %v", e.Op, op, e)
 	}
 }
 
@@ -42,7 +42,7 @@ func TestWebSocketHalfOpen(t *testing.T) {
 		after, err := dies(conn)
 		isTimeout(t, err, "pong")
 		if after != 20*time.Second+2*10*time.Second {
-			t.Errorf("got an end after %v", after)
+			t.Errorf("got an end after %v, want 40s", after)
 		}
 		time.Sleep(time.Hour)
 	})
@@ -89,7 +89,7 @@ func TestWebSocketSignsOfLife(t *testing.T) {
 				conn := openSocket(t, raw(t, serve), "")
 				time.AfterFunc(time.Hour, func() { conn.Close() })
 				if after, err := dies(conn); !errors.Is(err, net.ErrClosed) || after < time.Hour {
-					t.Errorf("%v after %v", err, after)
+					t.Errorf("got %v after %v, want net.ErrClosed after 1h", err, after)
 				}
 				time.Sleep(time.Minute) // for the server to notice
 			})
@@ -123,7 +123,7 @@ func TestWebSocketPings(t *testing.T) {
 		const hours = 6
 		time.Sleep(hours * time.Hour)
 		if n, most := pings.Load(), int64(hours*3600/20); n > most || n < most-2 {
-			t.Errorf("%d pings, want about %d", n, most)
+			t.Errorf("got %d pings, want about %d", n, most)
 		}
 	})
 }
@@ -154,10 +154,10 @@ func TestWebSocketUnread(t *testing.T) {
 		read(t, conn)
 		time.Sleep(time.Hour - 100*time.Second)
 		if m := read(t, conn); string(m.Data) != "two" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want two", m.Data)
 		}
 		if conn.MaxPause != 10*time.Second {
-			t.Errorf("MaxPause is %v, want 10 s", conn.MaxPause)
+			t.Errorf("MaxPause: got %v, want 10 s", conn.MaxPause)
 		}
 	})
 }
@@ -174,7 +174,7 @@ func TestWebSocketIdle(t *testing.T) {
 		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "message")
 		if after != 310*time.Second {
-			t.Errorf("got an end after %v", after)
+			t.Errorf("got an end after %v, want 310s", after)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // the server announces its interval
@@ -189,7 +189,7 @@ func TestWebSocketIdle(t *testing.T) {
 		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "message")
 		if after != 33*time.Second {
-			t.Errorf("got an end after %v", after)
+			t.Errorf("got an end after %v, want 33s", after)
 		}
 	})
 }
@@ -211,10 +211,10 @@ func TestWebSocketStuckWriter(t *testing.T) {
 		after, err := dies(conn)
 		isTimeout(t, err, "write")
 		if after != 4*time.Second {
-			t.Errorf("got an end after %v", after)
+			t.Errorf("got an end after %v, want 4s", after)
 		}
 		if err := <-failed; !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: got %v, want %v", err, transport.ErrNotConnected)
 		}
 		time.Sleep(time.Hour)
 	})
@@ -227,7 +227,7 @@ func TestWebSocketMaxConnectionAge(t *testing.T) {
 				p.say("x")
 				if _, _, err := p.Read(p.req.Context()); err != nil {
 					if websocket.CloseStatus(err) != 4000 {
-						t.Errorf("closed with %v", err)
+						t.Errorf("got %v, want close code 4000", err)
 					}
 					return
 				}
@@ -235,7 +235,7 @@ func TestWebSocketMaxConnectionAge(t *testing.T) {
 		})
 		w.MaxConnectionAge, w.CloseCode = 10*time.Hour, 4000
 		if after, err := dies(openSocket(t, w, "")); err != io.EOF || after < 588*time.Minute || after > 10*time.Hour {
-			t.Errorf("%v after %v", err, after)
+			t.Errorf("got %v after %v, want io.EOF after 9.8h to 10h", err, after)
 		}
 	})
 }
@@ -261,7 +261,7 @@ func TestWebSocketReplace(t *testing.T) {
 		synctest.Wait()
 		read(t, conn)
 		if m := read(t, conn); string(m.Data) != "x" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want x", m.Data)
 		}
 		if _, err := dies(conn); err != io.EOF {
 			t.Error(err)
@@ -275,7 +275,7 @@ func TestWebSocketReplace(t *testing.T) {
 		conn.OnExpiring(func() { called <- true })
 		<-called
 		if m := read(t, conn); string(m.Data) != "x" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want x", m.Data)
 		}
 	})
 }

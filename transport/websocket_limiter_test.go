@@ -60,15 +60,15 @@ func TestWebSocketSendRate(t *testing.T) {
 		conn.Close()
 		<-over
 		if at[13] != 0 || at[15] == 0 {
-			t.Errorf("the first messages came at %v", at[:16])
+			t.Errorf("got the first messages at %v, want 14 at once and then a pause", at[:16])
 		}
 		for i := 16; i < len(at); i++ {
 			if at[i]-at[i-16] < time.Minute {
-				t.Fatalf("17 messages within %v", at[i]-at[i-16])
+				t.Fatalf("got 17 messages within %v, want at least 1m", at[i]-at[i-16])
 			}
 		}
 		if err := w.Send(t.Context(), nil); !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: got %v, want %v", err, transport.ErrNotConnected)
 		}
 	})
 }

@@ -83,10 +83,10 @@ func openSocketError(t testing.TB, w *transport.WebSocket, token string) error {
 	conn, err := w.Open(t.Context(), token)
 	if err == nil {
 		conn.Close()
-		t.Fatal("Open succeeded")
+		t.Fatal("Open: got no error, want one")
 	}
 	if strings.Contains(err.Error(), "secret") {
-		t.Errorf("the error shows a secret: %v", err)
+		t.Errorf("got an error with a secret: %v", err)
 	}
 	return err
 }

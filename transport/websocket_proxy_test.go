@@ -48,7 +48,7 @@ func TestWebSocketProxy(t *testing.T) {
 		}
 		if asked.request == nil || asked.request.Method != "CONNECT" || asked.request.Host != "feed.test:80" ||
 			asked.request.Header.Get("Proxy-Authorization") != "Basic dXNlcjpzZWNyZXQ=" {
-			t.Errorf("%s: got request %+v", status, asked.request)
+			t.Errorf("%s: got request %+v, want CONNECT feed.test:80 with credentials", status, asked.request)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func readThroughProxy(t *testing.T) {
 		return
 	}
 	if m := read(t, openSocket(t, w, "")); string(m.Data) != "through feed.test" {
-		t.Errorf("got %q", m.Data)
+		t.Errorf("got %q, want through feed.test", m.Data)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestWebSocketProxyEndlessHeader(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		t.Logf("%d MiB", m.Sys>>20)
 		if m.Sys > 100<<20 {
-			t.Errorf("an endless response took %d MiB", m.Sys>>20)
+			t.Errorf("got %d MiB for an endless response, want at most 100", m.Sys>>20)
 		}
 		return
 	}

@@ -38,7 +38,7 @@ func TestWebSocketValueAndContext(t *testing.T) {
 		first, second := openSocket(t, w, "first"), openSocket(t, w, "second")
 		for name, conn := range map[string]*transport.Session{"first": first, "second": second} {
 			if m := read(t, conn); m.ID != name {
-				t.Errorf("%s connection: got value %q", name, m.ID)
+				t.Errorf("%s connection: got value %q, want %q", name, m.ID, name)
 			}
 		}
 		first.Close()
@@ -233,17 +233,17 @@ func TestWebSocketSend(t *testing.T) {
 			t.Error(err)
 		}
 		if a, b := <-heard, <-heard; a != "MessageText text" || b != "MessageBinary \xff" {
-			t.Errorf("heard %q, %q", a, b)
+			t.Errorf("got %q, %q, want a text, then a binary message", a, b)
 		}
 		want[*transport.MessageError](t, w.Send(t.Context(), []byte{0xff}))
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := w.Send(done, []byte("late")); !errors.Is(err, context.Canceled) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: got %v, want %v", err, context.Canceled)
 		}
 		conn.Close()
 		if err := w.Send(t.Context(), []byte("down")); !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: got %v, want %v", err, transport.ErrNotConnected)
 		}
 	})
 }
@@ -257,7 +257,7 @@ func TestWebSocketHeartbeat(t *testing.T) {
 		w := sockets(t, func(p *peer) {
 			for i := range beats {
 				if got := p.hear(); got != "beat" {
-					t.Errorf("heard %q", got)
+					t.Errorf("got %q, want beat", got)
 					return
 				}
 				at = append(at, time.Since(start))
@@ -279,11 +279,11 @@ func TestWebSocketHeartbeat(t *testing.T) {
 		after, err := dies(openSocket(t, w, ""))
 		isTimeout(t, err, "heartbeat")
 		if len(at) != beats || at[0] >= time.Minute || after != at[beats-1]+time.Minute {
-			t.Errorf("%d beats, the first at %v, end at %v", len(at), at[0], after)
+			t.Errorf("got %d beats, the first at %v, and the end at %v, want %d, the first within 1m, and the end 1m after the last", len(at), at[0], after, beats)
 		}
 		for i := 1; i < len(at); i++ {
 			if at[i]-at[i-1] != time.Minute {
-				t.Fatalf("beat %d follows after %v", i, at[i]-at[i-1])
+				t.Fatalf("beat %d came after %v, want 1m", i, at[i]-at[i-1])
 			}
 		}
 	})
@@ -314,7 +314,7 @@ func TestWebSocketHeartbeatReplaced(t *testing.T) {
 		conn.Close()
 		<-over
 		if len(got) < 2 || len(got) > 3 || got[0] != "second" {
-			t.Errorf("heard %q", got)
+			t.Errorf("got %q, want second first, and two or three messages", got)
 		}
 	})
 }

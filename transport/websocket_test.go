@@ -28,7 +28,7 @@ func TestWebSocketOnConnect(t *testing.T) {
 		w := sockets(t, serve)
 		w.OnConnect = func(ctx context.Context, s *transport.Socket, token string) error {
 			if err := w.Send(ctx, []byte("early")); !errors.Is(err, transport.ErrNotConnected) {
-				t.Errorf("Send before the connection is ready: %v", err)
+				t.Errorf("Send before the connection is ready: got %v, want %v", err, transport.ErrNotConnected)
 			}
 			if err := s.Send(ctx, []byte("login")); err != nil {
 				return err
@@ -59,7 +59,7 @@ func TestWebSocketOnConnect(t *testing.T) {
 	}{
 		"closed": {func(p *peer) { p.Close(4004, "") }, receiveOnce, func(t *testing.T, err error) {
 			if e := want[*transport.CloseError](t, err); e.Code != 4004 || class(err) != "protocol" {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v of class %s, want close code 4004, protocol", err, class(err))
 			}
 		}},
 		"kicked": {func(p *peer) {}, func(ctx context.Context, s *transport.Socket, _ string) error {
@@ -67,12 +67,12 @@ func TestWebSocketOnConnect(t *testing.T) {
 			return errors.New("no welcome")
 		}, func(t *testing.T, err error) {
 			if e := want[*transport.CloseError](t, err); e.Code != 1006 {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want close code 1006", err)
 			}
 		}},
 		"silent": {func(p *peer) { p.wait() }, receiveOnce, func(t *testing.T, err error) {
 			if e := want[*transport.TimeoutError](t, err); e.Op != "connect" || e.After != 10*time.Second {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want a timeout of connect after 10s", err)
 			}
 		}},
 		"stuck": {func(p *peer) { p.wait() }, func(ctx context.Context, s *transport.Socket, _ string) error {
@@ -80,7 +80,7 @@ func TestWebSocketOnConnect(t *testing.T) {
 			return context.Cause(ctx)
 		}, func(t *testing.T, err error) {
 			if e := want[*transport.TimeoutError](t, err); e.Op != "connect" {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want a timeout of connect", err)
 			}
 		}},
 		"refused": {func(p *peer) { p.wait() }, func(ctx context.Context, s *transport.Socket, _ string) error {
@@ -90,7 +90,7 @@ func TestWebSocketOnConnect(t *testing.T) {
 			return transport.ErrComplete
 		}, func(t *testing.T, err error) {
 			if !errors.Is(err, transport.ErrComplete) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want %v", err, transport.ErrComplete)
 			}
 		}},
 	} {
@@ -100,7 +100,7 @@ func TestWebSocketOnConnect(t *testing.T) {
 				w.OnConnect = c.hello
 				c.check(t, openSocketError(t, w, ""))
 				if err := w.Send(t.Context(), nil); !errors.Is(err, transport.ErrNotConnected) {
-					t.Errorf("Send: %v", err)
+					t.Errorf("Send: got %v, want %v", err, transport.ErrNotConnected)
 				}
 			})
 		})
@@ -126,11 +126,11 @@ func TestWebSocketValidate(t *testing.T) {
 	err := w.Validate()
 	for _, field := range []string{"URL", "Header: Sec-Websocket-Protocol", "Header: Upgrade", "Subprotocols", "CloseCode", "TrustedOrigins: entry 1", "End", "SendRate", "OnBadFrame", "CloseRules: entry 0", "CloseRules: entry 1", "CloseRules: entry 2"} {
 		if !strings.Contains(err.Error(), "WebSocket."+field) {
-			t.Errorf("got no error for %s in: %v", field, err)
+			t.Errorf("got no error for %s in: %v, want one", field, err)
 		}
 	}
 	if _, openErr := w.Open(t.Context(), ""); openErr == nil || retryable(openErr) != "false" {
-		t.Errorf("Open: %v", openErr)
+		t.Errorf("Open: got %v, want an error that is not retryable", openErr)
 	}
 	ok := &transport.WebSocket{URL: "wss://x", TrustedOrigins: []string{"wss://y:8443"}, CloseCode: -1}
 	if err := ok.Validate(); err != nil {
@@ -158,7 +158,7 @@ func TestNegativeOptions(t *testing.T) {
 		c.Read(r.Context())
 	})
 	if m := read(t, openSocket(t, w, "")); len(m.Data) != 17<<20 {
-		t.Errorf("%d bytes", len(m.Data))
+		t.Errorf("got %d bytes, want %d", len(m.Data), 17<<20)
 	}
 	for field, err := range map[string]error{
 		"PongTimeout": (&transport.WebSocket{URL: "ws://feed.test", PongTimeout: -1}).Validate(),
@@ -179,6 +179,6 @@ func TestNegativeOptions(t *testing.T) {
 func TestValidateHidesSubprotocol(t *testing.T) {
 	w := &transport.WebSocket{URL: "ws://feed.test/", Subprotocols: []string{"bearer.c2VjcmV0LXRva2Vu=="}}
 	if err := w.Validate(); err != nil && strings.Contains(err.Error(), "c2Vjc") {
-		t.Errorf("%v", err)
+		t.Errorf("got an error with the token: %v", err)
 	}
 }

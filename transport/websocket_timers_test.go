@@ -43,10 +43,10 @@ func TestTimersClose(t *testing.T) {
 		ts.close()
 		ts.running.Wait()
 		if ended.IsZero() {
-			t.Error("running.Wait returned before the end of a call")
+			t.Error("running.Wait: got a return before the end of a call, want one after it")
 		}
 		if ts.after(time.Second, func() { t.Error("got a call started after close") }) != nil {
-			t.Error("after returned a timer after close")
+			t.Error("after: got a timer after close, want nil")
 		}
 		ts.spawn(func() { t.Error("got a goroutine started after close") })
 		time.Sleep(time.Hour)

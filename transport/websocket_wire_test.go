@@ -103,7 +103,7 @@ func TestWebSocketDeliversWhatIsReceived(t *testing.T) {
 					}
 				}
 				if next != messages || !strings.Contains(err.Error(), c.err) {
-					t.Errorf("%d messages of %d, then %v; want all, then %q", next, messages, err, c.err)
+					t.Errorf("got %d messages of %d, then %v, want all, then %q", next, messages, err, c.err)
 				}
 			})
 		})
@@ -128,12 +128,12 @@ func TestWebSocketSendAfterTheEnd(t *testing.T) {
 			t.Errorf("Send while a message is unread: %v", err)
 		}
 		if err := w.Send(t.Context(), []byte("x")); !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("WebSocket.Send on a lost connection: %v", err)
+			t.Errorf("WebSocket.Send on a lost connection: got %v, want %v", err, transport.ErrNotConnected)
 		}
 		read(t, conn)
 		readError(t, conn)
 		if err := socket.Send(t.Context(), []byte("x")); !errors.Is(err, transport.ErrNotConnected) {
-			t.Errorf("Send after the end: %v", err)
+			t.Errorf("Send after the end: got %v, want %v", err, transport.ErrNotConnected)
 		}
 	})
 }
@@ -152,7 +152,7 @@ func (c oneWay) Write(p []byte) (int, error) {
 }
 
 // A connection whose writes fail ends once everything received has been read.
-func TestWebSocketOneWay(t *testing.T) {
+func TestWebSocketWritesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := raw(t, func(conn net.Conn) {
 			conn.Write(pingAnd(3))
@@ -176,7 +176,7 @@ func TestWebSocketOneWay(t *testing.T) {
 		start := time.Now()
 		err := want[*transport.CloseError](t, readError(t, conn))
 		if d := time.Since(start); err.Code != 1006 || d > 10*time.Second {
-			t.Errorf("%v after %v", err, d)
+			t.Errorf("got %v after %v, want close code 1006 within 10s", err, d)
 		}
 	})
 }
@@ -192,14 +192,14 @@ func TestWebSocketEventAfterUnansweredPing(t *testing.T) {
 		w.End = transport.EndFeed
 		conn := openSocket(t, w, "")
 		if m := read(t, conn); string(m.Data) != "first" || !m.More {
-			t.Errorf("got %q, more %v", m.Data, m.More)
+			t.Errorf("got %q, more %v, want first, true", m.Data, m.More)
 		}
 		time.Sleep(time.Second)
 		m, err := readFrom(conn)
 		if errors.Is(err, transport.ErrComplete) {
 			t.Errorf("got %v before the last event", err)
 		} else if err == nil && string(m.Data) != "last" {
-			t.Errorf("got %q", m.Data)
+			t.Errorf("got %q, want last", m.Data)
 		}
 	})
 }

@@ -524,7 +524,7 @@ func TestBrokenTransportsAreCaught(t *testing.T) {
 		caught[b.check] = true
 		i := slices.IndexFunc(checks, func(c check) bool { return c.name == b.check })
 		if i < 0 {
-			t.Errorf("%s: no check %q", b.name, b.check)
+			t.Errorf("%s: got no check %q, want one", b.name, b.check)
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
@@ -535,20 +535,20 @@ func TestBrokenTransportsAreCaught(t *testing.T) {
 				return b.bend(&memory{script: s}, gone)
 			})
 			if len(found) == 0 {
-				t.Errorf("%s: got no finding of %q", b.name, b.check)
+				t.Errorf("%s: got no finding of %q, want one", b.name, b.check)
 			}
 			t.Logf("%s: %s", b.name, strings.Join(found, "; "))
 		})
 	}
 	for _, c := range checks {
 		if !caught[c.name] {
-			t.Errorf("got no broken Transport for %q", c.name)
+			t.Errorf("%q: got no broken Transport that it catches, want one", c.name)
 		}
 	}
 }
 
 // The Transport that the table breaks passes every check.
-func TestMemory(t *testing.T) {
+func TestMemoryKeepsTheContract(t *testing.T) {
 	for _, bend := range []func(*memory, <-chan struct{}) transport.Transport{
 		func(m *memory, _ <-chan struct{}) transport.Transport { return m },
 		bendSession(func(s *transport.Session) { s.Conn = &bentConn{Conn: s.Conn} }),
@@ -565,10 +565,10 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-func TestNoPeerSkips(t *testing.T) {
+func TestNilTransportSkipsTheCheck(t *testing.T) {
 	r := &recorder{TB: t}
 	do(func() { checks[0].verify(r, func(testing.TB, Script) transport.Transport { return nil }, prompt) })
 	if !r.skipped || len(r.found) > 0 {
-		t.Errorf("skipped: %t, found %q", r.skipped, r.found)
+		t.Errorf("got skipped %t, findings %q, want true and none", r.skipped, r.found)
 	}
 }

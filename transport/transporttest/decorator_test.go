@@ -26,7 +26,7 @@ func (p passThrough) Open(ctx context.Context, token string) (*transport.Session
 type wrappedConn struct{ transport.Conn }
 
 // Each transport of this module keeps the contract when it is wrapped.
-func TestDecorated(t *testing.T) {
+func TestDecoratedTransportsKeepTheContract(t *testing.T) {
 	for name, start := range map[string]transporttest.Start{
 		"HTTP":      startHTTP(wires["SSE"], "http"),
 		"HTTPS":     startHTTP(wires["NDJSON"], "https"),

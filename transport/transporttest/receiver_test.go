@@ -180,7 +180,7 @@ func (c receiverCheck) findings(t testing.TB, start func(testing.TB) Push) []str
 	return r.found
 }
 
-// Each broken Receiver is caught by the check that is there for it.
+// Each broken Receiver is caught by its check.
 var brokenReceivers = []struct {
 	name, check string
 	hub         func(gone <-chan struct{}) *hub
@@ -354,7 +354,7 @@ func TestBrokenReceiversAreCaught(t *testing.T) {
 		caught[b.check] = true
 		i := slices.IndexFunc(receiverChecks, func(c receiverCheck) bool { return c.name == b.check })
 		if i < 0 {
-			t.Errorf("%s: there is no check %q", b.name, b.check)
+			t.Errorf("%s: got no check %q, want one", b.name, b.check)
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
@@ -369,26 +369,26 @@ func TestBrokenReceiversAreCaught(t *testing.T) {
 				return b.hub(gone).push()
 			})
 			if len(found) == 0 {
-				t.Errorf("%s: %q does not catch it", b.name, b.check)
+				t.Errorf("%s: got no finding of %q, want one", b.name, b.check)
 			}
 			t.Logf("%s: %s", b.name, strings.Join(found, "; "))
 		})
 	}
 	for _, c := range receiverChecks {
 		if !caught[c.name] {
-			t.Errorf("no broken Receiver shows that %q can fail", c.name)
+			t.Errorf("%q: got no broken Receiver that it catches, want one", c.name)
 		}
 	}
 }
 
 // The table changes a Receiver that keeps the contract.
-func TestHub(t *testing.T) {
+func TestHubKeepsTheContract(t *testing.T) {
 	RunReceiverInBubble(t, func(testing.TB) Push { return new(hub).push() })
 	RunReceiver(t, func(testing.TB) Push { return new(hub).push() })
 }
 
 // A recorded Receiver keeps the contract.
-func TestRecordedHub(t *testing.T) {
+func TestRecordedHubKeepsTheContract(t *testing.T) {
 	RunReceiverInBubble(t, func(testing.TB) Push {
 		h := new(hub)
 		push := h.push()

@@ -10,7 +10,7 @@ import (
 )
 
 // A recorded transport keeps the contract.
-func TestRecorded(t *testing.T) {
+func TestRecordedTransportKeepsTheContract(t *testing.T) {
 	for name, start := range map[string]transporttest.Start{
 		"HTTP":      startHTTP(wires["SSE"], "http"),
 		"WebSocket": startSocket("ws", true),

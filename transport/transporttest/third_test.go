@@ -17,10 +17,9 @@ import (
 	"github.com/steadfeed/steadfeed/transport/transporttest"
 )
 
-// tail is a Transport as somebody might write one, for a protocol of their own over TCP:
-// the client sends the token on a line, the server says "ok" or "over", and then sends a
-// line for each event, its token and a space before it. It says "bye" before it ends a
-// connection.
+// tail is a third-party Transport for a protocol over TCP: the client sends the token on a line,
+// and the server sends "ok" or "over", then a line for each event with the token, a space and the
+// data, and "bye" before it ends a connection.
 type tail struct {
 	addr string
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -109,7 +108,7 @@ func (c *tailConn) over() bool {
 	}
 }
 
-// failure returns why nothing more can be read.
+// failure returns why no more can be read.
 func (c *tailConn) failure(err error) error {
 	switch {
 	case c.ctx.Err() != nil:

@@ -50,7 +50,7 @@ func FuzzFollower(fuzz *testing.F) {
 			for len(chunk) > 0 && !f.Masked {
 				n, whole := f.Next(chunk)
 				if n == 0 {
-					t.Fatal("Next used no byte")
+					t.Fatal("Next: got no byte consumed, want at least one")
 				}
 				if whole {
 					got++
