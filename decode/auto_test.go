@@ -35,7 +35,7 @@ func TestAuto(t *testing.T) {
 func TestAutoJSON(t *testing.T) {
 	f, ok := decode.Auto("application/json;charset=UTF-8")
 	if !ok {
-		t.Fatal("Auto(application/json) found no framing")
+		t.Fatal("Auto(application/json): got no framing, want one")
 	}
 	for _, c := range []struct {
 		in   string
@@ -60,7 +60,7 @@ func TestMediaTypes(t *testing.T) {
 	types := decode.MediaTypes()
 	for _, media := range types {
 		if _, ok := decode.Auto(media); !ok {
-			t.Errorf("Auto(%q) found no framing", media)
+			t.Errorf("Auto(%q): got no framing, want one", media)
 		}
 	}
 	if len(types) == 0 || types[0] != "text/event-stream" || types[len(types)-1] != "application/json;q=0.8" {
@@ -69,6 +69,6 @@ func TestMediaTypes(t *testing.T) {
 	// @trpc/server 11, getAcceptHeader: accept.split(",").some((t) => t.trim() === "application/jsonl"),
 	// and then a subscription is answered with 400.
 	if slices.Contains(types, "application/jsonl") {
-		t.Error("MediaTypes has application/jsonl without a weight")
+		t.Error("MediaTypes: got application/jsonl without a weight, want it with one")
 	}
 }

@@ -108,9 +108,9 @@ func (w *watchedSplitter) Split(f *decode.Frame, buf []byte, atEOF bool) (n int,
 	}
 	switch {
 	case n < 0 || n > len(buf):
-		w.t.Fatalf("Split consumed %d of %d bytes", n, len(buf))
+		w.t.Fatalf("Split: got %d bytes consumed of %d", n, len(buf))
 	case !ok && !reflect.ValueOf(*f).IsZero():
-		w.t.Fatalf("Split sets %+v without a frame", *f)
+		w.t.Fatalf("Split: got %+v without a frame, want the zero Frame", *f)
 	case err != nil:
 		if _, is := err.(*decode.FrameError); !is || ok {
 			w.t.Fatalf("got error %T with ok %t, want a *FrameError without a frame", err, ok)
@@ -123,7 +123,7 @@ func (w *watchedSplitter) Split(f *decode.Frame, buf []byte, atEOF bool) (n int,
 		w.t.Fatalf("Split keeps %d bytes, want at most %d", len(buf), w.limit+overhead)
 	}
 	if w.still > 2+len(buf) { // SSE has a result for each comment in a block, and keeps the block
-		w.t.Fatalf("Split makes no progress with %q", buf)
+		w.t.Fatalf("Split: got no progress with %q", buf)
 	}
 	return n, ok, err
 }

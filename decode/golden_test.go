@@ -15,7 +15,7 @@ import (
 func framings(t *testing.T) map[string]decode.Format {
 	byType, ok := decode.Auto("application/json;stream=watch")
 	if !ok {
-		t.Fatal("Auto(application/json) found no framing")
+		t.Fatal("Auto(application/json): got no framing, want one")
 	}
 	return map[string]decode.Format{
 		".sse": decode.SSE{}, ".ndjson": decode.NDJSON, ".crlf": decode.CRLFJSON,
@@ -41,7 +41,7 @@ func TestGolden(t *testing.T) {
 				check(t, format, 0, string(stream), want)
 				return
 			}
-			t.Error("no file has the stream of these frames")
+			t.Error("got no file with the stream of these frames, want one")
 		})
 	}
 }
@@ -72,7 +72,7 @@ func TestGoldenCut(t *testing.T) {
 	for ext, format := range framings(t) {
 		streams, _ := filepath.Glob("testdata/streams/*" + ext)
 		if len(streams) == 0 {
-			t.Errorf("no streams of %s", ext)
+			t.Errorf("got no streams of %s, want some", ext)
 		}
 		for _, name := range streams {
 			stream, err := os.ReadFile(name)

@@ -185,13 +185,13 @@ func FuzzNext(f *testing.F) {
 			d := b.Next(fail)
 			switch {
 			case d.Stop && d.Delay != 0:
-				t.Fatalf("%+v stops with a delay", d)
+				t.Fatalf("got %+v, want no delay with Stop", d)
 			case !d.Stop && d.Delay < 10*time.Millisecond:
-				t.Fatalf("%+v is below MinDelay", d)
+				t.Fatalf("got %+v, want at least MinDelay", d)
 			case !d.Stop && limit > 0 && d.Delay < time.Duration(min(after, limit, math.MaxInt64/2)):
-				t.Fatalf("%+v is shorter than Retry-After %v", d, time.Duration(after))
+				t.Fatalf("got %+v, want at least Retry-After %v", d, time.Duration(after))
 			case d.Class == retry.ClassNetwork && limit > 0 && d.Delay < time.Duration(min(asked, limit, math.MaxInt64/2)):
-				t.Fatalf("%+v is shorter than retry %v", d, time.Duration(asked))
+				t.Fatalf("got %+v, want at least retry %v", d, time.Duration(asked))
 			}
 		}
 	})

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestBooksAreRight(t *testing.T) {
+func TestBooksMatchAfterEveryGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExchange()
 		srv := mock.NewServer(x)
@@ -43,17 +43,17 @@ func TestBooksAreRight(t *testing.T) {
 			"73 updates over 3 connections, 9 gaps closed with 16 snapshots, 16 duplicates dropped",
 		}
 		if !slices.EqualFunc(got, want, strings.HasPrefix) {
-			t.Errorf("got\n%s", &out)
+			t.Errorf("got\n%s\nwant lines that begin with %q", &out, want)
 		}
 	})
 }
 
-// A gap that is passed over is noticed, or the example would prove nothing.
+// An ignored gap is detected, or the example would prove nothing.
 func TestLossIsNoticed(t *testing.T) {
 	b := &book{Sequence: 4, Sizes: map[string]int{"100": 1}}
 	f := &follower{books: map[string]*book{"BTC-USD": b}}
 	if err := f.take(t.Context(), update{Product: "BTC-USD", Sequence: 6}, nil); err == nil {
-		t.Error("update 6 was taken after 4")
+		t.Error("update 6 after 4: got no error, want one")
 	}
 	x := newExchange()
 	x.miss(10)
@@ -63,7 +63,7 @@ func TestLossIsNoticed(t *testing.T) {
 	}
 	books["ETH-USD"].Sizes["1"]++
 	if x.verify(books) == nil {
-		t.Error("a wrong book passes")
+		t.Error("a wrong book: got no error, want one")
 	}
 }
 
@@ -86,9 +86,9 @@ func TestOnMessage(t *testing.T) {
 		}
 	}
 	if onMessage(nil, &transport.Message{Data: []byte("{")}) == nil {
-		t.Error("half a message passes")
+		t.Error("half a message: got no error, want one")
 	}
 	if _, _, ok := sequence(client.Event{Data: []byte("{")}); ok {
-		t.Error("half a message has a number")
+		t.Error("half a message: got a sequence number, want none")
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/coder/websocket/wsjson"
 )
 
-// A browser is a headless Chromium, spoken to by the DevTools protocol.
+// A browser is a headless Chromium, controlled with the DevTools protocol.
 type browser struct {
 	t    *testing.T
 	ctx  context.Context
@@ -52,8 +52,8 @@ func openBrowser(t *testing.T, url string) *browser {
 	return b
 }
 
-// profile returns a folder for a browser's files. Its helper processes outlive it for a
-// moment, and write there while the folder is being removed.
+// profile returns a folder for a browser's files. Its helper processes may still write there while
+// the folder is being removed.
 func profile(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "fakefeed-browser-")
 	if err != nil {
@@ -62,7 +62,7 @@ func profile(t *testing.T) string {
 	t.Cleanup(func() {
 		for try := 0; os.RemoveAll(dir) != nil; try++ {
 			if try == 100 {
-				t.Errorf("%s cannot be removed", dir)
+				t.Errorf("got %s after 100 attempts to remove it", dir)
 				return
 			}
 			time.Sleep(50 * time.Millisecond)
@@ -71,7 +71,7 @@ func profile(t *testing.T) string {
 	return dir
 }
 
-// page waits for the browser to show url, and returns where to talk to it.
+// page waits until the browser shows url, and returns the address of its debugger.
 func (b *browser) page(dir, url string) string {
 	b.t.Helper()
 	for ; b.ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
@@ -94,7 +94,7 @@ func (b *browser) page(dir, url string) string {
 			}
 		}
 	}
-	b.t.Fatal("the browser does not show the page")
+	b.t.Fatalf("got no page at %s in the browser, want one", url)
 	return ""
 }
 
@@ -127,10 +127,10 @@ func (b *browser) await(js, pattern string) {
 			return
 		}
 	}
-	b.t.Fatalf("%s is %q, want %q", js, got, pattern)
+	b.t.Fatalf("%s: got %q, want %q", js, got, pattern)
 }
 
-// A person in a browser watches a consumer come, publishes to it, and drops it.
+// In a browser, a person watches a consumer connect, publishes an event, and drops the connection.
 func TestBrowser(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, result := make(lines, 1), make(chan error)
@@ -160,7 +160,7 @@ func TestBrowser(t *testing.T) {
 	b.await(`document.querySelector("#events").textContent`, `^1message<b>hello</b>$|^1<b>hello</b>$`)
 	buf := make([]byte, 100)
 	if n, err := resp.Body.Read(buf); err != nil || string(buf[:n]) != "id: 1\ndata: <b>hello</b>\n\n" {
-		t.Errorf("the consumer has read %q, %v", buf[:n], err)
+		t.Errorf("the consumer: got %q, %v, want event 1", buf[:n], err)
 	}
 
 	b.eval(`document.querySelector("[data-do=drop]").click()`)
@@ -171,6 +171,6 @@ func TestBrowser(t *testing.T) {
 	b.eval(`document.querySelector("[data-do=pause]").click()`)
 	b.await(`document.querySelector("#problem").textContent`, `want a duration`)
 	if got := b.eval(fmt.Sprintf(`document.querySelectorAll(%q).length`, "#events b")); got != "0" {
-		t.Errorf("the page takes data for HTML: %s elements", got)
+		t.Errorf("the page: got %s elements made from data, want 0", got)
 	}
 }

@@ -35,7 +35,7 @@ type person struct {
 func (p person) press(what string, fields ...string) {
 	p.t.Helper()
 	if code, text := p.try(what, fields...); code != http.StatusOK {
-		p.t.Errorf("%s %q: status %d: %s", what, fields, code, text)
+		p.t.Errorf("%s %q: got status %d, %s, want 200", what, fields, code, text)
 	}
 }
 
@@ -81,8 +81,8 @@ func in(t *testing.T, f func(t *testing.T, p person)) {
 	})
 }
 
-// Whatever a person does to it, the consumer gets every event.
-func TestConsumerSurvivesThePerson(t *testing.T) {
+// Whatever faults are injected, the consumer gets every event.
+func TestConsumerGetsEveryEvent(t *testing.T) {
 	for _, wire := range []string{"sse", "ndjson", "ws"} {
 		in(t, func(t *testing.T, p person) {
 			var source transport.Transport = &transport.HTTP{URL: p.url + "/" + wire, Client: p.client}
@@ -111,11 +111,11 @@ func TestConsumerSurvivesThePerson(t *testing.T) {
 			n := 0
 			for ev, err := range sub.Events() {
 				if n++; err != nil || string(ev.Data) != fmt.Sprintf(`{"id":"%d"}`, n) || ev.Gap != nil {
-					t.Fatalf("%s: event %d is %s, gap %v, error %v", wire, n, ev.Data, ev.Gap, err)
+					t.Fatalf("%s: got %s, gap %v, error %v, want event %d without a gap", wire, ev.Data, ev.Gap, err, n)
 				}
 			}
 			if n != 8 {
-				t.Errorf("%s: %d events", wire, n)
+				t.Errorf("%s: got %d events, want 8", wire, n)
 			}
 		})
 	}
@@ -124,7 +124,7 @@ func TestConsumerSurvivesThePerson(t *testing.T) {
 func TestStateShowsWhatHappens(t *testing.T) {
 	in(t, func(t *testing.T, p person) {
 		if s := p.look(); s.Connected != 0 || s.Sent != 0 || len(s.Consumers) != 0 {
-			t.Errorf("at first: %+v", s)
+			t.Errorf("before the first consumer: got %+v, want nothing", s)
 		}
 		req, _ := http.NewRequest("GET", p.url+"/sse", nil)
 		req.Header.Set("User-Agent", "a test")
@@ -139,19 +139,19 @@ func TestStateShowsWhatHappens(t *testing.T) {
 		synctest.Wait()
 		s := p.look()
 		if s.Connected != 1 || s.Sent != 26 || len(s.Events) != shown || s.Events[shown-1].ID != "26" {
-			t.Errorf("with a consumer: %+v", s)
+			t.Errorf("with a consumer: got %+v, want one connected and 26 events sent", s)
 		}
 		if c := s.Consumers[0]; c.Wire != "sse" || c.Agent != "a test" || c.Token != "" || c.Ended != nil || c.N != 1 {
-			t.Errorf("the consumer: %+v", c)
+			t.Errorf("the consumer: got %+v, want the first one, over SSE, without a token", c)
 		}
 		p.press("drop")
 		if b, err := io.ReadAll(resp.Body); err == nil || !bytes.HasPrefix(b, []byte("event: letter\nid: 1\ndata: a\n\n")) {
-			t.Errorf("read %q, %v", b, err)
+			t.Errorf("got %q, %v, want event 1 and an error", b, err)
 		}
 		resp.Body.Close()
 		synctest.Wait()
 		if s := p.look(); s.Connected != 0 || s.Consumers[0].Ended == nil || !strings.Contains(s.Consumers[0].Why, "dropped") {
-			t.Errorf("after the drop: %+v", s)
+			t.Errorf("after the drop: got %+v, want nothing connected and the reason", s)
 		}
 		for range 30 {
 			resp, err := p.client.Get(p.url + "/ndjson?since=unknown")
@@ -162,23 +162,23 @@ func TestStateShowsWhatHappens(t *testing.T) {
 		}
 		s = p.look()
 		if len(s.Consumers) != shown || s.Consumers[0].N != 31 || s.Consumers[0].Token != "unknown" || s.Consumers[0].Wire != "ndjson" {
-			t.Errorf("after many attempts: %+v", s.Consumers[0])
+			t.Errorf("after many attempts: got %+v, want attempt 31 over NDJSON with token unknown", s.Consumers[0])
 		}
 	})
 }
 
-func TestButtonsThatCannotBe(t *testing.T) {
+func TestInvalidActionsAreRefused(t *testing.T) {
 	in(t, func(t *testing.T, p person) {
 		for _, fields := range [][]string{{"jump"}, {"pause", "value", "soon"}, {"pause", "value", "-1s"}, {"status", "value", "99"}, {"status", "value", "x"}} {
 			if code, _ := p.try(fields[0], fields[1:]...); code != http.StatusBadRequest {
-				t.Errorf("%q: status %d", fields, code)
+				t.Errorf("%q: got status %d, want 400", fields, code)
 			}
 		}
 	})
 }
 
-// Another page in the browser cannot press the buttons.
-func TestOtherOriginsAreTurnedAway(t *testing.T) {
+// A page of another origin cannot press the buttons.
+func TestOtherOriginsAreRefused(t *testing.T) {
 	in(t, func(t *testing.T, p person) {
 		req, _ := http.NewRequest("POST", p.url+"/do/drop", nil)
 		req.Header.Set("Origin", "http://other.example")
@@ -188,12 +188,12 @@ func TestOtherOriginsAreTurnedAway(t *testing.T) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusForbidden {
-			t.Errorf("status %d", resp.StatusCode)
+			t.Errorf("got status %d, want 403", resp.StatusCode)
 		}
 	})
 }
 
-// The page needs nothing but this server, and has a button for each step.
+// The page loads nothing from other servers, and has a button for each step.
 func TestPage(t *testing.T) {
 	in(t, func(t *testing.T, p person) {
 		resp, err := p.client.Get(p.url + "/")
@@ -203,14 +203,14 @@ func TestPage(t *testing.T) {
 		defer resp.Body.Close()
 		body, _ := io.ReadAll(resp.Body)
 		if ct := resp.Header.Get("Content-Type"); ct != "text/html; charset=utf-8" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") {
-			t.Errorf("header %v", resp.Header)
+			t.Errorf("got header %v, want HTML and a Content-Security-Policy", resp.Header)
 		}
 		if m := regexp.MustCompile(`(src|href)=|//[a-z]|@import|url\(`).Find(body); m != nil {
-			t.Errorf("the page refers to something else: %q", m)
+			t.Errorf("the page: got the reference %q, want none", m)
 		}
 		buttons := regexp.MustCompile(`data-do="([a-z]+)"`).FindAllSubmatch(body, -1)
 		if len(buttons) != 9 {
-			t.Errorf("%d buttons", len(buttons))
+			t.Errorf("got %d buttons, want 9", len(buttons))
 		}
 		for _, b := range buttons {
 			value := map[string]string{"pause": "1s", "status": "503"}[string(b[1])]
@@ -227,7 +227,7 @@ func (l lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// On a real network, with a recording to begin with and events by the clock.
+// On a real network, with a recording at the start and events at intervals.
 func TestRun(t *testing.T) {
 	recording := filepath.Join(t.TempDir(), "recording.txt")
 	os.WriteFile(recording, []byte("steadfeed recording 1\n1 0s open\n1 1h0m0s event id=r1\n\tfrom the recording\n"), 0o600)
@@ -259,9 +259,9 @@ func TestRun(t *testing.T) {
 		t.Errorf("got %q, want %s", got, want)
 	}
 	if err := run(t.Context(), options{replay: filepath.Join(t.TempDir(), "none")}, out); err == nil {
-		t.Error("a recording that is not there is no error")
+		t.Error("a missing recording: got no error, want one")
 	}
 	if err := run(t.Context(), options{addr: "127.0.0.1:-1"}, out); err == nil {
-		t.Error("an address that is none is no error")
+		t.Error("an invalid address: got no error, want one")
 	}
 }

@@ -57,13 +57,13 @@ connected: the session is resumed
 			t.Errorf("got\n%swant\n%s", &out, want)
 		}
 		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("it took %v, so some silence was noticed late", d)
+			t.Errorf("took %v, want at most 5s: silence was noticed late", d)
 		}
 	})
 }
 
-// A position that the gateway does not know, or that is none, is given up with a gap.
-func TestForgotten(t *testing.T) {
+// A position that the gateway does not know, or that is invalid, is dropped with a gap.
+func TestRejectedPositionReportsAGap(t *testing.T) {
 	for _, token := range []string{"unknown:7:http://feed.test/resume", "garbage"} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := mock.NewServer(newGateway())
@@ -76,14 +76,14 @@ func TestForgotten(t *testing.T) {
 			defer sub.Close()
 			ev, err := sub.Next(t.Context())
 			if err != nil || ev.Gap == nil || ev.Gap.Reason != transport.GapTokenRejected {
-				t.Errorf("after %q: gap %v, %v", token, ev.Gap, err)
+				t.Errorf("after %q: got gap %v, %v, want a rejected token", token, ev.Gap, err)
 			}
 		})
 	}
 }
 
-// A loss of which nobody has said anything is noticed, or the example would prove nothing.
-func TestDiary(t *testing.T) {
+// A loss without a gap is detected, or the example would prove nothing.
+func TestLossIsNoticed(t *testing.T) {
 	for _, tt := range []struct {
 		id   string
 		gap  *client.Gap
@@ -99,7 +99,7 @@ func TestDiary(t *testing.T) {
 		d := newDiary(io.Discard)
 		d.last = 4
 		if err := d.note(message{ID: tt.id}, tt.gap); (err == nil) != tt.want {
-			t.Errorf("%s after 4, gap %v: %v", tt.id, tt.gap, err)
+			t.Errorf("%s after 4, gap %v: got %v, want success %t", tt.id, tt.gap, err, tt.want)
 		}
 	}
 }
@@ -107,19 +107,19 @@ func TestDiary(t *testing.T) {
 func TestPosition(t *testing.T) {
 	p := position{"a1b2", 17, "wss://gateway-us-east1-b.example"}
 	if got, ok := parsePosition(p.token()); !ok || got != p {
-		t.Errorf("%+v became %+v, %t", p, got, ok)
+		t.Errorf("parsePosition: got %+v, %t, want %+v, true", got, ok, p)
 	}
 	for _, token := range []string{"", "a", "a:1", "a:b:c", ":::"} {
 		if p, ok := parsePosition(token); ok {
-			t.Errorf("%q is %+v", token, p)
+			t.Errorf("parsePosition(%q): got %+v, want none", token, p)
 		}
 	}
 	req := httptest.NewRequest(http.MethodGet, "http://gateway.example/?v=10", nil)
 	if err := resumeURL(req, p.token()); err != nil || req.URL.String() != p.url+"?v=10" {
-		t.Errorf("resumed at %v, %v", req.URL, err)
+		t.Errorf("resumeURL: got %v, %v, want %s?v=10", req.URL, err, p.url)
 	}
 	if err := resumeURL(req, "garbage"); err != nil || req.URL.Host != "gateway-us-east1-b.example" {
-		t.Errorf("resumed at %v, %v", req.URL, err)
+		t.Errorf("resumeURL of garbage: got %v, %v, want it unchanged", req.URL, err)
 	}
 }
 
@@ -141,13 +141,13 @@ func TestOnMessage(t *testing.T) {
 		b := &bot{at: position{"abc", 0, "wss://r"}}
 		m := transport.Message{Data: []byte(tt.text)}
 		if err := b.onMessage(nil, &m); !errors.Is(err, tt.err) || m.Kind != tt.kind || m.Token != tt.token {
-			t.Errorf("%s: %v, %q, %v", tt.text, m.Kind, m.Token, err)
+			t.Errorf("%s: got kind %v, token %q, %v, want %v, %q, %v", tt.text, m.Kind, m.Token, err, tt.kind, tt.token, tt.err)
 		}
 	}
 	b := new(bot)
 	for _, text := range []string{"{", `{"op":0,"t":"READY","d":{}}`, `{"op":0,"t":"READY","d":{"session_id":"a:b"}}`} {
 		if b.onMessage(nil, &transport.Message{Data: []byte(text)}) == nil {
-			t.Errorf("%s passes", text)
+			t.Errorf("%s: got no error, want one", text)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestHeartbeatCarriesTheNumber(t *testing.T) {
 		b.set(position{sequence: n})
 		var p payload
 		if err := json.Unmarshal(b.heartbeat(), &p); err != nil || p.Op != opHeartbeat || string(p.Data) != want {
-			t.Errorf("after %d: op %d with %s, %v", n, p.Op, p.Data, err)
+			t.Errorf("heartbeat after %d: got op %d with %s, %v, want %d with %s", n, p.Op, p.Data, err, opHeartbeat, want)
 		}
 	}
 }

@@ -48,12 +48,12 @@ refused: Cannot query field "ordersChanged" on type "Subscription".
 			t.Errorf("got\n%swant\n%s", &out, &want)
 		}
 		if n := s.subscriptions.Load(); n != 3 {
-			t.Errorf("%d subscriptions, want 3", n)
+			t.Errorf("got %d subscriptions, want 3", n)
 		}
 	})
 }
 
-// A feed that begins in the middle is noticed, or the example would prove nothing.
+// A feed that begins in the middle is detected, or the example would prove nothing.
 func TestLossIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := mock.NewServer(new(server))
@@ -61,7 +61,7 @@ func TestLossIsNoticed(t *testing.T) {
 		o := &operation{url: srv.URL, client: srv.Client(), query: query, secret: (&vault{"new"}).get}
 		last, err := follow(t.Context(), t.Logf, o, 4)
 		if err == nil || last != 4 {
-			t.Errorf("order 1 follows on 4: %d, %v", last, err)
+			t.Errorf("a feed from order 1 after 4: got %d, %v, want 4 and an error", last, err)
 		}
 	})
 }
@@ -89,16 +89,16 @@ func TestOnMessage(t *testing.T) {
 			got = m.Type + " " + string(m.Data)
 		}
 		if got != tt.want || (err != nil) != tt.err {
-			t.Errorf("%s: %q, %v", tt.text, got, err)
+			t.Errorf("%s: got %q, %v, want %q and an error: %t", tt.text, got, err, tt.want, tt.err)
 		}
 	}
 	m := transport.Message{Data: []byte(`{"id":"1","type":"complete"}`)}
 	if err := onMessage(nil, &m); err != transport.ErrComplete {
-		t.Errorf("complete: %v", err)
+		t.Errorf("complete: got %v, want %v", err, transport.ErrComplete)
 	}
 	m.Data = []byte(`{"id":"1","type":"error","payload":[{"message":"a"},{"message":"b"}]}`)
 	var refused *operationError
 	if err := onMessage(nil, &m); !errors.As(err, &refused) || refused.Retryable() || err.Error() != "refused: a; b" {
-		t.Errorf("error: %v", err)
+		t.Errorf("error: got %v, want one that is not retryable: refused: a; b", err)
 	}
 }

@@ -32,7 +32,7 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 // The second run resumes where the first one stopped, after a connection that broke.
-func TestRunTwice(t *testing.T) {
+func TestSecondRunResumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		for _, tt := range []struct {

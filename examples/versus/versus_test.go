@@ -32,8 +32,8 @@ func server(tb testing.TB) string {
 	return url
 }
 
-// TestSameEvents holds every entry to deliver the events that the feed was made of: a
-// library that is not used properly would only seem fast.
+// TestSameEvents checks that every entry delivers the events that the feed was made of. A library
+// that is not used properly would only seem fast.
 func TestSameEvents(t *testing.T) {
 	for _, c := range contests(server(t)) {
 		for _, e := range c.entries {
@@ -49,7 +49,7 @@ func TestSameEvents(t *testing.T) {
 						t.Errorf("of %d events: %s", n, difference(got.kept, want))
 					}
 					if got.events != n || got.bytes != len(strings.Join(want, "")) {
-						t.Errorf("%d events of %d bytes were counted", got.events, got.bytes)
+						t.Errorf("got %d events of %d bytes, want %d of %d", got.events, got.bytes, n, len(strings.Join(want, "")))
 					}
 				}
 			})
@@ -66,7 +66,7 @@ func difference(got, want []string) string {
 	return fmt.Sprintf("%d were delivered", len(got))
 }
 
-// TestTable runs the command for one contest, as short as can be.
+// TestTable runs the command for one contest, as briefly as possible.
 func TestTable(t *testing.T) {
 	benchtime := flag.Lookup("test.benchtime").Value.String()
 	t.Cleanup(func() { flag.Set("test.benchtime", benchtime) })
@@ -76,16 +76,16 @@ func TestTable(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 1+len(ndjsonContest(100).entries) {
-		t.Fatalf("the table is\n%s", out.String())
+		t.Fatalf("got the table\n%s\nwant a line for each entry", out.String())
 	}
 	for i, line := range lines[1:] {
 		var ns, mb, allocs, ratio float64
 		numbers := strings.Fields(line)[len(strings.Fields(line))-4:]
 		if _, err := fmt.Sscan(strings.Join(numbers, " "), &ns, &mb, &allocs, &ratio); err != nil || ns <= 0 || mb <= 0 || allocs < 0 || ratio <= 0 {
-			t.Errorf("%q: %v", line, err)
+			t.Errorf("%q: got %v, want four numbers", line, err)
 		}
 		if i == 0 && ratio != 1 {
-			t.Errorf("steadfeed takes %g times as long as steadfeed", ratio)
+			t.Errorf("steadfeed compared with itself: got ratio %g, want 1", ratio)
 		}
 	}
 }

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// proofs are the headers that a scheme's deliveries are verified by.
+// proofs are the headers that verify the deliveries of a scheme.
 var proofs = map[string]string{
 	gitHub: "X-Hub-Signature-256", stripeV1: "Stripe-Signature", standard: "Webhook-Signature", cloudEvents: "Authorization",
 }
 
-// trusting are the entries that verify nothing, by intent or for want of a signature.
+// trusting are the entries that verify nothing, by design or for lack of a signature.
 var trusting = []string{floor, "io.ReadAll alone", "cloudevents, unverified"}
 
-// TestHooks holds every entry to take what its sender has signed, and nothing else: a
-// library that is not used properly would only seem fast.
-func TestHooks(t *testing.T) {
+// TestHooksAcceptOnlySignedWebhooks checks that every entry accepts what its sender has signed, and
+// nothing else. A library that is not used properly would only seem fast.
+func TestHooksAcceptOnlySignedWebhooks(t *testing.T) {
 	for _, h := range hooks() {
 		for _, size := range hookSizes {
 			t.Run(h.scheme+"/"+h.library+"/"+strconv.Itoa(size), func(t *testing.T) {
@@ -97,7 +97,7 @@ func refused(t *testing.T, h hook, size int, why string, change func([]byte) []b
 	sent := d.request(nil, 1)
 	changed := change(bytes.Clone(sent))
 	if bytes.Equal(sent, changed) {
-		t.Fatalf("%s: the request is the same", why)
+		t.Fatalf("%s: got the same request, want another", why)
 	}
 	err := post(t, r, changed)
 	refusal := "HTTP/1.1 40"
@@ -105,10 +105,10 @@ func refused(t *testing.T, h hook, size int, why string, change func([]byte) []b
 		refusal = "HTTP/1.1 503"
 	}
 	if err == nil || !strings.Contains(err.Error(), refusal) {
-		t.Errorf("%s: %v, not refused", why, err)
+		t.Errorf("%s: got error %v, want one that contains %q", why, err, refusal)
 	}
 	if r.got.events != 0 {
-		t.Errorf("%s: it was delivered", why)
+		t.Errorf("%s: got %d deliveries, want none", why, r.got.events)
 	}
 }
 
@@ -122,7 +122,7 @@ func accepts(t *testing.T, h hook, size int) {
 		request := d.request(nil, int64(i))
 		_, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
 		if len(body) != size {
-			t.Errorf("the body has %d bytes, not %d", len(body), size)
+			t.Errorf("got a body of %d bytes, want %d", len(body), size)
 		}
 		bodies = append(bodies, string(body))
 		if err := post(t, r, request); err != nil {
@@ -132,20 +132,20 @@ func accepts(t *testing.T, h hook, size int) {
 	select {
 	case <-r.all:
 	case <-time.After(10 * time.Second):
-		t.Fatal("not all webhooks were delivered")
+		t.Fatal("got no end of the deliveries in 10s, want all of them")
 	}
 	for i, got := range r.got.kept {
-		if got == "" { // only looked at, or decoded into something else
+		if got == "" { // only inspected, or decoded into another form
 			continue
 		}
 		if !strings.Contains(bodies[i], got) || len(got) < size/2 {
-			t.Errorf("request %d brought %.100q", i, got)
+			t.Errorf("request %d: got %.100q, want its event", i, got)
 		}
 	}
 }
 
-// TestTechniques holds the streams to the same events as the webhooks.
-func TestTechniques(t *testing.T) {
+// TestStreamsDeliverTheSameEvents checks that the streams deliver the same events as the webhooks.
+func TestStreamsDeliverTheSameEvents(t *testing.T) {
 	url := server(t)
 	all := ndjsonFeed(techniqueSize).payloads
 	n := len(all) + 2
@@ -166,19 +166,19 @@ func TestTechniques(t *testing.T) {
 	}
 	d := &delivering{sign: schemes[gitHub], bodies: all}
 	if request := string(d.request(nil, 3)); !strings.HasSuffix(request, "\r\n\r\n"+all[3]) {
-		t.Errorf("a webhook is %q", request)
+		t.Errorf("got the request %q, want the body of event 3", request)
 	}
 }
 
-// TestSender holds the server to say when a delivery is not taken.
-func TestSender(t *testing.T) {
+// TestSenderReportsRefusedDeliveries checks that the server reports a delivery that is not accepted.
+func TestSenderReportsRefusedDeliveries(t *testing.T) {
 	r := working(t, hook{gitHub, "none", each(func(*http.Request) ([]byte, error) { return nil, io.ErrUnexpectedEOF })})
 	if err := r.run(server(t), 1<<10, 3); err == nil || !strings.Contains(err.Error(), "401") {
-		t.Errorf("run says %v", err)
+		t.Errorf("run: got %v, want an error with 401", err)
 	}
 }
 
-// TestWebhookTables runs the command for both tables, as short as can be.
+// TestWebhookTables runs the command for both tables, as briefly as possible.
 func TestWebhookTables(t *testing.T) {
 	var out strings.Builder
 	if err := run(&out, time.Millisecond, 1, "^Webhook/1KiB$|^Techniques$", 0); err != nil {
@@ -186,7 +186,7 @@ func TestWebhookTables(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if want := 1 + len(hooks()) + 1 + 6; len(lines) != want {
-		t.Fatalf("the tables are not of %d lines:\n%s", want, out.String())
+		t.Fatalf("got the tables\n%[2]s\nwant %[1]d lines", want, out.String())
 	}
 	for i, line := range lines {
 		numbers := strings.Fields(line)
@@ -201,7 +201,7 @@ func TestWebhookTables(t *testing.T) {
 	}
 }
 
-// BenchmarkWebhook is for profiles: of its times, only the CPU's mean anything.
+// BenchmarkWebhook is for profiles: only its CPU times are meaningful.
 func BenchmarkWebhook(b *testing.B) {
 	url := server(b)
 	for _, size := range hookSizes {

@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// reason matches why a request was refused, which is the library's text.
+// reason matches the text of the library for a refused request.
 var reason = regexp.MustCompile(`(?m)(refused:).*$`)
 
 func TestStory(t *testing.T) {

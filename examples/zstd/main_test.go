@@ -42,9 +42,9 @@ func Example() {
 	// {"event":1,"accepted":"gzip, zstd"}
 }
 
-// Time in the bubble passes only while everybody waits: an event that was held back would
-// come with the next one, or at the end.
-func TestEachEventAtItsFlush(t *testing.T) {
+// Time in the bubble passes only while every goroutine waits, so an event that was held back would
+// arrive with the next one, or at the end.
+func TestEventsArriveWhenFlushed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := mock.NewServer(feed(3, 40*time.Second))
 		defer srv.Close()
