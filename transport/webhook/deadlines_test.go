@@ -37,7 +37,7 @@ func TestDeadlinesExpire(t *testing.T) {
 			t.Errorf("expired after %v, want %v", expired, want)
 		}
 		if first.stopReading() || third.stopReading() {
-			t.Error("an exchange that was removed has expired")
+			t.Error("removed exchange: got it expired, want it not")
 		}
 		d.remove(second) // as every exchange does at its end
 		last := add(time.Second)
@@ -45,13 +45,13 @@ func TestDeadlinesExpire(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if !last.stopReading() {
-			t.Error("an exchange has not expired after close")
+			t.Error("exchange after close: got it not expired, want it expired")
 		}
 		d.remove(last)
 		add(time.Hour)
 		d.remove(d.list.Front().Value.(*exchange))
 		if d.running {
-			t.Error("the timer runs without an exchange after close")
+			t.Error("got a running timer without an exchange after close, want none")
 		}
 	})
 }
