@@ -90,13 +90,13 @@ func (r Rule) or(def Rule) Rule {
 // problems returns everything that is wrong with r. Each error starts with the field.
 func (r Rule) problems() (errs []error) {
 	if r.Base < 0 {
-		errs = append(errs, fmt.Errorf("Base: %v is negative", r.Base))
+		errs = append(errs, problem("Base: %v is negative", r.Base))
 	}
 	if r.Cap < 0 {
-		errs = append(errs, fmt.Errorf("Cap: %v is negative", r.Cap))
+		errs = append(errs, problem("Cap: %v is negative", r.Cap))
 	}
 	if r.Cap > 0 && r.Base > r.Cap {
-		errs = append(errs, fmt.Errorf("Cap: %v is less than Base, %v", r.Cap, r.Base))
+		errs = append(errs, problem("Cap: %v is less than Base, %v", r.Cap, r.Base))
 	}
 	return errs
 }
@@ -133,3 +133,6 @@ func (s *schedule) split(d, elapsed time.Duration) (fixed, random time.Duration)
 func draw(most time.Duration) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
+
+// problem returns an error whose text starts with the name of a field.
+func problem(format string, args ...any) error { return fmt.Errorf(format, args...) }

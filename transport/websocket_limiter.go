@@ -20,7 +20,7 @@ func (r Rate) validate() error {
 	case r.N < 0 || r.Per < 0 || (r.N > 0) != (r.Per > 0):
 		return errors.New("want both N and Per above zero, or neither")
 	case r.N > maxRate:
-		return fmt.Errorf("N exceeds the maximum of %d", maxRate)
+		return fmt.Errorf("want N of at most %d", maxRate)
 	}
 	return nil
 }

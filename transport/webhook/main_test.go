@@ -28,7 +28,6 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
-	"github.com/steadfeed/steadfeed/retry"
 	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
@@ -236,22 +235,6 @@ func send(t *testing.T, w *webhook.Receiver, client *http.Client, url, id, body 
 	return answers
 }
 
-// protocols are the ways in which a handler is served.
-var protocols = map[string]func(testing.TB, http.Handler) *httptest.Server{
-	"HTTP/1.1": func(t testing.TB, h http.Handler) *httptest.Server {
-		srv := httptest.NewServer(h)
-		t.Cleanup(srv.Close)
-		return srv
-	},
-	"HTTP/2": func(t testing.TB, h http.Handler) *httptest.Server {
-		srv := httptest.NewUnstartedServer(h)
-		srv.EnableHTTP2 = true
-		srv.StartTLS()
-		t.Cleanup(srv.Close)
-		return srv
-	},
-}
-
 // An inbox is a subscription in memory.
 type inbox struct {
 	transport.Listener
@@ -350,9 +333,6 @@ func end(in *inbox) error {
 	<-in.ended
 	return in.err
 }
-
-// class sorts an error as package retry does.
-func class(err error) string { return retry.Classify(err).String() }
 
 // errStop ends a context in a test.
 var errStop = errors.New("the test has had enough")
