@@ -193,10 +193,11 @@ func (s *Subscription) nack(e *Event, reason error) error {
 		return err
 	}
 	if e.settle != nil {
-		if s.window.Settle(&e.claim) {
-			e.settle(reason)
-			s.checkpoint.touch()
+		if !s.window.Settle(&e.claim) {
+			return nil
 		}
+		e.settle(reason)
+		s.checkpoint.touch()
 	} else if !s.window.GiveBack(&e.claim, time.Now().Add(redelivery(e.claim.Attempt()))) {
 		return nil
 	}

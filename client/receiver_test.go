@@ -156,8 +156,8 @@ func TestReceiverSettlesItsMessages(t *testing.T) {
 			t.Errorf("settled with %v and %d more, want nil and the reason of Nack", got, len(results))
 		}
 		s := sub.Stats()
-		if s.State != client.StateLive || s.Received != 2 || s.Acked != 2 || s.Connections != 1 {
-			t.Errorf("Stats: got %+v, want live with 2 received, 2 acked, 1 connection", s)
+		if s.State != client.StateLive || s.Received != 2 || s.Acked != 2 || s.Nacked != 1 || s.Connections != 1 {
+			t.Errorf("Stats: got %+v, want live with 2 received, 2 acked, 1 nacked, 1 connection", s)
 		}
 	})
 }
