@@ -195,15 +195,12 @@ func (c *connection) deliver(ms []transport.Message) (accepted int, err error) {
 	return accepted, err
 }
 
-// waitForSpace waits until the window has space for size bytes, and reports meanwhile that it is
-// full.
+// waitForSpace waits until the window has space for size bytes.
 func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	l := c.loop
 	l.in.publish()
 	space, release := l.window.Press() // a batch that waits for more events must not wait any longer
 	defer release()
-	l.report.stats.set(StateFull)
-	defer l.report.stats.set(StateLive)
 	c.life.blocked.Store(math.MaxInt64)
 	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
 	expired, stop := c.pauseLimit()

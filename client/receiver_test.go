@@ -185,6 +185,37 @@ func TestReceiverIsLiveOnceListenReturned(t *testing.T) {
 	})
 }
 
+// A buffer that fills, or has space again, while Listen has not returned.
+func TestStateOfAFullReceiverThatConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{delay: 2 * time.Second}
+		sub, err := client.Subscribe(t.Context(), h, &client.Options{Buffer: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		state := func(when string, want client.State) {
+			t.Helper()
+			synctest.Wait()
+			if got := sub.Stats().State; got != want {
+				t.Errorf("%s: got state %v, want %v", when, got, want)
+			}
+		}
+		synctest.Wait()
+		h.accept(t, pushed("a")...)
+		h.reject(t, 0, transport.ErrFull, pushed("b")...)
+		state("full before Listen returned", client.StateConnecting)
+		next(t, sub).Ack()
+		state("with space before Listen returned", client.StateConnecting)
+		h.accept(t, pushed("b")...)
+		h.reject(t, 0, transport.ErrFull, pushed("c")...)
+		time.Sleep(3 * time.Second)
+		state("full after Listen returned", client.StateFull)
+		next(t, sub).Ack()
+		state("with space after Listen returned", client.StateLive)
+	})
+}
+
 func TestFullBufferRejectsDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hub{}

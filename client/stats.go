@@ -81,7 +81,7 @@ func (s *Subscription) Stats() Stats {
 	b := s.window.Backlog()
 	acked, _ := s.window.Settled()
 	return Stats{
-		State:                 State(s.report.stats.state.Load()),
+		State:                 s.state(),
 		Attempts:              s.report.stats.attempts.Load(),
 		Connections:           s.report.stats.connections.Load(),
 		Received:              s.report.stats.received.Load(),
@@ -101,6 +101,16 @@ func (s *Subscription) Stats() Stats {
 		ConsecutiveSaveErrors: failures,
 		CheckpointError:       err,
 	}
+}
+
+// state returns what the subscription is doing. A buffer that is full while a connection is open
+// is not stored: a Receiver reports it from another goroutine, perhaps before Listen has returned.
+func (s *Subscription) state() State {
+	state := State(s.report.stats.state.Load())
+	if state == StateLive && s.window.IsFull() {
+		return StateFull
+	}
+	return state
 }
 
 // attemptOf returns the Event.Attempt of the oldest event, or 0 if it was not delivered.
