@@ -390,6 +390,25 @@ func TestOnMessageErrorOfPOST(t *testing.T) {
 	}
 }
 
+// OnMessage is called before it is known whether there is more.
+func TestOnMessageSeesNoMoreOfAnotherMessage(t *testing.T) {
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a\nb\nc\n") })
+	var seen []bool
+	conn := open(t, &transport.HTTP{URL: srv.URL, Format: decode.Lines, OnMessage: func(m *transport.Message) error {
+		seen = append(seen, m.More)
+		return nil
+	}}, "")
+	var m transport.Message // one for all, as the client has it
+	for range 3 {
+		if err := conn.Read(&m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if slices.Contains(seen, true) {
+		t.Errorf("got More %v, want false for each message", seen)
+	}
+}
+
 // A Message that OnMessage replaces keeps the gap, and leaves nothing in the next message.
 func TestOnMessageReplacesMessage(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this line is too long\na\nb\n") })
