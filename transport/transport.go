@@ -125,8 +125,9 @@ type Message struct {
 	Parts []Message
 	// Delivery describes the request that delivered the event. It is nil except for a Receiver.
 	Delivery *Delivery
-	// Settle, if set, is called exactly once: with nil when the event is acknowledged, or with
-	// the consumer's error when it is refused. Only the sender can repeat a refused event.
+	// Settle, if set, is called at most once: with nil when the event is acknowledged, or with the
+	// consumer's error when it is refused, unless the subscription ends before. Only the sender
+	// can repeat a refused event.
 	Settle func(error)
 }
 
