@@ -107,7 +107,8 @@ type WebSocket struct {
 
 	// Format splits each message into events, such as decode.JSONArray or decode.NDJSON. A
 	// message without events is a keepalive. Each event has the Type that OnMessage has set, and
-	// the last one the ID, unless it has its own. Default: the message is the event.
+	// the last one the ID and the Token, unless it has its own. The Token of a message that does
+	// not end with an event follows it. Default: the message is the event.
 	Format decode.Format
 
 	// OnBadFrame is called with each malformed frame of Format, if the rest of the message can

@@ -524,6 +524,36 @@ func TestWebSocketOnMessage(t *testing.T) {
 	})
 }
 
+// The token of a message counts once all its events are read, and not if its rest is unreadable.
+func TestWebSocketFormatTokenOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sockets(t, func(p *peer) {
+			p.say("1\n2\n", "3\n\n", "\n", "{}\n{")
+			p.wait()
+		})
+		w.Format = decode.NDJSON
+		n := 0
+		w.OnMessage = func(_ *transport.Socket, m *transport.Message) error {
+			n++
+			m.Token = fmt.Sprint("t", n)
+			return nil
+		}
+		conn := openSocket(t, w, "")
+		var got []string
+		for range 8 {
+			m := read(t, conn)
+			got = append(got, fmt.Sprintf("%d:%s:%s", m.Kind, m.Data, m.Token))
+		}
+		want := "0:1: 0:2:t1 0:3: 2:: 3::t2 2:: 3::t3 0:{}:"
+		if got := strings.Join(got, " "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if err := readError(t, conn); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v, want an unexpected EOF", err)
+		}
+	})
+}
+
 func TestWebSocketFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := sockets(t, func(p *peer) {

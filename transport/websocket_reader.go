@@ -56,9 +56,8 @@ func (r *socketReader) read(m *Message) error {
 	}
 	if r.hasNext {
 		r.current = r.next
-		if r.advance(); !r.hasNext {
-			r.current.ID = cmp.Or(r.current.ID, r.batch.ID)
-			r.current.Token = cmp.Or(r.current.Token, r.batch.Token)
+		if r.advance(); !r.hasNext && r.err == nil {
+			r.finishBatch()
 		}
 		r.current.Type = cmp.Or(r.current.Type, r.batch.Type)
 		return r.deliver(m)
@@ -213,6 +212,18 @@ func (r *socketReader) splitMessage() {
 		r.next, r.hasNext = Message{Kind: decode.KindKeepalive, Gap: r.gap}, true
 		r.gap = nil
 	}
+}
+
+// finishBatch gives ID and Token of the message that was split to its last frame. If that cannot
+// have a position, one follows.
+func (r *socketReader) finishBatch() {
+	m := &r.current
+	if m.Kind != decode.KindData && m.Kind != decode.KindPosition && r.batch.Token != "" {
+		r.next, r.hasNext = Message{Kind: decode.KindPosition, Token: r.batch.Token}, true
+		return
+	}
+	m.ID = cmp.Or(m.ID, r.batch.ID)
+	m.Token = cmp.Or(m.Token, r.batch.Token)
 }
 
 // advance sets r.next to the next frame of the message that is being split.
