@@ -54,7 +54,7 @@ type Options struct {
 	// Events without an ID are never dropped: those of a JSON feed have none unless the
 	// transport's OnMessage sets Message.ID. Events that their sender repeats until they are
 	// acknowledged (webhooks) are not dropped either. Ids are remembered across reconnects, not
-	// across restarts.
+	// across restarts. A dropped event does not move the token.
 	//
 	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's since),
 	// sends an event again after each reconnect. If its events have no id, let OnMessage set

@@ -80,7 +80,7 @@ type Rule struct {
 
 // Constant returns a policy whose delays are all d, without a random part. It suits tests and
 // examples: clients that lose a server at the same time would all return at the same time. A server
-// may ask for another delay, and what is final by default stays final.
+// may ask for another delay. Final failures, such as a 401, end the loop as with any policy.
 func Constant(d time.Duration) Policy {
 	d = max(d, MinDelay)
 	return Policy{

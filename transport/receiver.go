@@ -10,9 +10,9 @@ import (
 // webhook. It has no positions: only the sender can repeat what was not accepted.
 //
 // Listen starts to accept deliveries and returns once the sender can reach the Receiver. Each
-// message is handed to deliver on the goroutine of the sender's request. ctx is the lifetime of
-// the Listener, not only of the call: when it ends, Wait returns its cause. Listen may be called
-// again after the last Listener was closed.
+// message is handed to deliver on the goroutine of the sender's request, with Message.Delivery set.
+// ctx is the lifetime of the Listener, not only of the call: when it ends, Wait returns its cause.
+// Listen may be called again after the last Listener was closed.
 type Receiver interface {
 	Source
 	Listen(ctx context.Context, deliver Deliver) (Listener, error)
@@ -23,7 +23,8 @@ type Receiver interface {
 // ErrClosed if the subscription accepts no more. Without messages, err reports whether one would
 // be accepted now. A Deliver never waits, and may be called from several goroutines at once. The
 // caller must not change what was accepted. If a Deliver panics, because a function of the program
-// does, it is not known which messages were accepted: the sender must repeat them all.
+// does, it is not known which messages were accepted: the Receiver recovers and refuses the
+// request, so that the sender repeats them all.
 //
 // The Settle of a message that the subscription skips or drops is called before the Deliver
 // returns, on the same goroutine. So a Receiver must not hold a lock that its Settle takes while it
@@ -36,8 +37,9 @@ type Listener interface {
 	// called from one goroutine. ErrComplete means that the feed is complete; Close is then called
 	// once every event of the subscription is settled, or when the subscription is closed.
 	Wait() error
-	// Close refuses further deliveries and unblocks Wait. It may be called from any goroutine
-	// and more than once. It returns within a second, whatever the senders do.
+	// Close refuses further deliveries and unblocks Wait. Requests that still wait for a Settle
+	// are refused; a later Settle has no effect. Close may be called from any goroutine and more
+	// than once. It returns within a second, whatever the senders do.
 	Close() error
 }
 
@@ -49,10 +51,10 @@ var (
 
 // A Delivery describes the request with which a Receiver got an event.
 type Delivery struct {
-	Provider string      // name of the sender's provider
+	Provider string      // Name of the sender's provider, such as "github"
 	Header   http.Header // of the request, without credentials; shared by the events of the request
 	Proof    Proof       // what was verified
-	Key      int         // which of several secrets matched; 0 is the first
+	Key      int         // which of several secrets matched; 0 is the first, or there is none
 }
 
 // A Proof is what the verification of a delivery proves.

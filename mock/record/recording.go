@@ -18,7 +18,8 @@ import (
 // Options configures a recording. A nil *Options means the defaults.
 type Options struct {
 	// TokenOf returns the position after an event, like TokenOf in client.Options, for feeds that
-	// carry it in their payload. A Receiver has no positions. Default: the message's Token.
+	// carry it in their payload. Without it, the recording of such a feed has no positions. A
+	// Receiver never has any. Default: the message's Token.
 	TokenOf func(transport.Message) string
 
 	// Redact returns what to write of a message. It may modify the message's data, which is a

@@ -10,14 +10,35 @@ import (
 // clock. What must return within one second may take five, because the machine may be busy.
 // RunInBubble is exact.
 func Run(t *testing.T, start Start) {
+	skipped := 0
 	for _, c := range checks {
-		t.Run(c.name, func(t *testing.T) { c.verify(t, start, tardy) })
+		t.Run(c.name, func(t *testing.T) {
+			defer count(t, &skipped)
+			c.verify(t, start, tardy)
+		})
+	}
+	mustRun(t, skipped)
+}
+
+// count counts a check that was skipped.
+func count(t *testing.T, skipped *int) {
+	if t.Skipped() {
+		*skipped++
+	}
+}
+
+// mustRun fails if every check was skipped: a suite that verifies nothing must not pass.
+func mustRun(t *testing.T, skipped int) {
+	t.Helper()
+	if skipped == len(checks) {
+		t.Error("start returned nil for every script: want a Transport for at least one")
 	}
 }
 
 // RunInBubble is Run with each check in a bubble of testing/synctest. start is called with the
 // testing.TB of the bubble.
 func RunInBubble(t *testing.T, start Start) {
+	skipped := 0
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			defer func() {
@@ -25,10 +46,20 @@ func RunInBubble(t *testing.T, start Start) {
 					t.Errorf("%v", p)
 				}
 			}()
-			synctest.Test(t, func(t *testing.T) { c.verify(t, start, prompt) })
+			before := skipped
+			synctest.Test(t, func(t *testing.T) {
+				defer count(t, &skipped)
+				c.verify(t, start, prompt)
+			})
+			if skipped > before { // package testing does not pass it on
+				t.Skip(unsupported)
+			}
 		})
 	}
+	mustRun(t, skipped)
 }
+
+const unsupported = "the transport does not support this script"
 
 // A check verifies one promise of the contract.
 type check struct {
@@ -44,7 +75,7 @@ func (c check) verify(t testing.TB, start Start, prompt time.Duration) {
 	p := newProbe(t, c.script, prompt)
 	t.Cleanup(p.checkGoroutines)
 	if p.transport = start(t, c.script); p.transport == nil {
-		t.Skip("the transport does not support this script")
+		t.Skip(unsupported)
 	}
 	t.Cleanup(p.release)
 	p.mark()
