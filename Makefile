@@ -50,7 +50,7 @@ modules: ## every module, in random order
 	done
 
 explore: ## more random schedules than the test command plays
-	go test -race -run 'TestExplore$$|TestExploreWebhook$$' ./client -explore.runs 1000
+	go test -race -run '^TestExplore(|Webhook|Receiver)$$' ./client -explore.runs 1000
 
 wire: ## real servers, senders and a browser
 	.ci/wire
