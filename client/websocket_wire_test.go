@@ -635,7 +635,8 @@ func (k *graphTicks) control(s *transport.Socket, m *transport.Message) error {
 		if err := json.Unmarshal(v.Payload, &next); err != nil {
 			return err
 		}
-		m.Kind, m.Token, m.Data = decode.KindData, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
+		m.Kind, m.ID, m.Data = decode.KindData, strconv.Itoa(next.Data.Ticks.Seq), v.Payload
+		m.Token = m.ID
 	case "ping":
 		return s.Send(context.Background(), []byte(`{"type":"pong"}`))
 	case "pong":
