@@ -330,18 +330,25 @@ func TestFailedHandoverKeepsTheOldConnection(t *testing.T) {
 	})
 }
 
+// subscribeUntilHandover subscribes and returns when the successor is being opened, which hangs.
+func subscribeUntilHandover(t *testing.T) (*slowOpen, *client.Subscription) {
+	t.Helper()
+	feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10 * time.Minute}}
+	sub, err := client.Subscribe(t.Context(), feed, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for range sub.Events() {
+		}
+	}()
+	time.Sleep(50*time.Minute + time.Second)
+	return feed, sub
+}
+
 func TestCloseDuringHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10 * time.Minute}}
-		sub, err := client.Subscribe(t.Context(), feed, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			for range sub.Events() {
-			}
-		}()
-		time.Sleep(50*time.Minute + time.Second)
+		feed, sub := subscribeUntilHandover(t)
 		if !feed.waiting.Load() {
 			t.Fatal("got no attempt to open a successor, want one")
 		}
@@ -607,16 +614,7 @@ func TestHandoverHonoursRetryAfter(t *testing.T) {
 
 func TestReconnectDuringAHandoverThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		feed := &slowOpen{ticker: ticker{tick: time.Second, start: time.Now(), life: time.Hour, warning: 10 * time.Minute}}
-		sub, err := client.Subscribe(t.Context(), feed, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			for range sub.Events() {
-			}
-		}()
-		time.Sleep(50*time.Minute + time.Second)
+		feed, sub := subscribeUntilHandover(t)
 		sub.Reconnect()
 		time.Sleep(time.Hour)
 		synctest.Wait()

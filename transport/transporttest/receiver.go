@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -38,12 +37,7 @@ func RunReceiver(t *testing.T, start func(t testing.TB) Push) {
 func RunReceiverInBubble(t *testing.T, start func(t testing.TB) Push) {
 	for _, c := range receiverChecks {
 		t.Run(c.name, func(t *testing.T) {
-			defer func() {
-				if p := recover(); p != nil { // goroutines are left in the bubble
-					t.Errorf("%v", p)
-				}
-			}()
-			synctest.Test(t, func(t *testing.T) { c.verify(t, start, prompt) })
+			inBubble(t, func(t *testing.T) { c.verify(t, start, prompt) })
 		})
 	}
 }

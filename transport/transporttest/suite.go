@@ -10,53 +10,54 @@ import (
 // clock. What must return within one second may take five, because the machine may be busy.
 // RunInBubble is exact.
 func Run(t *testing.T, start Start) {
-	skipped := 0
-	for _, c := range checks {
-		t.Run(c.name, func(t *testing.T) {
-			defer count(t, &skipped)
-			c.verify(t, start, tardy)
-		})
-	}
-	mustRun(t, skipped)
-}
-
-// count counts a check that was skipped.
-func count(t *testing.T, skipped *int) {
-	if t.Skipped() {
-		*skipped++
-	}
-}
-
-// mustRun fails if every check was skipped: a suite that verifies nothing must not pass.
-func mustRun(t *testing.T, skipped int) {
-	t.Helper()
-	if skipped == len(checks) {
-		t.Error("start returned nil for every script: want a Transport for at least one")
-	}
+	runChecks(t, func(t *testing.T, c check) { c.verify(t, start, tardy) })
 }
 
 // RunInBubble is Run with each check in a bubble of testing/synctest. start is called with the
 // testing.TB of the bubble.
 func RunInBubble(t *testing.T, start Start) {
+	runChecks(t, func(t *testing.T, c check) {
+		inBubble(t, func(t *testing.T) { c.verify(t, start, prompt) })
+	})
+}
+
+// runChecks runs each check in a subtest. It fails if all are skipped: a suite that verifies
+// nothing must not pass.
+func runChecks(t *testing.T, run func(*testing.T, check)) {
+	t.Helper()
 	skipped := 0
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			defer func() {
-				if p := recover(); p != nil { // goroutines are left in the bubble
-					t.Errorf("%v", p)
+				if t.Skipped() {
+					skipped++
 				}
 			}()
-			before := skipped
-			synctest.Test(t, func(t *testing.T) {
-				defer count(t, &skipped)
-				c.verify(t, start, prompt)
-			})
-			if skipped > before { // package testing does not pass it on
-				t.Skip(unsupported)
-			}
+			run(t, c)
 		})
 	}
-	mustRun(t, skipped)
+	if skipped == len(checks) {
+		t.Error("start returned nil for every script: want a Transport for at least one")
+	}
+}
+
+// inBubble runs f in a bubble. Goroutines that are left in the bubble fail t, and a skip in f skips
+// t, which package testing does not pass on.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil { // goroutines are left
+			t.Errorf("%v", p)
+		}
+	}()
+	skipped := false
+	synctest.Test(t, func(t *testing.T) {
+		defer func() { skipped = t.Skipped() }()
+		f(t)
+	})
+	if skipped {
+		t.Skip(unsupported)
+	}
 }
 
 const unsupported = "the transport does not support this script"
