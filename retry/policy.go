@@ -107,7 +107,7 @@ func (p Policy) Start() *Backoff {
 // Validate returns everything that is wrong with p, as errors joined by errors.Join. Each names its
 // field, in the form "Retry.Classes[network].Cap: ...".
 func (p Policy) Validate() error {
-	errs := prefixed("Retry.", Rule{Base: p.Base, Cap: p.Cap}.problems())
+	errs := Rule{Base: p.Base, Cap: p.Cap}.problems("Retry.")
 	if !finite(p.Jitter) {
 		errs = append(errs, fmt.Errorf("Retry.Jitter: %v is not a finite number", p.Jitter))
 	}
@@ -121,16 +121,9 @@ func (p Policy) Validate() error {
 		case c == ClassAuth && r.MaxAttempts == 0 && r != Rule{}:
 			errs = append(errs, fmt.Errorf("%s.MaxAttempts: is required with the other fields: the first failure is final by default", name))
 		}
-		errs = append(errs, prefixed(name+".", r.problems())...)
+		errs = append(errs, r.problems(name+".")...)
 	}
 	return errors.Join(errs...)
-}
-
-func prefixed(prefix string, errs []error) []error {
-	for i, err := range errs {
-		errs[i] = fmt.Errorf("%s%w", prefix, err)
-	}
-	return errs
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

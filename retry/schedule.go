@@ -68,7 +68,7 @@ func (p *Policy) schedule(c Class) schedule {
 
 // orZero returns r, or the zero Rule if its delays are invalid.
 func (r Rule) orZero() Rule {
-	if len(r.problems()) > 0 {
+	if len(r.problems("")) > 0 {
 		return Rule{}
 	}
 	return r
@@ -87,16 +87,16 @@ func (r Rule) or(def Rule) Rule {
 	return r
 }
 
-// problems returns everything that is wrong with r. Each error starts with the field.
-func (r Rule) problems() (errs []error) {
+// problems returns everything that is wrong with r. Each error starts with prefix and the field.
+func (r Rule) problems(prefix string) (errs []error) {
 	if r.Base < 0 {
-		errs = append(errs, problem("Base: %v is negative", r.Base))
+		errs = append(errs, fmt.Errorf("%sBase: %v is negative", prefix, r.Base))
 	}
 	if r.Cap < 0 {
-		errs = append(errs, problem("Cap: %v is negative", r.Cap))
+		errs = append(errs, fmt.Errorf("%sCap: %v is negative", prefix, r.Cap))
 	}
 	if r.Cap > 0 && r.Base > r.Cap {
-		errs = append(errs, problem("Cap: %v is less than Base, %v", r.Cap, r.Base))
+		errs = append(errs, fmt.Errorf("%sCap: %v is less than Base, %v", prefix, r.Cap, r.Base))
 	}
 	return errs
 }
@@ -133,6 +133,3 @@ func (s *schedule) split(d, elapsed time.Duration) (fixed, random time.Duration)
 func draw(most time.Duration) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
-
-// problem returns an error whose text starts with the name of a field.
-func problem(format string, args ...any) error { return fmt.Errorf(format, args...) }
