@@ -195,7 +195,7 @@ func TestLimitsOnEveryWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			read(t, c, 4)
+			wiretest.Read(t, c, 4)
 			var status *transport.StatusError
 			if _, err := tr.Open(t.Context(), "3"); !errors.As(err, &status) || status.Code != http.StatusTooManyRequests {
 				t.Errorf("%s: a second connection: got %v, want status 429", name, err)
@@ -206,10 +206,10 @@ func TestLimitsOnEveryWire(t *testing.T) {
 			if _, err := tr.Open(t.Context(), "1"); !errors.As(err, &rejects) || !rejects.RejectsToken() {
 				t.Errorf("%s: a token from before: got %v, want it rejected", name, err)
 			}
-			equal(t, read(t, open(t, tr, "2"), 2), []string{`{"id":"3"}`, `{"id":"4"}`})
+			equal(t, wiretest.Read(t, wiretest.Open(t, tr, "2"), 2), []string{`{"id":"3"}`, `{"id":"4"}`})
 
 			feed.MaxConns, feed.TooMany = 2, mock.Status(http.StatusConflict)
-			open(t, tr, "")
+			wiretest.Open(t, tr, "")
 			if _, err := tr.Open(t.Context(), "3"); !errors.As(err, &status) || status.Code != http.StatusConflict {
 				t.Errorf("%s: a third connection: got %v, want status 409", name, err)
 			}

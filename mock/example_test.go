@@ -25,9 +25,9 @@ func ExampleFeed() {
 		conn, err := feed.Open(ctx, token)
 		for err == nil {
 			var m transport.Message
-			if m, err = readFrom(conn); err == nil {
+			if err = conn.Read(&m); err == nil {
 				fmt.Printf("%s: %s\n", m.ID, m.Data)
-				token = m.ID
+				token = m.Token
 			}
 		}
 		fmt.Println(err)

@@ -286,9 +286,9 @@ func TestWireToken(t *testing.T) {
 // play reads a feed without a wire until its connection ends.
 func play(t *testing.T, feed *mock.Feed) error {
 	t.Helper()
-	c := open(t, feed, "")
+	c := wiretest.Open(t, feed, "")
 	for {
-		if _, err := readFrom(c); err != nil {
+		if _, err := wiretest.ReadFrom(c); err != nil {
 			return err
 		}
 	}

@@ -19,31 +19,6 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// open connects and closes when the test ends.
-func open(t *testing.T, tr transport.Transport, token string) *transport.Session {
-	t.Helper()
-	c, err := tr.Open(t.Context(), token)
-	if err != nil {
-		t.Fatalf("Open(%q): %v", token, err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// read returns the data of the next n messages.
-func read(t *testing.T, c transport.Conn, n int) []string {
-	t.Helper()
-	var all []string
-	for range n {
-		m, err := readFrom(c)
-		if err != nil {
-			t.Fatalf("Read after %q: %v", all, err)
-		}
-		all = append(all, string(m.Data))
-	}
-	return all
-}
-
 func equal(t *testing.T, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
@@ -53,7 +28,7 @@ func equal(t *testing.T, got, want []string) {
 
 func wantErr(t *testing.T, c transport.Conn, want error) {
 	t.Helper()
-	if m, err := readFrom(c); !errors.Is(err, want) {
+	if m, err := wiretest.ReadFrom(c); !errors.Is(err, want) {
 		t.Errorf("Read: got %+v, %v, want %v", m, err, want)
 	}
 }
@@ -68,8 +43,8 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 		mock.Event("3", "c"), mock.Complete(),
 		mock.Status(503), mock.Event("4", "never"),
 	)
-	c := open(t, feed, "")
-	equal(t, read(t, c, 1), []string{"a"})
+	c := wiretest.Open(t, feed, "")
+	equal(t, wiretest.Read(t, c, 1), []string{"a"})
 	wantErr(t, c, io.ErrUnexpectedEOF)
 	wantErr(t, c, io.ErrUnexpectedEOF)
 
@@ -81,23 +56,23 @@ func TestFeedScriptContinuesOnTheNextConnection(t *testing.T) {
 	if _, err := feed.Open(t.Context(), "1"); !errors.As(err, &op) {
 		t.Errorf("Open: got %v, want a network error", err)
 	}
-	c = open(t, feed, "1")
-	equal(t, read(t, c, 1), []string{"b"})
+	c = wiretest.Open(t, feed, "1")
+	equal(t, wiretest.Read(t, c, 1), []string{"b"})
 	wantErr(t, c, io.EOF)
 
-	c = open(t, feed, "2")
+	c = wiretest.Open(t, feed, "2")
 	var malformed *decode.FrameError
-	if _, err := readFrom(c); !errors.As(err, &malformed) || !malformed.Protocol() {
+	if _, err := wiretest.ReadFrom(c); !errors.As(err, &malformed) || !malformed.Protocol() {
 		t.Errorf("Read: got %v, want a malformed frame", err)
 	}
-	c = open(t, feed, "2")
-	equal(t, read(t, c, 1), []string{"c"})
+	c = wiretest.Open(t, feed, "2")
+	equal(t, wiretest.Read(t, c, 1), []string{"c"})
 	wantErr(t, c, transport.ErrComplete)
 	if _, err := feed.Open(t.Context(), "3"); err != transport.ErrComplete {
 		t.Errorf("Open after the end: got %v, want %v", err, transport.ErrComplete)
 	}
-	c = open(t, feed, "1") // a late consumer receives the rest
-	equal(t, read(t, c, 2), []string{"b", "c"})
+	c = wiretest.Open(t, feed, "1") // a late consumer receives the rest
+	equal(t, wiretest.Read(t, c, 2), []string{"b", "c"})
 	wantErr(t, c, transport.ErrComplete)
 }
 
@@ -105,7 +80,7 @@ func TestFeedRepeatsEventsAfterAToken(t *testing.T) {
 	feed := mock.NewFeed(
 		mock.Event("1", "a"), mock.Keepalive(), mock.Event("", "b"), mock.Event("2", "c"), wiretest.Position("p"), mock.Event("3", "d"),
 	)
-	read(t, open(t, feed, ""), 6)
+	wiretest.Read(t, wiretest.Open(t, feed, ""), 6)
 	for _, tt := range []struct {
 		token string
 		want  []string
@@ -116,11 +91,11 @@ func TestFeedRepeatsEventsAfterAToken(t *testing.T) {
 		{"3", []string{"live"}},
 		{"", []string{"live"}},
 	} {
-		c := open(t, feed, tt.token)
+		c := wiretest.Open(t, feed, tt.token)
 		feed.Publish(mock.Keepalive(), mock.Event("", "live"))
 		var got []string
 		for len(got) < len(tt.want) {
-			m, err := readFrom(c)
+			m, err := wiretest.ReadFrom(c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +105,7 @@ func TestFeedRepeatsEventsAfterAToken(t *testing.T) {
 		}
 		equal(t, got, tt.want)
 		c.Close()
-		read(t, open(t, feed, "3"), 1)
+		wiretest.Read(t, wiretest.Open(t, feed, "3"), 1)
 	}
 }
 
@@ -148,22 +123,22 @@ func TestFeedPauseCountsFromWhenItIsReached(t *testing.T) {
 		const day = 24 * time.Hour
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(3*day), mock.Event("2", "b"), mock.Stall(), mock.Event("3", "c"))
 		start := time.Now()
-		c := open(t, feed, "")
-		read(t, c, 1)
+		c := wiretest.Open(t, feed, "")
+		wiretest.Read(t, c, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), day)
 		defer cancel()
 		c2, err := feed.Open(ctx, "1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		go readFrom(c) // begins the pause
-		if _, err := readFrom(c2); err != context.DeadlineExceeded {
+		go wiretest.ReadFrom(c) // begins the pause
+		if _, err := wiretest.ReadFrom(c2); err != context.DeadlineExceeded {
 			t.Errorf("Read: got %v, want the cause of its context", err)
 		}
 		c2.Close()
 		c.Close()
-		c = open(t, feed, "1")
-		equal(t, read(t, c, 1), []string{"b"})
+		c = wiretest.Open(t, feed, "1")
+		equal(t, wiretest.Read(t, c, 1), []string{"b"})
 		if d := time.Since(start); d != 3*day {
 			t.Errorf("the pause took %v, want %v", d, 3*day)
 		}
@@ -171,10 +146,10 @@ func TestFeedPauseCountsFromWhenItIsReached(t *testing.T) {
 			time.Sleep(7 * day)
 			c.Close()
 		}()
-		if _, err := readFrom(c); err == nil || time.Since(start) != 10*day {
+		if _, err := wiretest.ReadFrom(c); err == nil || time.Since(start) != 10*day {
 			t.Errorf("the stall ended after %v with %v, want an error after %v", time.Since(start), err, 10*day)
 		}
-		equal(t, read(t, open(t, feed, "2"), 1), []string{"c"})
+		equal(t, wiretest.Read(t, wiretest.Open(t, feed, "2"), 1), []string{"c"})
 	})
 }
 
@@ -182,18 +157,18 @@ func TestFeedPauseCountsFromWhenItIsReached(t *testing.T) {
 func TestFeedStepsActOnEveryOpenConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Status(503), mock.Event("2", "b"), mock.Stall(), mock.Event("3", "c"))
-		early, late := open(t, feed, ""), open(t, feed, "")
-		equal(t, read(t, early, 1), []string{"a"})
+		early, late := wiretest.Open(t, feed, ""), wiretest.Open(t, feed, "")
+		equal(t, wiretest.Read(t, early, 1), []string{"a"})
 		wantErr(t, early, io.ErrUnexpectedEOF)
 		if _, err := feed.Open(t.Context(), ""); err == nil {
 			t.Error("Open: want 503")
 		}
-		equal(t, read(t, late, 1), []string{"a"})
+		equal(t, wiretest.Read(t, late, 1), []string{"a"})
 		wantErr(t, late, io.ErrUnexpectedEOF)
 
-		early, late = open(t, feed, "1"), open(t, feed, "1")
-		equal(t, read(t, early, 1), []string{"b"})
-		equal(t, read(t, late, 1), []string{"b"})
+		early, late = wiretest.Open(t, feed, "1"), wiretest.Open(t, feed, "1")
+		equal(t, wiretest.Read(t, early, 1), []string{"b"})
+		equal(t, wiretest.Read(t, late, 1), []string{"b"})
 		for _, c := range []*transport.Session{early, late} {
 			go func() {
 				time.Sleep(time.Hour)
@@ -201,15 +176,15 @@ func TestFeedStepsActOnEveryOpenConnection(t *testing.T) {
 			}()
 			wantErr(t, c, net.ErrClosed)
 		}
-		equal(t, read(t, open(t, feed, "2"), 1), []string{"c"})
+		equal(t, wiretest.Read(t, wiretest.Open(t, feed, "2"), 1), []string{"c"})
 	})
 }
 
 // A token that was used twice resumes after its first use, so that nothing is lost.
 func TestFeedIDUsedTwice(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("1", "c"))
-	read(t, open(t, feed, ""), 3)
-	equal(t, read(t, open(t, feed, "1"), 2), []string{"b", "c"})
+	wiretest.Read(t, wiretest.Open(t, feed, ""), 3)
+	equal(t, wiretest.Read(t, wiretest.Open(t, feed, "1"), 2), []string{"b", "c"})
 }
 
 func TestFeedMessages(t *testing.T) {
@@ -227,18 +202,18 @@ func TestFeedMessages(t *testing.T) {
 		{Kind: decode.KindPosition, ID: "p", Token: "p", More: true},
 		{ID: "2", Token: "2", Data: []byte("b")}, // nothing but the drop comes after it
 	}
-	c := open(t, feed, "")
+	c := wiretest.Open(t, feed, "")
 	for _, w := range want {
-		if m, err := readFrom(c); err != nil || !reflect.DeepEqual(m, w) {
+		if m, err := wiretest.ReadFrom(c); err != nil || !reflect.DeepEqual(m, w) {
 			t.Errorf("Read: got %+v, %v, want %+v", m, err, w)
 		}
 	}
 	wantErr(t, c, io.ErrUnexpectedEOF)
-	c = open(t, feed, "1")
+	c = wiretest.Open(t, feed, "1")
 	for _, w := range []transport.Message{
 		{ID: "2", Token: "2", Data: []byte("b"), More: true}, {ID: "3", Token: "3", Data: []byte("c")}, {ID: "4", Token: "4", Data: []byte("d")},
 	} {
-		if m, err := readFrom(c); err != nil || !reflect.DeepEqual(m, w) {
+		if m, err := wiretest.ReadFrom(c); err != nil || !reflect.DeepEqual(m, w) {
 			t.Errorf("Read again: got %+v, %v, want %+v", m, err, w)
 		}
 	}
@@ -252,10 +227,10 @@ func TestFeedDataIsOwned(t *testing.T) {
 	for range 3 {
 		c, err := feed.Open(t.Context(), "0")
 		if err != nil {
-			c = open(t, feed, "")
-			read(t, c, 1)
+			c = wiretest.Open(t, feed, "")
+			wiretest.Read(t, c, 1)
 		}
-		m, err := readFrom(c)
+		m, err := wiretest.ReadFrom(c)
 		if string(m.Data) != "abc" || err != nil {
 			t.Fatalf("Read: got %q, %v, want abc", m.Data, err)
 		}
@@ -285,7 +260,7 @@ func TestFeedRefusalsWithoutAWire(t *testing.T) {
 		if _, err := feed.Open(t.Context(), ""); !tt.want(err) {
 			t.Errorf("%d: Open: got %v, want another error", tt.code, err)
 		}
-		wantErr(t, open(t, feed, ""), io.EOF) // one attempt, and no more
+		wantErr(t, wiretest.Open(t, feed, ""), io.EOF) // one attempt, and no more
 	}
 	feed := mock.NewFeed(mock.Refuse())
 	_, err := feed.Open(t.Context(), "")
@@ -313,7 +288,7 @@ func TestFeedAttempts(t *testing.T) {
 		var feed mock.Feed // an empty script
 		start := time.Now()
 		time.Sleep(time.Hour)
-		c := open(t, &feed, "")
+		c := wiretest.Open(t, &feed, "")
 		time.Sleep(time.Hour)
 		if _, err := feed.Open(t.Context(), "lost"); err == nil {
 			t.Error("Open with an unknown token: got no error, want one")
@@ -340,8 +315,8 @@ func TestFeedAttempts(t *testing.T) {
 
 func TestFeedPlaysNothingAfterComplete(t *testing.T) {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Complete(), mock.Event("2", "never"))
-	c := open(t, feed, "")
-	read(t, c, 1)
+	c := wiretest.Open(t, feed, "")
+	wiretest.Read(t, c, 1)
 	wantErr(t, c, transport.ErrComplete)
 	if _, err := feed.Open(t.Context(), "1"); err != transport.ErrComplete {
 		t.Errorf("Open: got error %v, want %v", err, transport.ErrComplete)
@@ -356,19 +331,19 @@ func TestFeedPlaysNothingAfterComplete(t *testing.T) {
 func TestFeedRefusesOnlyAfterThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Pause(time.Hour), mock.Status(503), mock.End())
-		c := open(t, feed, "")
-		go readFrom(c)
+		c := wiretest.Open(t, feed, "")
+		go wiretest.ReadFrom(c)
 		synctest.Wait()
 		c.Close()
 		start := time.Now()
-		wantErr(t, open(t, feed, ""), io.ErrUnexpectedEOF)
+		wantErr(t, wiretest.Open(t, feed, ""), io.ErrUnexpectedEOF)
 		if d := time.Since(start); d != time.Hour {
 			t.Errorf("the connection broke after %v, want 1h", d)
 		}
 		if _, err := feed.Open(t.Context(), ""); err == nil {
 			t.Error("Open: want 503")
 		}
-		wantErr(t, open(t, feed, ""), io.EOF)
+		wantErr(t, wiretest.Open(t, feed, ""), io.EOF)
 	})
 }
 
@@ -391,13 +366,13 @@ func TestFeedReadIsUnblocked(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer c.Close()
-				read(t, c, 1)
+				wiretest.Read(t, c, 1)
 				if name == "silence" {
-					read(t, c, 1)
+					wiretest.Read(t, c, 1)
 				}
 				failed := make(chan error)
 				go func() {
-					_, err := readFrom(c)
+					_, err := wiretest.ReadFrom(c)
 					failed <- err
 				}()
 				synctest.Wait()
@@ -423,7 +398,7 @@ func TestFeedCreatedOutsideTheBubble(t *testing.T) {
 	store.OnSave(&mock.Fault{Delay: time.Hour})
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		equal(t, read(t, open(t, feed, ""), 2), []string{"a", "b"})
+		equal(t, wiretest.Read(t, wiretest.Open(t, feed, ""), 2), []string{"a", "b"})
 		save(t, store, "a", "")
 		if d := time.Since(start); d != 2*time.Hour {
 			t.Errorf("took %v, want 2h", d)
@@ -435,17 +410,17 @@ func TestFeedCreatedOutsideTheBubble(t *testing.T) {
 func TestFeedMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), mock.Pause(time.Hour), mock.Event("2", "b"), mock.Drop())
-		early, late := open(t, feed, ""), open(t, feed, "")
-		read(t, early, 1)
-		go readFrom(early)
+		early, late := wiretest.Open(t, feed, ""), wiretest.Open(t, feed, "")
+		wiretest.Read(t, early, 1)
+		go wiretest.ReadFrom(early)
 		synctest.Wait() // the pause has begun
-		if m, err := readFrom(late); err != nil || m.More {
+		if m, err := wiretest.ReadFrom(late); err != nil || m.More {
 			t.Errorf("before the pause: got %+v, %v, want a message without More", m, err)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		wantErr(t, early, io.ErrUnexpectedEOF)
-		if m, err := readFrom(late); err != nil || m.More {
+		if m, err := wiretest.ReadFrom(late); err != nil || m.More {
 			t.Errorf("before the drop: got %+v, %v, want a message without More", m, err)
 		}
 		wantErr(t, late, io.ErrUnexpectedEOF)
@@ -461,8 +436,8 @@ func TestFeedEndIsFinal(t *testing.T) {
 		"drop": {mock.Drop(), io.ErrUnexpectedEOF}, "end": {mock.End(), io.EOF}, "complete": {mock.Complete(), transport.ErrComplete},
 	} {
 		feed := mock.NewFeed(mock.Event("1", "a"), tt.step, mock.Event("2", "b"))
-		c := open(t, feed, "")
-		read(t, c, 1)
+		c := wiretest.Open(t, feed, "")
+		wiretest.Read(t, c, 1)
 		wantErr(t, c, tt.want)
 		if a := feed.Attempts()[0]; a.Ended.IsZero() || !errors.Is(a.Err, tt.want) {
 			t.Errorf("%s: got attempt %+v, want it ended with %v", name, a, tt.want)
@@ -482,14 +457,14 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 			mock.Event("1", "a"), mock.Slowly(time.Minute, mock.Event("2", "b")),
 			mock.Event("3", "c"), mock.Slowly(time.Minute, mock.Partial(mock.Event("4", "d"), 1)),
 		)
-		c := open(t, feed, "")
+		c := wiretest.Open(t, feed, "")
 		start := time.Now()
 		for _, want := range []struct {
 			data  string
 			more  bool
 			after time.Duration
 		}{{"a", false, 0}, {"b", true, time.Minute}, {"c", false, time.Minute}} {
-			m, err := readFrom(c)
+			m, err := wiretest.ReadFrom(c)
 			if string(m.Data) != want.data || m.More != want.more || err != nil || time.Since(start) != want.after {
 				t.Errorf("got %+v, %v after %v; want %+v", m, err, time.Since(start), want)
 			}
@@ -499,9 +474,9 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 			t.Errorf("the connection broke after %v: got attempt %+v, want 2m and io.ErrUnexpectedEOF", time.Since(start), a)
 		}
 		// A consumer that resumes gets all of it at once.
-		c = open(t, feed, "1")
+		c = wiretest.Open(t, feed, "1")
 		for _, want := range []string{"b", "c", "d"} {
-			if m, err := readFrom(c); string(m.Data) != want || err != nil || m.More != (want != "d") {
+			if m, err := wiretest.ReadFrom(c); string(m.Data) != want || err != nil || m.More != (want != "d") {
 				t.Errorf("Read again: got %+v, %v, want %s", m, err, want)
 			}
 		}
@@ -510,7 +485,7 @@ func TestFeedSlowlyAndPartialWithoutAWire(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c := open(t, mock.NewFeed(mock.Slowly(time.Hour, mock.Event("1", "a"))), "")
+		c := wiretest.Open(t, mock.NewFeed(mock.Slowly(time.Hour, mock.Event("1", "a"))), "")
 		go func() {
 			time.Sleep(time.Minute)
 			c.Close()

@@ -38,7 +38,7 @@ func playOut(t *testing.T, feed *mock.Feed) {
 	for {
 		c, err := feed.Open(t.Context(), "")
 		for err == nil {
-			_, err = readFrom(c)
+			_, err = wiretest.ReadFrom(c)
 		}
 		if err == transport.ErrComplete {
 			return
@@ -204,8 +204,8 @@ func TestVerifyOnEveryWire(t *testing.T) {
 				mock.Frame(decode.Frame{ID: "3", Type: "update", Data: []byte("text")}), wiretest.Position("p"), wiretest.Position(""), mock.Event("", "twin"), mock.Event("", "twin"), mock.Complete(),
 			)
 			seen := mock.Observed{Once: true}
-			c := open(t, wire(t, feed), "")
-			for m, err := readFrom(c); err == nil; m, err = readFrom(c) {
+			c := wiretest.Open(t, wire(t, feed), "")
+			for m, err := wiretest.ReadFrom(c); err == nil; m, err = wiretest.ReadFrom(c) {
 				if m.Kind == decode.KindData && string(m.Data) != "again" && !strings.Contains(string(m.Data), `"again"`) {
 					seen.Add(m.ID, m.Data, m.Gap)
 				}

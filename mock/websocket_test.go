@@ -114,7 +114,7 @@ func TestWebSocketAnswersDuringTheFeed(t *testing.T) {
 			if i == 2 {
 				w.Send(t.Context(), []byte("ping"))
 			}
-			m, err := readFrom(conn)
+			m, err := wiretest.ReadFrom(conn)
 			if err != nil || string(m.Data) != want {
 				t.Errorf("got %q, %v; want %q", m.Data, err, want)
 			}
@@ -147,7 +147,7 @@ func TestCloseStepOnOtherWires(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		_, err = readFrom(conn)
+		_, err = wiretest.ReadFrom(conn)
 		var closed *transport.CloseError
 		if !errors.As(err, &closed) || closed.Code != 4321 || closed.Reason != "notice" {
 			t.Errorf("got %v, want close code 4321 and reason notice", err)
@@ -184,9 +184,9 @@ func TestWebSocketStall(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			readFrom(conn)
+			wiretest.ReadFrom(conn)
 			start := time.Now()
-			_, err = readFrom(conn)
+			_, err = wiretest.ReadFrom(conn)
 			var timeout *transport.TimeoutError
 			if errors.As(err, &timeout) != (tt.want > 0) || tt.want > 0 && time.Since(start) != tt.want {
 				t.Errorf("%s: got %v after %v, want a timeout after %v", name, err, time.Since(start), tt.want)
@@ -250,7 +250,7 @@ func TestWebSocketLimitsApplyBeforeTheOpening(t *testing.T) {
 		feed.Authorize = func(r *http.Request) bool { return strings.HasSuffix(r.Header.Get("Authorization"), "good") }
 		w := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
 		w.Resume, w.OnConnect, w.Header = nil, askFor, http.Header{"Authorization": {"Bearer good"}}
-		read(t, open(t, w, ""), 1)
+		wiretest.Read(t, wiretest.Open(t, w, ""), 1)
 		for value, want := range map[string]int{"Bearer bad": 401, "Bearer good": 429} {
 			other := wiretest.WebSocket(t, feed.WebSocket(subscribed, nil), "ws")
 			other.Resume, other.OnConnect, other.Header = nil, askFor, http.Header{"Authorization": {value}}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock/explore"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -95,7 +96,7 @@ func (w *worker) connect(ctx context.Context, version *string) error {
 	defer c.Close()
 	w.opened++
 	for {
-		m, err := readFrom(c)
+		m, err := wiretest.ReadFrom(c)
 		if err != nil {
 			return err
 		}
@@ -253,7 +254,7 @@ func TestConsumerWithoutResume(t *testing.T) {
 			c, err := trial.Feed.Open(trial.Context(), "")
 			for err == nil {
 				var m transport.Message
-				if m, err = readFrom(c); err == nil && m.Kind == decode.KindData {
+				if m, err = wiretest.ReadFrom(c); err == nil && m.Kind == decode.KindData {
 					trial.Observed.Add(m.ID, m.Data, m.Gap)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/explore"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -60,7 +61,7 @@ func TestWithoutFaults(t *testing.T) {
 	explore.Run(t, explore.Options{Bubble: in(t), Runs: 10, Faults: -1, Limit: -1}, func(trial *explore.Trial) {
 		c, err := trial.Feed.Open(trial.Context(), "")
 		for err == nil {
-			_, err = readFrom(c)
+			_, err = wiretest.ReadFrom(c)
 		}
 		if err != transport.ErrComplete || len(trial.Feed.Log()) != 20 || len(trial.Feed.Attempts()) != 1 {
 			trial.Errorf("got %v after %d events and %d attempts, want %v after 20 and 1", err, len(trial.Feed.Log()), len(trial.Feed.Attempts()), transport.ErrComplete)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/explore"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -17,7 +18,7 @@ func TestStoppedAndKilledProcesses(t *testing.T) {
 	var saved, lost, played int
 	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200, Faults: 40}, func(trial *explore.Trial) {
 		if c, err := trial.Feed.Open(trial.Context(), ""); err == nil {
-			readFrom(c)
+			wiretest.ReadFrom(c)
 			c.Close()
 		}
 		key, log := 0, 0
@@ -44,7 +45,7 @@ func TestStoppedAndKilledProcesses(t *testing.T) {
 		for token := ""; read; { // for the rest of the script
 			c, err := trial.Feed.Open(trial.Context(), token)
 			for err == nil {
-				_, err = readFrom(c)
+				_, err = wiretest.ReadFrom(c)
 			}
 			read = err != transport.ErrComplete
 			wait(trial.Context(), time.Second)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/record"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // A recording is text that can be edited. Here it is played ten times as fast.
@@ -28,8 +29,8 @@ func ExampleReplay() {
 	conn, _ := mock.NewFeed(script...).Open(context.Background(), "")
 	defer conn.Close()
 	for {
-		m, err := readFrom(conn)
-		if err != nil {
+		var m transport.Message
+		if err := conn.Read(&m); err != nil {
 			fmt.Println(err)
 			return
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/mock/record"
 	"github.com/steadfeed/steadfeed/mock/sender"
 	"github.com/steadfeed/steadfeed/retry"
@@ -108,7 +109,7 @@ func TestReplayOfAReceiver(t *testing.T) {
 			t.Fatal(err)
 		}
 		feed := mock.NewFeed(script...)
-		m, err := readFrom(open(t, feed, ""))
+		m, err := wiretest.ReadFrom(wiretest.Open(t, feed, ""))
 		if err != nil || m.ID != "1" || m.Token != "" || string(m.Data) != `{}` {
 			t.Errorf("got id %q, token %q, %s, %v, want id 1 and no token", m.ID, m.Token, m.Data, err)
 		}

@@ -126,7 +126,7 @@ func TestReplayCloseCodes(t *testing.T) {
 			for range 4 {
 				c, err := rec.Open(t.Context(), "")
 				for err == nil {
-					_, err = readFrom(c)
+					_, err = wiretest.ReadFrom(c)
 				}
 				codes = append(codes, err.Error())
 				if c != nil {
@@ -172,16 +172,16 @@ func TestReplayKeepsIDsAndTokens(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			feed := mock.NewFeed(script...)
 			tr := wiretest.Wires[name](t, feed)
-			c := open(t, tr, "")
+			c := wiretest.Open(t, tr, "")
 			var got []position
-			for m, err := readFrom(c); err == nil; m, err = readFrom(c) {
+			for m, err := wiretest.ReadFrom(c); err == nil; m, err = wiretest.ReadFrom(c) {
 				got = append(got, position{m.ID, m.Token})
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s: got %q, want %q", name, got, want)
 			}
-			equal(t, read(t, open(t, tr, "1"), 3), []string{"two", "three", "four"})
-			equal(t, read(t, open(t, tr, "3"), 1), []string{"four"})
+			equal(t, wiretest.Read(t, wiretest.Open(t, tr, "1"), 3), []string{"two", "three", "four"})
+			equal(t, wiretest.Read(t, wiretest.Open(t, tr, "3"), 1), []string{"four"})
 			for _, id := range []string{"a", "b"} {
 				if _, err := tr.Open(t.Context(), id); err == nil {
 					t.Errorf("%s: Open with the id %s: got no error, want one", name, id)
@@ -198,7 +198,7 @@ func TestReplayGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a consumer may change what it is given
-		m, err := readFrom(open(t, mock.NewFeed(script...), ""))
+		m, err := wiretest.ReadFrom(wiretest.Open(t, mock.NewFeed(script...), ""))
 		if err != nil || m.Gap.From != "" {
 			t.Errorf("Read: got %+v, %v, want a gap without From", m, err)
 		}
@@ -218,7 +218,7 @@ func TestReplayGap(t *testing.T) {
 func TestReplaySpeedNearZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		read(t, open(t, mock.NewFeed(replayed(t, 1e-300)...), ""), 1)
+		wiretest.Read(t, wiretest.Open(t, mock.NewFeed(replayed(t, 1e-300)...), ""), 1)
 		if d := time.Since(start); d < 50*365*24*time.Hour {
 			t.Errorf("the first event came after %v, want at least 50 years", d)
 		}

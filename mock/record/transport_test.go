@@ -97,7 +97,7 @@ func (c impatientConn) message() (transport.Message, error) {
 	idle := false
 	timer := time.AfterFunc(61*time.Minute, func() { late.Do(func() { idle = true; c.Close() }) })
 	defer timer.Stop()
-	m, err := readFrom(c.Conn)
+	m, err := wiretest.ReadFrom(c.Conn)
 	late.Do(func() {})
 	if err != nil && idle {
 		err = silence{}
@@ -112,7 +112,7 @@ func (c *reader) connect(ctx context.Context, tr transport.Transport, start time
 	}
 	defer conn.Close()
 	for {
-		m, err := readFrom(conn)
+		m, err := wiretest.ReadFrom(conn)
 		if err != nil {
 			return err
 		}
@@ -126,31 +126,6 @@ func (c *reader) connect(ctx context.Context, tr transport.Transport, start time
 			c.token = m.Token
 		}
 	}
-}
-
-// open connects and closes when the test ends.
-func open(t *testing.T, tr transport.Transport, token string) transport.Conn {
-	t.Helper()
-	c, err := tr.Open(t.Context(), token)
-	if err != nil {
-		t.Fatalf("Open(%q): %v", token, err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// read returns the data of the next n messages.
-func read(t *testing.T, c transport.Conn, n int) []string {
-	t.Helper()
-	var all []string
-	for range n {
-		m, err := readFrom(c)
-		if err != nil {
-			t.Fatalf("Read after %q: %v", all, err)
-		}
-		all = append(all, string(m.Data))
-	}
-	return all
 }
 
 func equal(t *testing.T, got, want []string) {
@@ -202,7 +177,7 @@ func TestRecordingContainsNoSecrets(t *testing.T) {
 		for _, token := range []string{"secret", "secret", "secret", "secret", "", "secret\n", "secret"} {
 			if c, err := rec.Open(t.Context(), token); err == nil {
 				for err == nil {
-					_, err = readFrom(c)
+					_, err = wiretest.ReadFrom(c)
 				}
 				c.Close()
 			}
@@ -230,15 +205,15 @@ func TestTokenOfAndRedact(t *testing.T) {
 				return m
 			},
 		})
-		c := open(t, rec, "")
-		m, err := readFrom(c)
+		c := wiretest.Open(t, rec, "")
+		m, err := wiretest.ReadFrom(c)
 		if err != nil || m.ID != "" {
 			t.Fatalf("Read: got %+v, %v, want a message without an id", m, err)
 		}
 		data = m.Data
-		readFrom(c)
-		readFrom(c)
-		open(t, rec, "s1").Close()
+		wiretest.ReadFrom(c)
+		wiretest.ReadFrom(c)
+		wiretest.Open(t, rec, "s1").Close()
 		want := "steadfeed recording 1\n1 0s open\n1 0s event token=S1\n\t{\"seq\":\"s1\",***********************\n1 0s event token=S2\n\t{\"seq\":\"s2\"}\n1 0s eof\n2 0s open after=S1\n2 0s closed\n"
 		if out.String() != want {
 			t.Errorf("recorded:\n%s\nwant:\n%s", &out, want)
@@ -274,13 +249,13 @@ func TestOutFails(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, err = readFrom(c)
+				_, err = wiretest.ReadFrom(c)
 			}
 			if !final(err) {
 				t.Errorf("with room for %d lines: got %v, want a permanent error of Out", n, err)
 			}
 			if n > 0 {
-				if _, err := readFrom(c); !final(err) {
+				if _, err := wiretest.ReadFrom(c); !final(err) {
 					t.Errorf("the next Read: got %v, want a permanent error of Out", err)
 				}
 				c.Close()
@@ -315,7 +290,7 @@ func TestMessageThatCannotBeWritten(t *testing.T) {
 		rec := record.Transport(opener(func() (transport.Conn, error) { return inner, nil }), &disk{n}, nil)
 		c, err := rec.Open(t.Context(), "")
 		if err == nil {
-			readFrom(c)
+			wiretest.ReadFrom(c)
 			if !errors.Is(inner.settled, errFull) {
 				t.Errorf("got settled with %v, want the error of Out", inner.settled)
 			}
@@ -330,9 +305,9 @@ func TestMessageThatCannotBeWritten(t *testing.T) {
 // A message that arrives after Close is not recorded.
 func TestReadAfterClose(t *testing.T) {
 	var out bytes.Buffer
-	c := open(t, record.Transport(opener(func() (transport.Conn, error) { return new(richConn), nil }), &out, nil), "")
+	c := wiretest.Open(t, record.Transport(opener(func() (transport.Conn, error) { return new(richConn), nil }), &out, nil), "")
 	c.Close()
-	if m, err := readFrom(c); err != nil || m.ID != "1" {
+	if m, err := wiretest.ReadFrom(c); err != nil || m.ID != "1" {
 		t.Errorf("Read: got %+v, %v, want message 1", m, err)
 	}
 	if _, err := record.Replay(&out, 0); err != nil {

@@ -1,5 +1,5 @@
-// Package wiretest reaches a mock.Feed over every wire, for the tests of mock and of the packages
-// below it.
+// Package wiretest reaches a mock.Feed over every wire and reads it, for the tests of mock and of
+// the packages below it.
 package wiretest
 
 import (
@@ -155,4 +155,35 @@ func Serve(t *testing.T, h http.Handler) *mock.Server {
 		}
 	})
 	return srv
+}
+
+// Open connects and closes when the test ends.
+func Open(t *testing.T, tr transport.Transport, token string) *transport.Session {
+	t.Helper()
+	c, err := tr.Open(t.Context(), token)
+	if err != nil {
+		t.Fatalf("Open(%q): %v", token, err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// ReadFrom returns the next message of c.
+func ReadFrom(c transport.Conn) (m transport.Message, err error) {
+	err = c.Read(&m)
+	return m, err
+}
+
+// Read returns the data of the next n messages.
+func Read(t *testing.T, c transport.Conn, n int) []string {
+	t.Helper()
+	var all []string
+	for range n {
+		m, err := ReadFrom(c)
+		if err != nil {
+			t.Fatalf("Read after %q: %v", all, err)
+		}
+		all = append(all, string(m.Data))
+	}
+	return all
 }
