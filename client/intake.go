@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"time"
 
@@ -39,8 +38,8 @@ type intake struct {
 	events int    // new events on this connection
 	origin string // the position when this connection was opened
 
-	ids       *recent           // of Options.Dedupe
-	sequences map[string]uint64 // last number of each key
+	ids       *recent // of Options.Dedupe
+	sequences sequences
 	doubts    doubts
 	overlap   overlap
 }
@@ -321,10 +320,15 @@ func (in *intake) number(e *window.Entry) (num number) {
 	return num
 }
 
-// isOld reports whether an event's number shows that it was received before.
+// isOld reports whether an event's number shows that it was received before. If a key without a
+// number at the handover may have been forgotten, its numbers show nothing.
 func (in *intake) isOld(num number) bool {
-	last, known := in.sequences[num.key]
-	return num.ok && known && in.isOverlapping() && num.n <= last && num.n > in.overlap.low[num.key]
+	if !num.ok || !in.isOverlapping() {
+		return false
+	}
+	last, known := in.sequences.last(num.key)
+	low, had := in.overlap.low[num.key]
+	return known && (had || !in.sequences.forgot) && num.n <= last && num.n > low
 }
 
 // count records the number of an event. A number that is skipped is a gap.
@@ -332,11 +336,8 @@ func (in *intake) count(num number, duplicate bool) {
 	if !num.ok || duplicate {
 		return
 	}
-	last, known := in.sequences[num.key]
-	if in.sequences == nil {
-		in.sequences = make(map[string]uint64)
-	}
-	in.sequences[num.key] = num.n
+	last, known := in.sequences.last(num.key)
+	in.sequences.set(num.key, num.n)
 	if known && num.n > last+1 {
 		in.loseOne(Gap{Reason: transport.GapSequence, From: in.token, Key: num.key, Missed: num.n - last - 1})
 	}
@@ -413,8 +414,7 @@ func (in *intake) successorPosition() (token string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.overlap.numbers == nil {
-		in.overlap.numbers = make(map[string]uint64, len(in.sequences))
-		maps.Copy(in.overlap.numbers, in.sequences)
+		in.overlap.numbers = in.sequences.all()
 	}
 	return in.token
 }

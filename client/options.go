@@ -65,9 +65,16 @@ type Options struct {
 
 	// SequenceOf returns the event's number within the numbering of its key, or ok false if the
 	// event is not numbered. If a number is skipped, the event has a Gap. The last number of each
-	// key is kept until the subscription ends. After a handover, numbers that the previous
-	// connection delivered after the new one was started are dropped. Default: no check.
+	// key is kept until the subscription ends, or up to SequenceKeys. After a handover, numbers
+	// that the previous connection delivered after the new one was started are dropped.
+	// Default: no check.
 	SequenceOf func(Event) (key string, n uint64, ok bool)
+
+	// SequenceKeys is the maximum number of keys of SequenceOf whose last numbers are kept, at least
+	// 2. It bounds the memory for a feed whose keys come and go. The half of them with the latest
+	// events is always kept. The next event of a forgotten key is delivered without a Gap, like the
+	// first one of a new key. Default: 0; no limit.
+	SequenceKeys int
 
 	// Buffer is the maximum number of events that are received and not yet acknowledged, at most
 	// 16,777,216. BufferBytes is the maximum size of their Data in bytes. When either is reached,
@@ -161,6 +168,12 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 		}
 		if o.Dedupe < 0 {
 			problem("Options.Dedupe: %d is negative", o.Dedupe)
+		}
+		if o.SequenceKeys < 0 || o.SequenceKeys == 1 {
+			problem("Options.SequenceKeys: %d is neither 0 nor at least 2", o.SequenceKeys)
+		}
+		if o.SequenceKeys != 0 && o.SequenceOf == nil {
+			problem("Options.SequenceKeys: has no effect without SequenceOf: set SequenceOf or remove it")
 		}
 		problems = append(problems, listed(o.Retry.Validate())...)
 	}

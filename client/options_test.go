@@ -22,14 +22,15 @@ import (
 
 func TestConfigErrorListsEveryProblem(t *testing.T) {
 	_, err := client.Subscribe(t.Context(), nil, &client.Options{
-		Store: new(mock.Store), Buffer: -1, BufferBytes: -2, Dedupe: -3,
+		Store: new(mock.Store), Buffer: -1, BufferBytes: -2, Dedupe: -3, SequenceKeys: 1,
 		Retry: retry.Policy{Base: -1},
 	})
 	var config *client.ConfigError
 	if !errors.As(err, &config) {
 		t.Fatalf("Subscribe: %v, want a ConfigError", err)
 	}
-	for _, field := range []string{"src", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe", "Retry.Base"} {
+	for _, field := range []string{"src", "Options.Name", "Options.Buffer", "Options.BufferBytes", "Options.Dedupe",
+		"Options.SequenceKeys: 1 is", "Options.SequenceKeys: has no effect", "Retry.Base"} {
 		if !slices.ContainsFunc(config.Problems, func(p error) bool { return strings.Contains(p.Error(), field) }) {
 			t.Errorf("got problems %v, want one of %s", err, field)
 		}

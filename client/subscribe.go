@@ -81,7 +81,8 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 // newLoop returns a loop that resumes from the stored position.
 func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 	in := &intake{opts: &s.opts, window: s.window, checkpoint: s.checkpoint, report: s.report,
-		token: s.opts.StartAfter, ids: newRecent(s.opts.Dedupe)}
+		token: s.opts.StartAfter, ids: newRecent(s.opts.Dedupe),
+		sequences: sequences{limit: s.opts.SequenceKeys}}
 	if stored.Token != "" || stored.Events > 0 {
 		in.token = stored.Token
 	}
