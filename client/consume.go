@@ -12,9 +12,11 @@ import (
 // the process crashes in the body, the event is delivered again after a restart. If the body is
 // left early, by break, return or panic, the event is delivered again to the next caller.
 //
+// A body that cannot handle an event refuses it with [Event.Nack].
+//
 // The loop ends without an error when the feed is complete and after Close. Any other end is the
-// last element, with a zero Event: a *StopError, ErrFenced, a *CheckpointError, or the cause of the
-// context given to Subscribe. The loop never returns failures that are retried: it waits while a
+// last element, with a zero Event: a *StopError, a *RefusedError, ErrFenced, a *CheckpointError, or
+// the cause of the context given to Subscribe. The loop never returns failures that are retried: it waits while a
 // feed cannot be reached; see [Subscription.WaitConnected] and [Options.Logger].
 //
 // Several goroutines may range over Events at once; each event is delivered to one of them.
@@ -161,20 +163,6 @@ func (s *Subscription) claim(ev *Event) bool {
 	return true
 }
 
-const (
-	firstRedelivery = time.Second
-	maxRedelivery   = time.Minute
-)
-
-// redelivery returns the delay before an event that was refused attempt times is delivered again.
-func redelivery(attempt int) time.Duration {
-	d := firstRedelivery
-	for i := 1; i < attempt && d < maxRedelivery; i++ {
-		d *= 2
-	}
-	return min(d, maxRedelivery)
-}
-
 func (s *Subscription) ack(e *Event) error {
 	if err := s.sealed.reason(); err != nil {
 		return err
@@ -185,22 +173,5 @@ func (s *Subscription) ack(e *Event) error {
 		}
 		s.checkpoint.touch()
 	}
-	return nil
-}
-
-func (s *Subscription) nack(e *Event, reason error) error {
-	if err := s.sealed.reason(); err != nil {
-		return err
-	}
-	if e.settle != nil {
-		if !s.window.Settle(&e.claim) {
-			return nil
-		}
-		e.settle(reason)
-		s.checkpoint.touch()
-	} else if !s.window.GiveBack(&e.claim, time.Now().Add(redelivery(e.claim.Attempt()))) {
-		return nil
-	}
-	s.report.nacked(e, reason)
 	return nil
 }

@@ -24,6 +24,11 @@
 // [Subscription.Next] is acknowledged with [Event.Ack], in any order and from any goroutine. The
 // stored position never passes an event that is not acknowledged.
 //
+// An event that cannot be handled is refused with [Event.Nack] and delivered again after a delay; other
+// events are delivered meanwhile. One that can never be handled is passed to [Options.DeadLetter],
+// which puts it aside: at once if it is refused with [Terminal], or after [Options.MaxAttempts].
+// Without a DeadLetter, the subscription ends there with a *[RefusedError].
+//
 // Possible losses are reported in order: if an event's Gap is not nil, events may be missing
 // just before it. That happens when the server no longer knows the position, when a feed without
 // positions is interrupted, when numbers jump ([Options.SequenceOf]), or when the server announces
@@ -62,7 +67,7 @@
 // A failure that can be retried is retried under [Options.Retry] and reported only to
 // [Options.Trace] and [Options.Logger]. The error that ends a loop is final: a [*StopError] with
 // the last failure as its cause, [ErrFenced], a [*CheckpointError] when the store has lost the
-// record, or the cause of the context given to Subscribe. Everything received is delivered before
+// record, a [*RefusedError] for an event that was refused permanently, or the cause of the context given to Subscribe. Everything received is delivered before
 // a *StopError. A feed that is complete ends the loop without an error.
 //
 // A wrong host name or certificate can be retried, too: without a Logger the loop waits
@@ -85,6 +90,10 @@
 //	checkpoint saved again          INFO   failures, outage
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
 //	the feed is complete            INFO   reason; written only if the transport gives one
+//	event dead-lettered             WARN   reason, attempt; id
+//	event not dead-lettered         WARN   error, failures, outage, attempt; id
+//	events are dead-lettered again  INFO   failures, outage
+//	event refused permanently       ERROR  error, attempt; id: it is dropped, see Options.DeadLetter
 //	ended                           INFO   reason: the cause of the context; none if complete or closed
 //	ended                           ERROR  error
 //
@@ -96,7 +105,7 @@
 // of them, and outage is the time since the first. "connected" is DEBUG if no record above DEBUG
 // has reported a disconnection since the previous "connected". The end of a connection that makes
 // progress and ends cleanly is INFO. Of a handover, the first failed attempt is WARN. Failed saves
-// in a row are reported at the same intervals.
+// in a row are reported at the same intervals, and so are failed calls of DeadLetter.
 //
 // In "connected", attempt is the number of the attempt. In records of failures it is the number
 // of failures in a row without progress, and 0 when a connection that made progress ends.
@@ -109,7 +118,7 @@
 // # Panics
 //
 // A panic in a function of the program is never hidden. On a goroutine of the subscription it
-// ends the process. That applies to TokenOf, Skip, SequenceOf, Retry.Classify, the functions of
+// ends the process. That applies to TokenOf, Skip, SequenceOf, DeadLetter, Retry.Classify, the functions of
 // [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
 // functions of transport.HTTP and transport.WebSocket. The stored record stays intact, and events
 // that were not saved are delivered again.
@@ -128,7 +137,8 @@
 // # Goroutines
 //
 // A subscription has one standing goroutine. Each save, each attempt to open a successor of a
-// connection, and each wait of a transport.Receiver for space has one while it lasts.
+// connection, each wait of a transport.Receiver for space, and the calls of DeadLetter have one
+// while they last.
 // [Subscription.Close] joins them all within a second. Trace functions run on them, on the
 // consumers' goroutines, and on those of a Receiver's requests.
 //

@@ -61,10 +61,16 @@ func (e Event) Ack() error {
 }
 
 // Nack refuses the event. The event is delivered again after a delay of 1 s that doubles with each
-// attempt up to 1 min; until it is acknowledged, the checkpoint cannot pass it. Other events are
-// delivered meanwhile. To give up after some attempts, check Attempt, put the event aside and call
-// Ack. An event that its sender can repeat (a webhook) is returned to the sender instead. err is
-// passed to [Trace].Nacked. Nack returns ErrFenced and ErrClosed like Ack.
+// attempt up to 1 min, or after the delay of [RetryAfter]; until it is acknowledged, the checkpoint
+// cannot pass it. Other events are delivered meanwhile. An event whose sender waits for the outcome
+// (a webhook) is returned to the sender instead, which repeats it.
+//
+// A refusal is permanent if err is or wraps one of [Terminal], or if this is the last attempt
+// ([Options.MaxAttempts]): the event is then passed to [Options.DeadLetter], or ends the
+// subscription with a *[RefusedError]. Nack does not wait for that.
+//
+// err is passed to [Trace].Nacked. A Nack of an event that is settled or refused changes nothing, and
+// so does an Ack after it. Nack returns ErrFenced and ErrClosed like Ack.
 func (e Event) Nack(err error) error {
 	if e.sub == nil {
 		return nil

@@ -50,6 +50,10 @@ func (w *world) begin() *process {
 	p.cancel = cancel
 	o := w.options
 	o.Store = p
+	if w.buries {
+		dice := w.dice()
+		o.DeadLetter = func(_ context.Context, ev client.Event, _ error) error { return p.bury(dice, ev) }
+	}
 	o.Trace = &client.Trace{Connecting: func(client.ConnectInfo) {
 		if p.dialled.Add(1) > 5000 {
 			panic("reconnects forever without a delay")
@@ -237,6 +241,30 @@ func (p *process) acked(copies ...*copied) {
 
 var errBusy = errors.New("busy")
 
+// refuse refuses ev in one of the ways.
+func (p *process) refuse(rng *rand.Rand, ev client.Event) {
+	switch n := rng.IntN(8); {
+	case n < 2 && p.buries, n == 0:
+		ev.Nack(client.Terminal(errBusy))
+	case n < 4:
+		ev.Nack(client.RetryAfter(time.Duration(rng.IntN(5000))*time.Millisecond, errBusy))
+	default:
+		ev.Nack(errBusy)
+	}
+}
+
+// bury is a DeadLetter that fails now and then. dice is for it alone.
+func (p *process) bury(dice *rand.Rand, ev client.Event) error {
+	time.Sleep(time.Duration(dice.IntN(500)) * time.Millisecond)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if dice.IntN(3) == 0 {
+		return errBusy
+	}
+	p.done[number(ev)] = true
+	return nil
+}
+
 // consume reads events in one way after another until the feed ends.
 func (p *process) consume(rng *rand.Rand) {
 	for over := false; !over; {
@@ -265,7 +293,7 @@ func (p *process) loop(rng *rand.Rand) (over bool) {
 		case 0:
 			return false // does not acknowledge
 		case 1:
-			ev.Nack(errBusy) // the end of the body does not undo it
+			p.refuse(rng, ev) // the end of the body does not undo it
 			continue
 		case 2, 3:
 			p.ack(ev, c)
@@ -298,7 +326,7 @@ func (p *process) batches(rng *rand.Rand) (over bool) {
 		}
 		for i, ev := range batch {
 			if rng.IntN(10) == 0 {
-				ev.Nack(errBusy)
+				p.refuse(rng, ev)
 			} else {
 				p.work(copies[i])
 				finished = append(finished, copies[i])
@@ -326,7 +354,7 @@ func (p *process) nexts(rng *rand.Rand) (over bool) {
 	p.think(rng)
 	for _, i := range rng.Perm(len(events)) {
 		if rng.IntN(6) == 0 {
-			events[i].Nack(errBusy)
+			p.refuse(rng, events[i])
 			over = false // there is one more
 		} else {
 			p.ack(events[i], copies[i])

@@ -28,7 +28,8 @@ var (
 
 // TestExplore runs random schedules: a feed that breaks in every way; processes that end
 // gracefully, are killed, or continue next to their successor; a store whose calls fail, take effect
-// late or report the wrong outcome; and consumers that acknowledge out of order, refuse and leave.
+// late or report the wrong outcome; and consumers that acknowledge out of order, refuse for a while or
+// permanently, and leave.
 // After each schedule, these promises must hold:
 //
 //   - every event was handled or precedes one that carries a Gap, and there is a Gap only where a
@@ -83,6 +84,7 @@ type world struct {
 	lossy   bool        // the feed rejects tokens and withdraws them
 	calm    atomic.Bool // the store has no faults
 	options client.Options
+	buries  bool       // refused events are dead-lettered
 	zombies []*process // processes that were not ended when their successor started
 	untold  bool       // the feed ended with an error that accounts for the rest
 
@@ -109,6 +111,9 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 		Buffer:      1 + rng.IntN(10),
 		BufferBytes: []int{0, 5, 20}[rng.IntN(3)],
 		Dedupe:      rng.IntN(2) * 100,
+	}
+	if w.buries = rng.IntN(2) == 0; w.buries {
+		w.options.MaxAttempts = rng.IntN(4)
 	}
 	if rng.IntN(3) == 0 {
 		w.options.Skip = func(ev client.Event) bool { return w.skipped(number(ev)) }
@@ -212,7 +217,9 @@ func (w *world) drain() {
 		stuck()
 		cancel()
 		_, err := p.sub.Next(w.t.Context())
-		w.checkRest(p)
+		if refused := (*client.RefusedError)(nil); !errors.As(err, &refused) { // which is never acknowledged
+			w.checkRest(p)
+		}
 		p.end(graceful)
 		if err == io.EOF || w.t.Failed() {
 			return

@@ -64,7 +64,7 @@ func (l *loop) run() {
 	}
 	l.drop.Store(nil) // Reconnect does not end what lingers
 	l.report.stats.set(StateEnded)
-	l.report.logEnded(loopError(l.result), l.ctx.Err() != nil && l.sealed.reason() == nil)
+	l.report.logEnded(loopError(l.result), l.isStopped())
 	l.checkpoint.unwatch()
 	if l.ctx.Err() != nil && !errors.Is(l.result, ErrClosed) {
 		l.checkpoint.retire()
@@ -76,6 +76,12 @@ func (l *loop) run() {
 		l.report.trace.Ended(loopError(l.result))
 	}
 	last.linger()
+}
+
+// isStopped reports whether the program has asked for the end.
+func (l *loop) isStopped() bool {
+	var refused *RefusedError
+	return l.ctx.Err() != nil && l.sealed.reason() == nil && !errors.As(l.result, &refused)
 }
 
 // judge decides what follows after a connection that has ended. It waits until the next attempt is

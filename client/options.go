@@ -84,6 +84,30 @@ type Options struct {
 	Buffer      int
 	BufferBytes int
 
+	// MaxAttempts is the maximum of Event.Attempt: a refusal of the event in this attempt is
+	// permanent, as by [Terminal]. Rejected for a [transport.Receiver] without DeadLetter, because
+	// its sender decides how often it repeats a delivery. Default: 0, no limit.
+	MaxAttempts int
+
+	// DeadLetter is called with an event that a consumer has refused permanently, by [Terminal] or
+	// in its last attempt, and with the argument of Nack. It puts the event aside and returns nil
+	// once it is safe there: then the event counts as acknowledged, and its sender, if one waits,
+	// is told success. Until then the checkpoint cannot pass it.
+	//
+	// An error is reported to Logger and Trace, and DeadLetter is called again after a delay of 1 s
+	// that doubles up to 1 min. If the process crashes before the checkpoint is saved, the event is
+	// delivered again after a restart, so DeadLetter may be called with it more than once.
+	//
+	// DeadLetter is called for one event at a time, on a goroutine that lasts while there is any. Its
+	// ctx ends when the subscription is closed or fenced. After the end of the context given to
+	// Subscribe, it is still called once for an event that is refused.
+	//
+	// Default: none. A permanent refusal then ends the subscription with a *[RefusedError]. If the
+	// sender waits for the outcome (a webhook), it is refused as by any Nack, and repeats the
+	// delivery until it gives up. If it does not (webhook.AckOnEnqueue), the event is dropped, which
+	// is logged as an error.
+	DeadLetter func(ctx context.Context, e Event, err error) error
+
 	// Retry decides what follows a failure. Default: the zero Policy, which retries without a limit.
 	Retry retry.Policy
 
@@ -159,6 +183,12 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 			if o.StartAfter != "" {
 				problem("Options.StartAfter: remove it: the feed has no positions")
 			}
+		}
+		if o.MaxAttempts < 0 {
+			problem("Options.MaxAttempts: %d is negative", o.MaxAttempts)
+		}
+		if isPushed(src) && o.MaxAttempts > 0 && o.DeadLetter == nil {
+			problem("Options.MaxAttempts: has no effect on a feed whose sender repeats events: set DeadLetter or remove it")
 		}
 		if o.Buffer < 0 || o.Buffer > maxBuffer {
 			problem("Options.Buffer: %d is not between 0 and %d", o.Buffer, maxBuffer)

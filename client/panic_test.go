@@ -31,7 +31,7 @@ const panicEnv = "STEADFEED_PANIC_TEST"
 
 // fatalPanics are the functions whose panic ends the process.
 var fatalPanics = []string{
-	"Token", "Skip", "Sequence", "Logger", "Store.Load", "Store.Save", "Retry.Classify",
+	"Token", "Skip", "Sequence", "DeadLetter", "Logger", "Store.Load", "Store.Save", "Retry.Classify",
 	"Trace.Connecting", "Trace.Connected", "Trace.Disconnected", "Trace.Signal", "Trace.Gap", "Trace.Saved", "Trace.Ended",
 	"HTTP.Prepare", "HTTP.Resume", "HTTP.OnMessage", "HTTP.OnBadFrame", "HTTP.OnResponse", "HTTP.Decoders",
 	"WebSocket.OnConnect", "WebSocket.OnMessage", "WebSocket.Classify",
@@ -94,6 +94,9 @@ func panicIn(what string) {
 			break
 		}
 		if ev.ID != "1" {
+			if what == "DeadLetter" {
+				ev.Nack(client.Terminal(nil))
+			}
 			continue
 		}
 		ev.Ack()
@@ -121,6 +124,7 @@ func (p *trap) options() *client.Options {
 		TokenOf:    func(e client.Event) string { p.in("Token"); return e.ID },
 		Skip:       func(client.Event) bool { p.in("Skip"); return false },
 		SequenceOf: func(client.Event) (string, uint64, bool) { p.in("Sequence"); return "", 0, false },
+		DeadLetter: func(context.Context, client.Event, error) error { p.in("DeadLetter"); return nil },
 		Retry: retry.Policy{Classify: func(error, int) (retry.Class, bool) {
 			p.in("Retry.Classify")
 			return 0, false

@@ -86,6 +86,40 @@ func (r *reporter) nacked(e *Event, reason error) {
 	}
 }
 
+// discarded reports that an event was refused permanently and dropped.
+func (r *reporter) discarded(e *Event, reason error) {
+	r.log.Error("event refused permanently and dropped: set Options.DeadLetter", e.attributes("error", reason)...)
+}
+
+// deadLettered reports the outcome of a call of DeadLetter. t are the failures in a row, and logged
+// reports whether they are to be logged.
+func (r *reporter) deadLettered(l *deadLetter, err error, t trouble, logged bool) {
+	if err == nil {
+		r.stats.deadLettered.Add(1)
+		r.log.Warn("event dead-lettered", l.event.attributes("reason", l.reason)...)
+		if logged {
+			r.log.Info("events are dead-lettered again", "failures", t.count, "outage", time.Since(t.since))
+		}
+	} else if logged {
+		r.log.Warn("event not dead-lettered", l.event.attributes("error", err, "failures", t.count, "outage", time.Since(t.since))...)
+	}
+	if r.trace.DeadLettered != nil {
+		r.trace.DeadLettered(l.event, l.reason, err)
+	}
+}
+
+// attributes returns args and what the log may contain of the event.
+func (e *Event) attributes(args ...any) []any {
+	args = append(args, "attempt", e.Attempt)
+	if e.hasPublicID() {
+		args = append(args, "id", e.ID)
+	}
+	return args
+}
+
+// hasPublicID reports whether the id may be logged: a token can be a secret.
+func (e *Event) hasPublicID() bool { return e.ID != "" && e.ID != e.Token }
+
 // saved reports the outcome of an attempt to save.
 func (r *reporter) saved(e SaveInfo) {
 	if e.Err == nil {
@@ -105,17 +139,10 @@ type saveOutage struct {
 	now trouble
 }
 
-// record counts the outcome of a save. It returns the failures in a row, and whether to log the
-// outcome.
 func (o *saveOutage) record(err error, now time.Time) (t trouble, log bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err != nil {
-		log = o.now.again(now)
-		return o.now, log
-	}
-	t, o.now = o.now, trouble{}
-	return t, t.count > 0
+	return o.now.record(err, now)
 }
 
 // trouble counts failures in a row.
@@ -123,6 +150,17 @@ type trouble struct {
 	since time.Time
 	count int
 	pace  growing
+}
+
+// record counts an outcome. It returns the failures in a row, including those that a success ends, and
+// whether to log the outcome.
+func (t *trouble) record(err error, now time.Time) (was trouble, log bool) {
+	if err != nil {
+		log = t.again(now)
+		return *t, log
+	}
+	was, *t = *t, trouble{}
+	return was, was.count > 0
 }
 
 // again counts one more failure and reports whether to log it.

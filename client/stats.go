@@ -60,7 +60,9 @@ type Stats struct {
 	Duplicates uint64 // events dropped because they were received before
 	Acked      uint64 // events acknowledged, or refused and returned to their sender
 	Nacked     uint64 // refusals of events by Nack
-	Gaps       uint64 // possible losses
+	// DeadLettered is the number of events that Options.DeadLetter has accepted.
+	DeadLettered uint64
+	Gaps         uint64 // possible losses
 
 	Buffered      int       // events in the buffer: not acknowledged, or after one that is not
 	BufferedBytes int       // size of their Data
@@ -89,6 +91,7 @@ func (s *Subscription) Stats() Stats {
 		Duplicates:            s.report.stats.duplicates.Load(),
 		Acked:                 acked,
 		Nacked:                s.report.stats.nacked.Load(),
+		DeadLettered:          s.report.stats.deadLettered.Load(),
 		Gaps:                  s.report.stats.gaps.Load(),
 		Buffered:              b.Events,
 		BufferedBytes:         b.Bytes,
@@ -126,7 +129,7 @@ type counters struct {
 	state                               atomic.Int32
 	attempts, connections               atomic.Uint64
 	received, skipped, duplicates, gaps atomic.Uint64
-	nacked                              atomic.Uint64
+	nacked, deadLettered                atomic.Uint64
 	saves, saveErrors                   atomic.Uint64
 }
 

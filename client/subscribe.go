@@ -19,10 +19,13 @@ type Subscription struct {
 	checkpoint *checkpoint // nil without a Store
 	report     *reporter
 
-	ctx    context.Context // ends when no more events may be delivered; its cause is the reason
-	cancel context.CancelCauseFunc
-	sealed seal
-	joined *sync.WaitGroup // the loop
+	ctx     context.Context // ends when no more events may be delivered; its cause is the reason
+	cancel  context.CancelCauseFunc
+	life    context.Context // ends when no more events can be settled: by Close, or fenced
+	endLife context.CancelCauseFunc
+	sealed  seal
+	letters *deadLetters    // nil without Options.DeadLetter
+	joined  *sync.WaitGroup // the loop
 
 	closing  atomic.Bool   // Close was called
 	closed   chan struct{} // closed when the first Close has finished
@@ -65,11 +68,16 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 	s.window = window.New(s.opts.Buffer, s.opts.BufferBytes)
 	s.report = &reporter{trace: s.opts.Trace, log: s.opts.Logger}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.life, s.endLife = context.WithCancelCause(context.WithoutCancel(ctx))
+	if s.opts.DeadLetter != nil {
+		s.letters = &deadLetters{sub: s, wake: make(chan struct{}, 1)}
+	}
 	var stored record
 	if s.opts.Store != nil {
 		var err error
 		if stored, err = s.openCheckpoint(ctx); err != nil {
 			s.cancel(err)
+			s.endLife(err)
 			return nil, err
 		}
 	}
@@ -144,6 +152,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 func (s *Subscription) fail(err error) {
 	s.sealed.set(err)
 	s.cancel(err)
+	s.endLife(err)
 }
 
 // WaitConnected returns nil once the subscription has been connected. It lets a program fail early
@@ -196,6 +205,8 @@ func (s *Subscription) Close() error {
 
 func (s *Subscription) shut() error {
 	s.cancel(ErrClosed)
+	s.endLife(ErrClosed)
+	s.letters.stop()
 	s.joined.Wait()
 	s.sealed.set(ErrClosed)
 	err := s.checkpoint.flush()

@@ -24,6 +24,9 @@ type Trace struct {
 	Gap func(Gap)
 	// Nacked is called when a consumer has refused an event.
 	Nacked func(e Event, err error)
+	// DeadLettered is called after each call of Options.DeadLetter. reason is the argument of Nack,
+	// and err what DeadLetter returned: if nil, the event is settled next.
+	DeadLettered func(e Event, reason, err error)
 	// Stalled is called when the buffer has been full for 30 s without an event being settled, and
 	// again at intervals that double up to an hour.
 	Stalled func(Stall)

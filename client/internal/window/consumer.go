@@ -158,6 +158,14 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 		defer timer.Stop()
 		due, ended = timer.C, nil // a refused event must still be delivered
 	}
+	changed, stopWatch := w.watchHeld()
+	defer stopWatch()
+	if changed != nil {
+		if w.held.Load() == 0 {
+			return nil
+		}
+		ended = nil
+	}
 	var pressed <-chan struct{}
 	if hurries {
 		pressed = w.pressure()
@@ -167,10 +175,11 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 	case <-poll:
 		w.stopPolling()
 	case <-due:
+	case <-changed:
 	case <-pressed:
 		w.passOn() // the caller returns with what it has
 	case <-ended:
-		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 {
+		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 && w.held.Load() == 0 {
 			return io.EOF
 		}
 	case <-stop:

@@ -32,6 +32,7 @@ const (
 	slotReady   uint64 = iota + 1 // given back, must be delivered again
 	slotClaimed                   // delivered again
 	slotSettled                   // acknowledged, or returned to its sender
+	slotHeld                      // refused, and not available again
 )
 
 // stateOf packs position, attempt and state into one word. Position and attempt make a late Ack do

@@ -73,6 +73,7 @@ type Window struct {
 	polling  atomic.Int32  // consumers that wait for pollAfter and then check again
 	busy     atomic.Bool   // the feed is fast: consumers poll
 	returns  atomic.Int32  // events in returned
+	held     atomic.Int32  // events that are held
 	watchers atomic.Int32  // callers that wait for changed
 	full     atomic.Bool   // the producer waits for space
 	ready    chan struct{} // one token: there may be something to claim
