@@ -75,9 +75,26 @@ func benchmark(b *testing.B, format decode.Format, event string) {
 	}
 }
 
+// BenchmarkField validates a payload and takes one field from it.
+func BenchmarkField(b *testing.B) {
+	for _, c := range []struct {
+		name, path  string
+		size, parts int
+	}{{"430B", "id", 430, 0}, {"1.5KB", "id", 1500, 1300}, {"1.5KBlast", "text", 1500, 1300}, {"60KB", "id", 60_000, 59_800}} {
+		b.Run(c.name, func(b *testing.B) {
+			value := []byte(document(c.size, c.parts))
+			b.SetBytes(int64(len(value)))
+			b.ReportAllocs()
+			for b.Loop() {
+				decode.Field(value, c.path)
+			}
+		})
+	}
+}
+
 // BenchmarkFields validates a payload.
 func BenchmarkFields(b *testing.B) {
-	for _, size := range []int{430, 60_000} {
+	for _, size := range []int{430, 1500, 60_000} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
 			value := []byte(document(size, size))
 			b.SetBytes(int64(len(value)))

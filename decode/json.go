@@ -12,27 +12,37 @@ import (
 // other value. It returns "" if the payload is not valid JSON or has nothing, or null, at that path.
 // If a name occurs twice, the first one counts. A byte order mark at the start is skipped (RFC 8259,
 // section 8.1).
-func Field(data []byte, path string) string { return value(validated(data), path) }
+func Field(data []byte, path string) string {
+	s, ok := newSearch(path)
+	if !ok {
+		return validated(data).field(path)
+	}
+	data = bytes.TrimPrefix(data, bom)
+	i := spaceEnd(data, 0)
+	if i == len(data) || data[i] != '{' || !check(data, i, &s) {
+		return ""
+	}
+	return s.value(data)
+}
 
 // Fields returns a function like Field for the paths of one payload, which it validates only once.
 // The bytes of the payload must not change afterwards.
-func Fields(data []byte) func(path string) string {
-	checked := validated(data)
-	return func(path string) string { return value(checked, path) }
-}
+func Fields(data []byte) func(path string) string { return validated(data).field }
 
-// validated returns data without a byte order mark, or nil if it is not valid JSON: gjson does not
-// validate.
-func validated(data []byte) []byte {
+// A payload is valid JSON without a byte order mark, or nil. As a method value it costs no
+// allocation where the compiler inlines Fields, which a closure would be too large for.
+type payload []byte
+
+func validated(data []byte) payload {
 	data = bytes.TrimPrefix(data, bom)
-	if !valid(data) {
+	if !valid(data) { // gjson does not validate
 		return nil
 	}
 	return data
 }
 
-func value(data []byte, path string) string {
-	v := gjson.GetBytes(data, path)
+func (p payload) field(path string) string {
+	v := gjson.GetBytes(p, path)
 	if v.Type == gjson.Number && v.Raw != "" {
 		return v.Raw // String would round it
 	}

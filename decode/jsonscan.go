@@ -1,11 +1,8 @@
 package decode
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-
-	"github.com/tidwall/gjson"
 )
 
 // maxDepth is how deep a JSON value may be nested, as in encoding/json.
@@ -182,20 +179,4 @@ func unexpected(c byte, expect expectation) error {
 		where = "after array element"
 	}
 	return invalid(c, where)
-}
-
-// valid reports whether data is one JSON value. gjson's check calls itself for each level, so
-// the depth has to be known before; with few brackets it cannot be large.
-func valid(data []byte) bool {
-	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxDepth {
-		i := 0
-		for i < len(data) && isSpace(data[i]) {
-			i++
-		}
-		var s valueScanner
-		if _, _, err := s.next(data, i); err != nil {
-			return false
-		}
-	}
-	return gjson.ValidBytes(data)
 }
