@@ -50,7 +50,8 @@ modules: ## every module, in random order
 	done
 
 explore: ## more random schedules than the test command plays
-	go test -race -run '^TestExplore(|Webhook|Receiver)$$' ./client -explore.runs 1000
+	go test -race -run '^Test(Explore(|Webhook|Receiver)|Promise|Client(|OnEveryWire))$$' \
+		./client ./transport/webhook ./mock/explore -explore.runs 1000
 
 wire: ## real servers, senders and a browser
 	.ci/wire
@@ -59,9 +60,10 @@ FUZZTIME ?= 3s
 fuzz: ## each fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-RUNS ?= 30
-soak: ## RUNS times the test command with each release, half of them on a loaded machine
-	RUNS=$(RUNS) .ci/soak '$(TEST)' $(RELEASES)
+QUIET ?= 15
+LOADED ?= 15
+soak: ## the test command with each release, QUIET times alone and LOADED times on a loaded machine
+	QUIET=$(QUIET) LOADED=$(LOADED) .ci/soak '$(TEST)' $(RELEASES)
 
 quickstart: ## the README's first command, twice
 	.ci/quickstart '$(RUN)'
