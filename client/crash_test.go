@@ -28,7 +28,7 @@ func TestKilledConsumerLosesNothing(t *testing.T) {
 		consumeUntilKilled(url)
 		return
 	}
-	const total, kills = 1500, 6
+	const total, kills = 1000, 4
 	srv := httptest.NewServer(counting(total))
 	defer srv.Close()
 	dir := t.TempDir()
@@ -114,9 +114,10 @@ func consumeUntilKilled(url string) {
 		time.Sleep(50 * time.Microsecond) // the work
 		fmt.Printf("worked on %s\n", ev.ID)
 	}
-	if err := sub.Close(); err != nil {
+	if err := sub.Commit(context.Background()); err != nil { // Close has less than a second
 		panic(err)
 	}
+	sub.Close()
 }
 
 // counting serves the numbers up to total as server-sent events after Last-Event-ID, drops each
