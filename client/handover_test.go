@@ -564,7 +564,7 @@ func TestHandoverOfIDsWithoutResume(t *testing.T) {
 			m.Token = m.ID
 			return nil
 		}
-	}, &client.Options{Buffer: 4}, 6000, 12*time.Millisecond)
+	}, &client.Options{Buffer: 4}, 3000, 12*time.Millisecond)
 }
 
 // asks is an error that asks for a delay.

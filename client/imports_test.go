@@ -37,8 +37,14 @@ func TestImports(t *testing.T) {
 		"github.com/cenkalti/backoff/v4": {"retry"},
 		"github.com/coder/websocket":     {"transport", "mock"},
 	}
+	var pkgs []string
+	for pkg := range allowed {
+		pkgs = append(pkgs, module+"/"+pkg)
+	}
+	imports, deps := goList(t, pkgs)
 	for pkg, ours := range allowed {
-		for _, imp := range goList(t, "{{join .Imports \"\\n\"}}", module+"/"+pkg) {
+		path := module + "/" + pkg
+		for _, imp := range imports[path] {
 			if rest, ok := strings.CutPrefix(imp, module+"/"); ok {
 				if !slices.Contains(ours, rest) {
 					t.Errorf("%s imports %s, want only %v", pkg, rest, ours)
@@ -51,7 +57,7 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s", pkg, imp)
 			}
 		}
-		for _, dep := range goList(t, "{{join .Deps \"\\n\"}}", module+"/"+pkg) {
+		for _, dep := range deps[path] {
 			if dep == "testing" || strings.HasPrefix(dep, "go.uber.org/goleak") {
 				t.Errorf("%s links %s, want only its tests to", pkg, dep)
 			}
@@ -82,14 +88,20 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
-func goList(t *testing.T, format, pkg string) []string {
+// goList returns the packages that each of pkgs imports, and all that it depends on.
+func goList(t *testing.T, pkgs []string) (imports, deps map[string][]string) {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-f", format, pkg)
+	cmd := exec.Command("go", append([]string{"list", "-f", `{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}}`}, pkgs...)...)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %v", cmd, err)
 	}
-	return strings.Fields(string(out))
+	imports, deps = map[string][]string{}, map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSpace(line), ";")
+		imports[part[0]], deps[part[0]] = strings.Fields(part[1]), strings.Fields(part[2])
+	}
+	return imports, deps
 }
 
 // TestNoZeroTimer reads the source, because the crash is rare: Go 1.26 may crash on a timer with

@@ -37,8 +37,8 @@ func TestField(t *testing.T) {
 // TestFieldOfDeepNesting would overflow the stack if the depth were not checked first.
 func TestFieldOfDeepNesting(t *testing.T) {
 	for _, in := range []string{
-		strings.Repeat("[", decode.DefaultMaxFrame),
-		strings.Repeat(`{"n":`, decode.DefaultMaxFrame/5),
+		strings.Repeat("[", 4<<20),
+		strings.Repeat(`{"n":`, 4<<20/5),
 		`{"n":1,"m":` + nested(10_001) + `}`,
 	} {
 		if got := decode.Field([]byte(in), "n"); got != "" {

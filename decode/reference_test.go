@@ -254,4 +254,4 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-const rounds = 5_000
+const rounds = 2000

@@ -3,6 +3,7 @@ package explore_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"testing"
 	"time"
 
@@ -13,10 +14,12 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
+var exploreRuns = flag.Int("explore.runs", 40, "runs of TestClient; half as many of TestClientOnEveryWire")
+
 // The client keeps its guarantees under every schedule.
 func TestClient(t *testing.T) {
 	for _, lossy := range []bool{false, true} {
-		explore.Run(t, explore.Options{Bubble: in(t), Runs: 150, Lossy: lossy, Faults: 20}, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
+		explore.Run(t, explore.Options{Bubble: in(t), Runs: *exploreRuns, Lossy: lossy, Faults: 20}, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 			return feed, func() {}
 		}))
 	}
@@ -24,7 +27,7 @@ func TestClient(t *testing.T) {
 
 // On a wire, connections fall silent too.
 func TestClientOnEveryWire(t *testing.T) {
-	e := explore.Options{Bubble: in(t), Runs: 60, Stalls: true}
+	e := explore.Options{Bubble: in(t), Runs: *exploreRuns / 2, Stalls: true}
 	explore.Run(t, e, subscribe(nil, func(feed *mock.Feed) (transport.Transport, func()) {
 		srv := mock.NewServer(feed.Handler(decode.SSE{}))
 		return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }
@@ -41,7 +44,7 @@ func TestClientOnEveryWire(t *testing.T) {
 // The client resumes from a checkpoint in a file, whenever its process is stopped.
 func TestClientWithFiles(t *testing.T) {
 	lives := 0
-	explore.Run(t, explore.Options{Bubble: in(t), Runs: 15, Stalls: true}, func(trial *explore.Trial) {
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 8, Stalls: true}, func(trial *explore.Trial) {
 		srv := mock.NewServer(trial.Feed.Handler(decode.SSE{}))
 		defer srv.Close()
 		store := client.FileStore(t.TempDir())
@@ -56,8 +59,8 @@ func TestClientWithFiles(t *testing.T) {
 		}
 		trial.Feed.Verify(trial, trial.Observed)
 	})
-	if lives < 22 {
-		t.Errorf("got %d processes in 15 runs, want more than one per run", lives)
+	if lives < 12 {
+		t.Errorf("got %d processes in 8 runs, want more than one per run", lives)
 	}
 }
 

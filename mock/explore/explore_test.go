@@ -146,7 +146,7 @@ func work(bug string) func(*explore.Trial) {
 }
 
 func TestCorrectConsumerPasses(t *testing.T) {
-	explore.Run(t, explore.Options{Bubble: in(t), Runs: 200}, work(""))
+	explore.Run(t, explore.Options{Bubble: in(t), Runs: 60}, work(""))
 }
 
 var again = regexp.MustCompile(`\nto reproduce: Seed: (\d+), Runs: 1, Only: \[\]int\{([\d, ]*)\}\n$`)

@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,16 +18,14 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
 
+var exploreRuns = flag.Int("explore.runs", 40, "schedules of TestExplore; half as many of TestPromise")
+
 // TestExplore runs random schedules of senders that repeat, consumers that are slow, refuse and
 // acknowledge late, and a subscription that reconnects, is closed and opened again, and is drained
 // at the end. A delivery that was answered with a 2xx has been acknowledged (AckAfterHandling), or
 // is delivered to a consumer before the feed ends (AckOnEnqueue).
 func TestExplore(t *testing.T) {
-	seeds := uint64(160)
-	if testing.Short() {
-		seeds = 40
-	}
-	for seed := range seeds {
+	for seed := range uint64(*exploreRuns) {
 		synctest.Test(t, func(t *testing.T) { newExploration(t, seed).run() })
 		if t.Failed() {
 			t.Logf("seed %d", seed)

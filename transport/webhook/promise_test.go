@@ -21,7 +21,7 @@ import (
 // event of its delivery, every event must be delivered eventually, and without reconnects no
 // acknowledged event may be delivered again.
 func TestPromise(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(max(1, *exploreRuns/2)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				newTrial(t, seed).run()
