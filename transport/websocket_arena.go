@@ -1,5 +1,7 @@
 package transport
 
+import "slices"
+
 // An arena is memory for messages that are handed over. Pieces carved from it are never reused.
 type arena struct {
 	free []byte
@@ -14,45 +16,29 @@ const (
 	firstPiece = 1 << 20  // maximum allocation for an announced length before its bytes arrive
 )
 
-// room returns memory for a message of size bytes, or of unknown size if size is zero.
-func (s *arena) room(size int) []byte {
-	if size >= ownMemory {
-		return make([]byte, size)
+// extend returns data, which is empty or the result of an earlier call, with room for n more
+// bytes. What it needs no more is abandoned.
+func (s *arena) extend(data []byte, n int) []byte {
+	size := len(data) + n
+	switch {
+	case data != nil && size <= cap(data):
+		return data
+	case size >= ownMemory && data == nil:
+		return make([]byte, 0, size)
+	case size >= ownMemory:
+		return slices.Grow(data, n)
+	case len(s.free) < max(size, 1):
+		s.size = min(max(2*s.size, firstArena), largeArena)
+		s.free = make([]byte, max(s.size, size))
 	}
-	if len(s.free) < max(size, usefulRoom) {
-		s.renew(size)
-	}
-	if size > 0 {
-		return s.free[:size:size]
-	}
-	return s.free
+	return append(s.free[:0], data...)
 }
 
-func (s *arena) renew(size int) {
-	s.size = min(max(2*s.size, firstArena), largeArena)
-	s.free = make([]byte, max(s.size, size))
-}
-
-// grow returns a larger buffer with the contents of buf, which is full. The rest of the arena
-// is abandoned.
-func (s *arena) grow(buf []byte) []byte {
-	var larger []byte
-	if s.holds(buf) && 2*len(buf) <= largeArena { // a larger arena would let a small message retain a large one
-		s.renew(2 * len(buf))
-		larger = s.free
-	} else {
-		larger = make([]byte, 2*len(buf))
-	}
-	copy(larger, buf)
-	return larger
-}
-
-// take hands over the first n bytes of buf.
-func (s *arena) take(buf []byte, n int) []byte {
-	if n > 0 && s.holds(buf) {
+// take hands over data, the result of extend.
+func (s *arena) take(data []byte) []byte {
+	n := len(data)
+	if n > 0 && len(s.free) > 0 && &data[0] == &s.free[0] {
 		s.free = s.free[n:]
 	}
-	return buf[:n:n]
+	return data[:n:n]
 }
-
-func (s *arena) holds(buf []byte) bool { return len(s.free) > 0 && &buf[0] == &s.free[0] }

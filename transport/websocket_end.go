@@ -63,19 +63,17 @@ func (e *socketEnd) closeCode() int {
 
 var errOverLimit = errors.New("too large")
 
-// failure returns what Read returns for an error of the library. The close frame of the server
+// failure returns what Read returns for an error of frames or of the library. The close frame of the server
 // counts before what has failed on this side because of it, and after what has failed earlier.
 func (c *socketConn) failure(err error, inside bool) error {
-	closing, broken := c.wire.closing.Load(), c.wire.broken.Load()
+	closed, broken := c.wire.closedWith.Load(), c.wire.broken.Load()
 	cause := c.end.cause()
 	_, silent := cause.(*TimeoutError) // a peer that has closed may no longer accept data
 	switch {
 	case err == errOverLimit || errors.Is(err, websocket.ErrMessageTooBig):
 		return c.tooLarge()
-	case errors.Is(err, errMasked):
-		return c.end.unacceptable(websocket.StatusProtocolError, c.violation(errMasked))
-	case closing != nil && !c.reader.buffered() && (cause == nil || silent):
-		return c.closedBy(*closing)
+	case closed != nil && (cause == nil || silent):
+		return c.closedBy(*closed)
 	case cause != nil:
 		return cause
 	case c.wire.dropped.Load(), errors.Is(err, context.DeadlineExceeded):
@@ -118,6 +116,7 @@ func (c *socketConn) Close() error {
 	c.unlink()
 	c.feed.live.CompareAndSwap(c, nil)
 	c.life.timers.close()
+	c.wire.frames.retire()
 	c.shake()
 	c.end.cut(errClosed)
 	joined := make(chan struct{})
@@ -141,7 +140,7 @@ func (c *socketConn) shake() {
 	go func() {
 		defer close(done)
 		if code > 0 && c.end.ctx.Err() == nil && c.wire.broken.Load() == nil {
-			c.ws.Close(websocket.StatusCode(code), "")
+			c.sendClose(code)
 		}
 		c.ws.CloseNow()
 	}()
@@ -157,5 +156,12 @@ func (c *socketConn) shake() {
 	select { // not done: a caller's network that does not close
 	case <-done:
 	case <-timer.C:
+	}
+}
+
+// sendClose sends a close frame and waits up to five seconds for the server's.
+func (c *socketConn) sendClose(code int) {
+	if c.wire.frames.close() {
+		c.ws.Close(websocket.StatusCode(code), "")
 	}
 }

@@ -150,7 +150,7 @@ func (l *socketLife) leave() {
 	case l.conn.feed.closeCode() < 0:
 		l.conn.end.cut(io.EOF)
 	default:
-		l.timers.spawn(func() { l.conn.ws.Close(websocket.StatusCode(l.conn.feed.closeCode()), "") })
+		l.timers.spawn(func() { l.conn.sendClose(l.conn.feed.closeCode()) })
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/transport/internal/wsframe"
 )
 
 // A socketReader makes the messages of the server those of Read. One goroutine uses it: that of
@@ -20,7 +22,8 @@ type socketReader struct {
 	decompress func([]byte) ([]byte, error)
 
 	arena    arena
-	number   uint64    // messages of the server that have been read
+	inside   bool      // the message being received has started
+	more     bool      // another complete message has been received
 	unread   []Message // put back by OnConnect, to be read first
 	held     int       // bytes of these
 	parts    []Message // of the message that OnMessage has split
@@ -107,41 +110,137 @@ func (r *socketReader) refuse(err error) error {
 // deliver sets m to r.current and records whether more is available.
 func (r *socketReader) deliver(m *Message) error {
 	r.received = r.received || r.current.Kind == decode.KindData
-	r.current.More = r.hasNext || r.err != nil || len(r.parts) > 0 || len(r.unread) > 0 || r.buffered()
+	r.current.More = r.hasNext || r.err != nil || len(r.parts) > 0 || len(r.unread) > 0 || r.more
 	*m = r.current
 	return nil
 }
 
-// buffered reports whether a complete message is available.
-func (r *socketReader) buffered() bool {
-	return r.conn.wire.complete.Load() > r.number || r.conn.wire.more.Load()
-}
-
 // receive reads the next message into r.current.
 func (r *socketReader) receive() error {
-	if r.err != nil {
+	f := &r.conn.wire.frames
+	switch {
+	case r.err != nil:
 		return r.err
-	}
-	if r.conn.life.leaving.Load() && !r.buffered() {
+	case r.conn.life.leaving.Load() && !r.more:
+		f.retire()
 		return r.conn.failure(io.EOF, false)
+	case !f.enter():
+		return r.conn.failure(net.ErrClosed, false)
 	}
-	kind, body, err := r.conn.ws.Reader(context.Background())
+	kind, data, err := r.frames()
+	r.more = err == nil && wsframe.HasMessage(f.unread)
+	f.exit()
 	if err != nil {
-		return r.conn.failure(err, false)
+		f.retire()
+		return r.conn.failure(err, r.inside)
 	}
-	data, err := r.payload(body)
-	if err != nil {
-		return r.conn.failure(err, true)
-	}
-	r.number++
 	r.current = Message{Data: data}
-	if kind == websocket.MessageBinary {
+	if kind == wsframe.OpBinary {
 		return r.binary()
 	}
 	if !r.conn.feed.AllowInvalidUTF8 && !utf8.Valid(data) {
 		return r.conn.end.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: errNotUTF8})
 	}
 	return nil
+}
+
+// frames reads the frames of the next message, and those between them.
+func (r *socketReader) frames() (kind byte, data []byte, err error) {
+	r.inside = false
+	for f := &r.conn.wire.frames; ; {
+		h, err := f.next(r.inside)
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case h.Control():
+			if err := r.control(h); err != nil {
+				return 0, nil, err
+			}
+			continue
+		case h.Compressed():
+			return r.inflate(h)
+		case !r.inside:
+			kind, r.inside = h.Op(), true
+		}
+		if data, err = r.payload(h, data); err != nil {
+			return 0, nil, err
+		}
+		if h.Fin() {
+			r.conn.wire.messageAt.Store(r.conn.wire.at.Load())
+			return kind, r.arena.take(data), nil
+		}
+	}
+}
+
+// payload appends the payload of a data frame to data, which is in the arena.
+func (r *socketReader) payload(h wsframe.Header, data []byte) ([]byte, error) {
+	if limit := r.conn.feed.maxMessage(); limit >= 0 && h.Length > uint64(limit-len(data)) {
+		return nil, errOverLimit
+	}
+	f := &r.conn.wire.frames
+	f.open(h)
+	if f.left == 0 {
+		return r.arena.extend(data, 0), nil
+	}
+	for f.left > 0 {
+		n := int(min(f.left, uint64(max(len(data), firstPiece)))) // memory only for what may well arrive
+		data = r.arena.extend(data, n)
+		n, err := f.payload(data[len(data) : len(data)+n])
+		data = data[:len(data)+n]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// control lets the library handle a control frame.
+func (r *socketReader) control(h wsframe.Header) error {
+	f := &r.conn.wire.frames
+	if err := f.control(h); err != nil {
+		return err
+	}
+	if !f.call() { // the library closes: what counts is the server's close frame
+		if h.Op() == wsframe.OpClose {
+			return net.ErrClosed
+		}
+		f.feed = f.feed[:0]
+		return nil
+	}
+	defer f.called()
+	f.feed = append(f.feed, wsframe.FinBit|wsframe.OpBinary, 0) // an empty message, so that Reader returns
+	_, _, err := r.conn.ws.Reader(context.Background())
+	return err
+}
+
+// inflate lets the library read a compressed message.
+func (r *socketReader) inflate(h wsframe.Header) (kind byte, data []byte, err error) {
+	f := &r.conn.wire.frames
+	if !f.call() {
+		return 0, nil, net.ErrClosed
+	}
+	defer f.called()
+	f.inflate(h)
+	_, body, err := r.conn.ws.Reader(context.Background())
+	if err != nil {
+		return 0, nil, err
+	}
+	r.inside = true
+	for limit := r.conn.feed.maxMessage(); ; {
+		data = r.arena.extend(data, usefulRoom)
+		n, err := body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case limit >= 0 && len(data) > limit:
+			return 0, nil, errOverLimit
+		case err == io.EOF && f.compressed:
+			return 0, nil, io.ErrUnexpectedEOF // which the library takes for the end of the message
+		case err == io.EOF:
+			return h.Op(), r.arena.take(data), nil
+		case err != nil:
+			return 0, nil, err
+		}
+	}
 }
 
 func (r *socketReader) binary() (err error) {
@@ -160,40 +259,6 @@ func (r *socketReader) binary() (err error) {
 		m.Kind = decode.KindKeepalive
 	}
 	return nil
-}
-
-// payload reads a message into the arena. If the wire knows that the message is one frame, and
-// its length, payload need not ask the library where it ends.
-func (r *socketReader) payload(body io.Reader) ([]byte, error) {
-	wire, number, limit := r.conn.wire, r.number+1, r.conn.feed.maxMessage()
-	plain := number > wire.fragmented.Load()
-	size := 0 // unknown: the library has all of it, at most 4 KiB
-	if plain && wire.complete.Load() < number {
-		length := wire.length.Load()
-		if limit >= 0 && length > uint64(limit) {
-			return nil, errOverLimit
-		}
-		size = int(min(length, firstPiece))
-	}
-	buf, n := r.arena.room(size), 0
-	for {
-		m, err := body.Read(buf[n:])
-		n += m
-		switch {
-		case limit >= 0 && n > limit:
-			return nil, errOverLimit
-		case err == io.EOF && wire.complete.Load() < number:
-			return nil, io.ErrUnexpectedEOF // which the library takes for the end of the message
-		case err == io.EOF:
-			return r.arena.take(buf, n), nil
-		case err != nil:
-			return nil, err
-		case plain && n == size && size < firstPiece, plain && size == 0 && n < len(buf):
-			return r.arena.take(buf, n), nil
-		case n == len(buf):
-			buf = r.arena.grow(buf)
-		}
-	}
 }
 
 // splitMessage splits r.current by Format. A message without a frame becomes a keepalive, so

@@ -17,34 +17,21 @@ import (
 )
 
 const (
-	libraryBuffer = 4 << 10  // size of a library read, except for large messages
-	wireBuffer    = 64 << 10 // size of a read from a connection with much to read
-
 	caughtUp = time.Millisecond // a reader that waits this long has read everything that was there
 
 	idleWriter = -1 // no write is running
 )
 
-var errMasked = errors.New("server sent a masked frame (RFC 6455, section 5.1)")
-
-// A wire is the byte stream under the library. It records when bytes and frames arrive, so that
-// it is known how many messages can be read without waiting, and with which code the server
-// closes, even an illegal one.
-//
-// Read is called by one goroutine at a time, which holds the library's reader lock. Fields that
-// others read are atomic.
+// A wire is the byte stream of a connection, below the library for writes, and below frames for
+// reads. It records when bytes and messages arrive.
 type wire struct {
+	frames   frames
 	body     io.ReadWriteCloser
 	socket   *WebSocket
 	release  func()        // closes body and the socket underneath
 	released chan struct{} // closed once body is closed
 	start    time.Time
 	paused   atomic.Int64 // additional time elapsed: tests pause the process
-
-	frames wsframe.Follower
-	buffer *[wireBuffer]byte // while there is much to read
-	unread []byte            // in buffer
-	burst  bool              // the last read filled its buffer
 
 	at        atomic.Int64 // since start: when bytes last arrived or a Read started
 	messageAt atomic.Int64 // since start: when a message last arrived, plus the time between Reads
@@ -55,14 +42,10 @@ type wire struct {
 	guarded atomic.Bool  // guard was called and a timer watches the writes
 	guard   func()       // set before the first write
 
-	complete   atomic.Uint64 // messages that the library has completely
-	fragmented atomic.Uint64 // the last of these that is fragmented or compressed
-	length     atomic.Uint64 // of the frame that the library has in part
-	more       atomic.Bool   // unread contains another complete message
-	closing    atomic.Pointer[[]byte]
-	dropped    atomic.Bool           // the library has closed it
-	unwritable atomic.Pointer[error] // error of a write: what is sent from then on is discarded
-	broken     atomic.Pointer[error] // error of a read
+	closedWith atomic.Pointer[[]byte] // payload of the server's close frame
+	dropped    atomic.Bool            // the library has closed it
+	unwritable atomic.Pointer[error]  // error of a write: what is sent from then on is discarded
+	broken     atomic.Pointer[error]  // error of a read
 }
 
 func newWire(h *handshake, resp *http.Response) (*wire, error) {
@@ -76,6 +59,7 @@ func newWire(h *handshake, resp *http.Response) (*wire, error) {
 		body: body, socket: h.socket, start: time.Now(),
 		release: func() { cancel(errClosed) }, released: make(chan struct{}), guard: func() {},
 	}
+	w.frames.start(w, h.socket.Compression && resp.Header.Get("Sec-WebSocket-Extensions") != "")
 	w.writing.Store(idleWriter)
 	context.AfterFunc(h.attempt.ctx, func() {
 		body.Close()
@@ -103,7 +87,7 @@ func (w *wire) Write(p []byte) (int, error) {
 // answer returns p, except that the library's echo of a close frame whose reason is not UTF-8
 // is replaced by code 1007 (RFC 6455, sections 5.5.1 and 8.1).
 func (w *wire) answer(p []byte) []byte {
-	closing := w.closing.Load()
+	closing := w.closedWith.Load()
 	if closing == nil || w.socket.AllowInvalidUTF8 || utf8.Valid((*closing)[min(wsframe.CodeSize, len(*closing)):]) {
 		return p
 	}
@@ -131,49 +115,8 @@ func (w *wire) Close() error {
 	return nil
 }
 
-func (w *wire) Read(p []byte) (int, error) {
-	if w.frames.Masked {
-		return 0, errMasked
-	}
-	if len(w.unread) == 0 {
-		if n, err := w.fill(p); n == 0 {
-			return 0, err
-		} else if w.buffer == nil {
-			return w.watch(p[:n]), nil
-		}
-	}
-	n := w.watch(p[:copy(p, w.unread)])
-	w.unread = w.unread[n:]
-	rest := w.frames
-	_, whole := rest.Next(w.unread)
-	w.more.Store(whole)
-	return n, nil
-}
-
-// fill waits for bytes and reads them into p, or into a larger buffer if the library's buffer
-// was full the last time. Reads that the library makes directly into a message are left alone.
-func (w *wire) fill(p []byte) (int, error) {
-	buffered := len(p) == libraryBuffer
-	big := w.burst && buffered
-	switch {
-	case big && w.buffer == nil:
-		if w.buffer, _ = w.socket.buffers.Get().(*[wireBuffer]byte); w.buffer == nil {
-			w.buffer = new([wireBuffer]byte)
-		}
-	case !big && w.buffer != nil:
-		w.socket.buffers.Put(w.buffer)
-		w.buffer, w.unread = nil, nil
-	}
-	if big {
-		p = w.buffer[:]
-	}
-	n, err := w.wait(p)
-	w.burst = buffered && n == len(p)
-	if w.buffer != nil {
-		w.unread = w.buffer[:n]
-	}
-	return n, err
-}
+// Read is called by the library, and returns what frames has for it.
+func (w *wire) Read(p []byte) (int, error) { return w.frames.give(p) }
 
 // wait reads from the network and records the time.
 func (w *wire) wait(p []byte) (int, error) {
@@ -203,26 +146,6 @@ func (w *wire) clock() time.Time { return w.start.Add(time.Duration(w.now())) }
 // available.
 func (w *wire) caughtUpSince(at int64) bool {
 	return w.idleAt.Load() > at || w.waiting.Load() && w.now()-max(w.at.Load(), at) >= int64(caughtUp)
-}
-
-// watch follows the frames in p, which the library gets, and returns how much of p it may get:
-// nothing after the header of a masked frame.
-func (w *wire) watch(p []byte) int {
-	f, n := &w.frames, 0
-	for n < len(p) && !f.Masked {
-		done, _ := f.Next(p[n:])
-		n += done
-	}
-	w.fragmented.Store(f.Fragmented)
-	w.length.Store(f.Length)
-	if w.complete.Swap(f.Messages) != f.Messages {
-		w.messageAt.Store(w.at.Load())
-	}
-	if f.Closed && w.closing.Load() == nil {
-		payload := bytes.Clone(f.Closing)
-		w.closing.Store(&payload)
-	}
-	return n
 }
 
 // silence returns for how long a reader has waited without receiving bytes, and without

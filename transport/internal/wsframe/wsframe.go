@@ -1,110 +1,133 @@
-// Package wsframe follows the frames in a byte stream of a WebSocket.
+// Package wsframe parses the frames that a WebSocket server sends.
 package wsframe
+
+import "encoding/binary"
 
 // The first bytes of a frame (RFC 6455, section 5.2).
 const (
 	FinBit  = 0x80
 	MaskBit = 0x80
-	OpClose = 8 // and above: control frames
+
+	OpContinuation = 0
+	OpText         = 1
+	OpBinary       = 2
+	OpClose        = 8 // and above: control frames
+	OpPing         = 9
+	OpPong         = 10
 
 	HeaderSize = 2 // without an extended length and a mask
 	MaskSize   = 4
-	CodeSize   = 2 // of a close frame's payload
+	CodeSize   = 2   // of a close frame's payload
+	MaxControl = 125 // payload of a control frame
+
+	rsv1Bit  = 0x40
+	rsvBits  = 0x70
+	opMask   = 0x0f
+	length16 = 126
+	length64 = 127
 )
+
+// A Header is that of one frame.
+type Header struct {
+	First  byte   // FIN, RSV1 to RSV3, opcode
+	Masked bool   // for servers a violation, so Size does not include the mask
+	Size   int    // of the header in bytes
+	Length uint64 // of the payload in bytes
+}
+
+// Parse returns the header at the start of p. ok is false if p ends before the header does.
+func Parse(p []byte) (h Header, ok bool) {
+	if len(p) < HeaderSize {
+		return h, false
+	}
+	h = Header{First: p[0], Masked: p[1]&MaskBit != 0, Size: HeaderSize, Length: uint64(p[1] &^ MaskBit)}
+	switch h.Length {
+	case length16:
+		h.Size += 2
+		if len(p) < h.Size {
+			return h, false
+		}
+		h.Length = uint64(binary.BigEndian.Uint16(p[HeaderSize:]))
+	case length64:
+		h.Size += 8
+		if len(p) < h.Size {
+			return h, false
+		}
+		h.Length = binary.BigEndian.Uint64(p[HeaderSize:])
+	}
+	return h, true
+}
+
+// Op returns the opcode.
+func (h Header) Op() byte { return h.First & opMask }
+
+// Fin reports whether the frame is the last one of its message.
+func (h Header) Fin() bool { return h.First&FinBit != 0 }
+
+// Control reports whether the frame is a close, ping or pong frame.
+func (h Header) Control() bool { return h.First&OpClose != 0 }
+
+// Compressed reports whether the frame starts a compressed message (RFC 7692, section 6).
+func (h Header) Compressed() bool { return h.First&rsv1Bit != 0 }
+
+// A Violation is how a frame violates RFC 6455.
+type Violation string
+
+func (v Violation) Error() string { return string(v) }
 
 const (
-	rsv1Bit        = 0x40
-	opMask         = 0x0f
-	opContinuation = 0
-	length16       = 126
-	length64       = 127
+	errMasked       = Violation("server sent a masked frame (RFC 6455, section 5.1)")
+	errReserved     = Violation("reserved bits are set (RFC 6455, section 5.2)")
+	errOpcode       = Violation("unknown opcode (RFC 6455, section 5.2)")
+	errLength       = Violation("length exceeds 63 bits (RFC 6455, section 5.2)")
+	errContinuation = Violation("continuation without a message (RFC 6455, section 5.4)")
+	errUnfinished   = Violation("new message inside a fragmented one (RFC 6455, section 5.4)")
+	errFragmented   = Violation("fragmented control frame (RFC 6455, section 5.5)")
+	errLongControl  = Violation("control frame of more than 125 bytes (RFC 6455, section 5.5)")
 )
 
-// A Follower counts the messages in a stream of frames. It copies headers and skips each piece of
-// a payload in one step. The zero value is ready to use.
-type Follower struct {
-	Messages   uint64 // messages that have ended
-	Fragmented uint64 // number of the last message that is fragmented or compressed, from 1
-	Length     uint64 // payload of the latest frame
-	Closing    []byte // payload of the close frame, as far as it has arrived
-	Closed     bool   // the close frame is complete
-	Masked     bool   // the latest frame is masked; Next stops after its header
-
-	header  [HeaderSize + 8]byte
-	have    int    // bytes of the header so far
-	payload bool   // the header is complete
-	left    uint64 // of the payload, still to come
+// Check returns a Violation, or nil. started reports whether a message has started
+// and not ended. deflate reports whether permessage-deflate was negotiated.
+func (h Header) Check(started, deflate bool) error {
+	reserved := h.First & rsvBits
+	if deflate && (h.Op() == OpText || h.Op() == OpBinary) {
+		reserved &^= rsv1Bit
+	}
+	switch op := h.Op(); {
+	case h.Masked:
+		return errMasked
+	case reserved != 0:
+		return errReserved
+	case op > OpPong || op > OpBinary && op < OpClose:
+		return errOpcode
+	case h.Control() && h.Length > MaxControl:
+		return errLongControl
+	case h.Control() && !h.Fin():
+		return errFragmented
+	case h.Control():
+		return nil
+	case h.Length > 1<<63-1:
+		return errLength
+	case started != (op == OpContinuation):
+		if started {
+			return errUnfinished
+		}
+		return errContinuation
+	}
+	return nil
 }
 
-// Next follows p to the end of a message. It returns how many bytes it used and whether a message
-// ended. It stops after the header of a masked frame.
-func (f *Follower) Next(p []byte) (n int, whole bool) {
-	for n < len(p) {
-		if !f.payload {
-			n += f.head(p[n:])
-			if !f.payload || f.Masked {
-				return n, false
-			}
+// HasMessage reports whether p contains the end of a message, before any close frame. It expects
+// a header at the start of p.
+func HasMessage(p []byte) bool {
+	for {
+		h, ok := Parse(p)
+		if !ok || h.Op() == OpClose || uint64(len(p)-h.Size) < h.Length {
+			return false
 		}
-		skip := int(min(f.left, uint64(len(p)-n)))
-		if f.opcode() == OpClose && !f.Closed {
-			f.Closing = append(f.Closing, p[n:n+skip]...)
+		if h.Fin() && !h.Control() {
+			return !h.Masked
 		}
-		n += skip
-		if f.left -= uint64(skip); f.left == 0 && f.end() {
-			return n, true
-		}
+		p = p[h.Size+int(h.Length):]
 	}
-	return n, false
-}
-
-func (f *Follower) opcode() byte { return f.header[0] & opMask }
-
-// head takes header bytes from p, and starts the payload after a complete header.
-func (f *Follower) head(p []byte) (n int) {
-	if f.have < HeaderSize {
-		n = copy(f.header[f.have:HeaderSize], p)
-		if f.have += n; f.have < HeaderSize {
-			return n
-		}
-	}
-	size := HeaderSize
-	switch f.header[1] &^ MaskBit {
-	case length16:
-		size += 2
-	case length64:
-		size += 8
-	}
-	m := copy(f.header[f.have:size], p[n:])
-	if f.have += m; f.have == size {
-		f.begin(size)
-	}
-	return n + m
-}
-
-func (f *Follower) begin(size int) {
-	f.have, f.payload = 0, true
-	f.Masked = f.header[1]&MaskBit != 0
-	f.Length = uint64(f.header[1])
-	if size > HeaderSize {
-		f.Length = 0
-		for _, b := range f.header[HeaderSize:size] {
-			f.Length = f.Length<<8 | uint64(b)
-		}
-	}
-	f.left = f.Length
-	if op := f.opcode(); op < OpClose && (op == opContinuation || f.header[0]&(FinBit|rsv1Bit) != FinBit) {
-		f.Fragmented = f.Messages + 1
-	}
-}
-
-// end records the end of a frame and reports whether it ends a message.
-func (f *Follower) end() bool {
-	f.payload = false
-	f.Closed = f.Closed || f.opcode() == OpClose
-	if f.opcode() >= OpClose || f.header[0]&FinBit == 0 {
-		return false
-	}
-	f.Messages++
-	return true
 }

@@ -1,68 +1,47 @@
 package wsframe
 
 import (
-	"bytes"
+	"strings"
 	"testing"
 )
 
-// reference counts messages in the simplest way.
-func reference(p []byte) (messages int, masked bool) {
-	for len(p) >= 2 {
-		first, second := p[0], p[1]
-		extra := map[byte]int{126: 2, 127: 8}[second&0x7f]
-		if len(p) < 2+extra {
-			return messages, false
-		}
-		length := uint64(second & 0x7f)
-		if extra > 0 {
-			length = 0
-			for _, b := range p[2 : 2+extra] {
-				length = length<<8 | uint64(b)
-			}
-		}
-		if second&0x80 != 0 {
-			return messages, true
-		}
-		p = p[2+extra:]
-		if uint64(len(p)) < length {
-			return messages, false
-		}
-		p = p[length:]
-		if first&0x0f < 8 && first&0x80 != 0 {
-			messages++
+func TestHasMessage(t *testing.T) {
+	for _, c := range []struct {
+		name, stream string
+		want         bool
+	}{
+		{"nothing", "", false},
+		{"half a header", "\x81", false},
+		{"half a long header", "\x81\x7e\x01", false},
+		{"message", "\x81\x02hi", true},
+		{"empty message", "\x82\x00", true},
+		{"message and a part", "\x81\x02hi\x81", true},
+		{"half a message", "\x81\x02h", false},
+		{"long message", "\x81\x7e\x01\x00" + strings.Repeat("x", 256), true},
+		{"end of a fragmented message", "\x80\x02hi", true},
+		{"its middle", "\x00\x02hi", false},
+		{"fragments", "\x01\x01h\x89\x00\x80\x01i", true},
+		{"ping", "\x89\x00", false},
+		{"ping and a message", "\x89\x01x\x81\x00", true},
+		{"close and a message", "\x88\x00\x81\x00", false},
+		{"masked", "\x81\x80\x01\x02\x03\x04", false},
+		{"length above 63 bits", "\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff", false},
+	} {
+		if got := HasMessage([]byte(c.stream)); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
-	return messages, false
 }
 
-// FuzzFollower compares a Follower with the reference for any segmentation of the input.
-func FuzzFollower(fuzz *testing.F) {
-	fuzz.Add([]byte("\x81\x05hello\x01\x02ab\x89\x00\x80\x01c\x88\x02\x03\xe8"), uint8(1))
-	fuzz.Add(append([]byte{0x82, 126, 1, 0}, bytes.Repeat([]byte("x"), 300)...), uint8(7))
-	fuzz.Add([]byte{0x81, 127, 0, 0, 0, 0, 0, 0, 0, 1, 'x', 0x81, 0x81, 1, 2, 3, 4, 5}, uint8(3))
-	fuzz.Fuzz(func(t *testing.T, p []byte, size uint8) {
-		want, masked := reference(p)
-		var f Follower
-		got := 0
-		for rest := p; len(rest) > 0 && !f.Masked; {
-			chunk := rest[:min(len(rest), int(size)+1)]
-			rest = rest[len(chunk):]
-			for len(chunk) > 0 && !f.Masked {
-				n, whole := f.Next(chunk)
-				if n == 0 {
-					t.Fatal("Next: got no byte consumed, want at least one")
-				}
-				if whole {
-					got++
-				}
-				chunk = chunk[n:]
-			}
+func TestParse(t *testing.T) {
+	const stream = "\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x02rest"
+	for n := range 10 {
+		if h, ok := Parse([]byte(stream[:n])); ok {
+			t.Errorf("%d bytes: got %+v, want no header", n, h)
 		}
-		if got != want || int(f.Messages) != want || f.Masked != masked {
-			t.Errorf("got %d messages (%d counted), masked %v, want %d, %v", got, f.Messages, f.Masked, want, masked)
-		}
-		if len(f.Closing) > len(p) {
-			t.Errorf("got a close payload of %d bytes from %d", len(f.Closing), len(p))
-		}
-	})
+	}
+	want := Header{First: 0x81, Size: 10, Length: 0x10002}
+	if h, ok := Parse([]byte(stream)); !ok || h != want {
+		t.Errorf("got %+v, %v, want %+v", h, ok, want)
+	}
 }
