@@ -3,10 +3,12 @@ package client_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -86,3 +88,92 @@ func BenchmarkSubscribe(b *testing.B) {
 }
 
 var sink []byte
+
+// memory is a feed of n events of 100 bytes with k keys, which costs little itself.
+type memory struct {
+	n, sent int
+	ids     []string
+	data    []byte
+}
+
+func newMemory(n, keys int) *memory {
+	m := &memory{n: n, data: make([]byte, 100)}
+	for i := range keys {
+		m.ids = append(m.ids, fmt.Sprint(i))
+	}
+	return m
+}
+
+func (m *memory) Validate() error { return nil }
+
+func (m *memory) Open(context.Context, string) (*transport.Session, error) {
+	return &transport.Session{Conn: m, Resumes: true}, nil
+}
+
+func (m *memory) Read(msg *transport.Message) error {
+	if m.sent == m.n {
+		return transport.ErrComplete
+	}
+	*msg = transport.Message{Data: m.data, ID: m.ids[m.sent%len(m.ids)], Token: "t", More: m.sent%100 < 99}
+	m.sent++
+	return nil
+}
+
+func (m *memory) Close() error { return nil }
+
+// BenchmarkProcess measures what Process costs for each event, with a handler that does nothing,
+// beside a loop and a pool of workers by hand.
+func BenchmarkProcess(b *testing.B) {
+	start := func(b *testing.B) *client.Subscription {
+		sub, err := client.Subscribe(b.Context(), newMemory(b.N, 100), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		b.Cleanup(func() {
+			if n := sub.Stats().Acked; n != uint64(b.N) {
+				b.Errorf("got %d events, want %d", n, b.N)
+			}
+			sub.Close()
+		})
+		return sub
+	}
+	b.Run("Events", func(b *testing.B) {
+		for ev := range start(b).Events() {
+			if ev.Attempt != 1 {
+				b.Error(ev.Attempt)
+			}
+		}
+	})
+	handle := func(_ context.Context, ev client.Event) error { return nil }
+	for _, workers := range []int{1, 4, 16} {
+		b.Run(fmt.Sprintf("by-hand-%d", workers), func(b *testing.B) {
+			sub, work := start(b), make(chan client.Event, workers)
+			var joined sync.WaitGroup
+			for range workers {
+				joined.Go(func() {
+					for ev := range work {
+						if handle(b.Context(), ev) == nil {
+							ev.Ack()
+						}
+					}
+				})
+			}
+			for {
+				ev, err := sub.Next(b.Context())
+				if err != nil {
+					break
+				}
+				work <- ev
+			}
+			close(work)
+			joined.Wait()
+		})
+		b.Run(fmt.Sprintf("Process-%d", workers), func(b *testing.B) {
+			start(b).Process(b.Context(), handle, &client.ProcessOptions{Workers: workers})
+		})
+		b.Run(fmt.Sprintf("Process-%d-keys", workers), func(b *testing.B) {
+			start(b).Process(b.Context(), handle, &client.ProcessOptions{Workers: workers, KeyOf: func(ev client.Event) string { return ev.ID }})
+		})
+	}
+}

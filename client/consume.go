@@ -20,6 +20,7 @@ import (
 // feed cannot be reached; see [Subscription.WaitConnected] and [Options.Logger].
 //
 // Several goroutines may range over Events at once; each event is delivered to one of them.
+// [Subscription.Process] runs handlers on several goroutines and keeps the order of each key.
 func (s *Subscription) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		var ev Event

@@ -25,14 +25,15 @@ type deadLetters struct {
 type deadLetter struct {
 	event  Event
 	reason error
-	done   func() // called once it is settled; may be nil
+	done   func() // called just before it is settled, while the window cannot end; may be nil
 	calls  int
 	due    time.Time
 }
 
 var errExited = errors.New("client: the function called runtime.Goexit")
 
-// deadLetter refuses an event permanently. done, if not nil, is called once it is settled.
+// deadLetter refuses an event permanently. done, if not nil, is called when
+// DeadLetter has accepted it.
 func (s *Subscription) deadLetter(e *Event, reason error, done func()) bool {
 	if !s.window.Hold(&e.claim) {
 		return false
@@ -141,14 +142,14 @@ func (d *deadLetters) tried(l *deadLetter, err error) {
 	t, log := d.count(err)
 	s.report.deadLettered(l, err, t, log)
 	if err == nil && s.sealed.reason() == nil {
+		if l.done != nil {
+			l.done()
+		}
 		s.window.SettleHeld(&l.event.claim)
 		if l.event.settle != nil {
 			l.event.settle(nil)
 		}
 		s.checkpoint.touch()
-		if l.done != nil {
-			l.done()
-		}
 	} else {
 		d.retry(l)
 	}

@@ -13,6 +13,11 @@
 //		fmt.Println(ev.ID, string(ev.Data))
 //	}
 //
+// A loop handles one event at a time. A handler for [Subscription.Process] runs on several goroutines,
+// in order for each key, and its error refuses the event:
+//
+//	err = sub.Process(ctx, handle, &client.ProcessOptions{Workers: 8, KeyOf: customer})
+//
 // # Delivery
 //
 // Events are delivered at least once and in order. After a lost connection, the feed resumes
@@ -20,14 +25,16 @@
 // up to which everything is acknowledged. An event that was being handled when the process died
 // is delivered again, so consumers must be idempotent.
 //
-// When the body of an Events loop finishes, its event is acknowledged. An event from
+// When the body of an Events loop finishes, or a handler of Process returns nil, its event is
+// acknowledged. An event from
 // [Subscription.Next] is acknowledged with [Event.Ack], in any order and from any goroutine. The
 // stored position never passes an event that is not acknowledged.
 //
-// An event that cannot be handled is refused with [Event.Nack] and delivered again after a delay; other
-// events are delivered meanwhile. One that can never be handled is passed to [Options.DeadLetter],
-// which puts it aside: at once if it is refused with [Terminal], or after [Options.MaxAttempts].
-// Without a DeadLetter, the subscription ends there with a *[RefusedError].
+// An event that cannot be handled is refused, by [Event.Nack] or by the error of a handler, and
+// delivered again after a delay; other events are delivered meanwhile. One that can never be handled
+// is passed to [Options.DeadLetter], which puts it aside: at once if it is refused with [Terminal],
+// or after [Options.MaxAttempts]. Without a DeadLetter, the subscription ends there with a
+// [*RefusedError].
 //
 // Possible losses are reported in order: if an event's Gap is not nil, events may be missing
 // just before it. That happens when the server no longer knows the position, when a feed without
@@ -90,6 +97,7 @@
 //	checkpoint saved again          INFO   failures, outage
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
 //	the feed is complete            INFO   reason; written only if the transport gives one
+//	handler panicked                ERROR  panic, stack, attempt; id
 //	event dead-lettered             WARN   reason, attempt; id
 //	event not dead-lettered         WARN   error, failures, outage, attempt; id
 //	events are dead-lettered again  INFO   failures, outage
@@ -130,16 +138,20 @@
 // too. A panic in its OnRejected reaches the HTTP server, which closes the connection. The
 // subscription continues.
 //
-// The body of a loop, Trace.Nacked, and the Store during Subscribe run on the caller's goroutine.
-// If the caller recovers, the current event is delivered again, no lock stays held, and a
+// The body of a loop, Trace.Nacked in it, and the Store during Subscribe run on the caller's
+// goroutine. If the caller recovers, the current event is delivered again, no lock stays held, and a
 // deferred Close works.
+//
+// A panic in a handler of Process, or in its KeyOf, refuses the event with a [*PanicError], and the
+// process continues.
 //
 // # Goroutines
 //
 // A subscription has one standing goroutine. Each save, each attempt to open a successor of a
 // connection, each wait of a transport.Receiver for space, and the calls of DeadLetter have one
 // while they last.
-// [Subscription.Close] joins them all within a second. Trace functions run on them, on the
+// [Subscription.Close] joins them all within a second. [Subscription.Process] has those of its workers,
+// and of the timers of keys that are blocked, and joins them before it returns. Trace functions run on them, on the
 // consumers' goroutines, and on those of a Receiver's requests.
 //
 // # Testing

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,14 +57,16 @@ func (e *StopError) Error() string {
 
 func (e *StopError) Unwrap() error { return e.Cause }
 
-// A ConfigError lists everything that is wrong with the arguments of Subscribe.
+// A ConfigError lists everything that is wrong with the arguments of Subscribe or Process.
 type ConfigError struct {
 	Problems []error // each names its field
+
+	call string // of the caller, "" for Subscribe
 }
 
 func (e *ConfigError) Error() string {
 	var b strings.Builder
-	b.WriteString("client: Subscribe: ")
+	b.WriteString("client: " + cmp.Or(e.call, "Subscribe") + ": ")
 	for i, p := range e.Problems {
 		if i > 0 {
 			b.WriteString("; ")

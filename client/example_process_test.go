@@ -6,11 +6,48 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 )
+
+// Orders are handled on four goroutines, but those of one customer in order. The refused event of
+// customer a blocks that customer until it succeeds.
+func ExampleSubscription_Process() {
+	feed := mock.NewFeed(mock.Event("1", "a: open"), mock.Event("2", "b: open"), mock.Event("3", "a: pay"),
+		mock.Event("4", "b: pay"), mock.Complete())
+	sub, err := client.Subscribe(context.Background(), feed, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+
+	var mu sync.Mutex
+	orders := map[string][]string{} // of each customer
+	handle := func(ctx context.Context, ev client.Event) error {
+		customer, order, _ := strings.Cut(string(ev.Data), ": ")
+		mu.Lock()
+		defer mu.Unlock()
+		if order = fmt.Sprintf("%s#%d", order, ev.Attempt); order == "open#1" && customer == "a" {
+			return client.RetryAfter(20*time.Millisecond, errors.New("the database is busy"))
+		}
+		orders[customer] = append(orders[customer], order)
+		return nil
+	}
+	customer := func(ev client.Event) string { return string(ev.Data[:1]) }
+	err = sub.Process(context.Background(), handle, &client.ProcessOptions{Workers: 4, KeyOf: customer})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("a:", orders["a"])
+	fmt.Println("b:", orders["b"])
+	// Output:
+	// a: [open#2 pay#1]
+	// b: [open#1 pay#1]
+}
 
 // An event that cannot be handled after three attempts is put aside, and the feed continues. The
 // position does not pass the event before DeadLetter has succeeded.

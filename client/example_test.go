@@ -2,12 +2,12 @@ package client_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
@@ -89,8 +89,8 @@ func ExampleFileStore() {
 	// process 1 got three
 }
 
-// Workers take events from one subscription. The position follows the oldest event that is not
-// finished.
+// A window of events is open at once, and the last one is finished first. The position follows the
+// oldest event that is not finished.
 func ExampleSubscription_Next() {
 	feed := mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Event("3", "c"), mock.Complete())
 	sub, err := client.Subscribe(context.Background(), feed, nil)
@@ -98,28 +98,26 @@ func ExampleSubscription_Next() {
 		log.Fatal(err)
 	}
 	defer sub.Close()
-	var workers sync.WaitGroup
-	for range 2 {
-		workers.Go(func() {
-			for {
-				ev, err := sub.Next(context.Background())
-				if err != nil {
-					return // io.EOF: the feed is complete
-				}
-				if work(ev.Data) != nil {
-					ev.Nack(errors.New("later")) // delivered again after a delay
-					continue
-				}
-				ev.Ack()
-			}
-		})
+	var open []client.Event
+	for {
+		ev, err := sub.Next(context.Background())
+		if err == io.EOF {
+			break // the feed is complete
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		open = append(open, ev)
 	}
-	workers.Wait()
-	fmt.Println(sub.Stats().Acked, "done")
-	// Output: 3 done
+	for _, ev := range slices.Backward(open) {
+		ev.Ack()
+		fmt.Println(string(ev.Data), "finished, the oldest open event is", sub.Stats().OldestID)
+	}
+	// Output:
+	// c finished, the oldest open event is 1
+	// b finished, the oldest open event is 1
+	// a finished, the oldest open event is
 }
-
-func work([]byte) error { return nil }
 
 // Writing to a database in batches: one transaction, one acknowledgement.
 func ExampleSubscription_Batches() {

@@ -243,14 +243,18 @@ var errBusy = errors.New("busy")
 
 // refuse refuses ev in one of the ways.
 func (p *process) refuse(rng *rand.Rand, ev client.Event) {
+	err, _ := p.refusal(rng)
+	ev.Nack(err)
+}
+
+func (p *process) refusal(rng *rand.Rand) (err error, final bool) {
 	switch n := rng.IntN(8); {
 	case n < 2 && p.buries, n == 0:
-		ev.Nack(client.Terminal(errBusy))
+		return client.Terminal(errBusy), true
 	case n < 4:
-		ev.Nack(client.RetryAfter(time.Duration(rng.IntN(5000))*time.Millisecond, errBusy))
-	default:
-		ev.Nack(errBusy)
+		return client.RetryAfter(time.Duration(rng.IntN(5000))*time.Millisecond, errBusy), false
 	}
+	return errBusy, false
 }
 
 // bury is a DeadLetter that fails now and then. dice is for it alone.
@@ -268,13 +272,15 @@ func (p *process) bury(dice *rand.Rand, ev client.Event) error {
 // consume reads events in one way after another until the feed ends.
 func (p *process) consume(rng *rand.Rand) {
 	for over := false; !over; {
-		switch rng.IntN(3) {
+		switch rng.IntN(4) {
 		case 0:
 			over = p.loop(rng)
 		case 1:
 			over = p.batches(rng)
 		case 2:
 			over = p.nexts(rng)
+		case 3:
+			over = p.workers(rng)
 		}
 	}
 }
@@ -362,6 +368,89 @@ func (p *process) nexts(rng *rand.Rand) (over bool) {
 	}
 	return over
 }
+
+// workers lets handlers work for a while.
+func (p *process) workers(rng *rand.Rand) (over bool) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Duration(1+rng.IntN(60_000))*time.Millisecond)
+	defer cancel()
+	h := &handlers{process: p, rng: p.copyOf(rng), blocked: make(map[string]*copied), busy: make(map[string]bool)}
+	o := &client.ProcessOptions{}
+	if !p.one { // otherwise the order of the feed is checked
+		o.Workers = rng.IntN(4)
+		if h.ordered = rng.IntN(2) == 0; h.ordered {
+			o.KeyOf = keyOfNumber
+		}
+	}
+	p.sub.Process(ctx, h.handle, o)
+	over = ctx.Err() == nil
+	p.acked(h.finished...)
+	return over
+}
+
+func keyOfNumber(ev client.Event) string { return strconv.Itoa(number(ev) % 3) }
+
+// handlers are the handlers of one call of Process.
+type handlers struct {
+	*process
+	ordered bool // in order for each key
+
+	dice     sync.Mutex
+	rng      *rand.Rand
+	finished []*copied          // and to be acknowledged
+	blocked  map[string]*copied // the refused event of a key, unless DeadLetter may get it
+	busy     map[string]bool
+}
+
+func (h *handlers) handle(_ context.Context, ev client.Event) error {
+	c, rng := h.start(ev)
+	h.think(rng)
+	return h.end(ev, c, rng)
+}
+
+// start checks that ev may be handled now.
+func (h *handlers) start(ev client.Event) (*copied, *rand.Rand) {
+	h.dice.Lock()
+	defer h.dice.Unlock()
+	if h.one {
+		h.acked(h.finished...)
+		h.finished = nil
+	}
+	c := h.deliver(ev)
+	if key := keyOfNumber(ev); h.ordered {
+		if h.busy[key] {
+			h.t.Errorf("event %d is handled beside another one of its key", c.event)
+		}
+		if b := h.blocked[key]; b != nil && b != c {
+			h.t.Errorf("event %d is handled before event %d, which was refused", c.event, b.event)
+		}
+		h.busy[key] = true
+	}
+	return c, h.copyOf(h.rng)
+}
+
+// end returns the result of a handler.
+func (h *handlers) end(ev client.Event, c *copied, rng *rand.Rand) (err error) {
+	h.dice.Lock()
+	defer h.dice.Unlock()
+	key := keyOfNumber(ev)
+	h.busy[key], h.blocked[key] = false, nil
+	n := rng.IntN(10)
+	if n > 2 {
+		h.work(c)
+		h.finished = append(h.finished, c)
+		return nil
+	}
+	err, final := h.refusal(rng)
+	if !h.buries || h.options.MaxAttempts == 0 && !final { // otherwise it may be dead-lettered
+		h.blocked[key] = c
+	}
+	if n == 2 {
+		panic(err)
+	}
+	return err
+}
+
+func (p *process) copyOf(rng *rand.Rand) *rand.Rand { return rand.New(rand.NewPCG(rng.Uint64(), 0)) }
 
 // think takes time, and commits now and then.
 func (p *process) think(rng *rand.Rand) {

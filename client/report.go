@@ -86,6 +86,11 @@ func (r *reporter) nacked(e *Event, reason error) {
 	}
 }
 
+// panicked reports that a handler panicked.
+func (r *reporter) panicked(e *Event, p *PanicError) {
+	r.log.Error("handler panicked", e.attributes("panic", p.Value, "stack", string(p.Stack))...)
+}
+
 // discarded reports that an event was refused permanently and dropped.
 func (r *reporter) discarded(e *Event, reason error) {
 	r.log.Error("event refused permanently and dropped: set Options.DeadLetter", e.attributes("error", reason)...)

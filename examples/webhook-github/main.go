@@ -49,22 +49,12 @@ func run(ctx context.Context, w io.Writer) error {
 	sent := make(chan error, 1)
 	go func() {
 		sent <- playGitHub(ctx, out, srv.URL+"/hooks/github", srv.Client())
-		sub.Close() // ends the loop below
+		hook.Drain() // ends the call below
 	}()
-	for {
-		ev, err := sub.Next(ctx)
-		if errors.Is(err, client.ErrClosed) {
-			return <-sent
-		}
-		if err != nil {
-			return err
-		}
-		if err := work(out, ev); err != nil {
-			ev.Nack(err) // answers GitHub with 503, which its page shows
-			continue
-		}
-		ev.Ack() // answers with 204
-	}
+	err = sub.Process(ctx, func(ctx context.Context, ev client.Event) error {
+		return work(out, ev) // nil answers GitHub with 204, an error with 503, which its page shows
+	}, nil)
+	return errors.Join(err, <-sent)
 }
 
 // work stands for a task that takes time and may fail.

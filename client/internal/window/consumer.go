@@ -22,8 +22,8 @@ func (c *Claim) Attempt() int { return c.attempt }
 // isCurrent reports whether c is from the current attempt, given the word of its slot. Positions in
 // a slot's word only grow.
 func (c *Claim) isCurrent(word uint64) bool {
-	if c.attempt == 1 {
-		return word == 0 || word>>16 < c.seq&(1<<48-1)
+	if c.attempt == 1 && (word == 0 || word>>16 < c.seq&(1<<48-1)) {
+		return true
 	}
 	return word == stateOf(c.seq, c.attempt, slotClaimed)
 }
@@ -68,7 +68,9 @@ func (w *Window) claimReturned(c *Claim, now time.Time) *Entry {
 	}
 	w.returns.Add(-1)
 	seg := w.segment(seq).Load()
-	seg.countAgain(seq % segmentSize)
+	if stateIn(w.state(seq).Load(), seq) != slotUnclaimed {
+		seg.countAgain(seq % segmentSize)
+	}
 	e := seg.claim(seq, c)
 	c.state.Store(stateOf(seq, c.attempt, slotClaimed))
 	return e
@@ -77,9 +79,18 @@ func (w *Window) claimReturned(c *Claim, now time.Time) *Entry {
 // GiveBack makes an event that was claimed available again at due. It returns false if c is from an
 // earlier attempt or the event is already settled or given back.
 func (w *Window) GiveBack(c *Claim, due time.Time) bool {
+	return w.giveBack(c, due, slotReady)
+}
+
+// Unclaim is GiveBack of an event that no consumer has seen: its next attempt has the same number.
+func (w *Window) Unclaim(c *Claim, due time.Time) bool {
+	return w.giveBack(c, due, slotUnclaimed)
+}
+
+func (w *Window) giveBack(c *Claim, due time.Time, state uint64) bool {
 	w.mu.Lock()
 	word := c.state.Load()
-	ok := c.isCurrent(word) && c.state.CompareAndSwap(word, stateOf(c.seq, c.attempt, slotReady))
+	ok := c.isCurrent(word) && c.state.CompareAndSwap(word, stateOf(c.seq, c.attempt, state))
 	if ok {
 		w.returned.add(c.seq, due)
 		w.returns.Add(1)
@@ -125,7 +136,7 @@ func (w *Window) nextReturn() (due time.Time, ok bool) {
 // IsFull reports whether the producer waits for space.
 func (w *Window) IsFull() bool { return w.full.Load() }
 
-// Wait returns nil when there may be an event to claim or stop is closed, and io.EOF when the window
+// Wait returns nil when there may be an event to claim or stop receives, and io.EOF when the window
 // has ended and no event is left. If ctx ends first, it returns the cause. A consumer that hurries
 // does not wait while the producer waits for space.
 //

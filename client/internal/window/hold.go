@@ -1,9 +1,12 @@
 package window
 
+import "time"
+
 // The methods in this file keep an event that a consumer has refused. They may be called by several
 // goroutines at once.
 
-// Hold makes an event that was claimed unavailable: only the caller can settle it, with SettleHeld.
+// Hold makes an event that was claimed unavailable: only the caller can settle it, with SettleHeld, take
+// it again with Retake, or make it available with Release.
 // It returns false if c is from an earlier attempt or the event is already settled or given back.
 func (w *Window) Hold(c *Claim) bool {
 	word := c.state.Load()
@@ -20,6 +23,28 @@ func (w *Window) SettleHeld(c *Claim) {
 		w.held.Add(-1)
 		w.settled()
 	}
+}
+
+// Retake claims an event that is held, in its next attempt.
+func (w *Window) Retake(c *Claim) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.segment(c.seq).Load().countAgain(c.seq % segmentSize)
+	c.attempt++
+	c.state.Store(stateOf(c.seq, c.attempt, slotClaimed))
+	w.held.Add(-1)
+}
+
+// Release makes an event that is held available again at due.
+func (w *Window) Release(c *Claim, due time.Time) {
+	w.mu.Lock()
+	c.state.Store(stateOf(c.seq, c.attempt, slotReady))
+	w.returned.add(c.seq, due)
+	w.returns.Add(1)
+	w.mu.Unlock()
+	w.held.Add(-1)
+	signal(w.ready)
+	w.settled() // consumers wait for the last held event
 }
 
 // watchHeld returns a channel that is closed at the next settle if the window has ended and events

@@ -66,3 +66,41 @@ func TestEndWaitsForHeldEvents(t *testing.T) {
 		})
 	}
 }
+
+// An event that was claimed and not seen keeps its attempt, and comes before later ones.
+func TestUnclaimIsNoAttempt(t *testing.T) {
+	w := New(10, 1000)
+	fill(t, w, 0, 3)
+	a, _ := claim(w)
+	b, _ := claim(w)
+	w.Hold(&a.Claim)
+	w.Unclaim(&b.Claim, time.Now())
+	w.Release(&a.Claim, time.Now())
+	for i, attempt := range []int{2, 1, 1} {
+		e, ok := claim(w)
+		if !ok || e.Token != string(rune('0'+i)) || e.Attempt() != attempt {
+			t.Fatalf("claim %d: got %q in attempt %d, want %d in attempt %d", i, e.Token, e.Attempt(), i, attempt)
+		}
+		if !w.Settle(&e.Claim) {
+			t.Errorf("Settle of event %d: got false, want true", i)
+		}
+	}
+	if w.Settle(&a.Claim) {
+		t.Error("Settle by an earlier attempt: got true, want false")
+	}
+}
+
+// Each attempt of a held event is a new claim.
+func TestRetakeIsTheNextAttempt(t *testing.T) {
+	w := New(10, 1000)
+	fill(t, w, 0, 1)
+	a, _ := claim(w)
+	was := a.Claim
+	w.Hold(&a.Claim)
+	if w.Retake(&a.Claim); a.Attempt() != 2 || w.held.Load() != 0 {
+		t.Errorf("got attempt %d with %d held, want 2 and 0", a.Attempt(), w.held.Load())
+	}
+	if w.Settle(&was) || !w.Settle(&a.Claim) {
+		t.Error("want Settle to succeed in the second attempt only")
+	}
+}

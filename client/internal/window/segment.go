@@ -29,10 +29,11 @@ type slot struct {
 // The states of a slot. An event in its first attempt, delivered or not, has none: the slot's word
 // is still that of an earlier event.
 const (
-	slotReady   uint64 = iota + 1 // given back, must be delivered again
-	slotClaimed                   // delivered again
-	slotSettled                   // acknowledged, or returned to its sender
-	slotHeld                      // refused, and not available again
+	slotReady     uint64 = iota + 1 // given back, must be delivered again
+	slotClaimed                     // delivered again
+	slotSettled                     // acknowledged, or returned to its sender
+	slotHeld                        // refused, and not available again
+	slotUnclaimed                   // given back by a claim that does not count as an attempt
 )
 
 // stateOf packs position, attempt and state into one word. Position and attempt make a late Ack do
