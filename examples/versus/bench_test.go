@@ -8,10 +8,10 @@ func BenchmarkSubscribe(b *testing.B) { bench(b, subscribing(server(b))) }
 
 func BenchmarkWebSocket(b *testing.B) { bench(b, sockets(server(b))) }
 
-func bench(b *testing.B, all []contest) {
+func bench(b *testing.B, all []reading) {
 	for _, c := range all {
-		for _, e := range c.entries {
-			b.Run(c.name()+"/"+e.library, c.bench(e))
+		for _, r := range c.rivals {
+			b.Run(c.name()+"/"+r.library, c.bench(r))
 		}
 	}
 }

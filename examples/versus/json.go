@@ -10,9 +10,9 @@ import (
 )
 
 // Values are concatenated, as Kubernetes does.
-func concatenatedContest(size int) contest {
+func concatenatedContest(size int) reading {
 	f := newFeed(size, func(_ int, payload string) string { return payload })
-	return contest{"JSON values", size, f.wire(), []entry{
+	return reading{"JSON values", size, f.wire(), []rival{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.ConcatJSON, t) }},
 		{"json.Decoder", func(n int, t *tally) error { return readJSON(f.stream(n), t) }},
 		{"jsontext", func(n int, t *tally) error { return readJSONText(f.stream(n), t) }},
@@ -20,10 +20,10 @@ func concatenatedContest(size int) contest {
 }
 
 // One array that lasts as long as the feed.
-func arrayContest(size int) contest {
+func arrayContest(size int) reading {
 	f := newFeed(size, func(_ int, payload string) string { return "," + payload })
 	f.head, f.tail = "[", "]"
-	return contest{"JSON array", size, f.wire(), []entry{
+	return reading{"JSON array", size, f.wire(), []rival{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.JSONArray, t) }},
 		{"json.Decoder", func(n int, t *tally) error { return readJSONArray(f.stream(n), t) }},
 		{"jsontext", func(n int, t *tally) error { return readJSONTextArray(f.stream(n), t) }},

@@ -15,9 +15,9 @@ func ndjsonFeed(size int) *feed {
 	return newFeed(size, func(_ int, payload string) string { return payload + "\n" })
 }
 
-func ndjsonContest(size int) contest {
+func ndjsonContest(size int) reading {
 	f := ndjsonFeed(size)
-	return contest{"NDJSON", size, f.wire(), []entry{
+	return reading{"NDJSON", size, f.wire(), []rival{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.NDJSON, t) }},
 		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.NDJSON, t) }},
 		{"bufio.Scanner", func(n int, t *tally) error { return readScanner(f.stream(n), t) }},

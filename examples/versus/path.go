@@ -19,27 +19,29 @@ import (
 
 // subscribing returns the contests over the whole path of an event: from a server in another
 // process, by HTTP over loopback, to the program.
-func subscribing(server string) []contest {
+func subscribing(server string) []reading {
 	address := func(format string, size, n int) string {
 		return fmt.Sprintf("%s/%s/%d?n=%d", server, format, size, n)
 	}
-	const line = 430
-	all := []contest{{"Subscribe NDJSON", line, ndjsonFeed(line).wire(), []entry{
-		{"steadfeed", func(n int, t *tally) error { return subscribe(address("ndjson", line, n), t) }},
-		{"bufio.Scanner", func(n int, t *tally) error { return get(readScanner, address("ndjson", line, n), t) }},
-		{"Scanner, owned", func(n int, t *tally) error { return get(readScannerOwned, address("ndjson", line, n), t) }},
-		{"Reader", func(n int, t *tally) error { return get(framesOf(decode.NDJSON), address("ndjson", line, n), t) }},
-		{"Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.NDJSON), address("ndjson", line, n), t) }},
-	}}}
+	var all []reading
 	for _, size := range sizes {
-		all = append(all, contest{"Subscribe SSE", size, sseFeed(size).wire(), []entry{
+		all = append(all, reading{"Subscribe NDJSON", size, ndjsonFeed(size).wire(), []rival{
+			{"steadfeed", func(n int, t *tally) error { return subscribe(address("ndjson", size, n), t) }},
+			{"bufio.Scanner", func(n int, t *tally) error { return get(readScanner, address("ndjson", size, n), t) }},
+			{"Scanner, owned", func(n int, t *tally) error { return get(readScannerOwned, address("ndjson", size, n), t) }},
+			{"steadfeed Reader", func(n int, t *tally) error { return get(framesOf(decode.NDJSON), address("ndjson", size, n), t) }},
+			{"steadfeed Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.NDJSON), address("ndjson", size, n), t) }},
+		}})
+	}
+	for _, size := range sizes {
+		all = append(all, reading{"Subscribe SSE", size, sseFeed(size).wire(), []rival{
 			{"steadfeed", func(n int, t *tally) error { return subscribe(address("sse", size, n), t) }},
 			{"tmaxmax", func(n int, t *tally) error { return connectTmaxmax(address("sse", size, n), t) }},
 			{"r3labs", func(n int, t *tally) error { return subscribeR3labs(address("sse", size, n), t) }},
 			{"launchdarkly", func(n int, t *tally) error { return subscribeLaunchDarkly(address("sse", size, n), n, t) }},
 			{"openai-go", func(n int, t *tally) error { return get(readOpenAI, address("sse", size, n), t) }},
-			{"Reader", func(n int, t *tally) error { return get(framesOf(decode.SSE{}), address("sse", size, n), t) }},
-			{"Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.SSE{}), address("sse", size, n), t) }},
+			{"steadfeed Reader", func(n int, t *tally) error { return get(framesOf(decode.SSE{}), address("sse", size, n), t) }},
+			{"steadfeed Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.SSE{}), address("sse", size, n), t) }},
 		}})
 	}
 	return all

@@ -62,6 +62,8 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 		mux.Handle("/ndjson/"+strconv.Itoa(size), stream{ndjsonFeed(size), "application/x-ndjson"})
 	}
 	mux.HandleFunc("/hold", holdSocket)
+	mux.HandleFunc("/quiet", quiet)
+	mux.HandleFunc("/plain/{wire}/{size}", servePlain)
 	hookRoutes(mux)
 	for _, size := range socketSizes {
 		mux.Handle("/ws/"+strconv.Itoa(size), socket{socketFeed(size)})

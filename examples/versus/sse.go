@@ -29,8 +29,8 @@ func sseDataFeed(size int) *feed {
 	return newFeed(size, func(_ int, payload string) string { return "data: " + payload + "\n\n" })
 }
 
-func sseContest(task string, size int, f *feed) contest {
-	return contest{task, size, f.wire(), []entry{
+func sseContest(task string, size int, f *feed) reading {
+	return reading{task, size, f.wire(), []rival{
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.SSE{}, t) }},
 		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.SSE{}, t) }},
 		{"openai-go", func(n int, t *tally) error { return readOpenAI(f.stream(n), t) }},

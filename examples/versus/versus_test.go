@@ -3,17 +3,18 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// TestMain makes the test binary the server when startServer runs it as such.
+// TestMain makes the test binary a child process when the program runs it as such.
 func TestMain(m *testing.M) {
-	if os.Getenv(serverEnv) != "" {
-		exit(serve(os.Stdin, os.Stdout))
+	if isChild() {
 		return
 	}
 	os.Exit(m.Run())
@@ -35,8 +36,9 @@ func server(tb testing.TB) string {
 // TestSameEvents checks that every entry delivers the events that the feed was made of. A library
 // that is not used properly would only seem fast.
 func TestSameEvents(t *testing.T) {
-	for _, c := range contests(server(t)) {
-		for _, e := range c.entries {
+	url := server(t)
+	for _, c := range slices.Concat(decoding(), checking(), subscribing(url), sockets(url)) {
+		for _, e := range c.rivals {
 			t.Run(c.name()+"/"+e.library, func(t *testing.T) {
 				all := ndjsonFeed(c.size).payloads // every feed of a size has the same
 				for _, n := range []int{0, 1, 3, len(all) + 2} {
@@ -66,25 +68,44 @@ func difference(got, want []string) string {
 	return fmt.Sprintf("%d were delivered", len(got))
 }
 
-// TestTable runs the command for one contest, as briefly as possible.
-func TestTable(t *testing.T) {
+// measured runs the command briefly and returns the lines it writes.
+func measured(t *testing.T, c command) []string {
+	t.Helper()
 	benchtime := flag.Lookup("test.benchtime").Value.String()
 	t.Cleanup(func() { flag.Set("test.benchtime", benchtime) })
+	c.progress = io.Discard
 	var out strings.Builder
-	if err := run(&out, time.Millisecond, 3, "^NDJSON/100B$", 0); err != nil {
+	if err := run(&out, c); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 1+len(ndjsonContest(100).entries) {
-		t.Fatalf("got the table\n%s\nwant a line for each entry", out.String())
+	return strings.Split(strings.TrimSpace(out.String()), "\n")
+}
+
+// checkNumbers returns the n numbers at the end of a line.
+func checkNumbers(t *testing.T, line string, n int) (numbers []float64) {
+	t.Helper()
+	fields := strings.Fields(line)
+	for _, text := range fields[max(0, len(fields)-n):] {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Errorf("%q: got %v, want %d numbers", line, err, n)
+		}
+		numbers = append(numbers, v)
+	}
+	return numbers
+}
+
+// TestTable runs the command for one contest.
+func TestTable(t *testing.T) {
+	lines := measured(t, command{settings: settings{span: time.Millisecond, turns: 3}, match: "^NDJSON/100B$"})
+	if len(lines) != 1+len(ndjsonContest(100).rivals) {
+		t.Fatalf("got the table\n%s\nwant a line for each entry", strings.Join(lines, "\n"))
 	}
 	for i, line := range lines[1:] {
-		var ns, mb, allocs, ratio float64
-		numbers := strings.Fields(line)[len(strings.Fields(line))-4:]
-		if _, err := fmt.Sscan(strings.Join(numbers, " "), &ns, &mb, &allocs, &ratio); err != nil || ns <= 0 || mb <= 0 || allocs < 0 || ratio <= 0 {
-			t.Errorf("%q: got %v, want four numbers", line, err)
-		}
-		if i == 0 && ratio != 1 {
+		n := checkNumbers(t, line, 4)
+		if ns, mb, allocs, ratio := n[0], n[1], n[2], n[3]; ns <= 0 || mb <= 0 || allocs < 0 || ratio <= 0 {
+			t.Errorf("%q: got %v, want positive numbers", line, n)
+		} else if i == 0 && ratio != 1 {
 			t.Errorf("steadfeed compared with itself: got ratio %g, want 1", ratio)
 		}
 	}

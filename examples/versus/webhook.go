@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"regexp"
+	"slices"
 	"sync"
-	"text/tabwriter"
 	"time"
 )
 
@@ -94,59 +92,65 @@ func receivers(all []hook) (working []*receiver, stop func() error, err error) {
 	return working, stop, nil
 }
 
-// webhooks shows the contests whose name matches: the cost of receiving a webhook, in total and
-// compared with a net/http handler that only reads the same requests.
-func webhooks(w io.Writer, server string, span time.Duration, turns int, wanted *regexp.Regexp) error {
-	for _, size := range hookSizes {
-		name := fmt.Sprintf("%dKiB", size>>10)
-		if !wanted.MatchString("Webhook/" + name) {
-			continue
-		}
-		if err := webhookTable(w, server, span, turns, name, size); err != nil {
-			return err
-		}
-	}
-	if wanted.MatchString("Techniques") {
-		return techniques(w, server, span, turns)
-	}
-	return nil
+// A hookContest is the cost of receiving a webhook of one scheme, in total and beyond a net/http
+// handler that only reads the same requests.
+type hookContest struct {
+	server string
+	scheme string
+	size   int
 }
 
-func webhookTable(w io.Writer, server string, span time.Duration, turns int, name string, size int) (err error) {
-	all, stop, err := receivers(hooks())
+func webhooks(server string) (all []contest) {
+	for _, size := range hookSizes {
+		for _, scheme := range []string{gitHub, standard, stripeV1, cloudEvents} {
+			all = append(all, hookContest{server, scheme, size})
+		}
+	}
+	return all
+}
+
+func (c hookContest) task() string { return "Webhook " + c.scheme }
+func (c hookContest) name() string { return c.task() + "/" + sizeName(c.size) }
+
+func (c hookContest) hooks() (all []hook) {
+	for _, h := range hooks() {
+		if h.scheme == c.scheme {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func (c hookContest) entries() (names []string) {
+	for _, h := range c.hooks() {
+		names = append(names, h.library)
+	}
+	return names
+}
+
+func (c hookContest) measure(s settings) (res *result, err error) {
+	chosen := slices.DeleteFunc(c.hooks(), func(h hook) bool { return h.library != floor && !s.wants(h.library) })
+	all, stop, err := receivers(chosen)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	runs := make([]func(int) error, len(all))
 	for i, r := range all {
-		runs[i] = func(n int) error { return r.run(server, size, n) }
+		runs[i] = func(n int) error { return r.run(c.server, c.size, n) }
 	}
-	costs, err := takeTurns(span, turns, runs)
+	costs, err := takeTurns(s.span, s.turns, hookConns, runs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return showHooks(w, all, name, costs)
-}
-
-// showHooks compares each turn with the same turn of the scheme's floor.
-func showHooks(w io.Writer, all []*receiver, name string, costs [][]cost) error {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "webhooks of\tpayload\tlibrary\tCPU ns/request\tover the floor\ttimes the floor\tallocs over the floor")
-	var base []cost
-	for i, r := range all {
-		c := costs[i]
-		if r.library == floor {
-			base = c
+	res = &result{Task: c.task(), Size: sizeName(c.size), Columns: []string{"CPU ns/request", "over the floor", "allocs over the floor"}}
+	for i, h := range chosen {
+		line := named(h.library)
+		for turn, k := range costs[i] {
+			base := costs[0][turn] // the floor's
+			line.Turns = append(line.Turns, []float64{k.ns, k.ns - base.ns, k.allocs - base.allocs})
 		}
-		of := func(f func(c, base cost) float64) float64 {
-			return median(len(c), func(turn int) float64 { return f(c[turn], base[turn]) })
-		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t%.1f\n", r.scheme, name, r.library,
-			of(func(c, _ cost) float64 { return c.ns }),
-			of(func(c, base cost) float64 { return c.ns - base.ns }),
-			of(func(c, base cost) float64 { return c.ns / base.ns }),
-			of(func(c, base cost) float64 { return c.allocs - base.allocs }))
+		res.Rows = append(res.Rows, line)
 	}
-	return out.Flush()
+	return res, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"runtime"
-	"slices"
 	"time"
 )
 
@@ -29,27 +28,28 @@ func spend(n int, run func(n int) error) (cost, error) {
 	}, err
 }
 
-// fill returns about how many events make run take the CPU for span. The first ones also warm
-// up the program.
-func fill(span time.Duration, run func(n int) error) (int, error) {
+// fill returns about how many events make run take the CPU for span, but not fewer than least. The
+// first ones also warm up the program.
+func fill(span time.Duration, least int, run func(n int) error) (int, error) {
 	const most = 1 << 24
-	for n := 100; ; n *= 8 {
+	for n := least; ; n *= 8 {
 		c, err := spend(n, run)
 		if err != nil {
 			return 0, err
 		}
 		if taken := c.ns * float64(n); taken > float64(span)/10 || n > most {
-			return max(1, int(float64(span)/c.ns)), nil
+			return max(least, int(float64(span)/c.ns)), nil
 		}
 	}
 }
 
-// takeTurns measures each of runs count times, in turn, and returns the costs of each.
-func takeTurns(span time.Duration, count int, runs []func(n int) error) ([][]cost, error) {
+// takeTurns measures each of runs count times, in turn, each with at least so many events, and
+// returns the costs of each.
+func takeTurns(span time.Duration, count, least int, runs []func(n int) error) ([][]cost, error) {
 	sizes := make([]int, len(runs))
 	for i, run := range runs {
 		var err error
-		if sizes[i], err = fill(span, run); err != nil {
+		if sizes[i], err = fill(span, least, run); err != nil {
 			return nil, err
 		}
 	}
@@ -64,14 +64,4 @@ func takeTurns(span time.Duration, count int, runs []func(n int) error) ([][]cos
 		}
 	}
 	return costs, nil
-}
-
-// median returns the median of f over all turns.
-func median(turns int, f func(turn int) float64) float64 {
-	all := make([]float64, turns)
-	for i := range all {
-		all[i] = f(i)
-	}
-	slices.Sort(all)
-	return all[len(all)/2]
 }

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"crypto/hmac"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	playground "github.com/go-playground/webhooks/v6/github"
@@ -34,6 +37,9 @@ type hook struct {
 // floor is the library name of a handler that accepts everything and looks at nothing.
 const floor = "net/http alone"
 
+// byChannel is the library name of a handler that passes the webhook on and waits.
+const byChannel = "by hand, over a channel"
+
 // hooks returns all hooks; a scheme's floor comes first. "by hand" is the minimum for a program
 // that verifies a signature, and "over a channel" the minimum for one that passes the webhook
 // to another goroutine and answers after that has handled it.
@@ -43,18 +49,22 @@ func hooks() []hook {
 		{gitHub, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, gitHubProvider)},
 		{gitHub, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, gitHubProvider)},
 		{gitHub, "io.ReadAll alone", each(readAll)},
-		{gitHub, "by hand", each(byHand)},
-		{gitHub, "by hand, over a channel", overChannel},
+		{gitHub, "by hand", each(byHand(gitHubSigned))},
+		{gitHub, byChannel, overChannel(gitHubSigned)},
 		{gitHub, "go-github", each(goGitHub)},
 		{gitHub, "go-playground, to a struct", each(goPlayground())},
 		{standard, floor, each(discard)},
 		{standard, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, standardProvider)},
 		{standard, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, standardProvider)},
+		{standard, "by hand", each(byHand(standardSigned))},
+		{standard, byChannel, overChannel(standardSigned)},
 		{standard, "standard-webhooks", standardLibrary},
 		{standard, "svix", svixLibrary},
 		{stripeV1, floor, each(discard)},
 		{stripeV1, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, stripeProvider)},
 		{stripeV1, "steadfeed AckAfterHandling", subscribed(webhook.AckAfterHandling, stripeProvider)},
+		{stripeV1, "by hand", each(byHand(stripeSigned))},
+		{stripeV1, byChannel, overChannel(stripeSigned)},
 		{stripeV1, "stripe-go, to a struct", each(stripeGo)},
 		{cloudEvents, floor, each(discard)},
 		{cloudEvents, "steadfeed AckOnEnqueue", subscribed(webhook.AckOnEnqueue, cloudEventsProvider)},
@@ -117,25 +127,27 @@ func each(verify func(r *http.Request) ([]byte, error)) func(take func([]byte)) 
 }
 
 // overChannel is a loop over a channel of webhooks that are verified by hand.
-func overChannel(take func([]byte)) (http.Handler, func() error, error) {
+func overChannel(signed signedFunc) func(take func([]byte)) (http.Handler, func() error, error) {
 	type handed struct {
 		body []byte
 		done chan struct{}
 	}
-	channel := make(chan handed)
-	var loop sync.WaitGroup
-	loop.Go(func() {
-		for h := range channel {
-			take(h.body)
-			close(h.done)
-		}
-	})
-	h, _, err := each(byHand)(func(body []byte) {
-		h := handed{body, make(chan struct{})}
-		channel <- h
-		<-h.done
-	})
-	return h, func() error { close(channel); loop.Wait(); return nil }, err
+	return func(take func([]byte)) (http.Handler, func() error, error) {
+		channel := make(chan handed)
+		var loop sync.WaitGroup
+		loop.Go(func() {
+			for h := range channel {
+				take(h.body)
+				close(h.done)
+			}
+		})
+		h, _, err := each(byHand(signed))(func(body []byte) {
+			h := handed{body, make(chan struct{})}
+			channel <- h
+			<-h.done
+		})
+		return h, func() error { close(channel); loop.Wait(); return nil }, err
+	}
 }
 
 func discard(r *http.Request) ([]byte, error) {
@@ -145,18 +157,63 @@ func discard(r *http.Request) ([]byte, error) {
 
 func readAll(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
 
-// byHand does only what GitHub's documentation describes.
-func byHand(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+// A signedFunc returns the signature in a request's headers and the one that it must be.
+type signedFunc func(h http.Header, body []byte) (got, want []byte, err error)
+
+// byHand does only what the sender's documentation describes.
+func byHand(signed signedFunc) func(r *http.Request) ([]byte, error) {
+	return func(r *http.Request) ([]byte, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		got, want, err := signed(r.Header, body)
+		if err == nil && !hmac.Equal(got, want) {
+			err = errors.New("forged")
+		}
+		return body, err
 	}
-	text, _ := strings.CutPrefix(r.Header.Get("X-Hub-Signature-256"), "sha256=")
-	signature, err := hex.DecodeString(text)
-	if err == nil && !hmac.Equal(signature, mac(body)) {
-		err = errors.New("forged")
+}
+
+func gitHubSigned(h http.Header, body []byte) (got, want []byte, err error) {
+	text, _ := strings.CutPrefix(h.Get("X-Hub-Signature-256"), "sha256=")
+	got, err = hex.DecodeString(text)
+	return got, mac(body), err
+}
+
+func standardSigned(h http.Header, body []byte) (got, want []byte, err error) {
+	text, _ := strings.CutPrefix(h.Get("Webhook-Signature"), "v1,")
+	sent := h.Get("Webhook-Timestamp")
+	if err := isRecent(sent); err != nil {
+		return nil, nil, err
 	}
-	return body, err
+	got, err = base64.StdEncoding.DecodeString(text)
+	return got, mac([]byte(h.Get("Webhook-Id")+"."+sent+"."), body), err
+}
+
+func stripeSigned(h http.Header, body []byte) (got, want []byte, err error) {
+	var sent, text string
+	for part := range strings.SplitSeq(h.Get("Stripe-Signature"), ",") {
+		switch name, value, _ := strings.Cut(part, "="); name {
+		case "t":
+			sent = value
+		case "v1":
+			text = value
+		}
+	}
+	if err := isRecent(sent); err != nil {
+		return nil, nil, err
+	}
+	got, err = hex.DecodeString(text)
+	return got, mac([]byte(sent+"."), body), err
+}
+
+func isRecent(unix string) error {
+	seconds, err := strconv.ParseInt(unix, 10, 64)
+	if err == nil && time.Since(time.Unix(seconds, 0)).Abs() > 5*time.Minute {
+		err = errors.New("too old")
+	}
+	return err
 }
 
 func goGitHub(r *http.Request) ([]byte, error) {

@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/steadfeed/steadfeed/transport/webhook"
 )
@@ -55,43 +53,60 @@ type technique struct {
 	run  func(n int) error
 }
 
-// techniques shows how many events a core can receive per second of CPU time.
-func techniques(w io.Writer, server string, span time.Duration, turns int) (err error) {
-	all, stop, err := receivers([]hook{
+// A techniqueContest shows how many events a core can receive per second of CPU time.
+type techniqueContest struct{ server string }
+
+func techniques(server string) []contest { return []contest{techniqueContest{server}} }
+
+func (c techniqueContest) name() string { return "Techniques/" + sizeName(techniqueSize) }
+
+func (c techniqueContest) hooks() []hook {
+	return []hook{
 		{gitHub, floor, each(discard)},
 		{gitHub, "webhook, AckAfterHandling", subscribed(webhook.AckAfterHandling, gitHubProvider)},
 		{gitHub, "webhook, AckOnEnqueue", subscribed(webhook.AckOnEnqueue, gitHubProvider)},
-	})
+	}
+}
+
+func (c techniqueContest) entries() (names []string) {
+	for _, h := range c.hooks() {
+		names = append(names, h.library)
+	}
+	for _, way := range streams(c.server) {
+		names = append(names, way.name)
+	}
+	return names
+}
+
+func (c techniqueContest) measure(s settings) (res *result, err error) {
+	all, stop, err := receivers(c.hooks())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	var ways []technique
 	for _, r := range all {
-		ways = append(ways, technique{r.library, func(n int) error { return r.run(server, techniqueSize, n) }})
+		ways = append(ways, technique{r.library, func(n int) error { return r.run(c.server, techniqueSize, n) }})
 	}
-	ways = append(ways, streams(server)...)
+	ways = append(ways, streams(c.server)...)
+	ways = slices.DeleteFunc(ways, func(way technique) bool { return !s.wants(way.name) })
 	runs := make([]func(int) error, len(ways))
 	for i, way := range ways {
 		runs[i] = way.run
 	}
-	costs, err := takeTurns(span, turns, runs)
+	costs, err := takeTurns(s.span, s.turns, hookConns, runs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return showTechniques(w, ways, costs)
-}
-
-func showTechniques(w io.Writer, ways []technique, costs [][]cost) error {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "technique\tpayload\tCPU ns/event\tevents/s per core\tallocs/event")
+	res = &result{Task: "Techniques", Size: sizeName(techniqueSize), Columns: []string{"CPU ns/event", "events/s per core", "allocs/event"}}
 	for i, way := range ways {
-		c := costs[i]
-		ns := median(len(c), func(turn int) float64 { return c[turn].ns })
-		allocs := median(len(c), func(turn int) float64 { return c[turn].allocs })
-		fmt.Fprintf(out, "%s\t%s\t%.0f\t%.0f\t%.1f\n", way.name, sizeName(techniqueSize), ns, 1e9/ns, allocs)
+		line := row{Name: way.name, Ours: way.name != floor}
+		for _, k := range costs[i] {
+			line.Turns = append(line.Turns, []float64{k.ns, 1e9 / k.ns, k.allocs})
+		}
+		res.Rows = append(res.Rows, line)
 	}
-	return out.Flush()
+	return res, nil
 }
 
 func streams(server string) []technique {

@@ -178,26 +178,15 @@ func TestSenderReportsRefusedDeliveries(t *testing.T) {
 	}
 }
 
-// TestWebhookTables runs the command for both tables, as briefly as possible.
+// TestWebhookTables runs the command for two contests that count CPU time.
 func TestWebhookTables(t *testing.T) {
-	var out strings.Builder
-	if err := run(&out, time.Millisecond, 1, "^Webhook/1KiB$|^Techniques$", 0); err != nil {
-		t.Fatal(err)
+	lines := measured(t, command{settings: settings{span: time.Millisecond, turns: 1}, match: "^Webhook GitHub/1KiB$|^Techniques"})
+	hooks := len(hookContest{scheme: gitHub}.entries())
+	if want := 1 + hooks + 2 + len(techniqueContest{}.entries()); len(lines) != want {
+		t.Fatalf("got the tables\n%[2]s\nwant %[1]d lines", want, strings.Join(lines, "\n"))
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if want := 1 + len(hooks()) + 1 + 6; len(lines) != want {
-		t.Fatalf("got the tables\n%[2]s\nwant %[1]d lines", want, out.String())
-	}
-	for i, line := range lines {
-		numbers := strings.Fields(line)
-		if numbers = numbers[len(numbers)-3:]; i == 0 || i == 1+len(hooks()) {
-			continue
-		}
-		for _, text := range numbers {
-			if _, err := strconv.ParseFloat(text, 64); err != nil {
-				t.Errorf("%q: %v", line, err)
-			}
-		}
+	for _, line := range slices.Concat(lines[1:1+hooks], lines[3+hooks:]) {
+		checkNumbers(t, line, 4)
 	}
 }
 

@@ -25,7 +25,7 @@ var socketSizes = []int{120, 512, 4096, 65536}
 
 // sockets returns the contests over WebSockets. "coder Reader" is the minimum with the library
 // under steadfeed: no context, and one buffer for all messages.
-func sockets(server string) (all []contest) {
+func sockets(server string) (all []reading) {
 	address := func(size, n int) string {
 		return fmt.Sprintf("ws%s/ws/%d?n=%d", strings.TrimPrefix(server, "http"), size, n)
 	}
@@ -33,7 +33,7 @@ func sockets(server string) (all []contest) {
 		at := func(read func(string, *tally) error) func(int, *tally) error {
 			return func(n int, t *tally) error { return read(address(size, n), t) }
 		}
-		all = append(all, contest{"Subscribe WebSocket", size, socketFeed(size).wire(), []entry{
+		all = append(all, reading{"Subscribe WebSocket", size, socketFeed(size).wire(), []rival{
 			{"steadfeed", at(subscribeSocket)},
 			{"coder Reader", at(readCoder)},
 			{"coder Read", at(readCoderOwned)},
