@@ -27,10 +27,10 @@ type doubts struct{ id, repeats, token, number doubt }
 // suspect logs an option that has had no effect on any event so far. e must not have inherited a
 // token.
 func (in *intake) suspect(e *window.Entry) {
-	if in.ids != nil && in.doubts.id.grows(e.ID != "") {
+	if in.opts.Dedupe > 0 && in.doubts.id.grows(e.ID != "") {
 		in.report.log.Warn("Dedupe has no effect: no event has an ID; set Message.ID in the transport's OnMessage", "events", doubtAfter)
 	}
-	if in.ids != nil && in.doubts.repeats.grows(e.Settle == nil) {
+	if in.ids != nil && in.twins == nil && in.doubts.repeats.grows(e.Settle == nil) {
 		in.report.log.Warn("Dedupe has no effect: the sender repeats events until they are acknowledged; remove Dedupe", "events", doubtAfter)
 	}
 	if in.checkpoint != nil && in.doubts.token.grows(e.Token != "" || in.token != "") {

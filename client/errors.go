@@ -18,6 +18,9 @@ var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscripti
 // ErrClosed is returned by Next, Ack, Nack and Commit after Close.
 var ErrClosed = errors.New("client: the subscription is closed")
 
+// ErrAcceptGap is returned by Options.Backfill for a gap that it does not repair.
+var ErrAcceptGap = errors.New("client: the gap is accepted")
+
 // ErrConflict is returned by the Save of a [Store] if prev is not the version of the stored record.
 // A [ConflictError] of another package counts as this one.
 var ErrConflict error = conflict{}

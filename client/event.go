@@ -34,7 +34,12 @@ type Event struct {
 	// the event or leaves its loop without finishing it. If the sender counts its deliveries (some
 	// webhooks), the first attempt has the sender's number.
 	Attempt int
+	// CaughtUp is true for the first event with which the initial state of the feed is known to be
+	// complete: the last event of that state, or the first one after it. See
+	// [Subscription.CaughtUp].
+	CaughtUp bool
 
+	keep   bool          // a refusal is not returned to the sender, although settle is set
 	sub    *Subscription // nil until the event is in the window
 	claim  window.Claim
 	settle func(error) // reports the outcome to the sender; nil if none waits for it
@@ -45,6 +50,7 @@ func (e *Event) set(d *window.Entry) {
 	e.Data, e.Type, e.ID, e.Token = d.Data, d.Type, d.ID, d.Token
 	e.Delivery, e.Received, e.Gap = d.Delivery, d.Received, d.Gap
 	e.Attempt, e.settle = d.Before+e.claim.Attempt(), d.Settle
+	e.CaughtUp, e.keep = d.CaughtUp, d.Keep
 }
 
 // Ack marks the event as done: it will not be needed again. Acks may come in any order and from

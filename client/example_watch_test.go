@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log"
 	"net/http"
@@ -29,21 +30,37 @@ type watchError struct{ code string }
 func (e *watchError) Error() string      { return "the watch ends with code " + e.code }
 func (e *watchError) RejectsToken() bool { return e.code == "410" }
 
-// OnMessage turns an ERROR event into an error. Here the subscription continues without the rejected
-// position, and reports that events may be missing.
-func ExampleSubscribe_kubernetes() {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		switch r.URL.Query().Get("resourceVersion") {
-		case "20":
-			fmt.Fprint(w, `{"type":"ERROR","object":{"kind":"Status","code":410}}`)
-		case "":
-			fmt.Fprint(w, `{"type":"ADDED","object":{"metadata":{"resourceVersion":"50"}}}`)
-			fmt.Fprint(w, `{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"60"}}}`)
-		case "60":
-			w.WriteHeader(http.StatusNoContent)
+// list delivers every pod, and returns the version after which a watch continues. A pod has no token:
+// versions say nothing about the order of a list.
+func list(ctx context.Context, url string, deliver func(transport.Message) error) (version string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var pods struct {
+		Metadata struct{ ResourceVersion string }
+		Items    []json.RawMessage
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&pods); err != nil {
+		return "", err
+	}
+	for _, pod := range pods.Items {
+		if err := deliver(transport.Message{Data: fmt.Appendf(nil, `{"type":"LISTED","object":%s}`, pod)}); err != nil {
+			return "", err
 		}
-	}))
+	}
+	return pods.Metadata.ResourceVersion, nil
+}
+
+// Backfill lists before the first watch, and again when the version to continue after is no longer
+// known. The events have no Gap.
+func ExampleSubscribe_kubernetes() {
+	srv := httptest.NewServer(cluster50())
 	defer srv.Close()
 
 	sub, err := client.Subscribe(context.Background(), &transport.HTTP{
@@ -52,10 +69,12 @@ func ExampleSubscribe_kubernetes() {
 		Resume:    transport.ResumeQuery("resourceVersion"),
 		OnMessage: onWatchEvent,
 	}, &client.Options{
-		StartAfter: "20",
-		TokenOf:    client.Field("object.metadata.resourceVersion"),
-		Skip:       func(ev client.Event) bool { return decode.Field(ev.Data, "type") == "BOOKMARK" },
-		Retry:      retry.Constant(10 * time.Millisecond), // for the example; omit it
+		Backfill: func(ctx context.Context, _ client.Gap, deliver func(transport.Message) error) (string, error) {
+			return list(ctx, srv.URL+"/api/v1/pods", deliver)
+		},
+		TokenOf: client.Field("object.metadata.resourceVersion"),
+		Skip:    func(ev client.Event) bool { return decode.Field(ev.Data, "type") == "BOOKMARK" },
+		Retry:   retry.Constant(10 * time.Millisecond), // for the example; omit it
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -65,12 +84,40 @@ func ExampleSubscribe_kubernetes() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if ev.Gap != nil {
-			fmt.Println("what came after", ev.Gap.From, "may be lost:", ev.Gap.Reason)
-		}
-		fmt.Println("version", ev.Token)
+		pod := decode.Fields(ev.Data)
+		fmt.Println(pod("type"), pod("object.metadata.name"))
 	}
 	// Output:
-	// what came after 20 may be lost: token rejected
-	// version 50
+	// LISTED db
+	// LISTED web
+	// ADDED cache
+	// LISTED db
+	// LISTED cache
+	// DELETED db
+}
+
+// cluster50 answers like a Kubernetes API server that forgets version 20.
+func cluster50() http.Handler {
+	lists := []string{
+		`{"metadata":{"resourceVersion":"10"},"items":[{"metadata":{"name":"db"}},{"metadata":{"name":"web"}}]}`,
+		`{"metadata":{"resourceVersion":"50"},"items":[{"metadata":{"name":"db"}},{"metadata":{"name":"cache"}}]}`,
+	}
+	watches := map[string]string{
+		"10": `{"type":"ADDED","object":{"metadata":{"name":"cache","resourceVersion":"20"}}}`,
+		"20": `{"type":"ERROR","object":{"kind":"Status","code":410}}`,
+		"50": `{"type":"DELETED","object":{"metadata":{"name":"db","resourceVersion":"55"}}}{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"60"}}}`,
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		query := r.URL.Query()
+		switch answer, ok := watches[query.Get("resourceVersion")]; {
+		case !query.Has("watch"):
+			fmt.Fprint(w, lists[0])
+			lists = lists[1:]
+		case ok:
+			fmt.Fprint(w, answer)
+		default:
+			w.WriteHeader(http.StatusNoContent) // the example ends
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // process is a process that subscribes. It is also its own connection to the store, so that a kill
@@ -33,6 +34,8 @@ type process struct {
 	copies []*copied
 	first  int    // it must get the events after this one
 	last   copied // the last event of its only consumer
+
+	furthest int // the last event up to which a process with a Backfill has received everything
 }
 
 // copied is an event as it was received: without a token, the same event may be delivered again
@@ -53,6 +56,12 @@ func (w *world) begin() *process {
 	if w.buries {
 		dice := w.dice()
 		o.DeadLetter = func(_ context.Context, ev client.Event, _ error) error { return p.bury(dice, ev) }
+	}
+	if w.fills {
+		dice := w.dice()
+		o.Backfill = func(ctx context.Context, g client.Gap, deliver func(transport.Message) error) (string, error) {
+			return p.backfill(ctx, dice, g, deliver)
+		}
 	}
 	o.Trace = &client.Trace{Connecting: func(client.ConnectInfo) {
 		if p.dialled.Add(1) > 5000 {
@@ -169,11 +178,11 @@ func (p *process) deliver(ev client.Event) *copied {
 	i := number(ev)
 	if ev.Gap != nil {
 		p.gap[i] = true
-		if p.placed && !p.lossy {
+		if p.placed && !p.lossy || p.fills {
 			p.t.Errorf("event %d: got Gap %+v, want none: nothing can be lost", i, *ev.Gap)
 		}
 	}
-	if p.id[i] != "" && ev.Token != p.id[i] {
+	if p.id[i] != "" && ev.Token != p.id[i] && ev.Type != untokened {
 		p.t.Errorf("event %d: got token %q, want %q", i, ev.Token, p.id[i])
 	}
 	if ev.Attempt > 1 {
@@ -187,7 +196,10 @@ func (p *process) deliver(ev client.Event) *copied {
 	if p.fresh {
 		p.first = min(p.first, i-1)
 	}
-	if p.one {
+	switch {
+	case p.fills:
+		p.checkFilled(i)
+	case p.one:
 		p.checkOrder(i, ev.Gap)
 	}
 	c := &copied{event: i, place: p.place[ev.Token], received: ev.Received}

@@ -43,11 +43,11 @@ var (
 // go test ./client -run TestExplore -explore.seed=N -explore.runs=1 -count=200.
 func TestExplore(t *testing.T) {
 	for seed := *exploreSeed; seed < *exploreSeed+uint64(*exploreRuns) && !t.Failed(); seed++ {
-		explore(t, seed)
+		explore(t, seed, false)
 	}
 }
 
-func explore(t *testing.T, seed uint64) {
+func explore(t *testing.T, seed uint64, fills bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.Errorf("a goroutine is left or every goroutine waits: %v", p)
@@ -58,7 +58,7 @@ func explore(t *testing.T, seed uint64) {
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		w := newWorld(t, rng)
+		w := newWorld(t, rng, fills)
 		for range 1 + rng.IntN(4) {
 			if p := w.begin(); p != nil {
 				w.sleep(time.Minute)
@@ -82,6 +82,7 @@ type world struct {
 	feed    *mock.Feed
 	store   *mock.Store
 	lossy   bool        // the feed rejects tokens and withdraws them
+	fills   bool        // processes have a Backfill
 	calm    atomic.Bool // the store has no faults
 	options client.Options
 	buries  bool       // refused events are dead-lettered
@@ -98,10 +99,10 @@ type world struct {
 	gap  []bool // delivered with a Gap
 }
 
-func newWorld(t *testing.T, rng *rand.Rand) *world {
+func newWorld(t *testing.T, rng *rand.Rand, fills bool) *world {
 	n := 5 + rng.IntN(25)
 	w := &world{
-		t: t, store: new(mock.Store), lossy: rng.IntN(2) == 0, rng: rng, place: map[string]int{},
+		t: t, store: new(mock.Store), lossy: rng.IntN(2) == 0 || fills, fills: fills, rng: rng, place: map[string]int{},
 		id: make([]string, n+1), done: make([]bool, n+1), gap: make([]bool, n+1),
 	}
 	w.feed = mock.NewFeed(w.script()...)

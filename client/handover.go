@@ -157,7 +157,7 @@ func (l *loop) successor(c *connection) *connection {
 		return nil
 	}
 	h.once.Do(func() {}) // from now on, no handover starts
-	over := l.ctx.Err() != nil || errors.Is(c.err, transport.ErrComplete)
+	over := l.ctx.Err() != nil || errors.Is(c.err, transport.ErrComplete) || c.err == errResumed || backfillEnd(c.err) != nil
 	if over || c.err == errRedial {
 		h.abandon()
 	}

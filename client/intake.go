@@ -28,6 +28,9 @@ type intake struct {
 	mu       sync.Mutex    // never held across a wait for space
 	token    string        // of the last event received: the position to resume after
 	gap      *Gap          // for the next event
+	hole     *hole         // a gap that Options.Backfill must be asked about, or nil
+	asks     bool          // losses are holes: there is a Backfill, and the feed waits for it
+	unplaced bool          // the backfill at the start has not named a position; used by the loop
 	delay    time.Duration // the last reconnection time that the server asked for
 	now      time.Time     // when the last read that had to wait returned
 	received uint64        // events read
@@ -39,7 +42,11 @@ type intake struct {
 	origin string // the position when this connection was opened
 
 	ids       *recent // of Options.Dedupe
+	twins     *twins  // instead of ids, for a Receiver with Options.Backfill
 	sequences sequences
+	covered   sequences // numbers up to which the last backfill made events superfluous
+	tail      tail
+	atTail    bool // the next event is the first after the initial state
 	doubts    doubts
 	overlap   overlap
 }
@@ -102,10 +109,19 @@ func (in *intake) pendingGap() *Gap {
 	return in.gap
 }
 
-// admit moves a message that was read to the window if there is space, and reports whether there
-// was. waited reports whether the read had to wait. If no more messages are available without
-// waiting, admit publishes. The position does not change before there is space.
-func (in *intake) admit(m *transport.Message, waited bool) bool {
+// A verdict is what follows for a message that was read.
+type verdict int
+
+const (
+	admitted verdict = iota
+	isFull           // there is no space for it
+	isHeld           // it is after a hole, which must be filled first
+)
+
+// admit moves a message that was read to the window if there is space and no hole before it. waited
+// reports whether the read had to wait. If no more messages are available without waiting, admit
+// publishes. The position does not change unless the message is admitted.
+func (in *intake) admit(m *transport.Message, waited bool) verdict {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if waited {
@@ -113,13 +129,16 @@ func (in *intake) admit(m *transport.Message, waited bool) bool {
 	}
 	if m.Kind == decode.KindData && !in.window.Fits(len(m.Data)) {
 		in.takeGap(m) // it is reported once, however long the message waits
-		return false
+		return isFull
 	}
-	in.receive(m)
+	if !in.receive(m) {
+		in.publishStaged()
+		return isHeld
+	}
 	if !m.More || in.window.Unpublished() >= publishBatch {
 		in.publishStaged()
 	}
-	return true
+	return admitted
 }
 
 // deliver moves messages of a Receiver to the window while there is space. See transport.Deliver.
@@ -191,13 +210,27 @@ func (in *intake) publishStaged() {
 	}
 }
 
-// receive handles a message. The window has space for it.
-func (in *intake) receive(m *transport.Message) {
+// receive handles a message. The window has space for it. It returns false, and changes nothing
+// else, if the message is after a hole.
+func (in *intake) receive(m *transport.Message) bool {
+	if in.asks {
+		if in.takeGap(m); in.hole != nil {
+			return false
+		}
+	}
 	if m.Kind == decode.KindData {
-		in.event(m)
-		return
+		return in.event(m, nil)
 	}
 	in.takeGap(m)
+	in.between(m)
+	if m.CaughtUp {
+		in.reachTail(true)
+	}
+	return true
+}
+
+// between handles what the server sends between events.
+func (in *intake) between(m *transport.Message) {
 	switch m.Kind {
 	case decode.KindPosition:
 		// With Options.TokenOf, the framing's ids are not tokens.
@@ -214,17 +247,19 @@ func (in *intake) receive(m *transport.Message) {
 }
 
 // event handles an event: token, dedupe, sequence, skip, gap, window. A skipped event counts in the
-// sequence, a duplicate does not. The functions of Options run before anything changes.
-func (in *intake) event(m *transport.Message) {
+// sequence, a duplicate does not. The functions of Options run before anything changes. h is the
+// hole that the event is delivered into, nil if it comes from the feed. event returns false, and
+// changes nothing else, if the event reveals a hole before it.
+func (in *intake) event(m *transport.Message, h *hole) bool {
 	var e window.Entry // set field by field; see decode.Reader.Next
 	e.Data, e.Type, e.ID, e.Token, e.Delivery = m.Data, m.Type, m.ID, m.Token, m.Delivery
 	e.Received, e.Settle, e.Before = in.now, m.Settle, max(m.Attempt-1, 0)
-	in.received++
-	in.awaited = m.Settle != nil
-	if in.opts.TokenOf != nil {
-		e.Token = in.opts.TokenOf(preview(&e))
+	if h == nil {
+		if in.opts.TokenOf != nil {
+			e.Token = in.opts.TokenOf(preview(&e))
+		}
+		in.suspect(&e)
 	}
-	in.suspect(&e)
 	if e.Token == "" {
 		e.Token = in.token
 	}
@@ -232,16 +267,23 @@ func (in *intake) event(m *transport.Message) {
 	var num number
 	if !duplicate && in.opts.SequenceOf != nil {
 		num = in.number(&e)
-		duplicate = in.isOld(num)
+		duplicate = in.isOld(num) || in.isCovered(num, h)
+		if in.asks && h == nil && !duplicate && in.reveals(num) {
+			return false
+		}
 	}
 	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(preview(&e))
 
+	in.received++
+	in.awaited = m.Settle != nil
 	in.takeGap(m)
-	in.count(num, duplicate)
-	in.remember(&e)
-	if !duplicate {
-		in.events++
+	if h == nil {
+		in.count(num, duplicate)
+		if !duplicate {
+			in.events++
+		}
 	}
+	in.remember(&e, duplicate)
 	switch {
 	case duplicate:
 		in.report.stats.duplicates.Add(1)
@@ -255,9 +297,19 @@ func (in *intake) event(m *transport.Message) {
 			e.Gap, in.gap = in.gap, nil
 			e.Gap.To = e.Token
 		}
+		if in.atTail {
+			e.CaughtUp, in.atTail = true, false
+		}
+		if m.CaughtUp && !in.tail.isReached() {
+			e.CaughtUp = true
+		}
 		in.token = e.Token
 		in.window.Stage(&e)
 	}
+	if m.CaughtUp {
+		in.reachTail(duplicate || skip)
+	}
+	return true
 }
 
 // preview returns the event that the functions of Options see.
@@ -290,11 +342,17 @@ func isUnique(e *window.Entry) bool { return e.ID != "" && e.Settle == nil }
 
 // isKnown reports whether the event was received before, by its ID.
 func (in *intake) isKnown(e *window.Entry) bool {
+	if in.twins != nil {
+		return in.twins.meet(e)
+	}
 	return isUnique(e) && (in.ids.has(e.ID) || in.isOverlapping() && in.overlap.before.has(e.ID))
 }
 
 // remember records the id of an event.
-func (in *intake) remember(e *window.Entry) {
+func (in *intake) remember(e *window.Entry, duplicate bool) {
+	if in.twins != nil && !duplicate {
+		in.twins.add(e)
+	}
 	if !isUnique(e) {
 		return
 	}
@@ -364,15 +422,45 @@ func (in *intake) lose(g Gap) {
 	in.loseOne(g)
 }
 
-// loseOne is lose for a caller that holds mu.
+// loseOne is lose for a caller that holds mu. A loss next to one that is pending is part of it.
 func (in *intake) loseOne(g Gap) {
+	switch {
+	case in.asks && in.hole != nil:
+		in.hole.widen(g)
+	case in.asks && in.gap == nil:
+		in.hole = in.newHole(g)
+	default:
+		in.pend(g)
+	}
+	in.report.gap(g)
+}
+
+// pend makes a loss known to the next event.
+func (in *intake) pend(g Gap) {
 	if in.gap == nil {
-		first := g
-		in.gap = &first
+		in.gap = &g
 	} else {
 		in.gap.Missed += g.Missed
 	}
-	in.report.gap(g)
+}
+
+// placed is called when a connection is open. before reports whether there was one, and resumes
+// whether this one continues at the position. If it does not, events may have been lost in between.
+// A pushed feed has no positions, and loses none: its Options.Backfill is asked at each start.
+func (in *intake) placed(before, resumes, pushed bool) {
+	switch {
+	case resumes:
+	case pushed && !before && in.opts.Backfill != nil:
+		in.openHole(transport.GapStart)
+	case pushed && in.opts.Backfill != nil:
+		in.openHole(transport.GapNoToken)
+	case pushed:
+	case before:
+		in.interrupted()
+	case in.unplaced:
+		in.openHole(transport.GapNoToken)
+	}
+	in.unplaced = false
 }
 
 // interrupted records that events may have been lost between two connections, unless a gap already
@@ -380,7 +468,7 @@ func (in *intake) loseOne(g Gap) {
 func (in *intake) interrupted() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.gap == nil {
+	if in.gap == nil && in.hole == nil {
 		in.loseOne(Gap{Reason: transport.GapNoToken})
 	}
 }
@@ -393,12 +481,16 @@ func (in *intake) rejected(err error) {
 	if in.token == "" {
 		return
 	}
-	was, names := in.token, transport.PositionError(nil)
-	in.token = ""
+	was, next, names := in.token, "", transport.PositionError(nil)
 	if errors.As(err, &names) && names.ResumeAfter() != was {
-		in.token = names.ResumeAfter()
+		next = names.ResumeAfter()
 	}
 	in.loseOne(Gap{Reason: transport.GapTokenRejected, From: was, Err: err})
+	if in.hole != nil {
+		in.hole.next = next // the position stays until the hole is closed
+		return
+	}
+	in.token = next
 }
 
 // expectHandover records the ids of this connection from now on, because it announces its end.

@@ -99,10 +99,14 @@ func (l *loop) judge(c *connection) (attempt int) {
 		if c.err != transport.ErrComplete { // it gives a reason
 			l.report.log.Info("the feed is complete", "reason", c.err)
 		}
-		l.result = l.complete()
+		attempt, l.result = l.complete()
+		l.disconnected(c, retry.Decision{Stop: attempt == 0})
+		return attempt
+	case backfillEnd(c.err) != nil:
+		l.result = backfillEnd(c.err)
 		l.disconnected(c, retry.Decision{Stop: true})
 		return 0
-	case c.err == errRedial:
+	case c.err == errRedial || c.err == errResumed:
 		l.backoff.Progress(c.failure())
 		l.disconnected(c, retry.Decision{})
 		return 1
@@ -129,12 +133,17 @@ func (l *loop) judge(c *connection) (attempt int) {
 	return d.Attempt + 1
 }
 
-// complete returns the end of a complete feed. A loss that no event follows is an error.
-func (l *loop) complete() error {
-	if gap := l.in.pendingGap(); gap != nil {
-		return &StopError{Cause: gap}
+// complete returns the end of a complete feed, or the number of the next attempt if a backfill has
+// named a position to continue from. A loss that no event follows is an error.
+func (l *loop) complete() (attempt int, end error) {
+	if attempt, err := l.fillLast(); attempt > 0 || err != nil {
+		return attempt, err
 	}
-	return io.EOF
+	if gap := l.in.pendingGap(); gap != nil {
+		return 0, &StopError{Cause: gap}
+	}
+	l.in.complete()
+	return 0, io.EOF
 }
 
 // park waits until half of the buffer is free, so that the next connection is not parked as soon as

@@ -53,7 +53,7 @@ type Options struct {
 	// Dedupe is the number of event ids to remember. An event whose ID is among them is dropped.
 	// Events without an ID are never dropped: those of a JSON feed have none unless the
 	// transport's OnMessage sets Message.ID. Events that their sender repeats until they are
-	// acknowledged (webhooks) are not dropped either. Ids are remembered across reconnects, not
+	// acknowledged (webhooks) are not dropped either, except with Backfill. Ids are remembered across reconnects, not
 	// across restarts. A dropped event does not move the token.
 	//
 	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's since),
@@ -75,6 +75,53 @@ type Options struct {
 	// events is always kept. The next event of a forgotten key is delivered without a Gap, like the
 	// first one of a new key. Default: 0; no limit.
 	SequenceKeys int
+
+	// Backfill repairs a gap: it is asked for the events that may be missing, such as from an API
+	// that lists them, before the events after the gap are delivered. It calls deliver for each of
+	// them in order. They are delivered in the place of the gap like any others: Skip, Dedupe and
+	// SequenceOf apply, they must be acknowledged, and deliver waits while the buffer is full. It
+	// returns an error when ctx has ended, which is also the case after Backfill has returned.
+	//
+	// A message that has a Token is a place to resume after; TokenOf is not called. If the process
+	// ends meanwhile, the next one resumes after the last of them that is acknowledged, or asks
+	// Backfill again if there is none. So give no tokens to the items of a list that is not in the
+	// order of the feed.
+	//
+	// Backfill answers with
+	//   - nil: the gap is repaired. resumeAfter is the token to continue after, such as the version
+	//     of a list. If empty, the feed continues where it is, or after the last message with a
+	//     Token.
+	//   - ErrAcceptGap: the gap is not repaired. The next event has it, as without Backfill. The feed
+	//     continues as for nil.
+	//   - an error of Terminal, or one that is final under Options.Retry: the subscription ends with
+	//     a StopError. transport.ErrComplete ends it as a complete feed.
+	//   - any other error: Backfill is called again after a delay under Options.Retry, or that of
+	//     RetryAfter, for the rest of the gap. What was delivered before stays delivered.
+	//
+	// Backfill is called before the connection is opened if there is no position to connect with:
+	// with the reason GapStart if the subscription starts without one, and with GapTokenRejected.
+	// It is called with the connection open and not read for every other gap, so that what it
+	// fetches then is not older than what the connection delivers next. A nil without a token at
+	// GapStart means that there is no position to connect with: Backfill is asked again, with
+	// GapNoToken, as soon as the connection is open. A token that is returned while a connection is
+	// open replaces the connection.
+	//
+	// After a repaired gap, events of the feed whose number in SequenceOf is not higher than the
+	// last one delivered for their key are dropped. An event that reveals a jump is compared again:
+	// if the numbers delivered for its key do not reach up to it, Backfill has failed.
+	//
+	// With a [transport.Receiver], Backfill is called each time that it listens (GapStart, then
+	// GapNoToken), on a goroutine of its own, while deliveries continue. Dedupe is required: an
+	// event that reaches the subscription both ways is delivered once, and its sender is answered
+	// when it is settled. Tokens have no effect, and an accepted gap is not reported.
+	//
+	// ctx ends with the subscription and with the connection, as by Reconnect; Backfill is then asked
+	// again. If the peer does not tolerate a connection that is not read for so long, it is closed
+	// meanwhile and resumed afterwards. Calls do not overlap. deliver may be called from any
+	// goroutine. The caller must not change the Data of a message that it has delivered.
+	//
+	// Default: none; every gap is delivered.
+	Backfill func(ctx context.Context, gap Gap, deliver func(transport.Message) error) (resumeAfter string, err error)
 
 	// Buffer is the maximum number of events that are received and not yet acknowledged, at most
 	// 16,777,216. BufferBytes is the maximum size of their Data in bytes. When either is reached,
@@ -182,6 +229,9 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 			}
 			if o.StartAfter != "" {
 				problem("Options.StartAfter: remove it: the feed has no positions")
+			}
+			if o.Backfill != nil && o.Dedupe == 0 {
+				problem("Options.Dedupe: is required with Backfill: a delivery that arrives meanwhile would be delivered twice")
 			}
 		}
 		if o.MaxAttempts < 0 {

@@ -43,7 +43,7 @@ func (o *outage) failed(c *connection, d retry.Decision, now time.Time) slog.Lev
 
 // isDeliberate reports whether err is one that the subscription itself ends a connection with.
 func isDeliberate(err error) bool {
-	return err == errRedial || err == errParked || err == errReplaced
+	return err == errRedial || err == errParked || err == errReplaced || err == errResumed
 }
 
 // logDisconnected logs a connection that has ended, or an attempt that has failed.

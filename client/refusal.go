@@ -98,7 +98,7 @@ func (s *Subscription) nack(e *Event, reason error) error {
 	switch final := s.isFinal(e, reason); {
 	case final && s.letters != nil:
 		s.deadLetter(e, reason, nil)
-	case e.settle != nil:
+	case e.settle != nil && !e.keep:
 		s.returnToSender(e, reason)
 	case !final:
 		if s.window.GiveBack(&e.claim, time.Now().Add(redeliveryAfter(e, reason))) {
@@ -125,6 +125,9 @@ func (s *Subscription) returnToSender(e *Event, reason error) {
 // be delivered again after a restart either: stopping would lose the rest of the buffer as well.
 func (s *Subscription) discard(e *Event, reason error) {
 	if s.window.Settle(&e.claim) {
+		if e.settle != nil {
+			e.settle(reason)
+		}
 		s.report.nacked(e, reason)
 		s.report.discarded(e, reason)
 	}

@@ -13,11 +13,12 @@ import (
 // A reporter reports what happens to a subscription, through Options.Trace, Options.Logger and
 // Stats. It may be used by several goroutines at once.
 type reporter struct {
-	trace   *Trace
-	log     *slog.Logger
-	stats   counters
-	failure atomic.Pointer[error] // the last one
-	unsaved saveOutage
+	trace    *Trace
+	log      *slog.Logger
+	stats    counters
+	failure  atomic.Pointer[error] // the last one
+	unsaved  saveOutage
+	unfilled trouble // failed calls of Options.Backfill for one gap; used by one goroutine at a time
 }
 
 // connecting reports that an attempt to connect starts.
@@ -40,11 +41,13 @@ func (l *loop) connectedTo(c *connection) {
 
 // disconnected reports that c has failed or ended, and what follows.
 func (l *loop) disconnected(c *connection, d retry.Decision) {
-	if l.ctx.Err() == nil && !d.Stop {
+	if l.ctx.Err() == nil && !d.Stop && c.isAttempt() {
 		l.logDisconnected(c, d)
 	}
 	l.report.failure.Store(&c.err)
-	l.report.disconnected(c, d)
+	if c.isAttempt() {
+		l.report.disconnected(c, d)
+	}
 }
 
 // notReplaced reports that an attempt to open a successor has failed.

@@ -55,3 +55,17 @@ func (s *sequences) all() map[string]uint64 {
 	maps.Copy(all, s.newer)
 	return all
 }
+
+// forget forgets key.
+func (s *sequences) forget(key string) {
+	delete(s.newer, key)
+	delete(s.older, key)
+}
+
+// any reports whether a number is known.
+func (s *sequences) any() bool { return len(s.newer)+len(s.older) > 0 }
+
+// clone returns a copy that is independent of s.
+func (s *sequences) clone() sequences {
+	return sequences{limit: s.limit, newer: maps.Clone(s.newer), older: maps.Clone(s.older), forgot: s.forgot}
+}

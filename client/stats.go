@@ -13,16 +13,18 @@ import (
 type State int32
 
 const (
-	StateConnecting State = iota // waiting for the transport to open
-	StateLive                    // reading
-	StateFull                    // not reading because the buffer is full
-	StateBackingOff              // waiting before the next attempt
-	StateEnded                   // ended; Events and Next report the reason
+	StateConnecting  State = iota // waiting for the transport to open
+	StateLive                     // reading
+	StateFull                     // not reading because the buffer is full
+	StateBackingOff               // waiting before the next attempt
+	StateEnded                    // ended; Events and Next report the reason
+	StateBackfilling              // Options.Backfill runs, or waits before its next attempt
 )
 
-var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended"}
+var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended", "backfilling"}
 
-// String returns "connecting", "live", "full", "backing off" or "ended".
+// String returns "connecting", "live", "full", "backing off", "ended" or
+// "backfilling".
 func (s State) String() string {
 	if s < 0 || int(s) >= len(stateNames) {
 		return fmt.Sprintf("State(%d)", int32(s))
@@ -62,7 +64,8 @@ type Stats struct {
 	Nacked     uint64 // refusals of events by Nack
 	// DeadLettered is the number of events that Options.DeadLetter has accepted.
 	DeadLettered uint64
-	Gaps         uint64 // possible losses
+	Gaps         uint64 // possible losses, also those that Options.Backfill has repaired
+	CaughtUp     bool   // the initial state of the feed has been handled; see Subscription.CaughtUp
 
 	Buffered      int       // events in the buffer: not acknowledged, or after one that is not
 	BufferedBytes int       // size of their Data
@@ -93,6 +96,7 @@ func (s *Subscription) Stats() Stats {
 		Nacked:                s.report.stats.nacked.Load(),
 		DeadLettered:          s.report.stats.deadLettered.Load(),
 		Gaps:                  s.report.stats.gaps.Load(),
+		CaughtUp:              s.isCaughtUp(),
 		Buffered:              b.Events,
 		BufferedBytes:         b.Bytes,
 		Oldest:                b.Oldest.Received,
@@ -110,7 +114,7 @@ func (s *Subscription) Stats() Stats {
 // is not stored: a Receiver reports it from another goroutine, perhaps before Listen has returned.
 func (s *Subscription) state() State {
 	state := State(s.report.stats.state.Load())
-	if state == StateLive && s.window.IsFull() {
+	if (state == StateLive || state == StateBackfilling) && s.window.IsFull() {
 		return StateFull
 	}
 	return state
@@ -134,3 +138,5 @@ type counters struct {
 }
 
 func (c *counters) set(s State) { c.state.Store(int32(s)) }
+
+func (c *counters) swap(s State) State { return State(c.state.Swap(int32(s))) }

@@ -94,6 +94,7 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 	if stored.Token != "" || stored.Events > 0 {
 		in.token = stored.Token
 	}
+	in.prepare(isPushed(src))
 	l := &loop{
 		ctx:        s.ctx,
 		pushed:     isPushed(src),

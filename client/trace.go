@@ -20,8 +20,15 @@ type Trace struct {
 	// Signal is called for each message between events that is neither a position nor a
 	// reconnection time, such as a comment or a keepalive.
 	Signal func(transport.Message)
-	// Gap is called when a possible loss is detected. The next event then has a Gap.
+	// Gap is called when a possible loss is detected. The next event then has a Gap, unless
+	// Options.Backfill repairs the loss.
 	Gap func(Gap)
+	// Backfilling is called before each call of Options.Backfill, and Backfilled after it.
+	Backfilling func(BackfillInfo)
+	Backfilled  func(BackfillInfo)
+	// CaughtUp is called once, when the initial state of the feed has been received. Its events may
+	// not be handled yet: see Subscription.CaughtUp.
+	CaughtUp func()
 	// Nacked is called when a consumer has refused an event.
 	Nacked func(e Event, err error)
 	// DeadLettered is called after each call of Options.DeadLetter. reason is the argument of Nack,
@@ -54,6 +61,16 @@ type DisconnectInfo struct {
 	Class  retry.Class
 	Delay  time.Duration // until the next attempt
 	Final  bool          // no further attempt follows
+}
+
+// A BackfillInfo is a call of Options.Backfill.
+type BackfillInfo struct {
+	Gap     Gap           // what it is asked for
+	Attempt int           // for this gap, from 1
+	Events  uint64        // delivered, including those skipped or dropped; 0 in Backfilling
+	Took    time.Duration // 0 in Backfilling
+	Err     error         // nil: the gap is repaired. ErrAcceptGap: it is accepted
+	Delay   time.Duration // until the next attempt, if one follows
 }
 
 // A SaveInfo is an attempt to save the checkpoint.

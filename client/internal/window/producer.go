@@ -68,6 +68,9 @@ func (w *Window) StagePosition(token string) {
 	w.unpublished++
 }
 
+// Staged returns the number of events staged so far.
+func (w *Window) Staged() uint64 { return w.staged }
+
 // Unpublished returns the number of events and tokens that were staged and not published.
 func (w *Window) Unpublished() int { return w.unpublished }
 

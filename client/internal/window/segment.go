@@ -65,8 +65,9 @@ func (g *segment) write(i uint64, e *Entry, lead string) {
 	d := &s.entry
 	d.Data, d.Type, d.ID, d.Token, d.Received = e.Data, e.Type, e.ID, e.Token, e.Received
 	g.sizes[i] = len(e.Data)
-	if e.Delivery != nil || e.Gap != nil || e.Settle != nil || e.Before > 0 || lead != "" {
+	if e.Delivery != nil || e.Gap != nil || e.Settle != nil || e.Before > 0 || e.CaughtUp || lead != "" {
 		d.Delivery, d.Gap, d.Settle, d.Before = e.Delivery, e.Gap, e.Settle, e.Before
+		d.Keep, d.CaughtUp = e.Keep, e.CaughtUp
 		s.lead = lead
 		g.rare[i] = true
 	}

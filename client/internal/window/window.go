@@ -39,7 +39,9 @@ type Entry struct {
 	Delivery *transport.Delivery
 	Gap      *transport.Gap
 	Settle   func(error)
-	Before   int // deliveries by the sender before this one
+	Before   int  // deliveries by the sender before this one
+	Keep     bool // a refusal is not returned to the sender, although Settle is set
+	CaughtUp bool // the initial state of the feed is complete
 }
 
 // A Window is the buffer of one subscription.

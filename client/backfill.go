@@ -1,0 +1,296 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// A backfill asks Options.Backfill to fill a hole, again and again until it answers. It runs on the
+// loop's goroutine: before the connection is opened, if the hole leaves no position to connect with,
+// and otherwise while the connection is open and not read, so that what the function fetches is not
+// older than the first message after the hole. That of a Receiver, which delivers meanwhile, has a
+// goroutine of its own.
+type backfill struct {
+	c      *connection
+	hole   *hole
+	ctx    context.Context // of the function
+	turn   chan struct{}   // holds a token while deliver runs; a lock would stop the clock of a bubble
+	parked atomic.Bool     // the connection was closed because it was not read for its MaxPause
+}
+
+var errResumed = errors.New("client: connection closed: Options.Backfill has returned the position to resume after")
+
+// A backfillError ends a subscription because the backfill does.
+type backfillError struct{ end error }
+
+func (e *backfillError) Error() string { return e.end.Error() }
+func (e *backfillError) Unwrap() error { return e.end }
+
+// backfillEnd returns the end of the subscription that err is, or nil.
+func backfillEnd(err error) error {
+	if e, ok := err.(*backfillError); ok {
+		return e.end
+	}
+	return nil
+}
+
+// fillHole fills the hole, if there is one. After an error, the connection must end.
+func (c *connection) fillHole() error {
+	h := c.loop.in.currentHole()
+	if h == nil {
+		return nil
+	}
+	l := c.loop
+	state := l.report.stats.swap(StateBackfilling)
+	defer l.report.stats.set(state)
+	b := &backfill{c: c, hole: h, ctx: c.life.ctx}
+	c.life.blocked.Store(math.MaxInt64)
+	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
+	stop := b.parkLate()
+	token, err := b.run()
+	stop()
+	switch {
+	case err != nil:
+		return err
+	case c.opened && token != "":
+		return errResumed
+	case b.parked.Load():
+		return errParked
+	}
+	return nil
+}
+
+// parkLate closes the connection when the peer does not tolerate any longer that it is not read.
+func (b *backfill) parkLate() (stop func()) {
+	limit := b.c.maxPause()
+	if limit == 0 {
+		return func() {}
+	}
+	closed := make(chan struct{})
+	timer := time.AfterFunc(limit, func() {
+		defer close(closed)
+		b.parked.Store(true)
+		b.c.session.Close()
+	})
+	return func() {
+		if !timer.Stop() {
+			<-closed
+		}
+	}
+}
+
+// run asks until the hole is closed, and returns the token that the function has returned.
+func (b *backfill) run() (token string, err error) {
+	l, h := b.c.loop, b.hole
+	policy := l.in.opts.Retry
+	failures, failed := policy.Start(), false
+	for n := 1; ; n++ {
+		info := BackfillInfo{Gap: l.in.asked(h), Attempt: n}
+		l.report.backfilling(info)
+		start, before := time.Now(), l.in.delivered(h)
+		token, err = b.ask(info.Gap)
+		info.Took, info.Events = time.Since(start), l.in.delivered(h)-before
+		info.Err = err
+		if b.ctx.Err() != nil {
+			info.Err = context.Cause(b.ctx)
+			l.report.backfilled(info, retry.Decision{}, failed)
+			return "", info.Err
+		}
+		var d retry.Decision
+		accepted := errors.Is(err, ErrAcceptGap)
+		switch {
+		case err == nil:
+			l.in.repaired(h, token)
+		case accepted:
+			l.in.accepted(h, token, l.hasConnected)
+		case errors.Is(err, transport.ErrComplete):
+			d.Stop = true
+		default:
+			d = decide(failures, retry.Failure{Err: err, Moved: l.in.asked(h).From != info.Gap.From})
+			info.Delay = d.Delay
+		}
+		l.report.backfilled(info, d, failed)
+		switch {
+		case err == nil || accepted:
+			return token, nil
+		case errors.Is(err, transport.ErrComplete):
+			return "", &backfillError{io.EOF}
+		case d.Stop:
+			return "", &backfillError{&StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: err}}
+		}
+		failed = true
+		pause(b.ctx, d.Delay, nil)
+		if b.ctx.Err() != nil {
+			return "", context.Cause(b.ctx)
+		}
+	}
+}
+
+// decide returns what follows a failure of the function: what its error asks for, or else what the
+// policy decides.
+func decide(failures *retry.Backoff, f retry.Failure) retry.Decision {
+	d := failures.Next(f)
+	var never *terminal
+	var asks *delayed
+	switch {
+	case errors.As(f.Err, &never):
+		d.Class, d.Delay, d.Stop = retry.ClassPermanent, 0, true
+	case !d.Stop && errors.As(f.Err, &asks):
+		d.Delay = asks.delay
+	}
+	return d
+}
+
+// ask calls Options.Backfill. Its deliver fails after it has returned.
+func (b *backfill) ask(g Gap) (token string, err error) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	b.turn = make(chan struct{}, 1)
+	defer func() {
+		cancel()
+		b.turn <- struct{}{} // joins a deliver on another goroutine
+	}()
+	token, err = b.c.loop.in.opts.Backfill(ctx, g, func(m transport.Message) error { return b.deliver(ctx, m) })
+	if err == nil && token == "" {
+		err = b.c.loop.in.shortage(b.hole)
+	}
+	return token, err
+}
+
+// deliver is the deliver of Options.Backfill. It waits for space.
+func (b *backfill) deliver(ctx context.Context, m transport.Message) error {
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	m.Settle, m.Delivery, m.Parts = nil, nil, nil
+	for ctx.Err() == nil {
+		if b.c.loop.in.fill(b.hole, &m) {
+			return nil
+		}
+		if err := b.waitForSpace(ctx, len(m.Data)); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// waitForSpace waits until there may be space for size bytes.
+func (b *backfill) waitForSpace(ctx context.Context, size int) error {
+	c := b.c
+	if c.listener == nil {
+		defer c.life.blocked.Store(math.MaxInt64) // still
+		return c.awaitSpace(ctx, size, nil)
+	}
+	changed, stop := c.loop.window.Watch()
+	defer stop()
+	if c.loop.in.fits(size) {
+		return nil
+	}
+	c.waitWhileFull(size)
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// startBackfill fills the hole of a Receiver while it delivers. end joins that, after it has
+// finished if the Receiver is complete.
+func (c *connection) startBackfill() (end func(complete bool)) {
+	l := c.loop
+	h := l.in.currentHole()
+	if h == nil {
+		return func(bool) {}
+	}
+	ctx, cancel := context.WithCancel(c.life.ctx)
+	b := &backfill{c: c, hole: h, ctx: ctx}
+	var joined sync.WaitGroup
+	joined.Go(func() {
+		if _, err := b.run(); err != nil && ctx.Err() == nil {
+			c.life.cancel(err)
+		}
+	})
+	return func(complete bool) {
+		if !complete {
+			cancel()
+		}
+		joined.Wait()
+		cancel()
+	}
+}
+
+// fillLast fills a hole after which the feed is complete. attempt is that of the next connection, or
+// 0 if there is none.
+func (l *loop) fillLast() (attempt int, err error) {
+	if !l.in.asks || l.in.currentHole() == nil {
+		return 0, nil
+	}
+	c := l.newConnection(l.ctx, 1)
+	defer c.life.cancel(nil)
+	l.drop.Store(&c.life.cancel)
+	c.opened = true // a token means another connection
+	err = c.fillHole()
+	switch {
+	case err == errResumed || err == errRedial:
+		return 1, nil
+	case l.ctx.Err() != nil:
+		return 0, context.Cause(l.ctx)
+	case err != nil:
+		return 0, backfillEnd(err)
+	}
+	return 0, nil
+}
+
+// backfilling reports a call of Options.Backfill.
+func (r *reporter) backfilling(i BackfillInfo) {
+	if i.Attempt == 1 {
+		r.log.Info("backfill started", "reason", string(i.Gap.Reason))
+	}
+	if f := r.trace.Backfilling; f != nil {
+		f(i)
+	}
+}
+
+// backfilled reports the outcome of a call of Options.Backfill. again reports that it is not the
+// first one that fails.
+func (r *reporter) backfilled(i BackfillInfo, d retry.Decision, again bool) {
+	switch {
+	case i.Err == nil:
+		r.log.Info("backfill finished", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
+	case errors.Is(i.Err, ErrAcceptGap):
+		r.log.Info("backfill accepts the gap", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
+	case d.Stop || i.Delay == 0: // "ended" follows, or the end of the connection
+	default:
+		r.failure.Store(&i.Err)
+		r.logBackfillFailed(i, d, again)
+	}
+	if f := r.trace.Backfilled; f != nil {
+		f(i)
+	}
+}
+
+// logBackfillFailed logs a failure: the first one of a gap, and those after 1, 3, 7 minutes and so
+// on.
+func (r *reporter) logBackfillFailed(i BackfillInfo, d retry.Decision, again bool) {
+	level := slog.LevelDebug
+	if !again {
+		r.unfilled = trouble{}
+	}
+	if r.unfilled.again(time.Now()) {
+		level = slog.LevelWarn
+	}
+	r.log.Log(context.Background(), level, "backfill failed", "error", i.Err, "class", d.Class.String(),
+		"attempt", i.Attempt, "delay", i.Delay)
+}

@@ -1,0 +1,85 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+// TestExploreBackfill runs the schedules of TestExplore with processes that have an
+// Options.Backfill, over a feed that loses positions. The backfill fails at any place, is slow,
+// overlaps with what was received, and answers in every way that repairs a gap. Then there must be
+// no Gap, every event must be handled, and no process may skip one: also not one that starts in the
+// middle of the backfill of an earlier one.
+func TestExploreBackfill(t *testing.T) {
+	for seed := *exploreSeed; seed < *exploreSeed+uint64(*exploreRuns)/2 && !t.Failed(); seed++ {
+		explore(t, seed, true)
+	}
+}
+
+// untokened is the type of an event of a backfill whose token is not its own.
+const untokened = "untokened"
+
+// backfill delivers the events after a gap from the log of the feed.
+func (p *process) backfill(ctx context.Context, rng *rand.Rand, g client.Gap, deliver func(transport.Message) error) (string, error) {
+	log := p.feed.Log()
+	if rng.IntN(4) == 0 {
+		pauseIn(ctx, time.Duration(rng.IntN(60_000))*time.Millisecond)
+	}
+	if g.Reason == transport.GapStart && rng.IntN(2) == 0 {
+		return "", nil // not before there is a connection
+	}
+	// A list in any order has no tokens; events after a position have.
+	tokens, resume, fails := g.From != "" && rng.IntN(2) == 0, g.From, rng.IntN(3) == 0
+	for _, f := range log[p.place[g.From]:] {
+		if fails && rng.IntN(5) == 0 {
+			return "", errors.New("not now")
+		}
+		i, _ := strconv.Atoi(string(f.Data))
+		m := transport.Message{Data: f.Data, ID: p.id[i], Type: untokened}
+		if resume = p.id[i]; tokens && p.id[i] != "" {
+			m.Token, m.Type = p.id[i], ""
+		}
+		if err := deliver(m); err != nil {
+			return "", err
+		}
+	}
+	if fails {
+		return "", errors.New("not yet")
+	}
+	if rng.IntN(2) == 0 {
+		resume = ""
+	}
+	return resume, nil
+}
+
+func pauseIn(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// checkFilled checks that event i is not after one that this process has not received: it may be a
+// repetition. The caller holds mu.
+func (p *process) checkFilled(i int) {
+	if !p.one {
+		return
+	}
+	if len(p.copies) == 0 {
+		p.furthest = p.first
+		if !p.placed {
+			p.furthest = 0
+		}
+	}
+	if i > p.next(p.furthest) {
+		p.t.Errorf("got event %d after %d, want the next one", i, p.furthest)
+	}
+	p.furthest = max(p.furthest, i)
+}
