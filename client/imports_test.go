@@ -18,9 +18,9 @@ func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"decode":                     {},
 		"transport/internal/wsframe": {},
-		"transport":                  {"decode", "transport/internal/coding", "transport/internal/wsframe"},
+		"transport":                  {"decode", "transport/internal/coding", "transport/internal/link", "transport/internal/wsframe"},
 		"transport/webhook":          {"decode", "transport", "transport/webhook/provider", "transport/internal/coding", "transport/internal/joined"},
-		"transport/webhook/provider": {"decode", "transport", "transport/internal/joined"},
+		"transport/webhook/provider": {"decode", "transport", "transport/internal/joined", "transport/internal/link"},
 		"retry":                      {},
 		"client":                     {"decode", "transport", "retry", "client/internal/window"},
 		"client/internal/window":     {"transport"},

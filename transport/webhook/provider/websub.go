@@ -2,10 +2,10 @@ package provider
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/steadfeed/steadfeed/transport/internal/link"
 )
 
 // WebSub returns the Provider for a WebSub hub. The type of an event is its topic. The
@@ -56,55 +56,5 @@ func webSubHandshake(r *Request, confirm func(string, string, time.Duration) boo
 }
 
 func webSubEvent(r *Request, payload []byte, events []Event) ([]Event, bool) {
-	return append(events, Event{Type: selfLink(r.Header.Values("Link")), Data: payload}), true
-}
-
-// selfLink returns the target of the link with the relation self (RFC 8288), or "".
-func selfLink(lines []string) string {
-	for _, line := range lines {
-		for {
-			var target, params string
-			var ok bool
-			if _, line, ok = strings.Cut(line, "<"); !ok {
-				break
-			}
-			if target, line, ok = strings.Cut(line, ">"); !ok {
-				break
-			}
-			params, line = cutParams(line)
-			if isSelf(params) {
-				return target
-			}
-		}
-	}
-	return ""
-}
-
-// cutParams returns the parameters of a link and the links after it. A comma inside quotes
-// does not end a link.
-func cutParams(s string) (params, rest string) {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case quoted && s[i] == '\\':
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ',' && !quoted:
-			return s[:i], s[i:]
-		}
-	}
-	return s, ""
-}
-
-// isSelf reports whether self is one of the relations of a link.
-func isSelf(params string) bool {
-	for _, param := range strings.Split(params, ";") {
-		name, value, _ := strings.Cut(param, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "rel") {
-			relations := strings.Fields(strings.Trim(strings.TrimSpace(value), `"`))
-			return slices.ContainsFunc(relations, func(r string) bool { return strings.EqualFold(r, "self") })
-		}
-	}
-	return false
+	return append(events, Event{Type: link.Target(r.Header.Values("Link"), "self"), Data: payload}), true
 }
