@@ -76,6 +76,12 @@ type Session struct {
 	// the consumer has space. Zero: without limit.
 	MaxPause time.Duration
 
+	// OnConfirm, if not nil, registers how to wait for the consumer, for a peer that deletes what is
+	// before the position that it is asked for. It is called once, before the first Read. The Conn
+	// calls settled from Read before it presents such a position; settled returns nil once every
+	// message read before is acknowledged, or the cause of the connection's end.
+	OnConfirm func(settled func() error)
+
 	// OnExpiring, if not nil, registers what to do when the connection knows that it will end. It
 	// is called once. The Conn calls replace at most once, from any goroutine: a successor is
 	// then opened while this Conn is still read. Neither function blocks.
@@ -114,9 +120,6 @@ type Message struct {
 	// More reports that the next Read returns without waiting for the network. A transport that
 	// cannot know leaves it false.
 	More bool
-	// CaughtUp reports that the initial state of the feed is complete with this message: a
-	// bookmark, or the last message that waits at present. See client.Subscription.CaughtUp.
-	CaughtUp bool
 	// Attempt is the number of times the sender has delivered this event, from 1; 0 if unknown.
 	Attempt int
 	// Parts, set by OnMessage, are the events that the message consists of, such as the elements
@@ -138,7 +141,7 @@ type Message struct {
 func (m *Message) takeApart() []Message {
 	gap, parts := m.Gap, m.Parts
 	if len(parts) == 0 {
-		*m = Message{Kind: decode.KindKeepalive, Gap: gap, CaughtUp: m.CaughtUp}
+		*m = Message{Kind: decode.KindKeepalive, Gap: gap}
 		return nil
 	}
 	parts = m.nextPart(parts)
@@ -172,7 +175,6 @@ type Gap struct {
 type GapReason string
 
 const (
-	GapStart         GapReason = "start"          // a subscription starts without a position; asked of client.Options.Backfill only
 	GapTokenRejected GapReason = "token rejected" // the server no longer knows the position
 	GapNoToken       GapReason = "no token"       // reconnected without a position to resume from
 	GapSequence      GapReason = "sequence jump"  // the events' own numbers skip
