@@ -78,6 +78,7 @@ type TimeoutError struct {
 	//
 	//	header     the response header arrived
 	//	idle       a byte arrived on an open connection
+	//	page       a page of a Poll arrived in full
 	//	connect    OnConnect returned
 	//	pong       a byte arrived after a ping
 	//	heartbeat  a heartbeat was acknowledged
@@ -106,6 +107,8 @@ func (e *TimeoutError) text() string {
 	switch e.Op {
 	case "header":
 		return fmt.Sprintf("no response header within %v (HeaderTimeout, or HandshakeTimeout of a WebSocket)", e.After)
+	case "page":
+		return fmt.Sprintf("no complete page within %v (Timeout)", e.After)
 	case "connect":
 		return fmt.Sprintf("OnConnect did not return within %v (OnConnectTimeout)", e.After)
 	case "pong":
