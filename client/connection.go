@@ -25,6 +25,7 @@ type connection struct {
 	release  func()             // releases the handover that opened it
 	full     fullWatch          // of a Receiver
 
+	begun    bool          // open was called
 	resuming bool          // a token was presented
 	took     time.Duration // to connect
 	opened   bool
@@ -64,6 +65,11 @@ func (c *connection) run() error {
 	default:
 	}
 	c.loop.drop.Store(&c.life.cancel)
+	if h := c.loop.in.currentHole(); h != nil && h.isBeforeConnecting() && c.loop.in.asks {
+		if err := c.fillHole(); err != nil {
+			return c.reason(err)
+		}
+	}
 	c.loop.in.begin()
 	defer c.full.stop()
 	defer func() { c.progress = c.loop.in.finish() }()
@@ -88,7 +94,7 @@ func (c *connection) run() error {
 // open connects.
 func (c *connection) open(token string) (err error) {
 	l := c.loop
-	c.resuming = token != "" && !l.pushed
+	c.begun, c.resuming = true, token != "" && !l.pushed
 	l.report.connecting(c)
 	start := time.Now()
 	if l.receiver != nil {
@@ -113,15 +119,16 @@ func (c *connection) live() {
 	l := c.loop
 	c.opened = true
 	l.connectedTo(c)
-	if l.hasConnected && !c.resuming && !c.follows && !l.pushed {
-		l.in.interrupted()
-	}
+	l.in.placed(l.hasConnected, c.resuming || c.follows, l.pushed)
 	l.hasConnected = true
 	if !l.isReady {
 		l.isReady = true
 		close(l.connected)
 	}
 }
+
+// isAttempt reports whether c got as far as an attempt to connect.
+func (c *connection) isAttempt() bool { return c.begun }
 
 // reason returns the cause of the context if that has ended, and err otherwise.
 func (c *connection) reason(err error) error {
@@ -163,7 +170,10 @@ func (c *connection) receive() (err error) {
 		}
 	}()
 	if c.listener != nil {
-		return c.listener.Wait()
+		end := c.startBackfill()
+		err := c.listener.Wait()
+		end(errors.Is(err, transport.ErrComplete))
+		return err
 	}
 	defer c.loop.in.publish()
 	return c.read()
@@ -172,17 +182,30 @@ func (c *connection) receive() (err error) {
 // read moves messages to the window until a read fails.
 func (c *connection) read() error {
 	var m transport.Message
+	if c.loop.in.asks {
+		if err := c.fillHole(); err != nil {
+			return err
+		}
+	}
 	for waited := true; ; {
 		if err := c.session.Read(&m); err != nil {
 			return err
 		}
-		for ; !c.loop.in.admit(&m, waited); waited = false {
-			if err := c.waitForSpace(c.life.ctx, len(m.Data)); err != nil {
+		for v := c.loop.in.admit(&m, waited); v != admitted; v = c.loop.in.admit(&m, false) {
+			if err := c.makeWay(v, len(m.Data)); err != nil {
 				return err
 			}
 		}
 		waited = !m.More
 	}
+}
+
+// makeWay waits until a message that was not admitted may be.
+func (c *connection) makeWay(v verdict, size int) error {
+	if v == isHeld {
+		return c.fillHole()
+	}
+	return c.waitForSpace(c.life.ctx, size)
 }
 
 // deliver is the transport.Deliver of a Receiver.
@@ -193,21 +216,33 @@ func (c *connection) deliver(ms []transport.Message) (accepted int, err error) {
 		if len(ms) > 0 {
 			size = len(ms[accepted].Data)
 		}
-		c.full.start(c.life.ctx, func(ctx context.Context) { c.waitForSpace(ctx, size) })
+		c.waitWhileFull(size)
 	}
 	return accepted, err
 }
 
-// waitForSpace waits until the window has space for size bytes.
+// waitWhileFull starts a wait for space on behalf of a Receiver.
+func (c *connection) waitWhileFull(size int) {
+	c.full.start(c.life.ctx, func(ctx context.Context) { c.waitForSpace(ctx, size) })
+}
+
+// waitForSpace waits until the window has space for size bytes, or until the connection must be
+// parked.
 func (c *connection) waitForSpace(ctx context.Context, size int) error {
+	expired, stop := c.pauseLimit()
+	defer stop()
+	return c.awaitSpace(ctx, size, expired)
+}
+
+// awaitSpace waits until the window has space for size bytes. It returns errParked when expired
+// receives.
+func (c *connection) awaitSpace(ctx context.Context, size int, expired <-chan time.Time) error {
 	l := c.loop
 	l.in.publish()
 	space, release := l.window.Press() // a batch that waits for more events must not wait any longer
 	defer release()
 	c.life.blocked.Store(math.MaxInt64)
 	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
-	expired, stop := c.pauseLimit()
-	defer stop()
 	stall, parked := l.watchStall(), false
 	defer func() { stall.stop(!parked) }()
 	for !l.in.fits(size) {
@@ -226,14 +261,24 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	return nil
 }
 
-// pauseLimit returns a channel that receives when the peer does not tolerate a connection that is
-// not read any longer, or nil. Without a position, closing it would lose events.
+// pauseLimit returns a channel that receives when the connection was not read for its maxPause, or
+// nil.
 func (c *connection) pauseLimit() (due <-chan time.Time, stop func()) {
-	if c.session == nil || c.session.MaxPause <= 0 || !c.session.Resumes || c.loop.in.position() == "" {
+	limit := c.maxPause()
+	if limit == 0 {
 		return nil, func() {}
 	}
-	timer := time.NewTimer(c.session.MaxPause)
+	timer := time.NewTimer(limit)
 	return timer.C, func() { timer.Stop() }
+}
+
+// maxPause returns how long the peer tolerates a connection that is not read, or 0 for no limit.
+// Without a position, closing it would lose events.
+func (c *connection) maxPause() time.Duration {
+	if c.session == nil || !c.session.Resumes || c.loop.in.position() == "" {
+		return 0
+	}
+	return max(c.session.MaxPause, 0)
 }
 
 // linger closes a connection that lingers, once the consumer has settled every event or the

@@ -23,7 +23,7 @@ import (
 
 var (
 	exploreSeed = flag.Uint64("explore.seed", 1, "first seed of TestExplore")
-	exploreRuns = flag.Int("explore.runs", 80, "schedules of TestExplore; a quarter as many of TestExploreWebhook")
+	exploreRuns = flag.Int("explore.runs", 80, "schedules of TestExplore; a quarter as many of TestExploreWebhook and TestExplorePoll")
 )
 
 // TestExplore runs random schedules: a feed that breaks in every way; processes that end

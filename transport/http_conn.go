@@ -82,7 +82,7 @@ func (c *httpConn) Read(m *Message) error {
 		c.feed.recordMessage(c.uncompressed)
 	}
 	m.Data, m.Type, m.ID, m.Token, m.Kind, m.Delay, m.Gap = f.Data, f.Type, f.ID, f.ID, f.Kind, f.Delay, c.gap
-	m.Delivery, m.Settle, m.Parts, m.Attempt, m.More = nil, nil, nil, 0, false
+	m.Delivery, m.Settle, m.Parts, m.Attempt, m.More, m.CaughtUp = nil, nil, nil, 0, false, false
 	c.gap = nil
 	if c.onMessage != nil && m.Kind == decode.KindData {
 		if err := c.callOnMessage(m); err != nil {

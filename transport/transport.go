@@ -120,6 +120,9 @@ type Message struct {
 	// More reports that the next Read returns without waiting for the network. A transport that
 	// cannot know leaves it false.
 	More bool
+	// CaughtUp reports that the initial state of the feed is complete with this message: a
+	// bookmark, or the last message that waits at present. See client.Subscription.CaughtUp.
+	CaughtUp bool
 	// Attempt is the number of times the sender has delivered this event, from 1; 0 if unknown.
 	Attempt int
 	// Parts, set by OnMessage, are the events that the message consists of, such as the elements
@@ -141,7 +144,7 @@ type Message struct {
 func (m *Message) takeApart() []Message {
 	gap, parts := m.Gap, m.Parts
 	if len(parts) == 0 {
-		*m = Message{Kind: decode.KindKeepalive, Gap: gap}
+		*m = Message{Kind: decode.KindKeepalive, Gap: gap, CaughtUp: m.CaughtUp}
 		return nil
 	}
 	parts = m.nextPart(parts)
@@ -175,6 +178,7 @@ type Gap struct {
 type GapReason string
 
 const (
+	GapStart         GapReason = "start"          // a subscription starts without a position; asked of client.Options.Backfill only
 	GapTokenRejected GapReason = "token rejected" // the server no longer knows the position
 	GapNoToken       GapReason = "no token"       // reconnected without a position to resume from
 	GapSequence      GapReason = "sequence jump"  // the events' own numbers skip

@@ -164,7 +164,7 @@ func (c *conn) next() (m transport.Message, err error) {
 	m = transport.Message{
 		Data: []byte(stale), Type: stale, ID: stale, Token: stale, Delivery: &transport.Delivery{}, Kind: 99, Delay: -1,
 		Gap: &transport.Gap{Reason: stale}, More: true, Settle: func(error) { settled = true }, Attempt: -1,
-		Parts: []transport.Message{{}},
+		CaughtUp: true, Parts: []transport.Message{{}},
 	}
 	used := m
 	if err = c.conn.Read(&m); err != nil {
@@ -176,7 +176,7 @@ func (c *conn) next() (m transport.Message, err error) {
 	for name, unset := range map[string]bool{
 		"Data": string(m.Data) == stale, "Type": m.Type == stale, "ID": m.ID == stale, "Token": m.Token == stale,
 		"Kind": m.Kind == used.Kind, "Delay": m.Delay == used.Delay, "Gap": m.Gap == used.Gap,
-		"Attempt": m.Attempt == used.Attempt, "Settle": settled,
+		"Attempt": m.Attempt == used.Attempt, "Settle": settled, "CaughtUp": m.CaughtUp,
 	} {
 		if unset {
 			c.t.Errorf("Read does not set Message.%s", name)
