@@ -364,6 +364,17 @@ func TestBackfillOfASnapshot(t *testing.T) {
 	})
 }
 
+// Each key has its own backfill, and each covers what the feed still holds of its key.
+func TestBackfillsOfSeveralKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := &counted{conns: []chan transport.Message{conn("a1", "b1", "a3", "b3", "a4", "b4", "a5", "a6", "b5", "b6")}}
+		a := &archive{answers: []answer{{err: client.ErrAcceptGap}, {items: items("snapshot a5", "snapshot b1")}, {items: items("snapshot b5", "snapshot a1")}}}
+		sub := subscribe(t, feed, &client.Options{SequenceOf: numberOf, Backfill: a.backfill})
+		want(t, "events", handled(t, sub, 6), []string{"a1", "b1", "snapshot a5", "snapshot b5", "a6", "b6"})
+		sub.Close()
+	})
+}
+
 // A gap that is accepted is delivered, once, with what is still missing.
 func TestBackfillAcceptsTheGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

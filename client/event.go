@@ -53,6 +53,9 @@ func (e *Event) set(d *window.Entry) {
 	e.CaughtUp, e.keep = d.CaughtUp, d.Keep
 }
 
+// isReturned reports whether a refusal returns the event to its sender, which repeats it.
+func (e *Event) isReturned() bool { return e.settle != nil && !e.keep }
+
 // Ack marks the event as done: it will not be needed again. Acks may come in any order and from
 // any goroutine; the checkpoint stays before the oldest event that is not acknowledged. A second
 // Ack changes nothing. The body of Events or Batches needs no Ack, but may call it.

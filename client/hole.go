@@ -199,8 +199,9 @@ func (in *intake) accepted(h *hole, token string, lossy bool) {
 func (in *intake) close(h *hole, token string) {
 	if h.gap.Reason == transport.GapSequence && token == "" {
 		in.continueNumbers(h)
+	} else {
+		in.covered = h.numbers
 	}
-	in.covered = h.numbers
 	if token == "" && !h.moved && h.gap.Reason == transport.GapTokenRejected {
 		in.token, token = "", h.next
 	}
@@ -210,11 +211,14 @@ func (in *intake) close(h *hole, token string) {
 }
 
 // continueNumbers makes the event after a jump the next one of its key, and continues with the
-// numbers that the backfill has delivered. The caller holds mu.
+// numbers that the backfill has delivered. Other keys may be covered by an earlier backfill. The
+// caller holds mu.
 func (in *intake) continueNumbers(h *hole) {
+	in.covered.limit = in.opts.SequenceKeys
 	for key, n := range h.numbers.all() {
 		if last, known := in.sequences.last(key); !known || n > last {
 			in.sequences.set(key, n)
+			in.covered.set(key, n)
 		}
 	}
 	if last, _ := in.sequences.last(h.held.key); h.held.ok && last < h.held.n-1 {

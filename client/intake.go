@@ -457,10 +457,19 @@ func (in *intake) placed(before, resumes, pushed bool) {
 	case pushed:
 	case before:
 		in.interrupted()
-	case in.unplaced:
-		in.openHole(transport.GapNoToken)
+	default:
+		in.settlePlace()
 	}
 	in.unplaced = false
+}
+
+// settlePlace opens a hole if the backfill at the start has not named a position: what was sent
+// between it and the connection is missing.
+func (in *intake) settlePlace() {
+	if in.unplaced {
+		in.openHole(transport.GapNoToken)
+		in.unplaced = false
+	}
 }
 
 // interrupted records that events may have been lost between two connections, unless a gap already

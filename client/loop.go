@@ -96,6 +96,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 		if !c.opened && l.broken && l.in.position() == "" && !l.pushed {
 			l.in.lose(Gap{Reason: transport.GapNoToken, Err: c.err}) // events since then are lost
 		}
+		l.in.settlePlace()
 		if c.err != transport.ErrComplete { // it gives a reason
 			l.report.log.Info("the feed is complete", "reason", c.err)
 		}

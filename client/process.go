@@ -269,7 +269,7 @@ func (w *worker) refuse(reason error) {
 		if !s.deadLetter(&w.ev, reason, func() { w.lanes.unblock(l) }) {
 			w.lane = l // the handler has settled it
 		}
-	case final || w.ev.settle != nil:
+	case final || w.ev.isReturned():
 		s.nack(&w.ev, reason)
 	case s.window.Hold(&w.ev.claim):
 		w.lane = nil

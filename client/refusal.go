@@ -98,7 +98,7 @@ func (s *Subscription) nack(e *Event, reason error) error {
 	switch final := s.isFinal(e, reason); {
 	case final && s.letters != nil:
 		s.deadLetter(e, reason, nil)
-	case e.settle != nil && !e.keep:
+	case e.isReturned():
 		s.returnToSender(e, reason)
 	case !final:
 		if s.window.GiveBack(&e.claim, time.Now().Add(redeliveryAfter(e, reason))) {
