@@ -4,6 +4,7 @@ import "maps"
 
 // A book is the offers for a product, after a number of updates.
 type book struct {
+	Product  string
 	Sequence uint64
 	Sizes    map[string]int // by price
 }
@@ -25,7 +26,7 @@ func (b *book) apply(u update) {
 	b.Sizes[u.Price] = u.Size
 }
 
-func (b *book) clone() *book { return &book{b.Sequence, maps.Clone(b.Sizes)} }
+func (b *book) clone() *book { return &book{b.Product, b.Sequence, maps.Clone(b.Sizes)} }
 
 func (b *book) equal(other *book) bool {
 	return other != nil && b.Sequence == other.Sequence && maps.Equal(b.Sizes, other.Sizes)

@@ -33,7 +33,7 @@ type exchange struct {
 func newExchange() *exchange {
 	x := &exchange{books: make(map[string]*book), cache: make(map[string]*book)}
 	for _, p := range products {
-		x.books[p] = &book{Sizes: make(map[string]int)}
+		x.books[p] = &book{Product: p, Sizes: make(map[string]int)}
 	}
 	x.mux.HandleFunc("/feed", x.feed)
 	x.mux.HandleFunc("GET /snapshot", x.snapshot)

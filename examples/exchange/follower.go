@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/url"
@@ -86,7 +87,8 @@ func onMessage(_ *transport.Socket, m *transport.Message) error {
 	return nil
 }
 
-// sequence returns the number of an update, so that a missing one is detected.
+// sequence returns the number of an update or of a snapshot. The subscription detects what is missing,
+// and drops what a snapshot covers.
 func sequence(ev client.Event) (product string, n uint64, ok bool) {
 	u, err := decode.JSON[update](ev.Data)
 	return u.Product, u.Sequence, err == nil
@@ -96,9 +98,45 @@ func (f *follower) options() *client.Options {
 	return &client.Options{
 		Dedupe:     1024,
 		SequenceOf: sequence,
+		Backfill:   f.backfill,
 		Trace:      f.trace(),
 		Retry:      retry.Constant(50 * time.Millisecond), // for the example; omit it
 	}
+}
+
+// backfill replaces what is missing by snapshots: of one product, or of all after a reconnect. The
+// connection is open meanwhile. If a cache answers with a snapshot that is too old, backfill is
+// called again.
+func (f *follower) backfill(ctx context.Context, gap client.Gap, deliver func(transport.Message) error) (string, error) {
+	for _, product := range products {
+		if gap.Reason == transport.GapStart || gap.Key != "" && gap.Key != product {
+			continue // at the start, it is called again with an open connection
+		}
+		text, err := f.fetch(ctx, product)
+		if err != nil {
+			return "", err
+		}
+		if err := deliver(transport.Message{Type: "snapshot", Data: text}); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+func (f *follower) fetch(ctx context.Context, product string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/snapshot?product="+url.QueryEscape(product), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("snapshot of %s: %s", product, resp.Status)
+	}
+	return io.ReadAll(resp.Body)
 }
 
 func (f *follower) trace() *client.Trace {
@@ -109,7 +147,15 @@ func (f *follower) trace() *client.Trace {
 				f.out.Printf("lost: %s; again in %v", why(d.Err), d.Delay.Round(time.Millisecond))
 			}
 		},
+		Gap: func(g client.Gap) { f.out.Print("missed: ", missed(g)) },
 	}
+}
+
+func missed(g client.Gap) string {
+	if g.Missed > 0 {
+		return fmt.Sprintf("%d of %s (%s)", g.Missed, g.Key, g.Reason)
+	}
+	return fmt.Sprintf("unknown (%s)", g.Reason)
 }
 
 func why(err error) string {
@@ -136,82 +182,32 @@ func (f *follower) follow(ctx context.Context) (client.Stats, error) {
 	}
 	defer sub.Close()
 	for ev, err := range sub.Events() {
-		if err != nil {
-			return client.Stats{}, err
+		if err == nil {
+			err = f.take(ev)
 		}
-		u, err := decode.JSON[update](ev.Data)
 		if err != nil {
-			return client.Stats{}, err
-		}
-		if err := f.take(ctx, u, ev.Gap); err != nil {
 			return client.Stats{}, err
 		}
 	}
 	return sub.Stats(), nil
 }
 
-// take applies an update to its book. If several products have missed updates, each gets its
-// own Gap, as soon as its number skips.
-func (f *follower) take(ctx context.Context, u update, gap *client.Gap) error {
-	b := f.books[u.Product]
-	if b == nil || gap != nil {
-		var err error
-		if b, err = f.snapshot(ctx, u.Product, u.Sequence-1); err != nil {
-			return err
-		}
-		f.books[u.Product] = b
-		f.out.Printf("%s: update %d, %s: snapshot of %d", u.Product, u.Sequence, reason(gap), b.Sequence)
-	}
-	switch {
-	case u.Sequence <= b.Sequence: // already in the snapshot
-	case u.Sequence > b.Sequence+1:
-		return fmt.Errorf("%s: update %d follows on %d without a gap", u.Product, u.Sequence, b.Sequence)
-	default:
-		b.apply(u)
-	}
-	return nil
-}
-
-func reason(gap *client.Gap) string {
-	switch {
-	case gap == nil:
-		return "the first"
-	case gap.Missed > 0:
-		return fmt.Sprintf("%d missed (%s)", gap.Missed, gap.Reason)
-	}
-	return string(gap.Reason)
-}
-
-// snapshot fetches a book until it is not older than after. Meanwhile the buffer of the
-// subscription holds the feed.
-func (f *follower) snapshot(ctx context.Context, product string, after uint64) (*book, error) {
-	for {
+// take applies a snapshot or an update to its book.
+func (f *follower) take(ev client.Event) error {
+	if ev.Type == "snapshot" {
+		b, err := decode.JSON[book](ev.Data)
+		f.books[b.Product] = &b
 		f.snapshots++
-		b, err := f.fetch(ctx, product)
-		if err != nil || b.Sequence >= after {
-			return b, err
-		}
-		select {
-		case <-time.After(tick):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+		return err
 	}
-}
-
-func (f *follower) fetch(ctx context.Context, product string) (*book, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/snapshot?product="+url.QueryEscape(product), nil)
+	u, err := decode.JSON[update](ev.Data)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	resp, err := f.client.Do(req)
-	if err != nil {
-		return nil, err
+	b := f.books[u.Product]
+	if b == nil || u.Sequence != b.Sequence+1 {
+		return fmt.Errorf("%s: update %d is not the next one", u.Product, u.Sequence)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("snapshot of %s: %s", product, resp.Status)
-	}
-	b := new(book)
-	return b, json.NewDecoder(resp.Body).Decode(b)
+	b.apply(u)
+	return nil
 }

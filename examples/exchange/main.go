@@ -35,8 +35,8 @@ func run(ctx context.Context, out io.Writer, x *exchange, url string, c *http.Cl
 	if err := x.verify(f.books); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d updates over %d connections, %d gaps closed with %d snapshots, %d duplicates dropped\n",
-		stats.Acked, stats.Connections, stats.Gaps, f.snapshots, stats.Duplicates)
+	fmt.Fprintf(out, "\n%d updates and %d snapshots over %d connections, %d gaps closed, %d duplicates dropped\n",
+		stats.Acked-uint64(f.snapshots), f.snapshots, stats.Connections, stats.Gaps, stats.Duplicates)
 	fmt.Fprintln(out, "The books match those of the exchange.")
 	return nil
 }

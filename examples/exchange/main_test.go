@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -29,18 +30,20 @@ func TestBooksMatchAfterEveryGap(t *testing.T) {
 			t.Fatalf("%v, after\n%s", err, &out)
 		}
 		got := slices.DeleteFunc(strings.Split(out.String(), "\n"), func(line string) bool {
-			return !strings.Contains(line, " missed ") && !strings.Contains(line, "updates over") && !strings.Contains(line, "no message;")
+			return !strings.Contains(line, "missed: ") && !strings.Contains(line, " updates and ") && !strings.Contains(line, "no message;")
 		})
 		want := []string{
-			"ETH-USD: update 13, 2 missed (sequence jump): snapshot of ",
-			"BTC-USD: update 14, 3 missed (sequence jump): snapshot of ",
-			"BTC-USD: update 22, 3 missed (no token): snapshot of ",
-			"ETH-USD: update 22, 4 missed (sequence jump): snapshot of ",
+			"missed: 2 of ETH-USD (sequence jump)",
+			"missed: 3 of BTC-USD (sequence jump)",
+			"missed: unknown (no token)",
+			"missed: 5 of BTC-USD (sequence jump)",
+			"missed: 7 of ETH-USD (sequence jump)",
 			"lost: no message; again in ",
-			"BTC-USD: update 30, 2 missed (no token): snapshot of ",
-			"ETH-USD: update 30, 2 missed (sequence jump): snapshot of ",
-			"ETH-USD: update 36, 1 missed (sequence jump): snapshot of ",
-			"73 updates over 3 connections, 9 gaps closed with 16 snapshots, 16 duplicates dropped",
+			"missed: unknown (no token)",
+			"missed: 6 of BTC-USD (sequence jump)",
+			"missed: 7 of ETH-USD (sequence jump)",
+			"missed: 1 of ETH-USD (sequence jump)",
+			"65 updates and 13 snapshots over 3 connections, 9 gaps closed, 27 duplicates dropped",
 		}
 		if !slices.EqualFunc(got, want, strings.HasPrefix) {
 			t.Errorf("got\n%s\nwant lines that begin with %q", &out, want)
@@ -48,12 +51,15 @@ func TestBooksMatchAfterEveryGap(t *testing.T) {
 	})
 }
 
-// An ignored gap is detected, or the example would prove nothing.
+// A missing update is noticed, or the example would prove nothing.
 func TestLossIsNoticed(t *testing.T) {
-	b := &book{Sequence: 4, Sizes: map[string]int{"100": 1}}
-	f := &follower{books: map[string]*book{"BTC-USD": b}}
-	if err := f.take(t.Context(), update{Product: "BTC-USD", Sequence: 6}, nil); err == nil {
-		t.Error("update 6 after 4: got no error, want one")
+	f := &follower{books: map[string]*book{"BTC-USD": {Sequence: 4, Sizes: map[string]int{"100": 1}}}}
+	for n, ok := range map[int]bool{4: false, 5: true, 7: false} {
+		text := fmt.Appendf(nil, `{"type":"update","product":"BTC-USD","sequence":%d,"price":"100","size":2}`, n)
+		if err := f.take(client.Event{Type: "update", Data: text}); (err == nil) != ok {
+			t.Errorf("update %d: got the error %v, want one: %t", n, err, !ok)
+		}
+		f.books["BTC-USD"].Sequence = 4
 	}
 	x := newExchange()
 	x.miss(10)
