@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/sender"
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/webhook"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -22,7 +24,8 @@ import (
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // In random schedules, a sender that got a 2xx has had its event handled before, and every event is
-// handled eventually, whatever happens to the worker.
+// handled eventually, whatever happens to the worker. Half of the workers have a Backfill from the
+// provider's list of events: then a subscription handles no event twice.
 func TestExploreWebhook(t *testing.T) {
 	for seed := range uint64(max(1, *exploreRuns/4)) {
 		synctest.Test(t, func(t *testing.T) {
@@ -105,12 +108,20 @@ func (w *hookWorld) work() {
 	for {
 		hook := &webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}
 		w.hook.Store(hook)
-		sub, err := client.Subscribe(w.t.Context(), hook, &client.Options{Buffer: 1 + rng.IntN(4)})
+		opts := &client.Options{Buffer: 1 + rng.IntN(4)}
+		if w.seed%2 == 1 {
+			dice := rand.New(rand.NewPCG(rng.Uint64(), 0))
+			opts.Dedupe, opts.Backfill = 1000, func(ctx context.Context, _ client.Gap, deliver func(transport.Message) error) (string, error) {
+				return "", w.list(ctx, dice, deliver)
+			}
+		}
+		sub, err := client.Subscribe(w.t.Context(), hook, opts)
 		if err != nil {
 			w.t.Errorf("seed %d: %v", w.seed, err)
 			return
 		}
 		life := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), func() { sub.Close() })
+		once := make(map[string]bool)
 		for ev, err := range sub.Events() {
 			if err != nil {
 				break
@@ -120,6 +131,10 @@ func (w *hookWorld) work() {
 				ev.Nack(errors.New("not yet"))
 				continue
 			}
+			if once[ev.ID] && w.seed%2 == 1 {
+				w.t.Errorf("seed %d: %s is handled twice", w.seed, ev.ID)
+			}
+			once[ev.ID] = true
 			w.mu.Lock()
 			if _, known := w.done[ev.ID]; !known {
 				w.done[ev.ID] = time.Now()
@@ -134,6 +149,20 @@ func (w *hookWorld) work() {
 		case <-time.After(time.Duration(rng.IntN(int(10 * time.Minute)))):
 		}
 	}
+}
+
+// list delivers the events of the provider, or some of them before it fails.
+func (w *hookWorld) list(ctx context.Context, dice *rand.Rand, deliver func(transport.Message) error) error {
+	for i := range 20 {
+		pauseIn(ctx, time.Duration(dice.IntN(int(20*time.Minute))))
+		if dice.IntN(15) == 0 {
+			return errors.New("not now")
+		}
+		if err := deliver(transport.Message{ID: fmt.Sprint("msg_", i), Data: fmt.Appendf(nil, `{"n":%d}`, i)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verify compares the answers that the sender got with what was handled.
