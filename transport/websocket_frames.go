@@ -30,6 +30,7 @@ type frames struct {
 	large  *[largeBuffer]byte // nil unless there is much to read
 	unread []byte             // in small or large
 	full   bool               // the last read filled its buffer
+	fresh  bool               // no message has ended since the last read
 	left   uint64             // bytes of the current frame's payload that were not read
 
 	feed       []byte // what the library reads next
@@ -166,6 +167,14 @@ func (f *frames) payload(p []byte) (n int, err error) {
 	return n, err
 }
 
+// ended records the end of a message.
+func (f *frames) ended() {
+	if f.fresh {
+		f.wire.messageAt.Store(f.wire.at.Load())
+		f.fresh = false
+	}
+}
+
 // control moves a control frame to feed, once it is complete, and records the payload of a
 // close frame.
 func (f *frames) control(h wsframe.Header) error {
@@ -221,6 +230,7 @@ func (f *frames) wait(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	n, err := f.wire.wait(p)
+	f.fresh = true
 	if n > 0 {
 		err = nil
 	}

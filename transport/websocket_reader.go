@@ -27,10 +27,10 @@ type socketReader struct {
 	unread   []Message // put back by OnConnect, to be read first
 	held     int       // bytes of these
 	parts    []Message // of the message that OnMessage has split
-	current  Message
-	received bool  // an event was received
-	gap      *Gap  // for the next message
-	err      error // of the failed read
+	current  *Message  // that Read sets
+	received bool      // an event was received
+	gap      *Gap      // for the next message
+	err      error     // of the failed read
 
 	// The message that Format splits.
 	splitter decode.Splitter
@@ -44,6 +44,7 @@ type socketReader struct {
 }
 
 func (r *socketReader) read(m *Message) error {
+	r.current = m
 	for r.err == nil && !r.hasNext {
 		switch err := r.message(); {
 		case err != nil:
@@ -54,21 +55,21 @@ func (r *socketReader) read(m *Message) error {
 		default:
 			r.lose(r.current.Gap)
 			r.current.Gap, r.gap = r.gap, nil
-			return r.deliver(m)
+			return r.deliver()
 		}
 	}
 	if r.hasNext {
-		r.current = r.next
+		*m = r.next
 		if r.advance(); !r.hasNext && r.err == nil {
 			r.finishBatch()
 		}
-		r.current.Type = cmp.Or(r.current.Type, r.batch.Type)
-		return r.deliver(m)
+		m.Type = cmp.Or(m.Type, r.batch.Type)
+		return r.deliver()
 	}
 	if r.gap != nil { // report the loss although no message follows it
-		r.current = Message{Kind: decode.KindKeepalive, Gap: r.gap}
+		*m = Message{Kind: decode.KindKeepalive, Gap: r.gap}
 		r.gap = nil
-		return r.deliver(m)
+		return r.deliver()
 	}
 	return r.err
 }
@@ -81,14 +82,14 @@ func (r *socketReader) message() error {
 		return nil
 	}
 	if len(r.unread) > 0 {
-		r.current, r.unread = r.unread[0], r.unread[1:]
+		*r.current, r.unread = r.unread[0], r.unread[1:]
 	} else if err := r.receive(); err != nil {
 		return err
 	}
 	if r.conn.feed.OnMessage == nil || r.current.Kind != decode.KindData {
 		return nil // OnMessage sees whole messages only
 	}
-	if err := r.conn.feed.OnMessage(&r.conn.socket, &r.current); err != nil {
+	if err := r.conn.feed.OnMessage(&r.conn.socket, r.current); err != nil {
 		r.lose(r.current.Gap)
 		return r.refuse(err)
 	}
@@ -107,11 +108,10 @@ func (r *socketReader) refuse(err error) error {
 	return err
 }
 
-// deliver sets m to r.current and records whether more is available.
-func (r *socketReader) deliver(m *Message) error {
+// deliver completes r.current: it records whether more is available.
+func (r *socketReader) deliver() error {
 	r.received = r.received || r.current.Kind == decode.KindData
 	r.current.More = r.hasNext || r.err != nil || len(r.parts) > 0 || len(r.unread) > 0 || r.more
-	*m = r.current
 	return nil
 }
 
@@ -128,13 +128,16 @@ func (r *socketReader) receive() error {
 		return r.conn.failure(net.ErrClosed, false)
 	}
 	kind, data, err := r.frames()
-	r.more = err == nil && wsframe.HasMessage(f.unread)
+	if err == nil {
+		f.ended()
+		r.more = wsframe.HasMessage(f.unread)
+	}
 	f.exit()
 	if err != nil {
 		f.retire()
 		return r.conn.failure(err, r.inside)
 	}
-	r.current = Message{Data: data}
+	*r.current = Message{Data: data}
 	if kind == wsframe.OpBinary {
 		return r.binary()
 	}
@@ -166,7 +169,6 @@ func (r *socketReader) frames() (kind byte, data []byte, err error) {
 			return 0, nil, err
 		}
 		if h.Fin() {
-			r.conn.wire.messageAt.Store(r.conn.wire.at.Load())
 			return kind, r.arena.take(data), nil
 		}
 	}
@@ -244,7 +246,7 @@ func (r *socketReader) inflate(h wsframe.Header) (kind byte, data []byte, err er
 }
 
 func (r *socketReader) binary() (err error) {
-	m := &r.current
+	m := r.current
 	m.Type = "binary"
 	if r.decompress == nil {
 		return nil
@@ -264,7 +266,7 @@ func (r *socketReader) binary() (err error) {
 // splitMessage splits r.current by Format. A message without a frame becomes a keepalive, so
 // that a Read that was announced by More returns.
 func (r *socketReader) splitMessage() {
-	m := &r.current
+	m := r.current
 	limit := r.conn.feed.maxMessage()
 	if limit <= 0 {
 		limit = len(m.Data) + 1
@@ -282,7 +284,7 @@ func (r *socketReader) splitMessage() {
 // finishBatch gives ID and Token of the message that was split to its last frame. If that cannot
 // have a position, one follows.
 func (r *socketReader) finishBatch() {
-	m := &r.current
+	m := r.current
 	if m.Kind != decode.KindData && m.Kind != decode.KindPosition && r.batch.Token != "" {
 		r.next, r.hasNext = Message{Kind: decode.KindPosition, Token: r.batch.Token}, true
 		return

@@ -58,11 +58,13 @@ func (s *Socket) Receive() (Message, error) {
 		return Message{}, errNotConnecting
 	}
 	r := &s.conn.reader
+	var m Message
+	r.current = &m
 	if err := r.receive(); err != nil {
 		r.err = err
 		return Message{}, err
 	}
-	return r.current, nil
+	return m, nil
 }
 
 const (
