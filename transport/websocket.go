@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -194,7 +193,7 @@ type WebSocket struct {
 
 	live    atomic.Pointer[socketConn] // the latest one that is ready
 	refresh atomic.Bool                // the next attempt needs fresh credentials
-	buffers sync.Pool                  // of connections with much to read, *[wireBuffer]byte
+	buffers readBuffers
 }
 
 // ErrNotConnected is returned by Send if there is no connection to send on.
@@ -267,8 +266,14 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 	if err := w.Validate(); err != nil {
 		return nil, &final{fmt.Errorf("transport: %w", err)}
 	}
-	c, err := w.dial(ctx, token)
-	if err != nil {
+	var c *socketConn
+	var err error
+	dialed := make(chan struct{})
+	go func() { // a handshake needs much stack, which the goroutine that reads would keep
+		defer close(dialed)
+		c, err = w.dial(ctx, token)
+	}()
+	if <-dialed; err != nil {
 		return nil, err
 	}
 	if err := c.connect(token); err != nil {

@@ -4,15 +4,20 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	"github.com/steadfeed/steadfeed/transport/internal/wsframe"
 )
 
+// The sizes of a read. A connection waits with a small buffer of its own if the last read brought
+// little, and otherwise with a larger one of a pool.
 const (
-	smallBuffer = 4 << 10  // size of a read from a connection with little to read
-	largeBuffer = 64 << 10 // size of a read from a connection with much to read
-	directRead  = 32 << 10 // this much of a payload is read without a buffer
+	smallBuffer  = 512
+	mediumBuffer = 4 << 10
+	largeBuffer  = 64 << 10
+
+	directRead = 32 << 10 // this much of a payload is read without a buffer
 )
 
 // frames are the incoming frames of a wire. The reader of the connection parses them and reads
@@ -27,11 +32,11 @@ type frames struct {
 	deflate bool // permessage-deflate was negotiated
 
 	small  [smallBuffer]byte
-	large  *[largeBuffer]byte // nil unless there is much to read
-	unread []byte             // in small or large
-	full   bool               // the last read filled its buffer
-	fresh  bool               // no message has ended since the last read
-	left   uint64             // bytes of the current frame's payload that were not read
+	pooled *[]byte // used instead of small; nil if there is none
+	unread []byte  // in the buffer
+	size   int     // of the buffer for the next read
+	fresh  bool    // no message has ended since the last read
+	left   uint64  // bytes of the current frame's payload that were not read
 
 	feed       []byte // what the library reads next
 	compressed bool   // the library is reading a compressed message
@@ -46,7 +51,7 @@ type frames struct {
 }
 
 func (f *frames) start(w *wire, deflate bool) {
-	f.wire, f.deflate = w, deflate
+	f.wire, f.deflate, f.size = w, deflate, mediumBuffer
 	f.changed, f.library = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
@@ -153,8 +158,8 @@ func (f *frames) open(h wsframe.Header) {
 func (f *frames) payload(p []byte) (n int, err error) {
 	p = p[:min(uint64(len(p)), f.left)]
 	switch {
-	case len(f.unread) == 0 && (len(p) >= directRead || len(p) >= smallBuffer && !f.full):
-		f.full = false
+	case len(f.unread) == 0 && len(p) >= min(f.size, directRead):
+		f.size = mediumBuffer
 		n, err = f.wait(p)
 	case len(f.unread) == 0:
 		err = f.fill()
@@ -203,25 +208,64 @@ func (f *frames) inflate(h wsframe.Header) {
 
 // fill waits for bytes and adds them to unread, which is less than a small buffer.
 func (f *frames) fill() error {
-	buffer, previous := f.small[:], f.large
-	if f.full {
-		if f.large == nil {
-			f.large, _ = f.wire.socket.buffers.Get().(*[largeBuffer]byte)
-		}
-		if f.large == nil {
-			f.large = new([largeBuffer]byte)
-		}
-		buffer = f.large[:]
-	}
+	buffer := f.buffer()
 	have := copy(buffer, f.unread)
-	if !f.full && previous != nil {
-		f.wire.socket.buffers.Put(previous)
-		f.large = nil
-	}
 	n, err := f.wait(buffer[have:])
 	f.unread = buffer[:have+n]
-	f.full = len(f.unread) == len(buffer)
+	switch {
+	case len(f.unread) < len(buffer) && n < smallBuffer:
+		f.size = smallBuffer
+	case len(f.unread) < len(buffer) || len(buffer) == smallBuffer:
+		f.size = mediumBuffer
+	default:
+		f.size = largeBuffer
+	}
 	return err
+}
+
+// buffer returns a buffer of f.size, with unread in it.
+func (f *frames) buffer() []byte {
+	old := f.pooled
+	switch {
+	case old != nil && len(*old) == f.size:
+		return *old
+	case old == nil && f.size == smallBuffer:
+		return f.small[:]
+	}
+	buffer := f.small[:]
+	f.pooled = nil
+	if f.size != smallBuffer {
+		f.pooled = f.wire.socket.buffers.get(f.size)
+		buffer = *f.pooled
+	}
+	f.unread = buffer[:copy(buffer, f.unread)]
+	f.wire.socket.buffers.put(old)
+	return buffer
+}
+
+// readBuffers are the unused buffers of the connections of a WebSocket, *[]byte.
+type readBuffers struct{ medium, large sync.Pool }
+
+func (b *readBuffers) get(size int) *[]byte {
+	pool := &b.medium
+	if size == largeBuffer {
+		pool = &b.large
+	}
+	if buffer, ok := pool.Get().(*[]byte); ok {
+		return buffer
+	}
+	buffer := make([]byte, size)
+	return &buffer
+}
+
+func (b *readBuffers) put(buffer *[]byte) {
+	switch {
+	case buffer == nil:
+	case len(*buffer) == largeBuffer:
+		b.large.Put(buffer)
+	default:
+		b.medium.Put(buffer)
+	}
 }
 
 // wait reads from the network. It returns no error with bytes: the next call does.
