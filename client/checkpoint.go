@@ -28,6 +28,7 @@ type checkpoint struct {
 	looking    bool               // the run, scheduled or in progress, only reads the record
 	unwatched  bool               // no more such reads
 	again      bool               // another save must follow at once
+	suspect    string             // to be stored; see suspects
 	onRequest  bool               // only Commit and a flush start a save
 	closed     bool               // no more runs
 	cancelSave context.CancelFunc // of the run in progress
@@ -149,6 +150,31 @@ func (c *checkpoint) saveNow() (round uint64, ok bool) {
 	return c.round + 1, true
 }
 
+// mark returns once the record names the event that is going to be handed out alone, or the save has
+// failed.
+func (c *checkpoint) mark(ctx context.Context, suspect string) {
+	c.mu.Lock()
+	c.suspect = suspect
+	c.mu.Unlock()
+	if round, ok := c.saveNow(); ok {
+		c.await(ctx, round)
+	}
+}
+
+// unmark makes the record name no event any longer.
+func (c *checkpoint) unmark() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	marked := c.suspect != ""
+	c.suspect = ""
+	c.mu.Unlock()
+	if marked {
+		c.saveNow()
+	}
+}
+
 // run saves the position or only reads the record, once.
 func (c *checkpoint) run() {
 	ctx, cancel := context.WithTimeout(c.ctx, saveTimeout)
@@ -156,6 +182,7 @@ func (c *checkpoint) run() {
 	c.mu.Lock()
 	c.armed, c.saving, c.cancelSave = false, true, cancel
 	limit, watching := c.limit, c.looking
+	c.ledger.suspect = c.suspect
 	c.looking = watching && !c.ledger.beats()
 	looking := c.looking
 	c.mu.Unlock()

@@ -103,7 +103,7 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 			batch = append(batch, ev)
 			continue
 		}
-		if wait <= 0 || s.window.IsFull() || s.window.Wait(ctx, s.ctx.Done(), true) != nil {
+		if wait <= 0 || s.window.IsAlone() || s.window.IsFull() || s.window.Wait(ctx, s.ctx.Done(), true) != nil {
 			break // the next call returns the end of the feed
 		}
 	}
@@ -141,7 +141,10 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 			return context.Cause(s.ctx)
 		}
 		if s.claim(ev) {
-			return nil
+			if s.suspects.examine(ctx, ev) {
+				return nil
+			}
+			continue
 		}
 		switch err := s.window.Wait(ctx, s.ctx.Done(), false); err {
 		case nil:
@@ -173,6 +176,7 @@ func (s *Subscription) ack(e *Event) error {
 			e.settle(nil)
 		}
 		s.checkpoint.touch()
+		s.suspects.settled()
 	}
 	return nil
 }

@@ -82,6 +82,75 @@ func TestKilledConsumerLosesNothing(t *testing.T) {
 	}
 }
 
+const (
+	poisonEnv = "STEADFEED_POISON_TEST"
+	poisoned  = "150" // the event that kills its process
+)
+
+// An event that kills the process is dead-lettered after a few restarts, and the others are handled.
+func TestEventThatKillsTheProcess(t *testing.T) {
+	if url := os.Getenv(poisonEnv); url != "" {
+		dieOfThePoison(url)
+		return
+	}
+	t.Parallel()
+	const total = 200
+	srv := httptest.NewServer(counting(total))
+	defer srv.Close()
+	dir, seen, starts := t.TempDir(), make(map[string]bool), 0
+	for ; !seen["the end"]; starts++ {
+		if starts > 10 {
+			t.Fatalf("got no end of the feed in %d starts, want one", starts)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestEventThatKillsTheProcess$")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), poisonEnv+"="+srv.URL)
+		cmd.Stderr = os.Stderr
+		out, _ := cmd.Output()
+		for line := range strings.Lines(string(out)) {
+			seen[strings.TrimSpace(line)] = true
+		}
+		forgetContest(t, filepath.Join(dir, "n.json"))
+	}
+	for i := 1; i <= total; i++ {
+		if id := strconv.Itoa(i); seen["worked on "+id] == (id == poisoned) || seen["put aside "+id] != (id == poisoned) {
+			t.Errorf("event %d: got worked on %t, put aside %t, want the one or the other", i, seen["worked on "+id], seen["put aside "+id])
+		}
+	}
+	if starts < 6 { // a process may die before its position is saved
+		t.Errorf("got %d starts, want at least 6: after progress, three without, one with the event alone, one that puts it aside", starts)
+	}
+}
+
+// dieOfThePoison is the consumer: it handles events on four goroutines until the poison or the end.
+func dieOfThePoison(url string) {
+	sub, err := client.Subscribe(context.Background(), &transport.HTTP{URL: url}, &client.Options{
+		Name: "n", Store: client.FileStore("."), CommitEvery: time.Millisecond,
+		DeadLetter: func(_ context.Context, ev client.Event, _ error) error {
+			fmt.Println("put aside", ev.ID)
+			return nil
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer sub.Close()
+	err = sub.Process(context.Background(), func(ctx context.Context, ev client.Event) error {
+		if ev.ID == poisoned {
+			time.Sleep(50 * time.Millisecond) // until the position is before it
+			self, _ := os.FindProcess(os.Getpid())
+			self.Kill()
+			<-ctx.Done()
+		}
+		fmt.Println("worked on", ev.ID)
+		return nil
+	}, &client.ProcessOptions{Workers: 4, KeyOf: func(ev client.Event) string { return ev.ID[len(ev.ID)-1:] }})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("the end")
+}
+
 // forgetContest changes the record into one whose owner was killed long ago: after several crashes
 // in a short time, Subscribe would wait.
 func forgetContest(t *testing.T, path string) {

@@ -64,6 +64,16 @@
 // double with each takeover, up to 1 and 5 minutes. If another subscription takes the record over
 // meanwhile, the wait starts again.
 //
+// An event that ends the process, such as one that exhausts its memory, is never refused: each restart
+// meets it again. The record therefore counts the owners in a row that ended without moving the
+// position and were not closed. After three of them, Subscribe hands out one event at a time: the
+// next one only once the one before it is acknowledged, until the position has moved. The first one
+// is the suspect, which is logged, and [Stats].Suspect is true. With [Options.DeadLetter], the record
+// names the suspect before it is handed out. If that process ends too, the next Subscribe watches the
+// record for 3 s, to find out whether its owner lives, and then passes the event to DeadLetter. A
+// process that is killed for another reason while it handles a suspect alone cannot be told apart.
+// With a negative CommitEvery, suspects are handed out alone and never dead-lettered.
+//
 // Where events change a database, save the position in the same transaction, so that each event
 // takes effect exactly once: use a Store that saves through the open transaction and a negative
 // CommitEvery, and for each event do the work, call [Event.Ack] and Commit, and commit the
@@ -95,6 +105,9 @@
 //	buffer full, no event settled   WARN   full, buffered, attempt, age; id
 //	checkpoint not saved            WARN   error, failures, outage
 //	checkpoint saved again          INFO   failures, outage
+//	event may have ended the process
+//	                                WARN   crashes, attempt; id: see Checkpoints
+//	                                INFO   owner, waiting_at_most: Subscribe watches the record
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
 //	the feed is complete            INFO   reason; written only if the transport gives one
 //	handler panicked                ERROR  panic, stack, attempt; id

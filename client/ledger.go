@@ -23,8 +23,13 @@ type ledger struct {
 	dead  chan struct{} // closed when this subscription no longer owns the record
 	fatal error         // the reason; set before dead is closed
 
-	// contested is called when a takeover has to wait.
+	// contested is called when a takeover has to wait, and awaited when it waits because of a suspect.
 	contested func(takeovers uint, owner string, atMost time.Duration)
+	awaited   func(owner string, atMost time.Duration)
+
+	buries  bool   // there is a DeadLetter for a suspect
+	start   string // the token at the takeover
+	suspect string // to be stored
 
 	rec     record // the last one known to be stored
 	version string
@@ -58,7 +63,12 @@ func (l *ledger) save(ctx context.Context, events uint64, token string, beat boo
 	if l.isSettled() {
 		next.Contest = 0
 	}
+	next.Suspect = l.suspect
+	if l.final.Load() || next.Token != l.start || next.Events > l.base && l.start == "" {
+		next.Takeovers, next.Suspect = 0, ""
+	}
 	done := idle || l.durable && l.rec.Token == next.Token && l.rec.Events == next.Events
+	done = done && l.rec.Suspect == next.Suspect
 	if !l.unknown && done && !(beat && l.beats()) {
 		return nil
 	}
@@ -66,7 +76,7 @@ func (l *ledger) save(ctx context.Context, events uint64, token string, beat boo
 	err := l.write(ctx, next)
 	l.report(SaveInfo{Err: err, Events: next.Events, Took: time.Since(start)})
 	if done && l.final.Load() && l.fatal == nil {
-		return nil // the write was only needed to end a contest
+		return nil // the write was only needed to end a contest or a count
 	}
 	return err
 }

@@ -149,6 +149,9 @@ type Options struct {
 	// ctx ends when the subscription is closed or fenced. After the end of the context given to
 	// Subscribe, it is still called once for an event that is refused.
 	//
+	// It is also called with an event that seems to end the process; see Checkpoints in the package
+	// documentation.
+	//
 	// Default: none. A permanent refusal then ends the subscription with a *[RefusedError]. If the
 	// sender waits for the outcome (a webhook), it is refused as by any Nack, and repeats the
 	// delivery until it gives up. If it does not (webhook.AckOnEnqueue), the event is dropped, which

@@ -192,7 +192,10 @@ func (w *worker) next() bool {
 	}
 	for w.ctx.Err() == nil && s.ctx.Err() == nil {
 		if w.take() {
-			return true
+			if w.inHand = s.suspects.examine(w.taking, &w.ev); w.inHand {
+				return true
+			}
+			continue
 		}
 		switch err := s.window.Wait(w.taking, wake, false); {
 		case err == nil:
@@ -260,6 +263,7 @@ func (w *worker) finish(err error) {
 // key until then.
 func (w *worker) refuse(reason error) {
 	s, l := w.sub, w.lane
+	s.suspects.refused()
 	final := s.isFinal(&w.ev, reason)
 	switch {
 	case l == nil || s.sealed.reason() != nil:

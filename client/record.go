@@ -32,6 +32,12 @@ type record struct {
 	Taken  time.Time `json:"taken"` // when this owner took the record over
 	// Contest counts the takeovers in short succession before this one; see contested.
 	Contest uint `json:"contest,omitempty"`
+	// Takeovers counts those since the token has moved, unless the owner was closed or is known to
+	// have been alive.
+	Takeovers uint `json:"takeovers,omitempty"`
+	// Suspect identifies the event that is in hand alone, or that ended the process of an earlier
+	// owner. See suspects.
+	Suspect string `json:"suspect,omitempty"`
 }
 
 const recordFormat = 1

@@ -199,6 +199,20 @@ func (r *reporter) contested(takeovers uint, owner string, atMost time.Duration)
 		"takeovers", takeovers, "owner", owner, "waiting_at_most", atMost)
 }
 
+// awaited reports that Subscribe waits until it knows whether the owner of the record has died.
+func (r *reporter) awaited(owner string, atMost time.Duration) {
+	r.log.Info("event may have ended the process: watching whether the owner of the checkpoint lives",
+		"owner", owner, "waiting_at_most", atMost)
+}
+
+// suspected reports the first event that is handed out after crashes without progress.
+func (r *reporter) suspected(e *Event, crashes int) {
+	r.log.Warn("event may have ended the process: handing out one at a time", e.attributes("crashes", crashes)...)
+	if r.trace.Suspected != nil {
+		r.trace.Suspected(*e, crashes)
+	}
+}
+
 // logEnded logs the end. An end that the program asked for is no error.
 func (r *reporter) logEnded(err error, asked bool) {
 	switch {

@@ -73,6 +73,8 @@ type Stats struct {
 	OldestID      string    // its Event.ID
 	OldestAttempt int       // its Event.Attempt; 0: not delivered yet
 
+	Suspect bool // the oldest event may have ended the process before; see Trace.Suspected
+
 	Checkpointed          uint64 // acknowledged events that the stored position covers
 	Saves                 uint64 // saves that succeeded
 	SaveErrors            uint64 // saves that failed
@@ -102,6 +104,7 @@ func (s *Subscription) Stats() Stats {
 		Oldest:                b.Oldest.Received,
 		OldestID:              b.Oldest.ID,
 		OldestAttempt:         attemptOf(&b),
+		Suspect:               s.suspects.isActive() && b.Events > 0,
 		Checkpointed:          covered,
 		Saves:                 s.report.stats.saves.Load(),
 		SaveErrors:            s.report.stats.saveErrors.Load(),

@@ -19,13 +19,14 @@ type Subscription struct {
 	checkpoint *checkpoint // nil without a Store
 	report     *reporter
 
-	ctx     context.Context // ends when no more events may be delivered; its cause is the reason
-	cancel  context.CancelCauseFunc
-	life    context.Context // ends when no more events can be settled: by Close, or fenced
-	endLife context.CancelCauseFunc
-	sealed  seal
-	letters *deadLetters    // nil without Options.DeadLetter
-	joined  *sync.WaitGroup // the loop
+	ctx      context.Context // ends when no more events may be delivered; its cause is the reason
+	cancel   context.CancelCauseFunc
+	life     context.Context // ends when no more events can be settled: by Close, or fenced
+	endLife  context.CancelCauseFunc
+	sealed   seal
+	letters  *deadLetters    // nil without Options.DeadLetter
+	suspects *suspects       // nil unless earlier owners of the checkpoint made no progress
+	joined   *sync.WaitGroup // the loop
 
 	closing  atomic.Bool   // Close was called
 	closed   chan struct{} // closed when the first Close has finished
@@ -131,6 +132,8 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 			commitOnly: s.opts.CommitEvery < 0,
 			report:     s.report.saved,
 			contested:  s.report.contested,
+			awaited:    s.report.awaited,
+			buries:     s.opts.DeadLetter != nil && s.opts.CommitEvery >= 0,
 			stop:       s.fail,
 			dead:       make(chan struct{}),
 		},
@@ -142,6 +145,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 		return record{}, err
 	}
 	c.ledger.base = stored.Events
+	c.suspect, s.suspects = c.ledger.suspect, newSuspects(s, &c.ledger)
 	c.mu.Lock()
 	c.watch()
 	c.mu.Unlock()

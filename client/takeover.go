@@ -30,40 +30,58 @@ func (r record) contested(now time.Time) uint {
 	return r.Contest + 1
 }
 
-// takenOver returns the record of a new owner that takes r over.
-func (r record) takenOver() record {
+// takenOver returns the record of a new owner that takes r over. alive reports whether the owner of r
+// is known to live.
+func (r record) takenOver(alive bool) record {
 	now := time.Now()
-	return record{Epoch: r.Epoch + 1, Owner: newOwner(), Token: r.Token, Events: r.Events,
-		Saved: now.UTC(), Taken: now.UTC(), Contest: r.contested(now)}
+	next := record{Epoch: r.Epoch + 1, Owner: newOwner(), Token: r.Token, Events: r.Events,
+		Saved: now.UTC(), Taken: now.UTC(), Contest: r.contested(now), Takeovers: r.Takeovers}
+	if r.Epoch > 0 && !alive {
+		next.Takeovers++
+		next.Suspect = r.Suspect
+	}
+	return next
 }
 
 // quiet returns how long a record must stay unchanged before a takeover that sets its Contest to n.
 func quiet(n uint) time.Duration {
+	if n <= promptContest {
+		return firstQuiet
+	}
 	return min(firstQuiet<<min(n-promptContest-1, 10), maxQuiet)
+}
+
+// mustWait reports whether a takeover of r must wait for its owner: because the record is contested,
+// or because the owner has named a suspect. Only a subscription with a DeadLetter needs to know
+// whether the owner has died of that.
+func (l *ledger) mustWait(r record, now time.Time) bool {
+	return r.contested(now) > promptContest || r.Suspect != "" && l.buries
 }
 
 // takeOver makes this subscription the owner of the record, with a higher epoch than all earlier
 // ones, and returns the record before that. Older subscriptions are fenced from then on.
 func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 	var mine record
+	alive := false
 	for tries := 0; tries < 5; tries++ {
 		was, version, err := l.load(ctx)
 		if err != nil {
 			return record{}, err
 		}
 		if mine.Owner == "" || was.Epoch != old.Epoch && !was.sameWriter(mine) {
-			if was, version, err = l.standBy(ctx, was, version); err != nil {
+			if was, version, alive, err = l.standBy(ctx, was, version); err != nil {
 				return record{}, err
 			}
 		}
 		if mine.Owner == "" || !was.sameWriter(mine) {
-			old, mine = was, was.takenOver()
+			old, mine = was, was.takenOver(alive)
 		} // otherwise an earlier try has landed; it is durable once a Save returns nil
 		l.writes = uint64(tries)
 		mine.Write = l.writes
 		version, err = l.store.Save(ctx, l.key, mine.encode(), version)
 		if err == nil {
 			l.rec, l.version, l.durable, l.taken = mine, version, true, time.Now()
+			l.start, l.suspect = mine.Token, mine.Suspect
 			return old, nil
 		}
 		if ctx.Err() != nil {
@@ -76,25 +94,26 @@ func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 	return record{}, &CheckpointError{l.key, "take over", errors.New("other subscriptions keep taking the record over at the same time: run one of a name at a time")}
 }
 
-// standBy waits until r, which was just read, may be taken over, and returns the record then. It
-// waits only if the record is contested. It returns an error if maxLost reads in a row fail.
-func (l *ledger) standBy(ctx context.Context, r record, version string) (record, string, error) {
+// standBy waits until r, which was just read, may be taken over, and returns the record then, and
+// whether its owner still lives. It waits only if mustWait. It returns an error if maxLost reads in a
+// row fail.
+func (l *ledger) standBy(ctx context.Context, r record, version string) (_ record, _ string, alive bool, err error) {
 	n := r.contested(time.Now())
-	if n <= promptContest {
-		return r, version, nil
+	if !l.mustWait(r, time.Now()) {
+		return r, version, false, nil
 	}
-	l.contested(n, r.Owner, keepTimes*quiet(n))
+	l.waits(n, r.Owner, keepTimes*quiet(n))
 	taken := time.Now() // not r.Taken: the clocks may differ
 	changed := taken
 	for failed := 0; ; {
 		pause(ctx, beat, nil)
 		if ctx.Err() != nil {
-			return record{}, "", &CheckpointError{l.key, "take over", context.Cause(ctx)}
+			return record{}, "", false, &CheckpointError{l.key, "take over", context.Cause(ctx)}
 		}
 		next, v, err := l.load(ctx)
 		if err != nil {
 			if failed++; failed == maxLost {
-				return record{}, "", err
+				return record{}, "", false, err
 			}
 			continue
 		}
@@ -107,12 +126,23 @@ func (l *ledger) standBy(ctx context.Context, r record, version string) (record,
 		}
 		r, version, failed = next, v, 0
 		n = r.contested(time.Now())
-		if n <= promptContest || time.Since(changed) >= quiet(n) || time.Since(taken) >= keepTimes*quiet(n) {
-			return r, version, nil
+		switch {
+		case !l.mustWait(r, time.Now()), time.Since(changed) >= quiet(n):
+			return r, version, false, nil
+		case time.Since(taken) >= keepTimes*quiet(n):
+			return r, version, true, nil
+		case overtaken:
+			l.waits(n, r.Owner, keepTimes*quiet(n))
 		}
-		if overtaken {
-			l.contested(n, r.Owner, keepTimes*quiet(n))
-		}
+	}
+}
+
+// waits reports that a takeover has to wait.
+func (l *ledger) waits(n uint, owner string, atMost time.Duration) {
+	if n > promptContest {
+		l.contested(n, owner, atMost)
+	} else {
+		l.awaited(owner, atMost)
 	}
 }
 
@@ -131,10 +161,11 @@ func (l *ledger) load(ctx context.Context) (r record, version string, err error)
 	return r, version, nil
 }
 
-// beats reports whether a save must change the record: because it is contested, or to end the
-// contest. It never must if only Commit may call Save.
+// beats reports whether a save must change the record: because it is contested or names a suspect, or
+// to end that. It never must if only Commit may call Save.
 func (l *ledger) beats() bool {
-	return !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled())
+	return !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled() ||
+		l.rec.Suspect != "" || l.rec.Takeovers > 0 && l.final.Load())
 }
 
 // isSettled reports whether the contest that led to this owner has ended.

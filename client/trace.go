@@ -34,6 +34,9 @@ type Trace struct {
 	// DeadLettered is called after each call of Options.DeadLetter. reason is the argument of Nack,
 	// and err what DeadLetter returned: if nil, the event is settled next.
 	DeadLettered func(e Event, reason, err error)
+	// Suspected is called with the first event after several processes in a row have crashed without
+	// progress: it may have ended them. See Checkpoints in the package documentation.
+	Suspected func(e Event, crashes int)
 	// Stalled is called when the buffer has been full for 30 s without an event being settled, and
 	// again at intervals that double up to an hour.
 	Stalled func(Stall)

@@ -31,6 +31,9 @@ func (c *Claim) isCurrent(word uint64) bool {
 // Claim takes the next event and returns its entry, which may be read until the event is settled or
 // given back. It returns nil if no event is available.
 func (w *Window) Claim(c *Claim) *Entry {
+	if w.alone.Load() {
+		return w.claimAlone(c)
+	}
 	if w.returns.Load() > 0 {
 		if e := w.claimReturned(c, time.Now()); e != nil {
 			w.passOn()
@@ -155,7 +158,7 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 	waiting.Add(1)
 	defer waiting.Add(-1)
 	// From here on publish signals. An event published before that is found by checking once more.
-	if w.next.Load() < w.tail.Load() {
+	if w.hasNext() {
 		return nil
 	}
 	var due <-chan time.Time
@@ -169,10 +172,10 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 		defer timer.Stop()
 		due, ended = timer.C, nil // a refused event must still be delivered
 	}
-	changed, stopWatch := w.watchHeld()
+	changed, stopWatch := w.watchBlocked()
 	defer stopWatch()
 	if changed != nil {
-		if w.held.Load() == 0 {
+		if !w.isBlocked() {
 			return nil
 		}
 		ended = nil

@@ -47,15 +47,27 @@ func (w *Window) Release(c *Claim, due time.Time) {
 	w.settled() // consumers wait for the last held event
 }
 
-// watchHeld returns a channel that is closed at the next settle if the window has ended and events
-// are held, and otherwise nil: consumers wait for them, because they may be delivered again.
-func (w *Window) watchHeld() (changed <-chan struct{}, stop func()) {
-	if w.held.Load() > 0 {
-		select {
-		case <-w.ended:
-			return w.Watch()
-		default:
-		}
+// isBlocked reports whether consumers must wait for a settle: the window has ended and the events that
+// are held may be delivered again, or there are events and another one is in hand.
+func (w *Window) isBlocked() bool {
+	if w.alone.Load() && w.next.Load() < w.tail.Load() {
+		return !w.hasNext()
+	}
+	if w.held.Load() == 0 {
+		return false
+	}
+	select {
+	case <-w.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// watchBlocked is Watch if isBlocked, and otherwise returns nil.
+func (w *Window) watchBlocked() (changed <-chan struct{}, stop func()) {
+	if w.isBlocked() {
+		return w.Watch()
 	}
 	return nil, func() {}
 }

@@ -76,6 +76,7 @@ type Window struct {
 	busy     atomic.Bool   // the feed is fast: consumers poll
 	returns  atomic.Int32  // events in returned
 	held     atomic.Int32  // events that are held
+	alone    atomic.Bool   // only one event may be in hand
 	watchers atomic.Int32  // callers that wait for changed
 	full     atomic.Bool   // the producer waits for space
 	ready    chan struct{} // one token: there may be something to claim
