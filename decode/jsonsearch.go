@@ -87,17 +87,24 @@ func (s *search) value(data []byte) string {
 	if s.found == 0 {
 		return ""
 	}
-	from := spaceEnd(data, s.found)
-	var scan valueScanner
-	to, _, _ := scan.next(data, from)
-	raw := data[from:to]
-	switch {
-	case raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
-		return string(raw[1 : len(raw)-1])
-	case raw[0] == '"':
-		return gjson.ParseBytes(raw).String()
-	case raw[0] == 'n':
-		return ""
+	data = data[spaceEnd(data, s.found):]
+	switch kindOf[data[0]] {
+	case quote:
+		if end := textEnd(data, 1); data[end] == '"' {
+			return string(data[1:end])
+		}
+	case scalar:
+		if data[0] == 'n' {
+			return ""
+		}
+		if end, ok := scalarEnd(data, 0); ok {
+			return string(data[:end])
+		}
 	}
-	return string(raw)
+	var scan valueScanner
+	end, _, _ := scan.next(data, 0)
+	if data[0] == '"' {
+		return gjson.ParseBytes(data[:end]).String() // it has an escape
+	}
+	return string(data[:end])
 }

@@ -70,13 +70,22 @@ value:
 		}
 		goto after
 	case 't':
-		i = wordEnd(data, i, "true")
+		if string(data[i:min(i+4, len(data))]) != "true" {
+			return false
+		}
+		i += 4
 		goto after
 	case 'f':
-		i = wordEnd(data, i, "false")
+		if string(data[i:min(i+5, len(data))]) != "false" {
+			return false
+		}
+		i += 5
 		goto after
 	case 'n':
-		i = wordEnd(data, i, "null")
+		if string(data[i:min(i+4, len(data))]) != "null" {
+			return false
+		}
+		i += 4
 		goto after
 	case ' ', '\t', '\r', '\n':
 		i = spaceEnd(data, i)
@@ -175,14 +184,6 @@ func spaceEnd(data []byte, i int) int {
 		i++
 	}
 	return i
-}
-
-// wordEnd returns the index after word, or -1 if it does not begin at data[i].
-func wordEnd(data []byte, i int, word string) int {
-	if len(data)-i < len(word) || string(data[i:i+len(word)]) != word {
-		return -1
-	}
-	return i + len(word)
 }
 
 // fractionEnd returns the index after the fraction and exponent of a number, or -1 if they are
