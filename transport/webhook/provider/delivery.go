@@ -40,7 +40,7 @@ func (p *Provider) parse(r *Request, m match) *Delivery {
 	case y.split != nil || y.Items != "":
 		d.Events = y.events(r, payload.data, both.room[:0])
 	case m.id == "" && y.ID.same(&p.ID):
-		d.Events = append(both.room[:0], Event{ID: d.ID, Type: y.Type.value(r, &payload), Data: payload.data})
+		d.Events = append(both.room[:0], Event{ID: d.ID, Type: y.kind(r, &payload), Data: payload.data})
 	default:
 		d.Events = append(both.room[:0], y.event(r, &payload))
 	}

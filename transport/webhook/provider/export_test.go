@@ -1,6 +1,9 @@
 package provider
 
-var PublicOnly = publicOnly
+var (
+	PublicOnly = publicOnly
+	EarlyField = earlyField
+)
 
 // DecodeHex reads a signature in Hex.
 func DecodeHex(text string) ([]byte, bool) {

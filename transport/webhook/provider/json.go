@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -75,10 +76,105 @@ func elements(payload []byte, path string, yield func([]byte) bool) (ok bool) {
 	} else if decode.Field(payload, "#") == "" { // the number of elements
 		return false
 	}
-	if array = bytes.TrimLeft(array, " \t\r\n"); len(array) == 0 || array[0] != '[' {
+	if array = skipSpace(array); len(array) == 0 || array[0] != '[' {
 		return false
 	}
 	return each(decode.JSONArray, array, yield)
+}
+
+// earlyField returns the string in a member of a JSON object. It reads the object only up to there, and
+// does not validate the values that it skips. ok is false for anything else, such as a path.
+func earlyField(object []byte, name string) (value string, ok bool) {
+	object = bytes.Trim(object, jsonSpace)
+	if last := len(object) - 1; last < 1 || object[0] != '{' || object[last] != '}' || !isName(name) {
+		return "", false // not an object, or not all of it
+	}
+	for rest, more := object[1:], true; more; rest, more = bytes.CutPrefix(skipSpace(rest), []byte(",")) {
+		var key, text []byte
+		if key, rest, ok = cutString(skipSpace(rest)); !ok {
+			return "", false
+		}
+		if rest, ok = bytes.CutPrefix(skipSpace(rest), []byte(":")); !ok {
+			return "", false
+		}
+		rest = skipSpace(rest)
+		if string(key) == name {
+			text, _, ok = cutString(rest)
+			return string(text), ok
+		}
+		end := valueEnd(rest)
+		if end <= 0 {
+			return "", false
+		}
+		rest = rest[end:]
+	}
+	return "", false
+}
+
+// isName reports whether path is only the name of a member.
+func isName(path string) bool {
+	return harmless(path, "") && !strings.ContainsAny(path, ".~")
+}
+
+const jsonSpace = " \t\r\n"
+
+func skipSpace(data []byte) []byte { return bytes.TrimLeft(data, jsonSpace) }
+
+// cutString returns the text of the JSON string at the start of data, and what follows. ok is false
+// if there is none, or if its text is not plain.
+func cutString(data []byte) (text, rest []byte, ok bool) {
+	end := stringEnd(data)
+	if end < 0 {
+		return nil, nil, false
+	}
+	text = data[1 : end-1]
+	return text, data[end:], !slices.ContainsFunc(text, func(c byte) bool { return c < ' ' || c == '\\' })
+}
+
+// stringEnd returns the length of the JSON string at the start of data, -1 if there is none.
+func stringEnd(data []byte) int {
+	if len(data) == 0 || data[0] != '"' {
+		return -1
+	}
+	for end := 1; ; {
+		n := bytes.IndexByte(data[end:], '"')
+		if n < 0 {
+			return -1
+		}
+		end += n + 1
+		if text := data[1 : end-1]; (len(text)-len(bytes.TrimRight(text, `\`)))%2 == 0 {
+			return end // the quotation mark is not escaped
+		}
+	}
+}
+
+// valueEnd returns the length of the JSON value at the start of data, which it does not validate. It
+// returns -1 if the value has no end.
+func valueEnd(data []byte) int {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; c {
+		case '"':
+			n := stringEnd(data[i:])
+			if n < 0 || depth == 0 {
+				return n
+			}
+			i += n - 1
+		case '{', '[':
+			depth++
+		case ',', '}', ']':
+			if depth == 0 {
+				return i
+			}
+			if c != ',' {
+				depth--
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return -1
 }
 
 // within returns text as a subslice of payload, or a copy if payload does not contain it.

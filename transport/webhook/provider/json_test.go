@@ -1,9 +1,11 @@
 package provider_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
@@ -38,4 +40,60 @@ func TestAmbiguousBodiesAreRefused(t *testing.T) {
 			t.Errorf("%s: got error %v, want success %t", c.name, err, c.ok)
 		}
 	}
+}
+
+// The type of an event is read before, and without, the rest of the payload.
+func TestEarlyField(t *testing.T) {
+	for _, c := range []struct {
+		object, name, want string
+		ok                 bool
+	}{
+		{`{"type":"a"}`, "type", "a", true},
+		{"{ \"id\" : 1 ,\n\t\"type\" : \"a\" , \"x\":y}", "type", "a", true},
+		{`{"a":{"type":"}"},"b":["\"]",{}],"c":null,"d":"\\","type":"","type":"b"}`, "type", "", true},
+		{`{"type":"ä","data":{]}`, "type", "ä", true},
+		{" {\"type\":\"a\"}\r\n", "type", "a", true},
+		{`{"type":1}`, "type", "", false},
+		{`{"type":"a\u0062"}`, "type", "a\\u0062", false},
+		{`{"ty\u0070e":"a","type":"b"}`, "type", "", false},
+		{"{\"type\":\"a\x01\"}", "type", "a\x01", false},
+		{`{"data.type":"a"}`, "data.type", "", false},
+		{`{"#":"a"}`, "#", "", false},
+		{`{"a":1}`, "type", "", false},
+		{`{"type":"a"`, "type", "", false},
+		{`{"type":"a"}{"`, "type", "", false},
+		{`["type","a"]`, "type", "", false},
+		{`{"a":,"type":"a"}`, "type", "", false},
+		{`{"a" 1,"type":"a"}`, "type", "", false},
+		{`{"a":"b" "type":"a"}`, "type", "", false},
+		{`{"a":[,"type":"a"}`, "type", "", false},
+		{`{"a":"b,"type":"a\"}`, "type", "", false},
+		{`{,"type":"a"}`, "type", "", false},
+		{`{"}`, "type", "", false},
+		{`{`, "type", "", false},
+		{``, "type", "", false},
+	} {
+		got, ok := provider.EarlyField([]byte(c.object), c.name)
+		if got != c.want || ok != c.ok {
+			t.Errorf("%s of %s: got %q, %t, want %q, %t", c.name, c.object, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+// FuzzEarlyField compares earlyField with package decode, which reads the whole payload.
+func FuzzEarlyField(f *testing.F) {
+	for _, s := range []string{
+		`{"type":"a","data":{}}`, `{"a":[1,{"b":"]\\"}],"c":"\\\"","type":"a"}`, `{"ty\u0070e":"a","type":"b"}`,
+		`{"a":1e3 , "b":null,"type":"\u00e4"}`, "{\"type\":\"\x01\"}", `{"a":"}","type":"ä"}`, `{"type":{"type":"a"}}`,
+	} {
+		f.Add([]byte(s), "type")
+	}
+	f.Add([]byte(`{"a.b":"c","a":{"b":"d"}}`), "a.b")
+	f.Add([]byte(`{"a|b":"c"}`), "a|b")
+	f.Fuzz(func(t *testing.T, object []byte, name string) {
+		got, ok := provider.EarlyField(object, name)
+		if want := decode.Field(object, name); ok && json.Valid(object) && got != want {
+			t.Errorf("%q of %q: got %q, want %q", name, object, got, want)
+		}
+	})
 }

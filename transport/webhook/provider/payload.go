@@ -55,7 +55,14 @@ func (y *Payload) events(r *Request, payload []byte, room []Event) []Event {
 }
 
 func (y *Payload) event(r *Request, c *content) Event {
-	return Event{ID: y.ID.value(r, c), Type: y.Type.value(r, c), Data: c.data}
+	return Event{ID: y.ID.value(r, c), Type: y.kind(r, c), Data: c.data}
+}
+
+// kind returns the type of an event. Unlike an id, by which a delivery is recognized, it does not
+// require that all of the payload is JSON. Most senders put it first.
+func (y *Payload) kind(r *Request, c *content) string {
+	c.early = true
+	return y.Type.value(r, c)
 }
 
 // items appends an event for each item of a payload to events. ok is false if the payload does

@@ -101,11 +101,17 @@ func (s *Source) hash(body []byte) string {
 type content struct {
 	data  []byte
 	value func(path string) string // of data; nil: not validated
+	early bool                     // JSON after the value is not validated
 }
 
 // field returns the value at path, or "" if the payload is not valid JSON. Only the first call
 // validates it.
 func (c *content) field(path string) string {
+	if c.early && c.value == nil {
+		if v, ok := earlyField(c.data, path); ok {
+			return v
+		}
+	}
 	if c.value == nil {
 		c.value = decode.Fields(c.data)
 	}
