@@ -19,19 +19,14 @@ func (x *exchange) metadata(private []string, d *provider.Delivery) *transport.D
 // publicHeader returns a copy of h without private fields.
 func publicHeader(h http.Header, private []string) http.Header {
 	hop := hopFields(h)
-	var names [32]string // most headers have fewer fields
-	fields, lines := names[:0], 0
+	public, lines := make(http.Header, len(h)), make([]string, 0, len(h))
 	for name, values := range h {
-		if !slices.Contains(private, name) && !isPrivate(name) && !hop[name] {
-			fields = append(fields, name)
-			lines += len(values)
+		if slices.Contains(private, name) || isPrivate(name) || hop[name] {
+			continue
 		}
-	}
-	public, room := make(http.Header, len(fields)), make([]string, 0, lines)
-	for _, name := range fields {
-		at := len(room)
-		room = append(room, h[name]...)
-		public[name] = room[at:len(room):len(room)]
+		at := len(lines)
+		lines = append(lines, values...)
+		public[name] = lines[at:len(lines):len(lines)]
 	}
 	return public
 }
