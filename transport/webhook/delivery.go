@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 
@@ -17,8 +18,6 @@ type delivery struct {
 	key      deliveryKey
 	items    []deliveryKey // of the events of a batch; nil if they are not remembered
 
-	space chan struct{} // receives when there may be space for the rest of a batch; nil for one event
-
 	mu       sync.Mutex          // held for a few instructions, never during a call of Deliver
 	messages []transport.Message // the events to deliver, in order
 	fates    []fate              // of each message
@@ -28,13 +27,13 @@ type delivery struct {
 	again    bool                // an event was settled meanwhile
 	handed   bool                // Deliver has accepted an event
 	refused  bool                // an event was refused
-	waiting  int                 // requests that wait for the outcome
+	waiting  []*exchange         // requests that wait for the outcome
 	over     bool                // the outcome is known
 	err      error               // the outcome; nil: acknowledged
-	done     chan struct{}       // closed when the outcome is known; nil until a request waits
 
-	oneMessage [1]transport.Message // memory for one event
+	oneMessage [1]transport.Message // memory for one event and one request
 	oneFate    [1]fate
+	oneWaiting [1]*exchange
 }
 
 // fate is the outcome of an event.
@@ -46,13 +45,11 @@ const (
 	refused
 )
 
-// newDelivery returns a delivery that its request offers first, and waits for.
-func newDelivery(l *listener, ledger *ledger, r *provider.Delivery, body []byte) *delivery {
-	d := &delivery{listener: l, ledger: ledger, key: ledger.key(r, body), waiting: 1, offering: true}
+// newDelivery returns a delivery that its request, x, offers first, and waits for.
+func newDelivery(l *listener, ledger *ledger, r *provider.Delivery, x *exchange) *delivery {
+	d := &delivery{listener: l, ledger: ledger, key: ledger.key(r, x.req.Body), offering: true}
 	d.items = ledger.items(d.key, r.Events)
-	if len(r.Events) > 1 {
-		d.space = make(chan struct{}, 1)
-	}
+	d.waiting = append(d.oneWaiting[:0], x)
 	return d
 }
 
@@ -162,9 +159,9 @@ func (d *delivery) handedOver(n int, err error) {
 // answered. The caller holds d.mu.
 func (d *delivery) canWait() bool {
 	if d.listener.hook.Ack == AckOnEnqueue {
-		return d.accepted > 0 && d.waiting > 0
+		return d.accepted > 0 && len(d.waiting) > 0
 	}
-	return d.settled < d.accepted || d.again && d.waiting > 0
+	return d.settled < d.accepted || d.again && len(d.waiting) > 0
 }
 
 // polls reports whether the rest of the delivery must be offered again although nothing reports
@@ -200,18 +197,10 @@ func (d *delivery) settle(i int, err error) {
 	case d.settled == len(d.messages):
 		d.complete()
 	case d.offering || d.over:
-	case d.waiting > 0:
-		d.signal()
+	case len(d.waiting) > 0:
+		d.waiting[0].wake() // to offer the rest
 	case d.settled == d.accepted: // no request offers the rest
 		d.finish(errFull)
-	}
-}
-
-// signal makes a waiting request offer the rest. The caller holds d.mu.
-func (d *delivery) signal() {
-	select {
-	case d.space <- struct{}{}:
-	default:
 	}
 }
 
@@ -229,40 +218,40 @@ func (d *delivery) complete() {
 }
 
 // join adds a request that waits for the outcome.
-func (d *delivery) join() {
+func (d *delivery) join(x *exchange) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.waiting++
-	d.again = true
+	if !d.over {
+		d.waiting = append(d.waiting, x)
+		d.again = true
+	}
 }
 
-// outcome returns the outcome of the delivery, or a channel that is closed when it is known.
-func (d *delivery) outcome() (done <-chan struct{}, err error) {
+// outcome reports whether the outcome of the delivery is known, and returns it. Otherwise, x is woken
+// when it is.
+func (d *delivery) outcome(x *exchange) (over bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.over {
-		return nil, d.err
+	if !d.over {
+		x.prepareWait(d.again)
 	}
-	if d.done == nil {
-		d.done = make(chan struct{})
-	}
-	return d.done, nil
+	return d.over, d.err
 }
 
 // withdraw removes a request that does not wait any longer because of reason. It returns the outcome,
 // which is reason if it is not known. Another request that waits then offers the rest.
-func (d *delivery) withdraw(reason error) error {
+func (d *delivery) withdraw(x *exchange, reason error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
 		return d.err
 	}
-	d.waiting--
+	d.waiting = slices.DeleteFunc(d.waiting, func(w *exchange) bool { return w == x })
 	switch {
 	case d.offering || d.accepted == len(d.messages):
-	case d.waiting > 0:
+	case len(d.waiting) > 0:
 		d.again = true
-		d.signal()
+		d.waiting[0].wake()
 	case d.settled == d.accepted:
 		d.finish(errFull)
 	}
@@ -301,8 +290,9 @@ func (d *delivery) finish(err error) {
 	}
 	d.ledger.release(d, err != nil && d.handed)
 	d.listener.remove(d)
-	if d.done != nil {
-		close(d.done)
+	for i, x := range d.waiting {
+		x.wake()
+		d.waiting[i] = nil
 	}
 }
 

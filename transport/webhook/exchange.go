@@ -27,7 +27,7 @@ type exchange struct {
 	mu      sync.Mutex    // held for a few instructions
 	reading bool          // the body is being read
 	expired bool          // the deadline has passed
-	late    chan struct{} // closed when it has; nil until the exchange waits
+	woken   chan struct{} // receives when to look again; nil until the exchange waits
 
 	// dismissed is set when the budget evicts x while it reads. When x no longer reads, its
 	// goroutine may access dismissed without the lock.
@@ -157,13 +157,13 @@ func (x *exchange) deliver(l *listener, route *route, r *provider.Delivery) {
 // settle returns nil once every event of a delivery is acknowledged, and whether the delivery
 // repeats one that was acknowledged or is being handled.
 func (x *exchange) settle(l *listener, route *route, r *provider.Delivery) (repeated bool, err error) {
-	d := newDelivery(l, route.ledger, r, x.req.Body)
+	d := newDelivery(l, route.ledger, r, x)
 	c := route.ledger.claim(d, x.req.Time)
 	switch {
 	case c.acknowledged:
 		return true, nil
 	case c.first != nil:
-		c.first.join()
+		c.first.join(x)
 		return true, x.await(c.first)
 	}
 	if err := l.add(d); err != nil {
@@ -184,19 +184,18 @@ const pollInterval = 100 * time.Millisecond
 func (x *exchange) await(d *delivery) error {
 	for {
 		d.offer()
-		done, err := d.outcome()
-		if done == nil {
+		if over, err := d.outcome(x); over {
 			return err
 		}
-		if err := x.wait(d, done); err != nil {
-			return d.withdraw(err)
+		if err := x.wait(d); err != nil {
+			return d.withdraw(x, err)
 		}
 	}
 }
 
-// wait returns nil when the outcome of d is known or there may be space for its rest, and an error
+// wait returns nil when the outcome of d may be known or there may be space for its rest, and an error
 // if the request cannot wait any longer.
-func (x *exchange) wait(d *delivery, done <-chan struct{}) error {
+func (x *exchange) wait(d *delivery) error {
 	var poll <-chan time.Time
 	if d.polls() {
 		timer := time.NewTimer(pollInterval)
@@ -204,12 +203,12 @@ func (x *exchange) wait(d *delivery, done <-chan struct{}) error {
 		poll = timer.C
 	}
 	select {
-	case <-done:
-	case <-d.space:
+	case <-x.woken:
+		if x.isLate() {
+			return errLate
+		}
 	case <-poll:
 		d.poll()
-	case <-x.deadline():
-		return errLate
 	case <-x.r.Context().Done():
 		return errGone
 	}
@@ -227,25 +226,45 @@ func (x *exchange) expire() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.expired = true
-	if x.late != nil {
-		close(x.late)
-	}
+	x.wakeLocked()
 	if x.reading {
 		http.NewResponseController(x.rw).SetReadDeadline(time.Now())
 	}
 }
 
-// deadline returns a channel that is closed at the deadline.
-func (x *exchange) deadline() <-chan struct{} {
+// prepareWait makes wake and the deadline end the next wait. missed reports whether x may have been
+// woken before the first call.
+func (x *exchange) prepareWait(missed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.late == nil {
-		x.late = make(chan struct{})
-		if x.expired {
-			close(x.late)
-		}
+	if x.woken != nil {
+		return
 	}
-	return x.late
+	x.woken = make(chan struct{}, 1)
+	if x.expired || missed {
+		x.wakeLocked()
+	}
+}
+
+// wake makes x look again at the delivery for which it waits.
+func (x *exchange) wake() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.wakeLocked()
+}
+
+// wakeLocked is wake for a caller that holds x.mu.
+func (x *exchange) wakeLocked() {
+	select {
+	case x.woken <- struct{}{}:
+	default: // x has not prepared to wait, or is already woken
+	}
+}
+
+func (x *exchange) isLate() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.expired
 }
 
 func (x *exchange) startReading() {
