@@ -34,7 +34,7 @@ type intake struct {
 	delay    time.Duration // the last reconnection time that the server asked for
 	now      time.Time     // when the last read that had to wait returned
 	received uint64        // events read
-	awaited  bool          // the sender waits for the outcome of the last event
+	urgent   bool          // the consumer must not wait before it takes the last event
 	moved    bool          // the position moved without an event since the last publish
 
 	open   bool   // a Receiver may deliver
@@ -202,7 +202,7 @@ func (in *intake) publish() {
 
 // publishStaged is publish for a caller that holds mu.
 func (in *intake) publishStaged() {
-	in.window.Publish(in.received, in.now, in.awaited)
+	in.window.Publish(in.received, in.now, in.urgent)
 	in.report.stats.received.Store(in.received)
 	if in.moved {
 		in.moved = false
@@ -275,7 +275,7 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(preview(&e))
 
 	in.received++
-	in.awaited = m.Settle != nil
+	in.urgent = m.Settle != nil || m.Delivery != nil // a request costs far more than a wake-up
 	in.takeGap(m)
 	if h == nil {
 		in.count(num, duplicate)

@@ -162,6 +162,30 @@ func TestReceiverSettlesItsMessages(t *testing.T) {
 	})
 }
 
+// Many events in no time make a feed fast, but not one whose events have a request each.
+func TestEventOfARequestWakesTheConsumerAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{}
+		sub := listening(t, h, nil)
+		var got atomic.Int32
+		var loop sync.WaitGroup
+		loop.Go(func() {
+			for range sub.Events() {
+				got.Add(1)
+			}
+		})
+		defer loop.Wait()
+		defer sub.Close()
+		for n := range int32(200) {
+			h.accept(t, transport.Message{Data: []byte("a"), Delivery: &transport.Delivery{}})
+			synctest.Wait()
+			if got.Load() != n+1 {
+				t.Fatalf("after event %d: got %d events handled before any time passes, want all", n+1, got.Load())
+			}
+		}
+	})
+}
+
 func TestReceiverIsLiveOnceListenReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hub{delay: time.Second}
