@@ -237,12 +237,18 @@ func TestPollJitter(t *testing.T) {
 	}, page("", "null"))
 }
 
+// inCycle answers with a cursor that returns to an earlier one after three pages.
+func inCycle(w http.ResponseWriter, r *http.Request) {
+	next := map[string]string{"c0": "c1", "c1": "c2", "c2": "c3", "c3": "c1"}[r.URL.Query().Get("after")]
+	page(next, "true", 1)(w, r)
+}
+
 // A position that does not advance is not asked for again at once, and is reported if it repeats.
 func TestPollPositionDoesNotAdvance(t *testing.T) {
 	for name, answers := range map[string][]http.HandlerFunc{
 		"same cursor": {page("c1", "true", 1)},
 		"same link":   {answer(`{"events":[{"id":"1"}],"cursor":"c0","more":"/list?page=2"}`)},
-		"a cycle":     {page("c1", "true", 1), page("c2", "true", 2), page("c3", "true", 3), page("c1", "true", 1), page("c2", "true", 2), page("c3", "true", 3), page("c1", "true", 1), page("c2", "true", 2), page("c3", "true", 3), page("c1", "true", 1)},
+		"a cycle":     {inCycle},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pollInBubble(t, forward, func(t *testing.T, p *transport.Poll, a *answerer) {
