@@ -42,6 +42,11 @@
 // a loss. An interruption of a pushed feed, such as a webhook, is no loss: the sender repeats
 // what is not acknowledged.
 //
+// With [Options.Backfill], a loss is repaired before it is reported: the function delivers what is
+// missing, from a list or a snapshot, and the events after it wait. A feed that begins with its
+// present state ends that part with a message that has CaughtUp set, or with a Backfill;
+// [Subscription.CaughtUp] waits until it is handled.
+//
 // A consumer that is slower than its feed fills the buffer ([Options.Buffer]). The subscription
 // then stops reading, and nothing is dropped. A consumer that is faster than its feed waits. From
 // 20,000 events a second on, it is not woken for each event, and may get an event 100
@@ -101,6 +106,10 @@
 //	disconnected, connect failed    WARN   error, class, attempt, failures, outage, delay
 //	handover failed                 WARN   error, class, attempt, delay
 //	events may be missing           WARN   reason; missed, if the number is known
+//	backfill started                INFO   reason
+//	backfill finished               INFO   events, took, attempt
+//	backfill accepts the gap        INFO   events, took, attempt
+//	backfill failed                 WARN   error, class, attempt, delay
 //	(Option) has no effect          WARN   events: the number that lack what the option needs
 //	buffer full, no event settled   WARN   full, buffered, attempt, age; id
 //	checkpoint not saved            WARN   error, failures, outage
@@ -139,8 +148,8 @@
 // # Panics
 //
 // A panic in a function of the program is never hidden. On a goroutine of the subscription it
-// ends the process. That applies to TokenOf, Skip, SequenceOf, DeadLetter, Retry.Classify, the functions of
-// [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
+// ends the process. That applies to TokenOf, Skip, SequenceOf, Backfill, DeadLetter, Retry.Classify,
+// the functions of [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
 // functions of transport.HTTP and transport.WebSocket. The stored record stays intact, and events
 // that were not saved are delivered again.
 //
@@ -161,8 +170,8 @@
 // # Goroutines
 //
 // A subscription has one standing goroutine. Each save, each attempt to open a successor of a
-// connection, each wait of a transport.Receiver for space, and the calls of DeadLetter have one
-// while they last.
+// connection, each wait of a transport.Receiver for space, its Backfill, and the calls of DeadLetter
+// have one while they last.
 // [Subscription.Close] joins them all within a second. [Subscription.Process] has those of its workers,
 // and of the timers of keys that are blocked, and joins them before it returns. Trace functions run on them, on the
 // consumers' goroutines, and on those of a Receiver's requests.

@@ -108,7 +108,9 @@ type Options struct {
 	//
 	// After a repaired gap, events of the feed whose number in SequenceOf is not higher than the
 	// last one delivered for their key are dropped. An event that reveals a jump is compared again:
-	// if the numbers delivered for its key do not reach up to it, Backfill has failed.
+	// if the numbers delivered for its key do not reach up to it, Backfill has failed. Numbers are not
+	// stored: after a restart in the middle, the jump is found again only if the feed repeats an event
+	// of the key from before it.
 	//
 	// With a [transport.Receiver], Backfill is called each time that it listens (GapStart, then
 	// GapNoToken), on a goroutine of its own, while deliveries continue. Dedupe is required: an
