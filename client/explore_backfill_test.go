@@ -6,9 +6,13 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	scripts "github.com/steadfeed/steadfeed/mock/explore"
 	"github.com/steadfeed/steadfeed/transport"
 )
 
@@ -82,4 +86,77 @@ func (p *process) checkFilled(i int) {
 		p.t.Errorf("got event %d after %d, want the next one", i, p.furthest)
 	}
 	p.furthest = max(p.furthest, i)
+}
+
+// Over each wire, with positions that the server forgets: every event is handled, in order, and no
+// Gap is left. What the log does not show of a backfill is in TestExploreBackfill.
+func TestExploreBackfillOnEveryWire(t *testing.T) {
+	for name, wire := range map[string]func(*mock.Feed) (transport.Transport, func(), func(client.Event) string){
+		"none": func(feed *mock.Feed) (transport.Transport, func(), func(client.Event) string) {
+			return feed, func() {}, nil
+		},
+		"SSE": func(feed *mock.Feed) (transport.Transport, func(), func(client.Event) string) {
+			srv := mock.NewServer(feed.Handler(decode.SSE{}))
+			return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }, nil
+		},
+		"WebSocket": func(feed *mock.Feed) (transport.Transport, func(), func(client.Event) string) {
+			srv := mock.NewServer(feed.WebSocket(nil, nil))
+			return &transport.WebSocket{
+				URL: "ws://feed.test", Client: srv.Client(), End: transport.EndFeed, IdleTimeout: time.Minute,
+				Resume: transport.ResumeQuery("since"),
+			}, func() { srv.Close() }, client.Field("id")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := scripts.Options{Runs: max(1, *exploreRuns/8), Lossy: true, Faults: 20, Stalls: name != "none"}
+			o.Bubble = func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
+			scripts.Run(t, o, func(trial *scripts.Trial) {
+				src, stop, token := wire(trial.Feed)
+				defer stop()
+				for ctx := range trial.Processes() {
+					sub, err := client.Subscribe(ctx, src, &client.Options{
+						Name: "n", Store: trial.Store, TokenOf: token, Buffer: 4, Backfill: fromLog(trial),
+					})
+					if err == nil && observe(sub, trial) {
+						break
+					}
+				}
+				trial.Feed.Verify(trial, trial.Observed)
+			})
+		})
+	}
+}
+
+// fromLog returns a backfill from the log of a feed whose events have the ids 1, 2 and so on.
+func fromLog(trial *scripts.Trial) func(context.Context, client.Gap, func(transport.Message) error) (string, error) {
+	return func(ctx context.Context, g client.Gap, deliver func(transport.Message) error) (string, error) {
+		after, _ := strconv.Atoi(g.From)
+		last := g.From
+		for _, f := range trial.Feed.Log() {
+			if n, _ := strconv.Atoi(f.ID); n <= after {
+				continue
+			}
+			pauseIn(ctx, 100*time.Millisecond)
+			last = f.ID
+			if err := deliver(transport.Message{ID: f.ID, Data: f.Data, Token: f.ID}); err != nil {
+				return "", err
+			}
+		}
+		return last, nil
+	}
+}
+
+// observe reads a feed, and reports whether it is complete.
+func observe(sub *client.Subscription, trial *scripts.Trial) bool {
+	defer sub.Close()
+	for ev, err := range sub.Events() {
+		if err != nil {
+			return false
+		}
+		if ev.Gap != nil {
+			trial.Errorf("event %s: got a Gap (%s), want none", ev.ID, ev.Gap.Reason)
+		}
+		trial.Observed.Add(ev.ID, ev.Data, nil)
+	}
+	return true
 }
