@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -209,15 +210,24 @@ func holdResponse(url string) (func(), error) {
 // holdSocket is the server's side: it sends one message, then nothing until the client
 // disconnects.
 func holdSocket(w http.ResponseWriter, r *http.Request) {
-	key := r.Header.Get("Sec-WebSocket-Key")
-	conn, _, err := w.(http.Hijacker).Hijack()
+	conn, err := openSocket(w, r)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
+	io.Copy(io.Discard, conn)
+}
+
+// openSocket answers a handshake and sends a message.
+func openSocket(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
+	key := r.Header.Get("Sec-WebSocket-Key")
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return nil, err
+	}
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept(key))
 	conn.Write(append(frameHeader(5), "hello"...))
-	io.Copy(io.Discard, conn)
+	return conn, nil
 }
 
 func holdSubscription(url string) (func(), error) {

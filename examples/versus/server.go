@@ -62,6 +62,9 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 		mux.Handle("/ndjson/"+strconv.Itoa(size), stream{ndjsonFeed(size), "application/x-ndjson"})
 	}
 	mux.HandleFunc("/hold", holdSocket)
+	var dropped dropper
+	mux.HandleFunc("/dropped", dropped.hold)
+	mux.HandleFunc("/drop", dropped.drop)
 	mux.HandleFunc("/quiet", quiet)
 	mux.HandleFunc("/plain/{wire}/{size}", servePlain)
 	hookRoutes(mux)
