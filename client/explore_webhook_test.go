@@ -82,6 +82,7 @@ type hookWorld struct {
 
 	mu   sync.Mutex
 	done map[string]time.Time // when an event was first handled
+	once map[string]bool      // handled by this subscription
 }
 
 func newHookWorld(t *testing.T, seed uint64) *hookWorld {
@@ -115,31 +116,18 @@ func (w *hookWorld) work() {
 				return "", w.list(ctx, dice, deliver)
 			}
 		}
+		opts.DeadLetter = func(_ context.Context, ev client.Event, _ error) error { w.handled(ev); return nil }
 		sub, err := client.Subscribe(w.t.Context(), hook, opts)
 		if err != nil {
 			w.t.Errorf("seed %d: %v", w.seed, err)
 			return
 		}
 		life := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), func() { sub.Close() })
-		once := make(map[string]bool)
-		for ev, err := range sub.Events() {
-			if err != nil {
-				break
-			}
-			time.Sleep(time.Duration(rng.IntN(int(20 * time.Second)))) // sometimes longer than the sender waits
-			if rng.IntN(3) == 0 {
-				ev.Nack(errors.New("not yet"))
-				continue
-			}
-			if once[ev.ID] && w.seed%2 == 1 {
-				w.t.Errorf("seed %d: %s is handled twice", w.seed, ev.ID)
-			}
-			once[ev.ID] = true
-			w.mu.Lock()
-			if _, known := w.done[ev.ID]; !known {
-				w.done[ev.ID] = time.Now()
-			}
-			w.mu.Unlock()
+		w.begin()
+		if rng.IntN(2) == 0 {
+			w.loop(rng, sub)
+		} else {
+			w.process(rng, sub)
 		}
 		life.Stop()
 		sub.Close()
@@ -163,6 +151,69 @@ func (w *hookWorld) list(ctx context.Context, dice *rand.Rand, deliver func(tran
 		}
 	}
 	return nil
+}
+
+// begin starts another subscription.
+func (w *hookWorld) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.once = make(map[string]bool)
+}
+
+// loop handles events in a loop.
+func (w *hookWorld) loop(rng *rand.Rand, sub *client.Subscription) {
+	for ev, err := range sub.Events() {
+		if err != nil {
+			return
+		}
+		if err := w.handle(rng.IntN(6), rng.IntN(20_000), ev); err != nil {
+			ev.Nack(err)
+		}
+	}
+}
+
+// process handles events on several goroutines.
+func (w *hookWorld) process(rng *rand.Rand, sub *client.Subscription) {
+	var mu sync.Mutex
+	dice := func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return rng.IntN(n)
+	}
+	o := &client.ProcessOptions{Workers: 1 + dice(3)}
+	if dice(2) == 0 {
+		o.KeyOf = func(ev client.Event) string { return ev.ID[len(ev.ID)-1:] }
+	}
+	sub.Process(w.t.Context(), func(_ context.Context, ev client.Event) error {
+		return w.handle(dice(6), dice(20_000), ev)
+	}, o)
+}
+
+// handle takes some milliseconds, sometimes longer than the sender waits. It refuses the event for the
+// outcomes 0 and 1, the latter permanently.
+func (w *hookWorld) handle(outcome, ms int, ev client.Event) error {
+	time.Sleep(time.Duration(ms) * time.Millisecond)
+	switch outcome {
+	case 0:
+		return errors.New("not yet")
+	case 1:
+		return client.Terminal(errors.New("never"))
+	}
+	w.handled(ev)
+	return nil
+}
+
+// handled records that an event was handled or dead-lettered.
+func (w *hookWorld) handled(ev client.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.once[ev.ID] && w.seed%2 == 1 {
+		w.t.Errorf("seed %d: %s is handled twice", w.seed, ev.ID)
+	}
+	w.once[ev.ID] = true
+	if _, known := w.done[ev.ID]; !known {
+		w.done[ev.ID] = time.Now()
+	}
 }
 
 // verify compares the answers that the sender got with what was handled.
