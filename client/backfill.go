@@ -90,49 +90,47 @@ func (b *backfill) parkLate() (stop func()) {
 
 // run asks until the hole is closed, and returns the token that the function has returned.
 func (b *backfill) run() (token string, err error) {
-	l, h := b.c.loop, b.hole
-	policy := l.in.opts.Retry
-	failures, failed := policy.Start(), false
+	policy := b.c.loop.in.opts.Retry
+	failures := policy.Start()
 	for n := 1; ; n++ {
-		info := BackfillInfo{Gap: l.in.asked(h), Attempt: n}
-		l.report.backfilling(info)
-		start, before := time.Now(), l.in.delivered(h)
-		token, err = b.ask(info.Gap)
-		info.Took, info.Events = time.Since(start), l.in.delivered(h)-before
-		info.Err = err
-		if b.ctx.Err() != nil {
-			info.Err = context.Cause(b.ctx)
-			l.report.backfilled(info, retry.Decision{}, failed)
-			return "", info.Err
-		}
-		var d retry.Decision
-		accepted := errors.Is(err, ErrAcceptGap)
+		token, d, err := b.attempt(n, failures)
 		switch {
+		case b.ctx.Err() != nil:
+			return "", context.Cause(b.ctx)
 		case err == nil:
-			l.in.repaired(h, token)
-		case accepted:
-			l.in.accepted(h, token, l.hasConnected)
-		case errors.Is(err, transport.ErrComplete):
-			d.Stop = true
-		default:
-			d = decide(failures, retry.Failure{Err: err, Moved: l.in.asked(h).From != info.Gap.From})
-			info.Delay = d.Delay
-		}
-		l.report.backfilled(info, d, failed)
-		switch {
-		case err == nil || accepted:
 			return token, nil
 		case errors.Is(err, transport.ErrComplete):
 			return "", &backfillError{io.EOF}
 		case d.Stop:
 			return "", &backfillError{&StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: err}}
 		}
-		failed = true
 		pause(b.ctx, d.Delay, nil)
-		if b.ctx.Err() != nil {
-			return "", context.Cause(b.ctx)
-		}
 	}
+}
+
+// attempt asks for the n-th time, and closes the hole if the function has answered. It returns what
+// follows otherwise.
+func (b *backfill) attempt(n int, failures *retry.Backoff) (token string, d retry.Decision, err error) {
+	l, h := b.c.loop, b.hole
+	info := BackfillInfo{Gap: l.in.asked(h), Attempt: n}
+	l.report.backfilling(info)
+	start, before := time.Now(), l.in.delivered(h)
+	token, err = b.ask(info.Gap)
+	info.Took, info.Events, info.Err = time.Since(start), l.in.delivered(h)-before, err
+	switch {
+	case b.ctx.Err() != nil:
+		info.Err = context.Cause(b.ctx)
+	case err == nil:
+		l.in.repaired(h, token)
+	case errors.Is(err, ErrAcceptGap):
+		l.in.accepted(h, token, l.hasConnected)
+		err = nil
+	case !errors.Is(err, transport.ErrComplete):
+		d = decide(failures, retry.Failure{Err: err, Moved: l.in.asked(h).From != info.Gap.From})
+		info.Delay = d.Delay
+	}
+	l.report.backfilled(info, d)
+	return token, d, err
 }
 
 // decide returns what follows a failure of the function: what its error asks for, or else what the
@@ -263,9 +261,8 @@ func (r *reporter) backfilling(i BackfillInfo) {
 	}
 }
 
-// backfilled reports the outcome of a call of Options.Backfill. again reports that it is not the
-// first one that fails.
-func (r *reporter) backfilled(i BackfillInfo, d retry.Decision, again bool) {
+// backfilled reports the outcome of a call of Options.Backfill.
+func (r *reporter) backfilled(i BackfillInfo, d retry.Decision) {
 	switch {
 	case i.Err == nil:
 		r.log.Info("backfill finished", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
@@ -274,7 +271,7 @@ func (r *reporter) backfilled(i BackfillInfo, d retry.Decision, again bool) {
 	case d.Stop || i.Delay == 0: // "ended" follows, or the end of the connection
 	default:
 		r.failure.Store(&i.Err)
-		r.logBackfillFailed(i, d, again)
+		r.logBackfillFailed(i, d)
 	}
 	if f := r.trace.Backfilled; f != nil {
 		f(i)
@@ -283,9 +280,9 @@ func (r *reporter) backfilled(i BackfillInfo, d retry.Decision, again bool) {
 
 // logBackfillFailed logs a failure: the first one of a gap, and those after 1, 3, 7 minutes and so
 // on.
-func (r *reporter) logBackfillFailed(i BackfillInfo, d retry.Decision, again bool) {
+func (r *reporter) logBackfillFailed(i BackfillInfo, d retry.Decision) {
 	level := slog.LevelDebug
-	if !again {
+	if i.Attempt == 1 {
 		r.unfilled = trouble{}
 	}
 	if r.unfilled.again(time.Now()) {

@@ -49,7 +49,7 @@ func listed(ids ...string) (ms []transport.Message) {
 // An event that arrives both ways is delivered once, and its sender is answered when it is settled.
 func TestBackfillOfAReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, a := &hub{}, &archive{answers: []answer{{items: listed("1", "2", "2", "3")}, {items: listed("5"), took: time.Minute, err: unanswered}, {items: listed("6", "7")}}}
+		h, a := &hub{}, &archive{answers: []answer{{items: listed("1", "2", "2", "3")}, {items: listed("5"), took: time.Minute, err: errUnanswered}, {items: listed("6", "7")}}}
 		sub := listening(t, h, &client.Options{Dedupe: 100, Backfill: a.backfill})
 		synctest.Wait()
 		var first, second, third request

@@ -72,26 +72,7 @@ func placed(tokens ...string) (ms []transport.Message) {
 	return ms
 }
 
-// described reads the feed to its end, and describes each event: data, token and gap.
-func described(t *testing.T, sub *client.Subscription) (got []string, end error) {
-	t.Helper()
-	for ev, err := range sub.Events() {
-		if err != nil {
-			return got, err
-		}
-		line := fmt.Sprintf("%s@%s", ev.Data, ev.Token)
-		if g := ev.Gap; g != nil {
-			line += fmt.Sprintf(" gap %s %q to %q missed %d", g.Reason, g.From, g.To, g.Missed)
-		}
-		if ev.CaughtUp {
-			line += " caught up"
-		}
-		got = append(got, line)
-	}
-	return got, nil
-}
-
-var unanswered = errors.New("the archive does not answer")
+var errUnanswered = errors.New("the archive does not answer")
 
 // final is an error that no later attempt can mend.
 type final struct{}
@@ -230,7 +211,7 @@ func handled(t *testing.T, sub *client.Subscription, n int) (got []string) {
 // token. A list that fails is repeated, and no gap is reported.
 func TestBackfillBeforeTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{version: 10, oldest: 10, fail: map[int]error{1: unanswered, 3: unanswered}}
+		c := &cluster{version: 10, oldest: 10, fail: map[int]error{1: errUnanswered, 3: errUnanswered}}
 		var states []client.State
 		var sub *client.Subscription
 		o := &client.Options{Backfill: func(ctx context.Context, g client.Gap, d func(transport.Message) error) (string, error) {
@@ -345,8 +326,8 @@ func TestBackfillOfASnapshot(t *testing.T) {
 		a := &archive{answers: []answer{
 			{}, // not before the connection
 			{items: items("snapshot a12", "snapshot a12", "snapshot b5")},
-			{items: items("snapshot a13", "snapshot b6")},                  // from a cache: not yet enough
-			{items: items("snapshot a15", "snapshot b7"), err: unanswered}, // enough, but not complete
+			{items: items("snapshot a13", "snapshot b6")},                     // from a cache: not yet enough
+			{items: items("snapshot a15", "snapshot b7"), err: errUnanswered}, // enough, but not complete
 			{items: items("snapshot a15", "snapshot b7")},
 		}}
 		var opened []int
@@ -382,7 +363,7 @@ func TestBackfillAcceptsTheGap(t *testing.T) {
 		a := &archive{answers: []answer{
 			{err: client.ErrAcceptGap},
 			{items: placed("a5"), err: fmt.Errorf("nothing older: %w", client.ErrAcceptGap)},
-			{items: items("a15", "a16"), err: unanswered},
+			{items: items("a15", "a16"), err: errUnanswered},
 			{items: items("a17"), err: client.ErrAcceptGap},
 		}}
 		feed.conns[0] <- transport.Message{Kind: decode.KindKeepalive}
@@ -413,8 +394,8 @@ func TestBackfillStops(t *testing.T) {
 		answers []answer
 		want    error
 	}{
-		"before":      {[]answer{{err: unanswered}, {err: final{}}}, final{}},
-		"terminal":    {[]answer{{}, {err: client.RetryAfter(time.Hour, unanswered)}, {err: client.Terminal(final{})}}, final{}},
+		"before":      {[]answer{{err: errUnanswered}, {err: final{}}}, final{}},
+		"terminal":    {[]answer{{}, {err: client.RetryAfter(time.Hour, errUnanswered)}, {err: client.Terminal(final{})}}, final{}},
 		"connected":   {[]answer{{}, {items: items("x"), err: fmt.Errorf("list: %w", final{})}}, final{}},
 		"complete":    {[]answer{{}, {err: transport.ErrComplete}}, io.EOF},
 		"no position": {[]answer{{err: transport.ErrComplete}}, io.EOF},
@@ -442,7 +423,7 @@ func TestBackfillIsRetriedUnderThePolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := retry.Constant(time.Hour)
 		policy.MaxAttempts = 3
-		a := &archive{answers: slices.Repeat([]answer{{err: unanswered}}, 3)}
+		a := &archive{answers: slices.Repeat([]answer{{err: errUnanswered}}, 3)}
 		var infos []string
 		trace := &client.Trace{
 			Backfilling: func(i client.BackfillInfo) { infos = append(infos, fmt.Sprint("begin ", i.Attempt, i.Took, i.Err)) },
@@ -456,7 +437,7 @@ func TestBackfillIsRetriedUnderThePolicy(t *testing.T) {
 		if !errors.As(err, &stop) || stop.Attempts != 3 || time.Since(start) != 2*time.Hour {
 			t.Errorf("got the end %v after %v, want a StopError after 3 attempts and 2h", err, time.Since(start))
 		}
-		no := unanswered.Error()
+		no := errUnanswered.Error()
 		want(t, "trace", infos, []string{"begin 1 0s <nil>", "end 1 1h0m0s " + no, "begin 2 0s <nil>", "end 2 1h0m0s " + no, "begin 3 0s <nil>", "end 3 0s " + no})
 	})
 }
@@ -576,7 +557,7 @@ func TestBackfillParksTheConnection(t *testing.T) {
 func TestBackfillBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := mock.NewFeed(mock.Event("1", "a"), position(""), mock.Drop(), mock.Status(204))
-		a := &archive{answers: []answer{{err: client.ErrAcceptGap}, {err: unanswered}, {items: items("b")}}}
+		a := &archive{answers: []answer{{err: client.ErrAcceptGap}, {err: errUnanswered}, {items: items("b")}}}
 		sub := subscribe(t, feed, &client.Options{Backfill: a.backfill})
 		defer sub.Close()
 		got, err := data(t, sub, 0)
