@@ -12,9 +12,8 @@ const DefaultMaxFrame = 16 << 20
 // A Reader reads frames from a byte stream. It must be used from one goroutine. Set its fields before
 // the first call of a method.
 //
-// Unless Borrow is set, the memory of a frame is part of a slab that is never reused. A frame may be
-// kept permanently, but a small frame keeps its whole slab in memory: up to 64 KiB, or the slab of a
-// larger frame just before it.
+// Unless Borrow is set, the memory of a frame is never reused. A frame may be kept permanently, but
+// frames share slabs, and one that is kept may keep a slab of up to 64 KiB in memory.
 type Reader struct {
 	// MaxFrame is the maximum size of a frame in bytes. If negative, there is no limit.
 	// Default: DefaultMaxFrame.
@@ -38,6 +37,8 @@ type Reader struct {
 	slab       []byte
 	start, end int   // of the unconsumed bytes in slab
 	lent       bool  // a frame has memory in slab
+	private    bool  // frames are copied out of slab
+	last       int   // size of the last frame
 	size       int   // of the next slab
 	offset     int64 // of start in the stream
 	empty      int   // reads in a row without a byte or an error
@@ -49,8 +50,11 @@ type Reader struct {
 }
 
 const (
-	minSlab = 4 << 10
-	maxSlab = 64 << 10
+	minSlab    = 4 << 10
+	maxSlab    = 64 << 10
+	largeFrame = 16 << 10  // frames from this size on are put together in a private slab
+	maxPrivate = 256 << 10 // a larger private slab is released after the frame that needed it
+
 	minRead = 512 // minimum free space for a read
 
 	maxEmpty = 100 // after so many reads without a byte or an error, src is broken
@@ -128,7 +132,9 @@ func (r *Reader) cut() bool {
 		case err != nil:
 			r.fail(at, err)
 		case ok:
-			r.lent = r.lent || len(r.frame.Data) > 0
+			if len(r.frame.Data) > 0 {
+				r.handOut()
+			}
 			return true
 		case n == 0 && r.srcErr != nil:
 			r.err = r.srcErr
@@ -152,11 +158,20 @@ func (r *Reader) fail(at int64, err error) {
 	r.err = err
 }
 
-// read reads once, after the unconsumed bytes. A frame that crosses the end of a slab moves to the
-// next slab, which is at least twice the size of what is there of the frame. A large frame is thus
-// copied a constant number of times for each of its bytes.
+// handOut gives the memory of r.frame to its receiver. append, unlike make, does not clear what it
+// fills.
+func (r *Reader) handOut() {
+	r.last = len(r.frame.Data)
+	if r.private {
+		r.frame.Data = append([]byte(nil), r.frame.Data...)[:r.last:r.last]
+	} else {
+		r.lent = true
+	}
+}
+
+// read reads once, after the unconsumed bytes.
 func (r *Reader) read() {
-	if len(r.slab)-r.end < minRead || r.outgrown() || r.start > 0 && r.Borrow {
+	if len(r.slab)-r.end < minRead || r.outgrown() || r.start > 0 && (r.Borrow || r.private) {
 		r.makeRoom()
 	}
 	room := r.slab[r.end:]
@@ -175,9 +190,17 @@ func (r *Reader) read() {
 	}
 }
 
+// makeRoom moves the unconsumed bytes, a part of a frame, to the start of a slab with room for
+// more. Small frames keep their place in the slab, and a new one follows it. Large frames are put
+// together in a private slab, which stays in the processor's cache, and are copied once to memory
+// of their size. That slab doubles, so that each byte moves a constant number of times before.
 func (r *Reader) makeRoom() {
 	partial := r.slab[r.start:r.end]
-	need := max(r.size, 2*len(partial)+minRead)
+	r.private = !r.Borrow && max(r.last, len(partial)) >= largeFrame
+	need := max(r.size, len(partial)+minRead)
+	if need > len(r.slab) {
+		need = max(need, 2*len(partial))
+	}
 	if r.lent && !r.Borrow || len(r.slab) < need || r.outgrown() {
 		r.slab, r.lent = make([]byte, need), false
 	}
@@ -186,7 +209,11 @@ func (r *Reader) makeRoom() {
 
 // outgrown reports whether the slab was made for a large frame that is no longer in it.
 func (r *Reader) outgrown() bool {
-	return len(r.slab) > maxSlab && 2*(r.end-r.start)+minRead <= maxSlab
+	limit := maxSlab
+	if r.private {
+		limit = maxPrivate
+	}
+	return len(r.slab) > limit && 2*(r.end-r.start)+minRead <= maxSlab
 }
 
 // maxFrame returns the limit that Reader.MaxFrame means.

@@ -49,6 +49,34 @@ func TestDataIsOwned(t *testing.T) {
 	}
 }
 
+// mixed returns lines of the sizes, each of one letter, n times.
+func mixed(n int, sizes ...int) (in string, want []string) {
+	for i := range n * len(sizes) {
+		want = append(want, strings.Repeat(string(rune('a'+i%26)), sizes[i%len(sizes)]))
+	}
+	return strings.Join(want, "\n") + "\n", want
+}
+
+// TestLargeDataIsOwned is TestDataIsOwned for frames that are larger than a read.
+func TestLargeDataIsOwned(t *testing.T) {
+	for _, sizes := range [][]int{{60_000}, {100, 20_000, 100}, {16 << 10, 1, 300_000, 70_000, 5}, {16<<10 - 1, 64 << 10, 2}} {
+		for _, chunk := range []int{1000, 32 << 10, 1 << 20} {
+			in, want := mixed(20, sizes...)
+			got, err := readAll(decode.NewReader(chunks(in, chunk), decode.NDJSON))
+			if err != nil || len(got) != len(want) {
+				t.Fatalf("%d in reads of %d: got %d frames, error %v, want %d", sizes, chunk, len(got), err, len(want))
+			}
+			for i := range got {
+				if string(got[i].Data) != want[i] {
+					t.Fatalf("%d in reads of %d: got frame %d of %d bytes that has changed", sizes, chunk, i, len(got[i].Data))
+				}
+				_ = append(got[i].Data, "overwritten?"...)
+				clear(got[i].Data)
+			}
+		}
+	}
+}
+
 func TestBuffered(t *testing.T) {
 	reads := 0
 	in := strings.NewReader("data: a\n\ndata: b\n\ndata: c")

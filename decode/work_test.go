@@ -88,8 +88,9 @@ func TestLargeFrames(t *testing.T) {
 		if err != nil || string(got.Data) != want {
 			t.Errorf("%T: got %d bytes, error %v, want %d bytes", c.format, len(got.Data), err, len(want))
 		}
-		// Slabs double: all but the last one together are smaller than twice the frame.
-		if allocated > 5*largeSize {
+		// Slabs double: the last one is smaller than twice the frame, and so are all others together.
+		// The frame is copied out of it.
+		if allocated > 5*largeSize+64<<10 {
 			t.Errorf("%T: got %d bytes allocated for a frame of %d, want at most 5 times as many", c.format, allocated, largeSize)
 		}
 		if reads > 2*largeSize/piece {
