@@ -95,6 +95,12 @@ func (w *wire) answer(p []byte) []byte {
 	if at < 0 || p[at] != wsframe.FinBit|wsframe.OpClose || int(p[at+1]) != wsframe.MaskBit|len(*closing) {
 		return p // another frame
 	}
+	key, payload := p[at+wsframe.HeaderSize:][:wsframe.MaskSize], p[at+wsframe.HeaderSize+wsframe.MaskSize:]
+	for i, c := range *closing {
+		if payload[i]^key[i%wsframe.MaskSize] != c {
+			return p // a part of another frame
+		}
+	}
 	p = bytes.Clone(p[:at+wsframe.HeaderSize+wsframe.MaskSize+wsframe.CodeSize])
 	frame := p[at:]
 	frame[1] = wsframe.MaskBit | wsframe.CodeSize
