@@ -196,6 +196,8 @@ type WebSocket struct {
 	buffers readBuffers
 }
 
+var errExited = errors.New("transport: Prepare or OnResponse called runtime.Goexit")
+
 // ErrNotConnected is returned by Send if there is no connection to send on.
 var ErrNotConnected = errors.New("transport: not connected")
 
@@ -267,7 +269,7 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 		return nil, &final{fmt.Errorf("transport: %w", err)}
 	}
 	var c *socketConn
-	var err error
+	err := errExited // unless dial returns
 	dialed := make(chan struct{})
 	go func() { // a handshake needs much stack, which the goroutine that reads would keep
 		defer close(dialed)

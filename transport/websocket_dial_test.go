@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -528,4 +529,15 @@ func TestWebSocketSubprotocolNone(t *testing.T) {
 		w.Subprotocols = []string{"binary", ""}
 		isProtocol(t, openSocketError(t, w, ""))
 	})
+}
+
+// A function that ends its goroutine fails the attempt and nothing else.
+func TestWebSocketPrepareThatExits(t *testing.T) {
+	feed := &transport.WebSocket{URL: "ws://127.0.0.1:1", Prepare: func(*http.Request) error {
+		runtime.Goexit()
+		return nil
+	}}
+	if _, err := feed.Open(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "Goexit") {
+		t.Errorf("Open: got %v, want an error that names runtime.Goexit", err)
+	}
 }
