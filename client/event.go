@@ -45,12 +45,20 @@ type Event struct {
 	settle func(error) // reports the outcome to the sender; nil if none waits for it
 }
 
-// set sets the fields of e to those of a claimed entry.
-func (e *Event) set(d *window.Entry) {
-	e.Data, e.Type, e.ID, e.Token = d.Data, d.Type, d.ID, d.Token
-	e.Delivery, e.Received, e.Gap = d.Delivery, d.Received, d.Gap
-	e.Attempt, e.settle = d.Before+e.claim.Attempt(), d.Settle
-	e.CaughtUp, e.keep = d.CaughtUp, d.Keep
+// set sets the fields of e to those of a claimed event.
+func (e *Event) set(d *window.Slot) {
+	e.Data, e.Type, e.ID, e.Token, e.Received = d.Data, d.Type, d.ID, d.Token, d.Received
+	e.Attempt = e.claim.Attempt()
+	if r := d.Rare(); r != nil {
+		e.setRare(r)
+	} else {
+		e.Delivery, e.Gap, e.settle, e.CaughtUp, e.keep = nil, nil, nil, false, false
+	}
+}
+
+func (e *Event) setRare(r *window.Rare) {
+	e.Delivery, e.Gap, e.settle, e.CaughtUp, e.keep = r.Delivery, r.Gap, r.Settle, r.CaughtUp, r.Keep
+	e.Attempt += r.Before
 }
 
 // isReturned reports whether a refusal returns the event to its sender, which repeats it.

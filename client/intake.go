@@ -314,8 +314,8 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 
 // preview returns the event that the functions of Options see.
 func preview(e *window.Entry) (ev Event) {
-	ev.set(e)
-	ev.Attempt = e.Before + 1
+	ev = Event{Data: e.Data, Type: e.Type, ID: e.ID, Token: e.Token, Received: e.Received, Attempt: 1}
+	ev.setRare(&e.Rare)
 	return ev
 }
 

@@ -25,7 +25,7 @@ type lanes struct {
 
 type lane struct {
 	key     string
-	refused taken       // is handled next, once timer has fired; its entry is nil if there is none
+	refused taken       // is handled next, once timer has fired; its slot is nil if there is none
 	timer   *time.Timer // nil unless refused waits for it
 	waiting []taken
 }
@@ -33,7 +33,7 @@ type lane struct {
 // A taken is an event that was claimed.
 type taken struct {
 	claim window.Claim
-	entry *window.Entry
+	slot  *window.Slot
 }
 
 func newLanes(s *Subscription, keyOf func(Event) string) *lanes {
@@ -66,7 +66,7 @@ func (ls *lanes) take(w *worker) bool {
 // serve gives w the next event of l. The caller holds mu.
 func (ls *lanes) serve(l *lane, w *worker) {
 	t := l.refused
-	if t.entry != nil {
+	if t.slot != nil {
 		l.refused = taken{}
 		ls.sub.window.Retake(&t.claim)
 	} else {
@@ -75,14 +75,14 @@ func (ls *lanes) serve(l *lane, w *worker) {
 			l.waiting = nil
 		}
 	}
-	w.ev.claim, w.entry = t.claim, t.entry
+	w.ev.claim, w.slot = t.claim, t.slot
 	w.hold(l)
 }
 
 // claim claims events for w until one has a key without a lane. The caller holds mu.
 func (ls *lanes) claim(w *worker) bool {
 	for {
-		if w.entry = ls.sub.window.Claim(&w.ev.claim); w.entry == nil {
+		if w.slot = ls.sub.window.Claim(&w.ev.claim); w.slot == nil {
 			return false
 		}
 		w.hold(nil)
@@ -95,7 +95,7 @@ func (ls *lanes) claim(w *worker) bool {
 			w.lane = ls.add(key)
 			return true
 		}
-		l.waiting = append(l.waiting, taken{w.ev.claim, w.entry})
+		l.waiting = append(l.waiting, taken{w.ev.claim, w.slot})
 		w.inHand = false
 	}
 }
@@ -157,7 +157,7 @@ func (ls *lanes) hasReady() bool {
 func (ls *lanes) block(l *lane, w *worker, delay time.Duration) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	l.refused = taken{w.ev.claim, w.entry}
+	l.refused = taken{w.ev.claim, w.slot}
 	ls.timers.Add(1)
 	l.timer = time.AfterFunc(delay, func() {
 		defer ls.timers.Done()
@@ -204,7 +204,7 @@ func (ls *lanes) end() {
 		if l.timer != nil && l.timer.Stop() {
 			ls.timers.Done()
 		}
-		if l.refused.entry != nil {
+		if l.refused.slot != nil {
 			ls.sub.window.Release(&l.refused.claim, now)
 		}
 		for i := range l.waiting {

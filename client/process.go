@@ -161,10 +161,10 @@ func endsWith(ctx, other context.Context) (both context.Context, stop func()) {
 type worker struct {
 	*processor
 	ev     Event
-	entry  *window.Entry // of ev
-	inHand bool          // ev has no outcome yet
-	lane   *lane         // of ev; nil without KeyOf
-	failed error         // KeyOf panicked
+	slot   *window.Slot // of ev
+	inHand bool         // ev has no outcome yet
+	lane   *lane        // of ev; nil without KeyOf
+	failed error        // KeyOf panicked
 }
 
 func (w *worker) run() {
@@ -215,8 +215,8 @@ func (w *worker) take() bool {
 	if w.lanes != nil {
 		return w.lanes.take(w)
 	}
-	w.entry = w.sub.window.Claim(&w.ev.claim)
-	if w.entry == nil {
+	w.slot = w.sub.window.Claim(&w.ev.claim)
+	if w.slot == nil {
 		return false
 	}
 	w.hold(nil)
@@ -226,7 +226,7 @@ func (w *worker) take() bool {
 // hold starts the work on the event that was claimed.
 func (w *worker) hold(l *lane) {
 	w.ev.sub = w.sub
-	w.ev.set(w.entry)
+	w.ev.set(w.slot)
 	w.inHand, w.lane = true, l
 }
 

@@ -15,7 +15,7 @@ func (w *Window) SetAlone(alone bool) {
 func (w *Window) IsAlone() bool { return w.alone.Load() }
 
 // claimAlone is Claim while only one event may be in hand.
-func (w *Window) claimAlone(c *Claim) *Entry {
+func (w *Window) claimAlone(c *Claim) *Slot {
 	if w.returns.Load() > 0 {
 		return w.claimReturned(c, time.Now()) // no other event is in hand
 	}
@@ -25,7 +25,7 @@ func (w *Window) claimAlone(c *Claim) *Entry {
 	if seq >= w.tail.Load() || !w.next.CompareAndSwap(seq, seq+1) {
 		return nil
 	}
-	return w.segment(seq).Load().claim(seq, c)
+	return w.segment(seq).claim(seq, c)
 }
 
 // hasNext reports whether an event that was not claimed before can be claimed.

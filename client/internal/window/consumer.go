@@ -28,9 +28,9 @@ func (c *Claim) isCurrent(word uint64) bool {
 	return word == stateOf(c.seq, c.attempt, slotClaimed)
 }
 
-// Claim takes the next event and returns its entry, which may be read until the event is settled or
+// Claim takes the next event and returns its slot, which may be read until the event is settled or
 // given back. It returns nil if no event is available.
-func (w *Window) Claim(c *Claim) *Entry {
+func (w *Window) Claim(c *Claim) *Slot {
 	if w.alone.Load() {
 		return w.claimAlone(c)
 	}
@@ -48,7 +48,7 @@ func (w *Window) Claim(c *Claim) *Entry {
 		if !w.next.CompareAndSwap(seq, seq+1) {
 			continue
 		}
-		e := w.segment(seq).Load().claim(seq, c)
+		e := w.segment(seq).claim(seq, c)
 		w.passOn()
 		return e
 	}
@@ -62,7 +62,7 @@ func (w *Window) passOn() {
 }
 
 // claimReturned takes the oldest returned event that is due.
-func (w *Window) claimReturned(c *Claim, now time.Time) *Entry {
+func (w *Window) claimReturned(c *Claim, now time.Time) *Slot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seq, ok := w.returned.removeDue(now)
@@ -70,9 +70,9 @@ func (w *Window) claimReturned(c *Claim, now time.Time) *Entry {
 		return nil
 	}
 	w.returns.Add(-1)
-	seg := w.segment(seq).Load()
+	seg := w.segment(seq)
 	if stateIn(w.state(seq).Load(), seq) != slotUnclaimed {
-		seg.countAgain(seq % segmentSize)
+		seg.slots[seq%segmentSize].countAgain()
 	}
 	e := seg.claim(seq, c)
 	c.state.Store(stateOf(seq, c.attempt, slotClaimed))
@@ -123,8 +123,10 @@ func (w *Window) settled() {
 	}
 	if w.watchers.Load() > 0 {
 		w.mu.Lock()
-		close(w.changed)
-		w.changed = make(chan struct{})
+		if w.changed != nil {
+			close(w.changed)
+			w.changed = nil
+		}
 		w.mu.Unlock()
 	}
 }
@@ -225,5 +227,11 @@ func (w *Window) stopPolling() {
 func (w *Window) pressure() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.pressed == nil {
+		w.pressed = make(chan struct{})
+		if w.full.Load() {
+			close(w.pressed)
+		}
+	}
 	return w.pressed
 }

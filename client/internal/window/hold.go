@@ -29,7 +29,7 @@ func (w *Window) SettleHeld(c *Claim) {
 func (w *Window) Retake(c *Claim) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.segment(c.seq).Load().countAgain(c.seq % segmentSize)
+	w.segment(c.seq).slots[c.seq%segmentSize].countAgain()
 	c.attempt++
 	c.state.Store(stateOf(c.seq, c.attempt, slotClaimed))
 	w.held.Add(-1)

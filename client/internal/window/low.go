@@ -27,14 +27,14 @@ func (w *Window) sweep() mark {
 func (w *Window) advance() mark {
 	tail := w.tail.Load()
 	for w.low.seq < tail {
-		seg := w.segment(w.low.seq).Load()
+		seg := w.segment(w.low.seq)
 		from := w.low.seq % segmentSize
 		to := w.pass(seg, from, min(segmentSize, from+tail-w.low.seq))
 		if to == from {
 			break
 		}
 		w.low.seq += to - from
-		w.low.token = seg.slots[to-1].entry.Token
+		w.low.token = seg.slots[to-1].Token
 		if to < segmentSize {
 			break
 		}
@@ -50,8 +50,8 @@ func (w *Window) advance() mark {
 // seq, or "" if there is none. The caller holds mu.
 func (w *Window) positionAt(seq, tail uint64) string {
 	if seq < tail {
-		if seg, i := w.segment(seq).Load(), seq%segmentSize; seg.rare[i] {
-			return seg.slots[i].lead
+		if r := w.segment(seq).slots[seq%segmentSize].rare; r != nil {
+			return r.lead
 		}
 		return ""
 	}
@@ -69,8 +69,8 @@ func (w *Window) pass(seg *segment, from, to uint64) uint64 {
 		if stateIn(seg.states[i].Load(), base+i) != slotSettled {
 			return i
 		}
-		w.low.bytes += uint64(seg.sizes[i])
-		seg.clear(i)
+		w.low.bytes += uint64(len(seg.slots[i].Data))
+		seg.slots[i].clear()
 	}
 	return to
 }
@@ -80,6 +80,9 @@ func (w *Window) Watch() (changed <-chan struct{}, stop func()) {
 	w.watchers.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.changed == nil {
+		w.changed = make(chan struct{})
+	}
 	return w.changed, func() { w.watchers.Add(-1) }
 }
 
@@ -128,10 +131,10 @@ func (w *Window) Backlog() (b Backlog) {
 		return b
 	}
 	b.Events, b.Bytes = int(tail-low.seq), int(w.tailBytes-low.bytes)
-	slot := &w.segment(low.seq).Load().slots[low.seq%segmentSize]
-	b.Oldest = slot.entry
+	slot := &w.segment(low.seq).slots[low.seq%segmentSize]
+	b.Oldest = slot.entry()
 	if low.seq < w.next.Load() {
-		b.Attempt = slot.again + 1
+		b.Attempt = slot.claims()
 	}
 	return b
 }

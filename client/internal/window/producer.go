@@ -38,23 +38,28 @@ func (w *Window) hasRoom(size int) bool {
 // Press marks that the producer waits for space, until release is called. space receives when there
 // may be more than before. At most one caller presses at a time; the producer may be used meanwhile.
 func (w *Window) Press() (space <-chan struct{}, release func()) {
-	w.full.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	close(w.pressed)
+	if w.space == nil {
+		w.space = make(chan struct{}, 1)
+	}
+	w.full.Store(true)
+	if w.pressed != nil {
+		close(w.pressed)
+	}
 	return w.space, w.release
 }
 
 func (w *Window) release() {
-	w.full.Store(false)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pressed = make(chan struct{})
+	w.full.Store(false)
+	w.pressed = nil
 }
 
 // Stage adds an event, after Fits.
 func (w *Window) Stage(e *Entry) {
-	w.stagingSegment().write(w.staged%segmentSize, e, w.lead)
+	w.stagingSegment().slots[w.staged%segmentSize].write(e, w.lead)
 	w.lead = ""
 	w.staged++
 	w.unpublished++
@@ -78,14 +83,33 @@ func (w *Window) Unpublished() int { return w.unpublished }
 func (w *Window) stagingSegment() *segment {
 	if w.staged%segmentSize == 0 {
 		w.staging = w.newSegment()
-		w.segment(w.staged).Store(w.staging)
+		w.grow()
+		w.directory.Load().at(w.staged).Store(w.staging)
 	}
 	return w.staging
 }
 
+// grow makes room in the directory for the segment of staged. A consumer may use the old directory
+// once more: it does not change any more, and holds every position published until now.
+func (w *Window) grow() {
+	old := w.directory.Load()
+	first, next := w.swept.seq/segmentSize, w.staged/segmentSize
+	n := uint64(len(*old))
+	if next-first < n {
+		return
+	}
+	d := newDirectory(2 * n)
+	for i := first; i < next; i++ {
+		d.at(i * segmentSize).Store(old.at(i * segmentSize).Load())
+	}
+	w.directory.Store(d)
+}
+
+// newSegment returns a segment to write to: a settled one, if there is any.
 func (w *Window) newSegment() *segment {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.swept = w.advance()
 	last := len(w.spares) - 1
 	if last < 0 {
 		return new(segment)
@@ -149,13 +173,14 @@ func (w *Window) publish() {
 // consumers read other lines.
 func (w *Window) forget() {
 	const atOnce = 8
-	low, n := w.swept.seq/segmentSize, uint64(len(w.segments))
+	d := w.directory.Load()
+	low, n := w.swept.seq/segmentSize, uint64(len(*d))
 	if low < w.forgotten+atOnce {
 		return
 	}
 	for ; w.forgotten < low; w.forgotten++ {
 		if w.forgotten+n > w.staged/segmentSize { // otherwise its place is in use again
-			w.segments[w.forgotten&(n-1)].Store(nil)
+			d.at(w.forgotten * segmentSize).Store(nil)
 		}
 	}
 }

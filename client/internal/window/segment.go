@@ -1,29 +1,78 @@
 package window
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
-const segmentSize = 16
+const segmentSize = 8
 
 // A cacheLine separates fields that different goroutines write often: a processor fetches a whole
 // line again when another one has written any part of it.
 type cacheLine [64]byte
 
-// A segment holds the slots of segmentSize positions. What the producer writes, what consumers
-// write, and what only the producer reads are on separate cache lines.
-type segment struct {
-	slots  [segmentSize]slot
-	_      cacheLine
-	states [segmentSize]atomic.Uint64 // see stateOf
-	_      cacheLine
-	sizes  [segmentSize]int  // of the slots' data
-	rare   [segmentSize]bool // whether any field of a slot after entry.Received is set
+// leastSegments is the size of the first directory.
+const leastSegments = 2
+
+// A directory holds the segment of position p at p/segmentSize%len. Its length is a power of two.
+type directory []atomic.Pointer[segment]
+
+func newDirectory(n uint64) *directory {
+	d := make(directory, n)
+	return &d
 }
 
-// A slot holds an event until it is settled.
-type slot struct {
-	entry Entry
-	lead  string // token of a position without an event just before it
+func (d *directory) at(seq uint64) *atomic.Pointer[segment] {
+	return &(*d)[seq/segmentSize&uint64(len(*d)-1)]
+}
+
+// A segment holds the slots of segmentSize positions. What the producer writes and what consumers
+// write are on separate cache lines.
+type segment struct {
+	slots  [segmentSize]Slot
+	_      cacheLine
+	states [segmentSize]atomic.Uint64 // see stateOf
+}
+
+// A Slot holds an event until it is settled.
+type Slot struct {
+	Data     []byte
+	Type, ID string
+	Token    string
+	Received time.Time
+	rare     *rare // nil for most events
+}
+
+// rare is what most slots have nothing of.
+type rare struct {
+	Rare
+	lead  string // token of a position without an event just before the event
 	again int    // claims after the first one
+}
+
+// Rare returns the rest of the event, or nil if it has nothing of that.
+func (s *Slot) Rare() *Rare {
+	if s.rare == nil {
+		return nil
+	}
+	return &s.rare.Rare
+}
+
+// claims returns how many times the event was claimed, if it was, from 1.
+func (s *Slot) claims() int {
+	if s.rare == nil {
+		return 1
+	}
+	return s.rare.again + 1
+}
+
+// entry returns the event.
+func (s *Slot) entry() Entry {
+	e := Entry{Data: s.Data, Type: s.Type, ID: s.ID, Token: s.Token, Received: s.Received}
+	if s.rare != nil {
+		e.Rare = s.rare.Rare
+	}
+	return e
 }
 
 // The states of a slot. An event in its first attempt, delivered or not, has none: the slot's word
@@ -52,39 +101,33 @@ func stateIn(word, seq uint64) uint64 {
 }
 
 // claim sets c to a claim of the event at seq in its current attempt.
-func (g *segment) claim(seq uint64, c *Claim) *Entry {
+func (g *segment) claim(seq uint64, c *Claim) *Slot {
 	i := seq % segmentSize
-	c.state, c.seq, c.attempt = &g.states[i], seq, g.slots[i].again+1
-	return &g.slots[i].entry
+	s := &g.slots[i]
+	c.state, c.seq, c.attempt = &g.states[i], seq, s.claims()
+	return s
 }
 
-// write stores an event, and the position without an event before it, in the slot i. It writes rare
-// fields only if one is set.
-func (g *segment) write(i uint64, e *Entry, lead string) {
-	s := &g.slots[i]
-	d := &s.entry
-	d.Data, d.Type, d.ID, d.Token, d.Received = e.Data, e.Type, e.ID, e.Token, e.Received
-	g.sizes[i] = len(e.Data)
+// write stores an event, and the position without an event before it.
+func (s *Slot) write(e *Entry, lead string) {
+	s.Data, s.Type, s.ID, s.Token, s.Received = e.Data, e.Type, e.ID, e.Token, e.Received
 	if e.Delivery != nil || e.Gap != nil || e.Settle != nil || e.Before > 0 || e.CaughtUp || lead != "" {
-		d.Delivery, d.Gap, d.Settle, d.Before = e.Delivery, e.Gap, e.Settle, e.Before
-		d.Keep, d.CaughtUp = e.Keep, e.CaughtUp
-		s.lead = lead
-		g.rare[i] = true
+		s.rare = &rare{Rare: e.Rare, lead: lead}
 	}
 }
 
-// countAgain counts another claim of the event in the slot i.
-func (g *segment) countAgain(i uint64) {
-	g.slots[i].again++
-	g.rare[i] = true
+// countAgain counts another claim of the event.
+func (s *Slot) countAgain() {
+	if s.rare == nil {
+		s.rare = new(rare)
+	}
+	s.rare.again++
 }
 
-// clear releases the data and the rare fields of the slot i, but not its token.
-func (g *segment) clear(i uint64) {
-	s := &g.slots[i]
-	s.entry.Data = nil
-	if g.rare[i] {
-		*s = slot{entry: Entry{Token: s.entry.Token}} // low may need it
-		g.rare[i] = false
+// clear releases what the event holds, except for its token, which low may need.
+func (s *Slot) clear() {
+	s.Data = nil
+	if s.rare != nil {
+		*s = Slot{Token: s.Token}
 	}
 }

@@ -20,7 +20,6 @@
 package window
 
 import (
-	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,14 +27,17 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// An Entry is what the window keeps of an event until it is settled.
+// An Entry is an event that is staged.
 type Entry struct {
 	Data     []byte
 	Type, ID string
 	Token    string
 	Received time.Time
+	Rare
+}
 
-	// Most events have none of these.
+// Rare is what most events have nothing of.
+type Rare struct {
 	Delivery *transport.Delivery
 	Gap      *transport.Gap
 	Settle   func(error)
@@ -49,7 +51,7 @@ type Window struct {
 	maxEvents uint64
 	maxBytes  uint64
 
-	segments []atomic.Pointer[segment] // position p is in segments[p/segmentSize%len]; len is a power of two
+	directory atomic.Pointer[directory]
 
 	_    cacheLine
 	tail atomic.Uint64
@@ -80,7 +82,7 @@ type Window struct {
 	watchers atomic.Int32  // callers that wait for changed
 	full     atomic.Bool   // the producer waits for space
 	ready    chan struct{} // one token: there may be something to claim
-	space    chan struct{} // one token: low may be able to move
+	space    chan struct{} // one token: low may be able to move; nil before the first Press
 	ended    chan struct{} // closed when nothing more is staged
 	timers   sync.Pool     // of *time.Timer
 	_        cacheLine
@@ -91,35 +93,29 @@ type Window struct {
 	trailing  mark          // a token without an event, and the position where it was published
 	spares    []*segment    // settled segments to reuse
 	returned  returns       // events that must be delivered again
-	pressed   chan struct{} // closed while the producer waits for space
-	changed   chan struct{} // closed and replaced at a settle while there are watchers
+	pressed   chan struct{} // closed while the producer waits for space; nil unless a consumer asked for it
+	changed   chan struct{} // closed at the next settle; nil unless there was a watcher since the last one
 }
 
 // New returns an empty window for at most maxEvents events with at most maxBytes bytes of data.
 func New(maxEvents, maxBytes int) *Window {
-	// One segment more than maxEvents need, because the ends are rarely aligned. A power of two
-	// makes finding a segment cheap.
-	n := 1 << bits.Len(uint((maxEvents+segmentSize-1)/segmentSize))
-	return &Window{
+	w := &Window{
 		maxEvents: uint64(maxEvents),
 		maxBytes:  uint64(maxBytes),
 		returned:  newReturns(),
-		segments:  make([]atomic.Pointer[segment], n),
 		ready:     make(chan struct{}, 1),
-		space:     make(chan struct{}, 1),
 		ended:     make(chan struct{}),
-		pressed:   make(chan struct{}),
-		changed:   make(chan struct{}),
 	}
+	w.directory.Store(newDirectory(leastSegments))
+	return w
 }
 
-func (w *Window) segment(seq uint64) *atomic.Pointer[segment] {
-	return &w.segments[seq/segmentSize&uint64(len(w.segments)-1)]
-}
+// segment returns the segment of a position in [low, staged).
+func (w *Window) segment(seq uint64) *segment { return w.directory.Load().at(seq).Load() }
 
 // state returns the word of a position in [low, staged).
 func (w *Window) state(seq uint64) *atomic.Uint64 {
-	return &w.segment(seq).Load().states[seq%segmentSize]
+	return &w.segment(seq).states[seq%segmentSize]
 }
 
 // signal puts a token into c unless there is one.

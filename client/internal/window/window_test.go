@@ -15,7 +15,7 @@ import (
 // An event is one that a consumer has claimed.
 type event struct {
 	Claim
-	*Entry
+	*Slot
 }
 
 // fill stages and publishes events with the tokens from..to-1 and one byte of data.
@@ -31,8 +31,8 @@ func fill(t testing.TB, w *Window, from, to int) {
 }
 
 func claim(w *Window) (e event, ok bool) {
-	e.Entry = w.Claim(&e.Claim)
-	return e, e.Entry != nil
+	e.Slot = w.Claim(&e.Claim)
+	return e, e.Slot != nil
 }
 
 func claimAll(w *Window) (es []event) {
@@ -43,6 +43,17 @@ func claimAll(w *Window) (es []event) {
 		}
 		es = append(es, e)
 	}
+}
+
+// heldSegments returns the number of segments in the directory.
+func heldSegments(w *Window) (n int) {
+	held := make(map[*segment]bool)
+	for i := range *w.directory.Load() {
+		if seg := (*w.directory.Load())[i].Load(); seg != nil {
+			held[seg] = true
+		}
+	}
+	return len(held)
 }
 
 func TestLowMarkIsContiguous(t *testing.T) {
@@ -142,7 +153,7 @@ func TestLateClaimOfAReusedSlotDoesNothing(t *testing.T) {
 	fill(t, w, 0, 1)
 	first, _ := claim(w)
 	w.Settle(&first.Claim)
-	n := len(w.segments) * segmentSize // until the same slot is in use again
+	n := len(*w.directory.Load()) * segmentSize // until the same slot is in use again
 	for i := 1; i < n; i++ {
 		fill(t, w, i, i+1)
 		ev, _ := claim(w)
@@ -167,13 +178,7 @@ func TestWindowReleasesSegments(t *testing.T) {
 		}
 		w.sweep()
 	}
-	held := 0
-	for i := range w.segments {
-		if w.segments[i].Load() != nil {
-			held++
-		}
-	}
-	if held > 16 {
+	if held := heldSegments(w); held > 16 {
 		t.Errorf("empty window: got %d segments, want at most 16", held)
 	}
 }
@@ -266,14 +271,6 @@ func TestPositionsTakeNoSlot(t *testing.T) {
 		}
 		w.publish()
 	}
-	held := func() (segments int) {
-		for i := range w.segments {
-			if w.segments[i].Load() != nil {
-				segments++
-			}
-		}
-		return segments
-	}
 	low := func(want mark) {
 		t.Helper()
 		if got := w.sweep(); got != want {
@@ -287,8 +284,8 @@ func TestPositionsTakeNoSlot(t *testing.T) {
 	low(mark{0, "a4999", 0})
 	fill(t, w, 1, 2)
 	positions("c")
-	if w.Fits(0) || held() > 1 {
-		t.Errorf("two claimed events: got Fits %v and %d segments, want false and 1", w.Fits(0), held())
+	if w.Fits(0) || heldSegments(w) > 1 {
+		t.Errorf("two claimed events: got Fits %v and %d segments, want false and 1", w.Fits(0), heldSegments(w))
 	}
 	evs := claimAll(w)
 	if len(evs) != 2 {
@@ -433,6 +430,19 @@ func TestWindowDoesNotAllocate(t *testing.T) {
 	round()
 	if n := testing.AllocsPerRun(100, round); n > 0 {
 		t.Errorf("got %v allocations for 100 events, want none", n)
+	}
+}
+
+// A feed whose consumer keeps up holds one segment, however long it runs.
+func TestSlowFeedHoldsOneSegment(t *testing.T) {
+	w := New(1024, 1<<20)
+	for i := range 20 * segmentSize {
+		fill(t, w, i, i+1)
+		ev, _ := claim(w)
+		w.Settle(&ev.Claim)
+	}
+	if held, size := heldSegments(w), len(*w.directory.Load()); held != 1 || size != leastSegments {
+		t.Errorf("slow feed: got %d segments in a directory of %d, want 1 in %d", held, size, leastSegments)
 	}
 }
 
