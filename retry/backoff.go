@@ -19,10 +19,7 @@ const brief = time.Second
 // A Backoff counts the failures of one subscription and decides what follows each. It must be used
 // from one goroutine. [Policy.Start] creates one.
 type Backoff struct {
-	policy    Policy
-	schedules [ClassPermanent]schedule
-	reconnect schedule
-
+	policy  Policy
 	runs    [ClassPermanent]run // of each class
 	attempt int                 // failures in this run
 	since   time.Time           // start of this run
@@ -113,7 +110,7 @@ func (b *Backoff) final(class Class, progress bool) bool {
 // limit returns the number of failures of a class after which no further attempt is made. A value
 // of 0 or less means no limit.
 func (b *Backoff) limit(class Class) int {
-	switch limit := b.schedules[class].max; {
+	switch limit := b.policy.schedule(class).max; {
 	case limit == 0 && class == ClassAuth:
 		return 1
 	case limit == 0 && class == ClassProtocol && !b.worked:
@@ -150,11 +147,11 @@ func (b *Backoff) delay(d *Decision, f *Failure, progress bool) time.Duration {
 }
 
 // next returns the schedule that applies to a failure, and its next delay.
-func (b *Backoff) next(class Class, progress bool) (*schedule, time.Duration) {
+func (b *Backoff) next(class Class, progress bool) (schedule, time.Duration) {
 	if progress && class == ClassNetwork {
-		return &b.reconnect, b.reconnect.base
+		return b.policy.reconnect(), b.policy.Reconnect
 	}
-	s, r := &b.schedules[class], &b.runs[class]
+	s, r := b.policy.schedule(class), &b.runs[class]
 	if r.growth == nil {
 		r.growth = s.growth()
 	}

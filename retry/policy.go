@@ -96,12 +96,8 @@ func Never() Policy { return Policy{Reconnect: -1, MaxAttempts: 1} }
 // not affect it. It does not fail: what Validate rejects counts as zero.
 func (p Policy) Start() *Backoff {
 	p.setDefaults()
-	b := &Backoff{policy: p, since: time.Now()}
-	for c := range ClassPermanent {
-		b.schedules[c] = p.schedule(c)
-	}
-	b.reconnect = schedule{base: p.Reconnect, cap: p.Reconnect, jitter: p.Jitter, full: true}
-	return b
+	p.Classes = maps.Clone(p.Classes)
+	return &Backoff{policy: p, since: time.Now()}
 }
 
 // Validate returns everything that is wrong with p, as errors joined by errors.Join. Each names its

@@ -66,6 +66,11 @@ func (p *Policy) schedule(c Class) schedule {
 	return s
 }
 
+// reconnect returns the schedule after a connection that has made progress.
+func (p *Policy) reconnect() schedule {
+	return schedule{base: p.Reconnect, cap: p.Reconnect, jitter: p.Jitter, full: true}
+}
+
 // orZero returns r, or the zero Rule if its delays are invalid.
 func (r Rule) orZero() Rule {
 	if len(r.problems("")) > 0 {
