@@ -60,6 +60,11 @@
 // subscription loads the record every 30 s to find out whether it is fenced. Acks are saved
 // together, at most once every [Options.CommitEvery]. [Subscription.Commit] waits for the save.
 //
+// [ReadCheckpoint] and [SetCheckpoint] read and set a position from outside, for example to repeat a
+// day or to skip an event; the program in examples/checkpoint does it from the command line. A
+// subscription that runs meanwhile ends with ErrFenced. To make [Options.StartAfter] replace a stored
+// position once, set [Options.OverrideID].
+//
 // Run one subscription of a name at a time. Replicas that restart on ErrFenced would take the
 // record from each other again and again. The record therefore counts takeovers that follow each
 // other within 15 minutes, unless the owner was closed. The first three are immediate, so that a
@@ -118,6 +123,7 @@
 //	                                WARN   crashes, attempt; id: see Checkpoints
 //	                                INFO   owner, waiting_at_most: Subscribe watches the record
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
+//	stored position overridden      INFO   override_id: see Options.OverrideID
 //	the feed is complete            INFO   reason; written only if the transport gives one
 //	handler panicked                ERROR  panic, stack, attempt; id
 //	event dead-lettered             WARN   reason, attempt; id

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// ErrFenced ends a subscription whose checkpoint a newer Subscribe has taken over. The newer one
-// resumes after the position saved last; the older one can no longer move it. Never let two
-// replicas restart on it: they would take the checkpoint from each other again and again, and most
+// ErrFenced ends a subscription whose checkpoint a newer Subscribe has taken over, or SetCheckpoint
+// has set. The newer one resumes after the position saved last, or set; the older one can no longer
+// move it. Never let two replicas restart on it: they would take the checkpoint from each other again and again, and most
 // events would be handled twice. Run one subscription of an [Options.Name] at a time, or give each
 // its own name.
-var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscription")
+var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscription, or was set")
 
 // ErrClosed is returned by Next, Ack, Nack and Commit after Close.
 var ErrClosed = errors.New("client: the subscription is closed")
@@ -60,11 +60,11 @@ func (e *StopError) Error() string {
 
 func (e *StopError) Unwrap() error { return e.Cause }
 
-// A ConfigError lists everything that is wrong with the arguments of Subscribe or Process.
+// A ConfigError lists everything that is wrong with the arguments of a call.
 type ConfigError struct {
 	Problems []error // each names its field
 
-	call string // of the caller, "" for Subscribe
+	call string // the function, "" for Subscribe
 }
 
 func (e *ConfigError) Error() string {
@@ -85,7 +85,7 @@ func (e *ConfigError) Unwrap() []error { return e.Problems }
 // subscription never continues from "now" instead.
 type CheckpointError struct {
 	Name string // Options.Name
-	Op   string // "load", "read", "take over" or "save"
+	Op   string // "load", "read" (the record is damaged), "take over", "save" or "set"
 	Err  error
 }
 

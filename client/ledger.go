@@ -27,6 +27,10 @@ type ledger struct {
 	contested func(takeovers uint, owner string, atMost time.Duration)
 	awaited   func(owner string, atMost time.Duration)
 
+	startAfter string // Options.StartAfter
+	overrideID string // Options.OverrideID
+	overrides  bool   // the takeover has replaced a stored position
+
 	buries  bool   // there is a DeadLetter for a suspect
 	start   string // the token at the takeover
 	suspect string // to be stored

@@ -23,9 +23,18 @@ type Options struct {
 	// positions, such as a webhook.Receiver. Default: none; the position survives reconnects only.
 	Store Store
 
-	// StartAfter is the token to resume after if the Store holds none.
+	// StartAfter is the token to resume after if the Store holds none, or if OverrideID is new.
 	// Default: none; the server decides where the feed starts.
 	StartAfter string
+
+	// OverrideID makes StartAfter replace the position in the Store, once for each OverrideID: the
+	// record names the one that was applied last, and a Subscribe with that one resumes at the stored
+	// position, as without. So a program that crashes does not start from StartAfter again. Choose a
+	// new one, such as a date or the number of a ticket, for each change of StartAfter. With an empty
+	// StartAfter, the position is reset. [SetCheckpoint] has the same effect without a new start of
+	// the program. It is logged, so it must not be a secret. Requires Store. Default: none; the Store
+	// wins.
+	OverrideID string
 
 	// CommitEvery is the maximum time between an Ack and the start of its save. Acks in between
 	// share one save. If negative, Store.Save is called only by Subscribe, for Commit and at the
@@ -227,6 +236,9 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 		}
 		if o.Store == nil && o.CommitEvery != 0 {
 			problem("Options.CommitEvery: has no effect without Store: set Store or remove it")
+		}
+		if o.Store == nil && o.OverrideID != "" {
+			problem("Options.OverrideID: has no effect without Store: set Store or remove it")
 		}
 		if isPushed(src) {
 			if o.Store != nil {

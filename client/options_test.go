@@ -89,8 +89,9 @@ func TestIneffectiveOptionsAreRejected(t *testing.T) {
 		options   client.Options
 		want      []string
 	}{
-		"Store on a Webhook":      {hook, client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
-		"StartAfter on a Webhook": {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
+		"Store on a Webhook":       {hook, client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
+		"OverrideID without Store": {mock.NewFeed(), client.Options{StartAfter: "7", OverrideID: "x"}, []string{"Options.OverrideID:"}},
+		"StartAfter on a Webhook":  {hook, client.Options{StartAfter: "7"}, []string{"Options.StartAfter:"}},
 		"in a Recorder": {record.Receiver(hook, new(bytes.Buffer), nil),
 			client.Options{Name: "n", Store: new(mock.Store)}, []string{"Options.Store:"}},
 		"CommitEvery alone": {mock.NewFeed(), client.Options{CommitEvery: time.Minute}, []string{"Options.CommitEvery:"}},

@@ -13,8 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// record is what the Store keeps for a subscription. It is JSON, so that a person can read it and
-// set the token by hand while no subscription runs.
+// record is what the Store keeps for a subscription. It is JSON, so that a person can read it.
 type record struct {
 	Format int `json:"format"`
 	// Epoch counts the subscriptions that have owned the record. The subscription with the highest
@@ -38,9 +37,14 @@ type record struct {
 	// Suspect identifies the event that is in hand alone, or that ended the process of an earlier
 	// owner. See suspects.
 	Suspect string `json:"suspect,omitempty"`
+	// Override is the Options.OverrideID that was applied last.
+	Override string `json:"override,omitempty"`
 }
 
-const recordFormat = 1
+const (
+	recordFormat = 1
+	maxEpoch     = 1 << 62 // never reached by counting
+)
 
 func parseRecord(data []byte) (record, error) {
 	var r record
@@ -55,8 +59,8 @@ func parseRecord(data []byte) (record, error) {
 	if r.Format != recordFormat {
 		return record{}, fmt.Errorf("record has format %d, want %d: another version of steadfeed wrote it", r.Format, recordFormat)
 	}
-	if r.Epoch == 0 || r.Owner == "" {
-		return record{}, errors.New("corrupt record: it has no epoch or no owner")
+	if r.Epoch == 0 || r.Epoch > maxEpoch || r.Owner == "" {
+		return record{}, errors.New("corrupt record: it has no valid epoch or no owner")
 	}
 	if len(r.Bytes) > 0 {
 		if r.Token != "" {

@@ -205,6 +205,11 @@ func (r *reporter) awaited(owner string, atMost time.Duration) {
 		"owner", owner, "waiting_at_most", atMost)
 }
 
+// overridden reports that StartAfter has replaced the stored position.
+func (r *reporter) overridden(id string) {
+	r.log.Info("stored position overridden", "override_id", id)
+}
+
 // suspected reports the first event that is handed out after crashes without progress.
 func (r *reporter) suspected(e *Event, crashes int) {
 	r.log.Warn("event may have ended the process: handing out one at a time", e.attributes("crashes", crashes)...)

@@ -14,7 +14,8 @@ import "context"
 // subscription finds out with Load, and saves again even if it has been: only a Save that returns
 // nil means that the record is durable, in the sense that the Store documents.
 //
-// A record must never be deleted: its epoch must not start again.
+// A record must never be deleted: its epoch must not start again. To start a subscription from
+// another position, or as for the first time, call [SetCheckpoint].
 type Store interface {
 	Load(ctx context.Context, key string) (data []byte, version string, err error)
 	Save(ctx context.Context, key string, data []byte, prev string) (version string, err error)

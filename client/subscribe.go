@@ -133,6 +133,8 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 			report:     s.report.saved,
 			contested:  s.report.contested,
 			awaited:    s.report.awaited,
+			startAfter: s.opts.StartAfter,
+			overrideID: s.opts.OverrideID,
 			buries:     s.opts.DeadLetter != nil && s.opts.CommitEvery >= 0,
 			stop:       s.fail,
 			dead:       make(chan struct{}),
@@ -143,6 +145,9 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 	if stored, err = c.ledger.takeOver(ctx); err != nil {
 		c.cancel()
 		return record{}, err
+	}
+	if c.ledger.overrides {
+		s.report.overridden(s.opts.OverrideID)
 	}
 	c.ledger.base = stored.Events
 	c.suspect, s.suspects = c.ledger.suspect, newSuspects(s, &c.ledger)

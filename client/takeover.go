@@ -35,7 +35,7 @@ func (r record) contested(now time.Time) uint {
 func (r record) takenOver(alive bool) record {
 	now := time.Now()
 	next := record{Epoch: r.Epoch + 1, Owner: newOwner(), Token: r.Token, Events: r.Events,
-		Saved: now.UTC(), Taken: now.UTC(), Contest: r.contested(now), Takeovers: r.Takeovers}
+		Saved: now.UTC(), Taken: now.UTC(), Contest: r.contested(now), Takeovers: r.Takeovers, Override: r.Override}
 	if r.Epoch > 0 && !alive {
 		next.Takeovers++
 		next.Suspect = r.Suspect
@@ -74,6 +74,7 @@ func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 			}
 		}
 		if mine.Owner == "" || !was.sameWriter(mine) {
+			was = l.overridden(was)
 			old, mine = was, was.takenOver(alive)
 		} // otherwise an earlier try has landed; it is durable once a Save returns nil
 		l.writes = uint64(tries)
@@ -92,6 +93,19 @@ func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 		}
 	}
 	return record{}, &CheckpointError{l.key, "take over", errors.New("other subscriptions keep taking the record over at the same time: run one of a name at a time")}
+}
+
+// overridden returns r with the position of Options.StartAfter if Options.OverrideID asks for it. The
+// id is stored by the same save as the position, so that this happens once.
+func (l *ledger) overridden(r record) record {
+	l.overrides = false
+	if l.overrideID == "" || l.overrideID == r.Override {
+		return r
+	}
+	l.overrides = r.Epoch > 0
+	r = r.moved(l.startAfter)
+	r.Override = l.overrideID
+	return r
 }
 
 // standBy waits until r, which was just read, may be taken over, and returns the record then, and
@@ -156,7 +170,7 @@ func (l *ledger) load(ctx context.Context) (r record, version string, err error)
 		return record{}, version, nil
 	}
 	if r, err = parseRecord(data); err != nil {
-		return record{}, "", &CheckpointError{l.key, "read", err}
+		return record{}, "", damaged(l.key, err)
 	}
 	return r, version, nil
 }
