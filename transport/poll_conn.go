@@ -222,7 +222,9 @@ func (c *pollConn) schedule(start time.Time, page *pageResponse, again bool) {
 }
 
 // jittered adds up to a tenth, so that the clients of a server do not ask at the same time.
-func jittered(d time.Duration) time.Duration { return d + rand.N(d/10+1) }
+func jittered(d time.Duration) time.Duration {
+	return d + min(rand.N(d/10+1), math.MaxInt64-d)
+}
 
 func (c *pollConn) violation(page *pageResponse, reason string) *ProtocolError {
 	u, _ := parseURL(c.poll.URL) // checked by Validate

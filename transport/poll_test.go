@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -235,6 +237,23 @@ func TestPollJitter(t *testing.T) {
 			t.Errorf("pauses: got %d different ones of %d, want 10 or more", len(different), len(all)-1)
 		}
 	}, page("", "null"))
+}
+
+// The longest interval must not overflow, because the next request would be due at once.
+func TestPollLongestInterval(t *testing.T) {
+	p := perEvent
+	p.Interval = math.MaxInt64
+	pollInBubble(t, p, func(t *testing.T, p *transport.Poll, a *answerer) {
+		c := openPoll(t, p, "")
+		wantMessages(t, c, "data 1 1")
+		time.AfterFunc(time.Hour, func() { c.Close() })
+		if err := readError(t, c); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Read: got %v, want %v", err, net.ErrClosed)
+		}
+		if n := len(a.requests()); n != 1 {
+			t.Errorf("requests: got %d, want 1", n)
+		}
+	}, page("", "null", 1), page("", "null"))
 }
 
 // inCycle answers with a cursor that returns to an earlier one after three pages.
