@@ -44,6 +44,9 @@ type validators struct {
 	etag, modified string
 }
 
+// present reports whether a server can recognize a page by v. Otherwise a 304 means nothing.
+func (v validators) present() bool { return v.etag != "" || v.modified != "" }
+
 func (v validators) addTo(h http.Header) {
 	if v.etag != "" {
 		h.Set("If-None-Match", v.etag)
@@ -103,7 +106,7 @@ func (c *pollConn) receive(a *attempt, resp *http.Response, r pageRequest) (*pag
 		return nil, a.protocolError(resp, "redirected here from the URL's origin: add this one to TrustedOrigins if it has the feed")
 	case code == http.StatusNoContent:
 		return page, nil
-	case code == http.StatusNotModified && c.validators.of == r:
+	case code == http.StatusNotModified && c.validators.of == r && c.validators.present():
 		page.outcome = unchanged
 		return page, nil
 	case code >= 400:

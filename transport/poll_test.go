@@ -384,6 +384,19 @@ func TestPollValidators(t *testing.T) {
 	}, answer(`{"events":[{"id":"1"}],"cursor":"c1"}`), refuse(304))
 }
 
+// A 304 to a request without validators is not a page that is unchanged.
+func TestPollUnconditional304(t *testing.T) {
+	pollInBubble(t, listed, func(t *testing.T, p *transport.Poll, a *answerer) {
+		_, err := p.Open(t.Context(), "")
+		want[*transport.ProtocolError](t, err)
+	}, refuse(304))
+	pollInBubble(t, forward, func(t *testing.T, p *transport.Poll, a *answerer) {
+		c := openPoll(t, p, "c0")
+		wantMessages(t, c, "keepalive")
+		want[*transport.ProtocolError](t, readError(t, c))
+	}, page("c0", "false"), refuse(304))
+}
+
 func TestPollRefusals(t *testing.T) {
 	busy := refuse(429, "Retry-After", "7")
 	t.Run("of the first request", func(t *testing.T) {
