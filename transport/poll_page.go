@@ -105,8 +105,10 @@ func (c *pollConn) receive(a *attempt, resp *http.Response, r pageRequest) (*pag
 	case a.untrusted:
 		return nil, a.protocolError(resp, "redirected here from the URL's origin: add this one to TrustedOrigins if it has the feed")
 	case code == http.StatusNoContent:
+		c.refusals = 0
 		return page, nil
 	case code == http.StatusNotModified && c.validators.of == r && c.validators.present():
+		c.refusals = 0
 		page.outcome = unchanged
 		return page, nil
 	case code >= 400:

@@ -417,6 +417,15 @@ func TestPollRefusals(t *testing.T) {
 			a.between(2, 7*time.Second)
 		}, page("c1", "true", 1), busy, busy, page("c2", "false", 2), busy, busy, busy)
 	})
+	for _, code := range []int{204, 304} {
+		t.Run(fmt.Sprint("interrupted by ", code), func(t *testing.T) {
+			quiet := refuse(code)
+			pollInBubble(t, forward, func(t *testing.T, p *transport.Poll, a *answerer) {
+				c := openPoll(t, p, "c0")
+				wantMessages(t, c, "keepalive", "keepalive", "keepalive", "keepalive", "keepalive", "keepalive")
+			}, answer(`{"events":[],"cursor":"c0"}`, "ETag", `"1"`), busy, quiet, busy, quiet, busy)
+		})
+	}
 	for name, reply := range map[string]http.HandlerFunc{
 		"without a delay": refuse(503), "500": refuse(500, "Retry-After", "7"), "404": refuse(404, "Retry-After", "7"),
 	} {
