@@ -85,13 +85,14 @@ func (c *pollConn) newAttempt(r pageRequest) *attempt {
 		URL: cmp.Or(r.url, p.URL), Header: canonical(p.Header), Client: p.Client, Prepare: p.Prepare,
 		Format: decode.JSONArray, Resume: p.Resume, TrustedOrigins: p.TrustedOrigins,
 	}
-	if r.url != "" || p.Resume == nil {
-		feed.Resume = func(*http.Request, string) error { return nil }
+	token := r.token
+	if r.url != "" {
+		token = "" // so that a 410 does not reject the position
 	}
 	if c.validators.of == r {
 		c.validators.addTo(feed.Header)
 	}
-	a := feed.newAttempt(c.ctx, r.token)
+	a := feed.newAttempt(c.ctx, token)
 	a.rt = c.roundTripper
 	a.timeout.Op, a.timeout.After = "page", orDefault(p.Timeout, defaultTimeout)
 	return a

@@ -447,6 +447,18 @@ func TestPollRefusals(t *testing.T) {
 	})
 }
 
+// A page whose URL has expired does not reject the position, from which the next connection resumes.
+func TestPollNextPageIsGone(t *testing.T) {
+	pollInBubble(t, perEvent, func(t *testing.T, p *transport.Poll, a *answerer) {
+		c := openPoll(t, p, "0")
+		wantMessages(t, c, "data 1 1")
+		e := want[*transport.StatusError](t, readError(t, c))
+		if e.Resuming || e.RejectsToken() {
+			t.Errorf("got %v with Resuming %t and RejectsToken %t, want false", e, e.Resuming, e.RejectsToken())
+		}
+	}, page("", `"/list?page=2"`, 1), refuse(410))
+}
+
 // A request of long polling that was held is followed at once.
 func TestPollLongPolling(t *testing.T) {
 	held := func(w http.ResponseWriter, r *http.Request) {
