@@ -122,7 +122,7 @@ func withRefresh(ctx context.Context) context.Context {
 }
 
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := a.exchangeContext(ctx)
 	req, err := a.request(ctx)
 	if err != nil {
 		cancel()
@@ -146,9 +146,7 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	if resp.Body == nil { // not by net/http's RoundTripper
 		resp.Body = http.NoBody
 	}
-	if a.protocol.switches(resp.StatusCode) {
-		context.AfterFunc(ctx, cancel)
-	} else {
+	if !a.protocol.switches(resp.StatusCode) {
 		takeBody(resp, cancel)
 	}
 	resp.Request = req
@@ -156,6 +154,15 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 		jar.SetCookies(req.URL, resp.Cookies())
 	}
 	return resp, nil
+}
+
+// exchangeContext returns the context of a request, which ends with the body of the response. That
+// of a handshake ends with the attempt, because the body is the connection.
+func (a *attempt) exchangeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.protocol.switches(http.StatusSwitchingProtocols) {
+		return ctx, func() {}
+	}
+	return context.WithCancel(ctx)
 }
 
 // request builds the next request from copies.

@@ -9,7 +9,7 @@ type arena struct {
 }
 
 const (
-	firstArena = 512
+	firstArena = 128
 	largeArena = 64 << 10
 	usefulRoom = 512
 	ownMemory  = 16 << 10 // messages of at least this size get their own memory
@@ -33,6 +33,10 @@ func (s *arena) extend(data []byte, n int) []byte {
 	}
 	return append(s.free[:0], data...)
 }
+
+// calm makes the next arena a small one: messages are so rare that the rest of a large one would be
+// held for long.
+func (s *arena) calm() { s.size = min(s.size, firstArena) }
 
 // take hands over data, the result of extend.
 func (s *arena) take(data []byte) []byte {

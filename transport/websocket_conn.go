@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"github.com/coder/websocket"
@@ -22,9 +23,10 @@ type socketConn struct {
 	life   socketLife
 	end    socketEnd
 
-	unlink  func() bool // from the context given to Open
+	unlink  func() bool    // from the context given to Open
+	linked  sync.WaitGroup // until unlink is set
 	closing atomic.Bool
-	done    chan struct{} // closed when Close has finished
+	done    sync.WaitGroup // the Close that is running
 }
 
 func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *socketConn {
@@ -33,21 +35,21 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, origin: a.shown(a.url), fresh: a.refreshed,
 		reader: socketReader{gap: h.gap},
 		end:    socketEnd{ctx: a.ctx, cut: a.cancel, code: h.socket.closeCode()},
-		done:   make(chan struct{}),
 	}
 	c.reader.conn, c.life.conn = c, c
 	c.socket.conn, c.socket.Subprotocol = c, ws.Subprotocol()
 	if c.feed.NewDecompressor != nil {
 		c.reader.decompress = c.feed.NewDecompressor()
 	}
+	c.done.Add(1)
 	c.life.start()
-	linked := make(chan struct{}) // parent may have ended
+	c.linked.Add(1) // parent may have ended
 	c.unlink = context.AfterFunc(parent, func() {
-		<-linked
+		c.linked.Wait()
 		c.end.fail(context.Cause(parent))
 		c.Close()
 	})
-	close(linked)
+	c.linked.Done()
 	return c
 }
 

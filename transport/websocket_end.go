@@ -108,10 +108,10 @@ func (c *socketConn) closedBy(payload []byte) error {
 // Close sends a close frame with CloseCode and waits up to half a second for the server's.
 func (c *socketConn) Close() error {
 	if c.closing.Swap(true) {
-		<-c.done // not a mutex, so that the clock of a synctest bubble can advance
+		c.done.Wait() // not a mutex, so that the clock of a synctest bubble can advance
 		return nil
 	}
-	defer close(c.done)
+	defer c.done.Done()
 	c.end.fail(errClosed)
 	c.unlink()
 	c.feed.live.CompareAndSwap(c, nil)

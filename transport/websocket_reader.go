@@ -32,15 +32,19 @@ type socketReader struct {
 	gap      *Gap      // for the next message
 	err      error     // of the failed read
 
-	// The message that Format splits.
+	split   *splitting // nil until Format splits the first message
+	hasNext bool       // split.next is the next message
+
+	ended atomic.Bool // everything received has been read
+}
+
+// A splitting is a message that Format splits.
+type splitting struct {
 	splitter decode.Splitter
 	rest     []byte
 	frame    decode.Frame
 	batch    Message
 	next     Message // its next frame
-	hasNext  bool
-
-	ended atomic.Bool // everything received has been read
 }
 
 func (r *socketReader) read(m *Message) error {
@@ -59,11 +63,11 @@ func (r *socketReader) read(m *Message) error {
 		}
 	}
 	if r.hasNext {
-		*m = r.next
+		*m = r.split.next
 		if r.advance(); !r.hasNext && r.err == nil {
 			r.finishBatch()
 		}
-		m.Type = cmp.Or(m.Type, r.batch.Type)
+		m.Type = cmp.Or(m.Type, r.split.batch.Type)
 		return r.deliver()
 	}
 	if r.gap != nil { // report the loss although no message follows it
@@ -130,7 +134,9 @@ func (r *socketReader) receive() error {
 	kind, data, err := r.frames()
 	if err == nil {
 		f.ended()
-		r.more = wsframe.HasMessage(f.unread)
+		if r.more = wsframe.HasMessage(f.unread); f.size == smallBuffer {
+			r.arena.calm()
+		}
 	}
 	f.exit()
 	if err != nil {
@@ -271,12 +277,15 @@ func (r *socketReader) splitMessage() {
 	if limit <= 0 {
 		limit = len(m.Data) + 1
 	}
-	r.batch = *m
-	r.splitter, r.rest = r.conn.feed.Format.NewSplitter(limit), m.Data
+	if r.split == nil {
+		r.split = new(splitting)
+	}
+	r.split.batch = *m
+	r.split.splitter, r.split.rest = r.conn.feed.Format.NewSplitter(limit), m.Data
 	r.lose(m.Gap)
 	r.advance()
 	if !r.hasNext && r.err == nil {
-		r.next, r.hasNext = Message{Kind: decode.KindKeepalive, Gap: r.gap}, true
+		r.split.next, r.hasNext = Message{Kind: decode.KindKeepalive, Gap: r.gap}, true
 		r.gap = nil
 	}
 }
@@ -284,37 +293,38 @@ func (r *socketReader) splitMessage() {
 // finishBatch gives ID and Token of the message that was split to its last frame. If that cannot
 // have a position, one follows.
 func (r *socketReader) finishBatch() {
-	m := r.current
-	if m.Kind != decode.KindData && m.Kind != decode.KindPosition && r.batch.Token != "" {
-		r.next, r.hasNext = Message{Kind: decode.KindPosition, Token: r.batch.Token}, true
+	m, batch := r.current, &r.split.batch
+	if m.Kind != decode.KindData && m.Kind != decode.KindPosition && batch.Token != "" {
+		r.split.next, r.hasNext = Message{Kind: decode.KindPosition, Token: batch.Token}, true
 		return
 	}
-	m.ID = cmp.Or(m.ID, r.batch.ID)
-	m.Token = cmp.Or(m.Token, r.batch.Token)
+	m.ID = cmp.Or(m.ID, batch.ID)
+	m.Token = cmp.Or(m.Token, batch.Token)
 }
 
-// advance sets r.next to the next frame of the message that is being split.
+// advance sets split.next to the next frame of the message that is being split.
 func (r *socketReader) advance() {
-	r.next, r.hasNext = Message{}, false
-	for r.splitter != nil {
-		r.frame = decode.Frame{}
-		n, ok, err := r.splitter.Split(&r.frame, r.rest, true)
-		r.rest = r.rest[n:]
+	s := r.split
+	s.next, r.hasNext = Message{}, false
+	for s.splitter != nil {
+		s.frame = decode.Frame{}
+		n, ok, err := s.splitter.Split(&s.frame, s.rest, true)
+		s.rest = s.rest[n:]
 		var bad *decode.FrameError
 		switch {
 		case errors.As(err, &bad) && bad.Resync && r.conn.feed.OnBadFrame != nil:
 			r.conn.feed.OnBadFrame(bad)
 			r.lose(&Gap{Reason: GapBadFrame, Missed: 1, Err: bad})
 		case err != nil:
-			r.splitter = nil
+			s.splitter = nil
 			r.err = r.conn.end.unacceptable(websocket.StatusInvalidFramePayloadData, &MessageError{Err: err})
 		case ok:
-			f := &r.frame
-			r.next = Message{Data: f.Data, Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: r.gap}
+			f := &s.frame
+			s.next = Message{Data: f.Data, Type: f.Type, ID: f.ID, Token: f.ID, Kind: f.Kind, Delay: f.Delay, Gap: r.gap}
 			r.hasNext, r.gap = true, nil
 			return
 		case n == 0:
-			r.splitter, r.rest = nil, nil
+			s.splitter, s.rest = nil, nil
 		}
 	}
 }
