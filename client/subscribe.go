@@ -28,9 +28,9 @@ type Subscription struct {
 	suspects *suspects       // nil unless earlier owners of the checkpoint made no progress
 	joined   *sync.WaitGroup // the loop
 
-	closing  atomic.Bool   // Close was called
-	closed   chan struct{} // closed when the first Close has finished
-	closeErr error         // its result; set before closed is closed
+	closing  atomic.Bool    // Close was called
+	closed   sync.WaitGroup // the first Close
+	closeErr error          // its result
 }
 
 // A seal is set once the position can no longer move.
@@ -65,7 +65,8 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 	if err := validate(ctx, src, opts); err != nil {
 		return nil, err
 	}
-	s := &Subscription{opts: opts.withDefaults(), joined: new(sync.WaitGroup), closed: make(chan struct{})}
+	s := &Subscription{opts: opts.withDefaults(), joined: new(sync.WaitGroup)}
+	s.closed.Add(1)
 	s.window = window.New(s.opts.Buffer, s.opts.BufferBytes)
 	s.report = &reporter{trace: s.opts.Trace, log: s.opts.Logger}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -205,10 +206,10 @@ func (s *Subscription) Reconnect() { s.loop.reconnect() }
 // is acknowledged when its body ends, and a Close after the loop saves that.
 func (s *Subscription) Close() error {
 	if s.closing.Swap(true) {
-		<-s.closed // not a sync.Once: its mutex would stop the clock of a synctest bubble
+		s.closed.Wait() // not a sync.Once: its mutex would stop the clock of a synctest bubble
 		return s.closeErr
 	}
-	defer close(s.closed)
+	defer s.closed.Done()
 	s.closeErr = s.shut()
 	return s.closeErr
 }
