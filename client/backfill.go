@@ -23,7 +23,6 @@ type backfill struct {
 	c      *connection
 	hole   *hole
 	ctx    context.Context // of the function
-	turn   chan struct{}   // holds a token while deliver runs; a lock would stop the clock of a bubble
 	parked atomic.Bool     // the connection was closed because it was not read for its MaxPause
 }
 
@@ -151,12 +150,12 @@ func decide(failures *retry.Backoff, f retry.Failure) retry.Decision {
 // ask calls Options.Backfill. Its deliver fails after it has returned.
 func (b *backfill) ask(g Gap) (token string, err error) {
 	ctx, cancel := context.WithCancel(b.ctx)
-	b.turn = make(chan struct{}, 1)
+	turn := make(chan struct{}, 1) // holds a token while deliver runs; a lock would stop the clock of a bubble
 	defer func() {
 		cancel()
-		b.turn <- struct{}{} // joins a deliver on another goroutine
+		turn <- struct{}{} // joins a deliver on another goroutine
 	}()
-	token, err = b.c.loop.in.opts.Backfill(ctx, g, func(m transport.Message) error { return b.deliver(ctx, m) })
+	token, err = b.c.loop.in.opts.Backfill(ctx, g, func(m transport.Message) error { return b.deliver(ctx, turn, m) })
 	if err == nil && token == "" {
 		err = b.c.loop.in.shortage(b.hole)
 	}
@@ -164,10 +163,10 @@ func (b *backfill) ask(g Gap) (token string, err error) {
 }
 
 // deliver is the deliver of Options.Backfill. It waits for space.
-func (b *backfill) deliver(ctx context.Context, m transport.Message) error {
+func (b *backfill) deliver(ctx context.Context, turn chan struct{}, m transport.Message) error {
 	select {
-	case b.turn <- struct{}{}:
-		defer func() { <-b.turn }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

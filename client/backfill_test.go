@@ -489,6 +489,31 @@ func TestDeliverFailsAfterTheEnd(t *testing.T) {
 	})
 }
 
+// A deliver of a call that has failed may be called during the next one.
+func TestDeliverFailsDuringTheNextCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, failed := 0, make(chan error, 1)
+		sub := subscribe(t, &counted{conns: []chan transport.Message{conn()}}, &client.Options{Backfill: func(_ context.Context, _ client.Gap, deliver func(transport.Message) error) (string, error) {
+			if calls++; calls > 1 {
+				time.Sleep(time.Minute)
+				return "", client.ErrAcceptGap
+			}
+			go func() {
+				time.Sleep(10 * time.Second)
+				failed <- deliver(items("late")[0])
+			}()
+			return "", client.RetryAfter(time.Second, errUnanswered)
+		}})
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("deliver of the first call: got %v, want it canceled", err)
+		}
+		sub.Close()
+		if s := sub.Stats(); s.Received != 0 {
+			t.Errorf("Received: got %d, want 0", s.Received)
+		}
+	})
+}
+
 // Reconnect during a backfill ends the connection and the backfill, and the gap is asked for again.
 func TestReconnectDuringABackfill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
