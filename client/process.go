@@ -112,15 +112,16 @@ func (p *processor) run(workers int) error {
 	p.handling, stopHandling = endsWith(context.WithoutCancel(p.ctx), s.life)
 	defer stopHandling()
 	for range workers {
-		p.start()
+		p.start(nil)
 	}
 	p.joined.Wait()
 	p.lanes.end()
 	return p.result()
 }
 
-func (p *processor) start() {
-	w := &worker{processor: p}
+// start starts a worker, which continues with l unless that is nil.
+func (p *processor) start(l *lane) {
+	w := &worker{processor: p, lane: l}
 	p.joined.Go(w.run)
 }
 
@@ -179,7 +180,7 @@ func (w *worker) run() {
 func (w *worker) exit() {
 	if w.inHand {
 		w.finish(errExited)
-		w.start()
+		w.start(w.lane)
 	}
 }
 

@@ -302,6 +302,26 @@ func TestProcessContainsPanics(t *testing.T) {
 	}
 }
 
+// A handler that has acknowledged its event and calls runtime.Goexit does not block its key.
+func TestExitOfAHandlerLeavesItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscribe(t, script(feedOf("a1", "a2", "b1", "a3"), steps(mock.Complete())), nil)
+		defer sub.Close()
+		d := &diary{start: time.Now()}
+		if err := sub.Process(t.Context(), func(_ context.Context, ev client.Event) error {
+			if d.add("%s", ev.ID); ev.ID == "a1" {
+				time.Sleep(time.Second)
+				ev.Ack()
+				runtime.Goexit()
+			}
+			return nil
+		}, &client.ProcessOptions{Workers: 2, KeyOf: keyOf}); err != nil {
+			t.Errorf("Process: %v", err)
+		}
+		want(t, "handled", d.of("a"), []string{"0s a1", "1s a2", "1s a3"})
+	})
+}
+
 func TestProcessContainsAPanicOfKeyOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscribe(t, script(feedOf("a1", "a2"), steps(mock.Complete())), nil)
