@@ -208,6 +208,7 @@ func (w *worker) next() bool {
 			return false
 		}
 	}
+	s.window.PassOn() // an event may have woken only this worker
 	return false
 }
 

@@ -406,6 +406,66 @@ func TestProcessBesideALoop(t *testing.T) {
 	})
 }
 
+// An event that wakes a worker at the end of its call goes to another consumer.
+func TestProcessPassesAnEventOnAtItsEnd(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			feed := make(chanFeed)
+			ended := make(chan error)
+			sub := subscribe(t, readHook{feed, cancel}, nil)
+			defer sub.Close()
+			go func() {
+				ended <- sub.Process(ctx, func(context.Context, client.Event) error { return nil }, nil)
+			}()
+			synctest.Wait()
+			taken, stop := context.WithTimeout(t.Context(), time.Hour)
+			defer stop()
+			waited := make(chan error)
+			go func() {
+				_, err := sub.Next(taken)
+				waited <- err
+			}()
+			synctest.Wait()
+			feed <- transport.Message{Data: []byte("a")}
+			if err := <-ended; err != nil {
+				t.Fatalf("Process: %v", err)
+			}
+			if sub.Stats().Acked == 1 { // Process was faster
+				stop()
+			}
+			if err := <-waited; errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal("Next: got no event in an hour, want the one that Process has left")
+			}
+		})
+	}
+}
+
+// readHook calls hook at the second Read, when the first message is published.
+type readHook struct {
+	chanFeed
+	hook func()
+}
+
+func (f readHook) Open(ctx context.Context, token string) (*transport.Session, error) {
+	s, err := f.chanFeed.Open(ctx, token)
+	s.Conn = &hookedConn{Conn: s.Conn, hook: f.hook}
+	return s, err
+}
+
+type hookedConn struct {
+	transport.Conn
+	hook  func()
+	reads int
+}
+
+func (c *hookedConn) Read(m *transport.Message) error {
+	if c.reads++; c.reads == 2 {
+		c.hook()
+	}
+	return c.Conn.Read(m)
+}
+
 // A refused delivery is the sender's to repeat, and does not block its key.
 func TestProcessOfAReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

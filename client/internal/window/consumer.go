@@ -36,7 +36,7 @@ func (w *Window) Claim(c *Claim) *Slot {
 	}
 	if w.returns.Load() > 0 {
 		if e := w.claimReturned(c, time.Now()); e != nil {
-			w.passOn()
+			w.PassOn()
 			return e
 		}
 	}
@@ -49,13 +49,14 @@ func (w *Window) Claim(c *Claim) *Slot {
 			continue
 		}
 		e := w.segment(seq).claim(seq, c)
-		w.passOn()
+		w.PassOn()
 		return e
 	}
 }
 
-// passOn wakes another consumer if there may be more events: publish wakes only one.
-func (w *Window) passOn() {
+// PassOn wakes another consumer if there may be more events: publish wakes only one. A consumer that
+// ends after Wait has returned nil calls it.
+func (w *Window) PassOn() {
 	if w.starved.Load() > 0 && (w.next.Load() < w.tail.Load() || w.returns.Load() > 0) {
 		signal(w.ready)
 	}
@@ -193,14 +194,14 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 	case <-due:
 	case <-changed:
 	case <-pressed:
-		w.passOn() // the caller returns with what it has
+		w.PassOn() // the caller returns with what it has
 	case <-ended:
 		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 && w.held.Load() == 0 {
 			return io.EOF
 		}
 	case <-stop:
 	case <-ctx.Done():
-		w.passOn() // another consumer must wait for returned events
+		w.PassOn() // another consumer must wait for returned events
 		return context.Cause(ctx)
 	}
 	return nil
