@@ -191,12 +191,15 @@ func (b *backfill) waitForSpace(ctx context.Context, size int) error {
 	}
 	changed, stop := c.loop.window.Watch()
 	defer stop()
+	resumed := c.loop.in.valve.changed()
 	if c.loop.in.fits(size) {
 		return nil
 	}
 	c.waitWhileFull(size)
 	select {
 	case <-changed:
+		return nil
+	case <-resumed:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -213,6 +216,7 @@ func (c *connection) startBackfill() (end func(complete bool)) {
 	}
 	ctx, cancel := context.WithCancel(c.life.ctx)
 	b := &backfill{c: c, hole: h, ctx: ctx}
+	undrained := context.AfterFunc(l.taking, cancel)
 	var joined sync.WaitGroup
 	joined.Go(func() {
 		if _, err := b.run(); err != nil && ctx.Err() == nil {
@@ -224,6 +228,7 @@ func (c *connection) startBackfill() (end func(complete bool)) {
 			cancel()
 		}
 		joined.Wait()
+		undrained()
 		cancel()
 	}
 }
@@ -234,7 +239,7 @@ func (l *loop) fillLast() (attempt int, err error) {
 	if !l.in.asks || l.in.currentHole() == nil {
 		return 0, nil
 	}
-	c := l.newConnection(l.ctx, 1)
+	c := l.newConnection(l.taking, 1)
 	defer c.life.cancel(nil)
 	l.drop.Store(&c.life.cancel)
 	c.opened = true // a token means another connection
@@ -242,8 +247,8 @@ func (l *loop) fillLast() (attempt int, err error) {
 	switch {
 	case err == errResumed || err == errRedial:
 		return 1, nil
-	case l.ctx.Err() != nil:
-		return 0, context.Cause(l.ctx)
+	case l.taking.Err() != nil:
+		return 0, l.end()
 	case err != nil:
 		return 0, backfillEnd(err)
 	}

@@ -72,6 +72,9 @@ func (c *connection) run() error {
 	}
 	c.loop.in.begin()
 	defer c.full.stop()
+	if l := c.loop; l.receiver != nil {
+		defer c.endDrained()()
+	}
 	defer func() { c.progress = c.loop.in.finish() }()
 	opened := time.Now()
 	if !c.follows {
@@ -109,7 +112,7 @@ func (c *connection) open(token string) (err error) {
 	c.took = c.life.begun.Sub(start)
 	c.resuming = c.resuming && c.session.Resumes
 	if c.session != nil && c.session.OnConfirm != nil {
-		c.session.OnConfirm(c.waitSettled)
+		c.session.OnConfirm(func() error { return c.waitSettled(c.life.ctx) })
 	}
 	return nil
 }
@@ -223,10 +226,13 @@ func (c *connection) deliver(ms []transport.Message) (accepted int, err error) {
 
 // waitWhileFull starts a wait for space on behalf of a Receiver.
 func (c *connection) waitWhileFull(size int) {
+	if !c.loop.in.valve.isOpen() {
+		return
+	}
 	c.full.start(c.life.ctx, func(ctx context.Context) { c.waitForSpace(ctx, size) })
 }
 
-// waitForSpace waits until the window has space for size bytes, or until the connection must be
+// waitForSpace waits until an event of size bytes may be taken in, or until the connection must be
 // parked.
 func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	expired, stop := c.pauseLimit()
@@ -234,8 +240,8 @@ func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	return c.awaitSpace(ctx, size, expired)
 }
 
-// awaitSpace waits until the window has space for size bytes. It returns errParked when expired
-// receives.
+// awaitSpace waits until the window has space for size bytes and the subscription is not paused. It
+// returns errParked when expired receives.
 func (c *connection) awaitSpace(ctx context.Context, size int, expired <-chan time.Time) error {
 	l := c.loop
 	l.in.publish()
@@ -245,9 +251,15 @@ func (c *connection) awaitSpace(ctx context.Context, size int, expired <-chan ti
 	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
 	stall, parked := l.watchStall(), false
 	defer func() { stall.stop(!parked) }()
-	for !l.in.fits(size) {
+	for {
+		resumed := l.in.valve.changed()
+		if l.in.fits(size) {
+			return nil
+		}
 		select {
 		case <-space:
+			stall.settled()
+		case <-resumed:
 			stall.settled()
 		case <-stall.timer.C:
 			l.reportStall()
@@ -258,7 +270,6 @@ func (c *connection) awaitSpace(ctx context.Context, size int, expired <-chan ti
 			return context.Cause(ctx)
 		}
 	}
-	return nil
 }
 
 // pauseLimit returns a channel that receives when the connection was not read for its maxPause, or
@@ -289,19 +300,19 @@ func (c *connection) linger() {
 	}
 	defer c.life.cancel(nil)
 	defer c.conn().Close()
-	c.waitSettled()
+	c.waitSettled(c.life.ctx)
 }
 
-// waitSettled waits until the consumer has settled every event. It returns the cause if the
-// connection's context ends before.
-func (c *connection) waitSettled() error {
+// waitSettled waits until the consumer has settled every event. It returns the cause if ctx ends
+// before.
+func (c *connection) waitSettled(ctx context.Context) error {
 	space, release := c.loop.window.Press()
 	defer release()
 	for !c.loop.in.isSettled() {
 		select {
 		case <-space:
-		case <-c.life.ctx.Done():
-			return context.Cause(c.life.ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 	return nil

@@ -52,6 +52,15 @@
 // 20,000 events a second on, it is not woken for each event, and may get an event 100
 // microseconds after it was received.
 //
+// # Stopping and pausing
+//
+// [Subscription.Close] ends a subscription within a second. Events in the buffer and those that are being
+// handled are delivered again after a restart. [Subscription.Drain] takes in nothing more, waits until
+// every event that was received is acknowledged, and saves the position; loops then end without an
+// error. When the context given to Subscribe ends, only the events that are being handled are finished.
+//
+// [Subscription.Pause] stops taking events in and keeps the connection, until [Subscription.Resume].
+//
 // # Checkpoints
 //
 // The position of a subscription is one record in a [Store], under its [Options.Name]. Subscribe
@@ -124,6 +133,8 @@
 //	                                INFO   owner, waiting_at_most: Subscribe watches the record
 //	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
 //	stored position overridden      INFO   override_id: see Options.OverrideID
+//	paused, resumed                 INFO
+//	draining                        INFO   buffered
 //	the feed is complete            INFO   reason; written only if the transport gives one
 //	handler panicked                ERROR  panic, stack, attempt; id
 //	event dead-lettered             WARN   reason, attempt; id
@@ -176,8 +187,8 @@
 // # Goroutines
 //
 // A subscription has one standing goroutine. Each save, each attempt to open a successor of a
-// connection, each wait of a transport.Receiver for space, its Backfill, and the calls of DeadLetter
-// have one while they last.
+// connection, each wait of a transport.Receiver for space, its Backfill, its Drain, and the calls of
+// DeadLetter have one while they last.
 // [Subscription.Close] joins them all within a second. [Subscription.Process] has those of its workers,
 // and of the timers of keys that are blocked, and joins them before it returns. Trace functions run on them, on the
 // consumers' goroutines, and on those of a Receiver's requests.

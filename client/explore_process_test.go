@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -100,6 +101,7 @@ const (
 	graceful = iota
 	cancelled
 	killed
+	drained
 	zombie
 )
 
@@ -114,6 +116,8 @@ func (p *process) end(how int) {
 	case cancelled:
 		p.cancel()
 		p.sleep(time.Second)
+	case drained:
+		p.drain()
 	}
 	low := p.low()
 	start := time.Now()
@@ -133,7 +137,34 @@ func (p *process) end(how int) {
 	p.helpers.Wait()
 }
 
-// meddle reconnects now and then, and checks the statistics.
+// drain drains for up to ten minutes. Whatever the subscription has received must be handled then, and
+// saved.
+func (p *process) drain() {
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Duration(p.rng.Int64N(int64(10*time.Minute))))
+	defer cancel()
+	err := p.sub.Drain(ctx)
+	var ce *client.CheckpointError
+	var refused *client.RefusedError
+	var stop *client.StopError // of a Gap at the end, or a 410 to no token
+	s, saved := p.sub.Stats(), p.stored()
+	switch {
+	case err == nil:
+		if s.Buffered > 0 || saved.Epoch == p.epoch && s.Checkpointed != s.Acked {
+			p.t.Errorf("Drain returned nil with %+v, want everything acknowledged and saved", s)
+		}
+		if _, err := p.sub.Next(ctx); err != io.EOF {
+			p.t.Errorf("Next after Drain: got %v, want io.EOF", err)
+		}
+	case ctx.Err() != nil, errors.As(err, &ce), errors.As(err, &refused), errors.As(err, &stop), errors.Is(err, client.ErrFenced):
+	default:
+		p.t.Errorf("Drain: got %v, want nil, the end of its context, or that of the checkpoint", err)
+	}
+	if n := p.sub.Stats().Received; n != s.Received {
+		p.t.Errorf("got %d events received after Drain, want the %d before it", n, s.Received)
+	}
+}
+
+// meddle reconnects and pauses now and then, and checks the statistics.
 func (p *process) meddle(rng *rand.Rand) {
 	for {
 		select {
@@ -149,6 +180,14 @@ func (p *process) meddle(rng *rand.Rand) {
 		// lost, and no event follows to carry the Gap.
 		if !p.calm.Load() || s.Buffered == 0 {
 			p.sub.Reconnect()
+		}
+		if rng.IntN(4) == 0 {
+			p.sub.Pause()
+			select {
+			case <-p.stopped:
+			case <-time.After(time.Duration(rng.IntN(60_000)) * time.Millisecond):
+			}
+			p.sub.Resume()
 		}
 	}
 }

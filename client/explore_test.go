@@ -27,7 +27,7 @@ var (
 )
 
 // TestExplore runs random schedules: a feed that breaks in every way; processes that end
-// gracefully, are killed, or continue next to their successor; a store whose calls fail, take effect
+// gracefully, are drained or killed, or continue next to their successor; a store whose calls fail, take effect
 // late or report the wrong outcome; and consumers that acknowledge out of order, refuse for a while or
 // permanently, and leave.
 // After each schedule, these promises must hold:
@@ -36,7 +36,7 @@ var (
 //     position was missing, rejected or withdrawn;
 //   - each process starts after the stored position and continues without a hole;
 //   - the stored position never moves back and never passes an unsettled event;
-//   - what Commit and Close report as saved is saved; at rest, everything is; and Close returns
+//   - what Commit, Drain and Close report as saved is saved; at rest, everything is; and Close returns
 //     within a second.
 //
 // A seed fixes the schedule but not how goroutines interleave. Repeat a seed that failed with
@@ -62,7 +62,7 @@ func explore(t *testing.T, seed uint64, fills bool) {
 		for range 1 + rng.IntN(4) {
 			if p := w.begin(); p != nil {
 				w.sleep(time.Minute)
-				p.end(rng.IntN(4))
+				p.end(rng.IntN(5))
 			}
 		}
 		w.calm.Store(true)

@@ -122,7 +122,13 @@ func (w *hookWorld) work() {
 			w.t.Errorf("seed %d: %v", w.seed, err)
 			return
 		}
-		life := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), func() { sub.Close() })
+		stop := func() { sub.Close() }
+		if rng.IntN(2) == 0 {
+			stop = func() { sub.Drain(w.t.Context()) }
+		}
+		life := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), stop)
+		rest := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), sub.Pause)
+		time.AfterFunc(2*time.Hour, sub.Resume)
 		w.begin()
 		if rng.IntN(2) == 0 {
 			w.loop(rng, sub)
@@ -130,6 +136,7 @@ func (w *hookWorld) work() {
 			w.process(rng, sub)
 		}
 		life.Stop()
+		rest.Stop()
 		sub.Close()
 		select {
 		case <-w.over:

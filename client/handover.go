@@ -50,7 +50,7 @@ func (c *connection) awaitExpiry() {
 	}
 	c.loop.in.expectHandover()
 	h := &handover{old: &c.life, successor: c.loop.openSuccessor, report: c.loop.report}
-	h.ctx, h.stop = context.WithCancel(c.loop.ctx)
+	h.ctx, h.stop = context.WithCancel(c.loop.taking)
 	c.handover = h
 	c.session.OnExpiring(func() {
 		h.once.Do(func() {
@@ -157,7 +157,7 @@ func (l *loop) successor(c *connection) *connection {
 		return nil
 	}
 	h.once.Do(func() {}) // from now on, no handover starts
-	over := l.ctx.Err() != nil || errors.Is(c.err, transport.ErrComplete) || c.err == errResumed || backfillEnd(c.err) != nil
+	over := l.taking.Err() != nil || errors.Is(c.err, transport.ErrComplete) || c.err == errResumed || backfillEnd(c.err) != nil
 	if over || c.err == errRedial {
 		h.abandon()
 	}

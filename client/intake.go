@@ -25,6 +25,8 @@ type intake struct {
 	checkpoint *checkpoint
 	report     *reporter
 
+	valve valve
+
 	mu       sync.Mutex    // never held across a wait for space
 	token    string        // of the last event received: the position to resume after
 	gap      *Gap          // for the next event
@@ -114,7 +116,7 @@ type verdict int
 
 const (
 	admitted verdict = iota
-	isFull           // there is no space for it
+	isFull           // there is no space for it, or the subscription is paused
 	isHeld           // it is after a hole, which must be filled first
 )
 
@@ -127,7 +129,7 @@ func (in *intake) admit(m *transport.Message, waited bool) verdict {
 	if waited {
 		in.now = time.Now()
 	}
-	if m.Kind == decode.KindData && !in.window.Fits(len(m.Data)) {
+	if m.Kind == decode.KindData && !in.hasSpace(len(m.Data)) {
 		in.takeGap(m) // it is reported once, however long the message waits
 		return isFull
 	}
@@ -164,26 +166,29 @@ func (in *intake) deliver(ctx context.Context, ms []transport.Message) (accepted
 // refuses returns why a message of a Receiver cannot be delivered now, or nil. The caller holds mu.
 func (in *intake) refuses(ctx context.Context, m *transport.Message) error {
 	switch {
-	case !in.open || ctx.Err() != nil:
+	case !in.open || ctx.Err() != nil || in.valve.isShut():
 		return transport.ErrClosed
-	case m.Kind == decode.KindData && !in.window.Fits(len(m.Data)):
+	case m.Kind == decode.KindData && !in.hasSpace(len(m.Data)):
 		return transport.ErrFull
 	}
 	return nil
 }
 
-// fits reports whether the window has space for an event of size bytes.
+// hasSpace reports whether an event of size bytes may be taken in. The caller holds mu.
+func (in *intake) hasSpace(size int) bool { return in.valve.isOpen() && in.window.Fits(size) }
+
+// fits is hasSpace for a caller that does not hold mu.
 func (in *intake) fits(size int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.window.Fits(size)
+	return in.hasSpace(size)
 }
 
-// isHalfFree reports whether half of the window is free.
+// isHalfFree reports whether events may be taken in, and half of the window is free.
 func (in *intake) isHalfFree() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.window.IsHalfFree()
+	return in.valve.isOpen() && in.window.IsHalfFree()
 }
 
 // isSettled reports whether every event in the window is settled.

@@ -17,6 +17,8 @@ import (
 // and decides what follows, until there is nothing more to receive.
 type loop struct {
 	ctx        context.Context // of the subscription; its cause is the reason for its end
+	taking     context.Context // ends with ctx, and when the subscription is drained
+	stopTaking context.CancelCauseFunc
 	transport  transport.Transport
 	receiver   transport.Receiver // instead of transport
 	pushed     bool               // the feed has no positions: the sender repeats missed events
@@ -43,13 +45,13 @@ type loop struct {
 
 var (
 	errRedial = errors.New("client: Reconnect was called")
-	errParked = errors.New("client: connection closed until the consumer has space: it was not read for its MaxPause")
+	errParked = errors.New("client: connection closed until it can be read again: it was not read for its MaxPause")
 )
 
 // run connects until the subscription ends, and reports why it did.
 func (l *loop) run() {
 	var last *connection
-	for c := l.newConnection(l.ctx, 1); c != nil; {
+	for c := l.newConnection(l.connecting(), 1); c != nil; {
 		last = c
 		c.err = c.run()
 		if next := l.successor(c); next != nil {
@@ -57,7 +59,7 @@ func (l *loop) run() {
 			l.disconnected(c, retry.Decision{})
 			c = next
 		} else if attempt := l.judge(c); attempt > 0 {
-			c = l.newConnection(l.ctx, attempt)
+			c = l.newConnection(l.connecting(), attempt)
 		} else {
 			c = nil
 		}
@@ -78,6 +80,15 @@ func (l *loop) run() {
 	last.linger()
 }
 
+// connecting returns the context of connections. That of a Receiver stays open while the subscription is
+// drained, because senders wait for the outcome of what they have delivered.
+func (l *loop) connecting() context.Context {
+	if l.receiver != nil {
+		return l.ctx
+	}
+	return l.taking
+}
+
 // isStopped reports whether the program has asked for the end.
 func (l *loop) isStopped() bool {
 	var refused *RefusedError
@@ -88,8 +99,8 @@ func (l *loop) isStopped() bool {
 // due and returns its number, or sets l.result and returns 0.
 func (l *loop) judge(c *connection) (attempt int) {
 	switch {
-	case l.ctx.Err() != nil:
-		l.result = context.Cause(l.ctx)
+	case l.taking.Err() != nil:
+		l.result = l.end()
 		l.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case errors.Is(c.err, transport.ErrComplete):
@@ -130,7 +141,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 		return 0
 	}
 	l.report.stats.set(StateBackingOff)
-	pause(l.ctx, d.Delay, l.redial)
+	pause(l.taking, d.Delay, l.redial)
 	return d.Attempt + 1
 }
 
@@ -147,7 +158,7 @@ func (l *loop) complete() (attempt int, end error) {
 	return 0, io.EOF
 }
 
-// park waits until half of the buffer is free, so that the next connection is not parked as soon as
+// park waits until half of the buffer is free and the subscription is not paused, so that the next connection is not parked as soon as
 // it is open.
 func (l *loop) park() {
 	l.report.stats.set(StateFull)
@@ -155,15 +166,21 @@ func (l *loop) park() {
 	defer release()
 	stall := l.watchStall()
 	defer stall.stop(true)
-	for !l.in.isHalfFree() {
+	for {
+		resumed := l.in.valve.changed()
+		if l.in.isHalfFree() {
+			return
+		}
 		select {
 		case <-space:
+			stall.settled()
+		case <-resumed:
 			stall.settled()
 		case <-stall.timer.C:
 			l.reportStall()
 		case <-l.redial:
 			return
-		case <-l.ctx.Done():
+		case <-l.taking.Done():
 			return
 		}
 	}

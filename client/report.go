@@ -41,7 +41,7 @@ func (l *loop) connectedTo(c *connection) {
 
 // disconnected reports that c has failed or ended, and what follows.
 func (l *loop) disconnected(c *connection, d retry.Decision) {
-	if l.ctx.Err() == nil && !d.Stop && c.isAttempt() {
+	if l.taking.Err() == nil && !d.Stop && c.isAttempt() {
 		l.logDisconnected(c, d)
 	}
 	l.report.failure.Store(&c.err)

@@ -45,6 +45,10 @@ func (s *stall) stop(over bool) {
 // reportStall reports that the consumer has not settled an event for a long time.
 func (l *loop) reportStall() {
 	s, now := &l.stall, time.Now()
+	if l.in.valve.isPaused() {
+		s.settled()
+		return
+	}
 	s.pace.next(now)
 	s.timer.Reset(time.Until(s.pace.due))
 	b := l.window.Backlog()

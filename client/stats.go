@@ -17,14 +17,14 @@ const (
 	StateLive                     // reading
 	StateFull                     // not reading because the buffer is full
 	StateBackingOff               // waiting before the next attempt
-	StateEnded                    // ended; Events and Next report the reason
+	StateEnded                    // nothing more is received; after the buffer, Events and Next report the reason
 	StateBackfilling              // Options.Backfill runs, or waits before its next attempt
+	StatePaused                   // Pause was called; the other states show again after Resume
 )
 
-var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended", "backfilling"}
+var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended", "backfilling", "paused"}
 
-// String returns "connecting", "live", "full", "backing off", "ended" or
-// "backfilling".
+// String returns "connecting", "live", "full", "backing off", "ended", "backfilling" or "paused".
 func (s State) String() string {
 	if s < 0 || int(s) >= len(stateNames) {
 		return fmt.Sprintf("State(%d)", int32(s))
@@ -117,6 +117,12 @@ func (s *Subscription) Stats() Stats {
 // is not stored: a Receiver reports it from another goroutine, perhaps before Listen has returned.
 func (s *Subscription) state() State {
 	state := State(s.report.stats.state.Load())
+	switch v := &s.loop.in.valve; {
+	case state == StateEnded || v.isShut():
+		return StateEnded
+	case v.isPaused():
+		return StatePaused
+	}
 	if (state == StateLive || state == StateBackfilling) && s.window.IsFull() {
 		return StateFull
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestStateIsTextInJSON(t *testing.T) {
-	for s := client.StateConnecting; s <= client.StateEnded; s++ {
+	for s := client.StateConnecting; s <= client.StatePaused; s++ {
 		text, err := json.Marshal(client.Stats{State: s})
 		if err != nil || !strings.Contains(string(text), `"State":"`+s.String()+`"`) {
 			t.Errorf("Stats in JSON: got %s, %v, want the state %q", text, err, s)

@@ -97,8 +97,11 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 		in.token = stored.Token
 	}
 	in.prepare(isPushed(src))
+	taking, stopTaking := context.WithCancelCause(s.ctx)
 	l := &loop{
 		ctx:        s.ctx,
+		taking:     taking,
+		stopTaking: stopTaking,
 		pushed:     isPushed(src),
 		in:         in,
 		window:     s.window,
@@ -202,8 +205,9 @@ func (s *Subscription) Reconnect() { s.loop.reconnect() }
 //
 // Close does not wait for the bodies of loops. An event that is being handled is not acknowledged:
 // its Ack returns ErrClosed, and the event is delivered again after a restart. To let bodies
-// finish, end the context of Subscribe first: no further events are delivered, the current event
-// is acknowledged when its body ends, and a Close after the loop saves that.
+// finish, call [Subscription.Drain] first, which handles the events in the buffer too. Or end the
+// context of Subscribe first: no further events are delivered, the current event is acknowledged when
+// its body ends, and a Close after the loop saves that.
 func (s *Subscription) Close() error {
 	if s.closing.Swap(true) {
 		s.closed.Wait() // not a sync.Once: its mutex would stop the clock of a synctest bubble
