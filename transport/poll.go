@@ -138,7 +138,8 @@ type Poll struct {
 	Timeout time.Duration
 
 	// MaxPage is the maximum size of a page in bytes, after decompression, and of the events that
-	// are collected with NewestFirst. Negative: no limit. Default: 16 MiB.
+	// are collected with NewestFirst. Each event counts as at least 64 bytes, except in a page of up
+	// to 1024 events. Negative: no limit. Default: 16 MiB.
 	MaxPage int
 
 	// OnPage is called from Open and Read with each page before its events are delivered, and may

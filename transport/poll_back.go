@@ -9,7 +9,7 @@ import (
 type round struct {
 	events   []Message      // newest first
 	places   map[string]int // in events, by token
-	size     int            // of the events in bytes
+	size     int            // what the events count toward MaxPage
 	stale    int            // pages in a row without an older event
 	found    bool           // the last event received was reached
 	cut      bool           // the pages exceed MaxPage
@@ -104,15 +104,17 @@ func (r *round) merge(page []Message) {
 		}
 	}
 	for _, m := range r.events[place:] {
-		r.size -= len(m.Data)
+		r.size -= cost(m)
 	}
 	r.events = r.events[:place]
 	for _, m := range page[from:] {
 		r.places[m.Token] = len(r.events)
 		r.events = append(r.events, m)
-		r.size += len(m.Data)
+		r.size += cost(m)
 	}
 }
+
+func cost(m Message) int { return max(len(m.Data), minCost) }
 
 // history returns the events of a round, oldest first, and makes the last one the position.
 func (c *pollConn) history(round *round) []Message {

@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	maxRefusals = 2  // refusals in a row that are keepalives
-	maxBlank    = 20 // pages in a row without events that are followed at once
+	maxRefusals = 2    // refusals in a row that are keepalives
+	minCost     = 64   // bytes that an event counts at least toward MaxPage
+	fewEvents   = 1024 // that a page may have, whatever MaxPage is
+	maxBlank    = 20   // pages in a row without events that are followed at once
 )
 
 // A pollConn asks for pages until it is closed. Only Close is called from other goroutines than

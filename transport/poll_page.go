@@ -203,6 +203,9 @@ func (p *Poll) parse(page *Page) (problem string) {
 		if err != nil {
 			return "the page has an invalid array of events"
 		}
+		if len(page.Events) >= max(p.maxPage()/minCost, fewEvents) {
+			return "the page has too many events for MaxPage: ask for fewer in URL"
+		}
 		page.Events = append(page.Events, p.event(f.Data))
 	}
 	if p.Cursor != "" {

@@ -598,6 +598,27 @@ func TestPollMaxPage(t *testing.T) {
 
 // Each request is prepared, and those after a 401 with fresh credentials. A next page of the same
 // origin gets the same.
+// A page of tiny events is bounded too: each costs much more memory than its bytes.
+func TestPollManyEvents(t *testing.T) {
+	tiny := func(n int) http.HandlerFunc {
+		return answer(`{"cursor":"c1","events":[0` + strings.Repeat(",0", n-1) + `]}`)
+	}
+	for limit, most := range map[int]int{64 << 10: 1024, 128 << 10: 2048} {
+		p := forward
+		p.MaxPage = limit
+		pollInBubble(t, p, func(t *testing.T, p *transport.Poll, a *answerer) {
+			c := openPoll(t, p, "c0")
+			for range most {
+				read(t, c)
+			}
+			e := want[*transport.ProtocolError](t, readError(t, c))
+			if !strings.Contains(e.Reason, "MaxPage") {
+				t.Errorf("got %v, want the name of the limit", e)
+			}
+		}, tiny(most), tiny(most+1))
+	}
+}
+
 func TestPollCredentials(t *testing.T) {
 	p := perEvent
 	p.URL = "http://me:pw@feed.test/list"
