@@ -85,7 +85,7 @@ func (c *pollConn) collect(round *round, page *pageResponse) (more bool, err err
 		round.stale = 0
 	}
 	round.complete = round.complete || page.final
-	if round.found || page.Next == "" || page.final || len(page.Events) == 0 || round.stale > maxBlank {
+	if round.found || page.Next == "" || page.final || len(page.Events) == 0 && !page.More || round.stale > maxBlank {
 		return false, nil
 	}
 	round.cut = round.size > c.poll.maxPage()

@@ -88,6 +88,15 @@ func TestPollNewestFirst(t *testing.T) {
 	}
 }
 
+// A page without events that names the next one does not end the round.
+func TestPollNewestFirstEmptyPage(t *testing.T) {
+	p := listed
+	p.Events, p.More = "events", "more"
+	pollInBubble(t, p, func(t *testing.T, p *transport.Poll, a *answerer) {
+		wantMessages(t, openPoll(t, p, "1"), "data 2 2", "data 3 3")
+	}, page("", `"?page=2"`, 3), page("", `"?page=3"`), page("", "null", 2, 1))
+}
+
 // The pages of a round follow each other at once; the next round is due after the interval that
 // the server asks for, and asks whether the first page has changed.
 func TestPollNewestFirstRounds(t *testing.T) {

@@ -217,7 +217,7 @@ func (p *Poll) parse(page *Page) (problem string) {
 		case more == "" || more == "false" || more == "0":
 			page.Next = ""
 		case strings.Contains(more, "://") || more[0] == '/' || more[0] == '?':
-			page.Next = more
+			page.Next, page.More = more, true
 		default:
 			page.More = true
 		}

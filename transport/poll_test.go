@@ -194,7 +194,8 @@ func TestPollFullPage(t *testing.T) {
 			answer(`{"events":[{"id":"2"}],"more":false}`, "Link", `</list?page=2>; rel="next"`), "/list?after=2", time.Minute},
 		"empty page with a link": {func(p *transport.Poll) { p.More = "" },
 			answer(`{"events":[]}`, "Link", `</list?page=2>; rel="next"`), "/list", time.Minute},
-		"empty page with more": {nil, page("", "true"), "/list", time.Minute}, // the same request again
+		"empty page with a URL": {nil, page("", `"/list?page=2"`), "/list?page=2", 0},
+		"empty page with more":  {nil, page("", "true"), "/list", time.Minute}, // the same request again
 		"OnPage more": {func(p *transport.Poll) {
 			p.OnPage = func(page *transport.Page) error { page.More = true; return nil }
 		}, page("", "null", 1, 2), "/list?after=2", 0},
