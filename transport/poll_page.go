@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,6 +89,11 @@ func (c *pollConn) newAttempt(r pageRequest) *attempt {
 	token := r.token
 	if r.url != "" {
 		token = "" // so that a 410 does not reject the position
+	}
+	first, _ := parseURL(p.URL) // checked by Validate
+	if u, _ := parseURL(feed.URL); originOf(u) != originOf(first) {
+		delete(feed.Header, "Host")
+		feed.TrustedOrigins = append(slices.Clip(p.TrustedOrigins), originOf(first))
 	}
 	if c.validators.of == r {
 		c.validators.addTo(feed.Header)

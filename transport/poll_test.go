@@ -654,6 +654,27 @@ func TestPollCredentials(t *testing.T) {
 	}, guarded(nil), guarded(page("", `"http://feed.test/list?page=2"`, 1)), guarded(page("", "null", 2)), guarded(page("", "null")))
 }
 
+// A next page of a trusted origin is asked of that host, and may redirect to the first one.
+func TestPollNextPageOfAnotherOrigin(t *testing.T) {
+	p := perEvent
+	p.Header = http.Header{"Host": {"virtual.test"}}
+	p.TrustedOrigins = []string{"http://other.test"}
+	var hosts []string
+	noting := func(answer http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			hosts = append(hosts, r.Host)
+			answer(w, r)
+		}
+	}
+	pollInBubble(t, p, func(t *testing.T, p *transport.Poll, a *answerer) {
+		wantMessages(t, openPoll(t, p, "0"), "data 1 1", "data 2 2")
+		if want := []string{"virtual.test", "other.test", "feed.test"}; !slices.Equal(hosts, want) {
+			t.Errorf("hosts: got %q, want %q", hosts, want)
+		}
+	}, noting(page("", `"http://other.test/list?page=2"`, 1)),
+		noting(refuse(302, "Location", "http://feed.test/list?page=2")), noting(page("", "false", 2)))
+}
+
 func TestPollOnPage(t *testing.T) {
 	failure := errors.New("failure")
 	t.Run("error", func(t *testing.T) {
