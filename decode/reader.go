@@ -40,6 +40,7 @@ type Reader struct {
 	private    bool  // frames are copied out of slab
 	last       int   // size of the last frame
 	size       int   // of the next slab
+	filled     bool  // a read has filled the slab
 	offset     int64 // of start in the stream
 	empty      int   // reads in a row without a byte or an error
 	srcErr     error // from src, reported after all its bytes
@@ -50,12 +51,12 @@ type Reader struct {
 }
 
 const (
-	minSlab    = 4 << 10
+	minSlab    = 512
 	maxSlab    = 64 << 10
 	largeFrame = 16 << 10  // frames from this size on are put together in a private slab
 	maxPrivate = 256 << 10 // a larger private slab is released after the frame that needed it
 
-	minRead = 512 // minimum free space for a read
+	minRead = 512 // minimum free space for a read, except in a smaller slab
 
 	maxEmpty = 100 // after so many reads without a byte or an error, src is broken
 )
@@ -171,14 +172,14 @@ func (r *Reader) handOut() {
 
 // read reads once, after the unconsumed bytes.
 func (r *Reader) read() {
-	if len(r.slab)-r.end < minRead || r.outgrown() || r.start > 0 && (r.Borrow || r.private) {
+	if len(r.slab)-r.end < min(minRead, len(r.slab)/2+1) || r.outgrown() || r.start > 0 && (r.Borrow || r.private) {
 		r.makeRoom()
 	}
 	room := r.slab[r.end:]
 	room = room[:min(len(room), maxSlab)] // otherwise many small frames would share a large slab
 	n, err := r.src.Read(room)
 	if n == len(room) {
-		r.size = min(2*r.size, maxSlab)
+		r.size, r.filled = min(2*r.size, maxSlab), true
 	}
 	r.end += n
 	r.srcErr = err
@@ -196,13 +197,16 @@ func (r *Reader) read() {
 // of their size. That slab doubles, so that each byte moves a constant number of times before.
 func (r *Reader) makeRoom() {
 	partial := r.slab[r.start:r.end]
+	if r.lent && !r.filled {
+		r.size = max(r.size/2, minSlab) // the stream is slow
+	}
 	r.private = !r.Borrow && max(r.last, len(partial)) >= largeFrame
 	need := max(r.size, len(partial)+minRead)
 	if need > len(r.slab) {
 		need = max(need, 2*len(partial))
 	}
 	if r.lent && !r.Borrow || len(r.slab) < need || r.outgrown() {
-		r.slab, r.lent = make([]byte, need), false
+		r.slab, r.lent, r.filled = make([]byte, need), false, false
 	}
 	r.start, r.end = 0, copy(r.slab, partial)
 }

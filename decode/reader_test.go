@@ -146,3 +146,32 @@ func TestBadFrameIsFinal(t *testing.T) {
 		}
 	}
 }
+
+// A burst enlarges the slabs, and a stream that is slow afterwards has small ones again.
+func TestSlowStreamsHaveSmallSlabs(t *testing.T) {
+	const burst, slow, event = 10_000, 1000, 400
+	line := strings.Repeat("x", event-1) + "\n"
+	rest := strings.Repeat(line, burst)
+	most, last := 0, 0
+	r := decode.NewReader(readerFunc(func(p []byte) (int, error) {
+		if last = len(p); len(rest) == 0 {
+			return copy(p, line), nil
+		}
+		most = max(most, last)
+		n := copy(p, rest)
+		rest = rest[n:]
+		return n, nil
+	}), decode.Lines)
+	var f decode.Frame
+	for i := range burst + slow {
+		if err := r.Next(&f); err != nil || len(f.Data) != event-1 {
+			t.Fatalf("event %d: got %d bytes, error %v, want %d", i, len(f.Data), err, event-1)
+		}
+		if i == 0 && last > 512 {
+			t.Errorf("got %d bytes of room before the first event, want at most 512", last)
+		}
+	}
+	if most < 32<<10 || last > 1<<10 {
+		t.Errorf("got room for %d bytes during the burst and %d after it, want at least 32 KiB and at most 1 KiB", most, last)
+	}
+}

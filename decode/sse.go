@@ -281,7 +281,7 @@ func (s *sseSplitter) join(buf []byte) []byte {
 		size += d.to - d.from
 	}
 	if cap(s.joint)-len(s.joint) < size {
-		s.joint = make([]byte, 0, max(size, minSlab))
+		s.joint = make([]byte, 0, max(size, minSlab, min(2*cap(s.joint), 4<<10)))
 	}
 	from := len(s.joint)
 	for i, d := range s.data {
@@ -318,8 +318,9 @@ func (s *sseSplitter) keep(b []byte) string {
 		return ""
 	}
 	if s.ids.Cap()-s.ids.Len() < len(b) {
+		size := min(max(2*s.ids.Cap(), 64), 1024)
 		s.ids = strings.Builder{}
-		s.ids.Grow(max(len(b), 1024))
+		s.ids.Grow(max(len(b), size))
 	}
 	from := s.ids.Len()
 	s.ids.Write(b)

@@ -219,8 +219,14 @@ func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 		return nil, &final{fmt.Errorf("transport: %w", err)}
 	}
 	a := h.newAttempt(ctx, token)
-	conn, err := a.open()
-	if err != nil {
+	var conn *httpConn
+	err := errExited // unless open returns
+	opened := make(chan struct{})
+	go func() { // it needs much stack, which the goroutine that reads would keep
+		defer close(opened)
+		conn, err = a.open()
+	}()
+	if <-opened; err != nil {
 		err = a.failure(err)
 		a.cancel(err)
 		return nil, err

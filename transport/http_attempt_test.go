@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -221,4 +222,15 @@ func (j *testJar) SetCookies(u *url.URL, _ []*http.Cookie) {
 func (j *testJar) Cookies(u *url.URL) []*http.Cookie {
 	j.urls = append(j.urls, "get "+u.Path)
 	return []*http.Cookie{{Name: "session", Value: "jar"}}
+}
+
+// A function of the caller that ends its goroutine ends the attempt.
+func TestAttemptWithAFunctionThatExits(t *testing.T) {
+	feed := &transport.HTTP{URL: "http://feed.test", Prepare: func(*http.Request) error {
+		runtime.Goexit()
+		return nil
+	}}
+	if s, err := feed.Open(t.Context(), ""); s != nil || err == nil {
+		t.Errorf("got session %v, error %v, want an error", s, err)
+	}
 }

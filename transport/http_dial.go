@@ -8,11 +8,6 @@ import (
 	"net/url"
 )
 
-// readBuffer is the read buffer in bytes of a built-in connection. It holds what a busy sender
-// writes at a time, which is often 32 KiB, and the header of that chunk. With net/http's 4 KiB each
-// chunk costs two reads, as it does with 32 KiB.
-const readBuffer = 40 << 10
-
 // roundTripper returns the RoundTripper of one connection. Without one of the caller, it is a
 // new http.Transport whose sockets are closed when ctx ends.
 //
@@ -27,9 +22,10 @@ func (h *HTTP) roundTripper(ctx context.Context) http.RoundTripper {
 		Proxy: proxyFromEnvironment,
 
 		OnProxyConnectResponse: refusedByProxy,
-		DialContext:            dialWithin(ctx, &net.Dialer{Timeout: dialTimeout}),
+		DialContext:            inBursts(dialWithin(ctx, &net.Dialer{Timeout: dialTimeout})),
 		TLSHandshakeTimeout:    dialTimeout,
 		ReadBufferSize:         readBuffer,
+		WriteBufferSize:        writeBuffer,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2},
 		DisableCompression:     true, // see acceptEncoding

@@ -33,7 +33,8 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 		origin: originOf(resp.Request.URL), feed: a.feed, framed: framed(resp), onMessage: a.feed.OnMessage,
 		uncompressed: a.plain, compressed: a.compresses() && compressed(resp.Header),
 	}
-	c.watch = newWatch(resp.Body, a.feed.IdleTimeout, func() { a.cancel(errIdle) })
+	cancel := a.cancel // without retaining a, which holds the data of the request
+	c.watch = newWatch(resp.Body, a.feed.IdleTimeout, func() { cancel(errIdle) })
 	c.plain, ok = a.feed.decompress(c.watch, resp.Header)
 	if !ok {
 		return nil, a.protocolError(resp, fmt.Sprintf("unknown content encoding %.100q", resp.Header.Values("Content-Encoding")))
