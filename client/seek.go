@@ -82,7 +82,7 @@ func SetCheckpoint(ctx context.Context, store Store, name, token string, opts *S
 	if err := checkSeek(ctx, store, name, "SetCheckpoint"); err != nil {
 		return Checkpoint{}, err
 	}
-	s := &setter{store: store, name: name, token: token, owner: newOwner()}
+	s := &setter{store: store, name: name, token: token, owner: newOwner(), replaced: map[uint64]record{}}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -115,9 +115,10 @@ type setter struct {
 	opts  SetOptions
 	owner string // the same for all tries, so that one that has landed is recognized
 
-	old     record // the record that next replaces
-	next    record // what is saved
-	unknown bool   // a Save has failed for another reason than a conflict: it may land, even later
+	old      record            // the record that next replaces
+	next     record            // what is saved
+	replaced map[uint64]record // old of each try, by its number: a stale read may follow one that has landed
+	unknown  bool              // a Save has failed for another reason than a conflict: it may land, even later
 }
 
 const (
@@ -178,7 +179,9 @@ func (s *setter) try(ctx context.Context, n uint64) (after, error) {
 	if err != nil {
 		return then, err
 	}
-	if stored.Owner != s.owner { // otherwise an earlier try has landed
+	if stored.Owner == s.owner { // an earlier try has landed
+		s.next, s.old = stored, s.replaced[stored.Write]
+	} else {
 		if then, err := s.compare(stored); err != nil {
 			return then, err
 		}
@@ -188,6 +191,7 @@ func (s *setter) try(ctx context.Context, n uint64) (after, error) {
 			s.old = record{}
 		}
 	}
+	s.replaced[n] = s.old
 	s.next.Write = n // no two records are the same, because a save may land late
 	s.next.Saved = time.Now().UTC()
 	s.next.Taken = s.next.Saved

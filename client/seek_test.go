@@ -413,7 +413,7 @@ func TestSetCheckpointEndsSuspectsAndContests(t *testing.T) {
 		sub := subscribe(t, feed, o)
 		defer sub.Close()
 		if d := time.Since(start); d > 0 || sub.Stats().Suspect {
-			t.Errorf("Subscribe took %v, suspect %v, want 0s and none", d, sub.Stats().Suspect)
+			t.Fatalf("Subscribe took %v, suspect %v, want 0s and none", d, sub.Stats().Suspect)
 		}
 		if second, third := next(t, sub), next(t, sub); second.ID != "2" || third.ID != "3" {
 			t.Errorf("got %q and %q, want 2 and 3 at once", second.ID, third.ID)
@@ -506,8 +506,45 @@ func TestOverrideEndsSuspects(t *testing.T) {
 		o.StartAfter, o.OverrideID = "1", "skip event 1"
 		sub := subscribe(t, feed, o)
 		defer sub.Close()
-		if second, third := next(t, sub), next(t, sub); sub.Stats().Suspect || second.ID != "2" || third.ID != "3" {
+		if sub.Stats().Suspect {
+			t.Fatal("got a suspect, want none")
+		}
+		if second, third := next(t, sub), next(t, sub); second.ID != "2" || third.ID != "3" {
 			t.Errorf("got %q and %q, want 2 and 3 at once", second.ID, third.ID)
 		}
+	})
+}
+
+// A store whose third read returns the record of the first one.
+type forgetful struct {
+	*mock.Store
+	reads   int
+	data    []byte
+	version string
+}
+
+func (s *forgetful) Load(ctx context.Context, key string) (data []byte, version string, err error) {
+	data, version, err = s.Store.Load(ctx, key)
+	switch s.reads++; s.reads {
+	case 1:
+		s.data, s.version = data, version
+		s.Put(key, bytes.Replace(data, []byte(`"epoch": 1`), []byte(`"epoch": 2`), 1)) // taken over meanwhile
+	case 3:
+		return s.data, s.version, nil
+	}
+	return data, version, err
+}
+
+// A read that is older than what the set has replaced must not make the epoch decrease.
+func TestSetCheckpointAfterAnOldRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(mock.Store)
+		set(t, store, "0")
+		store.OnSave(&mock.Fault{Delay: 1, Err: client.ErrConflict})
+		store.OnSave(&mock.Fault{Applied: true})
+		if old := set(t, &forgetful{Store: store}, "7"); old.Epoch != 2 {
+			t.Errorf("old: got %#v, want epoch 2", old)
+		}
+		wantRecord(t, store, "7", 3)
 	})
 }
