@@ -60,7 +60,7 @@ func (c *connection) fillHole() error {
 	switch {
 	case err != nil:
 		return err
-	case c.opened && token != "":
+	case token != "" && c.opened && (c.session == nil || c.session.Resumes):
 		return errResumed
 	case b.parked.Load():
 		return errParked

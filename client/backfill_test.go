@@ -551,6 +551,40 @@ func TestBackfillMovesAnOpenConnection(t *testing.T) {
 	})
 }
 
+// If the transport presents no tokens, one that is returned has no effect: the gap before each
+// connection is filled once.
+func TestBackfillTokenWithoutResumption(t *testing.T) {
+	for _, after := range []string{"", "0"} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := &tokenless{counted{conns: []chan transport.Message{conn("a1"), conn("a3")}}}
+			a := &archive{answers: []answer{{resume: "1"}, {items: items("a0"), resume: "1"}, {items: items("a2"), resume: "1"}}}
+			questions := []string{`start after "", missed 0`, `no token after "", missed 0`, `no token after "", missed 0`}
+			if after != "" {
+				a.answers, questions = a.answers[1:], questions[1:]
+			}
+			sub := subscribe(t, feed, &client.Options{Backfill: a.backfill, StartAfter: after})
+			want(t, "events", handled(t, sub, 2), []string{"a0", "a1"})
+			sub.Reconnect()
+			want(t, "events", handled(t, sub, 2), []string{"a2", "a3"})
+			sub.Close()
+			if want(t, "questions", a.asked, questions); feed.opened != 2 {
+				t.Errorf("got %d connections, want 2", feed.opened)
+			}
+		})
+	}
+}
+
+// tokenless is a Transport that presents no tokens.
+type tokenless struct{ counted }
+
+func (l *tokenless) Open(ctx context.Context, _ string) (*transport.Session, error) {
+	s, err := l.counted.Open(ctx, "")
+	if err == nil {
+		s.Resumes = false
+	}
+	return s, err
+}
+
 // A connection that is not read for its MaxPause is closed during a backfill, and resumed after it.
 func TestBackfillParksTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -463,6 +463,7 @@ func (in *intake) placed(before, resumes, pushed bool) {
 	case before:
 		in.interrupted()
 	default:
+		in.unplaced = in.unplaced || in.asks && in.position() != "" // which was not presented
 		in.settlePlace()
 	}
 	in.unplaced = false

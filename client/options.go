@@ -113,7 +113,8 @@ type Options struct {
 	// fetches then is not older than what the connection delivers next. A nil without a token at
 	// GapStart means that there is no position to connect with: Backfill is asked again, with
 	// GapNoToken, as soon as the connection is open. A token that is returned while a connection is
-	// open replaces the connection.
+	// open replaces the connection. If the transport presents no tokens (transport.Session.Resumes), a
+	// token has no effect, and Backfill is asked with GapNoToken on every connection.
 	//
 	// After a repaired gap, events of the feed whose number in SequenceOf is not higher than the
 	// last one delivered for their key are dropped. An event that reveals a jump is compared again:
