@@ -612,6 +612,34 @@ func TestBackfillParksTheConnection(t *testing.T) {
 	})
 }
 
+// A server that announces a loss at each resumption does so once, even if the backfill takes longer
+// than the connection lasts.
+func TestBackfillParksAfterANotice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &archive{answers: []answer{{items: items("2", "3"), took: time.Minute}}}
+		sub := subscribe(t, announcing{}, &client.Options{StartAfter: "1", Backfill: a.backfill})
+		want(t, "events", handled(t, sub, 3), []string{"2", "3", "4"})
+		time.Sleep(time.Hour)
+		want(t, "questions", a.asked, []string{`notice after "1", missed 2`})
+		sub.Close()
+	})
+}
+
+// announcing is a feed whose oldest event is 4.
+type announcing struct{}
+
+func (announcing) Validate() error { return nil }
+
+func (announcing) Open(ctx context.Context, token string) (*transport.Session, error) {
+	c := make(chanFeed, 1)
+	if token == "1" {
+		c <- transport.Message{Data: []byte("4"), Token: "4", Gap: &client.Gap{Reason: transport.GapNotice, Missed: 2}}
+	}
+	s, err := c.Open(ctx, token)
+	s.MaxPause = 10 * time.Second
+	return s, err
+}
+
 // A gap within a feed that is complete is filled before the end.
 func TestBackfillBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -195,7 +195,11 @@ func (c *connection) read() error {
 			return err
 		}
 		for v := c.loop.in.admit(&m, waited); v != admitted; v = c.loop.in.admit(&m, false) {
-			if err := c.makeWay(v, len(m.Data)); err != nil {
+			err := c.makeWay(v, len(m.Data))
+			if err == errParked && v == isHeld {
+				c.loop.in.admit(&m, false) // otherwise the next connection may meet the gap again
+			}
+			if err != nil {
 				return err
 			}
 		}
