@@ -200,7 +200,7 @@ func (s *Subscription) Reconnect() { s.loop.reconnect() }
 
 // Close ends the subscription: it closes the connection, joins every goroutine, saves what is
 // acknowledged, and returns the error of that save. Close returns within a second, provided that
-// the transport and the Store honor their contexts. It may be called more than once and from
+// the transport, the Store, Backfill and DeadLetter honor their contexts. They must not call it. It may be called more than once and from
 // several goroutines; each call returns the same error.
 //
 // Close does not wait for the bodies of loops. An event that is being handled is not acknowledged:
