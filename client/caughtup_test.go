@@ -153,3 +153,24 @@ func TestCaughtUpByBackfill(t *testing.T) {
 		})
 	}
 }
+
+// A feed is also complete if Backfill says so.
+func TestCaughtUpAfterABackfillThatCompletes(t *testing.T) {
+	for name, answers := range map[string][]answer{
+		"before a connection": {{items: items("1"), err: transport.ErrComplete}},
+		"connected":           {{}, {items: items("1"), err: transport.ErrComplete}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &archive{answers: answers}
+			sub := subscribe(t, &counted{conns: []chan transport.Message{conn()}}, &client.Options{Backfill: a.backfill})
+			defer sub.Close()
+			got, end := data(t, sub, 0)
+			if want(t, name, got, []string{"1"}); end != nil {
+				t.Errorf("%s: got the end %v, want none", name, end)
+			}
+			if err := sub.CaughtUp(t.Context()); err != nil || !sub.Stats().CaughtUp {
+				t.Errorf("%s: CaughtUp returned %v, want nil", name, err)
+			}
+		})
+	}
+}

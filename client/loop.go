@@ -115,7 +115,9 @@ func (l *loop) judge(c *connection) (attempt int) {
 		l.disconnected(c, retry.Decision{Stop: attempt == 0})
 		return attempt
 	case backfillEnd(c.err) != nil:
-		l.result = backfillEnd(c.err)
+		if l.result = backfillEnd(c.err); l.result == io.EOF {
+			l.result = l.completed()
+		}
 		l.disconnected(c, retry.Decision{Stop: true})
 		return 0
 	case c.err == errRedial || c.err == errResumed:
@@ -148,14 +150,19 @@ func (l *loop) judge(c *connection) (attempt int) {
 // complete returns the end of a complete feed, or the number of the next attempt if a backfill has
 // named a position to continue from. A loss that no event follows is an error.
 func (l *loop) complete() (attempt int, end error) {
-	if attempt, err := l.fillLast(); attempt > 0 || err != nil {
+	if attempt, err := l.fillLast(); attempt > 0 || err != nil && err != io.EOF {
 		return attempt, err
 	}
+	return 0, l.completed()
+}
+
+// completed returns the end of a complete feed without a hole.
+func (l *loop) completed() error {
 	if gap := l.in.pendingGap(); gap != nil {
-		return 0, &StopError{Cause: gap}
+		return &StopError{Cause: gap}
 	}
 	l.in.complete()
-	return 0, io.EOF
+	return io.EOF
 }
 
 // park waits until half of the buffer is free and the subscription is not paused, so that the next connection is not parked as soon as
