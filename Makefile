@@ -50,7 +50,7 @@ modules: ## every module, in random order
 	done
 
 explore: ## more random schedules than the test command plays
-	go test -race -run '^Test(Explore(|Backfill|BackfillOnEveryWire|Poll|Receiver|Suspect|Webhook)|Promise|Client(|OnEveryWire))$$' \
+	go test -race -run '^Test(Explore(|Backfill|BackfillOnEveryWire|DrainOnEveryWire|Poll|Receiver|Seek|Suspect|Webhook)|Promise|Client(|OnEveryWire))$$' \
 		./client ./transport/webhook ./mock/explore -explore.runs 1000
 
 wire: ## real servers, senders and a browser
