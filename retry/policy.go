@@ -89,6 +89,19 @@ func Constant(d time.Duration) Policy {
 	}
 }
 
+// MCP returns a policy for the streamable HTTP of the Model Context Protocol, whose servers end a
+// response and name in its retry field when the client must ask again (revision 2025-11-25). After a
+// response that ended, broke or did not come, the delay is the one named, or 1 s if there is none,
+// and up to 100 ms more; it does not grow. The delays of the other classes have their defaults, with
+// a random part of a tenth. Many clients of one server return almost at once: the default policy
+// spreads them.
+func MCP() Policy {
+	return Policy{
+		Jitter:  0.1,
+		Classes: map[Class]Rule{ClassNetwork: {Base: time.Second, Cap: time.Second}},
+	}
+}
+
 // Never returns a policy that stops at the first failure and at the first end of a connection.
 func Never() Policy { return Policy{Reconnect: -1, MaxAttempts: 1} }
 
