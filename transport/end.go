@@ -13,11 +13,13 @@ import (
 // Once its response has started, a POST is not repeated unless EndReconnect allows it: it may
 // request a second reply from a language model, or repeat another side effect. A POST that only
 // subscribes, such as those of etcd, Centrifugo's http_stream and graphql-sse, has no side effect
-// and needs EndReconnect. No media type distinguishes the two.
+// and needs EndReconnect. No media type distinguishes the two. With HTTP.ResumeByGet, a GET
+// continues the response once there was a token.
 type EndPolicy uint8
 
 const (
-	// EndByMethod is EndReconnect for GET and EndFeed for any other method.
+	// EndByMethod is EndReconnect for GET and EndFeed for any other method. With HTTP.ResumeByGet
+	// it is EndUnexpected.
 	EndByMethod EndPolicy = iota
 
 	// EndReconnect means that the server ended the connection and not the feed: Read returns
@@ -30,7 +32,8 @@ const (
 	EndFeed
 
 	// EndUnexpected is EndFeed for a reply that marks its own end: it is complete only once
-	// OnMessage has returned ErrComplete. A body that ends before that is io.ErrUnexpectedEOF.
+	// OnMessage has returned ErrComplete. A body that ends before that is io.ErrUnexpectedEOF, unless
+	// HTTP.ResumeByGet continues it.
 	EndUnexpected
 )
 
@@ -45,7 +48,7 @@ func (h *HTTP) ends() bool {
 // atEOF returns what the clean end of the body means.
 func (h *HTTP) atEOF(origin string) error {
 	switch {
-	case h.End == EndUnexpected:
+	case h.End == EndUnexpected, h.End == EndByMethod && h.ResumeByGet:
 		return h.once(&failed{origin, fmt.Errorf("%w: body ended before OnMessage returned ErrComplete", io.ErrUnexpectedEOF)})
 	case !h.ends():
 		return io.EOF
@@ -61,7 +64,7 @@ func (h *HTTP) once(err error) error {
 		return err
 	}
 	var retryable interface{ Retryable() bool }
-	if h.End != EndByMethod || errors.As(err, &retryable) && !retryable.Retryable() {
+	if h.End != EndByMethod || h.ResumeByGet || errors.As(err, &retryable) && !retryable.Retryable() {
 		return &final{err}
 	}
 	return &unrepeated{final{err}, h.method()}

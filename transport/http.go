@@ -59,6 +59,23 @@ const (
 // followed without headers, cookies, credentials and token, and so are those after it; a body
 // that is sent again keeps its Content-Type and Content-Encoding. If a token was withheld, the
 // first message has a Gap.
+//
+// # Requests that are sent once
+//
+// ResumeByGet is for a POST whose response can be continued: a call of the Model Context Protocol,
+// or a background response of a model API. Once there is a token, attempts are a GET without Body
+// and the headers that describe it. Resume puts the token on the GET and may change its URL.
+//
+// This HTTP sends the POST again only if it did not reach the server or was refused (4xx, 503).
+// Otherwise, a response that breaks or ends before the first token is a final error, and so is any
+// other Open without a token: another POST needs another HTTP. Not even a Reconnect repeats it. Only
+// a process that stops before its checkpoint has a token sends it again when it restarts.
+//
+// Once there is a token, the response is complete when OnMessage returns ErrComplete, or with
+// EndFeed at its clean end; any other end is followed by the GET. If the GET is answered with a 4xx
+// or the token is rejected, the rest is lost: the error is final. Exceptions are 401, 408, 409, 421,
+// 425, 429 and any 4xx with a Retry-After. The tokens must be the framing's ids or set by OnMessage,
+// because client.Options.TokenOf is called later.
 type HTTP struct {
 	// URL is the address of the feed, http or https. A user and password in it are sent as
 	// basic authentication. Required.
@@ -97,6 +114,10 @@ type HTTP struct {
 	// Resume puts the token on the request. It is not called for an empty token. Default:
 	// ResumeHeader("Last-Event-ID").
 	Resume Resume
+
+	// ResumeByGet means that a GET resumes the response to another method, usually a POST, and
+	// that the request itself is sent once; see above. Default: every attempt sends Method and Body.
+	ResumeByGet bool
 
 	// Prepare changes a request just before it is sent, for example to set fresh credentials, a
 	// signature or query parameters. It is called for every request to the feed's own origin or
@@ -155,7 +176,9 @@ type HTTP struct {
 	//
 	// An error ends the connection and determines what follows: an error with a method
 	// Retryable that returns false, RejectsToken or RetryAfter (see package retry), io.EOF to
-	// reconnect, or ErrComplete when the event means that the feed is complete. Default: none.
+	// reconnect, or ErrComplete when the event means that the feed is complete. With ErrComplete,
+	// the event is not delivered, but Parts are: set them to the event itself if it is the result.
+	// Default: none.
 	OnMessage func(m *Message) error
 
 	// TrustedOrigins ("https://host" or "https://host:port") may receive headers, cookies,
@@ -164,6 +187,7 @@ type HTTP struct {
 	TrustedOrigins []string
 
 	gzip int32 // whether to offer compression, see gzipOffered; atomic
+	sent int32 // with ResumeByGet: 1 if the request may have taken effect; atomic
 }
 
 // Validate reports every invalid option, joined into one error. Open fails with the same error.
@@ -189,6 +213,12 @@ func (h *HTTP) Validate() error {
 	}
 	if h.End == EndUnexpected && h.OnMessage == nil {
 		bad("End", "EndUnexpected requires an OnMessage that returns ErrComplete")
+	}
+	if h.ResumeByGet && h.method() == http.MethodGet {
+		bad("ResumeByGet", "Method is GET: every request is resumed by a GET without it")
+	}
+	if h.ResumeByGet && h.End == EndReconnect {
+		bad("End", "EndReconnect repeats the request, ResumeByGet does not")
 	}
 	for name, d := range h.Decoders {
 		if !isToken(name) || name != strings.ToLower(name) || d == nil {
@@ -219,6 +249,10 @@ func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 		return nil, &final{fmt.Errorf("transport: %w", err)}
 	}
 	a := h.newAttempt(ctx, token)
+	if !a.claim() {
+		a.cancel(errSent)
+		return nil, &final{errSent}
+	}
 	var conn *httpConn
 	err := errExited // unless open returns
 	opened := make(chan struct{})
@@ -227,7 +261,7 @@ func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 		conn, err = a.open()
 	}()
 	if <-opened; err != nil {
-		err = a.failure(err)
+		err = a.settle(ctx, a.failure(err))
 		a.cancel(err)
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type attempt struct {
 
 	firstOrigin string // of the first request
 	untrusted   bool   // a redirect has led to an untrusted origin
+	mayHaveRun  bool   // the request of HTTP.ResumeByGet, which must not be sent again
 	refreshed   bool   // Prepare was asked for fresh credentials
 }
 
@@ -46,6 +47,9 @@ func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
 		feed: h, ctx: ctx, cancel: cancel, rt: h.roundTripper(ctx), token: token,
 		timeout: &TimeoutError{Op: "header", Origin: originOf(u), After: orDefault(h.HeaderTimeout, defaultHeaderTimeout)},
 		url:     u, method: h.method(), body: h.Body, plain: atomic.LoadInt32(&h.gzip) != gzipOffered,
+	}
+	if a.resumesByGet() {
+		a.method, a.body = http.MethodGet, nil
 	}
 	a.protocol = feedProtocol{a}
 	return a
@@ -63,7 +67,7 @@ func (a *attempt) open() (*httpConn, error) {
 	conn, err := a.admit(resp)
 	if err != nil {
 		a.discard(resp)
-		if _, started := err.(*ProtocolError); started {
+		if _, started := err.(*ProtocolError); started && !a.resumesByGet() {
 			err = a.feed.once(err)
 		}
 		return nil, err
@@ -134,11 +138,13 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	a.waiting = true
 	var x exchangeTrace
 	req = req.WithContext(x.with(req.Context()))
+	a.mayHaveRun = a.mayHaveRun || a.method == a.feed.method()
 	resp, err := a.rt.RoundTrip(req)
 	a.waiting = err != nil
 	if err == nil && resp == nil {
 		err = errors.New("RoundTripper returned neither a response nor an error")
 	}
+	a.recordEffect(resp, &x)
 	if err != nil {
 		cancel()
 		return nil, a.broken(req, &x, err)

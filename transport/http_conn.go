@@ -35,10 +35,11 @@ type httpConn struct {
 	parts     []Message            // of the last message that was split
 	watch     *watch
 	origin    string
-	gotFrame  bool  // a frame has arrived
-	framed    bool  // a truncated body is detectable
-	gap       *Gap  // for the next message
-	err       error // of the failed Read
+	gotFrame  bool   // a frame has arrived
+	framed    bool   // a truncated body is detectable
+	position  string // the last token, with HTTP.ResumeByGet
+	gap       *Gap   // for the next message
+	err       error  // of the failed Read
 }
 
 // start ends the body with the connection. net/http's own bodies watch the request's context;
@@ -53,15 +54,14 @@ func (c *httpConn) start() {
 
 func (c *httpConn) Read(m *Message) error {
 	if c.err == nil && c.ctx.Err() != nil {
-		c.err = c.failure(nil)
-	}
-	if c.err != nil {
-		return c.err
+		c.err, c.parts = c.failure(nil), nil
 	}
 	if len(c.parts) > 0 {
 		c.parts = m.nextPart(c.parts)
-		m.More = c.more()
-		return nil
+		return c.deliver(m)
+	}
+	if c.err != nil {
+		return c.err
 	}
 	f := &c.frame
 	err := c.frames.Next(f)
@@ -90,13 +90,21 @@ func (c *httpConn) Read(m *Message) error {
 		}
 	}
 	c.watch.learn(m.Kind)
+	return c.deliver(m)
+}
+
+// deliver completes a message that Read returns.
+func (c *httpConn) deliver(m *Message) error {
+	if c.feed.ResumeByGet && (m.Kind == decode.KindPosition || m.Kind == decode.KindData && m.Token != "") {
+		c.position = m.Token
+	}
 	m.More = c.more()
 	return nil
 }
 
 // more reports whether the next Read returns without waiting. It may find a bad frame, which is
 // a gap for the next message.
-func (c *httpConn) more() bool { return len(c.parts) > 0 || c.frames.Buffered() }
+func (c *httpConn) more() bool { return len(c.parts) > 0 || c.err != nil || c.frames.Buffered() }
 
 // callOnMessage calls HTTP.OnMessage with a copy of m, so that m need not be allocated on the heap.
 func (c *httpConn) callOnMessage(m *Message) error {
@@ -105,8 +113,12 @@ func (c *httpConn) callOnMessage(m *Message) error {
 	gap := m.Gap
 	*m, c.seen = c.seen, Message{}
 	m.Gap = cmp.Or(m.Gap, gap) // OnMessage may have replaced the whole Message
-	if err == nil && m.Parts != nil {
+	switch {
+	case err == nil && m.Parts != nil:
 		c.parts = m.takeApart()
+	case len(m.Parts) > 0 && errors.Is(err, ErrComplete):
+		c.parts, c.err = m.takeApart(), err
+		return nil
 	}
 	return err
 }
@@ -148,12 +160,17 @@ func (c *httpConn) failure(err error) error {
 		err = &TimeoutError{Op: "idle", Origin: c.origin, After: time.Duration(c.watch.window.Load()), compressor: compressor}
 	case cause != nil:
 		return cause
+	case err == io.EOF && c.position != "" && c.feed.End != EndFeed:
+		return io.EOF
 	case err == io.EOF:
 		return c.feed.atEOF(c.origin)
 	case notGzip(err):
 		err = &ProtocolError{Reason: "body is not gzip despite its Content-Encoding", Origin: c.origin}
 	default:
 		err = &failed{c.origin, err}
+	}
+	if c.position != "" {
+		return err
 	}
 	return c.feed.once(err)
 }

@@ -19,6 +19,7 @@ type exchangeTrace struct {
 	handshake atomic.Pointer[error] // why the TLS handshake failed
 	connected atomic.Bool           // the connection exists, including the tunnel of a proxy
 	answered  atomic.Bool           // the peer has sent something after the handshake
+	traced    atomic.Bool           // the RoundTripper calls these hooks
 }
 
 func (x *exchangeTrace) with(ctx context.Context) context.Context {
@@ -28,6 +29,7 @@ func (x *exchangeTrace) with(ctx context.Context) context.Context {
 				x.handshake.Store(&err)
 			}
 		},
+		GetConn:              func(string) { x.traced.Store(true) },
 		GotConn:              func(httptrace.GotConnInfo) { x.connected.Store(true) },
 		GotFirstResponseByte: func() { x.answered.Store(true) },
 	})

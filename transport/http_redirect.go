@@ -42,6 +42,9 @@ func (a *attempt) redirect(resp *http.Response) error {
 	// An untrusted origin may redirect back to a trusted one. It chooses the target, so what
 	// was withheld from it stays withheld.
 	a.untrusted = a.untrusted || origin != a.firstOrigin && !trusted
+	if a.untrusted && a.resumesByGet() { // without its token, the GET asks for something else
+		return a.protocolError(resp, "redirect to an origin that is not in TrustedOrigins: the feed cannot be resumed there")
+	}
 	if to.User == nil && origin == originOf(from) {
 		to.User = from.User
 	}

@@ -49,6 +49,9 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 		return nil, err
 	}
 	c.gap = gap
+	if a.feed.ResumeByGet {
+		c.position = a.token
+	}
 	if a.token != "" && a.untrusted {
 		c.gap = &Gap{Reason: GapNoToken, From: a.token, Err: errWithheld}
 	}
@@ -72,7 +75,10 @@ func (a *attempt) inspect(resp *http.Response) (*Gap, error) {
 	case errors.Is(err, ErrComplete):
 		return nil, ErrComplete
 	}
-	return nil, a.feed.once(&failed{"OnResponse", err})
+	if err = (&failed{"OnResponse", err}); a.resumesByGet() {
+		return nil, err
+	}
+	return nil, a.feed.once(err)
 }
 
 // framed reports whether the end of a body is marked. Otherwise the body ends with the
