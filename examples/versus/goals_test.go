@@ -149,7 +149,7 @@ func TestIdleGoals(t *testing.T) {
 		t.Fatalf("judge: got %d verdicts and error %v, want 3", len(verdicts), err)
 	}
 	for _, v := range verdicts {
-		if v.Median() <= 0 || v.Median() > 1000 {
+		if m := v.Median(); m == 0 || !(math.Abs(m) < 1000) { // a difference of three connections may be negative
 			t.Errorf("%v: got %g, want a plausible number", v.goal, v.Median())
 		}
 	}
