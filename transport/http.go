@@ -253,19 +253,26 @@ func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 		a.cancel(errSent)
 		return nil, &final{errSent}
 	}
-	var conn *httpConn
-	err := errExited // unless open returns
-	opened := make(chan struct{})
-	go func() { // it needs much stack, which the goroutine that reads would keep
-		defer close(opened)
-		conn, err = a.open()
-	}()
-	if <-opened; err != nil {
+	conn, err := onOtherStack(a.open)
+	if err != nil {
 		err = a.settle(ctx, a.failure(err))
 		a.cancel(err)
 		return nil, err
 	}
 	return &Session{Conn: conn, Resumes: true}, nil
+}
+
+// onOtherStack returns what open returns. It calls open on another goroutine, because to connect
+// takes much stack, which the goroutine that reads would keep.
+func onOtherStack[C any](open func() (C, error)) (conn C, err error) {
+	err = errExited // unless open returns
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		conn, err = open()
+	}()
+	<-opened
+	return conn, err
 }
 
 func (h *HTTP) method() string {

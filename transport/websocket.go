@@ -268,14 +268,8 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 	if err := w.Validate(); err != nil {
 		return nil, &final{fmt.Errorf("transport: %w", err)}
 	}
-	var c *socketConn
-	err := errExited // unless dial returns
-	dialed := make(chan struct{})
-	go func() { // a handshake needs much stack, which the goroutine that reads would keep
-		defer close(dialed)
-		c, err = w.dial(ctx, token)
-	}()
-	if <-dialed; err != nil {
+	c, err := onOtherStack(func() (*socketConn, error) { return w.dial(ctx, token) })
+	if err != nil {
 		return nil, err
 	}
 	if err := c.connect(token); err != nil {
