@@ -11,14 +11,7 @@ type tail struct {
 	events  atomic.Uint64 // positions of the window before it; set before reached is closed
 }
 
-func (t *tail) isReached() bool {
-	select {
-	case <-t.reached:
-		return true
-	default:
-		return false
-	}
-}
+func (t *tail) isReached() bool { return isClosed(t.reached) }
 
 // reachTail records that what was received so far is the initial state. If no event of it has
 // reported that, the next event does. The caller holds mu.
@@ -53,9 +46,7 @@ func (s *Subscription) CaughtUp(ctx context.Context) error {
 	select {
 	case <-reached:
 	case <-s.loop.ended:
-		select {
-		case <-reached: // both
-		default:
+		if !isClosed(reached) {
 			return s.loop.result
 		}
 	case <-ctx.Done():

@@ -151,7 +151,7 @@ type Options struct {
 	// DeadLetter is called with an event that a consumer has refused permanently, by [Terminal] or
 	// in its last attempt, and with the argument of Nack. It puts the event aside and returns nil
 	// once it is safe there: then the event counts as acknowledged, and its sender, if one waits,
-	// is told success. Until then the checkpoint cannot pass it.
+	// gets success. Until then the checkpoint cannot pass it.
 	//
 	// An error is reported to Logger and Trace, and DeadLetter is called again after a delay of 1 s
 	// that doubles up to 1 min. If the process crashes before the checkpoint is saved, the event is

@@ -44,7 +44,7 @@ func ReadCheckpoint(ctx context.Context, store Store, name string) (Checkpoint, 
 	if err := checkSeek(ctx, store, name, "ReadCheckpoint"); err != nil {
 		return Checkpoint{}, err
 	}
-	r, _, err := (&ledger{store: store, key: name}).load(ctx)
+	r, _, _, err := loadRecord(ctx, store, name)
 	return r.checkpoint(name), err
 }
 
@@ -205,20 +205,14 @@ func (s *setter) try(ctx context.Context, n uint64) (after, error) {
 // load returns the stored record. With Force, a damaged one is a record without an owner whose epoch
 // precedes the new one.
 func (s *setter) load(ctx context.Context) (r record, version string, then after, err error) {
-	data, version, err := s.store.Load(ctx, s.name)
-	if err != nil {
-		return record{}, "", troubled, &CheckpointError{s.name, "load", err}
+	r, data, version, err := loadRecord(ctx, s.store, s.name)
+	switch {
+	case err != nil && data == nil:
+		return record{}, "", troubled, err
+	case err != nil && s.opts.Force:
+		return record{Epoch: forcedEpoch(data) - 1}, version, stop, nil
 	}
-	if data == nil {
-		return record{}, version, stop, nil
-	}
-	if r, err = parseRecord(data); err == nil {
-		return r, version, stop, nil
-	}
-	if !s.opts.Force {
-		return record{}, "", stop, damaged(s.name, err)
-	}
-	return record{Epoch: forcedEpoch(data) - 1}, version, stop, nil
+	return r, version, stop, err
 }
 
 // forcedEpoch returns an epoch for a damaged record. Epochs are counted, so that a time in

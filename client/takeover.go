@@ -162,17 +162,23 @@ func (l *ledger) waits(n uint, owner string, atMost time.Duration) {
 
 // load returns the stored record and its version, or a zero record if there is none.
 func (l *ledger) load(ctx context.Context) (r record, version string, err error) {
-	data, version, err := l.store.Load(ctx, l.key)
-	if err != nil {
-		return record{}, "", &CheckpointError{l.key, "load", err}
+	r, _, version, err = loadRecord(ctx, l.store, l.key)
+	return r, version, err
+}
+
+// loadRecord returns the stored record, its encoding and its version. If the record cannot be read,
+// it returns the encoding and the version with an error whose Op is "read".
+func loadRecord(ctx context.Context, store Store, key string) (r record, data []byte, version string, err error) {
+	if data, version, err = store.Load(ctx, key); err != nil {
+		return record{}, nil, "", &CheckpointError{key, "load", err}
 	}
 	if data == nil {
-		return record{}, version, nil
+		return record{}, nil, version, nil
 	}
 	if r, err = parseRecord(data); err != nil {
-		return record{}, "", damaged(l.key, err)
+		return record{}, data, version, damaged(key, err)
 	}
-	return r, version, nil
+	return r, data, version, nil
 }
 
 // beats reports whether a save must change the record: because it is contested or names a suspect, or
