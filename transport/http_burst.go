@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"net"
-	"sync"
 )
 
 // The buffers of net/http for a built-in connection, in bytes. An idle connection keeps them, so
@@ -23,12 +22,6 @@ type burstConn struct {
 	large  *[]byte // nil unless there are unread bytes
 	unread []byte  // in large
 }
-
-// burstBuffers are the unused buffers of all burstConns, *[]byte.
-var burstBuffers = sync.Pool{New: func() any {
-	buffer := make([]byte, largeBuffer)
-	return &buffer
-}}
 
 func (c *burstConn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 && (!c.burst || len(p) >= directRead) {
@@ -57,7 +50,7 @@ func (c *burstConn) read(p []byte) (int, error) {
 
 // fill reads bytes into a large buffer.
 func (c *burstConn) fill() error {
-	c.large = burstBuffers.Get().(*[]byte)
+	c.large = unusedBuffers.get(largeBuffer)
 	n, err := c.read(*c.large)
 	if c.unread = (*c.large)[:n]; n == 0 {
 		c.release()
@@ -66,7 +59,7 @@ func (c *burstConn) fill() error {
 }
 
 func (c *burstConn) release() {
-	burstBuffers.Put(c.large)
+	unusedBuffers.put(c.large)
 	c.large, c.unread = nil, nil
 }
 

@@ -193,7 +193,6 @@ type WebSocket struct {
 
 	live    atomic.Pointer[socketConn] // the latest one that is ready
 	refresh atomic.Bool                // the next attempt needs fresh credentials
-	buffers readBuffers
 }
 
 var errExited = errors.New("transport: Prepare or OnResponse called runtime.Goexit")

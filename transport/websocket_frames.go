@@ -235,15 +235,18 @@ func (f *frames) buffer() []byte {
 	buffer := f.small[:]
 	f.pooled = nil
 	if f.size != smallBuffer {
-		f.pooled = f.wire.socket.buffers.get(f.size)
+		f.pooled = unusedBuffers.get(f.size)
 		buffer = *f.pooled
 	}
 	f.unread = buffer[:copy(buffer, f.unread)]
-	f.wire.socket.buffers.put(old)
+	unusedBuffers.put(old)
 	return buffer
 }
 
-// readBuffers are the unused buffers of the connections of a WebSocket, *[]byte.
+// unusedBuffers are the buffers that no connection of this package reads into.
+var unusedBuffers readBuffers
+
+// readBuffers are pools of *[]byte.
 type readBuffers struct{ medium, large sync.Pool }
 
 func (b *readBuffers) get(size int) *[]byte {
