@@ -12,8 +12,9 @@ import (
 
 // An event that ends the process is never refused: each restart meets it again. The record counts the
 // takeovers since the position has moved. After suspectAfter owners in a row that ended without
-// progress, one event is handed out at a time until the position moves: the first one is the suspect. With a DeadLetter, the record names it
-// before it is handed out. If that owner dies too, its successor dead-letters the event.
+// progress, one event is handed out at a time until the position moves: the first one is the suspect.
+// With a DeadLetter, the record names it before it is handed out. If that owner dies too, its
+// successor dead-letters the event.
 //
 // A takeover from an owner that lives is no crash. An owner that has named a suspect changes the
 // record every beat, so its successor finds out by watching the record for a while.

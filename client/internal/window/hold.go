@@ -5,9 +5,8 @@ import "time"
 // The methods in this file keep an event that a consumer has refused. They may be called by several
 // goroutines at once.
 
-// Hold makes an event that was claimed unavailable: only the caller can settle it, with SettleHeld, take
-// it again with Retake, or make it available with Release.
-// It returns false if c is from an earlier attempt or the event is already settled or given back.
+// Hold makes an event that was claimed unavailable: only the caller can settle it, with SettleHeld,
+// take it again with Retake, or make it available with Release. It returns false if c is from an earlier attempt or the event is already settled or given back.
 func (w *Window) Hold(c *Claim) bool {
 	word := c.state.Load()
 	if !c.isCurrent(word) || !c.state.CompareAndSwap(word, stateOf(c.seq, c.attempt, slotHeld)) {
