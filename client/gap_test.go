@@ -224,6 +224,23 @@ func TestCompleteAfterABreakIsALoss(t *testing.T) {
 	}
 }
 
+// An earlier process left no position, and the feed is complete before this one is connected.
+func TestCompleteAtARestartWithoutAPositionIsALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := mock.NewFeed(mock.Event("", "a"), mock.Status(204))
+		o := named(new(mock.Store))
+		sub := subscribe(t, feed, o)
+		next(t, sub) // is never acknowledged
+		sub.Close()
+		sub = subscribe(t, feed, o)
+		defer sub.Close()
+		var gap *client.Gap
+		if _, err := sub.Next(t.Context()); !errors.As(err, &gap) || gap.Reason != transport.GapNoToken {
+			t.Errorf("Next after the restart: got %v, want a Gap with the reason %q", err, transport.GapNoToken)
+		}
+	})
+}
+
 // The process dies with an event that is not acknowledged, before there is a position to resume
 // from.
 func TestGapAfterACrashBeforeTheFirstAck(t *testing.T) {

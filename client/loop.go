@@ -36,7 +36,7 @@ type loop struct {
 
 	// Used by the loop's goroutine only.
 	hasConnected bool // in this process or an earlier one: to start afresh may lose events
-	broken       bool // the last connection did not end cleanly
+	broken       bool // the last connection, also of an earlier process, may not have ended cleanly
 	isReady      bool // there was a connection: connected is closed
 	backoff      *retry.Backoff
 	outage       outage

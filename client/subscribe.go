@@ -114,6 +114,7 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 		backoff:    s.opts.Retry.Start(),
 		// It is not known whether an earlier process was connected; it may have lost events.
 		hasConnected: stored.Epoch > 0,
+		broken:       stored.Epoch > 0,
 	}
 	switch src := src.(type) {
 	case transport.Transport:
