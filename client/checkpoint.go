@@ -175,6 +175,14 @@ func (c *checkpoint) unmark() {
 	}
 }
 
+// panicked records that a consumer's loop was left by a panic or by runtime.Goexit. If Close follows
+// without progress, the process has not survived the event: its end counts as a crash.
+func (c *checkpoint) panicked() {
+	if c != nil {
+		c.ledger.crash.Store(true)
+	}
+}
+
 // run saves the position or only reads the record, once.
 func (c *checkpoint) run() {
 	ctx, cancel := context.WithTimeout(c.ctx, saveTimeout)

@@ -24,10 +24,13 @@ import (
 func (s *Subscription) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		var ev Event
-		inBody := false
+		inBody, panics := false, false
 		defer func() {
 			if inBody {
 				s.window.GiveBack(&ev.claim, time.Now())
+			}
+			if panics {
+				s.checkpoint.panicked()
 			}
 		}()
 		for {
@@ -38,8 +41,9 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 				}
 				return
 			}
-			inBody = true
-			if !yield(ev, nil) {
+			inBody, panics = true, true
+			goOn := yield(ev, nil)
+			if panics = false; !goOn {
 				return
 			}
 			inBody = false
@@ -59,7 +63,13 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 	}
 	return func(yield func([]Event, error) bool) {
 		var open []Event
-		defer func() { s.giveBack(open) }()
+		panics := false
+		defer func() {
+			s.giveBack(open)
+			if panics {
+				s.checkpoint.panicked()
+			}
+		}()
 		for {
 			batch, err := s.nextBatch(max, wait)
 			if err != nil {
@@ -68,9 +78,10 @@ func (s *Subscription) Batches(max int, wait time.Duration) iter.Seq2[[]Event, e
 				}
 				return
 			}
-			open = batch
+			open, panics = batch, true
 			// The body may change its slice.
-			if !yield(append([]Event(nil), batch...), nil) {
+			goOn := yield(append([]Event(nil), batch...), nil)
+			if panics = false; !goOn {
 				return
 			}
 			open = nil

@@ -85,7 +85,7 @@
 //
 // An event that ends the process, such as one that exhausts its memory, is never refused: each restart
 // meets it again. The record therefore counts the owners in a row that ended without moving the
-// position and were not closed. After three of them, Subscribe hands out one event at a time: the
+// position and were not closed, or were closed because a loop's body panicked. After three of them, Subscribe hands out one event at a time: the
 // next one only once the one before it is acknowledged, until the position has moved. The first one
 // is the suspect, which is logged, and [Stats].Suspect is true. With [Options.DeadLetter], the record
 // names the suspect before it is handed out. If that process ends too, the next Subscribe watches the

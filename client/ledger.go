@@ -9,7 +9,7 @@ import (
 )
 
 // A ledger keeps one record in a Store: it takes the record over, writes it, and finds out what the
-// Store holds when the outcome of a write is not known. Except for final, dead and fatal, it is used
+// Store holds when the outcome of a write is not known. Except for final, crash, dead and fatal, it is used
 // by one goroutine at a time.
 type ledger struct {
 	store      Store
@@ -20,6 +20,7 @@ type ledger struct {
 
 	base  uint64        // events acknowledged before this subscription
 	final atomic.Bool   // the subscription ends
+	crash atomic.Bool   // it ends because of a panic
 	dead  chan struct{} // closed when this subscription no longer owns the record
 	fatal error         // the reason; set before dead is closed
 
@@ -68,7 +69,7 @@ func (l *ledger) save(ctx context.Context, events uint64, token string, beat boo
 		next.Contest = 0
 	}
 	next.Suspect = l.suspect
-	if l.final.Load() || next.Token != l.start || next.Events > l.base && l.start == "" {
+	if l.final.Load() && !l.crash.Load() || next.Token != l.start || next.Events > l.base && l.start == "" {
 		next.Takeovers, next.Suspect = 0, ""
 	}
 	done := idle || l.durable && l.rec.Token == next.Token && l.rec.Events == next.Events

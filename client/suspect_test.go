@@ -104,6 +104,43 @@ func TestSuspectIsDeadLettered(t *testing.T) {
 	})
 }
 
+// A panic in the body of a loop is a crash, although a deferred Close runs before the process ends.
+func TestSuspectAfterPanics(t *testing.T) {
+	for name, consume := range map[string]func(*client.Subscription){
+		"Events": func(sub *client.Subscription) {
+			for range sub.Events() {
+				panic("poison")
+			}
+		},
+		"Batches": func(sub *client.Subscription) {
+			for range sub.Batches(2, 0) {
+				panic("poison")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := new(mock.Store)
+				feed := started(t, store, events("1", "2", "3"))
+				for range 3 {
+					func() {
+						defer func() { recover() }() // stands for the end of the process
+						sub := subscribe(t, feed, named(store))
+						defer sub.Close()
+						consume(sub)
+					}()
+					time.Sleep(20 * time.Minute)
+				}
+				sub := subscribe(t, feed, named(store))
+				defer sub.Close()
+				if ev := next(t, sub); ev.ID != "1" || !sub.Stats().Suspect || !isAlone(t, sub) {
+					t.Errorf("got event %q with Stats %+v, want event 1 alone", ev.ID, sub.Stats())
+				}
+			})
+		})
+	}
+}
+
 // Only takeovers from owners that died without progress count.
 func TestNoSuspectWithoutCrashes(t *testing.T) {
 	for name, run := range map[string]func(t *testing.T, store *mock.Store, sub *client.Subscription){
