@@ -51,6 +51,13 @@ func (l *deadline) stop() bool {
 	return running
 }
 
+// isRunning reports whether the deadline was started, and neither stopped nor reached.
+func (l *deadline) isRunning() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.due.IsZero()
+}
+
 func (l *deadline) expire() {
 	now := time.Now
 	if l.now != nil {

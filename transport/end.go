@@ -45,6 +45,9 @@ func (h *HTTP) ends() bool {
 	return h.End != EndReconnect
 }
 
+// isReplaceable reports whether another request may follow while the response continues.
+func (h *HTTP) isReplaceable() bool { return h.ResumeByGet || !h.ends() }
+
 // atEOF returns what the clean end of the body means.
 func (h *HTTP) atEOF(origin string) error {
 	switch {

@@ -186,6 +186,23 @@ type HTTP struct {
 	// to from https. Default: only the origin of URL.
 	TrustedOrigins []string
 
+	// MaxConnectionAge limits how long a connection is used before it is replaced, less up to a
+	// fiftieth at random. It should be below the time after which the server ends it. If that is
+	// known only once it is open or by its credentials, see ReplaceBefore. It requires a request
+	// that may be sent again: a GET, EndReconnect, or ResumeByGet, with which a connection is
+	// replaced once there is a token. Negative: no limit. Default: no limit.
+	MaxConnectionAge time.Duration
+
+	// Overlap opens the next connection before this one is closed, when MaxConnectionAge is
+	// reached or ReplaceBefore was called, but no sooner than ten seconds after this one was
+	// opened. It resumes from the position at that time. Events that both deliver are dropped by
+	// ID, by position, or by client.Options.SequenceOf. Without a position, this one is read until
+	// the consumer has caught up. Prepare and OnResponse for the next connection run concurrently
+	// with OnMessage of this one. Some servers allow only one connection at a time: while the next
+	// one is refused, this one is kept and the attempt is repeated every 30 s. Default: this one is
+	// closed first, once everything received has been read but within ten seconds.
+	Overlap bool
+
 	gzip int32 // whether to offer compression, see gzipOffered; atomic
 	sent int32 // with ResumeByGet: 1 if the request may have taken effect; atomic
 }
@@ -219,6 +236,12 @@ func (h *HTTP) Validate() error {
 	}
 	if h.ResumeByGet && h.End == EndReconnect {
 		bad("End", "EndReconnect repeats the request, ResumeByGet does not")
+	}
+	if h.MaxConnectionAge > 0 && !h.isReplaceable() {
+		bad("MaxConnectionAge", "the request is not sent again once its response has started: set End to EndReconnect if it only subscribes")
+	}
+	if h.Overlap && !h.isReplaceable() {
+		bad("Overlap", "the request is not sent again once its response has started: set End to EndReconnect if it only subscribes")
 	}
 	for name, d := range h.Decoders {
 		if !isToken(name) || name != strings.ToLower(name) || d == nil {
@@ -259,7 +282,11 @@ func (h *HTTP) Open(ctx context.Context, token string) (*Session, error) {
 		a.cancel(err)
 		return nil, err
 	}
-	return &Session{Conn: conn, Resumes: true}, nil
+	s := &Session{Conn: conn, Resumes: true}
+	if h.Overlap {
+		s.OnExpiring = conn.expires.onExpiring
+	}
+	return s, nil
 }
 
 // onOtherStack returns what open returns. It calls open on another goroutine, because to connect

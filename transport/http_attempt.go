@@ -34,10 +34,11 @@ type attempt struct {
 	waiting bool // for a response header
 	fresh   bool // Prepare must provide fresh credentials
 
-	firstOrigin string // of the first request
-	untrusted   bool   // a redirect has led to an untrusted origin
-	mayHaveRun  bool   // the request of HTTP.ResumeByGet, which must not be sent again
-	refreshed   bool   // Prepare was asked for fresh credentials
+	expiry      *expiry // as set for the last request
+	firstOrigin string  // of the first request
+	untrusted   bool    // a redirect has led to an untrusted origin
+	mayHaveRun  bool    // the request of HTTP.ResumeByGet, which must not be sent again
+	refreshed   bool    // Prepare was asked for fresh credentials
 }
 
 func (h *HTTP) newAttempt(ctx context.Context, token string) *attempt {
@@ -77,7 +78,7 @@ func (a *attempt) open() (*httpConn, error) {
 		resp.Body.Close()
 		return nil, a.timeout
 	}
-	conn.start()
+	conn.start(a.expiry)
 	return conn, nil
 }
 
@@ -126,7 +127,8 @@ func withRefresh(ctx context.Context) context.Context {
 }
 
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
-	ctx, cancel := a.exchangeContext(ctx)
+	a.expiry = new(expiry)
+	ctx, cancel := a.exchangeContext(withExpiry(ctx, a.expiry))
 	req, err := a.request(ctx)
 	if err != nil {
 		cancel()

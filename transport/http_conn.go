@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
@@ -12,6 +13,13 @@ import (
 
 // closeWait bounds Close for a body of a caller's RoundTripper that does not close.
 const closeWait = 500 * time.Millisecond
+
+// leaveWait is how long a connection that is to be replaced is read until everything received has
+// been delivered.
+const leaveWait = 10 * time.Second
+
+// errReplaced is the cause when a connection ends to be replaced.
+var errReplaced = errors.New("transport: connection is replaced")
 
 // errWithheld is the Err of a Gap when a redirect has cost the position.
 var errWithheld = errors.New("transport: token not sent: redirected to an origin that is not in TrustedOrigins")
@@ -35,21 +43,55 @@ type httpConn struct {
 	parts     []Message            // of the last message that was split
 	watch     *watch
 	origin    string
-	gotFrame  bool   // a frame has arrived
-	framed    bool   // a truncated body is detectable
-	position  string // the last token, with HTTP.ResumeByGet
-	gap       *Gap   // for the next message
-	err       error  // of the failed Read
+	expires   announcement
+	placed    atomic.Bool // position is not empty
+	gotFrame  bool        // a frame has arrived
+	framed    bool        // a truncated body is detectable
+	position  string      // the last token, with HTTP.ResumeByGet
+	gap       *Gap        // for the next message
+	err       error       // of the failed Read
 }
 
 // start ends the body with the connection. net/http's own bodies watch the request's context;
 // that of another RoundTripper may react only to Close.
-func (c *httpConn) start() {
+func (c *httpConn) start(e *expiry) {
 	context.AfterFunc(c.ctx, func() {
 		c.body.Close()
 		c.plain.Close()
 		close(c.released)
 	})
+	if !c.feed.isReplaceable() {
+		return
+	}
+	if age := c.feed.MaxConnectionAge; age > 0 {
+		c.after(withinAge(age), c.expire)
+	}
+	e.start(func(d time.Duration) { c.after(d, c.expire) })
+}
+
+// after calls f after d unless the connection ends before.
+func (c *httpConn) after(d time.Duration, f func()) {
+	timer := time.AfterFunc(d, f)
+	context.AfterFunc(c.ctx, func() { timer.Stop() })
+}
+
+// expire is called when the connection must be replaced.
+func (c *httpConn) expire() {
+	switch {
+	case c.feed.ResumeByGet && !c.placed.Load():
+		c.after(minAge, c.expire) // the request must not be sent again
+	case c.expires.make() && !c.feed.Overlap:
+		c.leave(time.Now().Add(leaveWait))
+	}
+}
+
+// leave ends the connection once the reader waits for more, or at the deadline.
+func (c *httpConn) leave(deadline time.Time) {
+	if c.watch.isReading() || !time.Now().Before(deadline) {
+		c.cancel(errReplaced)
+		return
+	}
+	c.after(time.Second, func() { c.leave(deadline) })
 }
 
 func (c *httpConn) Read(m *Message) error {
@@ -97,6 +139,7 @@ func (c *httpConn) Read(m *Message) error {
 func (c *httpConn) deliver(m *Message) error {
 	if c.feed.ResumeByGet && (m.Kind == decode.KindPosition || m.Kind == decode.KindData && m.Token != "") {
 		c.position = m.Token
+		c.placed.Store(c.position != "")
 	}
 	m.More = c.more()
 	return nil
@@ -158,6 +201,8 @@ func (c *httpConn) failure(err error) error {
 	case cause == errIdle:
 		compressor := !c.gotFrame && c.feed.recordSilence(c.compressed, c.uncompressed)
 		err = &TimeoutError{Op: "idle", Origin: c.origin, After: time.Duration(c.watch.window.Load()), compressor: compressor}
+	case cause == errReplaced:
+		return io.EOF
 	case cause != nil:
 		return cause
 	case err == io.EOF && c.position != "" && c.feed.End != EndFeed:

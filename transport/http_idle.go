@@ -67,6 +67,9 @@ func (w *watch) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// isReading reports whether a Read is running. Without a limit it is not known.
+func (w *watch) isReading() bool { return w.silent.isRunning() }
+
 // learn takes the silence before a frame into account. The frame is the one whose first bytes
 // arrived last.
 func (w *watch) learn(k decode.Kind) {

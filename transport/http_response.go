@@ -51,6 +51,7 @@ func (a *attempt) admit(resp *http.Response) (*httpConn, error) {
 	c.gap = gap
 	if a.feed.ResumeByGet {
 		c.position = a.token
+		c.placed.Store(a.token != "")
 	}
 	if a.token != "" && a.untrusted {
 		c.gap = &Gap{Reason: GapNoToken, From: a.token, Err: errWithheld}

@@ -179,16 +179,18 @@ type WebSocket struct {
 	CloseCode int
 
 	// MaxConnectionAge limits how long a connection is used before it is replaced, less up to a
-	// fiftieth at random. It should be below the time after which the server ends it. Negative:
-	// no limit. Default: no limit.
+	// fiftieth at random. It should be below the time after which the server ends it. If that is
+	// known only once it is open or by its credentials, see ReplaceBefore. Negative: no limit.
+	// Default: no limit.
 	MaxConnectionAge time.Duration
 
 	// Overlap opens the next connection before this one is closed, when MaxConnectionAge is
-	// reached or Socket.Replace was called, but no sooner than ten seconds after this one was
-	// opened. Events that both deliver are dropped by ID, which must then be the event's own, or
-	// by client.Options.SequenceOf. OnConnect of the next connection runs concurrently with
-	// OnMessage of this one. Some servers allow only one connection at a time. Default: this one
-	// is closed first.
+	// reached or Socket.Replace or ReplaceBefore was called, but no sooner than ten seconds after
+	// this one was opened. Events that both deliver are dropped by ID, which must then be the
+	// event's own, by position, or by client.Options.SequenceOf. OnConnect of the next connection
+	// runs concurrently with OnMessage of this one. Some servers allow only one connection at a
+	// time: while the next one is refused, this one is kept and the attempt is repeated every 30 s.
+	// Default: this one is closed first.
 	Overlap bool
 
 	live    atomic.Pointer[socketConn] // the latest one that is ready
@@ -281,7 +283,7 @@ func (w *WebSocket) Open(ctx context.Context, token string) (*Session, error) {
 		Resumes: w.Resume != nil || w.OnConnect != nil, // nothing else can present a token
 	}
 	if w.Overlap {
-		s.OnExpiring = c.life.onExpiring
+		s.OnExpiring = c.life.expires.onExpiring
 	}
 	return s, nil
 }

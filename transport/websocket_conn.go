@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -34,7 +35,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	c := &socketConn{
 		feed: h.socket, ws: ws, wire: h.wire, limiter: h.limiter, origin: a.shown(a.url), fresh: a.refreshed,
 		reader: socketReader{gap: h.gap},
-		end:    socketEnd{ctx: a.ctx, cut: a.cancel, code: h.socket.closeCode()},
+		end:    socketEnd{ctx: withExpiry(a.ctx, a.expiry), cut: a.cancel, code: h.socket.closeCode()},
 	}
 	c.reader.conn, c.life.conn = c, c
 	c.socket.conn, c.socket.Subprotocol = c, ws.Subprotocol()
@@ -43,6 +44,7 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	}
 	c.done.Add(1)
 	c.life.start()
+	a.expiry.start(func(d time.Duration) { c.life.timers.after(d, c.life.expire) })
 	c.linked.Add(1) // parent may have ended
 	c.unlink = context.AfterFunc(parent, func() {
 		c.linked.Wait()

@@ -25,12 +25,11 @@ type socketLife struct {
 	timers  timers
 	idle    atomic.Int64 // IdleTimeout, or as set by SetIdleTimeout
 	leaving atomic.Bool  // to be replaced without Overlap
+	expires announcement
 
 	mu        sync.Mutex
 	idleTimer *deadline
 	beat      *heartbeat
-	replace   func() // opens a successor
-	expired   bool   // due for replacement
 }
 
 // start starts the timers.
@@ -44,7 +43,7 @@ func (l *socketLife) start() {
 	l.idle.Store(int64(max(c.feed.IdleTimeout, 0)))
 	l.armIdle()
 	if c.feed.MaxConnectionAge > 0 {
-		l.timers.after(c.feed.MaxConnectionAge-rand.N(c.feed.MaxConnectionAge/50+1), l.expire)
+		l.timers.after(withinAge(c.feed.MaxConnectionAge), l.expire)
 	}
 }
 
@@ -125,19 +124,10 @@ func (l *socketLife) armIdle() {
 // first, the connection ends once everything received has been read; the server's answer to the
 // close wakes a waiting reader.
 func (l *socketLife) expire() {
-	l.mu.Lock()
-	again := l.expired
-	l.expired = true
-	replace := l.replace
-	l.mu.Unlock()
-	switch {
-	case again:
-	case !l.conn.feed.Overlap:
+	if l.expires.make() && !l.conn.feed.Overlap {
 		l.conn.end.fail(io.EOF)
 		l.leaving.Store(true)
 		l.leave()
-	case replace != nil:
-		replace()
 	}
 }
 
@@ -151,17 +141,6 @@ func (l *socketLife) leave() {
 		l.conn.end.cut(io.EOF)
 	default:
 		l.timers.spawn(func() { l.conn.sendClose(l.conn.feed.closeCode()) })
-	}
-}
-
-// onExpiring is Session.OnExpiring.
-func (l *socketLife) onExpiring(replace func()) {
-	l.mu.Lock()
-	l.replace = replace
-	due := l.expired
-	l.mu.Unlock()
-	if due {
-		replace()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
@@ -71,6 +72,9 @@ func startHTTP(wire wire, scheme string) transporttest.Start {
 			}
 		})
 		h := &transport.HTTP{URL: scheme + "://feed.test/stream?key=secret-0", Client: srv.Client(), Resume: wire.resume}
+		if scheme == "https" { // which is read on
+			h.Overlap, h.MaxConnectionAge = true, time.Second
+		}
 		if s.Misconfigured {
 			h.URL = "feed.test/?key=secret-0"
 		}
