@@ -49,9 +49,10 @@ type follower struct {
 	took time.Duration // for an event
 	over chan struct{} // closed at the end of the loop
 
-	mu  sync.Mutex
-	got []string
-	end error
+	mu   sync.Mutex
+	got  []string
+	data []string
+	end  error
 }
 
 func follow(sub *client.Subscription, took time.Duration) *follower {
@@ -62,6 +63,7 @@ func follow(sub *client.Subscription, took time.Duration) *follower {
 			f.mu.Lock()
 			if f.end = err; err == nil {
 				f.got = append(f.got, cmp.Or(ev.ID, client.Field("id")(ev)))
+				f.data = append(f.data, string(ev.Data))
 			}
 			if ev.Gap != nil {
 				f.got = append(f.got, "gap")

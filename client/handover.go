@@ -15,8 +15,8 @@ import (
 // interruption: its successor is opened while it is still read. If the feed has positions, the
 // successor starts from the last one published and takes over as soon as it is open. If it has
 // none, both stay open until the old one is drained; if that takes too long, the next event has a
-// Gap. Duplicates are recognized by their ID, or by their number in Options.SequenceOf, and dropped;
-// events with neither are delivered twice.
+// Gap. Duplicates are recognized by their ID, by their position, or by their number in
+// Options.SequenceOf, and dropped; events with none of these are delivered twice.
 type handover struct {
 	old       *lifetime // of the connection that is replaced
 	successor func(ctx context.Context, attempt int) (*connection, error)
@@ -169,7 +169,8 @@ func (l *loop) successor(c *connection) *connection {
 		}
 		return nil
 	}
-	l.in.switchOver(!h.next.resuming && (h.cut || c.err != errReplaced))
+	resumes := h.next.resuming
+	l.in.switchOver(resumes, !resumes && (h.cut || c.err != errReplaced))
 	return h.next
 }
 

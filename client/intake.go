@@ -57,10 +57,43 @@ type intake struct {
 type overlap struct {
 	seen    *recent           // ids on this connection; nil unless it announces its end
 	numbers map[string]uint64 // sequences when its successor was first opened; nil before
+	sent    *positions        // since its successor was last opened; nil before
 
 	until  time.Time         // end of the time in which duplicates are expected
 	before *recent           // ids on the connection that this one has replaced
 	low    map[string]uint64 // its sequences when this one was first opened
+	repeat *positions        // what it sent since this one was opened, if this one resumes
+}
+
+// positions are those that a connection has sent since its successor was opened. The successor starts
+// after the position at that time, so it sends them once more.
+type positions struct {
+	start  string         // given to the successor
+	events map[string]int // how many events have each later one
+}
+
+// add records a position, and an event that has it if there is one.
+func (p *positions) add(token string, events int) {
+	if p == nil || token == "" || len(p.events) >= overlapIDs {
+		return
+	}
+	p.events[token] += events
+}
+
+// has reports whether the connection had sent a position.
+func (p *positions) has(token string) bool {
+	if p == nil {
+		return false
+	}
+	_, sent := p.events[token]
+	return sent || token == p.start
+}
+
+// settle records that an event with a position was repeated.
+func (p *positions) settle(token string) {
+	if p != nil && p.events[token] > 0 {
+		p.events[token]--
+	}
 }
 
 const (
@@ -84,7 +117,7 @@ func (in *intake) begin() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.open, in.events, in.origin = true, 0, in.token
-	in.overlap.seen, in.overlap.numbers = nil, nil
+	in.overlap.seen, in.overlap.numbers, in.overlap.sent = nil, nil, nil
 }
 
 // finish publishes what a connection has delivered and returns its progress. Nothing is delivered
@@ -239,7 +272,8 @@ func (in *intake) between(m *transport.Message) {
 	switch m.Kind {
 	case decode.KindPosition:
 		// With Options.TokenOf, the framing's ids are not tokens.
-		if in.opts.TokenOf == nil {
+		if in.opts.TokenOf == nil && !in.isRepeated(m.Token) {
+			in.overlap.sent.add(m.Token, 0)
 			in.move(m.Token)
 		}
 	case decode.KindRetry:
@@ -265,10 +299,14 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 		}
 		in.suspect(&e)
 	}
+	own := "" // its position, if the feed sent one with it
+	if h == nil {
+		own = e.Token
+	}
+	duplicate := in.isKnown(&e) || e.ID == "" && in.isRepeated(own) && in.overlap.repeat.events[own] > 0
 	if e.Token == "" {
 		e.Token = in.token
 	}
-	duplicate := in.isKnown(&e)
 	var num number
 	if !duplicate && in.opts.SequenceOf != nil {
 		num = in.number(&e)
@@ -288,7 +326,7 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 			in.events++
 		}
 	}
-	in.remember(&e, duplicate)
+	in.remember(&e, own, duplicate)
 	switch {
 	case duplicate:
 		in.report.stats.duplicates.Add(1)
@@ -353,8 +391,10 @@ func (in *intake) isKnown(e *window.Entry) bool {
 	return isUnique(e) && (in.ids.has(e.ID) || in.isOverlapping() && in.overlap.before.has(e.ID))
 }
 
-// remember records the id of an event.
-func (in *intake) remember(e *window.Entry, duplicate bool) {
+// remember records the id and the own position of an event.
+func (in *intake) remember(e *window.Entry, own string, duplicate bool) {
+	in.overlap.sent.add(own, 1)
+	in.overlap.repeat.settle(own)
 	if in.twins != nil && !duplicate {
 		in.twins.add(e)
 	}
@@ -366,6 +406,12 @@ func (in *intake) remember(e *window.Entry, duplicate bool) {
 	if in.isOverlapping() {
 		in.overlap.before.forget(e.ID)
 	}
+}
+
+// isRepeated reports whether the successor of a connection sends a position that the connection has
+// sent before.
+func (in *intake) isRepeated(token string) bool {
+	return in.overlap.repeat.has(token) && in.isOverlapping()
 }
 
 func (in *intake) isOverlapping() bool { return in.now.Before(in.overlap.until) }
@@ -523,15 +569,20 @@ func (in *intake) successorPosition() (token string) {
 	if in.overlap.numbers == nil {
 		in.overlap.numbers = in.sequences.all()
 	}
+	in.overlap.sent = &positions{start: in.token, events: make(map[string]int)}
 	return in.token
 }
 
-// switchOver replaces this connection by its successor. lost reports whether events may have been
-// lost between the two.
-func (in *intake) switchOver(lost bool) {
+// switchOver replaces this connection by its successor. resumes reports whether that has started at
+// the position, and lost whether events may have been lost between the two.
+func (in *intake) switchOver(resumes, lost bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.overlap = overlap{until: time.Now().Add(overlapTime), before: in.overlap.seen, low: in.overlap.numbers}
+	next := overlap{until: time.Now().Add(overlapTime), before: in.overlap.seen, low: in.overlap.numbers}
+	if resumes {
+		next.repeat = in.overlap.sent
+	}
+	in.overlap = next
 	if lost {
 		in.loseOne(Gap{Reason: transport.GapNoToken, From: in.token})
 	}

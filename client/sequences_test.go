@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/decode"
 	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -96,4 +97,92 @@ func (f *succession) Open(ctx context.Context, _ string) (*transport.Session, er
 	s, err := conn.Open(ctx, "")
 	s.OnExpiring = func(replace func()) { f.replace = replace }
 	return s, err
+}
+
+// A successor that resumes sends what the old connection has sent since it was opened. Its events
+// are recognized by position, as often as the old connection sent each, for ten seconds; and its
+// positions do not move the subscription back.
+func TestRepeatedPositionsOfASuccessor(t *testing.T) {
+	event := func(data, token string) transport.Message { return transport.Message{Data: []byte(data), Token: token} }
+	at := func(token string) transport.Message {
+		return transport.Message{Kind: decode.KindPosition, Token: token}
+	}
+	for name, c := range map[string]struct {
+		before, old, next []transport.Message // old arrives while the successor is opened
+		rest              time.Duration       // before next
+		data              []string
+		stored            string
+		resumes           bool
+	}{
+		"events": {
+			before: []transport.Message{event("a", "1")}, old: []transport.Message{event("b", "2"), event("c", "3")},
+			next: []transport.Message{event("b", "2"), event("c", "3"), event("d", "4")}, resumes: true,
+			data: []string{"a", "b", "c", "d"}, stored: "4",
+		},
+		"one position for several": {
+			before: []transport.Message{event("a", "1")}, old: []transport.Message{event("b", "2"), event("c", "2")},
+			next: []transport.Message{event("b", "2"), event("c", "2"), event("d", "2"), event("e", "1")}, resumes: true,
+			data: []string{"a", "b", "c", "d", "e"}, stored: "1",
+		},
+		"events without a position": {
+			before: []transport.Message{event("a", "1")}, old: []transport.Message{event("b", "2"), event("c", "")},
+			next: []transport.Message{event("b", "2"), event("c", ""), event("d", "2")}, resumes: true,
+			data: []string{"a", "b", "c", "c", "d"}, stored: "2",
+		},
+		"positions": {
+			before: []transport.Message{event("a", "1")}, old: []transport.Message{at("2"), event("b", "3")},
+			next: []transport.Message{at("1"), at("2"), event("b", "3"), at("3")}, resumes: true,
+			data: []string{"a", "b"}, stored: "3",
+		},
+		"a new position": {
+			before: []transport.Message{event("a", "1")}, old: []transport.Message{event("b", "2")},
+			next: []transport.Message{event("b", "2"), at("5")}, resumes: true,
+			data: []string{"a", "b"}, stored: "5",
+		},
+		"later": {
+			before: []transport.Message{event("a", "1")}, old: []transport.Message{event("b", "2")},
+			next: []transport.Message{event("b", "2")}, resumes: true, rest: 11 * time.Second,
+			data: []string{"a", "b", "b"}, stored: "2",
+		},
+		"without resuming": {
+			old:  []transport.Message{event("b", "1"), event("c", "2")},
+			next: []transport.Message{event("d", "1"), event("e", "2")},
+			data: []string{"b", "c", "d", "e"}, stored: "2",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &succession{conns: []chan transport.Message{make(chan transport.Message), make(chan transport.Message)}, opening: make(chan struct{}), opened: make(chan struct{})}
+				store := new(mock.Store)
+				sub := subscribe(t, f, named(store))
+				fol := follow(sub, 0)
+				send := func(conn int, ms []transport.Message) {
+					for _, m := range ms {
+						f.conns[conn] <- m
+					}
+				}
+				send(0, c.before)
+				synctest.Wait()
+				f.replace()
+				<-f.opening
+				send(0, c.old)
+				close(f.opened)
+				synctest.Wait()
+				time.Sleep(c.rest)
+				if !c.resumes {
+					time.Sleep(2 * time.Second) // the old connection is read out
+				}
+				send(1, c.next)
+				synctest.Wait()
+				if err := sub.Close(); err != nil {
+					t.Error(err)
+				}
+				<-fol.over
+				want(t, "data", fol.data, c.data)
+				if r := readRecord(t, store); r.Token != c.stored {
+					t.Errorf("got %q stored, want %q", r.Token, c.stored)
+				}
+			})
+		})
+	}
 }
