@@ -35,6 +35,9 @@ func (c Class) String() string {
 	return "Class(" + strconv.Itoa(int(c)) + ")"
 }
 
+// MarshalText returns the String of a class, so that JSON shows its name.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // Classify returns the class of err. It depends on the methods of the errors in the tree of err,
 // which the package documentation lists, and on the errors of crypto/tls and crypto/x509. An error
 // is checked before the ones it wraps, and the first one that has an answer decides, because the
