@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -49,8 +48,12 @@ func (c *connection) fillHole() error {
 		return nil
 	}
 	l := c.loop
-	state := l.report.stats.swap(StateBackfilling)
-	defer l.report.stats.set(state)
+	state := l.report.now.base()
+	if state == StateBackingOff {
+		state = StateConnecting
+	}
+	l.report.enter(Transition{State: StateBackfilling, Reason: "gap: " + string(h.gap.Reason)})
+	defer l.report.enter(Transition{State: state})
 	b := &backfill{c: c, hole: h, ctx: c.life.ctx}
 	c.life.blocked.Store(math.MaxInt64)
 	defer func() { c.life.blocked.Store(time.Now().UnixNano()) }()
@@ -270,28 +273,42 @@ func (r *reporter) backfilled(i BackfillInfo, d retry.Decision) {
 	switch {
 	case i.Err == nil:
 		r.log.Info("backfill finished", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
+		r.now.end(nil)
+		r.note("backfill finished", nil)
 	case errors.Is(i.Err, ErrAcceptGap):
 		r.log.Info("backfill accepts the gap", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
+		r.now.end(nil)
+		r.note("backfill accepts the gap", nil)
 	case d.Stop || i.Delay == 0: // "ended" follows, or the end of the connection
 	default:
 		r.failure.Store(&i.Err)
 		r.logBackfillFailed(i, d)
+		r.backfillFailed(i, d)
 	}
 	if f := r.trace.Backfilled; f != nil {
 		f(i)
 	}
 }
 
+// backfillFailed records a failure after which Options.Backfill is called again.
+func (r *reporter) backfillFailed(i BackfillInfo, d retry.Decision) {
+	r.now.failBackfill(failure{i.Err, d.Class, time.Now()})
+	t := Transition{Time: time.Now(), State: r.now.base(), Reason: "backfill failed", Class: d.Class, Err: i.Err.Error(), Delay: i.Delay}
+	if t.State == StateBackfilling { // not for a Receiver, which is live meanwhile
+		r.enter(t)
+	} else {
+		r.watched.add(t)
+	}
+}
+
 // logBackfillFailed logs a failure: the first one of a gap, and those after 1, 3, 7 minutes and so
 // on.
 func (r *reporter) logBackfillFailed(i BackfillInfo, d retry.Decision) {
-	level := slog.LevelDebug
 	if i.Attempt == 1 {
 		r.unfilled = trouble{}
 	}
-	if r.unfilled.again(time.Now()) {
-		level = slog.LevelWarn
-	}
-	r.log.Log(context.Background(), level, "backfill failed", "error", i.Err, "class", d.Class.String(),
+	now := time.Now()
+	due := r.unfilled.again(now)
+	r.log.Log(context.Background(), loudness(due, now.Sub(r.unfilled.since)), "backfill failed", "error", i.Err, "class", d.Class.String(),
 		"attempt", i.Attempt, "delay", i.Delay)
 }

@@ -16,6 +16,7 @@ import (
 type connection struct {
 	loop    *loop
 	attempt int
+	id      uint64 // of the attempt, once begun
 	life    lifetime
 
 	session  *transport.Session // nil for a Receiver
@@ -78,7 +79,7 @@ func (c *connection) run() error {
 	defer func() { c.progress = c.loop.in.finish() }()
 	opened := time.Now()
 	if !c.follows {
-		c.loop.report.stats.set(StateConnecting)
+		c.loop.report.enter(Transition{State: StateConnecting})
 		if err := c.open(c.loop.in.position()); err != nil {
 			return c.reason(err)
 		}

@@ -111,56 +111,68 @@
 //
 // # Log
 //
-// With [Options.Logger], these records are written. Some messages continue with advice after a colon
-// or semicolon:
+// With [Options.Logger], these records are written, and no others. Each has the attribute subscription
+// if there is an [Options.Name]. Attributes in brackets are not always present. Some messages continue
+// with advice after a colon or semicolon:
 //
-//	message                         level  attributes
-//	connected                       INFO   attempt, resuming; after failures: failures, outage
-//	disconnected                    INFO   reason: Reconnect, a handover, a slow consumer
-//	disconnected, connect failed    WARN   error, class, attempt, failures, outage, delay
-//	handover failed                 WARN   error, class, attempt, delay
-//	events may be missing           WARN   reason; missed, if the number is known
-//	backfill started                INFO   reason
-//	backfill finished               INFO   events, took, attempt
-//	backfill accepts the gap        INFO   events, took, attempt
-//	backfill failed                 WARN   error, class, attempt, delay
-//	(Option) has no effect          WARN   events: the number that lack what the option needs
-//	buffer full, no event settled   WARN   full, buffered, attempt, age; id
-//	checkpoint not saved            WARN   error, failures, outage
-//	checkpoint saved again          INFO   failures, outage
-//	event may have ended the process
-//	                                WARN   crashes, attempt; id: see Checkpoints
-//	                                INFO   owner, waiting_at_most: Subscribe watches the record
-//	checkpoint is contested         WARN   takeovers, owner, waiting_at_most: see Checkpoints
-//	stored position overridden      INFO   override_id: see Options.OverrideID
-//	paused, resumed                 INFO
-//	draining                        INFO   buffered
-//	the feed is complete            INFO   reason; written only if the transport gives one
-//	handler panicked                ERROR  panic, stack, attempt; id
-//	event dead-lettered             WARN   reason, attempt; id
-//	event not dead-lettered         WARN   error, failures, outage, attempt; id
-//	events are dead-lettered again  INFO   failures, outage
-//	event refused permanently       ERROR  error, attempt; id: it is dropped, see Options.DeadLetter
-//	ended                           INFO   reason: the cause of the context; none if complete or closed
-//	ended                           ERROR  error
+//	message                                levels            attributes
+//	connected                              INFO DEBUG        attempt resuming [failures outage]
+//	connect failed                         WARN ERROR DEBUG  error class attempt failures outage delay
+//	disconnected                           INFO WARN ERROR DEBUG  error class attempt failures outage delay
+//	reconnecting                           INFO              reason
+//	handover failed                        WARN DEBUG        error class attempt delay
+//	events may be missing                  WARN DEBUG        reason [missed skipped]
+//	backfill started                       INFO              reason
+//	backfill finished                      INFO              events took attempt
+//	backfill accepts the gap               INFO              events took attempt
+//	backfill failed                        WARN ERROR DEBUG  error class attempt delay
+//	buffer full, no event settled          WARN              full buffered attempt age [id]
+//	events are settled again               INFO              full
+//	handler panicked                       ERROR DEBUG       panic stack attempt [id skipped]
+//	event dead-lettered                    WARN DEBUG        reason attempt [id skipped]
+//	event not dead-lettered                WARN ERROR        error failures outage attempt [id]
+//	events are dead-lettered again         INFO              failures outage
+//	event refused permanently and dropped  ERROR DEBUG       error attempt [id skipped]
+//	event may have ended the process       WARN              crashes attempt [id]
+//	checkpoint not saved                   WARN ERROR        error failures outage
+//	checkpoint saved again                 INFO              failures outage
+//	checkpoint is contested                WARN              takeovers owner waiting_at_most
+//	checkpoint is watched                  INFO              owner waiting_at_most
+//	stored position overridden             INFO              override_id
+//	Dedupe has no effect                   WARN              events
+//	Store has no effect                    WARN              events
+//	SequenceOf has no effect               WARN              events
+//	paused                                 INFO
+//	resumed                                INFO
+//	draining                               INFO              buffered
+//	the feed is complete                   INFO              reason
+//	ended                                  INFO              reason
+//	ended                                  ERROR             error
 //
-// (Option) is Dedupe, Store or SequenceOf.
+// An outage lasts until a connection makes progress and either delivers an event or ends cleanly. The
+// loss of a connection that has made progress is INFO: most often the next attempt succeeds. Of the
+// failures after it, those are WARN that are the first one of their class, or the first one after 1, 3,
+// 7, 15 minutes and so on, at least one an hour; the others are DEBUG. From 15 minutes on, they are
+// ERROR, unless connections make progress in between. "connected" is DEBUG if no record above DEBUG has
+// reported a disconnection since the previous "connected". The attribute failures counts all failures
+// of the outage, and outage is the time since the first. Failed calls of Backfill, of DeadLetter and of
+// the Store have the same intervals and levels. Of a handover, the first failed attempt is WARN.
 //
-// An outage lasts until a connection makes progress and either delivers an event or ends cleanly.
-// These failures are WARN: its first one, the first one of each class, and one after 1, 3, 7, 15
-// minutes and so on, at least one an hour. The others are DEBUG. The attribute failures counts all
-// of them, and outage is the time since the first. "connected" is DEBUG if no record above DEBUG
-// has reported a disconnection since the previous "connected". The end of a connection that makes
-// progress and ends cleanly is INFO. Of a handover, the first failed attempt is WARN. Failed saves
-// in a row are reported at the same intervals, and so are failed calls of DeadLetter.
+// Of the records that each event may cause, ten are written, and then one after 1, 2, 4 minutes and so
+// on, at least one an hour, until there was none for an hour. The others are DEBUG: events may be
+// missing, handler panicked, event dead-lettered, event refused permanently. The attribute skipped is
+// the number of those since the record before.
 //
-// In "connected", attempt is the number of the attempt. In records of failures it is the number
-// of failures in a row without progress, and 0 when a connection that made progress ends.
+// In "connected", attempt is the number of the attempt. In records of failures it is the number of
+// failures in a row without progress, and 0 when a connection that made progress ends. In records of
+// events it is [Event].Attempt. The attribute delay is the time until the next attempt. "reconnecting"
+// is the end of a connection by the subscription itself: Reconnect, a handover, a slow consumer, or a
+// new position by Backfill. "the feed is complete" is written only if the transport gives a reason.
 //
-// A full buffer is reported when no event was settled for 30 s, and again after 90 s, 210 s and
-// so on: the consumer hangs, or does not call Ack. The attributes attempt, age and id are those of
-// the oldest event. Its id is omitted if it is also the token, because a token can be a secret;
-// [Trace].Stalled and [Stats] have it.
+// A full buffer is reported when no event was settled for 30 s, and again after 90 s, 210 s and so on:
+// the consumer hangs, or does not call Ack. The attributes attempt, age and id are those of the oldest
+// event. An id is omitted if it is also the token, because a token can be a secret; [Trace].Stalled has
+// it.
 //
 // # Panics
 //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A valve decides whether events are taken in. Once it is shut, it stays shut.
@@ -15,6 +16,7 @@ type valve struct {
 
 	mu      sync.Mutex    // held for a few instructions
 	resumed chan struct{} // closed at the end of the pause; nil unless paused
+	since   time.Time     // of the state
 }
 
 const (
@@ -34,7 +36,7 @@ func (v *valve) pause() bool {
 	if !v.isOpen() {
 		return false
 	}
-	v.resumed = make(chan struct{})
+	v.resumed, v.since = make(chan struct{}), time.Now()
 	v.state.Store(valvePaused)
 	return true
 }
@@ -63,11 +65,19 @@ func (v *valve) shut() bool {
 
 // become ends a pause, if there is one, with another state. The caller holds mu.
 func (v *valve) become(state int32) {
+	v.since = time.Now()
 	v.state.Store(state)
 	if v.resumed != nil {
 		close(v.resumed)
 		v.resumed = nil
 	}
+}
+
+// lastChange returns when the valve was paused, resumed or shut.
+func (v *valve) lastChange() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.since
 }
 
 // changed returns a channel that is closed at the end of the pause, or nil if there is none.
@@ -94,6 +104,7 @@ func (v *valve) changed() <-chan struct{} {
 func (s *Subscription) Pause() {
 	if s.loop.in.valve.pause() {
 		s.report.log.Info("paused")
+		s.report.overlay(StatePaused, "Pause")
 	}
 }
 
@@ -101,6 +112,7 @@ func (s *Subscription) Pause() {
 func (s *Subscription) Resume() {
 	if s.loop.in.valve.resume() {
 		s.report.log.Info("resumed")
+		s.report.overlay(s.report.now.base(), "Resume")
 	}
 }
 
@@ -183,6 +195,7 @@ func isClosed(c <-chan struct{}) bool {
 func (l *loop) drain() {
 	if l.in.valve.shut() {
 		l.report.log.Info("draining", "buffered", l.window.Backlog().Events)
+		l.report.overlay(StateEnded, "Drain")
 	}
 	l.stopTaking(errDrained)
 }

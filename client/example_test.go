@@ -111,12 +111,12 @@ func ExampleSubscription_Next() {
 	}
 	for _, ev := range slices.Backward(open) {
 		ev.Ack()
-		fmt.Println(string(ev.Data), "finished, the oldest open event is", sub.Stats().OldestID)
+		fmt.Println(string(ev.Data), "finished, events that the position has not passed:", sub.Stats().Buffered)
 	}
 	// Output:
-	// c finished, the oldest open event is 1
-	// b finished, the oldest open event is 1
-	// a finished, the oldest open event is
+	// c finished, events that the position has not passed: 3
+	// b finished, events that the position has not passed: 3
+	// a finished, events that the position has not passed: 0
 }
 
 // Writing to a database in batches: one transaction, one acknowledgement.

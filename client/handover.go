@@ -33,7 +33,10 @@ type handover struct {
 	abandoned bool        // no successor is wanted
 }
 
-var errReplaced = errors.New("client: the connection was replaced before its end")
+var (
+	errReplaced = errors.New("client: the connection was replaced before its end")
+	errUnused   = errors.New("client: the successor of a connection was not needed")
+)
 
 const (
 	bothOpen       = time.Second      // how long the old connection is read when there is no position
@@ -81,6 +84,7 @@ func (h *handover) open() {
 			if !h.accept(next) {
 				next.session.Close()
 				next.life.cancel(nil)
+				h.report.dropped(next, errUnused)
 				return
 			}
 			if !next.resuming {
@@ -93,6 +97,8 @@ func (h *handover) open() {
 		wait := retryDelay(err)
 		if old.ctx.Err() == nil {
 			h.report.notReplaced(next, retry.Decision{Class: retry.Classify(err), Attempt: attempt, Delay: wait})
+		} else {
+			h.report.dropped(next, err)
 		}
 		pause(old.ctx, wait, nil)
 	}
@@ -166,6 +172,7 @@ func (l *loop) successor(c *connection) *connection {
 		h.stop()
 		if h.next != nil {
 			h.next.session.Close()
+			l.report.dropped(h.next, errUnused)
 		}
 		return nil
 	}
@@ -179,7 +186,7 @@ func (l *loop) await(h *handover) {
 	if h.done == nil {
 		return
 	}
-	l.report.stats.set(StateConnecting)
+	l.report.enter(Transition{State: StateConnecting})
 	select {
 	case <-h.done:
 	case <-l.redial:

@@ -174,3 +174,10 @@ type logLine struct {
 }
 
 func (l logLine) String() string { return fmt.Sprintf("%v %s %v", l.level, l.text, l.attrs) }
+
+// refusing is a feed whose attempts to connect fail with the result of a function.
+type refusing func() error
+
+func (f refusing) Validate() error { return nil }
+
+func (f refusing) Open(context.Context, string) (*transport.Session, error) { return nil, f() }

@@ -17,13 +17,13 @@ import (
 // tokens that the backfill itself names, and a process that dies meanwhile finds the same gap
 // again. The answer closes the hole and moves the position to what follows it.
 type hole struct {
-	gap      Gap
-	harmless bool      // nothing is lost if it stays open
-	next     string    // GapTokenRejected: the token that the server names instead
-	held     number    // GapSequence: of the event after the gap
-	moved    bool      // the backfill has named a token
-	events   uint64    // that the backfill has delivered
-	numbers  sequences // the last number of each key among them
+	gap     Gap
+	losses  uint64    // gaps reported; 0: nothing is lost if it stays open
+	next    string    // GapTokenRejected: the token that the server names instead
+	held    number    // GapSequence: of the event after the gap
+	moved   bool      // the backfill has named a token
+	events  uint64    // that the backfill has delivered
+	numbers sequences // the last number of each key among them
 }
 
 // isBeforeConnecting reports whether the hole must be filled before a connection is opened: there is
@@ -63,7 +63,6 @@ func (in *intake) openHole(reason transport.GapReason) {
 	defer in.mu.Unlock()
 	if in.hole == nil {
 		in.hole = in.newHole(Gap{Reason: reason})
-		in.hole.harmless = true
 	}
 }
 
@@ -76,7 +75,7 @@ func (in *intake) currentHole() *hole {
 
 // widen records another loss at the place of the hole.
 func (h *hole) widen(g Gap) {
-	h.harmless = false
+	h.losses++
 	h.gap.Missed += g.Missed
 	h.gap.From = cmp.Or(h.gap.From, g.From)
 	if h.gap.Err == nil {
@@ -157,6 +156,7 @@ func (in *intake) repaired(h *hole, token string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.hole = nil
+	in.report.stats.repaired.Add(h.losses)
 	if in.asks {
 		if h.gap.Reason != transport.GapSequence || token != "" {
 			in.sequences = h.numbers.clone()
@@ -185,7 +185,7 @@ func (in *intake) accepted(h *hole, token string, lossy bool) {
 		g.Reason = transport.GapNoToken
 		in.report.gap(g)
 		in.pend(g)
-	case !h.harmless:
+	case h.losses > 0:
 		in.pend(g)
 	}
 	if h.gap.Reason != transport.GapSequence && h.numbers.any() {

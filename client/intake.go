@@ -36,6 +36,8 @@ type intake struct {
 	delay    time.Duration // the last reconnection time that the server asked for
 	now      time.Time     // when the last read that had to wait returned
 	received uint64        // events read
+	bytes    uint64        // of their Data
+	signals  uint64        // messages between events that are neither a position nor a reconnection time
 	urgent   bool          // the consumer must not wait before it takes the last event
 	moved    bool          // the position moved without an event since the last publish
 
@@ -241,7 +243,9 @@ func (in *intake) publish() {
 // publishStaged is publish for a caller that holds mu.
 func (in *intake) publishStaged() {
 	in.window.Publish(in.received, in.now, in.urgent)
-	in.report.stats.received.Store(in.received)
+	if !in.now.IsZero() {
+		in.report.flow.publish(in.received, in.bytes, in.signals, in.now)
+	}
 	if in.moved {
 		in.moved = false
 		in.checkpoint.touch()
@@ -279,6 +283,7 @@ func (in *intake) between(m *transport.Message) {
 	case decode.KindRetry:
 		in.delay = max(m.Delay, retry.MinDelay) // retry: 0 is a value
 	default:
+		in.signals++
 		if in.report.trace.Signal != nil {
 			in.report.trace.Signal(*m)
 		}
@@ -317,7 +322,10 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 	}
 	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(preview(&e))
 
+	lag, timed := in.lag(&e, m, h, duplicate || skip)
+
 	in.received++
+	in.bytes += uint64(len(m.Data))
 	in.urgent = m.Settle != nil || m.Delivery != nil // a request costs far more than a wake-up
 	in.takeGap(m)
 	if h == nil {
@@ -348,11 +356,24 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 		}
 		in.token = e.Token
 		in.window.Stage(&e)
+		if timed {
+			in.report.flow.lag.Store(int64(lag))
+		}
 	}
 	if m.CaughtUp {
 		in.reachTail(duplicate || skip)
 	}
 	return true
+}
+
+// lag returns how old an event was when it was received. It is measured for the last event of a batch
+// only, and not for those of a backfill, which are old in any case.
+func (in *intake) lag(e *window.Entry, m *transport.Message, h *hole, dropped bool) (lag time.Duration, ok bool) {
+	if in.opts.EventTime == nil || dropped || h != nil || m.More && in.window.Unpublished()+1 < publishBatch {
+		return 0, false
+	}
+	at := in.opts.EventTime(preview(e))
+	return in.now.Sub(at), !at.IsZero()
 }
 
 // preview returns the event that the functions of Options see.
@@ -480,6 +501,7 @@ func (in *intake) loseOne(g Gap) {
 		in.hole.widen(g)
 	case in.asks && in.gap == nil:
 		in.hole = in.newHole(g)
+		in.hole.losses = 1
 	default:
 		in.pend(g)
 	}
@@ -488,6 +510,7 @@ func (in *intake) loseOne(g Gap) {
 
 // pend makes a loss known to the next event.
 func (in *intake) pend(g Gap) {
+	in.report.flow.missed.Add(g.Missed)
 	if in.gap == nil {
 		in.gap = &g
 	} else {

@@ -50,6 +50,7 @@ var (
 
 // run connects until the subscription ends, and reports why it did.
 func (l *loop) run() {
+	l.report.watched.label(l.report.watched.labelled(context.Background()))
 	var last *connection
 	for c := l.newConnection(l.connecting(), 1); c != nil; {
 		last = c
@@ -57,6 +58,7 @@ func (l *loop) run() {
 		if next := l.successor(c); next != nil {
 			l.backoff.Progress(c.failure())
 			l.disconnected(c, retry.Decision{})
+			l.report.stats.handovers.Add(1)
 			c = next
 		} else if attempt := l.judge(c); attempt > 0 {
 			c = l.newConnection(l.connecting(), attempt)
@@ -65,14 +67,14 @@ func (l *loop) run() {
 		}
 	}
 	l.drop.Store(nil) // Reconnect does not end what lingers
-	l.report.stats.set(StateEnded)
-	l.report.logEnded(loopError(l.result), l.isStopped())
+	l.reportEnd()
 	l.checkpoint.unwatch()
 	if l.ctx.Err() != nil && !errors.Is(l.result, ErrClosed) {
 		l.checkpoint.retire()
 		l.checkpoint.flush()
 	}
 	l.window.End()
+	l.report.watched.end()
 	close(l.ended)
 	if l.report.trace.Ended != nil {
 		l.report.trace.Ended(loopError(l.result))
@@ -123,6 +125,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 	case c.err == errRedial || c.err == errResumed:
 		l.backoff.Progress(c.failure())
 		l.disconnected(c, retry.Decision{})
+		l.report.enter(Transition{State: StateConnecting, Reason: deliberate[c.err]})
 		return 1
 	case c.err == errParked:
 		l.backoff.Progress(c.failure())
@@ -142,7 +145,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 		l.result = &StopError{Attempts: d.Attempt, Elapsed: d.Elapsed, Cause: c.err}
 		return 0
 	}
-	l.report.stats.set(StateBackingOff)
+	l.report.enter(Transition{State: StateBackingOff, Reason: c.outcome(), Class: d.Class, Err: c.err.Error(), Delay: d.Delay})
 	pause(l.taking, d.Delay, l.redial)
 	return d.Attempt + 1
 }
@@ -168,7 +171,7 @@ func (l *loop) completed() error {
 // park waits until half of the buffer is free and the subscription is not paused, so that the next connection is not parked as soon as
 // it is open.
 func (l *loop) park() {
-	l.report.stats.set(StateFull)
+	l.report.enter(Transition{State: StateFull, Reason: deliberate[errParked]})
 	space, release := l.window.Press()
 	defer release()
 	stall := l.watchStall()

@@ -85,6 +85,12 @@ type Options struct {
 	// first one of a new key. Default: 0; no limit.
 	SequenceKeys int
 
+	// EventTime returns when the event happened, or the zero time if it does not carry that. It is
+	// called after TokenOf, SequenceOf and Skip under the same rules, for the last event of each batch
+	// that arrives together, but not for events of Backfill. Stats.Lag is the difference to
+	// Event.Received. Default: none; Stats.Lag is 0.
+	EventTime func(Event) time.Time
+
 	// Backfill repairs a gap: it is asked for the events that may be missing, such as from an API
 	// that lists them, before the events after the gap are delivered. It calls deliver for each of
 	// them in order. They are delivered in the place of the gap like any others: Skip, Dedupe and
@@ -179,8 +185,18 @@ type Options struct {
 	// [Subscription.WaitConnected]. Default: none.
 	Logger *slog.Logger
 
-	// Trace is a set of callbacks for everything that happens. Default: none.
+	// Trace is a set of callbacks for everything that happens. [JoinTraces] combines several. Default:
+	// none.
 	Trace *Trace
+
+	// Monitor keeps the recent past of the subscription, and answers the probes of an orchestrator. One
+	// Monitor may be given to any number of subscriptions. Default: none.
+	Monitor *Monitor
+
+	// StuckAfter is how long a consumer may hold an event, or leave it in the buffer as the oldest one,
+	// before [Subscription.Healthy] reports that it is stuck. An event that was refused does not count
+	// while it waits for its next attempt. Negative: no limit. Default: 5 min.
+	StuckAfter time.Duration
 }
 
 const (
@@ -188,6 +204,7 @@ const (
 	maxBuffer          = 1 << 24
 	defaultBufferBytes = 8 << 20
 	defaultCommitEvery = time.Second
+	defaultStuckAfter  = 5 * time.Minute
 )
 
 // withDefaults returns a copy of o, which may be nil, with every default filled in.
@@ -204,6 +221,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.CommitEvery == 0 {
 		c.CommitEvery = defaultCommitEvery
+	}
+	if c.StuckAfter == 0 {
+		c.StuckAfter = defaultStuckAfter
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

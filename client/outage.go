@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
@@ -30,20 +31,49 @@ func (o *outage) failed(c *connection, d retry.Decision, now time.Time) slog.Lev
 		o.pace.start(now, firstReminder)
 	}
 	o.failures++
+	if fresh && c.opened && d.Attempt == 0 && (d.Class == retry.ClassNetwork || d.Class == retry.ClassServer) {
+		return slog.LevelInfo // routine, unless the next attempt fails
+	}
 	first := !o.seen[d.Class]
 	o.seen[d.Class] = true
-	switch {
-	case fresh && c.opened && errors.Is(c.err, io.EOF) && d.Attempt == 0:
-		return slog.LevelInfo // routine
-	case first, o.pace.next(now):
-		return slog.LevelWarn
+	due, lasted := o.pace.next(now) || first, now.Sub(o.since)
+	if d.Attempt == 0 { // it has worked in between
+		lasted = 0
 	}
-	return slog.LevelDebug
+	return loudness(due, lasted)
 }
 
-// isDeliberate reports whether err is one that the subscription itself ends a connection with.
+// loudAfter is how long trouble must last before its records are errors.
+const loudAfter = 15 * time.Minute
+
+// loudness returns the level of a record about trouble that has lasted for a while. due reports whether
+// a record is due.
+func loudness(due bool, lasted time.Duration) slog.Level {
+	switch {
+	case !due:
+		return slog.LevelDebug
+	case lasted >= loudAfter:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
+}
+
+// deliberate are the errors that the subscription itself ends a connection with, in short.
+var deliberate = map[error]string{
+	errRedial: "Reconnect", errParked: "slow consumer", errReplaced: "handover", errResumed: "new position by Backfill",
+}
+
+// isDeliberate reports whether the subscription itself has ended the connection with err.
 func isDeliberate(err error) bool {
 	return err == errRedial || err == errParked || err == errReplaced || err == errResumed
+}
+
+// outcome describes how the connection has ended.
+func (c *connection) outcome() string {
+	if c.opened {
+		return "disconnected"
+	}
+	return "connect failed"
 }
 
 // logDisconnected logs a connection that has ended, or an attempt that has failed.
@@ -51,16 +81,12 @@ func (l *loop) logDisconnected(c *connection, d retry.Decision) {
 	o, now := &l.outage, time.Now()
 	if isDeliberate(c.err) {
 		o.down = true
-		l.report.log.Info("disconnected", "reason", c.err)
+		l.report.log.Info("reconnecting", "reason", deliberate[c.err])
 		return
 	}
 	level := o.failed(c, d, now)
 	o.down = o.down || level > slog.LevelDebug
-	text := "connect failed"
-	if c.opened {
-		text = "disconnected"
-	}
-	l.report.log.Log(context.Background(), level, text, "error", c.err, "class", d.Class.String(),
+	l.report.log.Log(context.Background(), level, c.outcome(), "error", c.err, "class", d.Class.String(),
 		"attempt", d.Attempt, "failures", o.failures, "outage", now.Sub(o.since), "delay", d.Delay)
 }
 
@@ -97,4 +123,45 @@ func (g *growing) next(now time.Time) bool {
 	}
 	g.start(now, min(2*g.step, time.Hour))
 	return true
+}
+
+// A quota limits records that each event may cause: ten, and then one after 1, 2, 4 minutes and so on,
+// at least one an hour, until there was none for an hour. It may be used by several goroutines at once.
+type quota struct {
+	mu      sync.Mutex // held for a few instructions
+	spent   int
+	skipped int // since the last record
+	last    time.Time
+	pace    growing
+}
+
+const quotaBurst = 10
+
+// take returns the level of a record that would have level, and how many were Debug before it.
+func (q *quota) take(level slog.Level, now time.Time) (_ slog.Level, skipped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now.Sub(q.last) >= time.Hour {
+		q.spent = 0
+	}
+	q.last = now
+	if q.spent++; q.spent == quotaBurst {
+		q.pace.start(now, firstReminder)
+	}
+	if q.spent > quotaBurst && !q.pace.next(now) {
+		q.skipped++
+		return slog.LevelDebug, 0
+	}
+	skipped, q.skipped = q.skipped, 0
+	return level, skipped
+}
+
+// logLimited writes a record within a quota. Its attribute skipped is the number of records since the
+// last one that were Debug.
+func (r *reporter) logLimited(q *quota, level slog.Level, text string, args []any) {
+	level, skipped := q.take(level, time.Now())
+	if skipped > 0 {
+		args = append(args, "skipped", skipped)
+	}
+	r.log.Log(context.Background(), level, text, args...)
 }

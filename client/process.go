@@ -111,6 +111,7 @@ func (p *processor) run(workers int) error {
 	defer stopTaking()
 	p.handling, stopHandling = endsWith(context.WithoutCancel(p.ctx), s.life)
 	defer stopHandling()
+	p.handling = s.report.watched.labelled(p.handling)
 	for range workers {
 		p.start(nil)
 	}
@@ -169,6 +170,7 @@ type worker struct {
 }
 
 func (w *worker) run() {
+	w.sub.report.watched.label(w.handling)
 	defer w.exit()
 	for w.next() {
 		w.finish(w.call())

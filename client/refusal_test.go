@@ -162,7 +162,7 @@ func TestDeadLetterPrecedesTheCheckpoint(t *testing.T) {
 			if last = time.Since(start); ev.ID == "2" {
 				ev.Nack(client.Terminal(errPoison))
 				time.AfterFunc(5*time.Second, func() {
-					if r, s := readRecord(t, store), sub.Stats(); r.Token != "1" || s.DeadLettered != 0 || s.OldestID != "2" {
+					if r, s := readRecord(t, store), sub.Stats(); r.Token != "1" || s.DeadLettered != 0 || s.Acked != 2 || s.OldestAttempt != 1 {
 						t.Errorf("while DeadLetter fails: got token %q, %+v, want token 1 and event 2 as the oldest", r.Token, s)
 					}
 				})

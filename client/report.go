@@ -2,13 +2,19 @@ package client
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
 )
+
+// quotas are those of records that each event may cause.
+type quotas struct{ gap, panicked, discarded, deadLettered quota }
 
 // A reporter reports what happens to a subscription, through Options.Trace, Options.Logger and
 // Stats. It may be used by several goroutines at once.
@@ -16,38 +22,64 @@ type reporter struct {
 	trace    *Trace
 	log      *slog.Logger
 	stats    counters
+	flow     flow
+	now      status
+	watched  *watched              // nil without Options.Monitor
 	failure  atomic.Pointer[error] // the last one
 	unsaved  saveOutage
+	quotas   quotas
 	unfilled trouble // failed calls of Options.Backfill for one gap; used by one goroutine at a time
+}
+
+// begin is called by Subscribe.
+func (r *reporter) begin(now time.Time) {
+	r.now.since = now
+	r.flow.start(now)
 }
 
 // connecting reports that an attempt to connect starts.
 func (r *reporter) connecting(c *connection) {
-	r.stats.attempts.Add(1)
+	c.id = r.stats.attempts.Add(1)
 	if f := r.trace.Connecting; f != nil {
-		f(ConnectInfo{Number: c.attempt, Resuming: c.resuming})
+		f(c.info())
 	}
 }
 
 // connectedTo reports that a connection is open.
 func (l *loop) connectedTo(c *connection) {
-	l.report.stats.set(StateLive)
-	l.report.stats.connections.Add(1)
+	r := l.report
+	r.now.connect(time.Now())
+	r.stats.connections.Add(1)
 	l.logConnected(c)
-	if f := l.report.trace.Connected; f != nil {
-		f(ConnectInfo{Number: c.attempt, Resuming: c.resuming, Took: c.took})
+	if f := r.trace.Connected; f != nil {
+		f(c.info())
 	}
+	how := "connected"
+	if c.follows {
+		how = deliberate[errReplaced]
+	}
+	r.enter(Transition{State: StateLive, Reason: how})
+}
+
+// info describes the attempt.
+func (c *connection) info() ConnectInfo {
+	return ConnectInfo{ID: c.id, Number: c.attempt, Resuming: c.resuming, Handover: c.follows, Took: c.took}
 }
 
 // disconnected reports that c has failed or ended, and what follows.
 func (l *loop) disconnected(c *connection, d retry.Decision) {
-	if l.taking.Err() == nil && !d.Stop && c.isAttempt() {
+	l.report.failure.Store(&c.err)
+	if !c.isAttempt() {
+		return
+	}
+	planned := l.taking.Err() != nil || isDeliberate(c.err) || errors.Is(c.err, transport.ErrComplete) || backfillEnd(c.err) != nil
+	if l.taking.Err() == nil && !d.Stop {
 		l.logDisconnected(c, d)
 	}
-	l.report.failure.Store(&c.err)
-	if c.isAttempt() {
-		l.report.disconnected(c, d)
+	if !planned {
+		l.report.now.fail(failure{c.err, d.Class, time.Now()}, l.outage.since, l.outage.failures)
 	}
+	l.report.disconnected(c, d, planned)
 }
 
 // notReplaced reports that an attempt to open a successor has failed.
@@ -58,24 +90,33 @@ func (r *reporter) notReplaced(c *connection, d retry.Decision) {
 	}
 	r.log.Log(context.Background(), level, "handover failed", "error", c.err, "class", d.Class.String(),
 		"attempt", d.Attempt, "delay", d.Delay)
-	r.disconnected(c, d)
+	r.note("handover failed", c.err)
+	r.disconnected(c, d, false)
 }
 
-func (r *reporter) disconnected(c *connection, d retry.Decision) {
+// dropped reports that a successor, or the attempt to open it, is not used.
+func (r *reporter) dropped(c *connection, err error) {
+	c.err = err
+	r.disconnected(c, retry.Decision{}, true)
+}
+
+func (r *reporter) disconnected(c *connection, d retry.Decision, planned bool) {
 	if f := r.trace.Disconnected; f != nil {
-		f(DisconnectInfo{Err: c.err, Opened: c.opened, Events: c.progress.events, Uptime: c.uptime,
-			Class: d.Class, Delay: d.Delay, Final: d.Stop})
+		f(DisconnectInfo{ID: c.id, Err: c.err, Opened: c.opened, Planned: planned, Handover: c.follows,
+			Events: c.progress.events, Uptime: c.uptime, Class: d.Class, Delay: d.Delay, Final: d.Stop})
 	}
 }
 
 // gap reports a possible loss.
 func (r *reporter) gap(g Gap) {
 	r.stats.gaps.Add(1)
+	r.stats.lastGap.Store(time.Now().UnixNano())
+	r.note("gap: "+string(g.Reason), nil)
 	args := []any{"reason", string(g.Reason)}
 	if g.Missed > 0 {
 		args = append(args, "missed", g.Missed)
 	}
-	r.log.Warn("events may be missing", args...)
+	r.logLimited(&r.quotas.gap, slog.LevelWarn, "events may be missing", args)
 	if r.trace.Gap != nil {
 		r.trace.Gap(g)
 	}
@@ -91,12 +132,13 @@ func (r *reporter) nacked(e *Event, reason error) {
 
 // panicked reports that a handler panicked.
 func (r *reporter) panicked(e *Event, p *PanicError) {
-	r.log.Error("handler panicked", e.attributes("panic", p.Value, "stack", string(p.Stack))...)
+	r.logLimited(&r.quotas.panicked, slog.LevelError, "handler panicked", e.attributes("panic", p.Value, "stack", string(p.Stack)))
 }
 
 // discarded reports that an event was refused permanently and dropped.
 func (r *reporter) discarded(e *Event, reason error) {
-	r.log.Error("event refused permanently and dropped: set Options.DeadLetter", e.attributes("error", reason)...)
+	r.logLimited(&r.quotas.discarded, slog.LevelError, "event refused permanently and dropped: set Options.DeadLetter",
+		e.attributes("error", reason))
 }
 
 // deadLettered reports the outcome of a call of DeadLetter. t are the failures in a row, and logged
@@ -104,12 +146,18 @@ func (r *reporter) discarded(e *Event, reason error) {
 func (r *reporter) deadLettered(l *deadLetter, err error, t trouble, logged bool) {
 	if err == nil {
 		r.stats.deadLettered.Add(1)
-		r.log.Warn("event dead-lettered", l.event.attributes("reason", l.reason)...)
+		r.logLimited(&r.quotas.deadLettered, slog.LevelWarn, "event dead-lettered", l.event.attributes("reason", l.reason))
+		r.note("event dead-lettered", nil)
 		if logged {
 			r.log.Info("events are dead-lettered again", "failures", t.count, "outage", time.Since(t.since))
 		}
 	} else if logged {
-		r.log.Warn("event not dead-lettered", l.event.attributes("error", err, "failures", t.count, "outage", time.Since(t.since))...)
+		outage := time.Since(t.since)
+		r.log.Log(context.Background(), loudness(true, outage), "event not dead-lettered",
+			l.event.attributes("error", err, "failures", t.count, "outage", outage)...)
+	}
+	if err != nil {
+		r.note("event not dead-lettered", err)
 	}
 	if r.trace.DeadLettered != nil {
 		r.trace.DeadLettered(l.event, l.reason, err)
@@ -132,10 +180,14 @@ func (e *Event) hasPublicID() bool { return e.ID != "" && e.ID != e.Token }
 func (r *reporter) saved(e SaveInfo) {
 	if e.Err == nil {
 		r.stats.saves.Add(1)
+		r.stats.lastSave.Store(time.Now().UnixNano())
 	} else {
 		r.stats.saveErrors.Add(1)
 	}
 	r.logSaved(e.Err)
+	if e.Err != nil {
+		r.note("checkpoint not saved", e.Err)
+	}
 	if r.trace.Saved != nil {
 		r.trace.Saved(e)
 	}
@@ -187,8 +239,10 @@ func (r *reporter) logSaved(err error) {
 	switch {
 	case !log:
 	case err != nil:
-		r.log.Warn("checkpoint not saved", "error", err, "failures", t.count, "outage", now.Sub(t.since))
+		outage := now.Sub(t.since)
+		r.log.Log(context.Background(), loudness(true, outage), "checkpoint not saved", "error", err, "failures", t.count, "outage", outage)
 	default:
+		r.note("checkpoint saved again", nil)
 		r.log.Info("checkpoint saved again", "failures", t.count, "outage", now.Sub(t.since))
 	}
 }
@@ -201,7 +255,7 @@ func (r *reporter) contested(takeovers uint, owner string, atMost time.Duration)
 
 // awaited reports that Subscribe waits until it knows whether the owner of the record has died.
 func (r *reporter) awaited(owner string, atMost time.Duration) {
-	r.log.Info("event may have ended the process: watching whether the owner of the checkpoint lives",
+	r.log.Info("checkpoint is watched: whether its owner lives decides about an event that may have ended the process",
 		"owner", owner, "waiting_at_most", atMost)
 }
 
@@ -218,14 +272,30 @@ func (r *reporter) suspected(e *Event, crashes int) {
 	}
 }
 
-// logEnded logs the end. An end that the program asked for is no error.
-func (r *reporter) logEnded(err error, asked bool) {
+// reportEnd reports the end. An end that the program asked for is no error.
+func (l *loop) reportEnd() {
+	r, err := l.report, loopError(l.result)
+	t := Transition{State: StateEnded, Reason: "failed", Err: errorText(err)}
 	switch {
+	case err == nil && l.result != io.EOF:
+		t.Reason = "Close"
+	case err == nil && context.Cause(l.taking) == errDrained:
+		t.Reason = "Drain"
 	case err == nil:
-		r.log.Info("ended")
-	case asked:
+		t.Reason = "complete"
+	case l.isStopped():
+		t.Reason = "context"
+	}
+	switch t.Reason {
+	case "failed":
+		r.now.end(err)
+		r.log.Error("ended", "error", err)
+	case "context":
+		r.now.end(nil)
 		r.log.Info("ended", "reason", err)
 	default:
-		r.log.Error("ended", "error", err)
+		r.now.end(nil)
+		r.log.Info("ended", "reason", t.Reason)
 	}
+	r.enter(t)
 }

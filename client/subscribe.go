@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/steadfeed/steadfeed/client/internal/window"
 	"github.com/steadfeed/steadfeed/transport"
@@ -18,6 +19,7 @@ type Subscription struct {
 	window     *window.Window
 	checkpoint *checkpoint // nil without a Store
 	report     *reporter
+	oldest     oldest
 
 	ctx      context.Context // ends when no more events may be delivered; its cause is the reason
 	cancel   context.CancelCauseFunc
@@ -69,6 +71,8 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 	s.closed.Add(1)
 	s.window = window.New(s.opts.Buffer, s.opts.BufferBytes)
 	s.report = &reporter{trace: s.opts.Trace, log: s.opts.Logger}
+	s.report.begin(time.Now())
+	s.report.watched = s.opts.Monitor.watch(s, src)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.life, s.endLife = context.WithCancelCause(context.WithoutCancel(ctx))
 	if s.opts.DeadLetter != nil {
@@ -84,6 +88,7 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 		}
 	}
 	s.loop = s.newLoop(src, stored)
+	s.report.watched.begin()
 	s.joined.Go(s.loop.run)
 	return s, nil
 }
@@ -227,5 +232,6 @@ func (s *Subscription) shut() error {
 	s.sealed.set(ErrClosed)
 	err := s.checkpoint.flush()
 	s.checkpoint.close()
+	s.report.watched.close()
 	return err
 }

@@ -59,7 +59,7 @@ func TestSuspectIsHandedOutAlone(t *testing.T) {
 		sub := subscribe(t, feed, o)
 		defer sub.Close()
 		ev := next(t, sub)
-		if s := sub.Stats(); !s.Suspect || s.OldestID != "1" || !isAlone(t, sub) {
+		if s := sub.Stats(); !s.Suspect || s.OldestAttempt != 1 || !isAlone(t, sub) {
 			t.Errorf("Stats: got %+v, want event 1 alone", s)
 		}
 		ev.Nack(client.RetryAfter(time.Minute, errPoison))

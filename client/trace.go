@@ -12,8 +12,12 @@ import (
 // concurrently. They must return quickly and must not wait for the subscription (Close, Commit,
 // Next). A Trace must not be changed while it is in use.
 type Trace struct {
-	// Connecting is called before each attempt to connect, and Connected when it has succeeded.
-	// Disconnected is called when it has failed or when the connection has ended.
+	// StateChanged is called after each change of Stats.State. A buffer that is full is no change until
+	// no event was settled for 30 s.
+	StateChanged func(Transition)
+	// Connecting is called before each attempt to connect, and Connected when it has succeeded and the
+	// connection is read. Disconnected is called once for each attempt: when it has failed, when the
+	// connection has ended, or when the successor of a connection is not needed.
 	Connecting   func(ConnectInfo)
 	Connected    func(ConnectInfo)
 	Disconnected func(DisconnectInfo)
@@ -49,21 +53,28 @@ type Trace struct {
 
 // A ConnectInfo is an attempt to connect.
 type ConnectInfo struct {
+	ID       uint64        // of the attempt and of the connection that it opens, from 1
 	Number   int           // 1 for the first after progress
 	Resuming bool          // whether a token is presented
+	Handover bool          // it replaces a connection that is still open
 	Took     time.Duration // to connect; 0 in Connecting
 }
 
 // A DisconnectInfo reports why a connection ended, or why an attempt to connect failed, and what
 // follows.
 type DisconnectInfo struct {
-	Err    error         // is or wraps io.EOF if the server ended the connection cleanly
-	Opened bool          // false if the attempt to connect failed
-	Events int           // new events on this connection
-	Uptime time.Duration // of this connection
-	Class  retry.Class
-	Delay  time.Duration // until the next attempt
-	Final  bool          // no further attempt follows
+	ID       uint64        // see ConnectInfo
+	Err      error         // is or wraps io.EOF if the server ended the connection cleanly
+	Opened   bool          // false if Connected was not called
+	Handover bool          // see ConnectInfo
+	Events   int           // new events on this connection
+	Uptime   time.Duration // of this connection
+	Class    retry.Class   // of a failure
+	Delay    time.Duration // until the next attempt
+	Final    bool          // no further attempt follows
+	// Planned reports that this is no failure: the feed is complete, or the subscription itself has
+	// ended the connection, for the reason Err.
+	Planned bool
 }
 
 // A BackfillInfo is a call of Options.Backfill.

@@ -91,35 +91,37 @@ const scanSize = 512
 
 // Settled returns the number of settled events, and the number of events up to the last of them.
 func (w *Window) Settled() (events, last uint64) {
-	tail := w.tail.Load()
+	end := w.next.Load() // what was not claimed is not settled
 	for seq, done := uint64(0), false; !done; {
-		seq, events, last, done = w.scan(seq, tail, events, last)
+		seq, events, last, done = w.scan(seq, end, events, last)
 	}
 	return events, last
 }
 
-// scan counts the settled positions of the next part of [from, tail).
-func (w *Window) scan(from, tail, events, last uint64) (next, settled, end uint64, done bool) {
+// scan counts the settled positions of the next part of [from, stop).
+func (w *Window) scan(from, stop, events, last uint64) (next, settled, end uint64, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if low := w.advance().seq; from <= low {
 		from, events, last = low, low, low
 	}
-	to := min(tail, from+scanSize)
+	to := min(stop, from+scanSize)
 	for seq := from; seq < to; seq++ {
 		if stateIn(w.state(seq).Load(), seq) == slotSettled {
 			events++
 			last = seq + 1
 		}
 	}
-	return to, events, last, to == tail
+	return to, events, last, to == stop
 }
 
 // A Backlog describes the events in the window. Oldest is the first of them, if there is any.
 type Backlog struct {
 	Events, Bytes int
 	Oldest        Entry
-	Attempt       int // how many times Oldest was claimed
+	Attempt       int    // how many times Oldest was claimed
+	Seq           uint64 // position of Oldest
+	Waits         bool   // Oldest was refused or given back, and waits for its next attempt
 }
 
 // Backlog describes what the window holds.
@@ -132,9 +134,13 @@ func (w *Window) Backlog() (b Backlog) {
 	}
 	b.Events, b.Bytes = int(tail-low.seq), int(w.tailBytes-low.bytes)
 	slot := &w.segment(low.seq).slots[low.seq%segmentSize]
-	b.Oldest = slot.entry()
+	b.Oldest, b.Seq = slot.entry(), low.seq
 	if low.seq < w.next.Load() {
 		b.Attempt = slot.claims()
+		switch stateIn(w.state(low.seq).Load(), low.seq) {
+		case slotReady, slotUnclaimed, slotHeld:
+			b.Waits = true
+		}
 	}
 	return b
 }
