@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/transport"
@@ -92,6 +93,7 @@ var sink []byte
 // memory is a feed of n events of 100 bytes with k keys, which costs little itself.
 type memory struct {
 	n, sent int
+	single  bool // each event is read alone
 	ids     []string
 	data    []byte
 }
@@ -114,7 +116,7 @@ func (m *memory) Read(msg *transport.Message) error {
 	if m.sent == m.n {
 		return transport.ErrComplete
 	}
-	*msg = transport.Message{Data: m.data, ID: m.ids[m.sent%len(m.ids)], Token: "t", More: m.sent%100 < 99}
+	*msg = transport.Message{Data: m.data, ID: m.ids[m.sent%len(m.ids)], Token: "t", More: m.sent%100 < 99 && !m.single}
 	m.sent++
 	return nil
 }
@@ -175,5 +177,97 @@ func BenchmarkProcess(b *testing.B) {
 		b.Run(fmt.Sprintf("Process-%d-keys", workers), func(b *testing.B) {
 			start(b).Process(b.Context(), handle, &client.ProcessOptions{Workers: workers, KeyOf: func(ev client.Event) string { return ev.ID }})
 		})
+	}
+}
+
+// BenchmarkWatch measures what it costs an event to be watched.
+func BenchmarkWatch(b *testing.B) {
+	trace := func() *client.Trace {
+		return client.JoinTraces(
+			&client.Trace{Connected: func(client.ConnectInfo) {}, StateChanged: func(client.Transition) {}, Gap: func(client.Gap) {}},
+			&client.Trace{Signal: func(transport.Message) {}, Disconnected: func(client.DisconnectInfo) {}})
+	}
+	for _, c := range []struct {
+		name string
+		opts func() *client.Options
+	}{
+		{"off", func() *client.Options { return nil }},
+		{"Trace", func() *client.Options { return &client.Options{Trace: trace()} }},
+		{"Monitor", func() *client.Options { return &client.Options{Name: "n", Monitor: new(client.Monitor)} }},
+		{"all", func() *client.Options {
+			return &client.Options{Name: "n", Monitor: new(client.Monitor), Trace: trace(),
+				EventTime: func(ev client.Event) time.Time { return ev.Received }}
+		}},
+	} {
+		for _, more := range []bool{true, false} {
+			b.Run(fmt.Sprintf("%s/batches=%v", c.name, more), func(b *testing.B) {
+				m := newMemory(b.N, 1)
+				m.single = !more
+				b.ReportAllocs()
+				sub, err := client.Subscribe(b.Context(), m, c.opts())
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer sub.Close()
+				for _, err := range sub.Events() {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// watchedSubscriptions starts n subscriptions that have been through as much as a Monitor keeps.
+func watchedSubscriptions(tb testing.TB, n int, m *client.Monitor) (subs []*client.Subscription) {
+	for i := range n {
+		feed := make(messages, 100)
+		for j := range feed {
+			feed[j] = transport.Message{ID: fmt.Sprint(j), Data: []byte("x"), More: true}
+		}
+		held := append(feed, transport.Message{Data: []byte("x")})
+		sub, err := client.Subscribe(tb.Context(), &open{held}, &client.Options{Name: fmt.Sprint("subscription ", i), Monitor: m})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		subs = append(subs, sub)
+	}
+	return subs
+}
+
+// open is a feed that stays open after its messages.
+type open struct{ messages }
+
+func (o *open) Open(ctx context.Context, _ string) (*transport.Session, error) {
+	return &transport.Session{Conn: &openConn{ctx, &o.messages}, Resumes: true}, nil
+}
+
+type openConn struct {
+	ctx context.Context
+	*messages
+}
+
+func (c *openConn) Read(m *transport.Message) (err error) {
+	if *m, err = c.message(); err == nil {
+		return nil
+	}
+	<-c.ctx.Done()
+	return context.Cause(c.ctx)
+}
+
+// BenchmarkSnapshots measures a page of 5,000 subscriptions with 100 events each in the buffer.
+func BenchmarkSnapshots(b *testing.B) {
+	m := new(client.Monitor)
+	subs := watchedSubscriptions(b, 5000, m)
+	for _, sub := range subs {
+		defer sub.Close()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		if n := len(m.Snapshots()); n != 5000 {
+			b.Fatal(n)
+		}
 	}
 }
