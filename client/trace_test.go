@@ -217,3 +217,31 @@ func TestStateChanged(t *testing.T) {
 		})
 	})
 }
+
+// stubbornOpen opens a connection after 20 s, whether or not it is still wanted.
+type stubbornOpen struct{ ticker }
+
+func (s *stubbornOpen) Open(ctx context.Context, token string) (*transport.Session, error) {
+	if token != "" {
+		time.Sleep(20 * time.Second)
+	}
+	return s.ticker.Open(context.WithoutCancel(ctx), token)
+}
+
+// A successor that is opened although it is not wanted any more has an end as well.
+func TestAttemptOfAnUnusedSuccessorEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &tries{t: t}
+		feed := &stubbornOpen{ticker{tick: time.Second, start: time.Now(), life: time.Minute, warning: 30 * time.Second}}
+		sub := subscribe(t, feed, &client.Options{Trace: a.trace()})
+		time.Sleep(40 * time.Second)
+		sub.Reconnect()
+		time.Sleep(40 * time.Second)
+		sub.Close()
+		for id, state := range a.state {
+			if state != "ended" {
+				t.Errorf("attempt %d: got the state %q, want ended", id, state)
+			}
+		}
+	})
+}
