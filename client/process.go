@@ -49,7 +49,8 @@ func (e *PanicError) Unwrap() error {
 // which is logged as an error. handle needs no Ack, and must not call Nack.
 //
 // When ctx ends, Process drains: it takes no further event, waits for the handlers that are running,
-// settles their events and makes the others available to other consumers. It then returns nil. The
+// settles their events and makes the others available to other consumers, in the order of the feed. A
+// refused event that blocks its key does not wait for its delay then. Process returns nil. The
 // ctx of a handler has the values of ctx but does not end with it: it ends when the subscription is
 // closed or fenced. To bound the wait, let handle set a deadline, or call [Subscription.Close] after
 // a while. The subscription continues.
