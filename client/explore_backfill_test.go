@@ -6,12 +6,9 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/steadfeed/steadfeed/client"
-	"github.com/steadfeed/steadfeed/decode"
-	"github.com/steadfeed/steadfeed/mock"
 	scripts "github.com/steadfeed/steadfeed/mock/explore"
 	"github.com/steadfeed/steadfeed/transport"
 )
@@ -88,47 +85,20 @@ func (p *process) checkFilled(i int) {
 	p.furthest = max(p.furthest, i)
 }
 
-// everyWire has functions that play a feed whose data is {"id":"1"} and so on, over each kind of wire. stop
-// ends its server, and token is the Options.TokenOf.
-var everyWire = map[string]func(*mock.Feed) (src transport.Transport, stop func(), token func(client.Event) string){
-	"none": func(feed *mock.Feed) (src transport.Transport, stop func(), token func(client.Event) string) {
-		return feed, func() {}, nil
-	},
-	"SSE": func(feed *mock.Feed) (src transport.Transport, stop func(), token func(client.Event) string) {
-		srv := mock.NewServer(feed.Handler(decode.SSE{}))
-		return &transport.HTTP{URL: "http://feed.test", Client: srv.Client()}, func() { srv.Close() }, nil
-	},
-	"WebSocket": func(feed *mock.Feed) (src transport.Transport, stop func(), token func(client.Event) string) {
-		srv := mock.NewServer(feed.WebSocket(nil, nil))
-		return &transport.WebSocket{
-			URL: "ws://feed.test", Client: srv.Client(), End: transport.EndFeed, IdleTimeout: time.Minute,
-			Resume: transport.ResumeQuery("since"),
-		}, func() { srv.Close() }, client.Field("id")
-	},
-}
-
 // Over each wire, with positions that the server forgets: every event is handled, in order, and no
 // Gap is left. What the log does not show of a backfill is in TestExploreBackfill.
 func TestExploreBackfillOnEveryWire(t *testing.T) {
-	for name, wire := range everyWire {
-		t.Run(name, func(t *testing.T) {
-			o := scripts.Options{Runs: max(1, *exploreRuns/8), Lossy: true, Faults: 20, Stalls: name != "none"}
-			o.Bubble = func(f func()) { synctest.Test(t, func(*testing.T) { f() }) }
-			scripts.Run(t, o, func(trial *scripts.Trial) {
-				src, stop, token := wire(trial.Feed)
-				defer stop()
-				for ctx := range trial.Processes() {
-					sub, err := client.Subscribe(ctx, src, &client.Options{
-						Name: "n", Store: trial.Store, TokenOf: token, Buffer: 4, Backfill: fromLog(trial),
-					})
-					if err == nil && observe(sub, trial) {
-						break
-					}
-				}
-				trial.Feed.Verify(trial, trial.Observed)
+	exploreEveryWire(t, scripts.Options{Lossy: true, Faults: 20}, func(trial *scripts.Trial, src transport.Transport, token func(client.Event) string) {
+		for ctx := range trial.Processes() {
+			sub, err := client.Subscribe(ctx, src, &client.Options{
+				Name: "n", Store: trial.Store, TokenOf: token, Buffer: 4, Backfill: fromLog(trial),
 			})
-		})
-	}
+			if err == nil && observe(sub, trial) {
+				break
+			}
+		}
+		trial.Feed.Verify(trial, trial.Observed)
+	})
 }
 
 // fromLog returns a backfill from the log of a feed whose events have the ids 1, 2 and so on.

@@ -77,11 +77,22 @@ func nap(trial *scripts.Trial, over <-chan struct{}, d time.Duration) {
 	}
 }
 
+// lastSaved returns the record in the store.
+func lastSaved(trial *scripts.Trial) (r stored) {
+	saved := trial.Store.History("n")
+	if len(saved) == 0 {
+		return r
+	}
+	if err := json.Unmarshal(saved[len(saved)-1], &r); err != nil {
+		trial.Errorf("record: %v", err)
+	}
+	return r
+}
+
 // checkSaved checks that the last event handled is saved.
 func checkSaved(trial *scripts.Trial, last string) {
-	saved, r := trial.Store.History("n"), stored{}
-	if err := json.Unmarshal(saved[len(saved)-1], &r); err != nil || last != "" && r.Token != last {
-		trial.Errorf("Drain returned nil with %q saved (%v), want %q", r.Token, err, last)
+	if r := lastSaved(trial); last != "" && r.Token != last {
+		trial.Errorf("Drain returned nil with %q saved, want %q", r.Token, last)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // TestExploreSeek sets the position of a subscription, from two goroutines, while it works and is
@@ -26,23 +27,28 @@ import (
 //     has replaced nothing;
 //   - a running subscription is fenced within 30 s, and the next one starts after the position.
 func TestExploreSeek(t *testing.T) {
-	for seed := *exploreSeed; seed < *exploreSeed+uint64(*exploreRuns) && !t.Failed(); seed++ {
-		synctest.Test(t, func(t *testing.T) { exploreSeek(t, rand.New(rand.NewPCG(seed, 0))) })
-		if t.Failed() {
-			t.Logf("repeat with -explore.seed=%d -explore.runs=1", seed)
-		}
+	for name, wire := range everyWire {
+		t.Run(name, func(t *testing.T) {
+			for seed := *exploreSeed; seed < *exploreSeed+uint64(max(1, *exploreRuns/4)) && !t.Failed(); seed++ {
+				synctest.Test(t, func(t *testing.T) {
+					feed := mock.NewFeed(series(1, seekEvents)...)
+					src, stop, token := wire(feed)
+					defer stop()
+					exploreSeek(t, rand.New(rand.NewPCG(seed, 0)), src, token)
+				})
+				if t.Failed() {
+					t.Logf("repeat with -explore.seed=%d -explore.runs=1", seed)
+				}
+			}
+		})
 	}
 }
 
 const seekEvents = 40
 
-func exploreSeek(t *testing.T, rng *rand.Rand) {
-	var ids []string
-	for i := range seekEvents {
-		ids = append(ids, strconv.Itoa(i+1))
-	}
-	w := &seekWorld{t: t, rng: rng, feed: script(events(ids...)), store: new(mock.Store)}
-	drained := subscribe(t, w.feed, nil) // from now on, the feed resumes after every id
+func exploreSeek(t *testing.T, rng *rand.Rand, src transport.Transport, token func(client.Event) string) {
+	w := &seekWorld{t: t, rng: rng, src: src, token: token, store: new(mock.Store)}
+	drained := subscribe(t, src, nil) // from now on, the feed resumes after every id
 	data(t, drained, seekEvents)
 	drained.Close()
 
@@ -77,7 +83,8 @@ func exploreSeek(t *testing.T, rng *rand.Rand) {
 // A seekWorld is a store with faults, a feed and what was set.
 type seekWorld struct {
 	t      *testing.T
-	feed   *mock.Feed
+	src    transport.Transport
+	token  func(client.Event) string
 	store  *mock.Store
 	calm   atomic.Bool // the store has no faults
 	starts atomic.Int64
@@ -101,9 +108,9 @@ func (w *seekWorld) intN(n int) int {
 
 // work subscribes again each time that the subscription ends.
 func (w *seekWorld) work(ctx context.Context) {
-	o := &client.Options{Name: "n", Store: w, StartAfter: "1", CommitEvery: 100 * time.Millisecond}
+	o := &client.Options{Name: "n", Store: w, TokenOf: w.token, StartAfter: "1", CommitEvery: 100 * time.Millisecond}
 	for ctx.Err() == nil {
-		sub, err := client.Subscribe(ctx, w.feed, o)
+		sub, err := client.Subscribe(ctx, w.src, o)
 		if err != nil {
 			time.Sleep(time.Second)
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -242,95 +241,4 @@ func TestSuspectWithoutAToken(t *testing.T) {
 			t.Errorf("got the dead letters %q and at last %q, want one and the end of the feed", m.log(), last)
 		}
 	})
-}
-
-// In random schedules, an event that ends the process is dead-lettered, alone, and every other one is
-// handled.
-func TestExploreSuspect(t *testing.T) {
-	for seed := range uint64(max(1, *exploreRuns/4)) {
-		synctest.Test(t, func(t *testing.T) { exploreSuspect(t, rand.New(rand.NewPCG(seed, 0))) })
-		if t.Failed() {
-			t.Logf("seed %d", seed)
-			return
-		}
-	}
-}
-
-func exploreSuspect(t *testing.T, rng *rand.Rand) {
-	n := 3 + rng.IntN(15)
-	poison := 1 + rng.IntN(n)
-	var script []mock.Step
-	for i := 1; i <= n; i++ {
-		script = append(script, mock.Event(fmt.Sprint(i), fmt.Sprint(i)))
-		if rng.IntN(4) == 0 {
-			script = append(script, mock.Drop())
-		}
-	}
-	store, letters := new(mock.Store), &morgue{fails: rng.IntN(3)}
-	feed := started(t, store, script, steps(mock.Complete()))
-	handled := make([]bool, n+1)
-	o := &client.Options{Name: "n", Store: store, DeadLetter: letters.put, CommitEvery: time.Duration(1+rng.IntN(2000)) * time.Millisecond}
-	for lives := 0; ; lives++ {
-		if lives > 20 {
-			t.Errorf("got %d crashes, want the event %d dead-lettered", lives, poison)
-			return
-		}
-		if live(t, feed, store, o, rng, handled, poison) {
-			break
-		}
-		if rng.IntN(3) == 0 {
-			time.Sleep(20 * time.Minute)
-		}
-	}
-	for i := 1; i <= n; i++ {
-		if !handled[i] && i != poison {
-			t.Errorf("event %d of %d is lost", i, n)
-		}
-	}
-	for _, call := range letters.log() {
-		if ev := fmt.Sprint(poison, "#"); call[:len(ev)] != ev {
-			t.Errorf("got the dead letter %q, want event %d only", call, poison)
-		}
-	}
-	if len(letters.log()) == 0 {
-		t.Errorf("event %d was not dead-lettered", poison)
-	}
-}
-
-// live is the life of a process, which ends at the poison or at the end of the feed.
-func live(t *testing.T, feed *mock.Feed, store *mock.Store, o *client.Options, rng *rand.Rand, handled []bool, poison int) (complete bool) {
-	sub := subscribe(t, feed, o)
-	ctx, kill := context.WithCancel(t.Context())
-	defer kill()
-	rng = rand.New(rand.NewPCG(rng.Uint64(), 0))
-	work := time.Duration(rng.IntN(2000)) * time.Millisecond
-	process := &client.ProcessOptions{Workers: 1 + rng.IntN(2)}
-	if rng.IntN(2) == 0 {
-		process.KeyOf = keyOf
-	}
-	died := make(chan struct{})
-	gone := &mock.Fault{Count: -1, Err: errors.New("crashed")}
-	err := sub.Process(ctx, func(_ context.Context, ev client.Event) error {
-		time.Sleep(work)
-		if i := number(ev); i == poison && ctx.Err() == nil {
-			store.OnSave(gone)
-			kill()
-			close(died)
-			sub.Close()
-		} else if ctx.Err() == nil {
-			handled[i] = true // in another slot for each event
-		}
-		return nil
-	}, process)
-	if err != nil {
-		t.Errorf("Process: %v", err)
-	}
-	sub.Close()
-	gone.Remove()
-	select {
-	case <-died:
-		return false
-	default:
-		return true
-	}
 }
