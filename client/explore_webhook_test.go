@@ -23,9 +23,10 @@ import (
 
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// In random schedules, a sender that got a 2xx has had its event handled before, and every event is
-// handled eventually, whatever happens to the worker. Half of the workers have a Backfill from the
-// provider's list of events: then a subscription handles no event twice.
+// In random schedules, a sender that got a 2xx has had its event handled or dead-lettered before, its
+// request is answered with the outcome at once, and every event is handled or dead-lettered
+// eventually, whatever happens to the worker. Half of the workers have a Backfill from the
+// provider's list of events: then a subscription handles no event twice. Some have no DeadLetter.
 func TestExploreWebhook(t *testing.T) {
 	for seed := range uint64(max(1, *exploreRuns/4)) {
 		synctest.Test(t, func(t *testing.T) {
@@ -83,6 +84,18 @@ type hookWorld struct {
 	mu   sync.Mutex
 	done map[string]time.Time // when an event was first handled
 	once map[string]bool      // handled by this subscription
+	told []outcome
+	ends []time.Time // when a subscription was stopped
+
+	maxAttempts int // of the subscription
+	buries      bool
+}
+
+// An outcome is what a worker has done with an event that a request has delivered.
+type outcome struct {
+	id           string
+	received, at time.Time
+	ok           bool
 }
 
 func newHookWorld(t *testing.T, seed uint64) *hookWorld {
@@ -109,27 +122,46 @@ func (w *hookWorld) work() {
 	for {
 		hook := &webhook.Receiver{Provider: provider.StandardWebhooks(hookSecret)}
 		w.hook.Store(hook)
-		opts := &client.Options{Buffer: 1 + rng.IntN(4)}
+		buries, maxAttempts := w.seed%2 == 1 || rng.IntN(2) == 0, 0
+		if buries {
+			maxAttempts = rng.IntN(4)
+		}
+		opts := &client.Options{Buffer: 1 + rng.IntN(4), MaxAttempts: maxAttempts}
 		if w.seed%2 == 1 {
 			dice := rand.New(rand.NewPCG(rng.Uint64(), 0))
 			opts.Dedupe, opts.Backfill = 1000, func(ctx context.Context, _ client.Gap, deliver func(transport.Message) error) (string, error) {
 				return "", w.list(ctx, dice, deliver)
 			}
 		}
-		opts.DeadLetter = func(_ context.Context, ev client.Event, _ error) error { w.handled(ev); return nil }
+		if dice := rand.New(rand.NewPCG(rng.Uint64(), 0)); buries {
+			opts.DeadLetter = func(_ context.Context, ev client.Event, _ error) error {
+				if dice.IntN(3) == 0 {
+					return errors.New("the queue is unreachable")
+				}
+				w.handled(ev)
+				return nil
+			}
+		}
 		sub, err := client.Subscribe(w.t.Context(), hook, opts)
 		if err != nil {
 			w.t.Errorf("seed %d: %v", w.seed, err)
 			return
 		}
-		stop := func() { sub.Close() }
-		if rng.IntN(2) == 0 {
-			stop = func() { sub.Drain(w.t.Context()) }
+		drains := rng.IntN(2) == 0
+		stop := func() {
+			w.mu.Lock()
+			w.ends = append(w.ends, time.Now())
+			w.mu.Unlock()
+			if drains {
+				sub.Drain(w.t.Context())
+			} else {
+				sub.Close()
+			}
 		}
 		life := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), stop)
 		rest := time.AfterFunc(time.Duration(rng.IntN(int(2*time.Hour))), sub.Pause)
 		time.AfterFunc(2*time.Hour, sub.Resume)
-		w.begin()
+		w.begin(maxAttempts, buries)
 		if rng.IntN(2) == 0 {
 			w.loop(rng, sub)
 		} else {
@@ -161,9 +193,10 @@ func (w *hookWorld) list(ctx context.Context, dice *rand.Rand, deliver func(tran
 }
 
 // begin starts another subscription.
-func (w *hookWorld) begin() {
+func (w *hookWorld) begin(maxAttempts int, buries bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.maxAttempts, w.buries = maxAttempts, buries
 	w.once = make(map[string]bool)
 }
 
@@ -192,7 +225,11 @@ func (w *hookWorld) process(rng *rand.Rand, sub *client.Subscription) {
 		o.KeyOf = func(ev client.Event) string { return ev.ID[len(ev.ID)-1:] }
 	}
 	sub.Process(w.t.Context(), func(_ context.Context, ev client.Event) error {
-		return w.handle(dice(6), dice(20_000), ev)
+		err := w.handle(dice(6), dice(20_000), ev)
+		if err != nil && dice(4) == 0 {
+			panic(err)
+		}
+		return err
 	}, o)
 }
 
@@ -200,14 +237,29 @@ func (w *hookWorld) process(rng *rand.Rand, sub *client.Subscription) {
 // outcomes 0 and 1, the latter permanently.
 func (w *hookWorld) handle(outcome, ms int, ev client.Event) error {
 	time.Sleep(time.Duration(ms) * time.Millisecond)
-	switch outcome {
-	case 0:
-		return errors.New("not yet")
-	case 1:
-		return client.Terminal(errors.New("never"))
+	if outcome > 1 {
+		w.handled(ev)
+		return nil
 	}
-	w.handled(ev)
-	return nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if final := outcome == 1 || w.maxAttempts > 0 && ev.Attempt >= w.maxAttempts; !final || !w.buries {
+		w.tell(ev, false)
+	}
+	switch {
+	case outcome == 1:
+		return client.Terminal(errors.New("never"))
+	case ms%2 == 0:
+		return client.RetryAfter(time.Hour, errors.New("later"))
+	}
+	return errors.New("not yet")
+}
+
+// tell records the outcome of an event that a request has delivered. The caller holds mu.
+func (w *hookWorld) tell(ev client.Event, ok bool) {
+	if ev.Delivery != nil {
+		w.told = append(w.told, outcome{ev.ID, ev.Received, time.Now(), ok})
+	}
 }
 
 // handled records that an event was handled or dead-lettered.
@@ -218,6 +270,7 @@ func (w *hookWorld) handled(ev client.Event) {
 		w.t.Errorf("seed %d: %s is handled twice", w.seed, ev.ID)
 	}
 	w.once[ev.ID] = true
+	w.tell(ev, true)
 	if _, known := w.done[ev.ID]; !known {
 		w.done[ev.ID] = time.Now()
 	}
@@ -236,6 +289,22 @@ func (w *hookWorld) verify(all []sender.Delivery) {
 		answered := sent.At.Add(sent.Took)
 		if worked, ok := w.done[sent.ID]; sent.Accepted() && (!ok || worked.After(answered)) {
 			w.t.Errorf("seed %d: %s was accepted at %v, and handled at %v", w.seed, sent.ID, answered, worked)
+		}
+		w.checkAnswer(sent)
+	}
+}
+
+// checkAnswer checks that a request that has delivered an event is answered when its outcome is known,
+// and with that, unless the worker was stopped or the request's time was over at that moment.
+func (w *hookWorld) checkAnswer(sent sender.Attempt) {
+	answered := sent.At.Add(sent.Took)
+	for _, o := range w.told {
+		if o.id != sent.ID || sent.Status == 0 || o.received.Before(sent.At) || o.received.After(answered) || o.at.After(answered) {
+			continue
+		}
+		over := sent.Took >= w.sender.Provider.Deadline || slices.ContainsFunc(w.ends, o.at.Equal)
+		if answered.After(o.at) || !over && sent.Accepted() != o.ok {
+			w.t.Errorf("seed %d: %s was answered with %d at %v, and had the outcome %t at %v", w.seed, sent.ID, sent.Status, answered, o.ok, o.at)
 		}
 	}
 }
