@@ -67,6 +67,9 @@ func errorOf(text string) error {
 			return err
 		}
 	}
+	if text == errGone.text {
+		return errGone
+	}
 	if text == "complete" {
 		return transport.ErrComplete
 	}

@@ -88,9 +88,15 @@ func (r *Router) End(name string, err error) {
 	l := r.link
 	l.mux.mu.Lock()
 	defer l.mux.mu.Unlock()
-	if d := l.left[name]; d != nil {
+	m, d := l.members[name], l.left[name]
+	if d != nil {
 		l.departed(d)
-	} else if m := l.members[name]; m != nil {
+		if m == nil || m.state != requested {
+			return
+		}
+		l.depart(m) // either may be meant: after this, the server sends neither
+	}
+	if m != nil {
 		l.ended(m, err)
 	}
 }
@@ -104,7 +110,7 @@ func (l *link) ended(m *member, err error) {
 	case err == transport.ErrComplete:
 		m.end(err)
 		return
-	case m.state == requested:
+	case m.state == requested && err != nil:
 		op = "refused"
 	case err == nil:
 		err = io.EOF
