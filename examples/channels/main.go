@@ -48,7 +48,10 @@ func run(ctx context.Context, out io.Writer, url string, c *http.Client) error {
 	group.Wait()
 	fmt.Fprintln(out, strings.Join(results, "\n"))
 	s := mux.Stats()
-	fmt.Fprintf(out, "\n%d connections, %d channels left\n", s.Connections, s.Channels)
+	if s.Connections < 2 || s.Channels > 0 {
+		return fmt.Errorf("got %d connections and %d channels left", s.Connections, s.Channels)
+	}
+	fmt.Fprintln(out, "\nThe connection was replaced, and no channel is left.")
 	return nil
 }
 

@@ -33,7 +33,7 @@ NOSUCH: refused: Invalid request: unknown symbol (2)
 ETHUSDT: no trade is missing
 BNBUSDT: no trade is missing
 
-3 connections, 0 channels left
+The connection was replaced, and no channel is left.
 `
 		if out.String() != want {
 			t.Errorf("got\n%s\nwant\n%s", &out, want)

@@ -139,7 +139,7 @@ func (m *markets) follow(ctx context.Context, mux *channel.Mux, symbol string, n
 type follower struct {
 	*markets
 	symbol string
-	last   uint64 // the last trade that was received
+	last   uint64 // the last trade that sequence has seen
 }
 
 func (f *follower) sequence(ev client.Event) (string, uint64, bool) {
@@ -150,9 +150,12 @@ func (f *follower) sequence(ev client.Event) (string, uint64, bool) {
 
 // backfill fetches the trades that were made while the channel was not open. It is called once the
 // channel is open again, so that no trade is between the two.
-func (f *follower) backfill(ctx context.Context, _ client.Gap, deliver func(transport.Message) error) (string, error) {
+func (f *follower) backfill(ctx context.Context, gap client.Gap, deliver func(transport.Message) error) (string, error) {
 	if f.last == 0 {
 		return "", nil // begin with the next trade
+	}
+	if gap.Reason == transport.GapSequence { // last is the trade that has revealed the jump
+		f.last -= min(f.last, gap.Missed+1)
 	}
 	all, err := f.fetch(ctx, f.last+1)
 	if err != nil {

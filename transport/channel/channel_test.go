@@ -184,6 +184,30 @@ func TestRefusedChannelFailsAlone(t *testing.T) {
 	})
 }
 
+// A server may subscribe to some channels of a message that it refuses. What it sends before it
+// acknowledges them is incomplete, so it is a Gap.
+func TestPartlyRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := serve(t, func(n int, p *peer) {
+			for a := p.read(); a.Op != ""; a = p.read() {
+				switch {
+				case len(a.Names) > 1:
+					p.say(event("good", 1), word{Re: a.ID, Error: errFinal.text}, event("good", 2))
+				case a.Names[0] == "bad":
+					p.say(word{Re: a.ID, Error: errFinal.text})
+				default:
+					p.say(event("good", 3), word{Re: a.ID}, event("good", 4))
+				}
+			}
+		})
+		mux := newMux(srv)
+		mux.Batch = 2
+		good := subscribeTo(t, mux, "good", nil)
+		subscribeTo(t, mux, "bad", nil)
+		expect(t, "good", next(t, good, 1), "!4")
+	})
+}
+
 // A server that limits the rate is not asked again at once, in halves.
 func TestRateLimitIsNotHalved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

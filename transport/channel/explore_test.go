@@ -55,7 +55,7 @@ func TestExplore(t *testing.T) {
 		return
 	}
 	for _, fault := range []string{
-		"handshake", "drop", "refused", "mute", "early", "ended", "rejected", "unrouted", "in flight", "not ended", "removed", "overflow", "gap",
+		"handshake", "drop", "refused", "mute", "early", "ended", "rejected", "unrouted", "in flight", "not ended", "removed", "overflow", "gap", "partly",
 	} {
 		if _, ok := saw.Load(fault); !ok {
 			t.Errorf("no schedule had the fault %q", fault)
@@ -267,6 +267,9 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 		switch {
 		case w.chance(8, "refused"):
+			if len(a.Names) > 1 && w.chance(2, "partly") { // and the first is subscribed to
+				p.say(w.find(a.Names[0]).event(w.find(a.Names[0]).now() + 1))
+			}
 			p.say(word{Re: a.ID, Error: errBusy.text})
 			continue
 		case w.chance(12, "mute"):

@@ -94,9 +94,16 @@ func (q *queue) end(err error) {
 // stop drops the messages that were not taken, because nothing more will be.
 func (q *queue) stop(err error) {
 	q.end(err)
+	q.clear()
+}
+
+// clear drops the messages that were not taken, and reports whether there were any.
+func (q *queue) clear() (some bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	some = len(q.in) > 0
 	q.in, q.spare, q.bytes = nil, nil, 0
+	return some
 }
 
 // take returns all messages, or the error after them. It keeps used, which has been read, for

@@ -34,13 +34,13 @@ func (l *link) target(name string, msg *transport.Message) (target *member, gap 
 	defer l.mux.mu.Unlock()
 	m := l.members[name]
 	switch {
+	case m != nil && m.dirty && m.state < open:
+		m.missed = m.missed || msg.Kind == decode.KindData
+		return nil, nil
 	case m == nil || m.state == waiting || m.state == over:
 		if l.left[name] == nil {
 			l.mux.stats.Unrouted++
 		}
-		return nil, nil
-	case m.dirty && m.state == requested:
-		m.missed = m.missed || msg.Kind == decode.KindData
 		return nil, nil
 	case m.missed && m.state == open:
 		m.missed, gap = false, &transport.Gap{Reason: transport.GapNotice}

@@ -124,7 +124,8 @@ func (l *link) transmitted(r *request) {
 }
 
 // refuse fails the channels of a request that still wait for it. If there are several, they are
-// requested again in halves. The caller holds the mutex of the Mux.
+// requested again in halves. The server may have subscribed to some of them: what it sends before
+// the next acknowledgement may be only a part, and is dropped. The caller holds the mutex of the Mux.
 func (l *link) refuse(r *request, op string, err error) {
 	var failed []*member
 	for _, m := range r.members {
@@ -141,6 +142,8 @@ func (l *link) refuse(r *request, op string, err error) {
 	delete(l.requests, r.id)
 	for _, m := range failed {
 		m.state, m.sent, m.request.ID = waiting, time.Time{}, 0
+		m.dirty = true
+		m.missed = m.queue.clear() || m.missed
 		m.notify()
 	}
 	half := len(failed) / 2
