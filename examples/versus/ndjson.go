@@ -21,7 +21,7 @@ func ndjsonContest(size int) reading {
 		{"steadfeed", func(n int, t *tally) error { return readFrames(f.stream(n), decode.NDJSON, t) }},
 		{"steadfeed, lent", func(n int, t *tally) error { return readLent(f.stream(n), decode.NDJSON, t) }},
 		{"bufio.Scanner", func(n int, t *tally) error { return readScanner(f.stream(n), t) }},
-		{"fresh slabs", func(n int, t *tally) error { return readSlabs(f.stream(n), t) }},
+		{"floor", func(n int, t *tally) error { return floorOf(splitLine)(f.stream(n), t) }},
 		{"Scanner, owned", func(n int, t *tally) error { return readScannerOwned(f.stream(n), t) }},
 		{"jsontext", func(n int, t *tally) error { return readJSONText(f.stream(n), t) }},
 		{"json.Decoder", func(n int, t *tally) error { return readJSON(f.stream(n), t) }},
@@ -50,32 +50,6 @@ func readScannerOwned(r io.Reader, t *tally) error {
 		t.latest = owned
 	}
 	return s.Err()
-}
-
-// readSlabs does the minimum for lines that the program may keep.
-func readSlabs(r io.Reader, t *tally) error {
-	const size = 64 << 10
-	slab := make([]byte, size)
-	from, to := 0, 0
-	for {
-		if n := bytes.IndexByte(slab[from:to], '\n'); n >= 0 {
-			count(t, slab[from:from+n])
-			from += n + 1
-			continue
-		}
-		if size-to < 512 {
-			next := make([]byte, size)
-			from, to, slab = 0, copy(next, slab[from:to]), next
-		}
-		n, err := r.Read(slab[to:])
-		to += n
-		if err == io.EOF && n == 0 {
-			return nil
-		}
-		if err != nil && err != io.EOF {
-			return err
-		}
-	}
 }
 
 // readJSONText reads data that is valid only until the next value.

@@ -31,6 +31,8 @@ func subscribing(server string) []reading {
 			{"Scanner, owned", func(n int, t *tally) error { return get(readScannerOwned, address("ndjson", size, n), t) }},
 			{"steadfeed Reader", func(n int, t *tally) error { return get(framesOf(decode.NDJSON), address("ndjson", size, n), t) }},
 			{"steadfeed Reader, lent", func(n int, t *tally) error { return get(lentOf(decode.NDJSON), address("ndjson", size, n), t) }},
+			{"floor", func(n int, t *tally) error { return get(floorOf(splitLine), address("ndjson", size, n), t) }},
+			{"floor, passed on", func(n int, t *tally) error { return get(passedOn(splitLine), address("ndjson", size, n), t) }},
 		}})
 	}
 	for _, size := range sizes {

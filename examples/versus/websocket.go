@@ -39,6 +39,8 @@ func sockets(server string) (all []reading) {
 			{"coder Read", at(readCoderOwned)},
 			{"gorilla", at(readGorilla)},
 			{"gws", at(readGWS)},
+			{"floor", at(func(url string, t *tally) error { return getFrames(floorOf(splitFrame), url, t) })},
+			{"floor, passed on", at(func(url string, t *tally) error { return getFrames(passedOn(splitFrame), url, t) })},
 		}})
 	}
 	return all
