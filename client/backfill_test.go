@@ -131,6 +131,11 @@ func (w *watch) Read(m *transport.Message) error {
 		w.mu.Lock()
 		now := w.version
 		w.mu.Unlock()
+		select {
+		case <-w.cut: // read after the version, which compact changes with it
+			return io.EOF
+		default:
+		}
 		if w.at < now {
 			w.at++
 			token := strconv.Itoa(w.at)
@@ -159,10 +164,11 @@ func (c *cluster) change(n int) {
 	c.version += n
 }
 
-// compact forgets the history and ends the connections.
-func (c *cluster) compact() {
+// compact makes n changes, forgets the history and ends the connections before these changes are read.
+func (c *cluster) compact(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.version += n
 	c.oldest = c.version
 	close(c.cut)
 	c.cut = nil
@@ -229,8 +235,7 @@ func TestBackfillBeforeTheConnection(t *testing.T) {
 		want(t, "initial", handled(t, sub, 4), []string{"item 0 of 10", "item 0 of 10", "item 1 of 10", "item 2 of 10"})
 		c.change(2)
 		want(t, "changes", handled(t, sub, 2), []string{"change 11", "change 12"})
-		c.change(8)
-		c.compact()
+		c.compact(8)
 		want(t, "after the loss", handled(t, sub, 4), []string{"item 0 of 20", "item 0 of 20", "item 1 of 20", "item 2 of 20"})
 		c.change(1)
 		want(t, "changes", handled(t, sub, 1), []string{"change 21"})

@@ -110,11 +110,12 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 	defer cancel()
 	for len(batch) < max && s.ctx.Err() == nil {
 		var ev Event
+		full := s.window.IsFull() // before the claim: a full window publishes what it holds first
 		if s.claim(&ev) {
 			batch = append(batch, ev)
 			continue
 		}
-		if wait <= 0 || s.window.IsAlone() || s.window.IsFull() || s.window.Wait(ctx, s.ctx.Done(), true) != nil {
+		if wait <= 0 || s.window.IsAlone() || full || s.window.Wait(ctx, s.ctx.Done(), true) != nil {
 			break // the next call returns the end of the feed
 		}
 	}

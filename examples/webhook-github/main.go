@@ -46,6 +46,10 @@ func run(ctx context.Context, w io.Writer) error {
 	srv := httptest.NewServer(mux) // yours is an http.Server with a ReadHeaderTimeout
 	defer srv.Close()
 
+	if err := sub.WaitConnected(ctx); err != nil { // until then, the receiver answers 503
+		return err
+	}
+
 	sent := make(chan error, 1)
 	go func() {
 		sent <- playGitHub(ctx, out, srv.URL+"/hooks/github", srv.Client())
