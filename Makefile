@@ -50,8 +50,8 @@ modules: ## every module, in random order
 	done
 
 explore: ## more random schedules than the test command plays
-	go test -race -run '^Test(Explore(|Backfill|BackfillOnEveryWire|DrainOnEveryWire|Poll|Receiver|Seek|Suspect|Webhook)|Promise|Client(|OnEveryWire))$$' \
-		./client ./transport/webhook ./mock/explore -explore.runs 1000
+	go test -race -run '^Test(Explore.*|Promise|Client(|OnEveryWire|Replacement))$$' \
+		./client ./transport/channel ./transport/webhook ./mock/explore -explore.runs 1000
 
 wire: ## real servers, senders and a browser
 	.ci/wire
