@@ -134,7 +134,7 @@ func (l *loop) judge(c *connection) (attempt int) {
 		return 1
 	}
 	if c.opened {
-		l.broken = !errors.Is(c.err, io.EOF)
+		l.broken = !errors.Is(c.err, io.EOF) || isReplaced(c.err)
 	}
 	d := l.backoff.Next(c.failure())
 	if d.Class == retry.ClassTokenRejected {

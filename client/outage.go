@@ -68,6 +68,13 @@ func isDeliberate(err error) bool {
 	return err == errRedial || err == errParked || err == errReplaced || err == errResumed
 }
 
+// isReplaced reports whether the transport has ended the connection to replace it. The server may have
+// had more to send.
+func isReplaced(err error) bool {
+	var replaced interface{ Replaced() bool }
+	return errors.As(err, &replaced) && replaced.Replaced()
+}
+
 // outcome describes how the connection has ended.
 func (c *connection) outcome() string {
 	if c.opened {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -165,7 +166,7 @@ func (m *meter) failures() (errs []error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, err := range m.ends {
-		if err != nil && err.Error() != "EOF" && err.Error() != "client: the connection was replaced before its end" && !errors.Is(err, client.ErrClosed) {
+		if err != nil && !errors.Is(err, io.EOF) && err.Error() != "client: the connection was replaced before its end" && !errors.Is(err, client.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

@@ -72,7 +72,7 @@ func (l *loop) disconnected(c *connection, d retry.Decision) {
 	if !c.isAttempt() {
 		return
 	}
-	planned := l.taking.Err() != nil || isDeliberate(c.err) || errors.Is(c.err, transport.ErrComplete) || backfillEnd(c.err) != nil
+	planned := l.taking.Err() != nil || isDeliberate(c.err) || isReplaced(c.err) || errors.Is(c.err, transport.ErrComplete) || backfillEnd(c.err) != nil
 	if l.taking.Err() == nil && !d.Stop {
 		l.logDisconnected(c, d)
 	}

@@ -72,8 +72,8 @@ type DisconnectInfo struct {
 	Class    retry.Class   // of a failure
 	Delay    time.Duration // until the next attempt
 	Final    bool          // no further attempt follows
-	// Planned reports that this is no failure: the feed is complete, or the subscription itself has
-	// ended the connection, for the reason Err.
+	// Planned reports that this is no failure: the feed is complete, or the subscription or its
+	// transport has ended the connection, for the reason Err.
 	Planned bool
 }
 

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,10 +26,10 @@ func beating(contentType, line string) http.HandlerFunc {
 // lasts checks that err is io.EOF after a time from low to high.
 func lasts(t *testing.T, conn transport.Conn, low, high time.Duration) {
 	t.Helper()
-	if after, err := dies(conn); err != io.EOF || after < low || after > high {
+	if after, err := dies(conn); !errors.Is(err, io.EOF) || after < low || after > high {
 		t.Errorf("got %v after %v, want io.EOF after %v to %v", err, after, low, high)
 	}
-	if _, err := readFrom(conn); err != io.EOF {
+	if _, err := readFrom(conn); !errors.Is(err, io.EOF) {
 		t.Errorf("next Read: got %v, want io.EOF", err)
 	}
 }
@@ -182,7 +183,7 @@ func TestReplacedConnectionIsReadOut(t *testing.T) {
 				time.Sleep(pause)
 				for {
 					if _, err := readFrom(conn); err != nil {
-						if err != io.EOF {
+						if !errors.Is(err, io.EOF) {
 							t.Errorf("got %v, want io.EOF", err)
 						}
 						break

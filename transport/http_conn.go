@@ -18,8 +18,15 @@ const closeWait = 500 * time.Millisecond
 // been delivered.
 const leaveWait = 10 * time.Second
 
-// errReplaced is the cause when a connection ends to be replaced.
-var errReplaced = errors.New("transport: connection is replaced")
+// errReplaced is the end of a connection that is replaced before its end. It wraps io.EOF, because no
+// failure caused it, and has the method Replaced, because the server may have had more to send.
+var errReplaced error = replacedError{}
+
+type replacedError struct{}
+
+func (replacedError) Error() string  { return "transport: connection is replaced" }
+func (replacedError) Unwrap() error  { return io.EOF }
+func (replacedError) Replaced() bool { return true }
 
 // errWithheld is the Err of a Gap when a redirect has cost the position.
 var errWithheld = errors.New("transport: token not sent: redirected to an origin that is not in TrustedOrigins")
@@ -201,8 +208,6 @@ func (c *httpConn) failure(err error) error {
 	case cause == errIdle:
 		compressor := !c.gotFrame && c.feed.recordSilence(c.compressed, c.uncompressed)
 		err = &TimeoutError{Op: "idle", Origin: c.origin, After: time.Duration(c.watch.window.Load()), compressor: compressor}
-	case cause == errReplaced:
-		return io.EOF
 	case cause != nil:
 		return cause
 	case err == io.EOF && c.position != "" && c.feed.End != EndFeed:

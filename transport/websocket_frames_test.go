@@ -243,7 +243,7 @@ func TestWebSocketMessagesWhileClosing(t *testing.T) {
 				t.Fatalf("got %q, %v, want %q", m.Data, err, text)
 			}
 		}
-		if _, err := readFrom(conn); err != io.EOF {
+		if _, err := readFrom(conn); !errors.Is(err, io.EOF) {
 			t.Errorf("got %v, want io.EOF", err)
 		}
 	})

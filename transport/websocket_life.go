@@ -125,7 +125,7 @@ func (l *socketLife) armIdle() {
 // close wakes a waiting reader.
 func (l *socketLife) expire() {
 	if l.expires.make() && !l.conn.feed.Overlap {
-		l.conn.end.fail(io.EOF)
+		l.conn.end.fail(errReplaced)
 		l.leaving.Store(true)
 		l.leave()
 	}

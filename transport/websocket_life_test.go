@@ -234,7 +234,7 @@ func TestWebSocketMaxConnectionAge(t *testing.T) {
 			}
 		})
 		w.MaxConnectionAge, w.CloseCode = 10*time.Hour, 4000
-		if after, err := dies(openSocket(t, w, "")); err != io.EOF || after < 588*time.Minute || after > 10*time.Hour {
+		if after, err := dies(openSocket(t, w, "")); !errors.Is(err, io.EOF) || after < 588*time.Minute || after > 10*time.Hour {
 			t.Errorf("got %v after %v, want io.EOF after 9.8h to 10h", err, after)
 		}
 	})
@@ -263,7 +263,7 @@ func TestWebSocketReplace(t *testing.T) {
 		if m := read(t, conn); string(m.Data) != "x" {
 			t.Errorf("got %q, want x", m.Data)
 		}
-		if _, err := dies(conn); err != io.EOF {
+		if _, err := dies(conn); !errors.Is(err, io.EOF) {
 			t.Error(err)
 		}
 		conn.Close()
