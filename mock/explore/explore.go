@@ -74,8 +74,8 @@ func Run(t mock.TB, o Options, scenario func(*Trial)) {
 	for i := range o.Runs {
 		seed := o.Seed + uint64(i)
 		all := o.schedule(seed).keep(o.Only)
-		if o.runOnce(seed, all, scenario).failed() {
-			t.Errorf("%s", o.report(seed, i, all, scenario))
+		if trial := o.runOnce(seed, all, scenario); trial.failed() {
+			t.Errorf("%s", o.report(seed, i, all, trial, scenario))
 			return
 		}
 	}
@@ -130,8 +130,8 @@ const (
 	budget  = 20 * time.Second // of real time for reducing a schedule
 )
 
-// report describes a failure.
-func (o Options) report(seed uint64, before int, all schedule, scenario func(*Trial)) string {
+// report describes a failure: that of the smallest schedule that fails again, or else the first one.
+func (o Options) report(seed uint64, before int, all schedule, first *Trial, scenario func(*Trial)) string {
 	again := 0
 	for range repeats {
 		if o.runOnce(seed, all, scenario).failed() {
@@ -140,7 +140,7 @@ func (o Options) report(seed uint64, before int, all schedule, scenario func(*Tr
 	}
 	enough, trial := o.shrink(seed, all, scenario)
 	if trial == nil {
-		trial = o.runOnce(seed, all, scenario)
+		trial = first
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "explore: scenario failed with seed %d, after %d seeds without a failure; it failed in %d out of %d repetitions\n", seed, before, again, repeats)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
 	"github.com/steadfeed/steadfeed/mock/explore"
 	"github.com/steadfeed/steadfeed/mock/internal/wiretest"
 	"github.com/steadfeed/steadfeed/transport"
@@ -280,6 +281,20 @@ func TestRunningScenarioIsReported(t *testing.T) {
 	})
 	if len(found) != 1 || !strings.Contains(found[0], "the scenario is still running after 1m0s") || !strings.Contains(found[0], "0 of ") || strings.Contains(found[0], "the cause is") {
 		t.Errorf("got reports %q, want one that the scenario is still running", found)
+	}
+}
+
+// A failure that does not recur is reported as it was.
+func TestFailureThatDoesNotRecur(t *testing.T) {
+	runs := 0
+	found := new(reports)
+	explore.Run(found, explore.Options{Bubble: in(t), Script: []mock.Step{}, Runs: 1}, func(trial *explore.Trial) {
+		if runs++; runs == 1 {
+			trial.Errorf("event %d is lost", 7)
+		}
+	})
+	if len(*found) != 1 || !strings.Contains((*found)[0], "in 0 out of 5 repetitions") || !strings.Contains((*found)[0], "event 7 is lost") {
+		t.Errorf("got the reports %q, want one with the first failure", *found)
 	}
 }
 
