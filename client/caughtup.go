@@ -1,14 +1,10 @@
 package client
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "context"
 
 // A tail is the end of a feed's initial state. It is reached once.
 type tail struct {
-	reached chan struct{} // closed when it is reached
-	events  atomic.Uint64 // positions of the window before it; set before reached is closed
+	reached chan struct{} // closed when it is reached; the window is marked before
 }
 
 func (t *tail) isReached() bool { return isClosed(t.reached) }
@@ -19,7 +15,7 @@ func (in *intake) reachTail(next bool) {
 	if in.tail.isReached() {
 		return
 	}
-	in.tail.events.Store(in.window.Staged())
+	in.window.SetMark()
 	close(in.tail.reached)
 	in.atTail = next
 	if f := in.report.trace.CaughtUp; f != nil {
@@ -73,10 +69,5 @@ func (s *Subscription) CaughtUp(ctx context.Context) error {
 
 // isCaughtUp reports whether the initial state is complete and every event of it is settled.
 func (s *Subscription) isCaughtUp() bool {
-	tail := &s.loop.in.tail
-	if !tail.isReached() {
-		return false
-	}
-	settled, _ := s.window.Low()
-	return settled >= tail.events.Load()
+	return s.loop.in.tail.isReached() && s.window.IsMarkSettled()
 }

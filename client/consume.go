@@ -110,7 +110,7 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 	defer cancel()
 	for len(batch) < max && s.ctx.Err() == nil {
 		var ev Event
-		full := s.window.IsFull() // before the claim: a full window publishes what it holds first
+		full := s.window.IsCrowded() // before the claim: a full window publishes what it holds first
 		if s.claim(&ev) {
 			batch = append(batch, ev)
 			continue

@@ -184,6 +184,7 @@ const (
 	GapSequence      GapReason = "sequence jump"  // the events' own numbers skip
 	GapNotice        GapReason = "notice"         // the server announced a loss
 	GapBadFrame      GapReason = "bad frame"      // an unreadable frame was skipped
+	GapOverflow      GapReason = "overflow"       // the buffer was full; see client.Options.Overflow
 )
 
 // Error makes a *Gap an error, for a gap that no event follows.

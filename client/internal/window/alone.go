@@ -22,16 +22,28 @@ func (w *Window) claimAlone(c *Claim) *Slot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seq := w.advance().seq
+	if w.queue != nil {
+		if seq < w.staged {
+			return nil
+		}
+		return w.claimFirst(c)
+	}
 	if seq >= w.tail.Load() || !w.next.CompareAndSwap(seq, seq+1) {
 		return nil
 	}
 	return w.segment(seq).claim(seq, c)
 }
 
-// hasNext reports whether an event that was not claimed before can be claimed.
-func (w *Window) hasNext() bool {
-	if w.next.Load() >= w.tail.Load() {
+// hasNext reports whether an event that was not claimed before can be claimed. Events of a queue up to
+// number after do not count.
+func (w *Window) hasNext(after uint64) bool {
+	if !w.hasUnclaimed(after) {
 		return false
 	}
 	return !w.alone.Load() || w.sweep().seq == w.next.Load()
+}
+
+// hasUnclaimed reports whether there is an event that was not claimed before.
+func (w *Window) hasUnclaimed(after uint64) bool {
+	return w.next.Load() < w.tail.Load() || w.queue.hasNew(after)
 }

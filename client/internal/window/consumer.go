@@ -34,6 +34,9 @@ func (w *Window) Claim(c *Claim) *Slot {
 	if w.alone.Load() {
 		return w.claimAlone(c)
 	}
+	if w.queue != nil {
+		return w.claimQueued(c)
+	}
 	if w.returns.Load() > 0 {
 		if e := w.claimReturned(c, time.Now()); e != nil {
 			w.PassOn()
@@ -54,10 +57,22 @@ func (w *Window) Claim(c *Claim) *Slot {
 	}
 }
 
+// claimQueued is Claim with a queue.
+func (w *Window) claimQueued(c *Claim) *Slot {
+	e := w.ClaimReturned(c)
+	if e == nil && w.queue.ready.Load() > 0 {
+		w.mu.Lock()
+		e = w.claimFirst(c)
+		w.mu.Unlock()
+		w.PassOn()
+	}
+	return e
+}
+
 // PassOn wakes another consumer if there may be more events: publish wakes only one. A consumer that
 // ends after Wait has returned nil calls it.
 func (w *Window) PassOn() {
-	if w.starved.Load() > 0 && (w.next.Load() < w.tail.Load() || w.returns.Load() > 0) {
+	if w.starved.Load() > 0 && (w.hasUnclaimed(0) || w.returns.Load() > 0) {
 		signal(w.ready)
 	}
 }
@@ -142,6 +157,9 @@ func (w *Window) nextReturn() (due time.Time, ok bool) {
 // IsFull reports whether the producer waits for space.
 func (w *Window) IsFull() bool { return w.full.Load() }
 
+// IsCrowded reports whether the producer has no space: it waits for some, or drops events.
+func (w *Window) IsCrowded() bool { return w.full.Load() || w.crowded.Load() }
+
 // Wait returns nil when there may be an event to claim or stop receives, and io.EOF when the window
 // has ended and no event is left. If ctx ends first, it returns the cause. A consumer that hurries
 // does not wait while the producer waits for space.
@@ -149,6 +167,16 @@ func (w *Window) IsFull() bool { return w.full.Load() }
 // A publish or a returned event wakes one consumer, which passes the wake-up on if it leaves
 // something for others.
 func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) error {
+	return w.wait(ctx, stop, hurries, 0)
+}
+
+// WaitAfter is Wait for a consumer that can claim none of the events in the queue up to number after
+// until it is stopped.
+func (w *Window) WaitAfter(ctx context.Context, stop <-chan struct{}, after uint64) error {
+	return w.wait(ctx, stop, false, after)
+}
+
+func (w *Window) wait(ctx context.Context, stop <-chan struct{}, hurries bool, after uint64) error {
 	waiting := &w.starved
 	var poll <-chan time.Time
 	if w.busy.Load() {
@@ -161,7 +189,7 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 	waiting.Add(1)
 	defer waiting.Add(-1)
 	// From here on publish signals. An event published before that is found by checking once more.
-	if w.hasNext() {
+	if w.hasNext(after) {
 		return nil
 	}
 	var due <-chan time.Time
@@ -196,7 +224,7 @@ func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) e
 	case <-pressed:
 		w.PassOn() // the caller returns with what it has
 	case <-ended:
-		if w.next.Load() >= w.tail.Load() && w.returns.Load() == 0 && w.held.Load() == 0 {
+		if !w.hasUnclaimed(after) && w.returns.Load() == 0 && w.held.Load() == 0 {
 			return io.EOF
 		}
 	case <-stop:
@@ -219,18 +247,18 @@ func (w *Window) timer(d time.Duration) *time.Timer {
 // stopPolling is called by a consumer that has polled. If no event has arrived, consumers wait to be
 // woken from then on.
 func (w *Window) stopPolling() {
-	if w.next.Load() >= w.tail.Load() {
+	if !w.hasUnclaimed(0) {
 		w.busy.Store(false)
 	}
 }
 
-// pressure returns a channel that is closed while the producer waits for space.
+// pressure returns a channel that is closed while the producer has no space.
 func (w *Window) pressure() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pressed == nil {
 		w.pressed = make(chan struct{})
-		if w.full.Load() {
+		if w.IsCrowded() {
 			close(w.pressed)
 		}
 	}

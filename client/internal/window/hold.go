@@ -49,8 +49,8 @@ func (w *Window) Release(c *Claim, due time.Time) {
 // isBlocked reports whether consumers must wait for a settle: the window has ended and the events that
 // are held may be delivered again, or there are events and another one is in hand.
 func (w *Window) isBlocked() bool {
-	if w.alone.Load() && w.next.Load() < w.tail.Load() {
-		return !w.hasNext()
+	if w.alone.Load() && w.hasUnclaimed(0) {
+		return !w.hasNext(0)
 	}
 	if w.held.Load() == 0 {
 		return false

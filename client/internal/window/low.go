@@ -55,6 +55,9 @@ func (w *Window) positionAt(seq, tail uint64) string {
 		}
 		return ""
 	}
+	if q := w.queue; q != nil && q.first != nil && q.first.lead != "" {
+		return q.first.lead
+	}
 	if seq == w.trailing.seq {
 		return w.trailing.token
 	}
@@ -129,10 +132,16 @@ func (w *Window) Backlog() (b Backlog) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	low, tail := w.advance(), w.tail.Load()
+	b.Events, b.Bytes = int(tail-low.seq), int(w.tailBytes-low.bytes)
+	if q := w.queue; q != nil {
+		b.Events, b.Bytes = b.Events+q.events, b.Bytes+int(q.bytes)
+		if low.seq >= tail && q.first != nil {
+			b.Oldest, b.Seq = q.first.slot.entry(), ^q.first.n // it has no position yet
+		}
+	}
 	if low.seq >= tail {
 		return b
 	}
-	b.Events, b.Bytes = int(tail-low.seq), int(w.tailBytes-low.bytes)
 	slot := &w.segment(low.seq).slots[low.seq%segmentSize]
 	b.Oldest, b.Seq = slot.entry(), low.seq
 	if low.seq < w.next.Load() {

@@ -11,6 +11,9 @@ const spareLife = 16
 // Fits reports whether an event with size bytes of data may be staged. One event always fits into an
 // empty window.
 func (w *Window) Fits(size int) bool {
+	if w.queue != nil {
+		return w.fitsQueue(size)
+	}
 	if w.hasRoom(size) {
 		return true
 	}
@@ -20,14 +23,26 @@ func (w *Window) Fits(size int) bool {
 
 // IsHalfFree reports whether at most half of the events and bytes allowed are held.
 func (w *Window) IsHalfFree() bool {
-	w.swept = w.sweep()
-	return w.staged-w.swept.seq <= w.maxEvents/2 && w.stagedBytes-w.swept.bytes <= w.maxBytes/2
+	events, bytes := w.load()
+	return events <= w.maxEvents/2 && bytes <= w.maxBytes/2
 }
 
 // IsSettled reports whether every event that was staged is settled.
 func (w *Window) IsSettled() bool {
-	w.swept = w.sweep()
-	return w.staged == w.swept.seq
+	events, _ := w.load()
+	return events == 0
+}
+
+// load returns the number and the bytes of the events held.
+func (w *Window) load() (events, bytes uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.swept = w.advance()
+	events, bytes = w.staged-w.swept.seq, w.stagedBytes-w.swept.bytes
+	if q := w.queue; q != nil {
+		events, bytes = events+uint64(q.events), bytes+q.bytes
+	}
+	return events, bytes
 }
 
 func (w *Window) hasRoom(size int) bool {
@@ -43,10 +58,10 @@ func (w *Window) Press() (space <-chan struct{}, release func()) {
 	if w.space == nil {
 		w.space = make(chan struct{}, 1)
 	}
-	w.full.Store(true)
-	if w.pressed != nil {
+	if w.pressed != nil && !w.IsCrowded() {
 		close(w.pressed)
 	}
+	w.full.Store(true)
 	return w.space, w.release
 }
 
@@ -54,7 +69,27 @@ func (w *Window) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.full.Store(false)
-	w.pressed = nil
+	if !w.crowded.Load() {
+		w.pressed = nil
+	}
+}
+
+// Crowd sets whether the producer has no space and drops events, so that a batch that waits for more
+// must not wait any longer.
+func (w *Window) Crowd(crowded bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if crowded == w.crowded.Load() {
+		return
+	}
+	if !w.full.Load() {
+		if w.pressed != nil && crowded {
+			close(w.pressed)
+		} else {
+			w.pressed = nil
+		}
+	}
+	w.crowded.Store(crowded)
 }
 
 // Stage adds an event, after Fits.
@@ -69,12 +104,13 @@ func (w *Window) Stage(e *Entry) {
 // StagePosition adds a token, not empty, without an event. It is settled as soon as everything
 // before it is, and replaces the previous one without an event.
 func (w *Window) StagePosition(token string) {
+	if w.queue != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+	}
 	w.lead = token
 	w.unpublished++
 }
-
-// Staged returns the number of events staged so far.
-func (w *Window) Staged() uint64 { return w.staged }
 
 // Unpublished returns the number of events and tokens that were staged and not published.
 func (w *Window) Unpublished() int { return w.unpublished }
@@ -82,10 +118,26 @@ func (w *Window) Unpublished() int { return w.unpublished }
 // stagingSegment returns the segment that the next event is written to.
 func (w *Window) stagingSegment() *segment {
 	if w.staged%segmentSize == 0 {
-		w.staging = w.newSegment()
-		w.grow()
-		w.directory.Load().at(w.staged).Store(w.staging)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.nextSegment()
 	}
+	return w.staging
+}
+
+// stagingSegmentLocked is stagingSegment for a caller that holds mu.
+func (w *Window) stagingSegmentLocked() *segment {
+	if w.staged%segmentSize == 0 {
+		return w.nextSegment()
+	}
+	return w.staging
+}
+
+// nextSegment starts a segment. The caller holds mu.
+func (w *Window) nextSegment() *segment {
+	w.staging = w.newSegment()
+	w.grow()
+	w.directory.Load().at(w.staged).Store(w.staging)
 	return w.staging
 }
 
@@ -105,10 +157,8 @@ func (w *Window) grow() {
 	w.directory.Store(d)
 }
 
-// newSegment returns a segment to write to: a settled one, if there is any.
+// newSegment returns a segment to write to: a settled one, if there is any. The caller holds mu.
 func (w *Window) newSegment() *segment {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.swept = w.advance()
 	last := len(w.spares) - 1
 	if last < 0 {
@@ -120,10 +170,12 @@ func (w *Window) newSegment() *segment {
 	return seg
 }
 
-// dropSpare releases a spare segment, so that the window shrinks after a backlog.
-func (w *Window) dropSpare() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// releaseSpare releases a spare segment now and then, so that the window shrinks after a backlog. The
+// caller holds mu.
+func (w *Window) releaseSpare() {
+	if w.publishes++; w.publishes%spareLife != 0 {
+		return
+	}
 	if last := len(w.spares) - 1; last > 0 {
 		w.spares[last] = nil
 		w.spares = w.spares[:last]
@@ -146,6 +198,10 @@ func (w *Window) setBusy(busy bool) {
 }
 
 func (w *Window) publish() {
+	if w.queue != nil {
+		w.publishQueue()
+		return
+	}
 	if w.unpublished == 0 {
 		return
 	}
@@ -162,11 +218,9 @@ func (w *Window) publish() {
 		w.trailing = mark{seq: w.staged, token: w.lead}
 	}
 	w.swept = w.advance()
+	w.releaseSpare()
 	w.mu.Unlock()
 	w.forget()
-	if w.publishes++; w.publishes%spareLife == 0 {
-		w.dropSpare()
-	}
 }
 
 // forget releases segments that low has passed. It releases a cache line of pointers at a time, when

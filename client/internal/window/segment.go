@@ -46,8 +46,19 @@ type Slot struct {
 // rare is what most slots have nothing of.
 type rare struct {
 	Rare
-	lead  string // token of a position without an event just before the event
-	again int    // claims after the first one
+	lead   string // token of a position without an event just before the event
+	again  int    // claims after the first one
+	resume string // the token to resume after the event, if moved
+	moved  bool
+}
+
+func (r *rare) clone() *rare {
+	c := *r
+	if r.Gap != nil {
+		g := *r.Gap
+		c.Gap = &g
+	}
+	return &c
 }
 
 // Rare returns the rest of the event, or nil if it has nothing of that.
@@ -117,17 +128,23 @@ func (s *Slot) write(e *Entry, lead string) {
 }
 
 // countAgain counts another claim of the event.
-func (s *Slot) countAgain() {
+func (s *Slot) countAgain() { s.needRare().again++ }
+
+func (s *Slot) needRare() *rare {
 	if s.rare == nil {
 		s.rare = new(rare)
 	}
-	s.rare.again++
+	return s.rare
 }
 
-// clear releases what the event holds, except for its token, which low may need.
+// clear releases what the event holds, except for the token to resume after it, which low needs.
 func (s *Slot) clear() {
 	s.Data = nil
-	if s.rare != nil {
-		*s = Slot{Token: s.Token}
+	if r := s.rare; r != nil {
+		token := s.Token
+		if r.moved {
+			token = r.resume
+		}
+		*s = Slot{Token: token}
 	}
 }

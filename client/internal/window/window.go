@@ -15,6 +15,8 @@
 // the token. It never passes next, and a slot that is claimed and not settled is never reused. Slots
 // are in segments, which are allocated and released with the backlog.
 //
+// With a queue (queue.go), an event that no consumer has claimed has no position yet.
+//
 // A token without an event takes no place: the last one before an event is in the event's slot, and
 // the last one after all events in trailing.
 package window
@@ -42,6 +44,7 @@ type Rare struct {
 	Gap      *transport.Gap
 	Settle   func(error)
 	Before   int  // deliveries by the sender before this one
+	Replaced int  // older events of its key in whose place it is
 	Keep     bool // a refusal is not returned to the sender, although Settle is set
 	CaughtUp bool // the initial state of the feed is complete
 }
@@ -81,20 +84,28 @@ type Window struct {
 	alone    atomic.Bool   // only one event may be in hand
 	watchers atomic.Int32  // callers that wait for changed
 	full     atomic.Bool   // the producer waits for space
+	crowded  atomic.Bool   // the producer has no space and drops events
 	ready    chan struct{} // one token: there may be something to claim
 	space    chan struct{} // one token: low may be able to move; nil before the first Press
 	ended    chan struct{} // closed when nothing more is staged
 	timers   sync.Pool     // of *time.Timer
+	queue    *waitQueue    // nil unless events may be dropped
 	_        cacheLine
 
 	mu        sync.Mutex // held for a few instructions, never across a wait
 	low       mark
-	tailBytes uint64        // of Data in [0, tail)
-	trailing  mark          // a token without an event, and the position where it was published
-	spares    []*segment    // settled segments to reuse
-	returned  returns       // events that must be delivered again
-	pressed   chan struct{} // closed while the producer waits for space; nil unless a consumer asked for it
-	changed   chan struct{} // closed at the next settle; nil unless there was a watcher since the last one
+	tailBytes uint64     // of Data in [0, tail)
+	trailing  mark       // a token without an event, and the position where it was published
+	spares    []*segment // settled segments to reuse
+	returned  returns    // events that must be delivered again
+
+	isMarked     bool   // SetMark was called
+	markedAt     uint64 // position before which everything must be settled
+	markedNumber uint64 // with a queue: of the last event before the mark
+	markedLeft   int    // with a queue: events before the mark that have not left it
+
+	pressed chan struct{} // closed while the producer waits for space; nil unless a consumer asked for it
+	changed chan struct{} // closed at the next settle; nil unless there was a watcher since the last one
 }
 
 // New returns an empty window for at most maxEvents events with at most maxBytes bytes of data.
