@@ -190,12 +190,12 @@ func (b *backfill) waitForSpace(ctx context.Context, size int) error {
 	c := b.c
 	if c.listener == nil {
 		defer c.life.blocked.Store(math.MaxInt64) // still
-		return c.awaitSpace(ctx, size, nil)
+		return c.awaitSpace(ctx, func() bool { return c.loop.in.hasRoomFor(size) }, nil)
 	}
 	changed, stop := c.loop.window.Watch()
 	defer stop()
 	resumed := c.loop.in.valve.changed()
-	if c.loop.in.fits(size) {
+	if c.loop.in.hasRoomFor(size) {
 		return nil
 	}
 	c.waitWhileFull(size)

@@ -3,6 +3,7 @@ package client_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -269,5 +270,41 @@ func BenchmarkSnapshots(b *testing.B) {
 		if n := len(m.Snapshots()); n != 5000 {
 			b.Fatal(n)
 		}
+	}
+}
+
+// BenchmarkOverflow measures what each policy costs for an event: of a consumer that keeps up, and of one
+// that takes nothing, so that every event is dropped or replaced.
+func BenchmarkOverflow(b *testing.B) {
+	for _, policy := range []client.Overflow{client.OverflowBlock, client.OverflowDropOldest, client.OverflowDropNewest, client.OverflowLatest} {
+		o := &client.Options{Overflow: policy}
+		if policy == client.OverflowLatest {
+			o.KeyOf = func(ev client.Event) string { return ev.ID }
+		}
+		start := func(b *testing.B) *client.Subscription {
+			b.ReportAllocs()
+			sub, err := client.Subscribe(b.Context(), newMemory(b.N, 100), o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { sub.Close() })
+			return sub
+		}
+		b.Run(fmt.Sprintf("%s/consumed", cmp.Or(policy, "block")), func(b *testing.B) {
+			sub := start(b)
+			for ev := range sub.Events() {
+				sink = ev.Data
+			}
+			b.ReportMetric(float64(sub.Stats().Dropped)/float64(b.N), "dropped/op")
+		})
+		if policy == client.OverflowBlock {
+			continue
+		}
+		b.Run(fmt.Sprintf("%s/stuck", policy), func(b *testing.B) {
+			sub := start(b)
+			for sub.Stats().State != client.StateEnded {
+				time.Sleep(10 * time.Microsecond)
+			}
+		})
 	}
 }

@@ -210,8 +210,11 @@ func (c *connection) read() error {
 
 // makeWay waits until a message that was not admitted may be.
 func (c *connection) makeWay(v verdict, size int) error {
-	if v == isHeld {
+	switch v {
+	case isHeld:
 		return c.fillHole()
+	case overflows:
+		return ErrOverflow
 	}
 	return c.waitForSpace(c.life.ctx, size)
 }
@@ -242,12 +245,11 @@ func (c *connection) waitWhileFull(size int) {
 func (c *connection) waitForSpace(ctx context.Context, size int) error {
 	expired, stop := c.pauseLimit()
 	defer stop()
-	return c.awaitSpace(ctx, size, expired)
+	return c.awaitSpace(ctx, func() bool { return c.loop.in.fits(size) }, expired)
 }
 
-// awaitSpace waits until the window has space for size bytes and the subscription is not paused. It
-// returns errParked when expired receives.
-func (c *connection) awaitSpace(ctx context.Context, size int, expired <-chan time.Time) error {
+// awaitSpace waits until fits returns true. It returns errParked when expired receives.
+func (c *connection) awaitSpace(ctx context.Context, fits func() bool, expired <-chan time.Time) error {
 	l := c.loop
 	l.in.publish()
 	space, release := l.window.Press() // a batch that waits for more events must not wait any longer
@@ -258,7 +260,7 @@ func (c *connection) awaitSpace(ctx context.Context, size int, expired <-chan ti
 	defer func() { stall.stop(!parked) }()
 	for {
 		resumed := l.in.valve.changed()
-		if l.in.fits(size) {
+		if fits() {
 			return nil
 		}
 		select {

@@ -38,8 +38,8 @@
 //
 // Possible losses are reported in order: if an event's Gap is not nil, events may be missing
 // just before it. That happens when the server no longer knows the position, when a feed without
-// positions is interrupted, when numbers jump ([Options.SequenceOf]), or when the server announces
-// a loss. An interruption of a pushed feed, such as a webhook, is no loss: the sender repeats
+// positions is interrupted, when numbers jump ([Options.SequenceOf]), when the server announces
+// a loss, or when [Options.Overflow] drops events. An interruption of a pushed feed, such as a webhook, is no loss: the sender repeats
 // what is not acknowledged.
 //
 // With [Options.Backfill], a loss is repaired before it is reported: the function delivers what is
@@ -48,9 +48,10 @@
 // [Subscription.CaughtUp] waits until it is handled.
 //
 // A consumer that is slower than its feed fills the buffer ([Options.Buffer]). The subscription
-// then stops reading, and nothing is dropped. A consumer that is faster than its feed waits. From
-// 20,000 events a second on, it is not woken for each event, and may get an event 100
-// microseconds after it was received.
+// then stops reading, and nothing is dropped. [Options.Overflow] chooses another policy: to drop events,
+// with a [Gap] in their place, to keep only the latest event of each key, or to end. A consumer that
+// is faster than its feed waits. From 20,000 events a second on, it is not woken for each event, and
+// may get an event 100 microseconds after it was received.
 //
 // # Stopping and pausing
 //
@@ -177,7 +178,7 @@
 // # Panics
 //
 // A panic in a function of the program is never hidden. On a goroutine of the subscription it
-// ends the process. That applies to TokenOf, Skip, SequenceOf, Backfill, DeadLetter, Retry.Classify,
+// ends the process. That applies to TokenOf, Skip, SequenceOf, KeyOf, Backfill, DeadLetter, Retry.Classify,
 // the functions of [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
 // functions of transport.HTTP and transport.WebSocket. The stored record stays intact, and events
 // that were not saved are delivered again.

@@ -38,6 +38,9 @@ type Event struct {
 	// complete: the last event of that state, or the first one after it. See
 	// [Subscription.CaughtUp].
 	CaughtUp bool
+	// Replaced is the number of older events of its key that this event has replaced in the buffer; see
+	// [OverflowLatest]. It is 0 with every other policy.
+	Replaced int
 
 	keep   bool          // a refusal is not returned to the sender, although settle is set
 	sub    *Subscription // nil until the event is in the window
@@ -52,12 +55,12 @@ func (e *Event) set(d *window.Slot) {
 	if r := d.Rare(); r != nil {
 		e.setRare(r)
 	} else {
-		e.Delivery, e.Gap, e.settle, e.CaughtUp, e.keep = nil, nil, nil, false, false
+		e.Delivery, e.Gap, e.settle, e.CaughtUp, e.Replaced, e.keep = nil, nil, nil, false, 0, false
 	}
 }
 
 func (e *Event) setRare(r *window.Rare) {
-	e.Delivery, e.Gap, e.settle, e.CaughtUp, e.keep = r.Delivery, r.Gap, r.Settle, r.CaughtUp, r.Keep
+	e.Delivery, e.Gap, e.settle, e.CaughtUp, e.Replaced, e.keep = r.Delivery, r.Gap, r.Settle, r.CaughtUp, r.Replaced, r.Keep
 	e.Attempt += r.Before
 }
 

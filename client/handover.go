@@ -163,7 +163,7 @@ func (l *loop) successor(c *connection) *connection {
 		return nil
 	}
 	h.once.Do(func() {}) // from now on, no handover starts
-	over := l.taking.Err() != nil || errors.Is(c.err, transport.ErrComplete) || c.err == errResumed || backfillEnd(c.err) != nil
+	over := l.taking.Err() != nil || errors.Is(c.err, transport.ErrComplete) || c.err == errResumed || c.err == ErrOverflow || backfillEnd(c.err) != nil
 	if over || c.err == errRedial {
 		h.abandon()
 	}

@@ -128,7 +128,7 @@ func (in *intake) shortage(h *hole) error {
 func (in *intake) fill(h *hole, m *transport.Message) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if m.Kind == decode.KindData && !in.hasSpace(len(m.Data)) {
+	if m.Kind == decode.KindData && !in.hasRoom(len(m.Data)) {
 		return false
 	}
 	in.now = time.Now()

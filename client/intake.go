@@ -25,11 +25,13 @@ type intake struct {
 	checkpoint *checkpoint
 	report     *reporter
 
-	valve valve
+	valve    valve
+	overflow policy
 
 	mu       sync.Mutex    // never held across a wait for space
 	token    string        // of the last event received: the position to resume after
 	gap      *Gap          // for the next event
+	lost     *Gap          // for the next event: events that Options.Overflow has dropped, before gap
 	hole     *hole         // a gap that Options.Backfill must be asked about, or nil
 	asks     bool          // losses are holes: there is a Backfill, and the feed waits for it
 	unplaced bool          // the backfill at the start has not named a position; used by the loop
@@ -40,6 +42,7 @@ type intake struct {
 	signals  uint64        // messages between events that are neither a position nor a reconnection time
 	urgent   bool          // the consumer must not wait before it takes the last event
 	moved    bool          // the position moved without an event since the last publish
+	crowded  bool          // the window has no space, and Options.Overflow drops events
 
 	open   bool   // a Receiver may deliver
 	events int    // new events on this connection
@@ -143,16 +146,17 @@ func (in *intake) position() string {
 func (in *intake) pendingGap() *Gap {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.gap
+	return window.JoinGaps(in.lost, in.gap)
 }
 
 // A verdict is what follows for a message that was read.
 type verdict int
 
 const (
-	admitted verdict = iota
-	isFull           // there is no space for it, or the subscription is paused
-	isHeld           // it is after a hole, which must be filled first
+	admitted  verdict = iota
+	isFull            // there is no space for it, or the subscription is paused
+	isHeld            // it is after a hole, which must be filled first
+	overflows         // there is no space for it, and the subscription ends
 )
 
 // admit moves a message that was read to the window if there is space and no hole before it. waited
@@ -164,13 +168,16 @@ func (in *intake) admit(m *transport.Message, waited bool) verdict {
 	if waited {
 		in.now = time.Now()
 	}
-	if m.Kind == decode.KindData && !in.hasSpace(len(m.Data)) {
-		in.takeGap(m) // it is reported once, however long the message waits
-		return isFull
+	v := isFull
+	if m.Kind != decode.KindData || in.takes(len(m.Data)) {
+		v = in.receive(m)
 	}
-	if !in.receive(m) {
+	if v != admitted {
+		if v == isFull {
+			in.takeGap(m) // it is reported once, however long the message waits
+		}
 		in.publishStaged()
-		return isHeld
+		return v
 	}
 	if !m.More || in.window.Unpublished() >= publishBatch {
 		in.publishStaged()
@@ -203,27 +210,21 @@ func (in *intake) refuses(ctx context.Context, m *transport.Message) error {
 	switch {
 	case !in.open || ctx.Err() != nil || in.valve.isShut():
 		return transport.ErrClosed
-	case m.Kind == decode.KindData && !in.hasSpace(len(m.Data)):
+	case m.Kind == decode.KindData && !in.hasRoom(len(m.Data)):
 		return transport.ErrFull
 	}
 	return nil
 }
 
-// hasSpace reports whether an event of size bytes may be taken in. The caller holds mu.
-func (in *intake) hasSpace(size int) bool { return in.valve.isOpen() && in.window.Fits(size) }
+// hasRoom reports whether an event of size bytes may be taken in without effect on another. The caller
+// holds mu.
+func (in *intake) hasRoom(size int) bool { return in.valve.isOpen() && in.window.Fits(size) }
 
-// fits is hasSpace for a caller that does not hold mu.
-func (in *intake) fits(size int) bool {
+// hasRoomFor is hasRoom for a caller that does not hold mu.
+func (in *intake) hasRoomFor(size int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.hasSpace(size)
-}
-
-// isHalfFree reports whether events may be taken in, and half of the window is free.
-func (in *intake) isHalfFree() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.valve.isOpen() && in.window.IsHalfFree()
+	return in.hasRoom(size)
 }
 
 // isSettled reports whether every event in the window is settled.
@@ -252,12 +253,11 @@ func (in *intake) publishStaged() {
 	}
 }
 
-// receive handles a message. The window has space for it. It returns false, and changes nothing
-// else, if the message is after a hole.
-func (in *intake) receive(m *transport.Message) bool {
+// receive handles a message that takes allows. Unless it is admitted, nothing else has changed.
+func (in *intake) receive(m *transport.Message) verdict {
 	if in.asks {
 		if in.takeGap(m); in.hole != nil {
-			return false
+			return isHeld
 		}
 	}
 	if m.Kind == decode.KindData {
@@ -268,7 +268,7 @@ func (in *intake) receive(m *transport.Message) bool {
 	if m.CaughtUp {
 		in.reachTail(true)
 	}
-	return true
+	return admitted
 }
 
 // between handles what the server sends between events.
@@ -292,9 +292,9 @@ func (in *intake) between(m *transport.Message) {
 
 // event handles an event: token, dedupe, sequence, skip, gap, window. A skipped event counts in the
 // sequence, a duplicate does not. The functions of Options run before anything changes. h is the
-// hole that the event is delivered into, nil if it comes from the feed. event returns false, and
-// changes nothing else, if the event reveals a hole before it.
-func (in *intake) event(m *transport.Message, h *hole) bool {
+// hole that the event is delivered into, nil if it comes from the feed. Unless the event is admitted,
+// nothing else has changed.
+func (in *intake) event(m *transport.Message, h *hole) verdict {
 	var e window.Entry // set field by field; see decode.Reader.Next
 	e.Data, e.Type, e.ID, e.Token, e.Delivery = m.Data, m.Type, m.ID, m.Token, m.Delivery
 	e.Received, e.Settle, e.Before = in.now, m.Settle, max(m.Attempt-1, 0)
@@ -317,12 +317,18 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 		num = in.number(&e)
 		duplicate = in.isOld(num) || in.isCovered(num, h)
 		if in.asks && h == nil && !duplicate && in.reveals(num) {
-			return false
+			return isHeld
 		}
 	}
 	skip := !duplicate && in.opts.Skip != nil && in.opts.Skip(preview(&e))
-
 	lag, timed := in.lag(&e, m, h, duplicate || skip)
+	var place place
+	if in.overflow != blocks && !duplicate && !skip {
+		var v verdict
+		if place, v = in.findPlace(&e, m, num, h); v != admitted {
+			return v
+		}
+	}
 
 	in.received++
 	in.bytes += uint64(len(m.Data))
@@ -343,9 +349,13 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 		in.report.stats.skipped.Add(1)
 		drop(&e)
 		in.move(e.Token)
+	case place.kind == dropped:
+		in.dropNew(&e)
+	case place.kind == replaced:
+		in.token, in.moved = e.Token, true
 	default:
-		if in.gap != nil {
-			e.Gap, in.gap = in.gap, nil
+		if in.gap != nil || in.lost != nil {
+			e.Gap, in.gap, in.lost = window.JoinGaps(in.lost, in.gap), nil, nil
 			e.Gap.To = e.Token
 		}
 		if in.atTail {
@@ -354,16 +364,15 @@ func (in *intake) event(m *transport.Message, h *hole) bool {
 		if m.CaughtUp && !in.tail.isReached() {
 			e.CaughtUp = true
 		}
-		in.token = e.Token
-		in.window.Stage(&e)
-		if timed {
-			in.report.flow.lag.Store(int64(lag))
-		}
+		in.stage(&e, place.key)
+	}
+	if timed && place.kind != dropped {
+		in.report.flow.lag.Store(int64(lag))
 	}
 	if m.CaughtUp {
-		in.reachTail(duplicate || skip)
+		in.reachTail(duplicate || skip || place.kind == dropped)
 	}
-	return true
+	return admitted
 }
 
 // lag returns how old an event was when it was received. It is measured for the last event of a batch
@@ -394,7 +403,7 @@ func drop(e *window.Entry) {
 // that no event has reported yet, or replace a position by none: then it moves with the next event.
 func (in *intake) move(token string) {
 	in.token = token
-	if in.gap == nil && token != "" {
+	if in.gap == nil && in.lost == nil && token != "" {
 		in.window.StagePosition(token)
 		in.moved = true
 	}

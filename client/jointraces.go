@@ -24,6 +24,7 @@ func (t *Trace) join(u *Trace) *Trace {
 		Disconnected: both(t.Disconnected, u.Disconnected),
 		Signal:       both(t.Signal, u.Signal),
 		Gap:          both(t.Gap, u.Gap),
+		Dropped:      both(t.Dropped, u.Dropped),
 		Backfilling:  both(t.Backfilling, u.Backfilling),
 		Backfilled:   both(t.Backfilled, u.Backfilled),
 		CaughtUp:     both0(t.CaughtUp, u.CaughtUp),

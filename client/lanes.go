@@ -21,6 +21,7 @@ type lanes struct {
 	spare  []*lane
 	over   bool
 	timers sync.WaitGroup // of lanes
+	looked uint64         // every event in the queue of the window up to this number has a key with a lane
 }
 
 type lane struct {
@@ -57,6 +58,9 @@ func (ls *lanes) take(w *worker) bool {
 		l := ls.ready[0]
 		ls.ready = ls.ready[1:]
 		ls.signal()
+		if ls.looked == 0 {
+			ls.wakeOther() // its key is free now
+		}
 		ls.serve(l, w)
 		return true
 	}
@@ -81,9 +85,16 @@ func (ls *lanes) serve(l *lane, w *worker) {
 
 // claim claims events for w until one has a key without a lane. The caller holds mu.
 func (ls *lanes) claim(w *worker) bool {
+	win := ls.sub.window
+	picks := win.HasQueue() && !win.IsAlone()
 	for {
-		if w.slot = ls.sub.window.Claim(&w.ev.claim); w.slot == nil {
-			return false
+		if picks {
+			w.slot = win.ClaimReturned(&w.ev.claim)
+		} else {
+			w.slot = win.Claim(&w.ev.claim)
+		}
+		if w.slot == nil {
+			return picks && ls.pick(w)
 		}
 		w.hold(nil)
 		key, ok := ls.key(w)
@@ -98,6 +109,48 @@ func (ls *lanes) claim(w *worker) bool {
 		l.waiting = append(l.waiting, taken{w.ev.claim, w.slot})
 		w.inHand = false
 	}
+}
+
+// pick claims the first event in the queue of the window whose key has no lane. The others stay there,
+// where they may still be dropped or replaced. The caller holds mu.
+func (ls *lanes) pick(w *worker) bool {
+	win, p := ls.sub.window, window.Place{N: ls.looked}
+	for win.Look(&p, ls) {
+		ok := true
+		if !p.Keyed {
+			w.ev.claim = window.Claim{}
+			w.ev.set(&p.Slot)
+			w.ev.Attempt++
+			if p.Key, ok = ls.key(w); ok {
+				win.Note(&p, ls)
+			}
+		}
+		if ok && ls.of[p.Key] != nil {
+			continue
+		}
+		if w.slot = win.ClaimAt(&w.ev.claim, &p); w.slot == nil {
+			w.failed = nil
+			continue
+		}
+		w.hold(nil)
+		if ok {
+			w.lane = ls.add(p.Key)
+		}
+		ls.looked = p.N
+		return true
+	}
+	ls.looked = p.N
+	return false
+}
+
+// lookedAt returns the number of the last event of the queue that pick has looked at.
+func (ls *lanes) lookedAt() uint64 {
+	if ls == nil || !ls.sub.window.HasQueue() {
+		return 0
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.looked
 }
 
 // key returns the key of w's event, or false if KeyOf panicked, which refuses the event.
@@ -125,6 +178,7 @@ const maxSpareLanes = 64
 // remove removes a lane without events. The caller holds mu.
 func (ls *lanes) remove(l *lane) {
 	delete(ls.of, l.key)
+	ls.looked = 0
 	if len(ls.spare) < maxSpareLanes {
 		*l = lane{}
 		ls.spare = append(ls.spare, l)
@@ -137,6 +191,11 @@ func (ls *lanes) signal() {
 		ls.ready = nil
 		return
 	}
+	ls.wakeOther()
+}
+
+// wakeOther wakes a worker.
+func (ls *lanes) wakeOther() {
 	select {
 	case ls.wake <- struct{}{}:
 	default:
@@ -185,6 +244,7 @@ func (ls *lanes) unblock(l *lane) {
 	case ls.over:
 	case len(l.waiting) == 0:
 		ls.remove(l)
+		ls.wakeOther()
 	default:
 		ls.ready = append(ls.ready, l)
 		ls.signal()

@@ -116,6 +116,10 @@ func (l *loop) judge(c *connection) (attempt int) {
 		attempt, l.result = l.complete()
 		l.disconnected(c, retry.Decision{Stop: attempt == 0})
 		return attempt
+	case c.err == ErrOverflow:
+		l.result = &StopError{Cause: c.err}
+		l.disconnected(c, retry.Decision{Stop: true})
+		return 0
 	case backfillEnd(c.err) != nil:
 		if l.result = backfillEnd(c.err); l.result == io.EOF {
 			l.result = l.completed()

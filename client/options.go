@@ -144,10 +144,21 @@ type Options struct {
 	// Buffer is the maximum number of events that are received and not yet acknowledged, at most
 	// 16,777,216. BufferBytes is the maximum size of their Data in bytes. When either is reached,
 	// the subscription stops reading, which slows the sender down, or accepts no further event from
-	// a [transport.Receiver]. One event always fits.
+	// a [transport.Receiver]; see Overflow for other policies. One event always fits.
 	// Default: 1024 events, 8 MiB.
 	Buffer      int
 	BufferBytes int
+
+	// Overflow decides what follows when the buffer is full. With a [transport.Receiver], Subscribe
+	// rejects every policy but OverflowBlock, because the senders repeat what is refused. What
+	// Backfill delivers waits for space under every policy, and Pause drops nothing.
+	// Default: OverflowBlock.
+	Overflow Overflow
+
+	// KeyOf returns the key of an event for OverflowLatest, such as the symbol of a ticker, or "" for an
+	// event that is never replaced. It is called after Skip, under the same rules, and again if the event
+	// has to wait for space. Required with OverflowLatest, and rejected otherwise. Default: none.
+	KeyOf func(Event) string
 
 	// MaxAttempts is the maximum of Event.Attempt: a refusal of the event in this attempt is
 	// permanent, as by [Terminal]. Rejected for a [transport.Receiver] without DeadLetter, because
@@ -281,6 +292,7 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 		if o.Buffer < 0 || o.Buffer > maxBuffer {
 			problem("Options.Buffer: %d is not between 0 and %d", o.Buffer, maxBuffer)
 		}
+		problems = append(problems, o.Overflow.problems(o, isPushed(src))...)
 		if o.BufferBytes < 0 {
 			problem("Options.BufferBytes: %d is negative", o.BufferBytes)
 		}

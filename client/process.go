@@ -201,7 +201,7 @@ func (w *worker) next() bool {
 			}
 			continue
 		}
-		switch err := s.window.Wait(w.taking, wake, false); {
+		switch err := s.window.WaitAfter(w.taking, wake, w.lanes.lookedAt()); {
 		case err == nil:
 		case err == io.EOF && w.lanes.hasReady():
 		case err == io.EOF:

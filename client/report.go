@@ -14,7 +14,7 @@ import (
 )
 
 // quotas are those of records that each event may cause.
-type quotas struct{ gap, panicked, discarded, deadLettered quota }
+type quotas struct{ gap, overflow, panicked, discarded, deadLettered quota }
 
 // A reporter reports what happens to a subscription, through Options.Trace, Options.Logger and
 // Stats. It may be used by several goroutines at once.
@@ -72,7 +72,8 @@ func (l *loop) disconnected(c *connection, d retry.Decision) {
 	if !c.isAttempt() {
 		return
 	}
-	planned := l.taking.Err() != nil || isDeliberate(c.err) || isReplaced(c.err) || errors.Is(c.err, transport.ErrComplete) || backfillEnd(c.err) != nil
+	planned := l.taking.Err() != nil || isDeliberate(c.err) || isReplaced(c.err) || c.err == ErrOverflow ||
+		errors.Is(c.err, transport.ErrComplete) || backfillEnd(c.err) != nil
 	if l.taking.Err() == nil && !d.Stop {
 		l.logDisconnected(c, d)
 	}
@@ -112,11 +113,13 @@ func (r *reporter) gap(g Gap) {
 	r.stats.gaps.Add(1)
 	r.stats.lastGap.Store(time.Now().UnixNano())
 	r.note("gap: "+string(g.Reason), nil)
-	args := []any{"reason", string(g.Reason)}
-	if g.Missed > 0 {
-		args = append(args, "missed", g.Missed)
+	if g.Reason != transport.GapOverflow { // of which lost logs each event
+		args := []any{"reason", string(g.Reason)}
+		if g.Missed > 0 {
+			args = append(args, "missed", g.Missed)
+		}
+		r.logLimited(&r.quotas.gap, slog.LevelWarn, "events may be missing", args)
 	}
-	r.logLimited(&r.quotas.gap, slog.LevelWarn, "events may be missing", args)
 	if r.trace.Gap != nil {
 		r.trace.Gap(g)
 	}

@@ -85,6 +85,7 @@ type Stats struct {
 	Keepalives    uint64 // comments and keepalives read
 	Skipped       uint64 // events skipped by Options.Skip
 	Duplicates    uint64 // events dropped because they were received before
+	Dropped       uint64 // events dropped or replaced by Options.Overflow
 	Acked         uint64 // events acknowledged, or refused and returned to their sender
 	Nacked        uint64 // refusals of events by Nack
 	// DeadLettered is the number of events that Options.DeadLetter has accepted.
@@ -152,7 +153,7 @@ func (s *Subscription) describe(t *Stats) {
 func (s *Subscription) count(t *Stats) {
 	c := &s.report.stats
 	t.Attempts, t.Connections, t.Handovers = c.attempts.Load(), c.connections.Load(), c.handovers.Load()
-	t.Skipped, t.Duplicates = c.skipped.Load(), c.duplicates.Load()
+	t.Skipped, t.Duplicates, t.Dropped = c.skipped.Load(), c.duplicates.Load(), c.dropped.Load()
 	t.Nacked, t.DeadLettered = c.nacked.Load(), c.deadLettered.Load()
 	t.Gaps, t.Repaired, t.LastGap = c.gaps.Load(), c.repaired.Load(), unixTime(c.lastGap.Load())
 	t.Saves, t.SaveErrors, t.LastSave = c.saves.Load(), c.saveErrors.Load(), unixTime(c.lastSave.Load())
@@ -213,7 +214,7 @@ func (o *oldest) see(b *window.Backlog, now time.Time) time.Time {
 type counters struct {
 	attempts, connections, handovers    atomic.Uint64
 	skipped, duplicates, gaps, repaired atomic.Uint64
-	nacked, deadLettered                atomic.Uint64
+	dropped, nacked, deadLettered       atomic.Uint64
 	saves, saveErrors                   atomic.Uint64
 	lastGap, lastSave, full             atomic.Int64 // UNIX ns; full: since when the buffer is, if it is
 }

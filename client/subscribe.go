@@ -102,6 +102,10 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 		in.token = stored.Token
 	}
 	in.prepare(isPushed(src))
+	in.overflow = policyOf(&s.opts)
+	if in.overflow.usesQueue() {
+		s.window.UseQueue(in.token)
+	}
 	taking, stopTaking := context.WithCancelCause(s.ctx)
 	l := &loop{
 		ctx:        s.ctx,
