@@ -735,3 +735,53 @@ func TestDropsAreLogged(t *testing.T) {
 		}
 	})
 }
+
+// The next event may have a Gap of its own.
+func TestDropBeforeAGap(t *testing.T) {
+	flooded(t, client.Options{Overflow: client.OverflowDropOldest, Buffer: 2}, func(f *flood) {
+		f.send("1")
+		f.message(transport.Message{Data: []byte("2"), Token: "2", Gap: &client.Gap{Reason: transport.GapNotice, Missed: 5}})
+		f.send("3")
+		f.expect("2 (notice -2: 6)", "3")
+	})
+}
+
+// An event that waits for Resume is dropped then, if there is no space.
+func TestOverflowAfterAPause(t *testing.T) {
+	for _, policy := range []client.Overflow{client.OverflowDropOldest, client.OverflowDropNewest} {
+		flooded(t, client.Options{Overflow: policy, Buffer: 2}, func(f *flood) {
+			f.send("1", "2")
+			f.Pause()
+			f.send("3")
+			time.Sleep(time.Minute)
+			if len(f.dropped) > 0 {
+				t.Errorf("%s: got %v dropped while paused, want none", policy, f.dropped)
+			}
+			f.Resume()
+			f.send("4")
+			if len(f.dropped) != 2 {
+				t.Errorf("%s: got %v dropped after Resume, want two", policy, f.dropped)
+			}
+		})
+	}
+}
+
+// CaughtUp returns when the last event that it waits for is dropped.
+func TestCaughtUpAfterADrop(t *testing.T) {
+	flooded(t, client.Options{Overflow: client.OverflowDropOldest, Buffer: 2}, func(f *flood) {
+		f.send("1")
+		f.message(transport.Message{Kind: decode.KindPosition, Token: "p", CaughtUp: true})
+		done := make(chan error, 1)
+		go func() { done <- f.CaughtUp(f.t.Context()) }()
+		f.send("2", "3")
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("CaughtUp waits although the initial state was dropped")
+		}
+		f.expect("2 (overflow -2: 1) caught up", "3")
+	})
+}
