@@ -278,7 +278,7 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			p.say(word{Re: a.ID, Error: errGone.text})
 			continue
 		}
-		early := w.chance(5, "early")
+		early := time.Since(w.start) < worldCalm-20*time.Second && w.chance(5, "early") // no event may follow to carry the Gap
 		if !early {
 			p.say(word{Re: a.ID})
 		}

@@ -34,7 +34,8 @@ type link struct {
 	toEnd    []*departure          // in this order, before toOpen
 	halves   [][]*member           // of refused messages, to be requested again
 	toOpen   []*member
-	sending  bool // the sender runs
+	missed   []*member // that are open now, and whose first events were dropped
+	sending  bool      // the sender runs
 	events   int
 	moved    bool // an event had a position
 }
@@ -269,6 +270,10 @@ func (l *link) forget() {
 	for len(l.order) > 0 && (len(l.left) > maxLeft || l.left[l.order[0].request.Name] != l.order[0]) {
 		if d := l.order[0]; l.left[d.request.Name] == d {
 			delete(l.left, d.request.Name)
+			close(d.done)
+			if m := l.members[d.request.Name]; m != nil && m.state == waiting {
+				m.dirty = true // as after AckTimeout
+			}
 		}
 		l.order = l.order[1:]
 	}

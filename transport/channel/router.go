@@ -17,49 +17,60 @@ type Router struct{ link *link }
 // may be delivered before the acknowledgement. If the channel is not open, m is dropped and, unless
 // it was just removed, counted as Stats.Unrouted.
 func (r *Router) Deliver(name string, m transport.Message) {
-	target, gap := r.link.target(name, &m)
+	target := r.link.target(name, &m)
 	if target == nil {
 		return
-	}
-	if gap != nil && m.Gap == nil {
-		m.Gap = gap
 	}
 	m.Parts = nil
 	r.link.put(target, &m)
 }
 
-// target returns the channel that a message is for, or nil. gap is a loss to report with it.
-func (l *link) target(name string, msg *transport.Message) (target *member, gap *transport.Gap) {
+// target returns the channel that a message is for, or nil.
+func (l *link) target(name string, msg *transport.Message) *member {
 	l.mux.mu.Lock()
 	defer l.mux.mu.Unlock()
 	m := l.members[name]
 	switch {
 	case m != nil && m.dirty && m.state < open:
 		m.missed = m.missed || msg.Kind == decode.KindData
-		return nil, nil
+		return nil
 	case m == nil || m.state == waiting || m.state == over:
 		if l.left[name] == nil {
 			l.mux.stats.Unrouted++
 		}
-		return nil, nil
-	case m.missed && m.state == open:
-		m.missed, gap = false, &transport.Gap{Reason: transport.GapNotice}
+		return nil
+	}
+	if l.mux.NoAcks && m.state == requested {
+		m.accept() // the server answers before Send has returned
 	}
 	if msg.Kind == decode.KindData {
 		l.events++
 	}
 	l.moved = l.moved || msg.Token != ""
-	return m, gap
+	return m
 }
 
 // Ack records that the server has acknowledged the subscription to a channel, for protocols whose
 // acknowledgements name the channel. Call it before Deliver with events of the same message.
 func (r *Router) Ack(name string) {
 	l := r.link
+	defer l.reportMissed()
 	l.mux.mu.Lock()
 	defer l.mux.mu.Unlock()
 	if m := l.members[name]; m != nil {
 		l.ack(m)
+	}
+}
+
+// reportMissed reports what was dropped before an acknowledgement. It does not wait for the next
+// message, which may not come.
+func (l *link) reportMissed() {
+	l.mux.mu.Lock()
+	missed := l.missed
+	l.missed = nil
+	l.mux.mu.Unlock()
+	for _, m := range missed {
+		l.put(m, &transport.Message{Kind: decode.KindKeepalive, Gap: &transport.Gap{Reason: transport.GapNotice}})
 	}
 }
 
@@ -72,6 +83,10 @@ func (l *link) ack(m *member) {
 		l.departed(d)
 	}
 	m.accept()
+	if m.missed {
+		m.missed = false
+		l.missed = append(l.missed, m)
+	}
 }
 
 // accept opens a channel. The caller holds the mutex of the Mux.
@@ -123,6 +138,7 @@ func (l *link) ended(m *member, err error) {
 // have the id of the request. A reply to a message whose channels were removed has no effect.
 func (r *Router) Reply(id int64, err error) {
 	l := r.link
+	defer l.reportMissed()
 	l.mux.mu.Lock()
 	defer l.mux.mu.Unlock()
 	q := l.requests[id]
