@@ -132,7 +132,7 @@ func reason(err error) string {
 	var closed *transport.CloseError
 	var silent *transport.TimeoutError
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return "the gateway asks for another connection"
 	case errors.As(err, &silent):
 		return "no answer to a " + silent.Op
