@@ -515,7 +515,7 @@ func TestOverflowNeverParks(t *testing.T) {
 				}
 				sub := subscribe(t, feed, o)
 				defer sub.Close()
-				time.Sleep(time.Hour)
+				time.Sleep(time.Hour + time.Second/2) // between two events
 				if s := sub.Stats(); feed.opens != 1 || s.State != client.StateLive || s.Dropped < 3000 {
 					t.Errorf("got %d connections, %v and %d dropped, want one that is live", feed.opens, s.State, s.Dropped)
 				}
@@ -703,6 +703,7 @@ func TestOverflowAndBackfill(t *testing.T) {
 				return "", err
 			}
 		}
+		time.Sleep(time.Second / 10) // the consumer makes room for 6, which would be dropped otherwise
 		return "", nil
 	}}
 	flooded(t, o, func(f *flood) {
