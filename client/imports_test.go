@@ -25,6 +25,7 @@ func TestImports(t *testing.T) {
 		"retry":                      {},
 		"client":                     {"decode", "transport", "retry", "client/internal/window"},
 		"client/internal/window":     {"transport"},
+		"client/monitorpage":         {"client", "retry"},
 		"mock":                       {"decode", "transport", "mock/internal/bridge", "mock/internal/wait"},
 		"mock/internal/bridge":       {"decode", "transport"},
 		"mock/internal/wait":         {},

@@ -48,6 +48,8 @@ type Snapshot struct {
 	Closed  bool      // Close has returned: nothing changes any more, and errors are only texts
 	Stats
 
+	Subscription *Subscription `json:"-"` // for Healthy, Reconnect and the like; nil after Close
+
 	// Timeline has the last transitions, and what else happened: gaps, backfills, failed handovers,
 	// events that were dead-lettered, and trouble with the store. The oldest is first. Equal ones share
 	// an entry. History has the samples of the last 10 min, the oldest first. Both are set by
@@ -239,6 +241,7 @@ func (w *watched) snapshot(s *Snapshot) {
 	sub, final := w.sub, w.final
 	w.mu.Unlock()
 	s.ID, s.Name, s.Source, s.Started, s.Closed = w.id, w.name, w.source, w.started, sub == nil
+	s.Subscription = sub
 	if sub != nil {
 		sub.describe(&s.Stats)
 	} else {

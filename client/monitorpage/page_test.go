@@ -1,0 +1,270 @@
+package monitorpage_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/client/monitorpage"
+	"github.com/steadfeed/steadfeed/decode"
+	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/retry"
+	"github.com/steadfeed/steadfeed/transport"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func get(t testing.TB, h http.Handler, target string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+	return w
+}
+
+func subscribe(t testing.TB, src transport.Source, opts *client.Options) *client.Subscription {
+	t.Helper()
+	sub, err := client.Subscribe(t.Context(), src, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
+// Secrets that come in by any route are neither in the HTML nor in the JSON.
+func TestNoSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(client.Monitor)
+		secret := func(where string) string { return "s3cret-" + where }
+		srv := mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Answer", secret("header"))
+			w.WriteHeader(503)
+			fmt.Fprintf(w, `{"error":{"message":%q}}`, secret("body"))
+		}))
+		defer srv.Close()
+		feeds := []transport.Source{
+			&transport.HTTP{URL: "https://user:" + secret("password") + "@h.example/" + secret("path") + "?k=" + secret("query"),
+				Header: http.Header{"Authorization": {secret("auth")}}, Client: srv.Client()},
+			&transport.HTTP{URL: "https://h.example/", Client: srv.Client(),
+				Prepare: func(*http.Request) error { return errors.New(secret("prepare")) }},
+			mock.NewFeed(mock.Event(secret("token"), secret("payload")), mock.Pause(time.Hour)),
+			mock.NewFeed(mock.Event("1", secret("payload")), mock.Pause(time.Hour)),
+		}
+		for i, src := range feeds {
+			sub := subscribe(t, src, &client.Options{Name: fmt.Sprint("n", i), Monitor: m, StartAfter: secret("start"), MaxAttempts: 1,
+				Store:      &failing{secret: secret("store")},
+				DeadLetter: func(context.Context, client.Event, error) error { return errors.New(secret("deadletter")) }})
+			defer sub.Close()
+			go func() {
+				for ev, err := range sub.Events() {
+					if err == nil {
+						ev.Nack(errors.New(secret("nack")))
+					}
+				}
+			}()
+		}
+		time.Sleep(time.Minute)
+		page := &monitorpage.Page{Monitor: m, Actions: true}
+		for id := range len(feeds) + 1 {
+			for _, format := range []string{"html", "json"} {
+				w := get(t, page, fmt.Sprintf("/?id=%d&format=%s", id, format))
+				if w.Code != 200 || strings.Contains(w.Body.String(), "s3cret") {
+					t.Errorf("id %d, %s: got %d with\n%s\nwant no secret", id, format, w.Code, w.Body)
+				}
+			}
+		}
+	})
+}
+
+// A failing store fails with a secret, from its second Save on.
+type failing struct {
+	secret string
+	saves  int
+}
+
+func (*failing) Load(context.Context, string) ([]byte, string, error) { return nil, "", nil }
+
+func (f *failing) Save(context.Context, string, []byte, string) (string, error) {
+	if f.saves++; f.saves > 1 {
+		return "", errors.New(f.secret)
+	}
+	return "1", nil
+}
+
+func TestHostileNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(client.Monitor)
+		for _, name := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, "a\r\n\r\ndata: <b>", "</title><b>", "{{.}}`'"} {
+			sub := subscribe(t, mock.NewFeed(mock.Pause(time.Hour)), &client.Options{Name: name, Monitor: m})
+			defer sub.Close()
+		}
+		page := &monitorpage.Page{Monitor: m}
+		for _, target := range []string{"/", "/?id=1", "/?id=2", "/?id=3", "/?id=4", "/?q=%22%3E%3Cimg&sort=name&health=%22%3E%3Cimg"} {
+			w := get(t, page, target)
+			body := w.Body.String()
+			if w.Code != 200 || strings.Contains(body, "<img") || strings.Contains(body, "alert(1)</script>") || strings.Contains(body, "<b>") {
+				t.Errorf("%s: got %d with\n%s\nwant names escaped", target, w.Code, body)
+			}
+		}
+	})
+}
+
+func TestHeaders(t *testing.T) {
+	h := get(t, &monitorpage.Page{Monitor: new(client.Monitor)}, "/").Header()
+	for key, part := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+		"Content-Security-Policy": "default-src 'none'; style-src 'sha256-", "Content-Type": "text/html"} {
+		if !strings.Contains(h.Get(key), part) || strings.Contains(h.Get(key), "unsafe") {
+			t.Errorf("%s: got %q, want %q", key, h.Get(key), part)
+		}
+	}
+}
+
+type answer struct {
+	Total, Matches, Page, Pages int
+	Subscriptions               []struct{ Name, Health, State string }
+}
+
+// The ill ones come first, and JSON is what Accept asks for.
+func TestListOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(client.Monitor)
+		for name, feed := range map[string]*mock.Feed{
+			"a": mock.NewFeed(mock.Event("1", "x"), mock.Pause(time.Hour)),
+			"b": mock.NewFeed(mock.Status(503), mock.Status(503), mock.Status(503)),
+			"c": mock.NewFeed(mock.Status(404)),
+		} {
+			sub := subscribe(t, feed, &client.Options{Name: name, Monitor: m})
+			defer sub.Close()
+		}
+		time.Sleep(time.Second)
+		page := &monitorpage.Page{Monitor: m}
+		for target, want := range map[string]string{"/": "c b a", "/?sort=-health": "a b c", "/?sort=name": "a b c", "/?q=B": "b", "/?health=ill": "c b",
+			"/?health=ok": "a", "/?sort=nonsense&page=-7": "c b a"} {
+			r := httptest.NewRequest("GET", target, nil)
+			r.Header.Set("Accept", "application/json")
+			w := httptest.NewRecorder()
+			page.ServeHTTP(w, r)
+			var a answer
+			if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, s := range a.Subscriptions {
+				names = append(names, s.Name)
+			}
+			if got := strings.Join(names, " "); got != want {
+				t.Errorf("%s: got %q, want %q", target, got, want)
+			}
+		}
+	})
+}
+
+func TestActions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(client.Monitor)
+		sub := subscribe(t, mock.NewFeed(mock.Pause(time.Hour)), &client.Options{Monitor: m})
+		defer sub.Close()
+		post := func(page http.Handler, origin, action string) int {
+			r := httptest.NewRequest("POST", "http://page.example/feeds?id=1", strings.NewReader("action="+action))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Origin", origin)
+			w := httptest.NewRecorder()
+			page.ServeHTTP(w, r)
+			return w.Code
+		}
+		const same, other = "http://page.example", "http://evil.example"
+		page := &monitorpage.Page{Monitor: m, Actions: true}
+		for _, c := range []struct {
+			page           http.Handler
+			origin, action string
+			code           int
+			paused         bool
+		}{
+			{&monitorpage.Page{Monitor: m}, same, "pause", 405, false},
+			{page, other, "pause", 403, false},
+			{page, "null", "pause", 403, false},
+			{page, same, "pause", 303, true},
+			{page, other, "resume", 403, true},
+			{page, same, "resume", 303, false},
+			{page, same, "reconnect", 303, false},
+			{page, same, "close", 400, false},
+		} {
+			if code := post(c.page, c.origin, c.action); code != c.code || (sub.Stats().State == client.StatePaused) != c.paused {
+				t.Errorf("%s from %s: got %d, %v, want %d, paused %v", c.action, c.origin, code, sub.Stats().State, c.code, c.paused)
+			}
+		}
+	})
+}
+
+// Updates come every 2 s, and a shutdown of the server ends them.
+func TestStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(client.Monitor)
+		sub := subscribe(t, mock.NewFeed(mock.Pause(time.Hour)), &client.Options{Name: "orders", Monitor: m})
+		defer sub.Close()
+		page := &monitorpage.Page{Monitor: m}
+		network := new(mock.Network)
+		l, err := network.Listen("page.example:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: page}
+		go srv.Serve(l)
+		web := &http.Client{Transport: &http.Transport{DialContext: network.Dial}}
+		defer web.CloseIdleConnections()
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://page.example/", nil)
+		r.Header.Set("Accept", "text/event-stream")
+		resp, err := web.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		start, n := time.Now(), 0
+		for f, err := range decode.NewReader(bufio.NewReader(resp.Body), decode.SSE{}).Frames() {
+			if err != nil {
+				break
+			}
+			if n++; !strings.Contains(string(f.Data), "orders") {
+				t.Fatalf("got %s, want the list", f.Data)
+			}
+			if n == 3 {
+				go srv.Shutdown(t.Context())
+			}
+		}
+		if d := time.Since(start); n != 3 || d != 4*time.Second {
+			t.Errorf("got %d updates in %v, want 3 in 4 s, and then the end", n, d)
+		}
+	})
+}
+
+func monitorOf(t testing.TB, n int) *client.Monitor {
+	m := new(client.Monitor)
+	for i := range n {
+		sub := subscribe(t, mock.NewFeed(mock.Status(503)), &client.Options{Name: fmt.Sprintf("feed-%04d", i), Monitor: m, Retry: retry.Constant(time.Hour)})
+		t.Cleanup(func() { sub.Close() })
+	}
+	return m
+}
+
+func BenchmarkPage(b *testing.B) {
+	page := &monitorpage.Page{Monitor: monitorOf(b, 5000)}
+	for _, format := range []string{"html", "json"} {
+		b.Run(format, func(b *testing.B) {
+			size := 0
+			for b.Loop() {
+				size = get(b, page, "/?format="+format).Body.Len()
+			}
+			b.ReportMetric(float64(size), "body-bytes")
+		})
+	}
+}
