@@ -24,8 +24,8 @@
 //
 // The page has the names of subscriptions, and ids of events where client.Stats has them. It has no
 // URL, header, token or payload. Errors are described by their class, status and cause: their texts are
-// for the log, because a server or a handler may have written them. The page does not authenticate
-// anybody: serve it on an internal address, or behind the program's own check.
+// for the log, because a server or a handler may have written them. The page has no login:
+// serve it on an internal address, or wrap it with the program's authentication.
 package monitorpage
 
 import (
