@@ -272,13 +272,9 @@ func (r *reporter) backfilling(i BackfillInfo) {
 func (r *reporter) backfilled(i BackfillInfo, d retry.Decision) {
 	switch {
 	case i.Err == nil:
-		r.log.Info("backfill finished", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
-		r.now.end(nil)
-		r.note("backfill finished", nil)
+		r.answered("backfill finished", i)
 	case errors.Is(i.Err, ErrAcceptGap):
-		r.log.Info("backfill accepts the gap", "events", i.Events, "took", i.Took, "attempt", i.Attempt)
-		r.now.end(nil)
-		r.note("backfill accepts the gap", nil)
+		r.answered("backfill accepts the gap", i)
 	case d.Stop || i.Delay == 0: // "ended" follows, or the end of the connection
 	default:
 		r.failure.Store(&i.Err)
@@ -288,6 +284,13 @@ func (r *reporter) backfilled(i BackfillInfo, d retry.Decision) {
 	if f := r.trace.Backfilled; f != nil {
 		f(i)
 	}
+}
+
+// answered reports a call of Options.Backfill that closes the gap.
+func (r *reporter) answered(text string, i BackfillInfo) {
+	r.log.Info(text, "events", i.Events, "took", i.Took, "attempt", i.Attempt)
+	r.now.end(nil)
+	r.note(text, nil)
 }
 
 // backfillFailed records a failure after which Options.Backfill is called again.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/steadfeed/steadfeed/retry"
-	"github.com/steadfeed/steadfeed/transport"
 )
 
 // A handover replaces a connection that announces its end (see transport.Session) without
@@ -163,7 +162,7 @@ func (l *loop) successor(c *connection) *connection {
 		return nil
 	}
 	h.once.Do(func() {}) // from now on, no handover starts
-	over := l.taking.Err() != nil || errors.Is(c.err, transport.ErrComplete) || c.err == errResumed || c.err == ErrOverflow || backfillEnd(c.err) != nil
+	over := l.endsWith(c.err) || c.err == errResumed
 	if over || c.err == errRedial {
 		h.abandon()
 	}

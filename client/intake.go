@@ -42,7 +42,6 @@ type intake struct {
 	signals  uint64        // messages between events that are neither a position nor a reconnection time
 	urgent   bool          // the consumer must not wait before it takes the last event
 	moved    bool          // the position moved without an event since the last publish
-	crowded  bool          // the window has no space, and Options.Overflow drops events
 
 	open   bool   // a Receiver may deliver
 	events int    // new events on this connection

@@ -154,6 +154,12 @@ func (l *loop) judge(c *connection) (attempt int) {
 	return d.Attempt + 1
 }
 
+// endsWith reports whether a connection that has ended with err needs no successor, although it has not
+// failed.
+func (l *loop) endsWith(err error) bool {
+	return l.taking.Err() != nil || err == ErrOverflow || errors.Is(err, transport.ErrComplete) || backfillEnd(err) != nil
+}
+
 // complete returns the end of a complete feed, or the number of the next attempt if a backfill has
 // named a position to continue from. A loss that no event follows is an error.
 func (l *loop) complete() (attempt int, end error) {

@@ -209,11 +209,16 @@ func (m *Monitor) Snapshots() []Snapshot {
 	return list
 }
 
+// known returns the subscriptions in no particular order.
+func (m *Monitor) known() []*watched {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Concat(m.live, m.ended)
+}
+
 // all returns the subscriptions in the order of Snapshots.
 func (m *Monitor) all() []*watched {
-	m.mu.Lock()
-	all := slices.Concat(m.live, m.ended)
-	m.mu.Unlock()
+	all := m.known()
 	slices.SortFunc(all, func(a, b *watched) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
 	})
@@ -223,7 +228,7 @@ func (m *Monitor) all() []*watched {
 // Lookup returns the subscription with an ID, with its Timeline and History. It returns false if there
 // is none or it is no longer kept.
 func (m *Monitor) Lookup(id uint64) (Snapshot, bool) {
-	for _, w := range m.all() {
+	for _, w := range m.known() {
 		if w.id == id {
 			var s Snapshot
 			w.snapshot(&s)

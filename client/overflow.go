@@ -107,6 +107,9 @@ func (p policy) usesQueue() bool { return p == dropsOldest || p == keepsLatest }
 // waits reports whether an event waits for space.
 func (p policy) waits() bool { return p == blocks || p == keepsLatest }
 
+// drops reports whether an event is dropped if there is no space.
+func (p policy) drops() bool { return p == dropsOldest || p == dropsNewest }
+
 // takes reports whether an event of size bytes may be received. With some policies, that depends on
 // the event. The caller holds mu.
 func (in *intake) takes(size int) bool {
@@ -124,7 +127,7 @@ func (in *intake) fits(size int) bool {
 func (in *intake) isHalfFree() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.valve.isOpen() && (in.overflow == dropsOldest || in.overflow == dropsNewest || in.window.IsHalfFree())
+	return in.valve.isOpen() && (in.overflow.drops() || in.window.IsHalfFree())
 }
 
 // A place is where an event goes under a policy.
@@ -189,16 +192,8 @@ func (in *intake) stage(e *window.Entry, key string) {
 		in.window.Stage(e)
 	}
 	in.token = e.Token
-	if in.overflow == dropsOldest || in.overflow == dropsNewest {
-		in.crowd(!in.window.Fits(0))
-	}
-}
-
-// crowd sets whether a batch must not wait for more events.
-func (in *intake) crowd(crowded bool) {
-	if crowded != in.crowded {
-		in.crowded = crowded
-		in.window.Crowd(crowded)
+	if in.overflow.drops() {
+		in.window.Crowd(!in.window.Fits(0))
 	}
 }
 
@@ -223,7 +218,7 @@ func (in *intake) dropOldest(size int) {
 
 // dropNew drops the event that was received last.
 func (in *intake) dropNew(e *window.Entry) {
-	in.crowd(true)
+	in.window.Crowd(true)
 	in.report.overflowed(preview(e))
 	in.report.lost()
 	loss := Gap{Reason: transport.GapOverflow, From: in.token, Missed: 1}

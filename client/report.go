@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -72,8 +71,7 @@ func (l *loop) disconnected(c *connection, d retry.Decision) {
 	if !c.isAttempt() {
 		return
 	}
-	planned := l.taking.Err() != nil || isDeliberate(c.err) || isReplaced(c.err) || c.err == ErrOverflow ||
-		errors.Is(c.err, transport.ErrComplete) || backfillEnd(c.err) != nil
+	planned := l.endsWith(c.err) || isDeliberate(c.err) || isReplaced(c.err)
 	if l.taking.Err() == nil && !d.Stop {
 		l.logDisconnected(c, d)
 	}
@@ -154,12 +152,12 @@ func (r *reporter) deadLettered(l *deadLetter, err error, t trouble, logged bool
 		if logged {
 			r.log.Info("events are dead-lettered again", "failures", t.count, "outage", time.Since(t.since))
 		}
-	} else if logged {
-		outage := time.Since(t.since)
-		r.log.Log(context.Background(), loudness(true, outage), "event not dead-lettered",
-			l.event.attributes("error", err, "failures", t.count, "outage", outage)...)
-	}
-	if err != nil {
+	} else {
+		if logged {
+			outage := time.Since(t.since)
+			r.log.Log(context.Background(), loudness(true, outage), "event not dead-lettered",
+				l.event.attributes("error", err, "failures", t.count, "outage", outage)...)
+		}
 		r.note("event not dead-lettered", err)
 	}
 	if r.trace.DeadLettered != nil {
@@ -176,8 +174,11 @@ func (e *Event) attributes(args ...any) []any {
 	return args
 }
 
-// hasPublicID reports whether the id may be logged: a token can be a secret.
-func (e *Event) hasPublicID() bool { return e.ID != "" && e.ID != e.Token }
+// hasPublicID reports whether the id may be logged.
+func (e *Event) hasPublicID() bool { return isPublicID(e.ID, e.Token) }
+
+// isPublicID reports whether an event's id may be logged: a token can be a secret.
+func isPublicID(id, token string) bool { return id != "" && id != token }
 
 // saved reports the outcome of an attempt to save.
 func (r *reporter) saved(e SaveInfo) {

@@ -77,7 +77,7 @@ func (l *loop) reportStall() {
 	}
 	oldest, attempt, full := &b.Oldest, attemptOf(&b), now.Sub(s.since)
 	args := []any{"full", full, "buffered", b.Events, "attempt", attempt, "age", now.Sub(oldest.Received)}
-	if oldest.ID != "" && oldest.ID != oldest.Token { // a token stays out of the log
+	if isPublicID(oldest.ID, oldest.Token) {
 		args = append(args, "id", oldest.ID)
 	}
 	if s.told.IsZero() {

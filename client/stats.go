@@ -141,7 +141,7 @@ func (s *Subscription) describe(t *Stats) {
 	t.CaughtUp = s.isCaughtUp()
 	t.Acked, _ = s.window.Settled()
 	t.Buffered, t.BufferedBytes, t.Oldest = b.Events, b.Bytes, b.Oldest.Received
-	if b.Oldest.ID != b.Oldest.Token {
+	if isPublicID(b.Oldest.ID, b.Oldest.Token) {
 		t.OldestID = b.Oldest.ID
 	}
 	t.OldestAttempt, t.OldestSince = attemptOf(&b), s.oldest.see(&b, now)

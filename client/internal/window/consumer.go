@@ -38,8 +38,7 @@ func (w *Window) Claim(c *Claim) *Slot {
 		return w.claimQueued(c)
 	}
 	if w.returns.Load() > 0 {
-		if e := w.claimReturned(c, time.Now()); e != nil {
-			w.PassOn()
+		if e := w.ClaimReturned(c); e != nil {
 			return e
 		}
 	}

@@ -77,11 +77,11 @@ func (w *Window) release() {
 // Crowd sets whether the producer has no space and drops events, so that a batch that waits for more
 // must not wait any longer.
 func (w *Window) Crowd(crowded bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if crowded == w.crowded.Load() {
+	if crowded == w.crowded.Load() { // which only the producer changes
 		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !w.full.Load() {
 		if w.pressed != nil && crowded {
 			close(w.pressed)

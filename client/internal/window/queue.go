@@ -1,6 +1,7 @@
 package window
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"github.com/steadfeed/steadfeed/transport"
@@ -165,10 +166,7 @@ func (w *Window) dropOldest(size int) (d Dropped, ok bool) {
 // is known to be no more than its number, so another reason is kept.
 func JoinGaps(older, newer *transport.Gap) *transport.Gap {
 	if older == nil || newer == nil {
-		if older == nil {
-			older = newer
-		}
-		return older
+		return cmp.Or(older, newer)
 	}
 	g := *older
 	if g.Reason == transport.GapOverflow {
