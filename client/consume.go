@@ -16,8 +16,8 @@ import (
 //
 // The loop ends without an error when the feed is complete and after Close. Any other end is the
 // last element, with a zero Event: a *StopError, a *RefusedError, ErrFenced, a *CheckpointError, or
-// the cause of the context given to Subscribe. The loop never returns failures that are retried: it waits while a
-// feed cannot be reached; see [Subscription.WaitConnected] and [Options.Logger].
+// the cause of the context given to Subscribe. The loop never returns failures that are retried: it
+// waits while a feed cannot be reached; see [Subscription.WaitConnected] and [Options.Logger].
 //
 // Several goroutines may range over Events at once; each event is delivered to one of them.
 // [Subscription.Process] runs handlers on several goroutines and keeps the order of each key.

@@ -36,11 +36,11 @@
 // or after [Options.MaxAttempts]. Without a DeadLetter, the subscription ends there with a
 // [*RefusedError].
 //
-// Possible losses are reported in order: if an event's Gap is not nil, events may be missing
-// just before it. That happens when the server no longer knows the position, when a feed without
-// positions is interrupted, when numbers jump ([Options.SequenceOf]), when the server announces
-// a loss, or when [Options.Overflow] drops events. An interruption of a pushed feed, such as a webhook, is no loss: the sender repeats
-// what is not acknowledged.
+// Possible losses are reported in order: if an event's Gap is not nil, events may be missing just
+// before it. That happens when the server no longer knows the position, when a feed without
+// positions is interrupted, when numbers jump ([Options.SequenceOf]), when the server announces a
+// loss, or when [Options.Overflow] drops events. An interruption of a pushed feed, such as a
+// webhook, is no loss: the sender repeats what is not acknowledged.
 //
 // With [Options.Backfill], a loss is repaired before it is reported: the function delivers what is
 // missing, from a list or a snapshot, and the events after it wait. A feed that begins with its
@@ -48,17 +48,18 @@
 // [Subscription.CaughtUp] waits until it is handled.
 //
 // A consumer that is slower than its feed fills the buffer ([Options.Buffer]). The subscription
-// then stops reading, and nothing is dropped. [Options.Overflow] chooses another policy: to drop events,
-// with a [Gap] in their place, to keep only the latest event of each key, or to end. A consumer that
-// is faster than its feed waits. From 20,000 events a second on, it is not woken for each event, and
-// may get an event 100 microseconds after it was received.
+// then stops reading, and nothing is dropped. [Options.Overflow] chooses another policy: to drop
+// events, with a [Gap] in their place, to keep only the latest event of each key, or to end. A
+// consumer that is faster than its feed waits. From 20,000 events a second on, it is not woken for
+// each event, and may get an event 100 microseconds after it was received.
 //
 // # Stopping and pausing
 //
-// [Subscription.Close] ends a subscription within a second. Events in the buffer and those that are being
-// handled are delivered again after a restart. [Subscription.Drain] takes in nothing more, waits until
-// every event that was received is acknowledged, and saves the position; loops then end without an
-// error. When the context given to Subscribe ends, only the events that are being handled are finished.
+// [Subscription.Close] ends a subscription within a second. Events in the buffer and those that are
+// being handled are delivered again after a restart. [Subscription.Drain] takes in nothing more,
+// waits until every event that was received is acknowledged, and saves the position; loops then end
+// without an error. When the context given to Subscribe ends, only the events that are being
+// handled are finished.
 //
 // [Subscription.Pause] stops taking events in and keeps the connection, until [Subscription.Resume].
 //
@@ -84,15 +85,16 @@
 // double with each takeover, up to 1 and 5 minutes. If another subscription takes the record over
 // meanwhile, the wait starts again.
 //
-// An event that ends the process, such as one that exhausts its memory, is never refused: each restart
-// meets it again. The record therefore counts the owners in a row that ended without moving the
-// position and were not closed, or were closed because a loop's body panicked. After three of them, Subscribe hands out one event at a time: the
-// next one only once the one before it is acknowledged, until the position has moved. The first one
-// is the suspect, which is logged, and [Stats].Suspect is true. With [Options.DeadLetter], the record
-// names the suspect before it is handed out. If that process ends too, the next Subscribe watches the
-// record for 3 s, to find out whether its owner lives, and then passes the event to DeadLetter. A
-// process that is killed for another reason while it handles a suspect alone cannot be told apart.
-// With a negative CommitEvery, suspects are handed out alone and never dead-lettered.
+// An event that ends the process, such as one that exhausts its memory, is never refused: each
+// restart meets it again. The record therefore counts the owners in a row that ended without moving
+// the position and were not closed, or were closed because a loop's body panicked. After three of
+// them, Subscribe hands out one event at a time: the next one only once the one before it is
+// acknowledged, until the position has moved. The first one is the suspect, which is logged, and
+// [Stats].Suspect is true. With [Options.DeadLetter], the record names the suspect before it is
+// handed out. If that process ends too, the next Subscribe watches the record for 3 s, to find out
+// whether its owner lives, and then passes the event to DeadLetter. A process that is killed for
+// another reason while it handles a suspect alone cannot be told apart. With a negative
+// CommitEvery, suspects are handed out alone and never dead-lettered.
 //
 // Where events change a database, save the position in the same transaction, so that each event
 // takes effect exactly once: use a Store that saves through the open transaction and a negative
@@ -104,8 +106,9 @@
 // A failure that can be retried is retried under [Options.Retry] and reported only to
 // [Options.Trace] and [Options.Logger]. The error that ends a loop is final: a [*StopError] with
 // the last failure as its cause, [ErrFenced], a [*CheckpointError] when the store has lost the
-// record, a [*RefusedError] for an event that was refused permanently, or the cause of the context given to Subscribe. Everything received is delivered before
-// a *StopError. A feed that is complete ends the loop without an error.
+// record, a [*RefusedError] for an event that was refused permanently, or the cause of the context
+// given to Subscribe. Everything received is delivered before a *StopError. A feed that is complete
+// ends the loop without an error.
 //
 // A wrong host name or certificate can be retried, too: without a Logger the loop waits
 // silently. [Subscription.WaitConnected] returns such a failure when a program starts.
@@ -177,11 +180,11 @@
 //
 // # Panics
 //
-// A panic in a function of the program is never hidden. On a goroutine of the subscription it
-// ends the process. That applies to TokenOf, Skip, SequenceOf, KeyOf, Backfill, DeadLetter, Retry.Classify,
-// the functions of [Trace] except Nacked, the handler of Logger, a [Store] after Subscribe has returned, and the
-// functions of transport.HTTP and transport.WebSocket. The stored record stays intact, and events
-// that were not saved are delivered again.
+// A panic in a function of the program is never hidden. On a goroutine of the subscription it ends
+// the process. That applies to TokenOf, Skip, SequenceOf, KeyOf, Backfill, DeadLetter,
+// Retry.Classify, the functions of [Trace] except Nacked, the handler of Logger, a [Store] after
+// Subscribe has returned, and the functions of transport.HTTP and transport.WebSocket. The stored
+// record stays intact, and events that were not saved are delivered again.
 //
 // With a transport.Receiver, TokenOf, Skip, SequenceOf, Trace.Gap and Trace.Signal run on the
 // goroutine of the sender's request. A panic there unwinds through the Receiver, which decides
@@ -200,11 +203,11 @@
 // # Goroutines
 //
 // A subscription has one standing goroutine. Each save, each attempt to open a successor of a
-// connection, each wait of a transport.Receiver for space, its Backfill, its Drain, and the calls of
-// DeadLetter have one while they last.
-// [Subscription.Close] joins them all within a second. [Subscription.Process] has those of its workers,
-// and of the timers of keys that are blocked, and joins them before it returns. Trace functions run on them, on the
-// consumers' goroutines, and on those of a Receiver's requests.
+// connection, each wait of a transport.Receiver for space, its Backfill, its Drain, and the calls
+// of DeadLetter have one while they last. [Subscription.Close] joins them all within a second.
+// [Subscription.Process] has those of its workers, and of the timers of keys that are blocked, and
+// joins them before it returns. Trace functions run on them, on the consumers' goroutines, and on
+// those of a Receiver's requests.
 //
 // # Testing
 //

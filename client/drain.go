@@ -87,17 +87,17 @@ func (v *valve) changed() <-chan struct{} {
 	return v.resumed
 }
 
-// Pause stops taking events in until Resume is called. Events in the buffer are still delivered, and
-// what is acknowledged is still saved. Pause does not wait: an event that is being received at this
-// moment may still be delivered. [Stats].State is StatePaused meanwhile. A second Pause changes nothing,
-// and neither does one after Drain or the end.
+// Pause stops taking events in until Resume is called. Events in the buffer are still delivered,
+// and what is acknowledged is still saved. Pause does not wait: an event that is being received at
+// this moment may still be delivered. [Stats].State is StatePaused meanwhile. A second Pause
+// changes nothing, and neither does one after Drain or the end.
 //
-// The connection stays open. It is read up to the next event, which is held, and then not any further:
-// the feed slows down as it does for a full buffer. A WebSocket with a position to resume from is then
-// closed after transport.WebSocket.MaxPause, and opened again by Resume. A connection that ends for
-// another reason is replaced as usual. A server may drop what a connection does not read for long; that
-// is a Gap if the server or [Options.SequenceOf] shows it. Options.Backfill may be called meanwhile, but
-// its deliver waits.
+// The connection stays open. It is read up to the next event, which is held, and then not any
+// further: the feed slows down as it does for a full buffer. A WebSocket with a position to resume
+// from is then closed after transport.WebSocket.MaxPause, and opened again by Resume. A connection
+// that ends for another reason is replaced as usual. A server may drop what a connection does not
+// read for long; that is a Gap if the server or [Options.SequenceOf] shows it. Options.Backfill may
+// be called meanwhile, but its deliver waits.
 //
 // A [transport.Receiver] refuses deliveries as with a full buffer: a webhook.Receiver answers 503 with
 // Retry-After, and the sender repeats them.
@@ -208,8 +208,8 @@ func (l *loop) end() error {
 	return io.EOF
 }
 
-// endDrained ends the connection of a Receiver when the subscription is drained. stop joins the goroutine
-// that this starts.
+// endDrained ends the connection of a Receiver when the subscription is drained. stop joins the
+// goroutine that this starts.
 func (c *connection) endDrained() (stop func()) {
 	ctx, cancel := context.WithCancel(c.life.ctx)
 	done := make(chan struct{})

@@ -108,14 +108,14 @@ func (m *Monitor) ready() *report {
 // that lists what is wrong, with the names, states and times of the subscriptions, but no errors, ids
 // or tokens.
 //
-// An orchestrator restarts a process whose liveness probe fails. A process that should survive one stuck
-// consumer among many should not use this handler.
+// An orchestrator restarts a process whose liveness probe fails. A process that should survive one
+// stuck consumer among many should not use this handler.
 func (m *Monitor) ServeHealth(w http.ResponseWriter, r *http.Request) {
 	m.probe((*Subscription).unhealthy).serve(w, r)
 }
 
-// ServeReady answers the readiness probe of an orchestrator, such as a GET of /readyz, like ServeHealth,
-// by [Monitor.Ready].
+// ServeReady answers the readiness probe of an orchestrator, such as a GET of /readyz, like
+// ServeHealth, by [Monitor.Ready].
 func (m *Monitor) ServeReady(w http.ResponseWriter, r *http.Request) { m.ready().serve(w, r) }
 
 // A report is what a probe answers.

@@ -1,7 +1,7 @@
 package client
 
-// JoinTraces returns a Trace that calls the functions of each of traces, in order. A nil Trace has none.
-// It returns nil if all are nil. The traces must not be changed while the result is in use.
+// JoinTraces returns a Trace that calls the functions of each of traces, in order. A nil Trace has
+// none. It returns nil if all are nil. The traces must not be changed while the result is in use.
 func JoinTraces(traces ...*Trace) *Trace {
 	var all *Trace
 	for _, t := range traces {

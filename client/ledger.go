@@ -9,8 +9,8 @@ import (
 )
 
 // A ledger keeps one record in a Store: it takes the record over, writes it, and finds out what the
-// Store holds when the outcome of a write is not known. Except for final, crash, dead and fatal, it is used
-// by one goroutine at a time.
+// Store holds when the outcome of a write is not known. Except for final, crash, dead and fatal, it
+// is used by one goroutine at a time.
 type ledger struct {
 	store      Store
 	key        string

@@ -82,8 +82,8 @@ func (l *loop) run() {
 	last.linger()
 }
 
-// connecting returns the context of connections. That of a Receiver stays open while the subscription is
-// drained, because senders wait for the outcome of what they have delivered.
+// connecting returns the context of connections. That of a Receiver stays open while the
+// subscription is drained, because senders wait for the outcome of what they have delivered.
 func (l *loop) connecting() context.Context {
 	if l.receiver != nil {
 		return l.ctx
@@ -178,8 +178,8 @@ func (l *loop) completed() error {
 	return io.EOF
 }
 
-// park waits until half of the buffer is free and the subscription is not paused, so that the next connection is not parked as soon as
-// it is open.
+// park waits until half of the buffer is free and the subscription is not paused, so that the next
+// connection is not parked as soon as it is open.
 func (l *loop) park() {
 	l.report.enter(Transition{State: StateFull, Reason: deliberate[errParked]})
 	space, release := l.window.Press()

@@ -60,10 +60,10 @@ type Options struct {
 	Skip func(Event) bool
 
 	// Dedupe is the number of event ids to remember. An event whose ID is among them is dropped.
-	// Events without an ID are never dropped: those of a JSON feed have none unless the
-	// transport's OnMessage sets Message.ID. Events that their sender repeats until they are
-	// acknowledged (webhooks) are not dropped either, except with Backfill. Ids are remembered across reconnects, not
-	// across restarts. A dropped event does not move the token.
+	// Events without an ID are never dropped: those of a JSON feed have none unless the transport's
+	// OnMessage sets Message.ID. Events that their sender repeats until they are acknowledged
+	// (webhooks) are not dropped either, except with Backfill. Ids are remembered across
+	// reconnects, not across restarts. A dropped event does not move the token.
 	//
 	// A server that resumes from a position, not after it (Jetstream's cursor, Docker's since),
 	// sends an event again after each reconnect. If its events have no id, let OnMessage set
@@ -155,9 +155,10 @@ type Options struct {
 	// Default: OverflowBlock.
 	Overflow Overflow
 
-	// KeyOf returns the key of an event for OverflowLatest, such as the symbol of a ticker, or "" for an
-	// event that is never replaced. It is called after Skip, under the same rules, and again if the event
-	// has to wait for space. Required with OverflowLatest, and rejected otherwise. Default: none.
+	// KeyOf returns the key of an event for OverflowLatest, such as the symbol of a ticker, or ""
+	// for an event that is never replaced. It is called after Skip, under the same rules, and again
+	// if the event has to wait for space. Required with OverflowLatest, and rejected otherwise.
+	// Default: none.
 	KeyOf func(Event) string
 
 	// MaxAttempts is the maximum of Event.Attempt: a refusal of the event in this attempt is

@@ -34,10 +34,11 @@ const (
 	// OverflowDropNewest drops the new event. The connection is always read.
 	OverflowDropNewest Overflow = "drop newest"
 
-	// OverflowLatest keeps only the latest event of each key ([Options].KeyOf) among those that wait for a
-	// consumer, also while there is space: a new event takes the place of the older one. So a slow
-	// consumer sees each key in turn, with its present state, and the feed is not slowed down. This is
-	// for events that supersede the earlier ones of their key, such as prices, and never for changes.
+	// OverflowLatest keeps only the latest event of each key ([Options].KeyOf) among those that
+	// wait for a consumer, also while there is space: a new event takes the place of the older one.
+	// So a slow consumer sees each key in turn, with its present state, and the feed is not slowed
+	// down. This is for events that supersede the earlier ones of their key, such as prices, and
+	// never for changes.
 	//
 	// The order of the feed holds within a key, but not between keys. Event.Replaced is the number of
 	// events that the event has replaced. That is no Gap, because nothing is missing: the latest event
@@ -47,9 +48,9 @@ const (
 	// So make Buffer larger than the number of keys and of the events that consumers hold.
 	OverflowLatest Overflow = "latest"
 
-	// OverflowStop ends the subscription with a [*StopError] whose Cause is ErrOverflow, after what is in
-	// the buffer was delivered. The event without space is not received: with a Store, a restart
-	// resumes before it.
+	// OverflowStop ends the subscription with a [*StopError] whose Cause is ErrOverflow, after what
+	// is in the buffer was delivered. The event without space is not received: with a Store, a
+	// restart resumes before it.
 	OverflowStop Overflow = "stop"
 )
 

@@ -210,8 +210,8 @@ func (s *Subscription) Reconnect() { s.loop.reconnect() }
 
 // Close ends the subscription: it closes the connection, joins every goroutine, saves what is
 // acknowledged, and returns the error of that save. Close returns within a second, provided that
-// the transport, the Store, Backfill and DeadLetter honor their contexts. They must not call it. It may be called more than once and from
-// several goroutines; each call returns the same error.
+// the transport, the Store, Backfill and DeadLetter honor their contexts. They must not call it. It
+// may be called more than once and from several goroutines; each call returns the same error.
 //
 // Close does not wait for the bodies of loops. An event that is being handled is not acknowledged:
 // its Ack returns ErrClosed, and the event is delivered again after a restart. To let bodies

@@ -25,8 +25,8 @@ type Trace struct {
 	// reconnection time, such as a comment or a keepalive.
 	Signal func(transport.Message)
 	// Gap is called when a possible loss is detected. The next event then has a Gap, unless
-	// Options.Backfill repairs the loss. Of a loss by Options.Overflow, it is called with the first event;
-	// Missed grows with each event until the next one is delivered.
+	// Options.Backfill repairs the loss. Of a loss by Options.Overflow, it is called with the first
+	// event; Missed grows with each event until the next one is delivered.
 	Gap func(Gap)
 	// Dropped is called with each event that Options.Overflow drops or replaces.
 	Dropped func(e Event)

@@ -1,15 +1,17 @@
-// Package transport connects to feeds and reads them message by message. [HTTP] reads the body
-// of a long-lived response, [WebSocket] the messages of a WebSocket, and [Poll] pages that it asks
-// for again and again. A [Receiver] is a feed that its sender pushes; package webhook has one. Any implementation of [Transport] or [Receiver]
-// can be subscribed to; package transporttest checks it.
+// Package transport connects to feeds and reads them message by message. [HTTP] reads the body of a
+// long-lived response, [WebSocket] the messages of a WebSocket, and [Poll] pages that it asks for
+// again and again. A [Receiver] is a feed that its sender pushes; package webhook has one. Any
+// implementation of [Transport] or [Receiver] can be subscribed to; package transporttest checks
+// it.
 //
 // # Delivery
 //
-// A transport delivers the messages of one connection in order and holds no more than the
-// message being read, or the page that a Poll has received. It never retries, queues or logs. A loss that it detects is reported as a
-// [Gap] on the message after it. A partial message is never delivered. The error of Read
-// distinguishes a connection that the server ended (io.EOF: reconnect) from a feed that is
-// complete ([ErrComplete]) and from a connection that was cut off (io.ErrUnexpectedEOF).
+// A transport delivers the messages of one connection in order and holds no more than the message
+// being read, or the page that a Poll has received. It never retries, queues or logs. A loss that
+// it detects is reported as a [Gap] on the message after it. A partial message is never delivered.
+// The error of Read distinguishes a connection that the server ended (io.EOF: reconnect) from a
+// feed that is complete ([ErrComplete]) and from a connection that was cut off
+// (io.ErrUnexpectedEOF).
 //
 // # Errors
 //

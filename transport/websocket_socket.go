@@ -89,9 +89,10 @@ func (s *Socket) Unread(m Message) {
 	r.unread = append(r.unread, m)
 }
 
-// Context returns a context that ends, with its cause, when the connection is lost or closed.
-// Use it for goroutines that live as long as the connection, with context.AfterFunc to
-// release resources after it, and with ReplaceBefore. OnMessage may still be called with messages received before that.
+// Context returns a context that ends, with its cause, when the connection is lost or closed. Use
+// it for goroutines that live as long as the connection, with context.AfterFunc to release
+// resources after it, and with ReplaceBefore. OnMessage may still be called with messages received
+// before that.
 func (s *Socket) Context() context.Context { return s.conn.end.ctx }
 
 // Replace ends the connection so that a new one is opened, for a server that announces its end.

@@ -47,8 +47,8 @@ type Page struct {
 	Monitor *client.Monitor
 
 	// Actions adds buttons that reconnect, pause and resume a subscription, and accepts their POST
-	// requests. Those of another origin are refused, see [http.CrossOriginProtection]. Default: the page
-	// changes nothing.
+	// requests. Those of another origin are refused, see [http.CrossOriginProtection]. Default: the
+	// page changes nothing.
 	Actions bool
 
 	protection http.CrossOriginProtection

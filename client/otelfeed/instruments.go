@@ -92,7 +92,8 @@ func (t totals) plus(s *client.Stats) totals {
 		t.duplicates + s.Duplicates, t.missed + s.Missed}
 }
 
-// An observation is the Stats of the subscriptions with the same attributes: sums, and the maximum of ages.
+// An observation is the Stats of the subscriptions with the same attributes: sums, and the maximum
+// of ages.
 type observation struct {
 	totals
 	live, stored, timed bool

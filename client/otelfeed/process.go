@@ -16,8 +16,8 @@ import (
 	"github.com/steadfeed/steadfeed/decode"
 )
 
-// Process is [client.Subscription.Process] with telemetry: each call of handle is counted and timed, and
-// has a span, which is in the context that handle gets. Do not call Start for the event.
+// Process is [client.Subscription.Process] with telemetry: each call of handle is counted and
+// timed, and has a span, which is in the context that handle gets. Do not call Start for the event.
 func (s *Subscription) Process(ctx context.Context, handle func(context.Context, client.Event) error, opts *client.ProcessOptions) error {
 	if handle == nil {
 		return s.Subscription.Process(ctx, nil, opts)
@@ -137,8 +137,9 @@ func (s *Subscription) producer(ev *client.Event) trace.SpanContext {
 	return trace.SpanContext{}
 }
 
-// carrierOf returns where the event has the context of its producer, or nil: the attributes of a CloudEvent
-// (its Distributed Tracing extension), which are those of the event itself, or the header of a webhook.
+// carrierOf returns where the event has the context of its producer, or nil: the attributes of a
+// CloudEvent (its Distributed Tracing extension), which are those of the event itself, or the
+// header of a webhook.
 func carrierOf(ev *client.Event) propagation.TextMapCarrier {
 	if bytes.Contains(ev.Data, []byte(`"traceparent"`)) {
 		if field := decode.Fields(ev.Data); field("specversion") != "" {

@@ -19,16 +19,16 @@
 // the server has not resumed there. A channel whose events have no positions has a Gap after each
 // interruption, as with any transport.
 //
-// A channel that is not read in time is ended alone: once its buffer is full, the socket is not read
-// for at most 100 ms in all until the reader has caught up, and then the server is asked to end the channel. What was received
-// is still read, then an [*Error] with the Op overflow, and then the channel is subscribed to
-// again. So a slow consumer does not stop the others, nothing is lost if the channel has
-// positions, and otherwise there is a Gap.
+// A channel that is not read in time is ended alone: once its buffer is full, the socket is not
+// read for at most 100 ms in all until the reader has caught up, and then the server is asked to
+// end the channel. What was received is still read, then an [*Error] with the Op overflow, and then
+// the channel is subscribed to again. So a slow consumer does not stop the others, nothing is lost
+// if the channel has positions, and otherwise there is a Gap.
 //
 // A channel that was removed may still have messages in flight. They are dropped. One of the same
-// name that is opened meanwhile waits until the server has acknowledged the end of the first one, so
-// that it does not get them. If the server does not within AckTimeout, it drops what arrives before its own
-// acknowledgement, and the next event has a Gap if that was an event.
+// name that is opened meanwhile waits until the server has acknowledged the end of the first one,
+// so that it does not get them. If the server does not within AckTimeout, it drops what arrives
+// before its own acknowledgement, and the next event has a Gap if that was an event.
 //
 // # The connection
 //
@@ -40,14 +40,14 @@
 // channel that comes too early waits in Open. A Retry-After of the server applies to all of them. Each
 // subscription counts and reports the failures on its own.
 //
-// A handover ([transport.WebSocket.Overlap]) is not supported: a connection that announces its end is replaced, and the
-// channels are subscribed to again.
+// A handover ([transport.WebSocket.Overlap]) is not supported: a connection that announces its end
+// is replaced, and the channels are subscribed to again.
 //
 // # Checkpoints
 //
-// Each channel has its own record in the Store, under the Name of its subscription. A common record for all of them
-// would let one channel fence all others, and an event that is not acknowledged in one would hold up
-// the positions of all.
+// Each channel has its own record in the Store, under the Name of its subscription. A common record
+// for all of them would let one channel fence all others, and an event that is not acknowledged in
+// one would hold up the positions of all.
 //
 // # Errors
 //

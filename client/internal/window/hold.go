@@ -6,7 +6,8 @@ import "time"
 // goroutines at once.
 
 // Hold makes an event that was claimed unavailable: only the caller can settle it, with SettleHeld,
-// take it again with Retake, or make it available with Release. It returns false if c is from an earlier attempt or the event is already settled or given back.
+// take it again with Retake, or make it available with Release. It returns false if c is from an
+// earlier attempt or the event is already settled or given back.
 func (w *Window) Hold(c *Claim) bool {
 	word := c.state.Load()
 	if !c.isCurrent(word) || !c.state.CompareAndSwap(word, stateOf(c.seq, c.attempt, slotHeld)) {

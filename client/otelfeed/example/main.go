@@ -62,7 +62,8 @@ func run(ctx context.Context, addr string) error {
 	return follow(ctx, telemetry)
 }
 
-// follow consumes a feed whose connection is lost every ten events, and whose server forgets the position once.
+// follow consumes a feed whose connection is lost every ten events, and whose server forgets the
+// position once.
 func follow(ctx context.Context, telemetry *otelfeed.Instrumentation) error {
 	feed := mock.NewFeed(mock.Event("0", "ok"), mock.Drop(), mock.Status(503), mock.Status(410))
 	for n := 1; n <= 1000; n++ {
