@@ -222,7 +222,7 @@ func (in *intake) dropNew(e *window.Entry) {
 	in.window.Crowd(true)
 	in.report.overflowed(preview(e))
 	in.report.lost()
-	loss := Gap{Reason: transport.GapOverflow, From: in.token, Missed: 1}
+	from := in.token
 	in.token = e.Token
 	switch {
 	case in.gap != nil:
@@ -230,8 +230,8 @@ func (in *intake) dropNew(e *window.Entry) {
 	case in.lost != nil:
 		in.lost.Missed++
 	default:
-		in.lost = &loss
-		in.report.gap(loss)
+		in.lost = &Gap{Reason: transport.GapOverflow, From: from, Missed: 1}
+		in.report.gap(*in.lost)
 	}
 }
 
