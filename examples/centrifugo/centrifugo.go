@@ -224,9 +224,12 @@ func (s *session) opened(r *channel.Router, name string, id int64, sub *subscrib
 	if sub.WasRecovering && !sub.Recovered {
 		gap = &transport.Gap{Reason: transport.GapTokenRejected}
 	}
-	for _, p := range sub.Publications {
-		s.deliver(r, name, p, gap)
-		gap = nil
+	if len(sub.Publications) > 0 {
+		for _, p := range sub.Publications {
+			s.deliver(r, name, p, gap)
+			gap = nil
+		}
+		return // sub.Offset is the position before them
 	}
 	at := transport.Message{Kind: decode.KindPosition, Gap: gap}
 	if s.epochs[name] != "" {

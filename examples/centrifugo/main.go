@@ -52,7 +52,7 @@ func run(ctx context.Context, out io.Writer, s *server, url string, c *http.Clie
 		return err
 	}
 	defer private.Close()
-	for _, step := range []struct {
+	for i, step := range []struct {
 		what  string
 		do    func() error
 		again int  // channels that are subscribed to again
@@ -61,6 +61,7 @@ func run(ctx context.Context, out io.Writer, s *server, url string, c *http.Clie
 		{"live", func() error { return nil }, 2, false},
 		{"connection dropped", s.disconnect, 2, false},
 		{"channel ended with code 2500", func() error { return s.unsubscribe("news", 2500) }, 1, false},
+		{"channel ended with code 2500 again", func() error { return s.unsubscribe("news", 2500) }, 1, false},
 		{"restarted without history", s.restart, 2, true},
 	} {
 		if err := step.do(); err != nil {
@@ -69,20 +70,21 @@ func run(ctx context.Context, out io.Writer, s *server, url string, c *http.Clie
 		if step.lost { // what is published before that is lost
 			await(ctx, subscribed, step.again)
 		}
+		first := 3*i + 1
 		for _, name := range []string{"news", "private"} {
-			if err := s.publish(name, 1, 3); err != nil {
+			if err := s.publish(name, first, first+2); err != nil {
 				return err
 			}
 		}
 		for _, sub := range []*client.Subscription{news, private} {
-			if err := expect(ctx, sub, step.lost); err != nil {
+			if err := expect(ctx, sub, first, step.lost); err != nil {
 				return fmt.Errorf("%s: %w", step.what, err)
 			}
 		}
 		if !step.lost {
 			await(ctx, subscribed, step.again)
 		}
-		fmt.Fprintf(out, "%s: each channel got 1 2 3\n", step.what)
+		fmt.Fprintf(out, "%s: each channel got %d to %d\n", step.what, first, first+2)
 	}
 	if err := s.unsubscribe("news", 2000); err != nil {
 		return err
@@ -138,15 +140,15 @@ func tokens() func(context.Context, string) (string, error) {
 	}
 }
 
-// expect reads 1, 2 and 3. After a loss, the first one has a Gap.
-func expect(ctx context.Context, sub *client.Subscription, lost bool) error {
-	for i := 1; i <= 3; i++ {
+// expect reads three numbers. After a loss, the first one has a Gap.
+func expect(ctx context.Context, sub *client.Subscription, first int, lost bool) error {
+	for i := first; i < first+3; i++ {
 		ev, err := sub.Next(ctx)
 		if err != nil {
 			return err
 		}
 		ev.Ack()
-		if string(ev.Data) != fmt.Sprint(i) || (ev.Gap != nil) != (lost && i == 1) {
+		if string(ev.Data) != fmt.Sprint(i) || (ev.Gap != nil) != (lost && i == first) {
 			return fmt.Errorf("got %s with gap %v, want %d", ev.Data, ev.Gap, i)
 		}
 	}

@@ -28,10 +28,11 @@ func TestStory(t *testing.T) {
 	if err := run(t.Context(), &out, s, "ws"+strings.TrimPrefix(web.URL, "http"), nil); err != nil {
 		t.Fatalf("%v, after\n%s", err, &out)
 	}
-	const want = `live: each channel got 1 2 3
-connection dropped: each channel got 1 2 3
-channel ended with code 2500: each channel got 1 2 3
-restarted without history: each channel got 1 2 3
+	const want = `live: each channel got 1 to 3
+connection dropped: each channel got 4 to 6
+channel ended with code 2500: each channel got 7 to 9
+channel ended with code 2500 again: each channel got 10 to 12
+restarted without history: each channel got 13 to 15
 channel ended with code 2000: server decision (2000)
 forbidden: permission denied (103)
 `
