@@ -127,8 +127,8 @@ func TestChannelsShareOneSocket(t *testing.T) {
 		if len(asks[0].Names) != channels || asks[0].Op != "sub" {
 			t.Errorf("first message: got %d channels, want %d", len(asks[0].Names), channels)
 		}
-		if messages := len(asks) - 1; messages > channels/2 {
-			t.Errorf("after the loss: got %d messages for %d channels, want fewer than half as many", messages, channels)
+		if messages := len(asks) - 1; messages > channels*4/5 { // on average, half as many
+			t.Errorf("after the loss: got %d messages for %d channels, want fewer", messages, channels)
 		}
 	})
 }
@@ -759,6 +759,9 @@ func TestPrepare(t *testing.T) {
 			return subscribe(id, channels)
 		}
 		a := subscribeTo(t, mux, "a", nil)
+		if err := a.WaitConnected(t.Context()); err != nil { // otherwise denied may have a socket of its own
+			t.Fatal(err)
+		}
 		denied := subscribeTo(t, mux, "denied", nil)
 		ends := make(chan error, 10)
 		subscribeTo(t, mux, "hangs", &client.Options{Trace: &client.Trace{Disconnected: func(d client.DisconnectInfo) { keep(ends, d.Err) }}})
