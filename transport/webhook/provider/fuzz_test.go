@@ -38,6 +38,9 @@ func FuzzSignatureHeader(f *testing.F) {
 		{provider.Typeform(key), func(string, string) string { return b64MAC(body) }},
 		{provider.Slack(key), func(_, stamp string) string { return hexMAC("v0:" + stamp + ":" + body) }},
 		{provider.Zendesk(key), func(_, stamp string) string { return b64MAC(stamp + body) }},
+		{provider.Box(key), func(_, stamp string) string { return b64MAC(body + stamp) }},
+		{provider.Buildkite(key), nil},
+		{provider.DocuSign(key), func(string, string) string { return b64MAC(body) }},
 		{provider.Discord(privatePEM(edKey)), nil},
 		{provider.SendGrid(privatePEM(ecKey())), nil},
 		{provider.Alertmanager(key, "me:"+key), nil},
@@ -47,6 +50,7 @@ func FuzzSignatureHeader(f *testing.F) {
 		"Webhook-Signature", "Svix-Signature", "Stripe-Signature", "Paddle-Signature", "X-Pagerduty-Signature",
 		"X-Hub-Signature-256", "Typeform-Signature", "X-Slack-Signature", "X-Zendesk-Webhook-Signature",
 		"X-Signature-Ed25519", "X-Twilio-Email-Event-Webhook-Signature", "Authorization", "X-Gitlab-Token",
+		"Box-Signature-Secondary", "X-Buildkite-Signature", "X-Docusign-Signature-7",
 	}
 	f.Fuzz(func(t *testing.T, line, id, stamp string) {
 		h := http.Header{}
@@ -55,7 +59,7 @@ func FuzzSignatureHeader(f *testing.F) {
 		}
 		for _, name := range []string{
 			"Webhook-Timestamp", "Svix-Timestamp", "X-Slack-Request-Timestamp", "X-Zendesk-Webhook-Signature-Timestamp",
-			"X-Signature-Timestamp", "X-Twilio-Email-Event-Webhook-Timestamp",
+			"X-Signature-Timestamp", "Box-Delivery-Timestamp", "X-Twilio-Email-Event-Webhook-Timestamp",
 		} {
 			h.Set(name, stamp)
 		}
@@ -119,21 +123,31 @@ func FuzzBody(f *testing.F) {
 func FuzzHandshake(f *testing.F) {
 	f.Add("hub.mode=subscribe&hub.topic=a&hub.challenge=b&hub.lease_seconds=9&hub.verify_token=t", `<a>; rel="self"`)
 	f.Add("challenge=%3Cb%3E", "<a>;rel=hub,<b>; title=\",\"; rel=self")
+	f.Add("webhook_id=1", "")
+	f.Add("mandrill_events=[]", "")
+	f.Add(`{"verification_token":"secret_a"}`, "")
 	f.Add("crc_token=a&validationToken=a%20b", "<")
 	all := []*provider.Provider{
 		provider.Meta("t", key), provider.Dropbox(key), provider.X(key), provider.MicrosoftGraph(key),
 		provider.WebSub(func(string, string, time.Duration) bool { return true }, key), provider.HubSpot(key), provider.Twilio(key),
+		provider.Okta(key), provider.Trello(key), provider.Mandrill(key), provider.Intercom(key), provider.WooCommerce(key),
 	}
 	plain := provider.WebSub(nil)
 	plain.Scheme = provider.Unsigned{}
 	f.Fuzz(func(t *testing.T, query, link string) {
-		for _, p := range all {
-			for _, method := range []string{"GET", "POST"} {
+		yes := func(string) bool { return true }
+		for _, p := range append(all[:len(all):len(all)], provider.Notion(yes, key), provider.Asana(yes)) {
+			for _, method := range []string{"GET", "HEAD", "POST"} {
 				r := get(query)
-				r.Method = method
+				r.Method, r.Body = method, []byte(query)
+				r.Header.Set("X-Okta-Verification-Challenge", query)
+				r.Header.Set("X-Hook-Secret", query)
 				a, ok := handshake(p, r)
 				if ok && (strings.ContainsAny(string(a.Body), "<>&'\"") && a.Header.Get("Content-Type") != "application/json" || len(a.Body) > 600) {
 					t.Errorf("%s: got the answer %q, want no markup and at most 600 bytes", p.Name, a.Body)
+				}
+				if ok && strings.ContainsAny(a.Header.Get("X-Hook-Secret"), " \r\n<>") {
+					t.Errorf("%s: got the header %q, want no white space or markup", p.Name, a.Header)
 				}
 				p.Sign(r, "1")
 				p.Receive(r)

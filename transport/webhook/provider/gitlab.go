@@ -24,11 +24,6 @@ func GitLab(secrets ...string) *Provider {
 // gitLab is the scheme of both modes.
 type gitLab struct{}
 
-type gitLabVerifier struct {
-	signature, token verifier // nil without a secret for it
-	signer           verifier // that of the first secret
-}
-
 func gitLabSignature() standardScheme { return newStandardScheme("Webhook") }
 
 func gitLabToken() Token { return Token{Header: "X-Gitlab-Token"} }
@@ -42,7 +37,7 @@ func (gitLab) newVerifier(secrets []secret) (verifier, error) {
 		return nil, errNoSecrets
 	}
 	signing, tokens := partition(secrets, func(text string) bool { return strings.HasPrefix(text, "whsec_") })
-	var v gitLabVerifier
+	var v signatureOrToken
 	var errs [2]error
 	if len(signing) > 0 {
 		v.signature, errs[0] = gitLabSignature().newVerifier(signing)
@@ -56,28 +51,3 @@ func (gitLab) newVerifier(secrets []secret) (verifier, error) {
 	}
 	return &v, errors.Join(errs[:]...)
 }
-
-func (v *gitLabVerifier) precheck(r *Request) error {
-	_, err := v.either(func(one verifier) (match, error) { return match{}, one.precheck(r) })
-	return err
-}
-
-func (v *gitLabVerifier) verify(r *Request) (match, error) {
-	return v.either(func(one verifier) (match, error) { return one.verify(r) })
-}
-
-// either checks the signature, and then the token of a request without one.
-func (v *gitLabVerifier) either(check func(verifier) (match, error)) (m match, err error) {
-	if v.signature != nil {
-		if m, err = check(v.signature); err == nil || isForged(err) || v.token == nil {
-			return m, err
-		}
-	}
-	m, failure := check(v.token)
-	if failure == nil {
-		return m, nil
-	}
-	return match{}, worse(err, failure)
-}
-
-func (v *gitLabVerifier) sign(r *Request, id string) error { return v.signer.sign(r, id) }

@@ -28,7 +28,7 @@ func HubSpot(secrets ...string) *Provider {
 		ID: hashBut("attemptNumber"),
 		Payload: Payload{
 			Items: "@this", Type: path("subscriptionType"),
-			ID: Source{Path: []string{"eventId", "subscriptionId", "objectId", "occurredAt"}, joined: true},
+			ID: all("eventId", "subscriptionId", "objectId", "occurredAt"),
 		},
 	}
 	return p.with(secrets)

@@ -29,7 +29,7 @@ type Payload struct {
 
 // of returns the payload in the body of r.
 func (y *Payload) of(r *Request) []byte {
-	if y.Form == "" || mediaType(r) != "application/x-www-form-urlencoded" {
+	if y.Form == "" || mediaType(r) != formType {
 		return r.Body
 	}
 	form, err := url.ParseQuery(string(r.Body))

@@ -66,6 +66,9 @@ func query(r *Request) url.Values {
 	return values
 }
 
+// formType is the media type of a form.
+const formType = "application/x-www-form-urlencoded"
+
 func mediaType(r *Request) string {
 	value := firstHeader(r.Header, "Content-Type")
 	if value == "application/json" {

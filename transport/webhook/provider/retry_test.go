@@ -55,6 +55,9 @@ func TestFinalStatuses(t *testing.T) {
 		{provider.StandardWebhooks("whsec_" + key), []int{410}, []int{400, 401, 404, 429, 503}},
 		{provider.WebSub(nil, key), []int{410}, []int{401, 503}},
 		{provider.Slack(key), nil, []int{400, 401, 503}},
+		{provider.Jira(key), []int{400, 401, 404, 410, 413}, []int{408, 409, 425, 429, 500, 503}},
+		{provider.Okta(key), []int{400, 401, 404, 429}, []int{500, 503}},
+		{provider.Trello(key), []int{410}, []int{401, 503}},
 	} {
 		for _, status := range c.final {
 			if !c.p.Retry.Final(provider.Answer{Status: status}) {
@@ -90,6 +93,14 @@ func TestAttempt(t *testing.T) {
 		{provider.HubSpot(key), "", "", `[{"eventId":1,"attemptNumber":0}]`, 1},
 		{provider.HubSpot(key), "", "", `[{"eventId":1,"attemptNumber":4}]`, 5},
 		{provider.GitHub(key), "X-Attempt-Number", "3", `{}`, 0},
+		{provider.DocuSign(key), "", "", `{"retryCount":0}`, 1},
+		{provider.DocuSign(key), "", "", `{"retryCount":3}`, 4},
+		{provider.Jira(key), "X-Atlassian-Webhook-Retry", "", `{}`, 0},
+		{provider.Jira(key), "X-Atlassian-Webhook-Retry", "1", `{}`, 2},
+		{provider.Notion(nil, key), "", "", `{"attempt_number":1}`, 1},
+		{provider.Notion(nil, key), "", "", `{"attempt_number":8}`, 8},
+		{provider.Intercom(key), "", "", `{"delivery_attempts":1}`, 1},
+		{provider.Intercom(key), "", "", `{"delivery_attempts":2}`, 2},
 	} {
 		r := &provider.Request{Method: "POST", URL: "https://example.com/", Header: header(), Body: []byte(c.body), Time: at}
 		if c.value != "" {

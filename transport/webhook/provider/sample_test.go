@@ -120,14 +120,19 @@ func onHeader(name, prefix string, sum func(string) string) func(string) map[str
 // samples returns a sample of each preset, and of each mode that a preset has.
 func samples() []sample {
 	list := slices.Concat(
-		alertmanagerSamples(), cloudEventsSamples(), gitLabSamples(), standardWebhooksSamples(),
-		twilioSamples(),
+		alertmanagerSamples(), auth0Samples(), cloudEventsSamples(), cloudflareSamples(), gitLabSamples(),
+		standardWebhooksSamples(), twilioSamples(),
 		[]sample{
-			adyenSample(), amazonSNSSample(), azureEventGridSample(), bitbucketSample(), discordSample(),
-			dropboxSample(), giteaSample(), gitHubSample(), hubSpotSample(), linearSample(), mailgunSample(),
-			metaSample(), microsoftGraphSample(), paddleSample(), pagerDutySample(), sendGridSample(),
-			shopifySample(), slackSample(), squareSample(), stripeSample(), svixSample(), twitchSample(),
-			typeformSample(), webSubSample(), xSample(), zendeskSample(), zoomSample(),
+			adyenSample(), amazonSNSSample(), asanaSample(), azureEventGridSample(), bitbucketSample(),
+			boxSample(), buildkiteSample(), calendlySample(), circleCISample(), clerkSample(), discordSample(), docuSignSample(),
+			dropboxSample(), figmaSample(),
+			giteaSample(), gitHubSample(), goCardlessSample(), hubSpotSample(), intercomSample(), jiraSample(),
+			lemonSqueezySample(), linearSample(), lineSample(), mailgunSample(), mandrillSample(), metaSample(),
+			microsoftGraphSample(), muxSample(), notionSample(), oktaSample(), paddleSample(), pagerDutySample(),
+			razorpaySample(), resendSample(), sendGridSample(), sentrySample(), shopifySample(), slackSample(),
+			squareSample(), stripeSample(), svixSample(), telegramSample(), terraformCloudSample(), trelloSample(),
+			twitchSample(), typeformSample(), vercelSample(), webSubSample(), wooCommerceSample(), xeroSample(),
+			xSample(), zendeskSample(), zoomSample(),
 		},
 	)
 	for i := range list {

@@ -36,6 +36,7 @@ type Signature struct {
 	versionOf func(secret string) (version, error) // of a secret; nil: all have Algorithm and Prefix
 	urls      func(*Request) []string              // the forms of the URL that are tried
 	body      func(r *Request) ([]byte, error)     // the text that {body} stands for
+	learned   bool                                 // the first secret may arrive in a handshake
 }
 
 // headerNames are the names of the headers that one signature needs, in canonical form; empty:
@@ -89,12 +90,18 @@ func (s Signature) traits() traits {
 	return t
 }
 
-func (s Signature) newVerifier(secrets []secret) (verifier, error) { return s.verifier(secrets) }
+func (s Signature) newVerifier(secrets []secret) (verifier, error) {
+	v, err := s.verifier(secrets)
+	if err == nil && len(secrets) == 0 {
+		return unlearned{}, nil
+	}
+	return v, err
+}
 
 func (s Signature) verifier(secrets []secret) (*signatureVerifier, error) {
 	v := &signatureVerifier{Signature: s}
 	errs := []error{v.complete()}
-	if len(secrets) == 0 {
+	if len(secrets) == 0 && !s.learned {
 		errs = append(errs, errNoSecrets)
 	}
 	if errs[0] != nil {

@@ -26,6 +26,9 @@ type Source struct {
 
 func path(paths ...string) Source { return Source{Path: paths} }
 
+// all joins the values of several paths with colons. Without the first one, it is empty.
+func all(paths ...string) Source { return Source{Path: paths, joined: true} }
+
 // hashBut is Hash without a JSON number that changes with each attempt.
 func hashBut(name string) Source {
 	return Source{Hash: true, except: regexp.MustCompile(`"` + name + `"\s*:\s*[0-9]+`)}

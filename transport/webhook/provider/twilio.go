@@ -90,14 +90,18 @@ func twilioBody(r *Request) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	if mediaType(r) != "application/x-www-form-urlencoded" {
+	if mediaType(r) != formType {
 		return nil, malformed("the body is not a form, and the URL has no bodySHA256")
 	}
 	form, err := url.ParseQuery(string(r.Body))
 	if err != nil {
 		return nil, malformed("the form is malformed")
 	}
-	var signed []byte
+	return signedForm(form), nil
+}
+
+// signedForm returns each name of a form with its values, without delimiters.
+func signedForm(form url.Values) (signed []byte) {
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		values := form[name]
 		slices.Sort(values)
@@ -105,5 +109,5 @@ func twilioBody(r *Request) ([]byte, error) {
 			signed = append(append(signed, name...), value...)
 		}
 	}
-	return signed, nil
+	return signed
 }
