@@ -18,12 +18,16 @@
 //   - format: "html" or "json". Default: by the Accept header
 //
 // A request that accepts text/event-stream gets the page again every 2 s, until its context ends, its
-// http.Server shuts down, or 5 min have passed. At most 32 of them are served at once.
+// http.Server shuts down, or 5 min have passed. At most 1024 of them are served at once, on one core.
+// Without JavaScript, the page reloads every 10 s.
+//
+// The page of a subscription whose consumer is stuck shows the stacks of the goroutines that have its
+// pprof label: see [client.Monitor].
 //
 // # Security
 //
-// The page has the names of subscriptions, and ids of events where client.Stats has them. It has no
-// URL, header, token or payload. Errors are described by their class, status and cause: their texts are
+// The page has the names of subscriptions, ids of events where client.Stats has them, and the names of
+// functions in stacks. It has no URL, header, token or payload. Errors are described by their class, status and cause: their texts are
 // for the log, because a server or a handler may have written them. The page has no login:
 // serve it on an internal address, or wrap it with the program's authentication.
 package monitorpage
@@ -53,6 +57,7 @@ type Page struct {
 
 	protection http.CrossOriginProtection
 	streams    atomic.Int32
+	frames     frames
 
 	mu      sync.Mutex // held for a few instructions
 	servers map[*http.Server]chan struct{}
@@ -159,7 +164,8 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request) {
 const (
 	updateEvery = 2 * time.Second
 	streamFor   = 5 * time.Minute
-	maxStreams  = 32
+	shareFor    = time.Second
+	maxStreams  = 1024
 	writeWithin = 10 * time.Second
 )
 
@@ -174,18 +180,19 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, q query) {
 		http.Error(w, "too many streams", http.StatusServiceUnavailable)
 		return
 	}
+	data := p.frames.get(p, q)
+	if data == nil {
+		http.Error(w, "no such subscription", http.StatusNotFound)
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
 	shutdown := p.shutdownOf(r)
 	ticker := time.NewTicker(updateEvery)
 	defer ticker.Stop()
-	for begin := time.Now(); time.Since(begin) < streamFor; {
-		v := p.view(q)
-		if v == nil {
-			return
-		}
+	for begin := time.Now(); data != nil && time.Since(begin) < streamFor; data = p.frames.get(p, q) {
 		out.SetWriteDeadline(time.Now().Add(writeWithin))
-		if _, err := w.Write(frame(v)); err != nil {
+		if _, err := w.Write(data); err != nil {
 			return
 		}
 		if err := out.Flush(); err != nil {
@@ -199,6 +206,31 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, q query) {
 			return
 		}
 	}
+}
+
+// frames are the newest events of the streams. Those for the same query share one, so that a page that
+// many people have open costs what one does.
+type frames struct {
+	mu   sync.Mutex // held while one is made: the streams share one core
+	made time.Time
+	by   map[query][]byte
+}
+
+// get returns the event for q, at most shareFor old, or nil if there is no such subscription.
+func (f *frames) get(p *Page, q query) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); f.by == nil || now.Sub(f.made) >= shareFor {
+		f.made, f.by = now, make(map[query][]byte)
+	}
+	data, ok := f.by[q]
+	if !ok {
+		if v := p.view(q); v != nil {
+			data = frame(v)
+		}
+		f.by[q] = data
+	}
+	return data
 }
 
 // frame returns the changing part of the page as an event.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,6 +248,109 @@ func TestStream(t *testing.T) {
 		}
 	})
 }
+
+// A stream of a subscription that is not known, or no longer, is refused: a browser then asks again.
+func TestStreamOfNothing(t *testing.T) {
+	r := httptest.NewRequest("GET", "/?id=7", nil)
+	r.Header.Set("Accept", "text/event-stream")
+	w := httptest.NewRecorder()
+	(&monitorpage.Page{Monitor: new(client.Monitor)}).ServeHTTP(w, r)
+	if w.Code != 404 {
+		t.Errorf("got %d, want 404", w.Code)
+	}
+}
+
+// The page of a subscription has what happened to it, and where its consumer is stuck.
+func TestOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(client.Monitor)
+		feed := mock.NewFeed(mock.Event("1", "12345"), mock.Event("2", "12345"), mock.Keepalive(), mock.Drop(), mock.Status(503), mock.Status(410),
+			mock.Event("3", strings.Repeat("x", 1500)), mock.Event("4", "x"), mock.Pause(time.Hour))
+		sub := subscribe(t, feed, &client.Options{Name: `a "b"`, Monitor: m, MaxAttempts: 1, Retry: retry.Constant(time.Second),
+			Overflow: client.OverflowDropOldest, Buffer: 2, StuckAfter: time.Minute,
+			DeadLetter: func(context.Context, client.Event, error) error { return nil },
+			EventTime:  func(ev client.Event) time.Time { return ev.Received.Add(-90 * time.Second) }})
+		defer sub.Close()
+		done := make(chan error)
+		go func() {
+			done <- sub.Process(t.Context(), func(ctx context.Context, ev client.Event) error {
+				if ev.ID == "1" {
+					return errors.New("refused")
+				}
+				standStill(ctx)
+				return nil
+			}, nil)
+		}()
+		time.Sleep(3 * time.Minute)
+		body := get(t, &monitorpage.Page{Monitor: m}, "/?id=1").Body.String()
+		_, shown, _ := strings.Cut(body, "<header>")
+		text := strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(shown, " ")), " ")
+		for _, want := range []string{"a &#34;b&#34;", "stuck for 2 min · live for 2 min Connection", "Lag when received 1 min", "Keepalives 1", "Dead-lettered 1",
+			"Failures 3 network 1, server 1, token rejected 1", "Connections 2", "Received 4 1.51 kB", "attempt 1", "Gaps 1 0 repaired, last ",
+			"monitorpage_test.standStill page_test.go:", "token rejected", "Last 2 min"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("got %s\nwant %q", text, want)
+			}
+		}
+		if strings.Contains(text, "(*loop)") || strings.Contains(body, "<form") {
+			t.Errorf("got %s\nwant consumers only, and no buttons", body)
+		}
+		sub.Close() // ends the context of the handler
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+//go:noinline
+func standStill(ctx context.Context) { <-ctx.Done() }
+
+// Many viewers of the same page get the same bytes at the same moment.
+func TestStreamsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := &monitorpage.Page{Monitor: monitorOf(t, 100)}
+		ctx, stop := context.WithCancel(t.Context())
+		var viewers sync.WaitGroup
+		var first [3]*capture
+		for i := range first {
+			first[i] = &capture{ResponseRecorder: httptest.NewRecorder()}
+			viewers.Go(func() {
+				r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+				r.Header.Set("Accept", "text/event-stream")
+				page.ServeHTTP(first[i], r)
+			})
+		}
+		time.Sleep(5 * time.Second)
+		stop()
+		viewers.Wait()
+		for i, c := range first {
+			if len(c.frames) != 3 {
+				t.Fatalf("viewer %d: got %d frames in 5 s, want 3", i, len(c.frames))
+			}
+			for n, f := range c.frames {
+				if f != first[0].frames[n] {
+					t.Errorf("viewer %d, frame %d: got another one than viewer 0", i, n)
+				}
+				if n > 0 && f == c.frames[n-1] {
+					t.Errorf("viewer %d, frame %d: got the previous one again", i, n)
+				}
+			}
+		}
+	})
+}
+
+// A capture keeps where the data of each Write is.
+type capture struct {
+	*httptest.ResponseRecorder
+	frames []*byte
+}
+
+func (c *capture) Write(b []byte) (int, error) {
+	c.frames = append(c.frames, &b[0])
+	return len(b), nil
+}
+
+func (c *capture) SetWriteDeadline(time.Time) error { return nil }
 
 func monitorOf(t testing.TB, n int) *client.Monitor {
 	m := new(client.Monitor)

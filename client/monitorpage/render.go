@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ var assets = sync.OnceValue(func() asset {
 		"js":  func() template.JS { return template.JS(scriptJS) },
 	}
 	policy := "default-src 'none'; style-src " + hash(styleCSS) + "; script-src " + hash(scriptJS) +
-		"; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+		"; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 	return asset{template.Must(template.New("").Funcs(funcs).Parse(pageHTML)), policy}
 })
 
@@ -93,6 +94,43 @@ func (v *view) Previous() string { return v.neighbour(-1) }
 func (v *view) Next() string     { return v.neighbour(1) }
 func (v *view) CanAct() bool     { return v.actions && !v.One.Closed && v.One.State != "ended" }
 
+// Range returns which subscriptions of how many are in the list.
+func (v *view) Range() string {
+	first := (v.Page - 1) * perPage
+	return fmt.Sprintf("%d to %d of %d", first+1, first+len(v.List), v.Matches)
+}
+
+// Title returns what a tab of a browser shows.
+func (v *view) Title() string {
+	switch ill := v.Ill(); {
+	case v.One != nil && ill > 0:
+		return v.One.Health + ": " + v.One.Label()
+	case v.One != nil:
+		return v.One.Label()
+	case ill > 0:
+		return fmt.Sprintf("(%d) Feeds", ill)
+	}
+	return "Feeds"
+}
+
+// Icon returns a dot for the tab of a browser: red if something is ill.
+func (v *view) Icon() template.URL {
+	color := "1d8a47"
+	if v.Ill() > 0 {
+		color = "d92d20"
+	}
+	return template.URL("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E" +
+		"%3Ccircle cx='8' cy='8' r='7' fill='%23" + color + "'/%3E%3C/svg%3E")
+}
+
+// JSON returns the address of what the page shows for programs.
+func (v *view) JSON() string {
+	if v.One != nil {
+		return fmt.Sprintf("?id=%d&format=json", v.One.ID)
+	}
+	return strings.TrimSuffix(v.query.link(v.query.Sort, v.Page)+"&", "?&") + "format=json"
+}
+
 func (v *view) neighbour(step int) string {
 	if n := v.Page + step; n >= 1 && n <= v.Pages {
 		return v.query.link(v.query.Sort, n)
@@ -105,7 +143,7 @@ func (v *view) Ago(t time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
-	return span(max(v.Time.Sub(t), 0))
+	return seconds(max(v.Time.Sub(t), 0))
 }
 
 // Until returns how long t is away; "" if it is over or unknown.
@@ -113,7 +151,15 @@ func (v *view) Until(t time.Time) string {
 	if t.Before(v.Time) {
 		return ""
 	}
-	return span(t.Sub(v.Time))
+	return seconds(t.Sub(v.Time))
+}
+
+// seconds is span for what changes all the time.
+func seconds(d time.Duration) string {
+	if d < time.Second {
+		return "<1 s"
+	}
+	return span(d)
 }
 
 func (i *item) Label() string {
@@ -130,7 +176,21 @@ func (i *item) RateText() string {
 	return fmt.Sprintf("%.3g", i.Rate)
 }
 
-func (i *item) LagText() string    { return span(i.lag) }
+// LagText returns the lag; nothing if no event has a time.
+func (i *item) LagText() string {
+	if i.lag == 0 {
+		return "–"
+	}
+	return span(i.lag)
+}
+
+func (i *item) IsIll() bool { return i.rank <= lastIll }
+
+// Shown returns over which time the plots are.
+func (i *item) Shown() string {
+	return span(i.History[len(i.History)-1].Time.Sub(i.History[0].Time))
+}
+
 func (c change) DelayText() string { return span(c.delay) }
 func (c change) Stamp() string     { return c.Last.UTC().Format("2006-01-02 15:04:05") }
 func (v *view) Clock() string      { return v.Time.UTC().Format("15:04:05") }
@@ -155,11 +215,14 @@ func (i *item) Plots() []plot {
 	}
 	number := func(y float64) string { return fmt.Sprintf("%.3g", y) }
 	seconds := func(y float64) string { return span(time.Duration(y * float64(time.Second))) }
-	return []plot{
+	plots := []plot{
 		i.plot("Events per second", number, func(s *sample) float64 { return s.Rate }),
-		i.plot("Lag", seconds, func(s *sample) float64 { return max(s.Lag, 0) }),
 		i.plot("Events in the buffer", number, func(s *sample) float64 { return float64(s.Buffered) }),
 	}
+	if slices.ContainsFunc(i.History, func(s sample) bool { return s.Lag != 0 }) {
+		plots = append(plots, i.plot("Lag when received", seconds, func(s *sample) float64 { return max(s.Lag, 0) }))
+	}
+	return plots
 }
 
 func (i *item) plot(title string, text func(float64) string, value func(*sample) float64) plot {

@@ -72,13 +72,21 @@ type item struct {
 	Name           string            `json:"name"`
 	Source         string            `json:"source"`
 	Health         string            `json:"health"`
+	HealthSince    time.Time         `json:"health_since,omitzero"` // unless it is "ok"
 	State          string            `json:"state"`
 	Since          time.Time         `json:"since,omitzero"`
 	NextAttempt    time.Time         `json:"next_attempt,omitzero"`
 	Started        time.Time         `json:"started"`
 	Closed         bool              `json:"closed,omitempty"`
 	Received       uint64            `json:"received"`
+	ReceivedBytes  uint64            `json:"received_bytes"`
+	Keepalives     uint64            `json:"keepalives"`
+	LastEvent      time.Time         `json:"last_event,omitzero"`
+	LastMessage    time.Time         `json:"last_message,omitzero"`
+	Skipped        uint64            `json:"skipped"`
+	Duplicates     uint64            `json:"duplicates"`
 	Acked          uint64            `json:"acked"`
+	Nacked         uint64            `json:"nacked"`
 	Rate           float64           `json:"events_per_second"`
 	Lag            float64           `json:"lag_seconds"`
 	Buffered       int               `json:"buffered"`
@@ -88,6 +96,8 @@ type item struct {
 	OldestAttempt  int               `json:"oldest_attempt,omitempty"`
 	OldestSince    time.Time         `json:"oldest_since,omitzero"`
 	Connections    uint64            `json:"connections"`
+	Connected      time.Time         `json:"last_connected,omitzero"`
+	Handovers      uint64            `json:"handovers"`
 	Failures       uint64            `json:"failures"`
 	ByClass        map[string]uint64 `json:"failures_by_class,omitempty"`
 	Outage         time.Time         `json:"outage_since,omitzero"`
@@ -95,6 +105,7 @@ type item struct {
 	Gaps           uint64            `json:"gaps"`
 	Repaired       uint64            `json:"gaps_repaired"`
 	Missed         uint64            `json:"missed"`
+	LastGap        time.Time         `json:"last_gap,omitzero"`
 	Dropped        uint64            `json:"dropped"`
 	DeadLettered   uint64            `json:"dead_lettered"`
 	LastError      string            `json:"last_error,omitempty"`
@@ -103,6 +114,7 @@ type item struct {
 	SaveErrors     uint64            `json:"checkpoint_errors,omitempty"`
 	Timeline       []change          `json:"timeline,omitempty"` // the newest first
 	History        []sample          `json:"history,omitempty"`
+	Stacks         []string          `json:"stacks,omitempty"` // of its goroutines, if it is stuck
 	lag            time.Duration
 	rank           int
 }
@@ -141,7 +153,7 @@ func healthOf(s *client.Snapshot) int {
 		name = "ended"
 	case s.Subscription != nil && s.Subscription.Healthy() != nil:
 		name = "stuck"
-	case !s.Outage.IsZero() || s.State == client.StateBackfilling && s.Err != nil:
+	case isOut(s) || s.State == client.StateBackfilling && s.Err != nil:
 		name = "outage"
 	case s.ConsecutiveSaveErrors > 0:
 		name = "checkpoint"
@@ -153,6 +165,29 @@ func healthOf(s *client.Snapshot) int {
 	return slices.Index(healths, name)
 }
 
+// isOut reports whether the feed does not work. A connection that ends and is replaced at once is no
+// reason to look.
+func isOut(s *client.Snapshot) bool {
+	return !s.Outage.IsZero() && (s.OutageFailures > 1 || time.Since(s.Outage) > 10*time.Second)
+}
+
+// healthSince returns since when the health is that; zero for "ok".
+func healthSince(health string, s *client.Snapshot) time.Time {
+	switch {
+	case health == "ok":
+		return time.Time{}
+	case health == "stuck":
+		return s.OldestSince
+	case health == "outage" && !s.Outage.IsZero():
+		return s.Outage
+	case health == "checkpoint" && !s.LastSave.IsZero():
+		return s.LastSave
+	case health == "checkpoint":
+		return s.Started
+	}
+	return s.Since
+}
+
 // isDeliberate reports whether a subscription has ended because the program wanted it.
 func isDeliberate(err error, closed bool) bool {
 	return errors.Is(err, client.ErrClosed) || errors.Is(err, context.Canceled) || closed && err.Error() == context.Canceled.Error()
@@ -160,13 +195,17 @@ func isDeliberate(err error, closed bool) bool {
 
 func newItem(s *client.Snapshot) item {
 	i := item{ID: s.ID, Name: s.Name, Source: s.Source, State: s.State.String(), Since: s.Since, NextAttempt: s.NextAttempt,
-		Started: s.Started, Closed: s.Closed, Received: s.Received, Acked: s.Acked, Rate: s.Rate, Lag: s.Lag.Seconds(), lag: s.Lag,
-		Buffered: s.Buffered, BufferedBytes: s.BufferedBytes, Oldest: s.Oldest, OldestID: s.OldestID, OldestAttempt: s.OldestAttempt,
-		OldestSince: s.OldestSince, Connections: s.Connections, Outage: s.Outage, OutageFailures: s.OutageFailures, Gaps: s.Gaps,
-		Repaired: s.Repaired, Missed: s.Missed, Dropped: s.Dropped, DeadLettered: s.DeadLettered, LastSave: s.LastSave,
+		Started: s.Started, Closed: s.Closed, Rate: s.Rate, Lag: s.Lag.Seconds(), lag: s.Lag,
+		Received: s.Received, ReceivedBytes: s.ReceivedBytes, Keepalives: s.Keepalives, LastEvent: s.LastEvent,
+		LastMessage: s.LastMessage, Skipped: s.Skipped, Duplicates: s.Duplicates, Acked: s.Acked, Nacked: s.Nacked,
+		Buffered: s.Buffered, BufferedBytes: s.BufferedBytes, Oldest: s.Oldest, OldestID: s.OldestID,
+		OldestAttempt: s.OldestAttempt, OldestSince: s.OldestSince, Connections: s.Connections, Connected: s.Connected,
+		Handovers: s.Handovers, Outage: s.Outage, OutageFailures: s.OutageFailures, Gaps: s.Gaps, Repaired: s.Repaired,
+		Missed: s.Missed, LastGap: s.LastGap, Dropped: s.Dropped, DeadLettered: s.DeadLettered, LastSave: s.LastSave,
 		SaveErrors: s.SaveErrors}
 	i.rank = healthOf(s)
 	i.Health = healths[i.rank]
+	i.HealthSince = healthSince(i.Health, s)
 	for class, n := range s.Disconnects {
 		if i.ByClass == nil {
 			i.ByClass = make(map[string]uint64, len(s.Disconnects))
@@ -230,6 +269,9 @@ func (p *Page) view(q query) *view {
 		}
 		one := newItem(&s)
 		one.addDetails(&s)
+		if one.Health == "stuck" {
+			one.Stacks = stacksOf(one.Name)
+		}
 		v.One, v.Total, v.Matches = &one, 1, 1
 		v.Healths[one.Health] = 1
 		return v
@@ -240,8 +282,8 @@ func (p *Page) view(q query) *view {
 	for n := range all {
 		i := newItem(&all[n])
 		v.Healths[i.Health]++
-		fits := q.Health == "" || q.Health == i.Health || q.Health == "ill" && i.rank <= lastIll
-		if fits && strings.Contains(strings.ToLower(i.Name), needle) {
+		fits := q.Health == "" || q.Health == i.Health || q.Health == "ill" && i.IsIll()
+		if fits && strings.Contains(strings.ToLower(i.Label()), needle) {
 			list = append(list, i)
 		}
 	}
@@ -304,4 +346,22 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", d/time.Hour)
 	}
 	return fmt.Sprintf("%d d", d/(24*time.Hour))
+}
+
+// size returns a number of bytes for people.
+func size[N int | uint64](n N) string {
+	f, unit := float64(n), 0
+	for ; f >= 1000 && unit < 4; unit++ {
+		f /= 1000
+	}
+	return fmt.Sprintf("%.3g %s", f, [...]string{"B", "kB", "MB", "GB", "TB"}[unit])
+}
+
+// count returns a number with thousands separated.
+func count[N int | uint64](n N) string {
+	text := strconv.FormatUint(uint64(n), 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "\u202f" + text[i:]
+	}
+	return text
 }

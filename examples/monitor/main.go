@@ -44,7 +44,7 @@ func run(ctx context.Context, w io.Writer, addr string) error {
 	defer consumers.Wait() // after each Close, and cancel
 	defer cancel()
 	for _, f := range fakes.feeds() {
-		sub, err := client.Subscribe(ctx, f.source, &client.Options{Name: f.name, Monitor: monitor, StuckAfter: 20 * time.Second})
+		sub, err := client.Subscribe(ctx, f.source, &client.Options{Name: f.name, Monitor: monitor, StuckAfter: 5 * time.Second})
 		if err != nil {
 			return err
 		}
@@ -66,14 +66,12 @@ func run(ctx context.Context, w io.Writer, addr string) error {
 	return nil
 }
 
-// consume acknowledges events until the subscription ends. A stuck consumer holds the first one.
-func consume(ctx context.Context, sub *client.Subscription, stuck bool) {
-	for _, err := range sub.Events() {
-		if err != nil {
-			return
-		}
+// consume handles events until the subscription ends. A stuck consumer holds the first one.
+func consume(ctx context.Context, sub *client.Subscription, stuck bool) error {
+	return sub.Process(ctx, func(ctx context.Context, ev client.Event) error {
 		if stuck {
 			<-ctx.Done()
 		}
-	}
+		return nil
+	}, nil)
 }
