@@ -23,7 +23,8 @@
 // read for at most 100 ms in all until the reader has caught up, and then the server is asked to
 // end the channel. What was received is still read, then an [*Error] with the Op overflow, and then
 // the channel is subscribed to again. So a slow consumer does not stop the others, nothing is lost
-// if the channel has positions, and otherwise there is a Gap.
+// if the channel has positions, and otherwise there is a Gap. All slow channels together may keep the
+// socket from being read for a second, and then for a tenth of the time; after that, each has 1 ms.
 //
 // A channel that was removed may still have messages in flight. They are dropped. One of the same
 // name that is opened meanwhile waits until the server has acknowledged the end of the first one,

@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 )
@@ -60,4 +61,15 @@ var (
 	errDuplicate = &final{errors.New("a channel of this name is open: close its subscription first")}
 	errClosed    = fmt.Errorf("channel: %w", net.ErrClosed)
 	errUnused    = errors.New("channel: the connection has no channels")
+	errExited    = errors.New("channel: Subscribe, Unsubscribe or OnMessage called runtime.Goexit")
 )
+
+// errReplaced is the end of a connection that announces its end. It is not a failure, but the server may
+// have had more to send.
+var errReplaced error = replacedError{}
+
+type replacedError struct{}
+
+func (replacedError) Error() string  { return "channel: connection is replaced" }
+func (replacedError) Unwrap() error  { return io.EOF }
+func (replacedError) Replaced() bool { return true }

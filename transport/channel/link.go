@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type link struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed at the end of everything
 	sender sync.WaitGroup
+	stalls allowance // used by the goroutine that reads
 
 	// Guarded by the mutex of the Mux.
 	ready    bool // the connection is open
@@ -30,7 +32,7 @@ type link struct {
 	members  map[string]*member
 	left     map[string]*departure // by name, until the server acknowledges
 	order    []*departure          // of left, the oldest first; some are not in left any more
-	requests map[int64]*request    // that have a channel left
+	requests map[int64]*request    // that have a channel or a departure left
 	toEnd    []*departure          // in this order, before toOpen
 	halves   [][]*member           // of refused messages, to be requested again
 	toOpen   []*member
@@ -52,12 +54,26 @@ type request struct {
 type departure struct {
 	request Request
 	since   time.Time
+	asked   int64         // id of the message that ends it; 0 until it is sent
 	done    chan struct{} // closed when the server has acknowledged
 }
 
-// run connects, reads until the connection ends, and ends the channels.
+// run is the link's goroutine. A function that calls runtime.Goexit ends the connection.
 func (l *link) run() {
 	defer close(l.done)
+	returned := false
+	defer func() {
+		if !returned {
+			l.cancel(errExited)
+			l.end(errExited)
+		}
+	}()
+	l.serve()
+	returned = true
+}
+
+// serve connects, reads until the connection ends, and ends the channels.
+func (l *link) serve() {
 	if l.prev != nil {
 		<-l.prev.done
 		l.prev = nil
@@ -77,7 +93,7 @@ func (l *link) run() {
 		session.Close()
 	})
 	if session.OnExpiring != nil {
-		session.OnExpiring(func() { l.cancel(io.EOF) }) // a successor would have to subscribe to each channel
+		session.OnExpiring(func() { l.cancel(errReplaced) }) // a successor would have to subscribe to each channel
 	}
 	l.opened()
 	err = l.read(session)
@@ -94,10 +110,7 @@ func (l *link) run() {
 // awaitDue waits until the next attempt is due, and counts it. It returns false if no channel is
 // left by then.
 func (l *link) awaitDue() bool {
-	l.mux.mu.Lock()
-	wait := time.Until(l.mux.due)
-	l.mux.mu.Unlock()
-	if due, stop := timer(wait); due != nil {
+	if due, stop := timer(time.Until(l.mux.due)); due != nil {
 		defer stop()
 		select {
 		case <-due:
@@ -131,8 +144,8 @@ func (l *link) finish(err error, uptime time.Duration) {
 	}
 	l.mux.mu.Lock()
 	f := retry.Failure{Err: err, Events: l.events, Moved: l.moved, Uptime: uptime}
-	l.mux.ended(f, err == errUnused)
 	l.mux.mu.Unlock()
+	l.mux.ended(f, err == errUnused)
 	l.end(err)
 }
 
@@ -198,9 +211,10 @@ func (l *link) lose(g *transport.Gap) {
 	}
 }
 
-// put hands a message to a channel. One that is not read is ended.
+// put hands a message to a channel. One that is not read is ended. If the server has not acknowledged
+// it, its Open returns then, because what was received must be read before there is space.
 func (l *link) put(m *member, msg *transport.Message) {
-	if m.queue.put(l.ctx, msg) {
+	if m.queue.put(l.ctx, msg, &l.stalls) {
 		return
 	}
 	x := l.mux
@@ -211,6 +225,7 @@ func (l *link) put(m *member, msg *transport.Message) {
 	}
 	x.stats.Overflows++
 	l.depart(m)
+	m.acked = true
 	m.end(&Error{Channel: m.request.Name, Op: "overflow", Err: fmt.Errorf("%d messages or %d bytes are unread (Mux.Buffer)", m.queue.limit, maxBufferBytes)})
 }
 
@@ -258,6 +273,9 @@ func (l *link) depart(m *member) {
 	d := &departure{request: m.request, since: time.Now(), done: make(chan struct{})}
 	l.toEnd = append(l.toEnd, d)
 	if !l.mux.NoAcks {
+		if old := l.left[m.request.Name]; old != nil { // not acknowledged in time
+			l.drop(old)
+		}
 		l.left[m.request.Name] = d
 		l.order = append(l.order, d)
 		l.forget()
@@ -265,12 +283,14 @@ func (l *link) depart(m *member) {
 	l.startSender()
 }
 
-// forget bounds the number of departures that the server does not acknowledge.
+// forget bounds the number of departures that the server does not acknowledge, and drops others.
 func (l *link) forget() {
-	for len(l.order) > 0 && (len(l.left) > maxLeft || l.left[l.order[0].request.Name] != l.order[0]) {
+	if len(l.order) > 2*len(l.left)+keepCap {
+		l.order = slices.DeleteFunc(l.order, func(d *departure) bool { return l.left[d.request.Name] != d })
+	}
+	for len(l.left) > maxLeft {
 		if d := l.order[0]; l.left[d.request.Name] == d {
-			delete(l.left, d.request.Name)
-			close(d.done)
+			l.drop(d)
 			if m := l.members[d.request.Name]; m != nil && m.state == waiting {
 				m.dirty = true // as after AckTimeout
 			}
@@ -282,12 +302,18 @@ func (l *link) forget() {
 // departed handles the acknowledgement of a departure. The caller holds the mutex of the Mux.
 func (l *link) departed(d *departure) {
 	if name := d.request.Name; l.left[name] == d {
-		delete(l.left, name)
-		close(d.done)
+		l.drop(d)
 		if m := l.members[name]; m != nil {
 			m.dirty = false // what follows is its own
 		}
 	}
+}
+
+// drop forgets a departure in left. The caller holds the mutex of the Mux.
+func (l *link) drop(d *departure) {
+	delete(l.left, d.request.Name)
+	close(d.done)
+	l.release(d.asked)
 }
 
 // subscribe sends the request of a channel soon.

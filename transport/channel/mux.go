@@ -20,6 +20,11 @@ const (
 	// reader has caught up. A burst takes less; a slow consumer must not take the time of others.
 	patience = 100 * time.Millisecond
 
+	// patienceWithAll is how long all full channels together may do so at once. A server that waits for
+	// an answer to its ping tolerates that. After that, each may take a moment.
+	patienceWithAll = time.Second
+	moment          = time.Millisecond
+
 	// gathering is how long requests are collected before they are sent in one message.
 	gathering = 20 * time.Millisecond
 
@@ -89,9 +94,10 @@ type Mux struct {
 	// been removed by then. A second Mux has a connection of its own. Default: no limit.
 	MaxChannels int
 
-	// Buffer is the maximum number of messages of a channel that are received and not yet read.
-	// Their size is limited to 8 MiB, but one message always fits. See the package documentation
-	// for what happens to a slow channel. Default: 1024.
+	// Buffer is the maximum number of messages of a channel that wait for its reader. Their size is
+	// limited to 8 MiB, but one message always fits. The reader takes all of them at once, so up to
+	// twice as many are in memory. See the package documentation for what happens to a slow channel.
+	// Default: 1024.
 	Buffer int
 
 	// Retry decides when the next connection is made after one that failed or was lost, for all
@@ -102,10 +108,12 @@ type Mux struct {
 	mu       sync.Mutex // never held across a wait or a call of a function above
 	link     *link      // the present connection, which may not be open yet; nil without a channel
 	latest   *link      // the last one, which may still be closing
-	backoff  *retry.Backoff
-	due      time.Time // of the next attempt to connect
-	requests int64     // the last id
+	requests int64      // the last id
 	stats    Stats
+
+	// Used by the goroutines of links, one after the other.
+	backoff *retry.Backoff
+	due     time.Time // of the next attempt to connect
 }
 
 // A Request is a channel to subscribe to, or to end.
@@ -226,7 +234,7 @@ func (x *Mux) newLink() *link {
 }
 
 // ended decides when the next connection may be made. unused reports that this one was ended
-// because it had no channels left. The caller holds mu.
+// because it had no channels left. The caller does not hold mu, because Retry.Classify is called.
 func (x *Mux) ended(f retry.Failure, unused bool) {
 	if x.backoff == nil {
 		x.backoff = x.policy().Start()

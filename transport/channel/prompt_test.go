@@ -25,7 +25,10 @@ func (p *prompt) Open(context.Context, string) (*transport.Session, error) {
 
 func (p *prompt) Send(context.Context, []byte) error {
 	for _, text := range []string{"event", "complete", ""} { // the last one is read after complete was handled
-		p.answers <- text
+		select {
+		case p.answers <- text:
+		case <-p.closed: // by the channel that is complete
+		}
 	}
 	return nil
 }

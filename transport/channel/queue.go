@@ -31,6 +31,22 @@ func (q *queue) init(limit int) {
 	q.ready, q.space = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
+// An allowance is how long full channels may keep the socket from being read: patienceWithAll at once,
+// and a tenth of the time in the long run, but a moment for each, because a channel that is read needs
+// no more. It is used by the goroutine that reads.
+type allowance struct {
+	left time.Duration
+	at   time.Time // when left was brought up to date
+}
+
+// get returns how long the next channel may take.
+func (a *allowance) get() time.Duration {
+	now := time.Now()
+	a.left = min(max(a.left, 0)+now.Sub(a.at)/10, patienceWithAll)
+	a.at = now
+	return max(a.left, moment)
+}
+
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -38,27 +54,32 @@ func signal(c chan struct{}) {
 	}
 }
 
-// put adds a message. If there is no space, it waits as long as the patience with this channel
-// lasts, and then returns false.
-func (q *queue) put(ctx context.Context, m *transport.Message) bool {
-	for {
-		added, left := q.add(m)
-		if added || left <= 0 {
-			return added
-		}
-		start, t := time.Now(), time.NewTimer(left)
+// put adds a message. If there is no space, it waits as long as the patience with this channel and
+// that with all of them lasts, and then returns false. The end of ctx is that of the queue, so that
+// no message follows one that was not added.
+func (q *queue) put(ctx context.Context, m *transport.Message, all *allowance) bool {
+	added, left := q.add(m)
+	for !added && left > 0 {
+		start, t := time.Now(), time.NewTimer(min(left, all.get()))
+		expired := false
 		select {
 		case <-q.space:
 		case <-t.C:
+			expired = true
 		case <-ctx.Done():
-			t.Stop()
-			return true // the connection ends anyway
+			q.end(context.Cause(ctx))
 		}
 		t.Stop()
+		waited := time.Since(start)
+		all.left -= waited
 		q.mu.Lock()
-		q.patience -= time.Since(start)
+		q.patience -= waited
 		q.mu.Unlock()
+		if added, left = q.add(m); expired {
+			return added
+		}
 	}
+	return added
 }
 
 // add adds a message if there is space or if nothing more is taken. Otherwise it returns how long

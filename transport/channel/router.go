@@ -14,8 +14,8 @@ type Router struct{ link *link }
 
 // Deliver hands m to a channel: an event, a decode.KindPosition to resume after, or a keepalive,
 // each of which may have a Gap. Call it once for each event of a message; m.Parts is ignored. Events
-// may be delivered before the acknowledgement. If the channel is not open, m is dropped and, unless
-// it was just removed, counted as Stats.Unrouted.
+// may be delivered before the acknowledgement. If the channel is not open, m is dropped. It counts as
+// Stats.Unrouted, unless the server must still acknowledge that the channel was removed.
 func (r *Router) Deliver(name string, m transport.Message) {
 	target := r.link.target(name, &m)
 	if target == nil {
@@ -139,6 +139,7 @@ func (l *link) ended(m *member, err error) {
 func (r *Router) Reply(id int64, err error) {
 	l := r.link
 	defer l.reportMissed()
+	halve := isHalved(err)
 	l.mux.mu.Lock()
 	defer l.mux.mu.Unlock()
 	q := l.requests[id]
@@ -147,10 +148,9 @@ func (r *Router) Reply(id int64, err error) {
 	}
 	for _, d := range q.departures { // refused or not: it is not sent any more
 		l.departed(d)
-		delete(l.requests, id)
 	}
 	if err != nil {
-		l.refuse(q, "refused", err)
+		l.refuse(q, "refused", err, halve)
 	}
 	for _, m := range q.members {
 		switch {

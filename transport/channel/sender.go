@@ -11,6 +11,12 @@ import (
 
 // send sends requests until none is left.
 func (l *link) send() {
+	returned := false
+	defer func() {
+		if !returned {
+			l.cancel(errExited)
+		}
+	}()
 	if l.mux.batch() > 1 {
 		t := time.NewTimer(gathering)
 		defer t.Stop()
@@ -22,6 +28,7 @@ func (l *link) send() {
 	for {
 		r, channels := l.next()
 		if r == nil {
+			returned = true
 			return
 		}
 		l.transmit(r, channels)
@@ -37,17 +44,21 @@ func (l *link) next() (*request, []Request) {
 	if l.ctx.Err() == nil {
 		l.fill(r)
 	}
-	r.live = len(r.members) + len(r.departures)
-	if r.live == 0 {
+	if len(r.members)+len(r.departures) == 0 {
 		l.sending = false
 		return nil, nil
 	}
 	l.mux.requests++
-	r.id = l.mux.requests
-	l.requests[r.id] = r
+	r.id, r.live = l.mux.requests, len(r.members)
 	var channels []Request
 	for _, d := range r.departures {
 		channels = append(channels, d.request)
+		if d.asked = r.id; l.left[d.request.Name] == d {
+			r.live++
+		}
+	}
+	if r.live > 0 {
+		l.requests[r.id] = r
 	}
 	for _, m := range r.members {
 		m.state, m.request.ID = requested, r.id
@@ -91,25 +102,25 @@ func (l *link) transmit(r *request, channels []Request) {
 	if err == nil && len(text) > 0 {
 		err = l.mux.Socket.Send(l.ctx, text)
 	}
-	l.mux.mu.Lock()
-	defer l.mux.mu.Unlock()
 	switch {
 	case l.ctx.Err() != nil, errors.Is(err, transport.ErrNotConnected): // Read returns why
-		l.transmitted(r)
 	case err != nil && len(r.departures) > 0:
 		l.cancel(fmt.Errorf("channel: cannot end a channel: %w", err))
+		return
 	case err != nil:
-		l.refuse(r, "subscribe", err)
-	default:
-		l.transmitted(r)
+		halve := isHalved(err)
+		l.mux.mu.Lock()
+		defer l.mux.mu.Unlock()
+		l.refuse(r, "subscribe", err, halve)
+		return
 	}
+	l.mux.mu.Lock()
+	defer l.mux.mu.Unlock()
+	l.transmitted(r)
 }
 
 // transmitted starts the time for the acknowledgement. The caller holds the mutex of the Mux.
 func (l *link) transmitted(r *request) {
-	if l.mux.NoAcks && len(r.departures) > 0 {
-		delete(l.requests, r.id)
-	}
 	for _, m := range r.members {
 		if m.request.ID != r.id || m.state != requested {
 			continue
@@ -123,17 +134,21 @@ func (l *link) transmitted(r *request) {
 	}
 }
 
+// isHalved reports whether a refusal may concern only some of several channels. The caller does not hold
+// the mutex of the Mux, because methods of err are called.
+func isHalved(err error) bool { return err != nil && retry.Classify(err) != retry.ClassRateLimited }
+
 // refuse fails the channels of a request that still wait for it. If there are several, they are
-// requested again in halves. The server may have subscribed to some of them: what it sends before
+// requested again in halves if halve is set. The server may have subscribed to some of them: what it sends before
 // the next acknowledgement may be only a part, and is dropped. The caller holds the mutex of the Mux.
-func (l *link) refuse(r *request, op string, err error) {
+func (l *link) refuse(r *request, op string, err error, halve bool) {
 	var failed []*member
 	for _, m := range r.members {
 		if m.request.ID == r.id && m.state == requested {
 			failed = append(failed, m)
 		}
 	}
-	if len(failed) < 2 || retry.Classify(err) == retry.ClassRateLimited {
+	if len(failed) < 2 || !halve {
 		for _, m := range failed {
 			m.end(&Error{Channel: m.request.Name, Op: op, Err: err})
 		}
