@@ -71,7 +71,7 @@ func (c *connection) run() error {
 			return c.reason(err)
 		}
 	}
-	c.loop.in.begin()
+	c.loop.in.begin(c.follows)
 	defer c.full.stop()
 	if l := c.loop; l.receiver != nil {
 		defer c.endDrained()()
@@ -187,7 +187,7 @@ func (c *connection) receive() (err error) {
 func (c *connection) read() error {
 	var m transport.Message
 	if c.loop.in.asks {
-		if err := c.fillHole(); err != nil {
+		if err := c.makeWay(isHeld, 0); err != nil {
 			return err
 		}
 	}
@@ -210,6 +210,8 @@ func (c *connection) read() error {
 
 // makeWay waits until a message that was not admitted may be.
 func (c *connection) makeWay(v verdict, size int) error {
+	start := time.Now()
+	defer func() { c.loop.in.unread(time.Since(start)) }()
 	switch v {
 	case isHeld:
 		return c.fillHole()

@@ -63,7 +63,7 @@ type overlap struct {
 	numbers map[string]uint64 // sequences when its successor was first opened; nil before
 	sent    *positions        // since its successor was last opened; nil before
 
-	until  time.Time         // end of the time in which duplicates are expected
+	until  time.Time         // end of the time in which duplicates are expected, while the connection is read
 	before *recent           // ids on the connection that this one has replaced
 	low    map[string]uint64 // its sequences when this one was first opened
 	repeat *positions        // what it sent since this one was opened, if this one resumes
@@ -102,7 +102,7 @@ func (p *positions) settle(token string) {
 
 const (
 	overlapIDs  = 4096             // ids of the old connection to remember
-	overlapTime = 10 * time.Second // how long a successor's events are compared with them
+	overlapTime = 10 * time.Second // how long a successor is read before its events are no longer compared with them
 )
 
 // publishBatch is the maximum number of events published at once while more can be read without
@@ -116,12 +116,15 @@ type progress struct {
 	delay  time.Duration // the last reconnection time that the server asked for
 }
 
-// begin starts a connection.
-func (in *intake) begin() {
+// begin starts a connection. follows reports whether it is a successor. No other connection overlaps:
+// what it sends may look like what was sent before, if the server counts anew.
+func (in *intake) begin(follows bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.open, in.events, in.origin = true, 0, in.token
-	in.overlap.seen, in.overlap.numbers, in.overlap.sent = nil, nil, nil
+	if !follows {
+		in.overlap = overlap{}
+	}
 }
 
 // finish publishes what a connection has delivered and returns its progress. Nothing is delivered
@@ -307,14 +310,14 @@ func (in *intake) event(m *transport.Message, h *hole) verdict {
 	if h == nil {
 		own = e.Token
 	}
-	duplicate := in.isKnown(&e) || e.ID == "" && in.isRepeated(own) && in.overlap.repeat.events[own] > 0
+	duplicate := in.isKnown(&e, h) || e.ID == "" && in.isRepeated(own) && in.overlap.repeat.events[own] > 0
 	if e.Token == "" {
 		e.Token = in.token
 	}
 	var num number
 	if !duplicate && in.opts.SequenceOf != nil {
 		num = in.number(&e)
-		duplicate = in.isOld(num) || in.isCovered(num, h)
+		duplicate = h == nil && in.isOld(num) || in.isCovered(num, h)
 		if in.asks && h == nil && !duplicate && in.reveals(num) {
 			return isHeld
 		}
@@ -412,12 +415,13 @@ func (in *intake) move(token string) {
 // acknowledgement repeats an event on purpose.
 func isUnique(e *window.Entry) bool { return e.ID != "" && e.Settle == nil }
 
-// isKnown reports whether the event was received before, by its ID.
-func (in *intake) isKnown(e *window.Entry) bool {
+// isKnown reports whether the event was received before, by its ID. h is the hole that the event is
+// delivered into, nil if it comes from the feed: a backfill does not overlap with a connection.
+func (in *intake) isKnown(e *window.Entry, h *hole) bool {
 	if in.twins != nil {
 		return in.twins.meet(e)
 	}
-	return isUnique(e) && (in.ids.has(e.ID) || in.isOverlapping() && in.overlap.before.has(e.ID))
+	return isUnique(e) && (in.ids.has(e.ID) || h == nil && in.isOverlapping() && in.overlap.before.has(e.ID))
 }
 
 // remember records the id and the own position of an event.
@@ -444,6 +448,15 @@ func (in *intake) isRepeated(token string) bool {
 }
 
 func (in *intake) isOverlapping() bool { return in.now.Before(in.overlap.until) }
+
+// unread records that the connection was not read for d. What it has sent meanwhile is still unread.
+func (in *intake) unread(d time.Duration) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.overlap.until.IsZero() {
+		in.overlap.until = in.overlap.until.Add(d)
+	}
+}
 
 // A number is the number of an event within the numbering of its key.
 type number struct {
