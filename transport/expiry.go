@@ -46,9 +46,11 @@ type expiryKey struct{}
 
 // An expiry is the time before which a connection must be replaced, as far as it is known.
 type expiry struct {
-	mu  sync.Mutex
-	at  time.Time             // zero: unknown
-	arm func(d time.Duration) // replaces the connection after d; nil until it is open
+	mu     sync.Mutex
+	at     time.Time                           // zero: unknown
+	arm    func(d time.Duration) (stop func()) // replaces the connection after d; nil until it is open
+	disarm func()                              // stops the last arm, or nil
+	due    time.Time                           // when that replaces the connection
 }
 
 // withExpiry returns a context whose ReplaceBefore sets e.
@@ -63,20 +65,32 @@ func (e *expiry) set(t time.Time) {
 		return
 	}
 	e.at = t
-	if e.arm != nil {
-		e.arm(replaceAfter(t))
-	}
+	e.rearm()
 }
 
-// start is called once the connection is open. arm must not wait. It is called again for an
-// earlier time.
-func (e *expiry) start(arm func(time.Duration)) {
+// start is called once the connection is open. arm must not wait, and neither must stop. arm is called
+// again for an earlier time, after stop.
+func (e *expiry) start(arm func(d time.Duration) (stop func())) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.arm = arm
-	if !e.at.IsZero() {
-		arm(replaceAfter(e.at))
+	e.rearm()
+}
+
+// rearm has the connection replaced, unless that is already due earlier. The caller holds mu.
+func (e *expiry) rearm() {
+	if e.arm == nil || e.at.IsZero() {
+		return
 	}
+	d := replaceAfter(e.at)
+	due := time.Now().Add(d)
+	if e.disarm != nil {
+		if !due.Before(e.due) {
+			return
+		}
+		e.disarm()
+	}
+	e.disarm, e.due = e.arm(d), due
 }
 
 // replaceAfter returns the time until a connection that expires at t is replaced.

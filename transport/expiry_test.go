@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -335,6 +336,74 @@ func TestReplacementsAreSpread(t *testing.T) {
 				}
 				if sum != n {
 					t.Errorf("got %d connections replaced, want %d", sum, n)
+				}
+			})
+		})
+	}
+}
+
+// A connection keeps nothing of the times given to ReplaceBefore but the earliest, and nothing of the
+// attempts to replace it before there is a token. Times in the past do not postpone its replacement.
+func TestReplaceBeforeKeepsNothing(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	const most = 1 << 20
+	for name, feed := range map[string]string{"HTTP": "GET", "ResumeByGet": "POST", "WebSocket": ""} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ctx context.Context
+				w := sockets(t, func(p *peer) { p.say("x"); p.wait() })
+				w.OnConnect = func(c context.Context, _ *transport.Socket, _ string) error { ctx = c; return nil }
+				h := &transport.HTTP{URL: "http://feed.test", Method: feed, ResumeByGet: feed == "POST", Format: decode.SSE{}, IdleTimeout: -1,
+					Client: inMemory(t, func(rw http.ResponseWriter, r *http.Request) {
+						rw.Header().Set("Content-Type", sseType)
+						rw.(http.Flusher).Flush()
+						<-r.Context().Done()
+					}),
+					OnResponse: func(resp *http.Response) (*transport.Gap, error) { ctx = resp.Request.Context(); return nil, nil },
+				}
+				var conn transport.Conn
+				if feed == "" {
+					conn = openSocket(t, w, "")
+				} else {
+					conn = open(t, h, "")
+				}
+				before := heap()
+				at := time.Now().Add(1000 * time.Hour)
+				for i := range 20000 {
+					transport.ReplaceBefore(ctx, at.Add(-time.Duration(i)*time.Minute))
+					synctest.Wait()
+				}
+				if more := heap() - before; more > most {
+					t.Errorf("got %d bytes for 20000 times, want at most %d", more, most)
+				}
+				ended := make(chan time.Duration, 1)
+				start := time.Now()
+				go func() {
+					dies(conn)
+					ended <- time.Since(start)
+				}()
+				for i := range 10000 {
+					transport.ReplaceBefore(ctx, start.Add(-time.Duration(i)*time.Hour))
+					time.Sleep(5 * time.Second)
+				}
+				select {
+				case after := <-ended:
+					if feed == "POST" || after > 16*time.Second {
+						t.Errorf("the connection was replaced after %v", after)
+					}
+				default:
+					if feed != "POST" {
+						t.Error("the connection was not replaced")
+					}
+				}
+				if more := heap() - before; more > most {
+					t.Errorf("got %d bytes after %v, want at most %d", more, time.Since(start), most)
 				}
 			})
 		})

@@ -73,13 +73,18 @@ func (c *httpConn) start(e *expiry) {
 	if age := c.feed.MaxConnectionAge; age > 0 {
 		c.after(withinAge(age), c.expire)
 	}
-	e.start(func(d time.Duration) { c.after(d, c.expire) })
+	e.start(func(d time.Duration) func() { return c.after(d, c.expire) })
 }
 
-// after calls f after d unless the connection ends before.
-func (c *httpConn) after(d time.Duration, f func()) {
-	timer := time.AfterFunc(d, f)
-	context.AfterFunc(c.ctx, func() { timer.Stop() })
+// after calls f after d, unless the connection ends or stop is called before.
+func (c *httpConn) after(d time.Duration, f func()) (stop func()) {
+	ctx, stop := context.WithCancel(c.ctx) // so that the connection does not keep what is over
+	timer := time.AfterFunc(d, func() {
+		stop()
+		f()
+	})
+	context.AfterFunc(ctx, func() { timer.Stop() })
+	return stop
 }
 
 // expire is called when the connection must be replaced.

@@ -33,6 +33,8 @@ type watch struct {
 	silent deadline
 	learns bool // the window follows the feed's heartbeat
 
+	endless atomic.Bool // a Read without a limit is running
+
 	start   time.Time
 	last    time.Time     // when bytes last arrived
 	silence atomic.Int64  // a time.Duration that ended since the last frame; zero if unknown
@@ -51,6 +53,8 @@ func newWatch(body io.Reader, idle time.Duration, fire func()) *watch {
 func (w *watch) Read(p []byte) (int, error) {
 	window := time.Duration(w.window.Load())
 	if window == 0 {
+		w.endless.Store(true)
+		defer w.endless.Store(false)
 		return w.body.Read(p)
 	}
 	start := time.Now()
@@ -67,8 +71,8 @@ func (w *watch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// isReading reports whether a Read is running. Without a limit it is not known.
-func (w *watch) isReading() bool { return w.silent.isRunning() }
+// isReading reports whether a Read is running.
+func (w *watch) isReading() bool { return w.endless.Load() || w.silent.isRunning() }
 
 // learn takes the silence before a frame into account. The frame is the one whose first bytes
 // arrived last.

@@ -44,7 +44,10 @@ func newSocketConn(parent context.Context, h *handshake, ws *websocket.Conn) *so
 	}
 	c.done.Add(1)
 	c.life.start()
-	a.expiry.start(func(d time.Duration) { c.life.timers.after(d, c.life.expire) })
+	a.expiry.start(func(d time.Duration) func() {
+		timer := c.life.timers.after(d, c.life.expire)
+		return func() { c.life.timers.stop(timer) }
+	})
 	c.linked.Add(1) // parent may have ended
 	c.unlink = context.AfterFunc(parent, func() {
 		c.linked.Wait()
