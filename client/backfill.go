@@ -222,9 +222,12 @@ func (c *connection) startBackfill() (end func(complete bool)) {
 	undrained := context.AfterFunc(l.taking, cancel)
 	var joined sync.WaitGroup
 	joined.Go(func() {
+		done := false
+		defer onExit(&done, func() { c.life.cancel(&backfillError{&StopError{Cause: errLoopExited}}) })
 		if _, err := b.run(); err != nil && ctx.Err() == nil {
 			c.life.cancel(err)
 		}
+		done = true
 	})
 	return func(complete bool) {
 		if !complete {

@@ -197,9 +197,14 @@ func (c *checkpoint) run() {
 	if limit != nil {
 		defer context.AfterFunc(limit, cancel)()
 	}
+	done := false
+	defer onExit(&done, func() {
+		c.finishRun(func() { c.err, c.failures = &CheckpointError{c.ledger.key, "save", errExited}, c.failures+1 })
+	})
 	if looking {
 		c.ledger.look(ctx)
 		c.finishRun(nil)
+		done = true
 		return
 	}
 	c.dirty.Store(false)
@@ -212,6 +217,7 @@ func (c *checkpoint) run() {
 			c.covered, c.failures = events, 0
 		}
 	})
+	done = true
 }
 
 // finishRun ends a run with its outcome and schedules the next one.

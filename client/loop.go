@@ -44,14 +44,31 @@ type loop struct {
 }
 
 var (
-	errRedial = errors.New("client: Reconnect was called")
+	errRedial     = errors.New("client: Reconnect was called")
+	errLoopExited = errors.New("client: a function of the options or of the transport called runtime.Goexit")
+
 	errParked = errors.New("client: connection closed until it can be read again: it was not read for its MaxPause")
 )
 
 // run connects until the subscription ends, and reports why it did.
 func (l *loop) run() {
+	done := false
+	defer onExit(&done, func() {
+		if !isClosed(l.ended) {
+			l.result = &StopError{Cause: errLoopExited}
+			l.stopTaking(l.result)
+			l.finish()
+		}
+	})
 	l.report.watched.label(l.report.watched.labelled(context.Background()))
-	var last *connection
+	last := l.connect()
+	l.finish()
+	last.linger()
+	done = true
+}
+
+// connect makes one connection after another, sets l.result, and returns the last connection.
+func (l *loop) connect() (last *connection) {
 	for c := l.newConnection(l.connecting(), 1); c != nil; {
 		last = c
 		c.err = c.run()
@@ -66,6 +83,11 @@ func (l *loop) run() {
 			c = nil
 		}
 	}
+	return last
+}
+
+// finish ends the window with l.result.
+func (l *loop) finish() {
 	l.drop.Store(nil) // Reconnect does not end what lingers
 	l.reportEnd()
 	l.checkpoint.unwatch()
@@ -79,7 +101,17 @@ func (l *loop) run() {
 	if l.report.trace.Ended != nil {
 		l.report.trace.Ended(loopError(l.result))
 	}
-	last.linger()
+}
+
+// onExit is deferred. It calls f if the goroutine is ended by runtime.Goexit, which a function of the
+// program has called, before done is set. A panic continues, and f is not called.
+func onExit(done *bool, f func()) {
+	if v := recover(); v != nil {
+		panic(v) // while the stack is complete
+	}
+	if !*done {
+		f()
+	}
 }
 
 // connecting returns the context of connections. That of a Receiver stays open while the
