@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -11,9 +12,10 @@ import (
 // handled or was refused, and the events that wait for it. All of them are claimed, and so in the
 // window, which bounds their number.
 type lanes struct {
-	sub   *Subscription
-	keyOf func(Event) string
-	wake  chan struct{} // one token: a lane is ready
+	sub    *Subscription
+	keyOf  func(Event) string
+	queued bool          // events wait in a queue of the window
+	wake   chan struct{} // one token: a lane is ready, or there may be an event in the queue
 
 	mu     sync.Mutex // held during KeyOf, but never across a wait
 	of     map[string]*lane
@@ -38,7 +40,7 @@ type taken struct {
 }
 
 func newLanes(s *Subscription, keyOf func(Event) string) *lanes {
-	return &lanes{sub: s, keyOf: keyOf, wake: make(chan struct{}, 1), of: make(map[string]*lane)}
+	return &lanes{sub: s, keyOf: keyOf, queued: s.window.HasQueue(), wake: make(chan struct{}, 1), of: make(map[string]*lane)}
 }
 
 // take gives w its next event: of the lane that it has just served, of one that is ready, or one
@@ -46,6 +48,15 @@ func newLanes(s *Subscription, keyOf func(Event) string) *lanes {
 func (ls *lanes) take(w *worker) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	ok := ls.next(w)
+	if ok && ls.queued && ls.sub.window.HasNew(ls.looked) {
+		ls.wakeOther() // w does not look at that for now
+	}
+	return ok
+}
+
+// next is take for a caller that holds mu.
+func (ls *lanes) next(w *worker) bool {
 	if l := w.lane; l != nil {
 		w.lane = nil
 		if len(l.waiting) > 0 {
@@ -58,9 +69,6 @@ func (ls *lanes) take(w *worker) bool {
 		l := ls.ready[0]
 		ls.ready = ls.ready[1:]
 		ls.signal()
-		if ls.looked == 0 {
-			ls.wakeOther() // its key is free now
-		}
 		ls.serve(l, w)
 		return true
 	}
@@ -86,7 +94,7 @@ func (ls *lanes) serve(l *lane, w *worker) {
 // claim claims events for w until one has a key without a lane. The caller holds mu.
 func (ls *lanes) claim(w *worker) bool {
 	win := ls.sub.window
-	picks := win.HasQueue() && !win.IsAlone()
+	picks := ls.queued && !win.IsAlone()
 	for {
 		if picks {
 			w.slot = win.ClaimReturned(&w.ev.claim)
@@ -118,12 +126,7 @@ func (ls *lanes) pick(w *worker) bool {
 	for win.Look(&p, ls) {
 		ok := true
 		if !p.Keyed {
-			w.ev.claim = window.Claim{}
-			w.ev.set(&p.Slot)
-			w.ev.Attempt++
-			if p.Key, ok = ls.key(w); ok {
-				win.Note(&p, ls)
-			}
+			ok = ls.note(w, &p)
 		}
 		if ok && ls.of[p.Key] != nil {
 			continue
@@ -143,14 +146,35 @@ func (ls *lanes) pick(w *worker) bool {
 	return false
 }
 
-// lookedAt returns the number of the last event of the queue that pick has looked at.
-func (ls *lanes) lookedAt() uint64 {
-	if ls == nil || !ls.sub.window.HasQueue() {
-		return 0
+// note notes the key of the event at p. It returns false if KeyOf panicked. If KeyOf exits, w has the
+// event in hand, so that it is refused.
+func (ls *lanes) note(w *worker, p *window.Place) (ok bool) {
+	done := false
+	defer onExit(&done, func() {
+		if w.slot = ls.sub.window.ClaimAt(&w.ev.claim, p); w.slot != nil {
+			w.hold(nil)
+		}
+	})
+	w.ev.claim = window.Claim{}
+	w.ev.set(&p.Slot)
+	w.ev.Attempt++
+	if p.Key, ok = ls.key(w); ok {
+		ls.sub.window.Note(p, ls)
+	}
+	done = true
+	return ok
+}
+
+// wait waits until take may find an event.
+func (ls *lanes) wait(ctx context.Context) error {
+	win := ls.sub.window
+	if !ls.queued {
+		return win.Wait(ctx, ls.wake, false)
 	}
 	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	return ls.looked
+	looked := ls.looked
+	ls.mu.Unlock()
+	return win.WaitAfter(ctx, ls.wake, looked)
 }
 
 // key returns the key of w's event, or false if KeyOf panicked, which refuses the event.

@@ -40,7 +40,8 @@ const (
 	// down. This is for events that supersede the earlier ones of their key, such as prices, and
 	// never for changes.
 	//
-	// The order of the feed holds within a key, but not between keys. Event.Replaced is the number of
+	// The order of the feed holds within a key, but not between keys. A refused event comes again
+	// after newer ones of its key, unless [Subscription.Process] has that key. Event.Replaced is the number of
 	// events that the event has replaced. That is no Gap, because nothing is missing: the latest event
 	// of each key is always delivered. No event takes a place before a Gap that it came after.
 	//

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -784,5 +785,69 @@ func TestCaughtUpAfterADrop(t *testing.T) {
 			t.Error("CaughtUp waits although the initial state was dropped")
 		}
 		f.expect("2 (overflow -2: 1) caught up", "3")
+	})
+}
+
+// A worker of Process that can claim none of the events in the queue does not keep them from a loop.
+func TestProcessBesideALoopOverAQueue(t *testing.T) {
+	for _, loopFirst := range []bool{false, true} {
+		flooded(t, client.Options{Overflow: client.OverflowDropOldest, Buffer: 10}, func(f *flood) {
+			ctx, stop := context.WithCancel(f.t.Context())
+			processed, taken := make(chan error, 1), make(chan string, 2)
+			loop := func() {
+				for range 2 {
+					ev, err := f.Next(within(f.t, time.Minute))
+					ev.Ack()
+					taken <- fmt.Sprint(ev.ID, err)
+				}
+			}
+			f.send("a1")
+			go func() {
+				processed <- f.Process(ctx, func(_ context.Context, ev client.Event) error {
+					return client.RetryAfter(time.Hour, errBusy)
+				}, &client.ProcessOptions{Workers: 2, KeyOf: firstLetter})
+			}()
+			synctest.Wait() // the key a is blocked
+			go loop()
+			synctest.Wait()
+			if loopFirst {
+				f.send("a2")
+				f.send("a3")
+			} else {
+				f.message(transport.Message{Data: []byte("a2"), ID: "a2", Token: "a2", More: true})
+				f.send("a3")
+			}
+			if first, second := <-taken, <-taken; first != "a2<nil>" || second != "a3<nil>" {
+				f.t.Errorf("the loop got %s and %s, want a2 and a3", first, second)
+			}
+			stop()
+			if err := <-processed; err != nil {
+				f.t.Error(err)
+			}
+		})
+	}
+}
+
+// KeyOf of Process calls runtime.Goexit on an event of the queue.
+func TestProcessKeyExitsOnAQueuedEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := script(feedOf("a1", "a2", "b1"), steps(mock.Complete()))
+		sub := subscribe(t, feed, &client.Options{Overflow: client.OverflowDropOldest})
+		defer sub.Close()
+		var handled []string
+		exited := false
+		err := sub.Process(t.Context(), func(_ context.Context, ev client.Event) error {
+			handled = append(handled, fmt.Sprint(ev.ID, "#", ev.Attempt))
+			return nil
+		}, &client.ProcessOptions{KeyOf: func(ev client.Event) string {
+			if ev.ID == "a2" && !exited {
+				exited = true
+				runtime.Goexit()
+			}
+			return ev.ID
+		}})
+		if want(t, "events", handled, []string{"a1#1", "b1#1", "a2#2"}); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -23,6 +23,8 @@ type ProcessOptions struct {
 	// blocked for long fills it in the end. An event that its sender repeats (a webhook) does not
 	// block its key, because it is not known when the sender does.
 	//
+	// With [OverflowLatest], an event that replaces one that waits for its key waits for that key, too.
+	//
 	// KeyOf is called for one event at a time and must not wait. The order holds within one call of
 	// Process. Default: none; with several workers, there is no order.
 	KeyOf func(Event) string
@@ -69,6 +71,9 @@ func (s *Subscription) Process(ctx context.Context, handle func(context.Context,
 	p := &processor{sub: s, handle: handle, ctx: ctx}
 	if opts.KeyOf != nil {
 		p.lanes = newLanes(s, opts.KeyOf)
+		if p.lanes.queued {
+			defer s.window.Notify(p.lanes.wake)()
+		}
 	}
 	return p.run(max(opts.Workers, 1))
 }
@@ -100,9 +105,6 @@ type processor struct {
 	ctx      context.Context // of the call
 	taking   context.Context // ends with ctx or when no more events may be delivered
 	handling context.Context // of handlers
-
-	mu       sync.Mutex
-	complete bool // there are no more events
 }
 
 func (p *processor) run(workers int) error {
@@ -137,10 +139,10 @@ func (p *processor) result() error {
 			return nil // both have the same end
 		}
 		return loopError(err)
-	case p.complete:
-		return loopError(s.loop.result)
+	case p.ctx.Err() != nil:
+		return nil // an event may be left: another worker has refused it after one had seen the end
 	}
-	return nil
+	return loopError(s.loop.result)
 }
 
 // endsWith returns a context that ends with ctx and with other. stop ends it and joins the goroutine
@@ -172,28 +174,25 @@ type worker struct {
 
 func (w *worker) run() {
 	w.sub.report.watched.label(w.handling)
-	defer w.exit()
+	done := false
+	defer onExit(&done, w.exit)
 	for w.next() {
 		w.finish(w.call())
 	}
+	done = true
 }
 
-// exit is called at the end of the goroutine. A handler that calls runtime.Goexit ends it too: its
-// event is refused, and another worker continues.
+// exit is called if a handler calls runtime.Goexit: its event is refused, and another worker continues.
 func (w *worker) exit() {
+	defer func() { w.start(w.lane) }()
 	if w.inHand {
 		w.finish(errExited)
-		w.start(w.lane)
 	}
 }
 
 // next waits for an event to handle. It returns false if the worker must end.
 func (w *worker) next() bool {
 	s := w.sub
-	var wake chan struct{}
-	if w.lanes != nil {
-		wake = w.lanes.wake
-	}
 	for w.ctx.Err() == nil && s.ctx.Err() == nil {
 		if w.take() {
 			if w.inHand = s.suspects.examine(w.taking, &w.ev); w.inHand {
@@ -201,18 +200,20 @@ func (w *worker) next() bool {
 			}
 			continue
 		}
-		switch err := s.window.WaitAfter(w.taking, wake, w.lanes.lookedAt()); {
-		case err == nil:
-		case err == io.EOF && w.lanes.hasReady():
-		case err == io.EOF:
-			w.mu.Lock()
-			w.complete = true
-			w.mu.Unlock()
+		if err := w.wait(); err == io.EOF && !w.lanes.hasReady() {
 			return false
 		}
 	}
 	s.window.PassOn() // an event may have woken only this worker
 	return false
+}
+
+// wait waits until take may find an event.
+func (w *worker) wait() error {
+	if w.lanes != nil {
+		return w.lanes.wait(w.taking)
+	}
+	return w.sub.window.Wait(w.taking, nil, false)
 }
 
 // take takes an event, if one is available.

@@ -518,3 +518,27 @@ func TestProcessValidatesItsArguments(t *testing.T) {
 		t.Errorf("got %v, want a ConfigError with three problems", err)
 	}
 }
+
+// The feed ends with an error while one worker handles an event and another one waits. A refused event
+// is left when the context ends: that is no end of the feed yet.
+func TestProcessReportsTheEndAfterTheLastEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscribe(t, script(feedOf("a1"), steps(mock.Pause(time.Second), mock.Status(401))), nil)
+		defer sub.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := sub.Process(ctx, func(context.Context, client.Event) error {
+			time.Sleep(10 * time.Second)
+			return client.RetryAfter(time.Hour, errBusy)
+		}, &client.ProcessOptions{Workers: 2})
+		if err != nil {
+			t.Errorf("Process: got %v at the end of its context, want nil: an event is left", err)
+		}
+		handled := 0
+		err = sub.Process(t.Context(), func(context.Context, client.Event) error { handled++; return nil }, &client.ProcessOptions{Workers: 2})
+		var stop *client.StopError
+		if !errors.As(err, &stop) || handled != 1 {
+			t.Errorf("Process: got %v after %d events, want a StopError after one", err, handled)
+		}
+	})
+}

@@ -6,7 +6,7 @@ import "time"
 // one is in hand at any time. It is set before the first claim.
 func (w *Window) SetAlone(alone bool) {
 	if w.alone.Swap(alone) && !alone {
-		signal(w.ready)
+		w.wake()
 		w.settled() // consumers wait for that
 	}
 }

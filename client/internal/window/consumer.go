@@ -115,7 +115,7 @@ func (w *Window) giveBack(c *Claim, due time.Time, state uint64) bool {
 	}
 	w.mu.Unlock()
 	if ok {
-		signal(w.ready)
+		w.wake()
 	}
 	return ok
 }
@@ -166,16 +166,16 @@ func (w *Window) IsCrowded() bool { return w.full.Load() || w.crowded.Load() }
 // A publish or a returned event wakes one consumer, which passes the wake-up on if it leaves
 // something for others.
 func (w *Window) Wait(ctx context.Context, stop <-chan struct{}, hurries bool) error {
-	return w.wait(ctx, stop, hurries, 0)
+	return w.wait(ctx, stop, w.ready, hurries, 0)
 }
 
-// WaitAfter is Wait for a consumer that can claim none of the events in the queue up to number after
-// until it is stopped.
+// WaitAfter is Wait for a consumer that looks for events in the queue and can claim none of those up to
+// number after. What is new wakes it through stop; see Notify.
 func (w *Window) WaitAfter(ctx context.Context, stop <-chan struct{}, after uint64) error {
-	return w.wait(ctx, stop, false, after)
+	return w.wait(ctx, stop, nil, false, after)
 }
 
-func (w *Window) wait(ctx context.Context, stop <-chan struct{}, hurries bool, after uint64) error {
+func (w *Window) wait(ctx context.Context, stop, ready <-chan struct{}, hurries bool, after uint64) error {
 	waiting := &w.starved
 	var poll <-chan time.Time
 	if w.busy.Load() {
@@ -215,7 +215,7 @@ func (w *Window) wait(ctx context.Context, stop <-chan struct{}, hurries bool, a
 		pressed = w.pressure()
 	}
 	select {
-	case <-w.ready:
+	case <-ready:
 	case <-poll:
 		w.stopPolling()
 	case <-due:

@@ -43,7 +43,7 @@ func (w *Window) Release(c *Claim, due time.Time) {
 	w.returns.Add(1)
 	w.mu.Unlock()
 	w.held.Add(-1)
-	signal(w.ready)
+	w.wake()
 	w.settled() // consumers wait for the last held event
 }
 

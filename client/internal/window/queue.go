@@ -213,7 +213,7 @@ func (w *Window) publishQueue() {
 	q.published.Store(q.count)
 	q.ready.Store(int32(q.events))
 	if fresh && (w.starved.Load() > 0 || w.polling.Load() > 0 && uint64(q.events) >= w.maxEvents/2) {
-		signal(w.ready)
+		w.wake()
 	}
 	w.trail()
 	w.swept = w.advance()

@@ -76,20 +76,21 @@ type Window struct {
 	_    cacheLine
 
 	// Rarely written and often read.
-	starved  atomic.Int32  // consumers that wait for an event
-	polling  atomic.Int32  // consumers that wait for pollAfter and then check again
-	busy     atomic.Bool   // the feed is fast: consumers poll
-	returns  atomic.Int32  // events in returned
-	held     atomic.Int32  // events that are held
-	alone    atomic.Bool   // only one event may be in hand
-	watchers atomic.Int32  // callers that wait for changed
-	full     atomic.Bool   // the producer waits for space
-	crowded  atomic.Bool   // the producer has no space and drops events
-	ready    chan struct{} // one token: there may be something to claim
-	space    chan struct{} // one token: low may be able to move; nil before the first Press
-	ended    chan struct{} // closed when nothing more is staged
-	timers   sync.Pool     // of *time.Timer
-	queue    *waitQueue    // nil unless events may be dropped
+	starved  atomic.Int32                    // consumers that wait for an event
+	polling  atomic.Int32                    // consumers that wait for pollAfter and then check again
+	busy     atomic.Bool                     // the feed is fast: consumers poll
+	returns  atomic.Int32                    // events in returned
+	held     atomic.Int32                    // events that are held
+	alone    atomic.Bool                     // only one event may be in hand
+	watchers atomic.Int32                    // callers that wait for changed
+	full     atomic.Bool                     // the producer waits for space
+	crowded  atomic.Bool                     // the producer has no space and drops events
+	ready    chan struct{}                   // one token: there may be something to claim
+	space    chan struct{}                   // one token: low may be able to move; nil before the first Press
+	ended    chan struct{}                   // closed when nothing more is staged
+	timers   sync.Pool                       // of *time.Timer
+	queue    *waitQueue                      // nil unless events may be dropped
+	looking  atomic.Pointer[[]chan struct{}] // see Notify; the list is replaced, not changed
 	_        cacheLine
 
 	mu        sync.Mutex // held for a few instructions, never across a wait
