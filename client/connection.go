@@ -113,7 +113,7 @@ func (c *connection) open(token string) (err error) {
 	c.took = c.life.begun.Sub(start)
 	c.resuming = c.resuming && c.session.Resumes
 	if c.session != nil && c.session.OnConfirm != nil {
-		c.session.OnConfirm(func() error { return c.waitSettled(c.life.ctx) })
+		c.session.OnConfirm(func() error { return c.awaitSpace(c.life.ctx, l.in.isSettled, nil) })
 	}
 	return nil
 }

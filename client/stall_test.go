@@ -97,3 +97,35 @@ func TestStallOfARefusedEvent(t *testing.T) {
 		t.Error("got no record of the stall, want one")
 	})
 }
+
+// A server that deletes what is confirmed is not asked for more until the consumer has settled every
+// event. A consumer that forgets its Ack is reported there, too.
+func TestStallBeforeAConfirmation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, feed := startPages(t, func(query string) string {
+			if query == "" {
+				return pageOf("", "1")
+			}
+			return pageOf("")
+		})
+		feed.Cursor, feed.Confirms, feed.Interval = "", true, time.Second
+		var stalls []client.Stall
+		sub := subscribe(t, feed, &client.Options{Trace: &client.Trace{Stalled: func(s client.Stall) { stalls = append(stalls, s) }}})
+		defer sub.Close()
+		ev, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(stalls) != 1 || stalls[0].Buffered != 1 || stalls[0].Attempt != 1 {
+			t.Errorf("got stalls %+v, want one, of the event in its first attempt", stalls)
+		}
+		ev.Ack()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := sub.Stats(); len(stalls) != 1 || s.State != client.StateLive {
+			t.Errorf("got %d stalls and %v after the Ack, want one, and live", len(stalls), s.State)
+		}
+	})
+}

@@ -97,8 +97,8 @@ type SaveInfo struct {
 	Took   time.Duration // duration of the attempt
 }
 
-// A Stall is a consumer that settles nothing while the buffer is full: it hangs, or does not call
-// Ack. ID, Attempt and Received are those of the oldest event.
+// A Stall is a consumer that settles nothing while the buffer is full, or while a transport.Poll with
+// Confirms waits for it: it hangs, or does not call Ack. ID, Attempt and Received are those of the oldest event.
 type Stall struct {
 	Full     time.Duration // since an event was last settled, or since the buffer became full
 	Buffered int           // events in the buffer
