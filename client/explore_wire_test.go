@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -37,8 +38,11 @@ var everyWire = map[string]func(*mock.Feed) (src transport.Transport, stop func(
 	},
 }
 
+// setID sets the id of an event. A withdrawn position is no event on a wire without positions.
 func setID(_ *transport.Socket, m *transport.Message) error {
-	m.ID = decode.Field(m.Data, "id")
+	if m.ID = decode.Field(m.Data, "id"); m.ID == "" {
+		m.Kind = decode.KindKeepalive
+	}
 	return nil
 }
 
@@ -101,7 +105,7 @@ func (s *shop) run(src transport.Transport, consumers int, consume func(*worker,
 		}
 		joined.Wait()
 		p.sub.Close()
-		if p.over.Load() && !p.crashed.Load() && !p.refused {
+		if p.over.Load() && !p.crashed.Load() && !p.refused && !p.cut {
 			break
 		}
 	}
@@ -136,6 +140,7 @@ type worker struct {
 	over     atomic.Bool // the feed is complete
 	complete atomic.Bool // without an error
 	refused  bool        // it has ended with a RefusedError; guarded by mu
+	cut      bool        // a consumer was ended before the feed was complete, perhaps with an event; guarded by mu
 
 	copies map[int]*copyOf // the events that it has received; guarded by mu
 	acked  atomic.Uint64   // events that are handled
@@ -315,6 +320,9 @@ func (p *worker) ended(err error) {
 	case err == nil:
 		p.over.Store(true)
 		p.complete.Store(true)
+		if p.completeUnseen() {
+			p.excuse(wireEvents + 1)
+		}
 	case errors.As(err, &refused):
 		p.refused = true
 		n := eventNumber(refused.Event)
@@ -324,7 +332,18 @@ func (p *worker) ended(err error) {
 	case errors.As(err, &gap):
 		p.excuse(wireEvents + 1)
 		p.over.Store(true)
+	default:
+		p.cut = true
 	}
+}
+
+// completeUnseen reports whether the feed was complete before it was connected again, without a position
+// and after a clean end. By contract that is no loss: it is how a server stops an EventSource.
+func (p *worker) completeUnseen() bool {
+	attempts := p.Feed.Attempts()
+	n := len(attempts)
+	return n > 1 && attempts[n-1].Token == "" && errors.Is(attempts[n-1].Err, transport.ErrComplete) &&
+		attempts[n-1].At.Equal(attempts[n-1].Ended) && attempts[n-2].Err == io.EOF
 }
 
 // loop handles events, refuses some and crashes now and then.
