@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -849,5 +850,37 @@ func TestProcessKeyExitsOnAQueuedEvent(t *testing.T) {
 		if want(t, "events", handled, []string{"a1#1", "b1#1", "a2#2"}); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// Idle workers of Process are woken for each event of a batch, and for one that another consumer has
+// refused.
+func TestProcessOverAQueueWakesItsWorkers(t *testing.T) {
+	flooded(t, client.Options{Overflow: client.OverflowDropOldest, Buffer: 10}, func(f *flood) {
+		f.send("c1")
+		refused := f.next()
+		d := &diary{start: time.Now()}
+		ctx, stop := context.WithCancel(f.t.Context())
+		processed := make(chan error, 1)
+		go func() {
+			processed <- f.Process(ctx, func(_ context.Context, ev client.Event) error {
+				d.add("%s", ev.ID)
+				time.Sleep(time.Hour)
+				return nil
+			}, &client.ProcessOptions{Workers: 3, KeyOf: firstLetter})
+		}()
+		synctest.Wait()
+		refused.Nack(client.RetryAfter(time.Second, errBusy))
+		time.Sleep(2 * time.Second)
+		f.message(transport.Message{Data: []byte("a1"), ID: "a1", Token: "a1", More: true})
+		f.send("b1")
+		time.Sleep(time.Minute)
+		stop()
+		if err := <-processed; err != nil {
+			f.t.Error(err)
+		}
+		got := d.of("")
+		slices.Sort(got)
+		want(f.t, "events", got, []string{"1s c1", "2s a1", "2s b1"})
 	})
 }

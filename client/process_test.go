@@ -489,24 +489,26 @@ func TestProcessOfAReceiver(t *testing.T) {
 
 // An event that arrives when a blocked key becomes free wakes a second worker.
 func TestProcessWakesAWorkerForEach(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		feed := script(feedOf("a1"), steps(mock.Pause(time.Second)), feedOf("b1", "c1"), steps(mock.Complete()))
-		sub := subscribe(t, feed, nil)
-		defer sub.Close()
-		d := &diary{start: time.Now()}
-		var first atomic.Bool
-		sub.Process(t.Context(), func(_ context.Context, ev client.Event) error {
-			d.add("%s", ev.ID)
-			if !first.Swap(true) {
-				return client.RetryAfter(time.Second, errPoison)
+	for _, policy := range []client.Overflow{client.OverflowBlock, client.OverflowDropOldest} {
+		synctest.Test(t, func(t *testing.T) {
+			feed := script(feedOf("a1"), steps(mock.Pause(time.Second)), feedOf("b1", "c1"), steps(mock.Complete()))
+			sub := subscribe(t, feed, &client.Options{Overflow: policy})
+			defer sub.Close()
+			d := &diary{start: time.Now()}
+			var first atomic.Bool
+			sub.Process(t.Context(), func(_ context.Context, ev client.Event) error {
+				d.add("%s", ev.ID)
+				if !first.Swap(true) {
+					return client.RetryAfter(time.Second, errPoison)
+				}
+				time.Sleep(time.Hour)
+				return nil
+			}, &client.ProcessOptions{Workers: 3, KeyOf: keyOf})
+			if got := d.of("1s "); len(got) != 3 {
+				t.Errorf("%q: got %q after one second, want three events at once", policy, got)
 			}
-			time.Sleep(time.Hour)
-			return nil
-		}, &client.ProcessOptions{Workers: 3, KeyOf: keyOf})
-		if got := d.of("1s "); len(got) != 3 {
-			t.Errorf("got %q after one second, want three events at once", got)
-		}
-	})
+		})
+	}
 }
 
 func TestProcessValidatesItsArguments(t *testing.T) {
