@@ -208,6 +208,11 @@ var senders = map[string]struct {
 		"72d3162e-cc78-11e3-81ab-4c9367dc0958", "72d3162e-cc78-11e3-81ab-4c9367dc0958", "push",
 		`{"ref":"refs/heads/main","pusher":{"name":"Zoë"}}`, "",
 	},
+	"notion": {
+		provider.Notion(nil, "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"), "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl",
+		"secret_another", "", "367cba44-b6f3-4c92-81e7-6a2e9659efd4", "page.created",
+		`{"id":"367cba44-b6f3-4c92-81e7-6a2e9659efd4","type":"page.created", "attempt_number":1,"data":{"name":"Zoë"}}`, "",
+	},
 	"stripe": {
 		provider.Stripe("whsec_test_secret"), "whsec_test_secret", "whsec_another_secret",
 		"", "evt_1", "charge.succeeded", `{"id":"evt_1", "type":"charge.succeeded", "amount":1.0}`, "",

@@ -1,7 +1,10 @@
 package provider_test
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -56,4 +59,20 @@ func TestBoxEscapedBodies(t *testing.T) {
 			t.Errorf("%q: got error %v, want Forged", body, err)
 		}
 	}
+}
+
+// FuzzBoxEscaped escapes any body. JSON keeps its meaning.
+func FuzzBoxEscaped(f *testing.F) {
+	f.Add([]byte(`{"name":"Zoë 😀/a\/b\\/c"}`))
+	f.Add([]byte("\xff\x7f"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		escaped := provider.BoxEscaped(body)
+		var before, after any
+		if json.Unmarshal(body, &before) != nil || !utf8.Valid(body) {
+			return
+		}
+		if err := json.Unmarshal(escaped, &after); err != nil || !reflect.DeepEqual(before, after) {
+			t.Errorf("%q: got %q, error %v, want the same JSON value", body, escaped, err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package provider
 var (
 	PublicOnly = publicOnly
 	EarlyField = earlyField
+	BoxEscaped = boxEscaped
 )
 
 // DecodeHex reads a signature in Hex.

@@ -24,6 +24,10 @@ const senders = {
       "x-hub-signature-256": await new Webhooks({ secret }).sign(body),
     };
   },
+  async notion() {
+    const { signWebhookPayload } = await import("@notionhq/client");
+    return { "x-notion-signature": await signWebhookPayload({ body, verificationToken: secret }) };
+  },
   // With a SharedKey and HMAC-SHA256 if there is an id.
   async twilio() {
     const { default: twilio } = await import("twilio");
