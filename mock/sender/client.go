@@ -19,8 +19,9 @@ import (
 )
 
 // A Client posts webhooks as a provider does: signed, and retried after a response that is not
-// 2xx. The provider's Retry determines whether a retry is signed again or repeats the first
-// request, and which responses end the retries. A receiver accepts deliveries only after its
+// 2xx. The provider's Retry determines whether a retry is signed again or repeats the bytes and the
+// signature of the first request, and which responses end the retries. A provider that counts its
+// attempts, in a header or in a number that the body has, does so. A receiver accepts deliveries only after its
 // subscription has connected: wait for that with synctest.Wait in a bubble, or with
 // client.Trace. Methods may be called from any goroutine. Set the fields before the first call.
 type Client struct {
@@ -76,7 +77,7 @@ func (c *Client) Send(ctx context.Context, d Delivery) (Attempt, error) {
 	for n := 1; ; n++ {
 		r, err := first, error(nil)
 		if r == nil || !c.Provider.Retry.Verbatim {
-			r, err = c.signed(d)
+			r, err = c.signed(d, n)
 			first = r
 		}
 		if err != nil {
@@ -127,7 +128,7 @@ func (c *Client) Post(ctx context.Context, d Delivery) (Attempt, error) {
 	if c.Provider == nil {
 		return Attempt{}, errNoProvider
 	}
-	r, err := c.signed(d)
+	r, err := c.signed(d, 1)
 	if err != nil {
 		return Attempt{}, err
 	}

@@ -3,10 +3,13 @@ package sender
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steadfeed/steadfeed/mock/internal/wait"
@@ -38,9 +41,12 @@ type Attempt struct {
 // Accepted reports whether the response was a 2xx.
 func (a Attempt) Accepted() bool { return a.Status >= 200 && a.Status <= 299 }
 
-// signed returns d as the provider signs it.
-func (c *Client) signed(d Delivery) (*provider.Request, error) {
+// signed returns an attempt at d as the provider signs it.
+func (c *Client) signed(d Delivery, attempt int) (*provider.Request, error) {
 	r := c.unsigned(d)
+	if count := c.Provider.Retry.Count.Path; len(count) > 0 {
+		r.Body = numbered(r.Body, count[0], attempt-1+c.Provider.Retry.From)
+	}
 	if err := c.Provider.Sign(r, d.ID); err != nil {
 		return nil, err
 	}
@@ -96,4 +102,12 @@ func (s *slowBody) Read(p []byte) (int, error) {
 	n := copy(p[:min(len(p), s.piece)], s.body)
 	s.body = s.body[n:]
 	return n, nil
+}
+
+// numbered returns a body with the number of the attempt in the member that a gjson path names, if
+// the body has it.
+func numbered(body []byte, path string, number int) []byte {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	member := regexp.MustCompile(`("` + regexp.QuoteMeta(name) + `"\s*:\s*)[0-9]+`)
+	return member.ReplaceAll(body, fmt.Appendf(nil, "${1}%d", number))
 }
