@@ -112,9 +112,8 @@ const (
 // must forward path, query, body and headers unchanged and wait longer than the Deadline, and
 // should take a process out of rotation when it answers 503.
 //
-// nginx limits bodies to 1 MiB by default (client_max_body_size), whatever MaxBody is, and answers
-// 413 itself. A gateway that rewrites the query, such as Amazon API Gateway, breaks the signatures
-// of senders that sign it, such as Twilio.
+// The package comment lists what proxies limit and change. To test with replicas, use sender.Balancer
+// of package mock/sender.
 //
 // # Limits
 //

@@ -5,8 +5,8 @@ import "time"
 // LINE returns the Provider for the Messaging API of LINE. A secret is the channel secret. The
 // request with which the console tests a URL has no events.
 //
-// LINE repeats deliveries only if webhook redelivery is enabled, with another body: each event
-// has an id, and says whether it was delivered before.
+// LINE repeats deliveries only if webhook redelivery is enabled, with another body, in which
+// each event has the same id and reports that it was delivered before.
 // (https://developers.line.biz/en/docs/messaging-api/receiving-messages/,
 // https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/)
 func LINE(secrets ...string) *Provider {
