@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -15,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"strings"
 )
 
 // Algorithm is a signature algorithm. The receiver configures it; a request cannot choose it.
@@ -28,12 +28,13 @@ const (
 	HMACSHA1                    // with SHA-1, for senders that offer nothing stronger
 	Ed25519                     // RFC 8032; a secret is the 32-byte public key, or a private key in PEM
 	ECDSA                       // P-256 with SHA-256, signatures in DER; a secret is the public key in SPKI, or a private key in PEM
+	RSASHA256                   // RSASSA-PKCS1-v1_5 with SHA-256, 2048 to 4096 bits; a secret is as for ECDSA
 )
 
-func (a Algorithm) public() bool { return a == Ed25519 || a == ECDSA }
+func (a Algorithm) public() bool { return a == Ed25519 || a == ECDSA || a == RSASHA256 }
 
 func (a Algorithm) check() error {
-	if a > ECDSA {
+	if a > RSASHA256 {
 		return errors.New("Signature.Algorithm is unknown")
 	}
 	return nil
@@ -56,7 +57,7 @@ func (a Algorithm) size() int {
 	switch a {
 	case Ed25519:
 		return ed25519.SignatureSize
-	case ECDSA:
+	case ECDSA, RSASHA256:
 		return 0
 	}
 	return a.hash()().Size()
@@ -73,7 +74,7 @@ type key interface {
 // key returns the key in a secret; index is that of its hash, if it is an HMAC. Its errors do
 // not quote the secret.
 func (a Algorithm) key(index int, text string, e Encoding) (key, error) {
-	if a.public() && strings.HasPrefix(text, "-----BEGIN ") {
+	if a.public() && isPEM(text) {
 		return a.fromPEM(text)
 	}
 	raw, err := e.key(text)
@@ -86,8 +87,8 @@ func (a Algorithm) key(index int, text string, e Encoding) (key, error) {
 		return nil, errShort
 	case a == Ed25519:
 		return newEd25519(raw)
-	case a == ECDSA:
-		return newECDSA(raw)
+	case a == ECDSA || a == RSASHA256:
+		return a.fromSPKI(raw)
 	}
 	return &hmacKey{index: index, hash: a.hash(), secret: raw}, nil
 }
@@ -136,10 +137,12 @@ func (s *scratch) whole(t *template) []byte {
 var (
 	errShort     = fmt.Errorf("is shorter than %d bytes", minSecret)
 	errPublicKey = errors.New("is not a public key for this algorithm")
+	errRSASize   = fmt.Errorf("is not an RSA key of 2048 to %d bits", maxRSA)
 	errNotSigner = errors.New("cannot sign: the provider has no private key")
 )
 
-// fromPEM parses a private key in PKCS #8 (RFC 5958) or a public key in SPKI (RFC 5280).
+// fromPEM parses a private key in PKCS #8 (RFC 5958), a public key in SPKI (RFC 5280) or the
+// public key of a certificate.
 func (a Algorithm) fromPEM(text string) (key, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -150,8 +153,26 @@ func (a Algorithm) fromPEM(text string) (key, error) {
 		parsed, err = x509.ParsePKIXPublicKey(block.Bytes)
 	}
 	if err != nil {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, errPublicKey
+		}
+		parsed = cert.PublicKey
+	}
+	return a.keyOf(parsed)
+}
+
+// fromSPKI parses a public key in SPKI.
+func (a Algorithm) fromSPKI(der []byte) (key, error) {
+	parsed, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
 		return nil, errPublicKey
 	}
+	return a.keyOf(parsed)
+}
+
+// keyOf returns the key of a parsed one, which must be for this algorithm.
+func (a Algorithm) keyOf(parsed any) (key, error) {
 	switch k := parsed.(type) {
 	case ed25519.PrivateKey:
 		return a.only(Ed25519, &ed25519Key{public: k.Public().(ed25519.PublicKey), private: k})
@@ -161,6 +182,10 @@ func (a Algorithm) fromPEM(text string) (key, error) {
 		return a.only(ECDSA, &ecdsaKey{public: &k.PublicKey, private: k})
 	case *ecdsa.PublicKey:
 		return a.only(ECDSA, &ecdsaKey{public: k})
+	case *rsa.PrivateKey:
+		return a.only(RSASHA256, &rsaPublicKey{public: &k.PublicKey, private: k})
+	case *rsa.PublicKey:
+		return a.only(RSASHA256, &rsaPublicKey{public: k})
 	}
 	return nil, errPublicKey
 }
@@ -169,8 +194,16 @@ func (a Algorithm) only(want Algorithm, k key) (key, error) {
 	if e, ok := k.(*ecdsaKey); a != want || ok && e.public.Curve != elliptic.P256() {
 		return nil, errPublicKey
 	}
+	if r, ok := k.(*rsaPublicKey); ok && (tooSmall(r.public) || r.public.N.BitLen() > maxRSA) {
+		return nil, errRSASize
+	}
 	return k, nil
 }
+
+const maxRSA = 8 * maxPublicSignature // bits
+
+// tooSmall reports whether a key is shorter than NIST SP 800-131A allows.
+func tooSmall(k *rsa.PublicKey) bool { return k.N.BitLen() < 2048 }
 
 type ed25519Key struct {
 	public  ed25519.PublicKey
@@ -206,18 +239,6 @@ type ecdsaKey struct {
 	private *ecdsa.PrivateKey
 }
 
-func newECDSA(spki []byte) (key, error) {
-	parsed, err := x509.ParsePKIXPublicKey(spki)
-	if err != nil {
-		return nil, errPublicKey
-	}
-	public, ok := parsed.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, errPublicKey
-	}
-	return ECDSA.only(ECDSA, &ecdsaKey{public: public})
-}
-
 func (k *ecdsaKey) verify(s *scratch, t *template) bool {
 	sum := sha256.Sum256(s.whole(t))
 	for i := range s.n {
@@ -234,6 +255,29 @@ func (k *ecdsaKey) sign(s *scratch, t *template) ([]byte, error) {
 	}
 	sum := sha256.Sum256(s.whole(t))
 	return k.private.Sign(rand.Reader, sum[:], crypto.SHA256)
+}
+
+type rsaPublicKey struct {
+	public  *rsa.PublicKey
+	private *rsa.PrivateKey // nil: verifies only
+}
+
+func (k *rsaPublicKey) verify(s *scratch, t *template) bool {
+	sum := sha256.Sum256(s.whole(t))
+	for i := range s.n {
+		if rsa.VerifyPKCS1v15(k.public, crypto.SHA256, sum[:], s.signature(i)) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *rsaPublicKey) sign(s *scratch, t *template) ([]byte, error) {
+	if k.private == nil {
+		return nil, errNotSigner
+	}
+	sum := sha256.Sum256(s.whole(t))
+	return rsa.SignPKCS1v15(rand.Reader, k.private, crypto.SHA256, sum[:])
 }
 
 func macOf(secret, text string) []byte {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +25,9 @@ import (
 // envelope, of type Notification or UnsubscribeConfirmation. A topic must use signature
 // version 2, because version 1 is SHA-1.
 //
-// client fetches certificates and confirms subscriptions. Each request goes to the host of SNS
-// in the region of the topic, follows no redirect and ends after 5 s. If client is nil, it is
-// one that connects to public addresses only, without a proxy. If secrets are set with
+// client fetches certificates, as [Keys] describes, and confirms subscriptions. Each request
+// goes to the host of SNS in the region of the topic, follows no redirect and ends after 5 s. If
+// client is nil, it is that of a [Fetcher]. If secrets are set with
 // SetSecrets, no certificate is fetched: a secret is a certificate in PEM, or a private key in
 // PEM, with which Sign works.
 //
@@ -43,10 +45,8 @@ import (
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html,
 // https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html)
 func AmazonSNS(client *http.Client, topics ...string) *Provider {
-	if client == nil {
-		client = guardedClient()
-	}
-	s := sns{topics: topics, certificates: newCertificates(client)}
+	fetcher := &Fetcher{Client: client}
+	s := sns{topics: topics, fetcher: fetcher, certificates: newCertificates(fetcher, nil)}
 	return &Provider{
 		Name: "sns", Deadline: 13 * time.Second,
 		Answers: Answers{Forged: unavailable()},
@@ -68,9 +68,12 @@ const (
 	snsTolerance  = day
 )
 
+var snsPath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{1,64}\.pem$`)
+
 type sns struct {
 	topics       []string
-	certificates *certificates
+	fetcher      *Fetcher
+	certificates *Keys[*rsa.PublicKey]
 }
 
 type snsVerifier struct {
@@ -149,7 +152,11 @@ func (v *snsVerifier) verify(r *Request) (m match, err error) {
 func (v *snsVerifier) check(r *Request, text string, signature []byte, field func(string) string) (int, error) {
 	keys, at := v.pinned, v.at
 	if len(keys) == 0 {
-		key, err := v.certificates.key(snsHost(field("TopicArn")), field("SigningCertURL"))
+		address := certificateURL(field("SigningCertURL"), snsHost(field("TopicArn")), snsPath)
+		if address == "" {
+			return -1, forged()
+		}
+		key, err := v.certificates.Key(r, address)
 		if err != nil {
 			return -1, err
 		}
@@ -228,7 +235,7 @@ func (s sns) confirm(r *Request, d *Delivery) *Answer {
 		"Action": {"ConfirmSubscription"}, "TopicArn": {field("TopicArn")}, "Token": {field("Token")},
 		"Version": {"2010-03-31"},
 	}.Encode()}
-	if _, err := s.certificates.get(confirm.String()); err != nil {
+	if _, err := s.fetcher.get(context.Background(), confirm.String()); err != nil {
 		return later()
 	}
 	return &Answer{Status: http.StatusOK}

@@ -28,12 +28,35 @@ type Custom struct {
 	// Default: Provider.Sign returns an error.
 	Sign func(r *Request, id, secret string) error
 
+	// Validate reports errors in the configuration of the scheme and in its secrets. It is called
+	// once for each set of secrets, before Verify. The text of its error may be logged. Default: no
+	// error.
+	Validate func(secrets []string) error
+
 	// Headers are those that authenticate the sender, such as "X-Acme-Key". They are removed
 	// from events. Default: only well-known ones, such as Authorization, are removed.
 	Headers []string
 
+	// SignsURL means that Verify depends on the URL of the request. Receiver.URL is then required.
+	SignsURL bool
+
+	// Causes are the possible causes of a failed verification, such as "wrong secret". They are the
+	// same for every request. Default: none are named.
+	Causes []string
+
 	// Proof is what a match proves. Default: transport.ProofNone.
 	Proof transport.Proof
+}
+
+// customizer is a scheme of another package.
+type customizer interface{ Custom() Custom }
+
+// resolve returns the scheme that s stands for.
+func resolve(s Scheme) Scheme {
+	if c, ok := s.(customizer); ok && !isNil(s) {
+		return c.Custom()
+	}
+	return s
 }
 
 type customVerifier struct {
@@ -41,7 +64,13 @@ type customVerifier struct {
 	secrets []string
 }
 
-func (c Custom) traits() traits { return traits{headers: c.Headers} }
+func (c Custom) traits() traits {
+	t := traits{headers: c.Headers, url: c.SignsURL}
+	if len(c.Causes) > 0 {
+		t.causes = oneOf(c.Causes...)
+	}
+	return t
+}
 
 func (c Custom) newVerifier(secrets []secret) (verifier, error) {
 	if c.Verify == nil {
@@ -50,6 +79,9 @@ func (c Custom) newVerifier(secrets []secret) (verifier, error) {
 	v := &customVerifier{Custom: c}
 	for _, s := range secrets {
 		v.secrets = append(v.secrets, s.text)
+	}
+	if c.Validate != nil {
+		return v, c.Validate(v.secrets)
 	}
 	return v, nil
 }

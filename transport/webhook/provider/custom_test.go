@@ -96,3 +96,55 @@ func TestCustomWithoutSecrets(t *testing.T) {
 		t.Errorf("got error %v, want Forged", err)
 	}
 }
+
+// external is a scheme of another package, with the least that it must have.
+type external struct {
+	Name string
+	provider.Scheme
+}
+
+func (e external) Custom() provider.Custom {
+	return provider.Custom{
+		Headers: []string{e.Name}, SignsURL: true, Causes: []string{"wrong secret"}, Proof: transport.ProofBearer,
+		Validate: func(secrets []string) error {
+			if e.Name == "" {
+				return errors.Join(errors.New("Name is empty"), errors.New("and nothing else"))
+			}
+			return nil
+		},
+		Verify: func(r *provider.Request, secrets []string) (int, error) {
+			if r.Header.Get(e.Name) != secrets[0] {
+				return -1, nil
+			}
+			return 0, nil
+		},
+	}
+}
+
+// A type of another package is a Scheme, and its configuration is validated.
+func TestExternalScheme(t *testing.T) {
+	for _, s := range []provider.Scheme{external{Name: "x-acme"}, &external{Name: "x-acme"}} {
+		p := &provider.Provider{Name: "acme", Scheme: s}
+		if err := p.SetSecrets(key); err != nil {
+			t.Fatal(err)
+		}
+		if h := p.CredentialHeaders(); len(h) != 1 || h[0] != "X-Acme" || !p.SignsURL() {
+			t.Errorf("got headers %q, SignsURL %t, want X-Acme, true", h, p.SignsURL())
+		}
+		if d, err := p.Receive(&provider.Request{Header: header("X-Acme", key)}); err != nil || d.Key != 0 || d.Proof != transport.ProofBearer {
+			t.Errorf("got %+v and error %v, want key 0 and ProofBearer", d, err)
+		}
+		_, err := p.Receive(&provider.Request{Header: header("X-Acme", "another")})
+		if !forged(err) || err.Error() != "provider: acme: verification failed: wrong secret" {
+			t.Errorf("got error %v, want a forgery with its cause", err)
+		}
+	}
+	p := &provider.Provider{Name: "acme", Scheme: external{}}
+	if err, want := p.Validate(), "provider: acme: Name is empty\nprovider: acme: and nothing else"; err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+	p.Scheme = (*external)(nil)
+	if err := p.Validate(); err == nil {
+		t.Error("a nil pointer: got no error, want one")
+	}
+}

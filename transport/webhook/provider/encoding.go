@@ -16,8 +16,12 @@ const (
 	EncodingBase64                 // RFC 4648, section 4
 )
 
-// maxSignature is the maximum length of a signature in bytes; ECDSA over P-256 in DER has 72.
-const maxSignature = 128
+// Maximum length of a signature in bytes: of an HMAC, of ECDSA over P-256 in DER, which has 72,
+// and of RSA with 4096 bits.
+const (
+	maxSignature       = 128
+	maxPublicSignature = maxSignatures * maxSignature / maxPublic
+)
 
 // decode writes the bytes of text to dst. Apart from letter case, exactly one text is accepted
 // for each byte sequence: line ends, stray bits and mixed case are refused.

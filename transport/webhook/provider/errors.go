@@ -99,5 +99,8 @@ const (
 // and a forger does not learn which check failed.
 func oneOf(causes ...string) string {
 	last := len(causes) - 1
+	if last == 0 {
+		return causes[0]
+	}
 	return strings.Join(causes[:last], ", ") + ", or " + causes[last]
 }

@@ -33,6 +33,18 @@ func (r *Request) now() time.Time {
 	return r.Time
 }
 
+// context returns a context that ends with r.Context and at r.Deadline.
+func (r *Request) context() (context.Context, context.CancelFunc) {
+	ctx := r.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if r.Deadline.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, r.Deadline)
+}
+
 // firstHeader is Header.Get, without canonicalizing a name that is found as it is.
 func firstHeader(h http.Header, name string) string {
 	if lines := h[name]; len(lines) > 0 {

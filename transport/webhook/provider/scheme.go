@@ -10,6 +10,9 @@ import (
 
 // A Scheme is how a sender authenticates its deliveries: a [Signature], [Token], [Basic],
 // [Unsigned], or [Custom] for any other. A value and a pointer to it are equivalent.
+//
+// A type of another package is a Scheme if it embeds one, which may be nil, and has a method
+// Custom() Custom. That Custom is used instead.
 type Scheme interface {
 	newVerifier(secrets []secret) (verifier, error)
 	traits() traits
@@ -28,7 +31,7 @@ func (p *Provider) traits() traits {
 	if isNil(p.Scheme) {
 		return traits{}
 	}
-	return p.Scheme.traits()
+	return resolve(p.Scheme).traits()
 }
 
 // isNil reports whether s is nil or a nil pointer.

@@ -80,6 +80,7 @@ func (set *secretSet) verifier(s Scheme) (verifier, error) {
 			return
 		}
 		if set.err = checkSecrets(set.texts); set.err == nil {
+			s = resolve(s)
 			set.v, set.err = s.newVerifier(numbered(set.texts))
 			set.causes = s.traits().causes
 		}

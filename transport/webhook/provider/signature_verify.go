@@ -21,7 +21,8 @@ type scratch struct {
 	buf        []byte
 	macs       []hash.Hash // by index of an hmacKey
 	sum        [maxSignature]byte
-	signatures [maxSignatures][maxSignature]byte
+	signatures [maxSignatures * maxSignature]byte // in set.limit pieces of equal length
+	piece      int                                // length of one
 	sizes      [maxSignatures]int
 	n          int // of signatures
 }
@@ -31,13 +32,14 @@ func (s *scratch) add(set *keySet, e Encoding, text string) bool {
 	if s.n == set.limit {
 		return false
 	}
-	n, ok := e.decode(s.signatures[s.n][:], text)
+	s.piece = len(s.signatures) / set.limit
+	n, ok := e.decode(s.signatures[s.n*s.piece:][:s.piece], text)
 	s.sizes[s.n] = n
 	s.n++
 	return ok && n > 0 && (set.size == 0 || n == set.size)
 }
 
-func (s *scratch) signature(i int) []byte { return s.signatures[i][:s.sizes[i]] }
+func (s *scratch) signature(i int) []byte { return s.signatures[i*s.piece:][:s.sizes[i]] }
 
 func (v *signatureVerifier) get() *scratch { return v.scratch.Get().(*scratch) }
 

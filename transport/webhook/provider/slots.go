@@ -1,9 +1,6 @@
 package provider
 
-import (
-	"context"
-	"runtime"
-)
+import "runtime"
 
 // slots limits concurrent public-key checks to the number of processors: more would only
 // compete for them.
@@ -18,15 +15,8 @@ func (s slots) take(r *Request) error {
 		return nil
 	default:
 	}
-	ctx := r.Context
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	if !r.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, r.Deadline)
-		defer cancel()
-	}
+	ctx, cancel := r.context()
+	defer cancel()
 	select {
 	case s <- struct{}{}:
 		return nil
