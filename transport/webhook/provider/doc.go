@@ -35,6 +35,7 @@
 //	HubSpot           HMAC of body and URL, time      hash of the body, signed         4.5 s
 //	Intercom          HMAC-SHA1 of the body           id, signed                       4.5 s
 //	Jira              HMAC of the body                X-Atlassian-Webhook-Identifier    18 s
+//	Kick              RSA, id, time; key is fetched   the message's id, signed         4.5 s
 //	LINE              HMAC of the body                ids of the events, signed        1.5 s
 //	LemonSqueezy      HMAC of the body                hash of the body, signed          10 s
 //	Linear            HMAC of the body, time in it    hash of the body, signed         4.5 s
@@ -47,6 +48,7 @@
 //	Okta              token in Authorization          eventId                          2.5 s
 //	Paddle            HMAC, time                      event_id, signed                 4.5 s
 //	PagerDuty         HMAC of the body                event.id, signed                  10 s
+//	PayPal            RSA of id, time and CRC         transmission id, signed           10 s
 //	Razorpay          HMAC of the body                X-Razorpay-Event-Id              4.5 s
 //	Resend            as Svix                         svix-id, signed                   13 s
 //	SendGrid          ECDSA, time                     sg_event_id of each event         10 s
@@ -65,11 +67,16 @@
 //	Typeform          HMAC of the body                event_id, signed                  10 s
 //	Vercel            HMAC-SHA1 of the body           id, signed                        10 s
 //	WebSub            HMAC of the body                -                                 10 s
+//	Wise              RSA of the body                 X-Delivery-Id                    4.5 s
 //	WooCommerce       HMAC of the body                X-WC-Webhook-Delivery-ID          54 s
 //	X                 HMAC of the body                hash of the body, signed         2.5 s
 //	Xero              HMAC of the body                sequence of the events, signed   4.5 s
 //	Zendesk           HMAC, time                      X-Zendesk-Webhook-Invocation-Id   10 s
 //	Zoom              HMAC, time                      hash of the body, signed         2.5 s
+//
+// Senders that sign with a JWT or a JWS have presets in a module of their own, package
+// transport/webhook/jwt: Apple, Bot Framework, Event Grid with Entra ID, Google Chat, Google
+// Pub/Sub, LiveKit, MessageBird, Microsoft Graph with resource data, monday, Plaid and Vonage.
 //
 // HMAC means HMAC-SHA256 unless another hash is named. "signed" means that the delivery id is
 // covered by the signature.
@@ -82,7 +89,7 @@
 // therefore include the body, as that of webhook.Receiver does.
 //
 // Any other sender is a Provider with a [Signature], which describes in a few fields what is
-// signed and how, or with a [Custom] scheme.
+// signed and how, or with a [Custom] scheme, for which [Keys] fetches and caches public keys.
 //
 // # Derived presets
 //
@@ -107,7 +114,7 @@
 //	"whsec_" and Base64        StandardWebhooks, Svix, Clerk, Resend; signing tokens of GitLab
 //	"whsec_", all of it a key  Stripe
 //	hex                        Adyen, Discord
-//	Base64                     SendGrid
+//	Base64                     SendGrid; Wise, also in several lines
 //	"name:password"            Alertmanager, or a bearer token
 //	value of Authorization     Okta, Auth0, with "Bearer " if the sender adds it
 //	text                       all others, also if it looks like hex or Base64
@@ -176,7 +183,8 @@
 //
 //	time on a retry         presets
 //	the first one           AmazonSNS, Mailgun: a day
-//	not documented          Discord: 15 min, SendGrid: 25 h, Zoom: 2 h, as if it were the first one
+//	not documented          Discord: 15 min, Kick: 1 h, PayPal: 73 h, SendGrid: 25 h, Zoom: 2 h, as if it
+//	                        were the first one
 //	a new one               Box, Calendly, CloudflareStream, Linear, StandardWebhooks, Stripe, Svix and
 //	                        the presets that use Svix
 //	a new one, as we infer  Buildkite, HubSpot, Mux, Paddle, Slack, Twitch, Zendesk

@@ -28,7 +28,7 @@ const (
 func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 	switch {
 	case e == EncodingBase64:
-		if base64.StdEncoding.DecodedLen(len(text)) > len(dst) || strings.ContainsAny(text, "\r\n") {
+		if base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(text, "="))) > len(dst) || strings.ContainsAny(text, "\r\n") {
 			return 0, false
 		}
 		n, err := strictBase64.Decode(dst, []byte(text))

@@ -1,5 +1,14 @@
 package provider
 
+import "crypto/x509"
+
+// TrustPayPal makes p trust other authorities than the system's.
+func TrustPayPal(p *Provider, roots *x509.CertPool) {
+	s := p.Scheme.(payPal)
+	s.certificates = newCertificates(s.fetcher, payPalChain(roots))
+	p.Scheme = s
+}
+
 var (
 	PublicOnly = publicOnly
 	EarlyField = earlyField
@@ -42,6 +51,8 @@ func slotsOf(v verifier) (all []slots) {
 		}
 	case *snsVerifier:
 		all = append(all, v.slots)
+	case *payPalVerifier:
+		all = append(all, v.text.sets[0].slots)
 	}
 	return all
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +72,7 @@ func TestFetcher(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // of the client that does not trust it
 	f := &provider.Fetcher{Client: srv.Client(), MaxSize: 100}
 	untrusted := &provider.Fetcher{Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	for _, c := range []struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,6 +85,11 @@ func TestValidate(t *testing.T) {
 		{provider.Discord("hush-hush"), "provider: discord: secret 0 is not valid hex, which the scheme requires"},
 		{provider.Discord(privatePEM(ecKey())), "provider: discord: secret 0 is not a public key for this algorithm"},
 		{provider.SendGrid(privatePEM(ecKey())), ""},
+		{provider.Wise(privatePEM(ecKey())), "provider: wise: secret 0 is not a public key for this algorithm"},
+		{provider.Wise(privatePEM(must(rsa.GenerateKey(rand.Reader, 1024)))), "provider: wise: secret 0 is not an RSA key of 2048 to 4096 bits"},
+		{provider.Wise(privatePEM(must(rsa.GenerateKey(rand.Reader, 4096)))), ""},
+		{provider.Wise(certificate(at)), ""},
+		{provider.SendGrid(certificate(at)), "provider: sendgrid: secret 0 is not a public key for this algorithm"},
 		{provider.SendGrid(p521), "provider: sendgrid: secret 0 is not a public key for this algorithm"},
 		{provider.SendGrid("-----BEGIN HUSH-----"), "provider: sendgrid: secret 0 is not valid PEM"},
 		{provider.SendGrid("aHVzaA=="), "provider: sendgrid: secret 0 is not a public key for this algorithm"},
@@ -254,7 +260,7 @@ func TestStaleDeliveriesAreRefused(t *testing.T) {
 		"square", "pagerduty", "typeform", "graph", "eventgrid", "cloudevents batch", "cloudevents binary",
 		"alertmanager basic", "alertmanager", "adyen", "asana", "auth0 event stream", "auth0 array", "auth0 lines",
 		"circleci", "cloudflare", "docusign", "figma", "gocardless", "intercom", "jira", "lemonsqueezy", "line", "mandrill", "notion", "okta",
-		"razorpay", "sentry", "telegram", "terraformcloud", "trello", "vercel", "woocommerce", "xero",
+		"razorpay", "sentry", "telegram", "terraformcloud", "trello", "vercel", "wise", "woocommerce", "xero",
 	}
 	for _, s := range samples() {
 		within, beyond := 5*time.Minute, 5*time.Minute+time.Second
@@ -271,6 +277,10 @@ func TestStaleDeliveriesAreRefused(t *testing.T) {
 			within, beyond = 2*time.Hour, 2*time.Hour+time.Second
 		case "mailgun", "sns":
 			within, beyond = 24*time.Hour, 24*time.Hour+time.Second
+		case "kick":
+			within, beyond = time.Hour, time.Hour+time.Second
+		case "paypal":
+			within, beyond = 73*time.Hour, 73*time.Hour+time.Second
 		case "sendgrid":
 			within, beyond = 25*time.Hour, 25*time.Hour+time.Second
 		}
@@ -312,6 +322,9 @@ func (s *sample) flip(t *testing.T, p *provider.Provider, header map[string]stri
 	t.Helper()
 	if name == "Authorization" && i < len("Bearer ") {
 		return // the case is ignored
+	}
+	if name == "Paypal-Auth-Algo" {
+		return // likewise, and it chooses nothing
 	}
 	for bit := range 8 {
 		r := s.request(header)

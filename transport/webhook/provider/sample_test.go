@@ -129,7 +129,7 @@ func samples() []sample {
 			giteaSample(), gitHubSample(), goCardlessSample(), hubSpotSample(), intercomSample(), jiraSample(),
 			lemonSqueezySample(), linearSample(), lineSample(), mailgunSample(), mandrillSample(), metaSample(),
 			microsoftGraphSample(), muxSample(), notionSample(), oktaSample(), paddleSample(), pagerDutySample(),
-			razorpaySample(), resendSample(), sendGridSample(), sentrySample(), shopifySample(), slackSample(),
+			razorpaySample(), resendSample(), sendGridSample(), sentrySample(), shopifySample(), kickSample(), payPalSample(), wiseSample(), slackSample(),
 			squareSample(), stripeSample(), svixSample(), telegramSample(), terraformCloudSample(), trelloSample(),
 			twitchSample(), typeformSample(), vercelSample(), webSubSample(), wooCommerceSample(), xeroSample(),
 			xSample(), zendeskSample(), zoomSample(),

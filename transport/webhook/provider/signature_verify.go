@@ -291,9 +291,13 @@ func textSignature(s Signature, secrets []secret) (*signatureVerifier, error) {
 
 // verifyText returns the index of the secret that signed text, which is assembled from r.
 func (v *signatureVerifier) verifyText(r *Request, text, signature string) (at int, err error) {
+	return v.verifyWithSet(r, v.sets[0], text, signature)
+}
+
+// verifyWithSet is verifyText with other keys.
+func (v *signatureVerifier) verifyWithSet(r *Request, set *keySet, text, signature string) (at int, err error) {
 	s := v.get()
 	defer v.put(s)
-	set := v.sets[0]
 	s.n = 0
 	if !s.add(set, v.Encoding, signature) {
 		return -1, malformed("the signature is malformed")
