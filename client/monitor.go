@@ -45,8 +45,7 @@ type Snapshot struct {
 	Name    string    // Options.Name
 	Source  string    // the type of the feed, such as "*transport.HTTP"
 	Started time.Time // when Subscribe returned
-	Closed  bool      // Close has returned: nothing changes any more, and errors are only texts
-	Stats
+	Stats             // after Close, its errors are only texts
 
 	Subscription *Subscription `json:"-"` // for Healthy, Reconnect and the like; nil after Close
 
@@ -134,6 +133,7 @@ func (w *watched) close() {
 		return
 	}
 	final := w.sub.Stats()
+	final.Closed = true
 	for _, err := range []*error{&final.Err, &final.LastErr, &final.CheckpointError} {
 		if *err != nil {
 			*err = errors.New(clip((*err).Error()))
@@ -245,7 +245,7 @@ func (w *watched) snapshot(s *Snapshot) {
 	w.mu.Lock()
 	sub, final := w.sub, w.final
 	w.mu.Unlock()
-	s.ID, s.Name, s.Source, s.Started, s.Closed = w.id, w.name, w.source, w.started, sub == nil
+	s.ID, s.Name, s.Source, s.Started = w.id, w.name, w.source, w.started
 	s.Subscription = sub
 	if sub != nil {
 		sub.describe(&s.Stats)

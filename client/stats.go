@@ -59,6 +59,7 @@ type Stats struct {
 	// Since is when State began. For StateFull it is when an event was last settled, if that is later.
 	Since       time.Time
 	NextAttempt time.Time // of StateBackingOff, or of a backfill that has failed; zero if none is planned
+	Closed      bool      // Close has returned: nothing changes any more
 
 	// Err is why there is no connection, why Backfill is called again, or why the subscription has
 	// ended. It is nil while a connection is read, and after an end without an error.
@@ -104,8 +105,11 @@ type Stats struct {
 	// negative if the clocks differ, and 0 if no event has a time.
 	Lag time.Duration
 
-	Buffered      int       // events in the buffer: not acknowledged, or after one that is not
-	BufferedBytes int       // size of their Data
+	Buffered      int // events in the buffer: not acknowledged, or after one that is not
+	BufferedBytes int // size of their Data
+	// MaxBuffered and MaxBufferedBytes are the limits of these: Options.Buffer and BufferBytes.
+	MaxBuffered, MaxBufferedBytes int
+
 	Oldest        time.Time // Event.Received of the oldest of them; zero if there is none
 	OldestID      string    // its Event.ID; empty if that is also the token, which can be a secret
 	OldestAttempt int       // its Event.Attempt; 0: not delivered yet
@@ -138,7 +142,8 @@ func (s *Subscription) describe(t *Stats) {
 	s.report.flow.describe(t, now)
 	s.report.now.describe(t, t.LastEvent, now)
 	s.overlay(t)
-	t.CaughtUp = s.isCaughtUp()
+	t.CaughtUp, t.Closed = s.isCaughtUp(), s.over.Load()
+	t.MaxBuffered, t.MaxBufferedBytes = s.opts.Buffer, s.opts.BufferBytes
 	t.Acked, _ = s.window.Settled()
 	t.Buffered, t.BufferedBytes, t.Oldest = b.Events, b.Bytes, b.Oldest.Received
 	if isPublicID(b.Oldest.ID, b.Oldest.Token) {

@@ -278,3 +278,23 @@ func TestOldestSince(t *testing.T) {
 		}
 	})
 }
+
+// Stats has the limits of the buffer, and whether Close has returned, which the end of the feed is not.
+func TestStatsLimitsAndClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			opts          *client.Options
+			events, bytes int
+		}{{nil, 1024, 8 << 20}, {&client.Options{Buffer: 3, BufferBytes: 77}, 3, 77}} {
+			sub := subscribe(t, mock.NewFeed(mock.Complete()), c.opts)
+			time.Sleep(time.Second)
+			if s := sub.Stats(); s.MaxBuffered != c.events || s.MaxBufferedBytes != c.bytes || s.Closed || s.State != client.StateEnded {
+				t.Errorf("at the end of the feed: got %+v, want limits %d and %d, and not closed", s, c.events, c.bytes)
+			}
+			sub.Close()
+			if s := sub.Stats(); !s.Closed {
+				t.Errorf("after Close: got %+v, want it closed", s)
+			}
+		}
+	})
+}

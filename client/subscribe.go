@@ -31,6 +31,7 @@ type Subscription struct {
 	joined   *sync.WaitGroup // the loop
 
 	closing  atomic.Bool    // Close was called
+	over     atomic.Bool    // Close has returned
 	closed   sync.WaitGroup // the first Close
 	closeErr error          // its result
 }
@@ -225,6 +226,7 @@ func (s *Subscription) Close() error {
 	}
 	defer s.closed.Done()
 	s.closeErr = s.shut()
+	s.over.Store(true)
 	return s.closeErr
 }
 

@@ -131,9 +131,10 @@ func (v *view) connection(i *item) []cell {
 
 func (v *view) consumer(i *item) []cell {
 	buffer := counted("In the buffer", uint64(i.Buffered))
+	buffer.Text += " of " + count(i.MaxBuffered)
 	oldest := v.aged("Oldest", i.Oldest, " ago")
 	if i.Buffered > 0 {
-		buffer = buffer.note("%s", size(i.BufferedBytes))
+		buffer = buffer.note("%s of %s", size(i.BufferedBytes), size(i.MaxBytes))
 		oldest.Warn = i.Health == "stuck"
 		oldest = oldest.note("%s", attempt(i))
 	}

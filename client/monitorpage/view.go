@@ -91,6 +91,8 @@ type item struct {
 	Lag            float64           `json:"lag_seconds"`
 	Buffered       int               `json:"buffered"`
 	BufferedBytes  int               `json:"buffered_bytes"`
+	MaxBuffered    int               `json:"max_buffered"`
+	MaxBytes       int               `json:"max_buffered_bytes"`
 	Oldest         time.Time         `json:"oldest_received,omitzero"`
 	OldestID       string            `json:"oldest_id,omitempty"`
 	OldestAttempt  int               `json:"oldest_attempt,omitempty"`
@@ -198,7 +200,7 @@ func newItem(s *client.Snapshot) item {
 		Started: s.Started, Closed: s.Closed, Rate: s.Rate, Lag: s.Lag.Seconds(), lag: s.Lag,
 		Received: s.Received, ReceivedBytes: s.ReceivedBytes, Keepalives: s.Keepalives, LastEvent: s.LastEvent,
 		LastMessage: s.LastMessage, Skipped: s.Skipped, Duplicates: s.Duplicates, Acked: s.Acked, Nacked: s.Nacked,
-		Buffered: s.Buffered, BufferedBytes: s.BufferedBytes, Oldest: s.Oldest, OldestID: s.OldestID,
+		Buffered: s.Buffered, BufferedBytes: s.BufferedBytes, MaxBuffered: s.MaxBuffered, MaxBytes: s.MaxBufferedBytes, Oldest: s.Oldest, OldestID: s.OldestID,
 		OldestAttempt: s.OldestAttempt, OldestSince: s.OldestSince, Connections: s.Connections, Connected: s.Connected,
 		Handovers: s.Handovers, Outage: s.Outage, OutageFailures: s.OutageFailures, Gaps: s.Gaps, Repaired: s.Repaired,
 		Missed: s.Missed, LastGap: s.LastGap, Dropped: s.Dropped, DeadLettered: s.DeadLettered, LastSave: s.LastSave,

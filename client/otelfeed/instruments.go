@@ -85,11 +85,11 @@ func (b *builder) duration(name, description string, bounds []float64) metric.Fl
 }
 
 // totals are counts of Stats that outlive a subscription.
-type totals struct{ received, bytes, skipped, duplicates, missed uint64 }
+type totals struct{ received, bytes, skipped, duplicates, missed, dropped, handovers uint64 }
 
 func (t totals) plus(s *client.Stats) totals {
 	return totals{t.received + s.Received, t.bytes + s.ReceivedBytes, t.skipped + s.Skipped,
-		t.duplicates + s.Duplicates, t.missed + s.Missed}
+		t.duplicates + s.Duplicates, t.missed + s.Missed, t.dropped + s.Dropped, t.handovers + s.Handovers}
 }
 
 // An observation is the Stats of the subscriptions with the same attributes: sums, and the maximum
@@ -115,15 +115,17 @@ func (o *observation) add(s *Subscription, t *client.Stats, now time.Time) {
 	if i := slices.Index(states[:], t.State); i >= 0 {
 		o.states[i]++
 	}
-	o.events, o.maxEvents = o.events+int64(t.Buffered), o.maxEvents+int64(s.buffer)
-	o.bytes, o.maxBytes = o.bytes+int64(t.BufferedBytes), o.maxBytes+int64(s.bufferBytes)
+	o.events, o.maxEvents = o.events+int64(t.Buffered), o.maxEvents+int64(t.MaxBuffered)
+	o.bytes, o.maxBytes = o.bytes+int64(t.BufferedBytes), o.maxBytes+int64(t.MaxBufferedBytes)
 	o.oldest = max(o.oldest, since(now, t.Oldest))
 	o.outage = max(o.outage, since(now, t.Outage))
 	if t.State != client.StateEnded {
 		o.silence = max(o.silence, since(now, later(t.LastMessage, s.started)))
 	}
 	if s.timed {
-		o.lag, o.timed = t.Lag, true
+		if !o.timed || t.Lag > o.lag {
+			o.lag, o.timed = t.Lag, true
+		}
 	}
 	if s.stored {
 		o.stored = true
@@ -163,6 +165,11 @@ func (in *Instrumentation) snapshot() map[attribute.Set]*observation {
 			all[s.attrs] = o
 		}
 		stats := s.Stats()
+		if stats.Closed {
+			in.retire(s)
+			o.totals = o.plus(&stats)
+			continue
+		}
 		o.add(s, &stats, time.Now())
 	}
 	return all
@@ -214,6 +221,10 @@ func (in *Instrumentation) observe(b *builder) {
 		func(o *observation) uint64 { return o.duplicates })
 	counter("steadfeed.messages.missed", "{message}", "Messages that are known to be missing and were not repaired.",
 		func(o *observation) uint64 { return o.missed })
+	counter("steadfeed.messages.dropped", "{message}", "Messages dropped or replaced because the buffer was full.",
+		func(o *observation) uint64 { return o.dropped })
+	counter("steadfeed.handovers", "{connection}", "Connections that were replaced before their end.",
+		func(o *observation) uint64 { return o.handovers })
 	level("steadfeed.buffer.usage", "{message}", "Messages received and not acknowledged.", isLive,
 		func(o *observation) int64 { return o.events })
 	level("steadfeed.buffer.limit", "{message}", "Maximum of steadfeed.buffer.usage.", isLive,

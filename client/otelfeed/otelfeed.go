@@ -141,8 +141,7 @@ type Subscription struct {
 	commit  attribute.Set
 	started time.Time
 
-	buffer, bufferBytes int // their limits
-	stored, timed       bool
+	stored, timed bool
 
 	mu       sync.Mutex // held for a few instructions
 	attempts map[uint64]*attempt
@@ -157,15 +156,8 @@ type operation struct {
 	title  string
 }
 
-// Default limits of client.Options.
-const (
-	defaultBuffer      = 1024
-	defaultBufferBytes = 8 << 20
-)
-
 func newSubscription(in *Instrumentation, src transport.Source, o *client.Options) *Subscription {
 	s := &Subscription{in: in, name: o.Name, started: time.Now(), attempts: map[uint64]*attempt{},
-		buffer: cmp.Or(o.Buffer, defaultBuffer), bufferBytes: cmp.Or(o.BufferBytes, defaultBufferBytes),
 		stored: o.Store != nil, timed: o.EventTime != nil}
 	if in.opts.DestinationOf != nil {
 		s.name = in.opts.DestinationOf(o.Name)
@@ -201,7 +193,7 @@ func (s *Subscription) with(more ...attribute.KeyValue) attribute.Set {
 // Close is [client.Subscription.Close]. The subscription is no longer observed when it returns.
 func (s *Subscription) Close() error {
 	err := s.Subscription.Close()
-	s.in.retire(s)
+	s.in.retire(s) // otherwise the next observation would: a client.Monitor has the client.Subscription, too
 	return err
 }
 

@@ -3,6 +3,8 @@ package otelfeed
 import (
 	"bytes"
 	"context"
+	"errors"
+	"reflect"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -63,12 +65,34 @@ func (s *Subscription) Start(ctx context.Context, evs ...client.Event) (_ contex
 	return ctx, func(err error) { s.finish(ctx, span, start, n, handlerError(err)) }
 }
 
-// handlerError returns the error.type of a handler's error: a type, because its text may be anything.
+// handlerError returns the error.type of a handler's error: a name of a Go type, of which a program has
+// few. Its text and what a method ErrorType returns may be anything.
 func handlerError(err error) string {
-	if err == nil {
+	switch {
+	case err == nil:
 		return ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
 	}
-	return semconv.ErrorType(err).Value.AsString()
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		err = cause
+		if !isWrapper(err) {
+			break
+		}
+	}
+	return reflect.TypeOf(err).String()
+}
+
+// isWrapper reports whether err only adds to its cause: it is made by fmt.Errorf, client.RetryAfter or
+// client.Terminal.
+func isWrapper(err error) bool {
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath() == "fmt" || t.PkgPath() == reflect.TypeFor[client.Stats]().PkgPath()
 }
 
 // finish records the outcome. kind is the error.type of a failure.

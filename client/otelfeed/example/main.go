@@ -1,4 +1,5 @@
-// Example follows a feed that fails now and then, and exports its metrics for Prometheus.
+// Example follows two feeds, of which one fails now and then and the other one is too fast, and
+// exports their metrics for Prometheus.
 //
 //	go run ./example -addr 127.0.0.1:9464
 package main
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -59,11 +61,37 @@ func run(ctx context.Context, addr string) error {
 	}()
 	defer func() { server.Close(); <-served }()
 	fmt.Printf("metrics at http://%s/metrics\n", listener.Addr())
+	ctx, cancel := context.WithCancel(ctx)
+	var both sync.WaitGroup
+	defer both.Wait()
+	defer cancel()
+	both.Go(func() {
+		if err := drop(ctx, telemetry); err != nil {
+			log.Print(err)
+		}
+	})
 	return follow(ctx, telemetry)
 }
 
-// follow consumes a feed whose connection is lost every ten events, and whose server forgets the
-// position once.
+// drop consumes a feed that is faster than its consumer, which needs only the newest prices.
+func drop(ctx context.Context, telemetry *otelfeed.Instrumentation) error {
+	feed := mock.NewFeed()
+	for n := range 10_000 {
+		feed.Publish(mock.Event(fmt.Sprint(n), "price"), mock.Pause(10*time.Millisecond))
+	}
+	sub, err := telemetry.Subscribe(ctx, feed, &client.Options{Name: "prices", Buffer: 8, Overflow: client.OverflowDropOldest})
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	return sub.Process(ctx, func(context.Context, client.Event) error {
+		time.Sleep(50 * time.Millisecond)
+		return nil
+	}, nil)
+}
+
+// follow consumes a feed whose connection is lost every ten events, whose server forgets the position
+// once, and whose store fails at first.
 func follow(ctx context.Context, telemetry *otelfeed.Instrumentation) error {
 	feed := mock.NewFeed(mock.Event("0", "ok"), mock.Drop(), mock.Status(503), mock.Status(410))
 	for n := 1; n <= 1000; n++ {
@@ -72,8 +100,9 @@ func follow(ctx context.Context, telemetry *otelfeed.Instrumentation) error {
 			feed.Publish(mock.Event(fmt.Sprint("bad", n), "bad"), mock.Drop(), mock.Status(503))
 		}
 	}
+	store := &mock.Store{}
 	sub, err := telemetry.Subscribe(ctx, feed, &client.Options{
-		Name: "orders", Store: &mock.Store{}, Dedupe: 100, MaxAttempts: 2,
+		Name: "orders", Store: store, Dedupe: 100, MaxAttempts: 2,
 		EventTime:  func(ev client.Event) time.Time { return ev.Received.Add(-time.Second) },
 		DeadLetter: func(context.Context, client.Event, error) error { return nil },
 	})
@@ -81,6 +110,7 @@ func follow(ctx context.Context, telemetry *otelfeed.Instrumentation) error {
 		return err
 	}
 	defer sub.Close()
+	store.OnSave(&mock.Fault{Count: 3})
 	return sub.Process(ctx, func(_ context.Context, ev client.Event) error {
 		if string(ev.Data) == "bad" {
 			return errors.New("bad order")
