@@ -14,7 +14,10 @@ import (
 	"github.com/coder/websocket"
 )
 
-const tick = 10 * time.Millisecond // between two trades of a market
+const (
+	tick = 10 * time.Millisecond // between two trades of a market
+	page = 20                    // trades in one answer; 500 at Binance
+)
 
 // An exchange makes trades all the time. It cuts the first connection, and announces its restart on
 // the second.
@@ -45,7 +48,7 @@ func (x *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	from, _ := strconv.ParseUint(r.URL.Query().Get("fromId"), 10, 64)
 	all := []item{}
-	for id := from; id <= x.now() && !x.forgets; id++ {
+	for id := from; id <= x.now() && len(all) < page && !x.forgets; id++ {
 		all = append(all, item{id, "1.00"})
 	}
 	json.NewEncoder(w).Encode(all)

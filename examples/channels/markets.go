@@ -154,19 +154,22 @@ func (f *follower) backfill(ctx context.Context, gap client.Gap, deliver func(tr
 	if f.last == 0 {
 		return "", nil // begin with the next trade
 	}
-	if gap.Reason == transport.GapSequence { // last is the trade that has revealed the jump
-		f.last -= min(f.last, gap.Missed+1)
+	from := f.last
+	if gap.Reason == transport.GapSequence { // last is the trade that has revealed the jump, and stays it
+		from -= min(from, gap.Missed+1)
 	}
-	all, err := f.fetch(ctx, f.last+1)
-	if err != nil {
-		return "", err
-	}
-	for _, data := range all {
-		if err := deliver(transport.Message{Data: data}); err != nil {
+	for {
+		all, err := f.fetch(ctx, from+1) // a page
+		if err != nil || len(all) == 0 {
 			return "", err
 		}
+		for _, data := range all {
+			if err := deliver(transport.Message{Data: data}); err != nil {
+				return "", err
+			}
+		}
+		from += uint64(len(all)) // there is a trade of each number
 	}
-	return "", nil
 }
 
 func (f *follower) fetch(ctx context.Context, from uint64) ([]json.RawMessage, error) {
