@@ -208,6 +208,29 @@ func TestPartlyRefused(t *testing.T) {
 	})
 }
 
+// The same, if all that is incomplete has arrived before the refusal.
+func TestPartlyRefusedEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := serve(t, func(n int, p *peer) {
+			for a := p.read(); a.Op != ""; a = p.read() {
+				switch {
+				case len(a.Names) > 1:
+					p.say(event("good", 1), word{Re: a.ID, Error: errFinal.text})
+				case a.Names[0] == "bad":
+					p.say(word{Re: a.ID, Error: errFinal.text})
+				default:
+					p.say(word{Re: a.ID}, event("good", 2))
+				}
+			}
+		})
+		mux := newMux(srv)
+		mux.Batch = 2
+		good := subscribeTo(t, mux, "good", nil)
+		subscribeTo(t, mux, "bad", nil)
+		expect(t, "good", next(t, good, 1), "!2")
+	})
+}
+
 // A server that limits the rate is not asked again at once, in halves.
 func TestRateLimitIsNotHalved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
