@@ -19,6 +19,7 @@ type Answers struct {
 	Late      Answer // not settled within Deadline. Default: 503 with Retry-After.
 	Busy      Answer // no space, draining, not subscribed, not verified in time, or refused by the consumer. Default: 503 with Retry-After.
 	Forged    Answer // the signature or token does not match. Default: 401.
+	Unknown   Answer // the tenant is unknown. Default: Forged, so that an answer does not reveal which tenants exist.
 	Malformed Answer // a header or the body is malformed. Default: 400.
 }
 

@@ -14,7 +14,7 @@ func Auth0(secrets ...string) *Provider {
 		Name:    "auth0",
 		Scheme:  Token{Header: "Authorization"},
 		ID:      path("id", "log_id"),
-		Payload: Payload{Items: "@this", ID: path("id", "log_id"), Type: path("type", "data.type")},
+		Payload: Payload{Items: "@this", ID: path("id", "log_id"), Type: path("type", "data.type"), Unique: true},
 	}
 	return p.with(secrets)
 }

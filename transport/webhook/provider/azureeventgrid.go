@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"time"
 
@@ -33,12 +34,33 @@ func AzureEventGrid(origins []string, secrets ...string) *Provider {
 		},
 		Scheme: Token{Query: "code"},
 		Payload: Payload{
-			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: cloudEvents,
+			Items: "@this", ID: path("id"), Type: path("eventType", "type"), split: eventGridEvents, Unique: true,
 		},
 		Handshake: func(r *Request) (*Answer, bool) { return originHandshake(r, origins) },
 		Respond:   eventGridResponse,
 	}
 	return p.with(secrets)
+}
+
+// eventGridEvents appends events of either schema. The id of an event is unique within its topic.
+func eventGridEvents(r *Request, payload []byte, events []Event) ([]Event, bool) {
+	if list, ok := cloudEvents(r, payload, events); ok {
+		return list, true
+	}
+	before := len(events)
+	ok := elements(payload, "@this", func(item []byte) bool {
+		field := decode.Fields(item)
+		id := field("id")
+		if topic := field("topic"); topic != "" {
+			id = ceID(topic, id)
+		}
+		events = append(events, Event{ID: id, Type: cmp.Or(field("eventType"), field("type")), Data: item})
+		return true
+	})
+	if !ok {
+		events = events[:before]
+	}
+	return events, ok
 }
 
 func eventGridResponse(r *Request, d *Delivery) *Answer {

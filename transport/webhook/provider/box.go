@@ -14,13 +14,10 @@ import (
 func Box(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "box", Deadline: 27 * time.Second,
-		Scheme: boxSignature{anyHeader{
-			Signature: Signature{
-				Header: "Box-Signature-Primary", Encoding: EncodingBase64,
-				Timestamp: Timestamp{Header: "Box-Delivery-Timestamp", Layout: time.RFC3339, Tolerance: 10 * time.Minute},
-				Signed:    "{body}{ts}",
-			},
-			more: []string{"Box-Signature-Secondary"},
+		Scheme: boxSignature{Signature{
+			Header: "Box-Signature-Primary", More: []string{"Box-Signature-Secondary"}, Encoding: EncodingBase64,
+			Timestamp: Timestamp{Header: "Box-Delivery-Timestamp", Layout: time.RFC3339, Tolerance: 10 * time.Minute},
+			Signed:    "{body}{ts}",
 		}},
 		ID:      path("id"),
 		Payload: Payload{ID: path("id"), Type: path("trigger")},
@@ -30,12 +27,12 @@ func Box(secrets ...string) *Provider {
 
 // boxSignature is the scheme of Box. A body may be signed as it is, or as its library escapes it
 // (box-node-sdk, jsonStringifyWithEscapedUnicode).
-type boxSignature struct{ anyHeader }
+type boxSignature struct{ Signature }
 
 type boxVerifier struct{ verifier }
 
 func (s boxSignature) newVerifier(secrets []secret) (verifier, error) {
-	v, err := s.anyHeader.newVerifier(secrets)
+	v, err := s.Signature.newVerifier(secrets)
 	return boxVerifier{v}, err
 }
 

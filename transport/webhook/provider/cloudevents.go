@@ -31,7 +31,7 @@ func CloudEvents(origins []string, secrets ...string) *Provider {
 		},
 		Retry:     Retry{Final: cloudEventsFinal},
 		Scheme:    Token{Header: "Authorization", Prefix: "Bearer "},
-		Payload:   Payload{split: cloudEvents},
+		Payload:   Payload{split: cloudEvents, Unique: true},
 		Handshake: func(r *Request) (*Answer, bool) { return originHandshake(r, origins) },
 	}
 	return p.with(secrets)

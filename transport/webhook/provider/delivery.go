@@ -1,11 +1,18 @@
 package provider
 
-import "github.com/steadfeed/steadfeed/transport"
+import (
+	"bytes"
+	"net/url"
+
+	"github.com/steadfeed/steadfeed/transport"
+)
 
 // A Delivery is a verified and parsed request.
 type Delivery struct {
 	ID      string // the sender's id of this delivery, the same on every attempt; or empty
 	Signed  bool   // ID is covered by the signature
+	Unique  bool   // the ID of each event identifies it among all deliveries, see Payload.Unique
+	Tenant  string // see Tenants; empty without
 	Proof   transport.Proof
 	Attempt int     // the sender's attempt at this delivery, from 1; 0: unknown
 	Key     int     // index of the secret that matched; -1: the scheme has none
@@ -29,6 +36,13 @@ func (p *Provider) parse(r *Request, m match) *Delivery {
 	d, y := &both.Delivery, &p.Payload
 	payload := content{data: y.of(r)}
 	*d = Delivery{ID: m.id, Signed: m.id != "", Proof: m.proof, Key: m.key}
+	d.Tenant = r.Tenant()
+	if r.isQuery() {
+		payload.data = p.publicQuery(payload.data)
+		if m.proof == transport.ProofBody && !p.SignsURL() {
+			m.proof, d.Proof = transport.ProofMetadata, transport.ProofMetadata
+		}
+	}
 	if d.ID == "" {
 		d.ID = p.ID.value(r, &payload)
 		d.Signed = d.ID != "" && m.proof == transport.ProofBody && p.ID.Header == ""
@@ -44,7 +58,40 @@ func (p *Provider) parse(r *Request, m match) *Delivery {
 	default:
 		d.Events = append(both.room[:0], y.event(r, &payload))
 	}
+	d.Unique = y.Unique && p.authentic(m.proof, r)
 	return d
+}
+
+// authentic reports whether the ids of events are as trustworthy as the events: a forger who has
+// captured a delivery must not be able to give its events the ids of later ones.
+func (p *Provider) authentic(proof transport.Proof, r *Request) bool {
+	switch proof {
+	case transport.ProofBody:
+		return p.Payload.ID.Header == "" && firstHeader(r.Header, "Ce-Id") == ""
+	case transport.ProofMetadata:
+		return false
+	}
+	return true
+}
+
+// publicQuery returns a query without the token that authenticates it.
+func (p *Provider) publicQuery(query []byte) []byte {
+	name := p.traits().query
+	if name == "" {
+		return query
+	}
+	var public []byte
+	for pair := range bytes.SplitSeq(query, []byte("&")) {
+		key, _, _ := bytes.Cut(pair, []byte("="))
+		if plain, err := url.QueryUnescape(string(key)); err != nil || plain == name {
+			continue
+		}
+		if public != nil {
+			public = append(public, '&')
+		}
+		public = append(public, pair...)
+	}
+	return public
 }
 
 // kind returns the type of the only event, or "" if there is not exactly one.

@@ -15,11 +15,8 @@ import (
 func DocuSign(secrets ...string) *Provider {
 	p := &Provider{
 		Name: "docusign", Deadline: 90 * time.Second,
-		Retry: Retry{Count: path("retryCount")},
-		Scheme: anyHeader{
-			Signature: Signature{Header: "X-Docusign-Signature-1", Encoding: EncodingBase64},
-			more:      docuSignHeaders(),
-		},
+		Retry:   Retry{Count: path("retryCount")},
+		Scheme:  Signature{Header: "X-Docusign-Signature-1", More: docuSignHeaders(), Encoding: EncodingBase64},
 		ID:      hashBut("retryCount"),
 		Payload: Payload{Type: path("event")},
 	}

@@ -11,9 +11,10 @@ import (
 type Encoding uint8
 
 const (
-	encodingText   Encoding = iota // the text itself
-	EncodingHex                    // RFC 4648, section 8; either case, but not both in one text
-	EncodingBase64                 // RFC 4648, section 4
+	encodingText      Encoding = iota // the text itself
+	EncodingHex                       // RFC 4648, section 8; either case, but not both in one text
+	EncodingBase64                    // RFC 4648, section 4
+	EncodingBase64URL                 // RFC 4648, section 5, with or without padding
 )
 
 // Maximum length of a signature in bytes: of an HMAC, of ECDSA over P-256 in DER, which has 72,
@@ -23,10 +24,20 @@ const (
 	maxPublicSignature = maxSignatures * maxSignature / maxPublic
 )
 
-// decode writes the bytes of text to dst. Apart from letter case, exactly one text is accepted
-// for each byte sequence: line ends, stray bits and mixed case are refused.
+// decode writes the bytes of text to dst. Apart from letter case and the padding of
+// EncodingBase64URL, exactly one text is accepted for each byte sequence: line ends, stray bits and
+// mixed case are refused.
 func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 	switch {
+	case e == EncodingBase64URL:
+		if len(text)%4 == 0 {
+			text = strings.TrimSuffix(strings.TrimSuffix(text, "="), "=")
+		}
+		if base64.RawURLEncoding.DecodedLen(len(text)) > len(dst) || strings.ContainsAny(text, "\r\n") {
+			return 0, false
+		}
+		n, err := strictBase64URL.Decode(dst, []byte(text))
+		return n, err == nil
 	case e == EncodingBase64:
 		if base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(text, "="))) > len(dst) || strings.ContainsAny(text, "\r\n") {
 			return 0, false
@@ -46,7 +57,10 @@ func (e Encoding) decode(dst []byte, text string) (n int, ok bool) {
 	return len(text) / 2, all == digit && some&mixedCase != mixedCase
 }
 
-var strictBase64 = base64.StdEncoding.Strict()
+var (
+	strictBase64    = base64.StdEncoding.Strict()
+	strictBase64URL = base64.RawURLEncoding.Strict()
+)
 
 // digits holds the value and the letter case of each hexadecimal digit.
 var digits = [256]byte{
@@ -64,8 +78,11 @@ const (
 )
 
 func (e Encoding) encode(raw []byte) string {
-	if e == EncodingBase64 {
+	switch e {
+	case EncodingBase64:
 		return base64.StdEncoding.EncodeToString(raw)
+	case EncodingBase64URL:
+		return base64.RawURLEncoding.EncodeToString(raw)
 	}
 	return hex.EncodeToString(raw)
 }
@@ -88,7 +105,11 @@ func (e Encoding) key(text string) ([]byte, error) {
 		}
 		return raw, nil
 	}
-	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+	encoding := base64.RawStdEncoding
+	if e == EncodingBase64URL {
+		encoding = base64.RawURLEncoding
+	}
+	raw, err := encoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil {
 		return nil, errBase64
 	}

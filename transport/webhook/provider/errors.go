@@ -14,6 +14,8 @@ type refusal struct {
 	provider, reason string
 	causes           string // the possible causes
 	forged, busy     bool
+	unknown          bool   // the tenant is
+	large            bool   // the body is
 	challenge        string // see Challenge
 }
 
@@ -36,12 +38,20 @@ func (e *refusal) Forged() bool { return e.forged }
 // Some senders send their credentials only after one.
 func (e *refusal) Challenge() string { return e.challenge }
 
+// Unknown reports whether the tenant is unknown. Forged is then true as well.
+func (e *refusal) Unknown() bool { return e.unknown }
+
+// TooLarge reports whether the decompressed body is too large.
+func (e *refusal) TooLarge() bool { return e.large }
+
 // Busy reports whether the request could not be verified for now, and should be sent again.
 func (e *refusal) Busy() bool { return e.busy }
 
 // forged returns the error of every failed verification, including one that failed because of
 // its timestamp, so that a forger cannot tell which check failed.
-func forged() error { return &refusal{reason: "verification failed", forged: true} }
+func forged() error { return &refusal{reason: failed, forged: true} }
+
+const failed = "verification failed"
 
 func malformed(format string, args ...any) error {
 	return &refusal{reason: fmt.Sprintf(format, args...)}
@@ -76,16 +86,25 @@ func (p *Provider) named(err error) error {
 	}
 	err = list[0]
 	if r, ok := err.(*refusal); ok {
-		named := &refusal{provider: p.Name, reason: r.reason, forged: r.forged, busy: r.busy, challenge: r.challenge}
-		if r.forged {
-			named.causes = p.secrets.Load().causes
+		named := *r
+		named.provider = p.Name
+		if r.reason == failed {
+			named.causes = p.causes()
 		}
-		return named
+		return &named
 	}
 	if p.Name == "" {
 		return fmt.Errorf("provider: %w", err)
 	}
 	return fmt.Errorf("provider: %s: %w", p.Name, err)
+}
+
+// causes returns the possible causes of a failed verification.
+func (p *Provider) causes() string {
+	if set := p.secrets.Load(); set != nil && set.v != nil {
+		return set.causes
+	}
+	return p.traits().causes
 }
 
 const (

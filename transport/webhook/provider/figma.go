@@ -1,11 +1,8 @@
 package provider
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
-
-	"github.com/steadfeed/steadfeed/decode"
 )
 
 // Figma returns the Provider for Figma's webhooks of version 2. A secret is the passcode, which
@@ -21,7 +18,7 @@ func Figma(secrets ...string) *Provider {
 		Name:    "figma",
 		Answers: Answers{Accepted: answer200().Accepted, Forged: unavailable(), Malformed: unavailable()},
 		Retry:   Retry{Waits: figmaWaits(), Final: finalAfter(http.StatusBadRequest)},
-		Scheme:  passcode{},
+		Scheme:  passcode{Token{Path: "passcode"}},
 		ID:      Source{Hash: true},
 		Payload: Payload{Type: path("event_type")},
 		Respond: figmaPing,
@@ -41,45 +38,14 @@ func figmaPing(_ *Request, d *Delivery) *Answer {
 	return nil
 }
 
-// passcode is the scheme of a secret in a member of the body.
-type passcode struct{}
+// passcode is a Token that is not one of Figma's API tokens.
+type passcode struct{ Token }
 
-type passcodeVerifier struct{ secretSums }
-
-const passcodeMember = "passcode"
-
-func (passcode) traits() traits { return traits{} }
-
-func (passcode) newVerifier(secrets []secret) (verifier, error) {
+func (t passcode) newVerifier(secrets []secret) (verifier, error) {
 	for _, s := range secrets {
 		if err := (&secretForm{others: []string{"figd_", "figu_"}}).check(s.text); err != nil {
 			return nil, s.wrap(err)
 		}
 	}
-	h, err := newSecretSums(secrets)
-	return &passcodeVerifier{h}, err
-}
-
-func (v *passcodeVerifier) precheck(*Request) error { return nil }
-
-func (v *passcodeVerifier) verify(r *Request) (match, error) {
-	text := decode.Field(r.Body, passcodeMember)
-	if text == "" {
-		return match{}, malformed("no passcode in the body")
-	}
-	m, err := v.find(text)
-	if err != nil {
-		return match{}, err
-	}
-	return m, unambiguous(r.Body)
-}
-
-func (v *passcodeVerifier) sign(r *Request, _ string) error {
-	body, err := object(r.Body)
-	if err != nil {
-		return err
-	}
-	body[passcodeMember] = v.texts[0]
-	r.Body, err = json.Marshal(body)
-	return err
+	return t.Token.newVerifier(secrets)
 }

@@ -11,7 +11,7 @@ func GoCardless(secrets ...string) *Provider {
 		Name: "gocardless", Deadline: 9 * time.Second,
 		Scheme:  Signature{Header: "Webhook-Signature"},
 		ID:      Source{Path: []string{"meta.webhook_id"}, orHash: true},
-		Payload: Payload{Items: "events", ID: path("id"), Type: all("resource_type", "action")},
+		Payload: Payload{Items: "events", ID: path("id"), Type: all("resource_type", "action"), Unique: true},
 	}
 	return p.with(secrets)
 }

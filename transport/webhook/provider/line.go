@@ -15,7 +15,7 @@ func LINE(secrets ...string) *Provider {
 		Answers: answer200(),
 		Scheme:  Signature{Header: "X-Line-Signature", Encoding: EncodingBase64},
 		ID:      path("events.#.webhookEventId"),
-		Payload: Payload{Items: "events", ID: path("webhookEventId"), Type: path("type")},
+		Payload: Payload{Items: "events", ID: path("webhookEventId"), Type: path("type"), Unique: true},
 	}
 	return p.with(secrets)
 }

@@ -9,7 +9,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// Mailgun returns the Provider for Mailgun. A secret is the HTTP webhook signing key.
+// Mailgun returns the Provider for Mailgun's webhooks and for its routes, which forward received
+// mail. A secret is the HTTP webhook signing key. The body of a route is a form, multipart if the
+// mail has attachments; it is the Data of the event, for mime/multipart with the Content-Type of
+// its Delivery. Such a mail often exceeds the default of Receiver.MaxBody.
 //
 // Mailgun repeats a delivery for eight hours with the same time, token and signature, so the
 // time may be a day off. The receiver recognizes a duplicate by the token.
@@ -60,10 +63,9 @@ func (mailgun) newVerifier(secrets []secret) (verifier, error) {
 func (v mailgunVerifier) precheck(*Request) error { return nil }
 
 func (v mailgunVerifier) verify(r *Request) (match, error) {
-	field := decode.Fields(r.Body)
-	stamp, token, signature := field("signature.timestamp"), field("signature.token"), field("signature.signature")
-	if stamp == "" || token == "" || signature == "" {
-		return match{}, malformed("no signature in the body")
+	stamp, token, signature, err := mailgunSignature(r)
+	if err != nil {
+		return match{}, err
 	}
 	if !harmless(token, "") {
 		return match{}, malformed("the token is malformed")
@@ -75,16 +77,41 @@ func (v mailgunVerifier) verify(r *Request) (match, error) {
 	if err != nil {
 		return match{}, err
 	}
-	return match{key: key, proof: transport.ProofMetadata, id: token}, unambiguous(r.Body)
+	m := match{key: key, proof: transport.ProofMetadata, id: token}
+	if isForm(r) {
+		return m, nil
+	}
+	return m, unambiguous(r.Body)
+}
+
+// mailgunSignature returns the signature in a body: JSON, or the form of a route.
+func mailgunSignature(r *Request) (stamp, token, signature string, err error) {
+	if !isForm(r) {
+		field := decode.Fields(r.Body)
+		stamp, token, signature = field("signature.timestamp"), field("signature.token"), field("signature.signature")
+	} else {
+		f, ok := formFields(r, r.Body, "timestamp", "token", "signature")
+		if !ok || f[0].n > 1 || f[1].n > 1 || f[2].n > 1 {
+			return "", "", "", malformed("the form is malformed, or has a field of the signature twice")
+		}
+		stamp, token, signature = f[0].value, f[1].value, f[2].value
+	}
+	if stamp == "" || token == "" || signature == "" {
+		err = malformed("no signature in the body")
+	}
+	return stamp, token, signature, err
 }
 
 func (v mailgunVerifier) sign(r *Request, id string) error {
-	body, err := object(r.Body)
+	stamp := v.Timestamp.format(r.now())
+	signature, err := v.signText(stamp + id)
 	if err != nil {
 		return err
 	}
-	stamp := v.Timestamp.format(r.now())
-	signature, err := v.signText(stamp + id)
+	if isForm(r) {
+		return signForm(r, formField{name: "timestamp", value: stamp}, formField{name: "token", value: id}, formField{name: "signature", value: signature})
+	}
+	body, err := object(r.Body)
 	if err != nil {
 		return err
 	}

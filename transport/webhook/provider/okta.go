@@ -23,7 +23,7 @@ func Okta(secrets ...string) *Provider {
 		},
 		Scheme:    Token{Header: "Authorization"},
 		ID:        path("eventId"),
-		Payload:   Payload{Items: "data.events", ID: path("uuid"), Type: path("eventType")},
+		Payload:   Payload{Items: "data.events", ID: path("uuid"), Type: path("eventType"), Unique: true},
 		Handshake: oktaHandshake,
 	}
 	return p.with(secrets)

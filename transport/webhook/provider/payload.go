@@ -3,40 +3,48 @@ package provider
 import (
 	"bytes"
 	"encoding/json"
-	"net/url"
 
 	"github.com/steadfeed/steadfeed/decode"
 )
 
 // Payload describes how the events are found in a body.
 type Payload struct {
-	// Form is the field of a form body that holds the payload. Default: the body is the
-	// payload.
+	// Form is the field of a form, URL-encoded or multipart, that holds the payload. Default: the
+	// body is the payload.
 	Form string
 
 	// Items is the gjson path of an array in the payload, with an event in each element;
 	// "@this" if the payload is that array. With Items, newline-delimited JSON has an event on
-	// each line; it is recognized by its media type, or by a JSON object on each of several
-	// lines. Default: the payload is one event.
+	// each line. It is recognized by a JSON object on each line, whatever its media type is, or by
+	// its media type. Default: the payload is one event.
 	Items string
 
 	ID   Source // of an event
 	Type Source // of an event
 
+	// Unique means that the sender gives each event an ID that identifies it among all deliveries,
+	// so that an event is a duplicate of one with the same ID in another delivery. It has no effect
+	// where a signature covers the event and not its ID. Default: events are compared with those
+	// of the same delivery only.
+	Unique bool
+
 	// split appends to events. It is tried before Items.
 	split func(r *Request, payload []byte, events []Event) ([]Event, bool)
 }
 
-// of returns the payload in the body of r.
+// of returns the payload of r.
 func (y *Payload) of(r *Request) []byte {
-	if y.Form == "" || mediaType(r) != formType {
+	if r.isQuery() {
+		return r.form()
+	}
+	if y.Form == "" || !isForm(r) {
 		return r.Body
 	}
-	form, err := url.ParseQuery(string(r.Body))
-	if err != nil || !form.Has(y.Form) {
+	fields, ok := formFields(r, r.Body, y.Form)
+	if !ok || fields[0].n == 0 {
 		return r.Body
 	}
-	return []byte(form.Get(y.Form))
+	return []byte(fields[0].value)
 }
 
 // events appends the events of a payload to room, which is empty.
@@ -72,20 +80,19 @@ func (y *Payload) items(r *Request, payload []byte, events []Event) (_ []Event, 
 		events = append(events, y.event(r, &content{data: data}))
 		return true
 	}
-	if f, known := decode.Auto(r.Header.Get("Content-Type")); known && f == (decode.NDJSON) {
-		ok = each(f, withoutBOM(payload), add)
-		return events, ok
-	}
 	before := len(events)
-	if ok = elements(payload, y.Items, add); !ok && isLines(payload) {
-		events = events[:before]
+	if ok = elements(payload, y.Items, add); ok {
+		return events, true
+	}
+	events = events[:before]
+	if f, known := decode.Auto(firstHeader(r.Header, "Content-Type")); isLines(payload) || known && f == (decode.NDJSON) {
 		ok = each(decode.NDJSON, withoutBOM(payload), add)
 	}
 	return events, ok
 }
 
-// isLines reports whether a payload that is not JSON has a JSON object on each of its lines.
-// Some senders give newline-delimited JSON the type application/json.
+// isLines reports whether a payload that is not JSON has a JSON object on each of its lines. Many
+// senders give newline-delimited JSON another type, such as application/json or text/plain.
 func isLines(payload []byte) bool {
 	payload = bytes.TrimSpace(withoutBOM(payload))
 	if !bytes.Contains(payload, []byte("\n")) || json.Valid(payload) {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -15,6 +18,24 @@ import (
 type Provider struct {
 	// Name appears in errors, such as "github". Required.
 	Name string
+
+	// Methods are the request methods of deliveries. The payload of a GET or DELETE without a body
+	// is its query, which is a form; where a signature covers the body alone, such a delivery has
+	// transport.ProofMetadata. Default: POST.
+	Methods []string
+
+	// Networks are the networks from which the sender connects. A request from any other is
+	// refused before its body is read, like one with a wrong signature. If proxies are in front of
+	// the receiver, set webhook.Receiver.Proxies. Default: all.
+	Networks []netip.Prefix
+
+	// ClientNames are the DNS names of the sender's client certificate: it must be verified and
+	// valid for one of them. A request without is refused like one with a wrong signature. Set
+	// ClientAuth in the TLS configuration of the server. Default: no certificate is required.
+	ClientNames []string
+
+	// Gzip is how a body with the content coding gzip is handled. Default: it is refused.
+	Gzip Gzip
 
 	// Deadline is how long the sender waits for an answer, less a margin. Default: 10 s.
 	Deadline time.Duration
@@ -27,6 +48,9 @@ type Provider struct {
 
 	// Scheme is how a delivery is verified. Required; Unsigned{} verifies nothing.
 	Scheme Scheme
+
+	// Tenants looks up the secrets by request. Default: all requests have the same secrets.
+	Tenants Tenants
 
 	// ID is where the delivery id is, if Scheme does not sign one. Default: none.
 	ID Source
@@ -51,6 +75,7 @@ type Provider struct {
 	Respond func(r *Request, d *Delivery) *Answer
 
 	secrets atomic.Pointer[secretSet]
+	tenants tenantCache
 }
 
 // Validate reports every configuration error of the provider, such as an empty secret, as one
@@ -68,10 +93,36 @@ func (p *Provider) Validate() error {
 			errs = append(errs, p.named(errors.New("Answers: Accepted, Queued and Duplicate need a 2xx status")))
 		}
 	}
-	if _, err := p.verifier(); err != nil {
+	for _, method := range p.Methods {
+		if method == "" || method != strings.ToUpper(method) {
+			errs = append(errs, p.named(fmt.Errorf("%q in Methods is not in upper case", method)))
+		}
+	}
+	for i, network := range p.Networks {
+		if !network.IsValid() {
+			errs = append(errs, p.named(fmt.Errorf("element %d of Networks is not a network", i)))
+		}
+	}
+	if slices.Contains(p.ClientNames, "") {
+		errs = append(errs, p.named(errors.New("a name in ClientNames is empty")))
+	}
+	if p.Gzip > GzipPlain {
+		errs = append(errs, p.named(fmt.Errorf("unknown Gzip: %d", p.Gzip)))
+	}
+	if p.Tenants.isSet() {
+		errs = append(errs, p.named(p.validateTenants()))
+	} else if _, err := p.verifier(); err != nil {
 		errs = append(errs, p.named(err))
 	}
 	return errors.Join(errs...)
+}
+
+// Accepts reports whether requests with the given method can be deliveries.
+func (p *Provider) Accepts(method string) bool {
+	if len(p.Methods) == 0 {
+		return method == http.MethodPost
+	}
+	return slices.Contains(p.Methods, method)
 }
 
 // handshake calls Handshake if there is one.
@@ -83,13 +134,16 @@ func (p *Provider) handshake(r *Request) (a *Answer, ok bool) {
 }
 
 // Precheck refuses, from the header alone, a request that fails verification whatever its body
-// is. It is called before the body is read.
+// is. It is called before the body is read. It looks up the tenant, unless its name is in the body.
 func (p *Provider) Precheck(r *Request) error {
-	v, err := p.verifier()
-	if err != nil {
+	if err := p.admit(r); err != nil {
 		return p.named(err)
 	}
-	if err = v.precheck(r); err == nil {
+	if p.Tenants.inBody() {
+		return nil
+	}
+	err := p.check(r, func(v verifier) error { return v.precheck(r) })
+	if err == nil {
 		return nil
 	}
 	if _, ok := p.handshake(r); ok {
@@ -99,7 +153,8 @@ func (p *Provider) Precheck(r *Request) error {
 }
 
 // Receive verifies a request and parses it. It may be called concurrently. A verified body
-// that does not match Payload is one event, unchanged.
+// that does not match Payload is one event, unchanged. If it decompresses the body, it sets
+// r.Body.
 //
 // The error of a request that does not match has a method Forged() bool that returns true. The
 // error of one that could not be verified for now, for example because r.Context or r.Deadline
@@ -107,17 +162,41 @@ func (p *Provider) Precheck(r *Request) error {
 // request. Use errors.As to find the methods.
 //
 // Nothing in the body is parsed before the signature matches, except where the signature or
-// token is inside the body, or the signature covers the parsed fields of a form, as Twilio's
-// does.
+// token is inside the body, the signature covers the parsed fields of a form, as Twilio's does,
+// or Tenants are named in the body.
 func (p *Provider) Receive(r *Request) (*Delivery, error) {
-	v, err := p.verifier()
-	if err != nil {
+	if err := p.admit(r); err != nil {
 		return nil, p.named(err)
+	}
+	if !p.Tenants.isSet() {
+		if _, err := p.verifier(); err != nil {
+			return nil, p.named(err)
+		}
+	}
+	compressed := p.Gzip != GzipRefuse && isGzip(r.Header)
+	if compressed && p.Gzip == GzipPlain {
+		if err := r.decompress(); err != nil {
+			return nil, p.named(err)
+		}
 	}
 	if a, ok := p.handshake(r); ok {
 		return &Delivery{Key: -1, Answer: a}, nil
 	}
-	m, err := v.verify(r)
+	var m match
+	received := r.Body // Verify of a Custom may replace it
+	err := p.check(r, func(v verifier) (err error) {
+		m, err = v.verify(r)
+		return err
+	})
+	if err == nil && r.tenant.unknown {
+		err = unknownTenant()
+	}
+	if err == nil && compressed && p.Gzip == GzipCompressed {
+		err = r.decompress()
+	}
+	if err == nil {
+		err = p.Tenants.unambiguous(received)
+	}
 	if err != nil {
 		return nil, p.named(err)
 	}
@@ -128,6 +207,26 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 	return d, nil
 }
 
+// admit refuses a request from another network or with another certificate.
+func (p *Provider) admit(r *Request) error {
+	if len(p.Networks) > 0 && !slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(r.Peer) }) {
+		return &refusal{reason: "the sender's address is not in Networks", forged: true}
+	}
+	if len(p.ClientNames) > 0 && !r.certifies(p.ClientNames) {
+		return &refusal{reason: "no verified client certificate for one of ClientNames", forged: true}
+	}
+	return nil
+}
+
+// certifies reports whether the client's certificate is verified and valid for one of names.
+func (r *Request) certifies(names []string) bool {
+	if r.HTTP == nil || r.HTTP.TLS == nil || len(r.HTTP.TLS.VerifiedChains) == 0 {
+		return false
+	}
+	leaf := r.HTTP.TLS.VerifiedChains[0][0]
+	return slices.ContainsFunc(names, func(name string) bool { return leaf.VerifyHostname(name) == nil })
+}
+
 // Sign makes r a delivery of this sender with the given delivery id at r.Time. It sets
 // headers, and changes the body or the URL where the sender puts a signature, a time or a
 // token there. It is for tests of a receiver. It uses the first secret, and returns an error
@@ -135,6 +234,9 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 //
 // If the delivery id is a part of the signed body, the caller must write it there.
 func (p *Provider) Sign(r *Request, id string) error {
+	if p.Tenants.isSet() {
+		return p.named(errors.New("Tenants is set: Sign needs a Provider with the secrets of one tenant"))
+	}
 	v, err := p.verifier()
 	if err != nil {
 		return p.named(err)

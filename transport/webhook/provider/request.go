@@ -4,6 +4,7 @@ import (
 	"context"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -18,11 +19,41 @@ type Request struct {
 	Body   []byte    // as on the wire
 	Time   time.Time // when it was received
 
+	// Peer is the address from which the sender connects. The receiver determines it from the
+	// connection, or from what its own proxies report. Default: unknown.
+	Peer netip.Addr
+
+	// HTTP is the request that the receiver serves. HTTP.TLS has the client's certificate. Its
+	// Body must not be read, and nothing in it changed. Default: none, as in tests.
+	HTTP *http.Request
+
+	// MaxBody is the maximum size of a decompressed body in bytes. Default: 1 MiB.
+	MaxBody int
+
 	// Context and Deadline end the wait for the answer. A verification that waits for a free
 	// processor stops when either ends; AmazonSNS instead gives each of its own requests 5 s.
 	// Default: no end.
 	Context  context.Context
 	Deadline time.Time
+
+	tenant resolved
+}
+
+// Tenant returns the tenant with whose secrets the request was compared, or "" if there is none.
+func (r *Request) Tenant() string {
+	if r.tenant.unknown {
+		return ""
+	}
+	return r.tenant.name
+}
+
+// PathValue returns the value of a wildcard of the path, such as {tenant} in the pattern of an
+// http.ServeMux or of webhook.Receiver.Providers, or "" if there is none.
+func (r *Request) PathValue(name string) string {
+	if r.HTTP == nil {
+		return ""
+	}
+	return r.HTTP.PathValue(name)
 }
 
 // now returns the time at which r was received.
@@ -80,6 +111,30 @@ func query(r *Request) url.Values {
 
 // formType is the media type of a form.
 const formType = "application/x-www-form-urlencoded"
+
+// singleQuery returns a parameter of the URL on which a verification depends. It must occur once.
+func singleQuery(r *Request, name string) (string, error) {
+	values := query(r)[name]
+	if len(values) != 1 || values[0] == "" {
+		return "", malformed("the parameter %s of the URL is missing, empty, or occurs more than once", name)
+	}
+	return values[0], nil
+}
+
+// isQuery reports whether the query of r is its payload: a GET or DELETE without a body.
+func (r *Request) isQuery() bool {
+	return len(r.Body) == 0 && (r.Method == http.MethodGet || r.Method == http.MethodDelete)
+}
+
+// form returns the payload of r, which may be a form.
+func (r *Request) form() []byte {
+	if !r.isQuery() {
+		return r.Body
+	}
+	_, raw, _ := strings.Cut(r.URL, "?")
+	raw, _, _ = strings.Cut(raw, "#")
+	return []byte(raw)
+}
 
 func mediaType(r *Request) string {
 	value := firstHeader(r.Header, "Content-Type")

@@ -23,6 +23,7 @@ type Scheme interface {
 type traits struct {
 	headers []string // that authenticate the sender
 	url     bool     // the URL is signed
+	query   string   // the parameter of the URL with a secret; empty: none
 	causes  string   // the possible causes of a failed verification, the same for every request
 }
 

@@ -13,6 +13,9 @@ import (
 // is tried, so a rotation passes the old one and the new one; Sign uses the first. The Scheme
 // defines their form. If SetSecrets returns an error, the old secrets remain in use.
 func (p *Provider) SetSecrets(secrets ...string) error {
+	if p.Tenants.isSet() {
+		return p.named(errors.New("Tenants replaces the secrets: set one of them"))
+	}
 	set := &secretSet{texts: slices.Clone(secrets)}
 	if _, err := set.verifier(p.Scheme); err != nil {
 		return p.named(err)
@@ -25,14 +28,6 @@ func (p *Provider) SetSecrets(secrets ...string) error {
 func (p *Provider) with(secrets []string) *Provider {
 	p.secrets.Store(&secretSet{texts: slices.Clone(secrets)})
 	return p
-}
-
-// secret returns the secret at index i, or "" if there is none.
-func (p *Provider) secret(i int) string {
-	if set := p.secrets.Load(); set != nil && i >= 0 && i < len(set.texts) {
-		return set.texts[i]
-	}
-	return ""
 }
 
 // secret is one of the secrets of a provider, with its index.

@@ -14,7 +14,7 @@ func SendGrid(secrets ...string) *Provider {
 			Algorithm: ECDSA, Header: "X-Twilio-Email-Event-Webhook-Signature", Encoding: EncodingBase64,
 			Timestamp: Timestamp{Header: "X-Twilio-Email-Event-Webhook-Timestamp", Tolerance: day + time.Hour}, Signed: "{ts}{body}",
 		},
-		Payload: Payload{Items: "@this", ID: path("sg_event_id"), Type: path("event")},
+		Payload: Payload{Items: "@this", ID: path("sg_event_id"), Type: path("event"), Unique: true},
 	}
 	return p.with(secrets)
 }

@@ -11,11 +11,12 @@ import (
 
 // Signature is the scheme of most senders: one header holds one or more signatures of the body
 // and of values sent with it. The header must occur once, and every signature in it must be
-// well-formed. A list may have up to 16 signatures, or up to 4 for public keys.
+// well-formed. With More, it may be missing if another is there. A list may have up to 16 signatures, or up to 4 for public keys.
 type Signature struct {
 	Algorithm Algorithm // Default: HMACSHA256.
 
 	Header    string   // the header with the signature. Required
+	More      []string // further headers with signatures, of other keys; one that matches is enough
 	Prefix    string   // before the signature, such as "sha256="
 	Separator string   // between the entries of a list; entries without Prefix are skipped. Default: not a list.
 	Encoding  Encoding // of the signature. Default: EncodingHex.
@@ -68,6 +69,7 @@ type signatureVerifier struct {
 	Signature // with its defaults
 	template
 	names   []headerNames // a request uses one of them
+	more    []string      // More in canonical form
 	sets    []*keySet     // a request may have signatures of several versions; HMACs come first
 	signer  *keySet       // its first key is that of the first secret
 	macs    int           // number of HMAC keys
@@ -75,7 +77,7 @@ type signatureVerifier struct {
 }
 
 func (s Signature) traits() traits {
-	t := traits{headers: []string{s.Header}, url: strings.Contains(s.Signed, "{url}")}
+	t := traits{headers: append([]string{s.Header}, s.More...), url: strings.Contains(s.Signed, "{url}")}
 	for _, names := range s.aliases {
 		t.headers = append(t.headers, names.signature)
 	}
@@ -125,7 +127,7 @@ func (v *signatureVerifier) complete() (err error) {
 	if v.Header == "" {
 		errs = append(errs, errors.New("Signature.Header is empty"))
 	}
-	if v.Encoding > EncodingBase64 || v.Key > EncodingBase64 {
+	if v.Encoding > EncodingBase64URL || v.Key > EncodingBase64URL {
 		errs = append(errs, errors.New("Signature.Encoding or Signature.Key is unknown"))
 	}
 	if v.Encoding == encodingText {
@@ -153,6 +155,12 @@ func (v *signatureVerifier) complete() (err error) {
 	for i, n := range v.names {
 		canonical := textproto.CanonicalMIMEHeaderKey
 		v.names[i] = headerNames{canonical(n.signature), canonical(n.id), canonical(n.timestamp)}
+	}
+	for _, name := range v.More {
+		if name == "" {
+			errs = append(errs, errors.New("Signature.More has an empty name"))
+		}
+		v.more = append(v.more, textproto.CanonicalMIMEHeaderKey(name))
 	}
 	return errors.Join(append(errs, v.Timestamp.complete(), v.Algorithm.check())...)
 }

@@ -140,11 +140,8 @@ func (v *signatureVerifier) namesIn(r *Request) (*headerNames, error) {
 // read parses the signatures of set's version, and the signed values outside the body, from
 // the header.
 func (v *signatureVerifier) read(s *scratch, r *Request, names *headerNames, set *keySet) error {
-	line, err := singleHeader(r.Header, names.signature)
+	err := v.signatures(s, r, names, set)
 	if err != nil {
-		return err
-	}
-	if s.stamp, err = v.entries(s, line, names, set); err != nil {
 		return err
 	}
 	if names.timestamp != "" {
@@ -169,41 +166,65 @@ func (v *signatureVerifier) read(s *scratch, r *Request, names *headerNames, set
 	return nil
 }
 
-// entries parses a signature header, and returns the timestamp if the list has one. Entries
-// with another prefix are skipped, because senders extend their lists that way. A header
-// without any signature of set's version is refused.
-func (v *signatureVerifier) entries(s *scratch, line string, names *headerNames, set *keySet) (stamp string, err error) {
-	s.n = 0
+// signatures parses the signatures of set's version, and their timestamp if the list has one. A
+// request without any is refused.
+func (v *signatureVerifier) signatures(s *scratch, r *Request, names *headerNames, set *keySet) error {
+	s.n, s.stamp = 0, ""
+	missing := true
+	for i := -1; i < len(v.more); i++ {
+		name := names.signature
+		if i >= 0 {
+			name = v.more[i]
+		}
+		if len(v.more) > 0 && len(r.Header[name]) == 0 {
+			continue
+		}
+		missing = false
+		line, err := singleHeader(r.Header, name)
+		if err != nil {
+			return err
+		}
+		if err := v.entries(s, name, line, set); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.n > 0:
+		return nil
+	case missing:
+		return malformed("header %s is missing or empty", names.signature)
+	case set.prefix != "":
+		return malformed("no signature with the prefix %q in %s", set.prefix, names.signature)
+	}
+	return malformed("no signature in %s", names.signature)
+}
+
+// entries parses a signature header. Entries with another prefix are skipped, because senders
+// extend their lists that way.
+func (v *signatureVerifier) entries(s *scratch, name, line string, set *keySet) error {
 	for n := 0; ; n++ {
 		entry, rest, more := line, "", false
 		if v.Separator != "" {
 			entry, rest, more = strings.Cut(line, v.Separator)
 		}
 		if at, ok := v.cutStamp(entry); ok {
-			if stamp != "" || at == "" {
-				return "", malformed("%s has an empty timestamp or more than one", names.signature)
+			if s.stamp != "" || at == "" {
+				return malformed("%s has an empty timestamp or more than one", name)
 			}
-			stamp = at
+			s.stamp = at
 		} else if text, ok := strings.CutPrefix(entry, set.prefix); ok {
 			if !s.add(set, v.Encoding, text) {
-				return "", malformed("%s is malformed", names.signature)
+				return malformed("%s is malformed", name)
 			}
 		}
 		if !more {
-			break
+			return nil
 		}
 		if n == maxEntries {
-			return "", malformed("%s has too many entries", names.signature)
+			return malformed("%s has too many entries", name)
 		}
 		line = rest
 	}
-	if s.n == 0 {
-		if set.prefix != "" {
-			return "", malformed("no signature with the prefix %q in %s", set.prefix, names.signature)
-		}
-		return "", malformed("no signature in %s", names.signature)
-	}
-	return stamp, nil
 }
 
 func (v *signatureVerifier) cutStamp(entry string) (string, bool) {

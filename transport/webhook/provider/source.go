@@ -3,7 +3,6 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +13,12 @@ import (
 // A Source describes where a value of a delivery or an event is found. At most one field is
 // set. A missing value is the empty string.
 type Source struct {
-	Header string   // a header of the request; or
-	Path   []string // gjson paths in the payload; the first with a value counts; or
-	Form   []string // fields of a form body; the first with a value counts; or
-	Hash   bool     // the SHA-256 of the body, for a sender without ids whose equal bodies are the same delivery
+	Header   string   // a header of the request; or
+	Wildcard string   // a wildcard of the path, see Request.PathValue; or
+	Query    string   // a parameter of the URL; or
+	Path     []string // gjson paths in the payload; the first with a value counts; or
+	Form     []string // fields of a form, URL-encoded or multipart; the first with a value counts; or
+	Hash     bool     // the SHA-256 of the body, for a sender without ids whose equal bodies are the same delivery
 
 	joined bool           // the values of all of Path, joined with colons, if the first has one
 	orHash bool           // Hash, if no Path has a value
@@ -36,12 +37,22 @@ func hashBut(name string) Source {
 
 // isSet reports whether a field of s is set.
 func (s *Source) isSet() bool {
-	return s.Header != "" || len(s.Path) > 0 || len(s.Form) > 0 || s.Hash || s.orHash
+	return s.places() > 0 || s.orHash
+}
+
+// places returns how many fields of s are set.
+func (s *Source) places() (n int) {
+	for _, set := range [...]bool{s.Header != "", s.Wildcard != "", s.Query != "", len(s.Path) > 0, len(s.Form) > 0, s.Hash} {
+		if set {
+			n++
+		}
+	}
+	return n
 }
 
 // same reports whether s and t name the same value, so that one lookup is enough.
 func (s *Source) same(t *Source) bool {
-	return s.Header == t.Header && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
+	return s.Header == t.Header && s.Wildcard == t.Wildcard && s.Query == t.Query && s.Hash == t.Hash && s.orHash == t.orHash && s.joined == t.joined && slices.Equal(s.Path, t.Path) && slices.Equal(s.Form, t.Form)
 }
 
 // value returns the value that s names in a request with the given payload.
@@ -49,8 +60,12 @@ func (s *Source) value(r *Request, payload *content) string {
 	switch {
 	case s.Header != "":
 		return firstHeader(r.Header, s.Header)
+	case s.Wildcard != "":
+		return r.PathValue(s.Wildcard)
+	case s.Query != "":
+		return query(r).Get(s.Query)
 	case len(s.Form) > 0:
-		return s.inForm(payload.data)
+		return s.inForm(r, payload.data)
 	case s.Hash:
 		return s.hash(r.Body)
 	}
@@ -79,14 +94,11 @@ func (s *Source) inAll(payload *content) string {
 	return strings.Join(values, ":")
 }
 
-func (s *Source) inForm(payload []byte) string {
-	form, err := url.ParseQuery(string(payload))
-	if err != nil {
-		return ""
-	}
-	for _, name := range s.Form {
-		if v := form.Get(name); v != "" {
-			return v
+func (s *Source) inForm(r *Request, form []byte) string {
+	fields, ok := formFields(r, form, s.Form...)
+	for i := 0; ok && i < len(fields); i++ {
+		if fields[i].value != "" {
+			return fields[i].value
 		}
 	}
 	return ""

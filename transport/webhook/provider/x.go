@@ -36,7 +36,7 @@ func (p *Provider) xHandshake(r *Request) (*Answer, bool) {
 	if r.Method != http.MethodGet || token == "" {
 		return nil, false
 	}
-	secret := p.secret(0)
+	secret := p.secret(r, 0)
 	if !harmless(token, base64Chars) || secret == "" {
 		return &Answer{Status: http.StatusBadRequest}, true
 	}

@@ -33,7 +33,7 @@ func (p *Provider) zoomResponse(r *Request, d *Delivery) *Answer {
 		return nil
 	}
 	d.Events = nil
-	token, secret := decode.Field(r.Body, "payload.plainToken"), p.secret(d.Key)
+	token, secret := decode.Field(r.Body, "payload.plainToken"), p.secret(r, d.Key)
 	if !harmless(token, base64Chars) || secret == "" {
 		return &Answer{Status: http.StatusBadRequest}
 	}
