@@ -55,6 +55,7 @@ type Delivery struct {
 	Header   http.Header // of the request, without credentials; shared by the events of the request
 	Proof    Proof       // what was verified
 	Key      int         // which of several secrets matched; 0 is the first, or there is none
+	Tenant   string      // whose secrets matched, see provider.Tenants; empty if there is one only
 }
 
 // A Proof is what the verification of a delivery proves.

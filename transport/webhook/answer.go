@@ -54,11 +54,22 @@ func isZero(a *provider.Answer) bool { return a.Status == 0 && a.Header == nil &
 func (x *exchange) judge(err error) (*provider.Answer, int, error) {
 	var forged interface{ Forged() bool }
 	if errors.As(err, &forged) && forged.Forged() {
+		var unknown interface{ Unknown() bool }
+		if a := &x.from.Answers.Unknown; errors.As(err, &unknown) && unknown.Unknown() && !isZero(a) {
+			return a, http.StatusNotFound, err
+		}
 		x.challenge(err)
 		return &x.from.Answers.Forged, http.StatusUnauthorized, err
 	}
 	var late interface{ Busy() bool }
 	if errors.As(err, &late) && late.Busy() {
+		return &x.from.Answers.Busy, http.StatusServiceUnavailable, err
+	}
+	var large interface{ TooLarge() bool }
+	if errors.As(err, &large) && large.TooLarge() {
+		return &provider.Answer{}, http.StatusRequestEntityTooLarge, err
+	}
+	if err == errCrowded {
 		return &x.from.Answers.Busy, http.StatusServiceUnavailable, err
 	}
 	if err == errCoding {
@@ -89,7 +100,7 @@ func (w *Receiver) notFound(rw http.ResponseWriter, r *http.Request) {
 	leaveUnread(rw, r)
 	rw.WriteHeader(http.StatusNotFound) // no body, which a slow reader could use to delay the return
 	if w.OnRejected != nil {
-		w.report("", http.StatusNotFound, w.pathError(r.URL.Path))
+		w.report("", "", http.StatusNotFound, w.pathError(r.URL.Path))
 	}
 }
 
@@ -143,14 +154,14 @@ func (x *exchange) refuseBody(err error) {
 // refuse answers with a, or with status if a has none, and reports err unless the answer is a 2xx.
 func (x *exchange) refuse(a *provider.Answer, status int, err error) {
 	if status = x.answer(a, status); status/100 != 2 {
-		x.hook.report(x.from.Name, status, err)
+		x.hook.report(x.from.Name, x.req.Tenant(), status, err)
 	}
 }
 
 // report calls OnRejected.
-func (w *Receiver) report(provider string, status int, err error) {
+func (w *Receiver) report(provider, tenant string, status int, err error) {
 	if w.OnRejected != nil {
-		w.OnRejected(&RejectedError{Provider: provider, Status: status, Err: err})
+		w.OnRejected(&RejectedError{Provider: provider, Tenant: tenant, Status: status, Err: err})
 	}
 }
 

@@ -17,6 +17,7 @@ type delivery struct {
 	ledger   *ledger
 	key      deliveryKey
 	items    []deliveryKey // of the events of a batch; nil if they are not remembered
+	unique   bool          // other deliveries can have the same events
 
 	mu       sync.Mutex          // held for a few instructions, never during a call of Deliver
 	messages []transport.Message // the events to deliver, in order
@@ -48,7 +49,7 @@ const (
 // newDelivery returns a delivery that its request, x, offers first, and waits for.
 func newDelivery(l *listener, ledger *ledger, r *provider.Delivery, x *exchange) *delivery {
 	d := &delivery{listener: l, ledger: ledger, key: ledger.key(r, x.req.Body), offering: true}
-	d.items = ledger.items(d.key, r.Events)
+	d.items, d.unique = ledger.items(d.key, r), r.Unique
 	d.waiting = append(d.oneWaiting[:0], x)
 	return d
 }
@@ -149,7 +150,7 @@ func (d *delivery) handedOver(n int, err error) {
 	case d.accepted == len(d.messages):
 		d.complete()
 	case err != transport.ErrFull:
-		d.finish(errDraining)
+		d.finish(reason(err))
 	case !d.canWait():
 		d.finish(errFull)
 	}
@@ -274,14 +275,15 @@ func (d *delivery) cut() {
 	}
 }
 
-// finish ends the delivery: the requests that wait get err. If it is not acknowledged, the
-// acknowledged events of a batch are remembered. The caller holds d.mu.
+// finish ends the delivery: the requests that wait get err. If it is not acknowledged, or another one
+// can have the same events, the acknowledged events of a batch are remembered. The caller holds
+// d.mu.
 func (d *delivery) finish(err error) {
 	if d.over {
 		return
 	}
 	d.over, d.err = true, err
-	if err != nil {
+	if err != nil || d.unique {
 		for i, fate := range d.fates {
 			if fate == acknowledged {
 				d.remember(i)

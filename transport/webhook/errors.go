@@ -11,6 +11,7 @@ import (
 // from the request. If the path is unknown, it names paths of Providers.
 type RejectedError struct {
 	Provider string // name of the provider; empty if the path is unknown
+	Tenant   string // with whose secrets the request was compared; empty if there is none
 	Status   int    // status of the answer
 	Err      error  // the reason
 }
@@ -47,9 +48,14 @@ var (
 	errSlow       = errors.New("request body did not arrive within the provider's Deadline")
 	errCrowded    = errors.New("memory for unverified request bodies is exhausted")
 	errBody       = errors.New("reading the request body failed")
-	errCoding     = errors.New("request body has a Content-Encoding, which a Receiver does not decode")
+	errCoding     = errors.New("request body has a Content-Encoding that the provider's Gzip does not allow")
 	errAnswer     = errors.New("endpoint verification failed: the handshake is not configured, does not match, or could not be completed")
-	errMethod     = errors.New("request method is not POST")
+	errMethod     = errors.New("request method is not one of the provider's Methods")
+	errUnanswered = errors.New("Receiver.Answer did not return within the provider's Deadline")
+	errNoFeed     = errors.New("Receiver.Answer left the delivery to the subscription, and there is none")
+	errCalls      = errors.New("too many deliveries wait for Receiver.Answer")
+	errBadAnswer  = errors.New("the answer of Receiver.Answer has a status below 200 or above 599, or more than 64 KiB")
+	errDecided    = errors.New("Receiver.Answer decided so")
 	errPanic      = errors.New("a function of the provider or of the subscription panicked")
 )
 

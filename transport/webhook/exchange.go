@@ -3,9 +3,11 @@ package webhook
 import (
 	"container/list"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/steadfeed/steadfeed/transport"
 	"github.com/steadfeed/steadfeed/transport/internal/coding"
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
@@ -16,6 +18,7 @@ type exchange struct {
 	rw       http.ResponseWriter
 	r        *http.Request
 	from     *provider.Provider
+	path     string           // of from in Receiver.Providers
 	req      provider.Request // the provider's view of r
 	buf      []byte           // contains the body
 	held     share            // of the budget, until the body is verified
@@ -34,16 +37,16 @@ type exchange struct {
 	dismissed bool
 }
 
-// ServeHTTP answers a sender. A request with a method other than POST is a handshake or is
-// answered with 405. ServeHTTP returns when the request is answered, at the latest at the
+// ServeHTTP answers a sender. A request with a method that is none of the provider's Methods is a
+// handshake or is answered with 405. ServeHTTP returns when the request is answered, at the latest at the
 // provider's Deadline.
 func (w *Receiver) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	p := w.provider(r.URL.Path)
+	p, path := w.provider(r)
 	if p == nil {
 		w.notFound(rw, r)
 		return
 	}
-	x := &exchange{hook: w, rw: rw, r: r, from: p}
+	x := &exchange{hook: w, rw: rw, r: r, from: p, path: path}
 	defer x.end()
 	x.serve()
 }
@@ -55,19 +58,22 @@ func (x *exchange) serve() {
 		x.refuseUnread(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
 		return
 	}
-	route := l.route(x.r)
+	route := l.routes[x.path]
 	now := time.Now()
 	x.req = provider.Request{
 		Method: x.r.Method, URL: route.publicURL(x.r), Header: x.r.Header,
 		Time: now, Context: x.r.Context(), Deadline: now.Add(deadlineOf(x.from)),
+		Peer: x.hook.peer(x.r), HTTP: x.r, MaxBody: x.hook.maxBody(),
 	}
-	if x.r.Method != http.MethodPost {
+	if !x.from.Accepts(x.r.Method) {
 		x.serveOther()
 		return
 	}
-	if err := l.full(); err != nil {
-		x.refuseFull(err)
-		return
+	if x.hook.Answer == nil {
+		if err := l.full(); err != nil {
+			x.refuseFull(err)
+			return
+		}
 	}
 	if err := x.precheck(); err != nil {
 		x.refuseUnread(x.judge(err))
@@ -81,7 +87,7 @@ func (x *exchange) serve() {
 		x.refuseBody(err)
 		return
 	}
-	d, err := x.from.Receive(&x.req)
+	d, err := x.receive()
 	if err != nil {
 		x.drop()
 		x.refuse(x.judge(err))
@@ -94,14 +100,29 @@ func (x *exchange) serve() {
 // precheck refuses a request by its header alone. A content coding is refused, because the body
 // would have to be decompressed before it is verified.
 func (x *exchange) precheck() error {
-	if len(coding.List(x.r.Header)) > 0 {
-		x.rw.Header().Set("Accept-Encoding", "identity")
+	if !x.from.Decodes(x.r.Header) {
+		accepted := "identity"
+		if x.from.Gzip != provider.GzipRefuse {
+			accepted = "gzip"
+		}
+		x.rw.Header().Set("Accept-Encoding", accepted)
 		return errCoding
 	}
 	return x.from.Precheck(&x.req)
 }
 
-// refuseFull refuses a POST when the buffer is full, unless it is a handshake that needs no body: a
+// receive verifies the request. The body that an unverified one may be decompressed to is a part of
+// the budget.
+func (x *exchange) receive() (*provider.Delivery, error) {
+	if x.from.Gzip == provider.GzipPlain && len(coding.List(x.r.Header)) > 0 {
+		if err := x.hold(cap(x.buf) + x.hook.maxBody()); err != nil {
+			return nil, err
+		}
+	}
+	return x.from.Receive(&x.req)
+}
+
+// refuseFull refuses a delivery when the buffer is full, unless it is a handshake that needs no body: a
 // sender whose handshake fails may never send again.
 func (x *exchange) refuseFull(busy error) {
 	if !x.answerHandshake() {
@@ -122,12 +143,16 @@ func (x *exchange) answerHandshake() bool {
 	return true
 }
 
-// serveOther answers a request that is not a POST.
+// serveOther answers a request whose method is not that of a delivery.
 func (x *exchange) serveOther() {
 	if x.answerHandshake() {
 		return
 	}
-	x.rw.Header().Set("Allow", http.MethodPost)
+	allow := http.MethodPost
+	if len(x.from.Methods) > 0 {
+		allow = strings.Join(x.from.Methods, ", ")
+	}
+	x.rw.Header().Set("Allow", allow)
 	x.refuseUnread(&provider.Answer{}, http.StatusMethodNotAllowed, errMethod)
 }
 
@@ -138,7 +163,11 @@ func (x *exchange) deliver(l *listener, route *route, r *provider.Delivery) {
 		x.accept(r)
 		return
 	}
-	repeated, err := x.settle(l, route, r)
+	meta := x.metadata(route.private, r)
+	if x.hook.Answer != nil && x.consult(l, route, r, meta) {
+		return
+	}
+	repeated, err := x.settle(l, route, r, meta)
 	if repeated && r.Answer == nil { // an Answer may share the body's memory
 		x.hook.slab.giveBack(x.buf)
 	}
@@ -156,21 +185,25 @@ func (x *exchange) deliver(l *listener, route *route, r *provider.Delivery) {
 
 // settle returns nil once every event of a delivery is acknowledged, and whether the delivery
 // repeats one that was acknowledged or is being handled.
-func (x *exchange) settle(l *listener, route *route, r *provider.Delivery) (repeated bool, err error) {
+func (x *exchange) settle(l *listener, route *route, r *provider.Delivery, meta *transport.Delivery) (repeated bool, err error) {
 	d := newDelivery(l, route.ledger, r, x)
 	c := route.ledger.claim(d, x.req.Time)
-	switch {
-	case c.acknowledged:
-		return true, nil
-	case c.first != nil:
+	for c.first != nil {
 		c.first.join(x)
-		return true, x.await(c.first)
+		err := x.await(c.first)
+		if c.first.key == d.key || err == errLate || err == errGone {
+			return true, err
+		}
+		c = route.ledger.claim(d, x.req.Time) // the events that both have are settled
+	}
+	if c.acknowledged {
+		return true, nil
 	}
 	if err := l.add(d); err != nil {
 		d.refuse(err)
 		return false, err
 	}
-	d.fill(r, x.metadata(route.private, r), max(r.Attempt, c.attempt), c.known)
+	d.fill(r, meta, max(r.Attempt, c.attempt), c.known)
 	d.hand()
 	return false, x.await(d)
 }

@@ -12,7 +12,7 @@ import (
 // metadata describes the request for its events.
 func (x *exchange) metadata(private []string, d *provider.Delivery) *transport.Delivery {
 	return &transport.Delivery{
-		Provider: x.from.Name, Header: publicHeader(x.r.Header, private), Proof: d.Proof, Key: max(d.Key, 0),
+		Provider: x.from.Name, Header: publicHeader(x.r.Header, private), Proof: d.Proof, Key: max(d.Key, 0), Tenant: d.Tenant,
 	}
 }
 
@@ -39,7 +39,7 @@ func isPrivate(name string) bool {
 	case "Content-Type", "User-Agent", "I-Twilio-Idempotency-Token":
 		return false
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Accept-Encoding", "Content-Length", "Expect":
+		"Accept-Encoding", "Content-Length", "Content-Encoding", "Expect":
 		return true
 	}
 	for i := 0; i < len(name); i++ {

@@ -26,19 +26,25 @@ type listener struct {
 	server  *server           // nil in a mux
 	stop    func() bool       // stops watching the context
 
+	ctx    context.Context // of Receiver.Answer
+	cancel context.CancelFunc
+	cut    chan struct{} // closed when requests no longer wait for Receiver.Answer
+
 	mu        sync.Mutex // held for a few instructions
 	unsettled map[*delivery]struct{}
+	calls     int           // of Receiver.Answer that run
 	draining  bool          // no further delivery is accepted
 	err       error         // the result of Wait, once ended is closed
 	ended     chan struct{} // closed when Wait returns
-	idle      chan struct{} // closed when ended is and no delivery is unsettled
+	idle      chan struct{} // closed when ended is, no delivery is unsettled and no call runs
 	closing   bool          // shut was called
 	closed    chan struct{} // closed when shut has finished
 }
 
 // Listen makes the Receiver accept deliveries, and starts the built-in server if Addr or Listener
 // is set. It fails while another Listener is open, and if the server cannot listen. After Drain,
-// Wait of the Listener returns ErrComplete at once. See transport.Receiver.
+// Wait of the Listener returns ErrComplete at once. deliver may be nil if Answer answers every
+// delivery. See transport.Receiver.
 func (w *Receiver) Listen(ctx context.Context, deliver transport.Deliver) (transport.Listener, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -46,11 +52,19 @@ func (w *Receiver) Listen(ctx context.Context, deliver transport.Deliver) (trans
 	if err := w.Validate(); err != nil {
 		return nil, &final{fmt.Errorf("webhook: %w", err)}
 	}
+	if deliver == nil {
+		if w.Answer == nil {
+			return nil, &final{errors.New("webhook: Listen: a nil Deliver requires Receiver.Answer")}
+		}
+		deliver = func([]transport.Message) (int, error) { return 0, errNoFeed }
+	}
 	l := &listener{
 		hook: w, deliver: deliver, unsettled: make(map[*delivery]struct{}),
-		ended: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{}),
+		ended: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{}), cut: make(chan struct{}),
 	}
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if !w.state.start(l) {
+		l.cancel()
 		return nil, &final{errors.New("webhook: Receiver has an open Listener: close it first")}
 	}
 	if err := l.serve(ctx); err != nil {
@@ -95,6 +109,8 @@ func (l *listener) shut(cause error) {
 	for _, d := range l.all() {
 		d.refuse(errDraining)
 	}
+	l.cancel()
+	close(l.cut)
 	l.server.shut()
 	l.hook.state.stop()
 	for _, t := range l.routes {
@@ -136,6 +152,8 @@ func reason(err error) error {
 		return nil
 	case transport.ErrFull:
 		return errFull
+	case errNoFeed:
+		return err
 	}
 	return errDraining
 }
@@ -156,6 +174,27 @@ func (l *listener) remove(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.unsettled, d)
+	l.check()
+}
+
+// addCall counts a call of Receiver.Answer, or returns why it must not begin.
+func (l *listener) addCall() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.draining || l.err != nil:
+		return errDraining
+	case l.calls == maxCalls:
+		return errCalls
+	}
+	l.calls++
+	return nil
+}
+
+func (l *listener) removeCall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls--
 	l.check()
 }
 
@@ -193,10 +232,11 @@ func (l *listener) setErr(err error) {
 	}
 }
 
-// check ends a listener that is drained, and wakes shut, once every delivery is settled. The caller
+// check ends a listener that is drained, and wakes shut, once every delivery is settled and every call
+// of Receiver.Answer has ended. The caller
 // holds l.mu.
 func (l *listener) check() {
-	if len(l.unsettled) > 0 {
+	if len(l.unsettled) > 0 || l.calls > 0 {
 		return
 	}
 	if l.draining {

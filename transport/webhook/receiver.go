@@ -2,12 +2,14 @@ package webhook
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,7 +27,7 @@ const (
 	defaultDeadline  = 10 * time.Second
 )
 
-// A Receiver is a feed that senders push with signed POST requests. Give it the sender's Provider,
+// A Receiver is a feed that senders push with signed requests. Give it the sender's Provider,
 // mount it as an http.Handler in any mux or set Addr for a built-in server, and pass it to
 // client.Subscribe:
 //
@@ -70,10 +72,48 @@ const (
 // other delivery, such as Dropbox's notifications, is never deduplicated: an identical body may
 // be a new event. This memory is bounded, see Dedupe, and is lost on restart.
 //
+// Some senders repeat an event in another delivery: batches of CloudEvents overlap, and LINE repeats
+// events one by one. Where the provider's Payload is Unique, an event is a duplicate of any with the
+// same id. If that one is still being handled, the delivery waits for it. Ids are compared as they
+// were received, without decoding: /a%2Fb and /a/b differ.
+//
 // Event.Attempt counts how often a delivery was passed to the consumer, if it can be recognized: it
 // grows when the sender repeats what was refused. The number of deliveries counted is bounded too.
 // The sender's own count is used if it is higher, for example after refusals because the buffer was
 // full.
+//
+// # Tenants
+//
+// Senders with secrets of their own, such as the shops or installations of an app, share one
+// Provider with Tenants: it looks up the secrets by a wildcard of the path, a header, or a field of
+// the body. Event.Delivery has the Tenant.
+//
+// # Answers by the program
+//
+// Some senders act on the answer: Slack on that to a view submission, Twilio on the TwiML for a
+// call, Supabase and Stripe Issuing on a decision. For them, set Answer. It is called with each
+// verified delivery, concurrently and before the subscription gets it. It returns the answer, whose
+// status is 200 by default and whose body has up to 64 KiB, or nil to leave the delivery to the
+// subscription:
+//
+//	hook := &webhook.Receiver{Provider: provider.Slack(secret)}
+//	hook.Answer = func(ctx context.Context, c *webhook.Call) (*provider.Answer, error) {
+//		if decode.Field(c.Events[0].Data, "type") != "view_submission" {
+//			return nil, nil
+//		}
+//		return validate(ctx, c.Events[0].Data)
+//	}
+//
+// A receiver that answers every delivery needs no subscription: call Listen with a nil Deliver.
+//
+// The context ends at the provider's Deadline, and 200 ms after Close was called. At the Deadline,
+// the answer is Answers.Late; an answer that is returned later is kept for the next attempt. After
+// an error it is Answers.Busy, after a panic 500, and both are forgotten. Drain waits for calls
+// that run. At most 1,024 run at once.
+//
+// A delivery that is repeated gets the same answer again, or waits for it: a payment is not decided
+// twice. For that, the last 1,024 answers of each provider, 4 MiB in all, are remembered as long as
+// acknowledged deliveries are. A delivery without an identity is asked about each time.
 //
 // # Jobs longer than the deadline
 //
@@ -89,13 +129,13 @@ const (
 // A body is parsed only after its signature has matched, except for what the verification itself or
 // a handshake requires (see package provider). The bytes that were verified are the bytes that are
 // delivered. The size of the body is limited before anything is computed, and so is the time it
-// may take. A body with a content coding is refused with 415: nothing is decompressed. A request
-// that is not verified leaves no state. A byte order mark before JSON is skipped to find ids and
+// may take. A body with a content coding is refused with 415, unless the provider's Gzip allows it.
+// A request that is not verified leaves no state. A byte order mark before JSON is skipped to find ids and
 // types; it remains in the Data of a body that is one event.
 //
 // The Header of a [transport.Delivery] is a copy of the request's header without credentials,
 // cookies and the fields that belong to the connection. Nothing from the query becomes part of an
-// event.
+// event, except that it is the payload of a GET or DELETE without a body, where Methods allow that.
 //
 // # Panics
 //
@@ -127,17 +167,34 @@ type Receiver struct {
 	Provider *provider.Provider
 
 	// Providers are the senders by request path, such as "/hooks/github". The path must match
-	// exactly: unescaped, and without a prefix that http.StripPrefix removes. Any other path is
-	// answered with 404. Required unless Provider is set.
+	// exactly: unescaped, and without a prefix that http.StripPrefix removes. A segment can be a
+	// wildcard, as in "/hooks/{tenant}/github", for the provider's Tenants and Token; a path
+	// without wildcards takes precedence. Any other path is answered with 404. Required unless
+	// Provider is set.
 	Providers map[string]*provider.Provider
 
 	// URL is the URL that the senders use, without query: scheme, host and path; with Providers,
-	// only the part before their paths. It is required for senders that sign the URL. Default:
+	// only the part before their paths. It may have the wildcards of a mux pattern, as in
+	// "https://example.com/hooks/{tenant}". It is required for senders that sign the URL. Default:
 	// none; requests are verified with their path and query alone.
 	URL string
 
+	// Proxies are the networks of the reverse proxies and load balancers in front. Only they can
+	// name a sender's address, which Provider.Networks needs: it is the last entry of ProxyHeader
+	// that is not an address of Proxies. A connection over a Unix socket is one of a proxy. Default:
+	// none; the address is that of the connection.
+	Proxies []netip.Prefix
+
+	// ProxyHeader is the header in which the Proxies append the address from which a request
+	// came. Each of them must do so. Default: X-Forwarded-For. Forwarded (RFC 7239) and headers
+	// with one address, such as X-Real-Ip, work as well.
+	ProxyHeader string
+
 	// Ack is what a 2xx means. Default: AckAfterHandling.
 	Ack AckMode
+
+	// Answer decides the answer to a verified delivery. See Answers by the program. Default: none.
+	Answer func(ctx context.Context, c *Call) (*provider.Answer, error)
 
 	// MaxBody is the maximum size of a request body in bytes, as sent. A larger one is answered
 	// with 413. GitHub, for example, sends up to 25 MiB.
@@ -148,8 +205,8 @@ type Receiver struct {
 	// Answers.Busy, so a slow sender cannot starve the others. Default: 1 MiB.
 	MaxBody int
 
-	// Dedupe is the maximum number of acknowledged deliveries remembered for each provider, and
-	// DedupeFor is how long they are remembered; the oldest are forgotten first. Negative: none;
+	// Dedupe is the maximum number of acknowledged deliveries, and events of Unique batches,
+	// remembered for each provider, and DedupeFor is how long they are remembered; the oldest are forgotten first. Negative: none;
 	// each repeated delivery then produces its events again, even while the first is being
 	// handled. Default: 65,536 and 72 h.
 	Dedupe    int
@@ -218,6 +275,8 @@ func (w *Receiver) Validate() error {
 		bad("URL", "%w", err)
 	} else if name := w.signsURL(); w.URL == "" && name != "" {
 		bad("URL", "is required: %s signs it", name)
+	} else if w.Provider == nil && strings.Contains(w.URL, "{") {
+		bad("URL", "has wildcards: those of Providers follow it")
 	}
 	if w.Ack > AckOnEnqueue {
 		bad("Ack", "unknown value %d", w.Ack)
@@ -228,6 +287,7 @@ func (w *Receiver) Validate() error {
 	if w.Dedupe < 0 && w.DedupeFor > 0 {
 		bad("DedupeFor", "has no effect with a negative Dedupe: remove one of them")
 	}
+	w.validateProxies(bad)
 	w.validateListener(bad)
 	return errors.Join(errs...)
 }
@@ -244,13 +304,24 @@ func (w *Receiver) validateProviders(bad func(field, format string, args ...any)
 			bad("Provider", "%w", err)
 		}
 	}
+	patterns := patternsOf(slices.Sorted(maps.Keys(w.Providers)))
+	for i, p := range patterns {
+		if problem := p.problem(); problem != "" {
+			bad(fmt.Sprintf("Providers[%q]", p.path), "%s", problem)
+		}
+		for _, q := range patterns[:i] {
+			if p.overlaps(q) {
+				bad(fmt.Sprintf("Providers[%q]", p.path), "matches paths that %q matches too", q.path)
+			}
+		}
+	}
 	for _, path := range slices.Sorted(maps.Keys(w.Providers)) {
 		p := w.Providers[path]
 		field := fmt.Sprintf("Providers[%q]", path)
 		if path == "" || path[0] != '/' {
 			bad(field, "must start with a slash")
-		} else if strings.ContainsAny(path, "?#{") {
-			bad(field, "must be a path without query, fragment and wildcards: it is matched exactly")
+		} else if strings.ContainsAny(path, "?#") {
+			bad(field, "must be a path without query and fragment")
 		}
 		if p == nil {
 			bad(field, "is nil")
@@ -316,12 +387,20 @@ func checkPublicURL(s string) error {
 	return nil
 }
 
-// provider returns the provider of a path, or nil.
-func (w *Receiver) provider(path string) *provider.Provider {
+// provider returns the provider of a request and its path in Providers, or nil.
+func (w *Receiver) provider(r *http.Request) (p *provider.Provider, path string) {
 	if w.Provider != nil {
-		return w.Provider
+		return w.Provider, ""
 	}
-	return w.Providers[path]
+	if p := w.Providers[r.URL.Path]; p != nil && !strings.Contains(r.URL.Path, "{") {
+		return p, r.URL.Path
+	}
+	for _, pattern := range w.state.patternsOf(w) {
+		if pattern.match(r) {
+			return w.Providers[pattern.path], pattern.path
+		}
+	}
+	return nil, ""
 }
 
 func deadlineOf(p *provider.Provider) time.Duration {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +73,13 @@ func TestValidateCombinations(t *testing.T) {
 	for field, w := range map[string]*webhook.Receiver{
 		"DedupeFor":                  {Provider: p, Dedupe: -1, DedupeFor: time.Hour},
 		`Providers["/in?x=1"]`:       {Providers: map[string]*provider.Provider{"/in?x=1": p}},
-		`Providers["/hooks/{name}"]`: {Providers: map[string]*provider.Provider{"/hooks/{name}": p}},
+		`Providers["/hooks/{n...}"]`: {Providers: map[string]*provider.Provider{"/hooks/{n...}": p}},
+		`Providers["/{a}/x{b}"]`:     {Providers: map[string]*provider.Provider{"/{a}/x{b}": p}},
+		`Providers["/{a}/{a}"]`:      {Providers: map[string]*provider.Provider{"/{a}/{a}": p}},
+		`Providers["/{b}/y"]`:        {Providers: map[string]*provider.Provider{"/x/{a}": p, "/{b}/y": p, "/x/y": p, "/{b}/y/z": p}},
+		"URL":                        {Providers: map[string]*provider.Provider{"/x": p}, URL: "https://example.com/{a}"},
+		"Proxies":                    {Provider: p, Proxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
+		"ProxyHeader":                {Provider: p, ProxyHeader: "X-Real-Ip"},
 		"TLS":                        {Provider: p, TLS: &tls.Config{}},
 	} {
 		if err := w.Validate(); err == nil || !strings.HasPrefix(err.Error(), "Receiver."+field+": ") || strings.Contains(err.Error(), "\n") {

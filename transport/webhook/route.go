@@ -11,6 +11,8 @@ import (
 type route struct {
 	ledger  *ledger
 	url     string   // public URL without query; empty if unknown
+	base    string   // the part of url before a path with wildcards; empty: url has no such path
+	wild    bool     // url has wildcards
 	private []string // headers that authenticate the sender
 
 	deadlines deadlines
@@ -20,12 +22,18 @@ type route struct {
 func (w *Receiver) routes(ledgers map[string]*ledger) map[string]*route {
 	routes := make(map[string]*route)
 	if w.Provider != nil {
-		routes[""] = &route{ledger: w.ledger(ledgers, ""), url: w.URL, private: w.Provider.CredentialHeaders()}
+		routes[""] = &route{
+			ledger: w.ledger(ledgers, ""), url: w.URL, wild: strings.Contains(w.URL, "{"), private: w.Provider.CredentialHeaders(),
+		}
 	}
 	for path, p := range w.Providers {
 		routes[path] = &route{ledger: w.ledger(ledgers, path), url: w.URL, private: p.CredentialHeaders()}
 		if w.URL != "" {
-			routes[path].url = strings.TrimSuffix(w.URL, "/") + (&url.URL{Path: path}).EscapedPath()
+			base := strings.TrimSuffix(w.URL, "/")
+			routes[path].url = base + (&url.URL{Path: path}).EscapedPath()
+			if strings.Contains(path, "{") {
+				routes[path].base = base
+			}
 		}
 	}
 	return routes
@@ -44,22 +52,21 @@ func (w *Receiver) ledger(ledgers map[string]*ledger, path string) *ledger {
 	return l
 }
 
-func (l *listener) route(r *http.Request) *route {
-	if l.hook.Provider != nil {
-		return l.routes[""]
-	}
-	return l.routes[r.URL.Path]
-}
-
 // publicURL returns the URL of a request as the sender knows it.
 func (t *route) publicURL(r *http.Request) string {
+	address := t.url
 	switch {
-	case t.url == "" && r.RequestURI != "":
+	case address == "" && r.RequestURI != "":
 		return r.RequestURI
-	case t.url == "":
+	case address == "":
 		return r.URL.RequestURI()
-	case r.URL.RawQuery == "":
-		return t.url
+	case t.base != "":
+		address = t.base + r.URL.EscapedPath()
+	case t.wild:
+		address = expand(t.url, r)
 	}
-	return t.url + "?" + r.URL.RawQuery
+	if r.URL.RawQuery == "" {
+		return address
+	}
+	return address + "?" + r.URL.RawQuery
 }

@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -11,9 +13,17 @@ type state struct {
 	bound    atomic.Bool              // Listen has listened on Addr
 	used     atomic.Bool              // Receiver.Listener was used
 
+	once     sync.Once
+	patterns []pattern // in Receiver.Providers
+
 	mu      sync.Mutex
 	drained bool
 	ledgers map[string]*ledger // by path
+}
+
+func (s *state) patternsOf(w *Receiver) []pattern {
+	s.once.Do(func() { s.patterns = patternsOf(slices.Sorted(maps.Keys(w.Providers))) })
+	return s.patterns
 }
 
 // start makes l the open listener and sets its routes. It returns false if another one is open.
