@@ -84,7 +84,12 @@ func (p *Provider) validateTenants() error {
 	if isNil(p.Scheme) {
 		return errors.Join(append(errs, errors.New("Scheme is nil"))...)
 	}
-	_, err := p.Scheme.newVerifier(nil)
+	scheme := resolve(p.Scheme)
+	if c, ok := scheme.(Custom); ok {
+		c.Validate = nil // it may require secrets
+		scheme = c
+	}
+	_, err := scheme.newVerifier(nil)
 	for _, err := range joined.List(err) {
 		if err != errNoSecrets {
 			errs = append(errs, err)
