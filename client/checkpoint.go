@@ -17,11 +17,14 @@ type checkpoint struct {
 	every  time.Duration
 	window *window.Window
 	ledger ledger          // used by the run in progress, or under mu while there is none
+	tenure *tenure         // nil without a lease
+	hands  func() bool     // reports whether events may still be handed out
 	ctx    context.Context // of every call to the store; ends with the last goroutine
 	cancel context.CancelFunc
 	dirty  atomic.Bool // something was acknowledged since the last save started
 
 	mu         sync.Mutex // never held across a call to the store
+	owns       bool       // the record was taken over
 	timer      *time.Timer
 	armed      bool               // a run is scheduled
 	saving     bool               // a run is in progress
@@ -77,19 +80,30 @@ func (c *checkpoint) arm(d time.Duration) {
 // watch schedules a read of the record or, in a contest, a save that changes it. The caller holds
 // mu, and no run is scheduled or in progress.
 func (c *checkpoint) watch() {
-	if c.closed || c.unwatched || c.ledger.fatal != nil {
+	switch {
+	case c.closed || c.ledger.fatal != nil:
+		return
+	case c.unwatched && !c.mustRenew():
+		c.tenure.rest()
 		return
 	}
 	d := lookEvery
-	if c.ledger.beats() {
+	switch {
+	case c.tenure != nil:
+		d = c.tenure.lease / renewPart
+	case c.ledger.beats():
 		d = beat
 	}
 	c.armed, c.looking = true, true
 	c.timer = time.AfterFunc(d, c.run)
 }
 
+// mustRenew reports whether the subscription needs its lease although it receives nothing more: events
+// in the buffer may still be handed out.
+func (c *checkpoint) mustRenew() bool { return c.tenure != nil && c.hands() }
+
 // unwatch ends the reads of the record: the subscription has ended, and nothing must continue to
-// run if Close is never called.
+// run if Close is never called. A lease is renewed until the buffer is empty.
 func (c *checkpoint) unwatch() {
 	if c == nil {
 		return
@@ -97,6 +111,10 @@ func (c *checkpoint) unwatch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unwatched = true
+	if c.mustRenew() {
+		return
+	}
+	c.tenure.rest()
 	if c.armed && c.looking {
 		c.disarm()
 	}
@@ -135,7 +153,7 @@ func (c *checkpoint) saveNow() (round uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closed:
+	case c.closed || !c.owns:
 		return 0, false
 	case c.saving:
 		if c.looking {
@@ -185,7 +203,7 @@ func (c *checkpoint) panicked() {
 
 // run saves the position or only reads the record, once.
 func (c *checkpoint) run() {
-	ctx, cancel := context.WithTimeout(c.ctx, saveTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, c.tenure.callTimeout())
 	defer cancel()
 	c.mu.Lock()
 	c.armed, c.saving, c.cancelSave = false, true, cancel
@@ -209,7 +227,8 @@ func (c *checkpoint) run() {
 	}
 	c.dirty.Store(false)
 	events, token := c.window.Low()
-	err := c.ledger.save(ctx, events, token, watching || c.ledger.final.Load())
+	beat := watching || c.tenure != nil || c.ledger.final.Load() // each save renews a lease
+	err := c.ledger.save(ctx, events, token, beat)
 	c.finishRun(func() {
 		if c.err = err; err != nil {
 			c.failures++
@@ -240,12 +259,20 @@ func (c *checkpoint) finishRun(outcome func()) {
 	case c.onRequest:
 		c.watch()
 	case c.err != nil:
-		c.arm(min(firstSaveWait<<min(c.failures-1, 20), maxSaveWait))
+		c.arm(min(firstSaveWait<<min(c.failures-1, 20), c.maxWait()))
 	case c.dirty.Load():
 		c.arm(c.every)
 	default:
 		c.watch()
 	}
+}
+
+// maxWait returns the maximum delay after a failed save.
+func (c *checkpoint) maxWait() time.Duration {
+	if c.tenure != nil {
+		return c.tenure.lease / retryPart
+	}
+	return maxSaveWait
 }
 
 // commit returns once everything acknowledged so far is stored.
@@ -312,7 +339,7 @@ const flushWait = 450 * time.Millisecond
 // flush saves what is acknowledged and returns the error of that save. After flushWait, calls to the
 // store are canceled and flush waits for them to return.
 func (c *checkpoint) flush() error {
-	if c == nil {
+	if c == nil || !c.isOwner() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
@@ -334,6 +361,14 @@ func (c *checkpoint) flush() error {
 		return ErrClosed
 	}
 	return c.await(context.Background(), round)
+}
+
+// release makes the next save end the lease.
+func (c *checkpoint) release() {
+	if c != nil {
+		c.tenure.close()
+		c.ledger.release.Store(true)
+	}
 }
 
 // close ends all saving and joins its goroutine.
@@ -358,6 +393,36 @@ func (c *checkpoint) close() {
 			<-ended
 		}
 	}
+}
+
+// holds reports whether events may be handed out.
+func (c *checkpoint) holds() bool { return c == nil || c.tenure.holds() }
+
+// leaseUntil returns when the subscription ends unless its lease is renewed, or the zero time.
+func (c *checkpoint) leaseUntil() time.Time {
+	if c != nil && c.tenure != nil {
+		if until := c.tenure.until.Load(); until != nil {
+			return *until
+		}
+	}
+	return time.Time{}
+}
+
+// isOwner reports whether the record was taken over. Before that, nothing is received.
+func (c *checkpoint) isOwner() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.owns
+}
+
+// own starts saving. The record before it was taken over is stored.
+func (c *checkpoint) own(stored record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.base = stored.Events
+	c.suspect = c.ledger.suspect
+	c.owns = true
+	c.watch()
 }
 
 // state returns the checkpoint's part of Stats.

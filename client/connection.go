@@ -304,7 +304,7 @@ func (c *connection) maxPause() time.Duration {
 // linger closes a connection that lingers, once the consumer has settled every event or the
 // connection's context has ended.
 func (c *connection) linger() {
-	if !c.lingers {
+	if c == nil || !c.lingers {
 		return
 	}
 	defer c.life.cancel(nil)

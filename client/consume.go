@@ -153,7 +153,7 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 			return context.Cause(s.ctx)
 		}
 		if s.claim(ev) {
-			if s.suspects.examine(ctx, ev) {
+			if s.suspects.Load().examine(ctx, ev) {
 				return nil
 			}
 			continue
@@ -170,6 +170,9 @@ func (s *Subscription) next(ctx context.Context, ev *Event) error {
 
 // claim takes the next event. It returns false if none is available.
 func (s *Subscription) claim(ev *Event) bool {
+	if !s.checkpoint.holds() {
+		return false
+	}
 	d := s.window.Claim(&ev.claim)
 	if d == nil {
 		return false
@@ -188,7 +191,7 @@ func (s *Subscription) ack(e *Event) error {
 			e.settle(nil)
 		}
 		s.checkpoint.touch()
-		s.suspects.settled()
+		s.suspects.Load().settled()
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (d *deadLetters) tried(l *deadLetter, err error) {
 			l.event.settle(nil)
 		}
 		s.checkpoint.touch()
-		s.suspects.settled()
+		s.suspects.Load().settled()
 	} else {
 		d.retry(l)
 	}

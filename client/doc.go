@@ -101,6 +101,38 @@
 // CommitEvery, and for each event do the work, call [Event.Ack] and Commit, and commit the
 // transaction. See the example of [Store].
 //
+// # Leases
+//
+// With [Options.Lease], the record has one owner at a time, and further subscriptions of the name are
+// standbys: Subscribe returns at once, the state is StateStandby, and events arrive once the
+// checkpoint was taken over. That happens within a second after the owner is closed, and otherwise
+// once the record has not changed for the owner's Lease. The owner renews its lease with each save, at
+// least each quarter of Lease. No clocks are compared: each process measures with its own.
+//
+//	for ctx.Err() == nil {
+//		sub, err := client.Subscribe(ctx, feed, &client.Options{Name: "orders", Store: store, Lease: 15 * time.Second})
+//		if err != nil {
+//			return err
+//		}
+//		err = sub.Process(ctx, handle, nil)
+//		sub.Close()
+//		if !errors.Is(err, client.ErrFenced) {
+//			return err
+//		}
+//	}
+//
+// An owner that cannot renew its lease, because its process was stopped or the Store does not answer,
+// ends with ErrFenced before another one can take over: it closes the connection and hands out no
+// further event. An event that is being handled at that moment may still be handled while its
+// repetition is handled elsewhere. [Event.Epoch] grows with each owner, so that a database can refuse
+// what a former owner writes. End a process with Drain and Close, and the next owner starts at once
+// with nothing to repeat.
+//
+// All subscriptions of a name should have a Lease. Without one, a subscription waits for the lease of
+// another, but is taken over from at once, and finds that out within 30 s. A lease is part of the
+// record, so [SetCheckpoint] does not end it: the owner ends with ErrFenced at its next save, and a
+// standby takes over once the lease is over.
+//
 // # Errors
 //
 // A failure that can be retried is retried under [Options.Retry] and reported only to
@@ -142,6 +174,9 @@
 //	checkpoint saved again                 INFO              failures outage
 //	checkpoint is contested                WARN              takeovers owner waiting_at_most
 //	checkpoint is watched                  INFO              owner waiting_at_most
+//	standing by                            INFO              owner epoch lease
+//	checkpoint taken over                  INFO              epoch
+//	checkpoint not taken over              WARN ERROR        error failures outage
 //	stored position overridden             INFO              override_id
 //	Dedupe has no effect                   WARN              events
 //	Store has no effect                    WARN              events

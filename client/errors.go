@@ -9,10 +9,11 @@ import (
 )
 
 // ErrFenced ends a subscription whose checkpoint a newer Subscribe has taken over, or SetCheckpoint
-// has set. The newer one resumes after the position saved last, or set; the older one can no longer
-// move it. Never let two replicas restart on it: they would take the checkpoint from each other again and again, and most
-// events would be handled twice. Run one subscription of an [Options.Name] at a time, or give each
-// its own name.
+// has set, or whose [Options.Lease] could not be renewed. The next owner resumes after the position
+// saved last, or set; this one can no longer move it. With a Lease, call Subscribe again: it waits for
+// its turn. Without one, never let two replicas restart on ErrFenced: they would take the checkpoint
+// from each other again and again, and most events would be handled twice. Then run one subscription of
+// an [Options.Name] at a time, or give each its own name.
 var ErrFenced = errors.New("client: the checkpoint belongs to a newer subscription, or was set")
 
 // ErrClosed is returned by Next, Ack, Nack and Commit after Close.

@@ -67,6 +67,16 @@ func (e *Event) setRare(r *window.Rare) {
 // isReturned reports whether a refusal returns the event to its sender, which repeats it.
 func (e *Event) isReturned() bool { return e.settle != nil && !e.keep }
 
+// Epoch is the epoch in which the subscription owns its checkpoint: it grows with each takeover. A
+// database that remembers the highest one can refuse what a former owner still writes. It is 0 without
+// a Store.
+func (e Event) Epoch() uint64 {
+	if e.sub == nil {
+		return 0
+	}
+	return e.sub.epoch.Load()
+}
+
 // Ack marks the event as done: it will not be needed again. Acks may come in any order and from
 // any goroutine; the checkpoint stays before the oldest event that is not acknowledged. A second
 // Ack changes nothing. The body of Events or Batches needs no Ack, but may call it.

@@ -14,8 +14,8 @@ import (
 // because it measures from when an event was first seen.
 func (s *Subscription) Healthy() error { return s.unhealthy().err(s) }
 
-// Ready returns nil if the subscription takes events in: a connection is read, or would be but for a
-// full buffer or a backfill. It returns an error while there is no connection, while the subscription
+// Ready returns nil if the subscription takes events in, or is ready to: a connection is read, or would
+// be but for a full buffer or a backfill, or it is a standby. It returns an error while there is no connection, while the subscription
 // is paused or drained, after its end, and if it is not Healthy. The error wraps the last failure.
 func (s *Subscription) Ready() error { return s.unready().err(s) }
 
@@ -30,6 +30,7 @@ const (
 	isDraining     finding = "draining"
 	isNotConnected finding = "not connected"
 	backfillFails  finding = "backfill fails"
+	cannotTakeOver finding = "standby cannot take the checkpoint over"
 )
 
 func (s *Subscription) unhealthy() finding {
@@ -62,6 +63,8 @@ func (s *Subscription) unready() finding {
 		return isNotConnected
 	case t.State == StateBackfilling && s.report.now.why() != nil:
 		return backfillFails
+	case t.State == StateStandby && s.report.now.why() != nil:
+		return cannotTakeOver
 	}
 	return ""
 }

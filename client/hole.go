@@ -51,9 +51,14 @@ func (in *intake) prepare(pushed bool) {
 	case pushed:
 		in.twins = newTwins(in.opts.Dedupe)
 	default:
-		if in.asks = true; in.token == "" {
-			in.openHole(transport.GapStart)
-		}
+		in.asks = true
+	}
+}
+
+// start is called before the first connection.
+func (in *intake) start() {
+	if in.asks && in.token == "" {
+		in.openHole(transport.GapStart)
 	}
 }
 

@@ -36,6 +36,13 @@ type ledger struct {
 	start   string // the token at the takeover
 	suspect string // to be stored
 
+	tenure   *tenure // nil if there is no lease to keep or to wait for
+	over     string  // the version of a record whose lease is over
+	claimed  record  // by the last takeover, whose outcome may not be known
+	replaced record  // by claimed
+	standsBy func(owner record)
+	release  atomic.Bool // the lease ends with the next save
+
 	rec     record // the last one known to be stored
 	version string
 	durable bool      // a Save returned nil for rec; a record that was only read back may be lost
@@ -65,23 +72,25 @@ func (l *ledger) save(ctx context.Context, events uint64, token string, beat boo
 	if !idle {
 		next.Token, next.Events = token, l.base+events
 	}
-	if l.isSettled() {
+	if l.isSettled() || next.Lease > 0 {
 		next.Contest = 0
 	}
+	next.Released = next.Lease > 0 && l.release.Load()
 	next.Suspect = l.suspect
 	if l.final.Load() && !l.crash.Load() || next.Token != l.start || next.Events > l.base && l.start == "" {
 		next.Takeovers, next.Suspect = 0, ""
 	}
 	done := idle || l.durable && l.rec.Token == next.Token && l.rec.Events == next.Events
 	done = done && l.rec.Suspect == next.Suspect
-	if !l.unknown && done && !(beat && l.beats()) {
+	ends := next.Released && !l.rec.Released
+	if !l.unknown && done && !ends && !(beat && l.beats()) {
 		return nil
 	}
 	start := time.Now()
 	err := l.write(ctx, next)
 	l.report(SaveInfo{Err: err, Events: next.Events, Took: time.Since(start)})
 	if done && l.final.Load() && l.fatal == nil {
-		return nil // the write was only needed to end a contest or a count
+		return nil // the write was only needed to end a contest, a count or a lease
 	}
 	return err
 }
@@ -106,8 +115,10 @@ func (l *ledger) write(ctx context.Context, next record) error {
 func (l *ledger) put(ctx context.Context, next record) (landed bool, err error) {
 	l.writes++
 	next.Write = l.writes
+	sent := time.Now()
 	version, err := l.store.Save(ctx, l.key, next.encode(), l.version)
 	if err == nil {
+		l.tenure.renew(sent)
 		l.rec, l.version, l.durable = next, version, true
 		return false, nil
 	}

@@ -199,6 +199,7 @@ var logScenarios = map[string]func(t *testing.T, log *slog.Logger){
 		time.Sleep(time.Hour)
 		sub.Close()
 	},
+	"standby": leaseLogs,
 	"final": func(t *testing.T, log *slog.Logger) {
 		sub := subscribe(t, script(steps(mock.Status(403))), &client.Options{Name: "n", Logger: log})
 		data(t, sub, 0)

@@ -28,6 +28,7 @@ type loop struct {
 	report     *reporter
 	sealed     *seal
 
+	turn      func() error                            // takes the checkpoint over once its owner's lease is over; nil if it is ours
 	connected chan struct{}                           // closed once a connection has been open
 	ended     chan struct{}                           // closed when the loop has ended
 	result    error                                   // why it has ended; set before ended is closed
@@ -67,8 +68,13 @@ func (l *loop) run() {
 	done = true
 }
 
-// connect makes one connection after another, sets l.result, and returns the last connection.
+// connect makes one connection after another, sets l.result, and returns the last connection, or nil
+// if there was none.
 func (l *loop) connect() (last *connection) {
+	if !l.awaitTurn() {
+		return nil
+	}
+	l.in.start()
 	for c := l.newConnection(l.connecting(), 1); c != nil; {
 		last = c
 		c.err = c.run()
@@ -112,6 +118,25 @@ func onExit(done *bool, f func()) {
 	if !*done {
 		f()
 	}
+}
+
+// awaitTurn waits until the subscription owns its checkpoint. It sets l.result and returns false if it
+// ends before.
+func (l *loop) awaitTurn() bool {
+	if l.turn == nil {
+		return true
+	}
+	err := l.turn()
+	switch {
+	case l.taking.Err() != nil:
+		l.result = l.end()
+	case err != nil:
+		l.result = err
+	default:
+		l.report.enter(Transition{State: StateConnecting, Reason: "checkpoint taken over"})
+		return true
+	}
+	return false
 }
 
 // connecting returns the context of connections. That of a Receiver stays open while the

@@ -23,6 +23,21 @@ type Options struct {
 	// positions, such as a webhook.Receiver. Default: none; the position survives reconnects only.
 	Store Store
 
+	// Lease makes the subscription the only owner of its checkpoint, until it is closed or has not
+	// saved the record for that long. A Subscribe of a name whose owner has a lease waits: its state
+	// is StateStandby, and it takes the checkpoint over when the owner is closed, at most a second
+	// later, or once the record has not changed for the owner's Lease. So run two replicas with the
+	// same Name and Lease, and one is always ready to take over. See Leases in the package
+	// documentation.
+	//
+	// The owner saves the record at least each quarter of Lease, also without events. If it cannot for
+	// four fifths of Lease, it ends with ErrFenced: it closes its connection and hands out nothing
+	// more before another one can take over. A replicated store may need seconds to elect a leader, so
+	// give it at least 10 s. Subscribe rejects less than 1 s, more than 24 h, and a negative
+	// CommitEvery. Requires Store. Default: 0, no lease: the newest subscription of a name takes the
+	// checkpoint over, unless its owner has a lease.
+	Lease time.Duration
+
 	// StartAfter is the token to resume after if the Store holds none, or if OverrideID is new.
 	// Default: none; the server decides where the feed starts.
 	StartAfter string
@@ -269,6 +284,15 @@ func validate(ctx context.Context, src transport.Source, o *Options) error {
 		}
 		if o.Store == nil && o.CommitEvery != 0 {
 			problem("Options.CommitEvery: has no effect without Store: set Store or remove it")
+		}
+		if o.Lease != 0 && (o.Lease < minLease || o.Lease > maxLease) {
+			problem("Options.Lease: %v is not between %v and %v", o.Lease, minLease, maxLease)
+		}
+		if o.Lease != 0 && o.Store == nil {
+			problem("Options.Lease: has no effect without Store: set Store or remove it")
+		}
+		if o.Lease != 0 && o.CommitEvery < 0 {
+			problem("Options.Lease: cannot be renewed with a negative CommitEvery, which leaves saving to Commit")
 		}
 		if o.Store == nil && o.OverrideID != "" {
 			problem("Options.OverrideID: has no effect without Store: set Store or remove it")

@@ -195,7 +195,7 @@ func (w *worker) next() bool {
 	s := w.sub
 	for w.ctx.Err() == nil && s.ctx.Err() == nil {
 		if w.take() {
-			if w.inHand = s.suspects.examine(w.taking, &w.ev); w.inHand {
+			if w.inHand = s.suspects.Load().examine(w.taking, &w.ev); w.inHand {
 				return true
 			}
 			continue
@@ -218,6 +218,9 @@ func (w *worker) wait() error {
 
 // take takes an event, if one is available.
 func (w *worker) take() bool {
+	if !w.sub.checkpoint.holds() {
+		return false
+	}
 	if w.lanes != nil {
 		return w.lanes.take(w)
 	}
@@ -269,7 +272,7 @@ func (w *worker) finish(err error) {
 // key until then.
 func (w *worker) refuse(reason error) {
 	s, l := w.sub, w.lane
-	s.suspects.refused()
+	s.suspects.Load().refused()
 	final := s.isFinal(&w.ev, reason)
 	switch {
 	case l == nil || s.sealed.reason() != nil:

@@ -37,6 +37,10 @@ type record struct {
 	// Suspect identifies the event that is in hand alone, or that ended the process of an earlier
 	// owner. See suspects.
 	Suspect string `json:"suspect,omitempty"`
+	// Lease is how long the owner's lease lasts after each save, in milliseconds; 0: it has none.
+	Lease int64 `json:"lease_ms,omitempty"`
+	// Released ends the lease: the owner was closed.
+	Released bool `json:"released,omitempty"`
 	// Override is the Options.OverrideID that was applied last.
 	Override string `json:"override,omitempty"`
 }
@@ -61,6 +65,9 @@ func parseRecord(data []byte) (record, error) {
 	}
 	if r.Epoch == 0 || r.Epoch > maxEpoch || r.Owner == "" {
 		return record{}, errors.New("corrupt record: it has no valid epoch or no owner")
+	}
+	if r.Lease < 0 || r.Lease > maxLease.Milliseconds() {
+		return record{}, fmt.Errorf("corrupt record: a lease of %d ms", r.Lease)
 	}
 	if len(r.Bytes) > 0 {
 		if r.Token != "" {

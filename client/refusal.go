@@ -95,7 +95,7 @@ func (s *Subscription) nack(e *Event, reason error) error {
 	if err := s.sealed.reason(); err != nil {
 		return err
 	}
-	s.suspects.refused()
+	s.suspects.Load().refused()
 	switch final := s.isFinal(e, reason); {
 	case final && s.letters != nil:
 		s.deadLetter(e, reason, nil)

@@ -263,6 +263,30 @@ func (r *reporter) awaited(owner string, atMost time.Duration) {
 		"owner", owner, "waiting_at_most", atMost)
 }
 
+// standsBy reports that the subscription waits for the lease of another one.
+func (r *reporter) standsBy(owner record) {
+	r.log.Info("standing by", "owner", owner.Owner, "epoch", owner.Epoch, "lease", owner.lease())
+	r.enter(Transition{State: StateStandby, Reason: "another owner has the lease"})
+}
+
+// notTakenOver reports that a standby could not read the checkpoint or take it over.
+func (r *reporter) notTakenOver(err error, t *trouble) {
+	now := time.Now()
+	log := t.again(now)
+	if log {
+		outage := now.Sub(t.since)
+		r.log.Log(context.Background(), loudness(true, outage), "checkpoint not taken over", "error", err, "failures", t.count, "outage", outage)
+	}
+	r.note("checkpoint not taken over", err)
+	r.now.failAlone(failure{err, retry.ClassNetwork, now})
+}
+
+// takenOver reports that a standby owns the checkpoint now.
+func (r *reporter) takenOver(rec *record) {
+	r.log.Info("checkpoint taken over", "epoch", rec.Epoch)
+	r.now.recover()
+}
+
 // overridden reports that StartAfter has replaced the stored position.
 func (r *reporter) overridden(id string) {
 	r.log.Info("stored position overridden", "override_id", id)

@@ -22,11 +22,12 @@ const (
 	StateEnded                    // nothing more is received; after the buffer, Events and Next report the reason
 	StateBackfilling              // Options.Backfill runs, or waits before its next attempt
 	StatePaused                   // Pause was called; the other states show again after Resume
+	StateStandby                  // waiting until the lease of the checkpoint's owner is over; see Options.Lease
 )
 
-var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended", "backfilling", "paused"}
+var stateNames = [...]string{"connecting", "live", "full", "backing off", "ended", "backfilling", "paused", "standby"}
 
-// String returns "connecting", "live", "full", "backing off", "ended", "backfilling" or "paused".
+// String returns "connecting", "live", "full", "backing off", "ended", "backfilling", "paused" or "standby".
 func (s State) String() string {
 	if s < 0 || int(s) >= len(stateNames) {
 		return fmt.Sprintf("State(%d)", int32(s))
@@ -120,6 +121,8 @@ type Stats struct {
 	Suspect bool // the oldest event may have ended the process before; see Trace.Suspected
 
 	Checkpointed          uint64    // acknowledged events that the stored position covers
+	Epoch                 uint64    // of the checkpoint; 0 without a Store and as a standby
+	LeaseUntil            time.Time // when the subscription ends unless its lease is renewed; zero without one
 	Saves                 uint64    // saves that succeeded
 	LastSave              time.Time // when the last of them ended
 	SaveErrors            uint64    // saves that failed
@@ -150,8 +153,9 @@ func (s *Subscription) describe(t *Stats) {
 		t.OldestID = b.Oldest.ID
 	}
 	t.OldestAttempt, t.OldestSince = attemptOf(&b), s.oldest.see(&b, now)
-	t.Suspect = s.suspects.isActive() && b.Events > 0
+	t.Suspect = s.suspects.Load().isActive() && b.Events > 0
 	t.Checkpointed, t.ConsecutiveSaveErrors, t.CheckpointError = s.checkpoint.state()
+	t.Epoch, t.LeaseUntil = s.epoch.Load(), s.checkpoint.leaseUntil()
 }
 
 // count sets what the counters keep.

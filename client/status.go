@@ -80,11 +80,18 @@ func (s *status) fail(f failure, outage time.Time, failures int) {
 	}
 }
 
-// failBackfill records a failed call of Options.Backfill.
-func (s *status) failBackfill(f failure) {
+// failAlone records a failure that is not one of a connection.
+func (s *status) failAlone(f failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err, s.last = f.err, f
+}
+
+// recover records that what has failed works again.
+func (s *status) recover() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = nil
 }
 
 // end records why the subscription has ended; nil is no failure.

@@ -26,9 +26,10 @@ type Subscription struct {
 	life     context.Context // ends when no more events can be settled: by Close, or fenced
 	endLife  context.CancelCauseFunc
 	sealed   seal
-	letters  *deadLetters    // nil without Options.DeadLetter
-	suspects *suspects       // nil unless earlier owners of the checkpoint made no progress
-	joined   *sync.WaitGroup // the loop
+	letters  *deadLetters             // nil without Options.DeadLetter
+	suspects atomic.Pointer[suspects] // nil unless earlier owners of the checkpoint made no progress
+	epoch    atomic.Uint64            // of the checkpoint; 0 without one, and until it is taken over
+	joined   *sync.WaitGroup          // the loop
 
 	closing  atomic.Bool    // Close was called
 	over     atomic.Bool    // Close has returned
@@ -79,29 +80,24 @@ func Subscribe(ctx context.Context, src transport.Source, opts *Options) (*Subsc
 	if s.opts.DeadLetter != nil {
 		s.letters = &deadLetters{sub: s, wake: make(chan struct{}, 1)}
 	}
-	var stored record
+	s.loop = s.newLoop(src)
 	if s.opts.Store != nil {
-		var err error
-		if stored, err = s.openCheckpoint(ctx); err != nil {
+		if err := s.openCheckpoint(ctx); err != nil {
 			s.cancel(err)
 			s.endLife(err)
 			return nil, err
 		}
 	}
-	s.loop = s.newLoop(src, stored)
 	s.report.watched.begin()
 	s.joined.Go(s.loop.run)
 	return s, nil
 }
 
-// newLoop returns a loop that resumes from the stored position.
-func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
-	in := &intake{opts: &s.opts, window: s.window, checkpoint: s.checkpoint, report: s.report,
+// newLoop returns a loop that starts without a stored position.
+func (s *Subscription) newLoop(src transport.Source) *loop {
+	in := &intake{opts: &s.opts, window: s.window, report: s.report,
 		token: s.opts.StartAfter, ids: newRecent(s.opts.Dedupe),
 		sequences: sequences{limit: s.opts.SequenceKeys}}
-	if stored.Token != "" || stored.Events > 0 {
-		in.token = stored.Token
-	}
 	in.prepare(isPushed(src))
 	in.overflow = policyOf(&s.opts)
 	if in.overflow.usesQueue() {
@@ -115,16 +111,12 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 		pushed:     isPushed(src),
 		in:         in,
 		window:     s.window,
-		checkpoint: s.checkpoint,
 		report:     s.report,
 		sealed:     &s.sealed,
 		connected:  make(chan struct{}),
 		ended:      make(chan struct{}),
 		redial:     make(chan struct{}, 1),
 		backoff:    s.opts.Retry.Start(),
-		// It is not known whether an earlier process was connected; it may have lost events.
-		hasConnected: stored.Epoch > 0,
-		broken:       stored.Epoch > 0,
 	}
 	switch src := src.(type) {
 	case transport.Transport:
@@ -135,12 +127,14 @@ func (s *Subscription) newLoop(src transport.Source, stored record) *loop {
 	return l
 }
 
-func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err error) {
+// openCheckpoint takes the checkpoint over, unless it is leased to another subscription.
+func (s *Subscription) openCheckpoint(ctx context.Context) error {
 	c := &checkpoint{
 		every:     s.opts.CommitEvery,
 		window:    s.window,
 		onRequest: s.opts.CommitEvery < 0,
 		ended:     make(chan struct{}),
+		hands:     func() bool { return s.ctx.Err() == nil && s.window.Backlog().Events > 0 },
 		ledger: ledger{
 			store:      s.opts.Store,
 			key:        s.opts.Name,
@@ -148,6 +142,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 			report:     s.report.saved,
 			contested:  s.report.contested,
 			awaited:    s.report.awaited,
+			standsBy:   s.report.standsBy,
 			startAfter: s.opts.StartAfter,
 			overrideID: s.opts.OverrideID,
 			buries:     s.opts.DeadLetter != nil && s.opts.CommitEvery >= 0,
@@ -155,22 +150,54 @@ func (s *Subscription) openCheckpoint(ctx context.Context) (stored record, err e
 			dead:       make(chan struct{}),
 		},
 	}
+	c.tenure = newTenure(s.opts.Lease, s.expired)
+	c.ledger.tenure = c.tenure
+	if c.tenure != nil {
+		c.every = min(c.every, s.opts.Lease/renewPart)
+	}
 	// Saving outlives ctx: what was acknowledged before its end must still be saved.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if stored, err = c.ledger.takeOver(ctx); err != nil {
+	s.checkpoint, s.loop.checkpoint, s.loop.in.checkpoint = c, c, c
+	stored, err := c.ledger.takeOver(ctx)
+	var other *leased
+	switch {
+	case errors.As(err, &other):
+		s.report.standsBy(other.rec)
+		s.loop.turn = func() error {
+			stored, err := s.takeTurn(s.loop.taking, other)
+			if err == nil {
+				s.report.takenOver(&c.ledger.rec)
+				s.own(stored)
+			}
+			return err
+		}
+	case err != nil:
+		c.tenure.close()
 		c.cancel()
-		return record{}, err
+		return err
+	default:
+		s.own(stored)
 	}
+	return nil
+}
+
+// own makes the subscription resume from the stored position, after it has taken the checkpoint over.
+func (s *Subscription) own(stored record) {
+	l, c := s.loop, s.checkpoint
 	if c.ledger.overrides {
 		s.report.overridden(s.opts.OverrideID)
 	}
-	c.ledger.base = stored.Events
-	c.suspect, s.suspects = c.ledger.suspect, newSuspects(s, &c.ledger)
-	c.mu.Lock()
-	c.watch()
-	c.mu.Unlock()
-	s.checkpoint = c
-	return stored, nil
+	if stored.Token != "" || stored.Events > 0 {
+		l.in.token = stored.Token
+	}
+	if l.in.overflow.usesQueue() {
+		s.window.StartQueue(l.in.token)
+	}
+	// It is not known whether an earlier process was connected; it may have lost events.
+	l.hasConnected, l.broken = stored.Epoch > 0, stored.Epoch > 0
+	s.epoch.Store(c.ledger.rec.Epoch)
+	s.suspects.Store(newSuspects(s, &c.ledger))
+	c.own(stored)
 }
 
 // fail ends the subscription because it no longer owns its position.
@@ -200,6 +227,9 @@ func (s *Subscription) Commit(ctx context.Context) error {
 	}
 	if s.checkpoint == nil {
 		return errors.New("client: Commit: the subscription has no Store: set Options.Store")
+	}
+	if !s.checkpoint.isOwner() {
+		return nil // nothing is acknowledged
 	}
 	return s.checkpoint.commit(ctx)
 }
@@ -236,6 +266,7 @@ func (s *Subscription) shut() error {
 	s.letters.stop()
 	s.joined.Wait()
 	s.sealed.set(ErrClosed)
+	s.checkpoint.release()
 	err := s.checkpoint.flush()
 	s.checkpoint.close()
 	s.report.watched.close()

@@ -22,9 +22,9 @@ const (
 )
 
 // contested returns the Contest of a takeover of r now. If the clocks of two machines differ, a
-// contest is only detected late or ends late.
+// contest is only detected late or ends late. Owners with a lease do not contest a record.
 func (r record) contested(now time.Time) uint {
-	if r.Epoch == 0 || now.Sub(r.Taken).Abs() > contestTime {
+	if r.Epoch == 0 || r.Lease > 0 || now.Sub(r.Taken).Abs() > contestTime {
 		return 0
 	}
 	return r.Contest + 1
@@ -55,18 +55,23 @@ func quiet(n uint) time.Duration {
 // or because the owner has named a suspect. Only a subscription with a DeadLetter needs to know
 // whether the owner has died of that.
 func (l *ledger) mustWait(r record, now time.Time) bool {
-	return r.contested(now) > promptContest || r.Suspect != "" && l.buries
+	return r.contested(now) > promptContest || r.Suspect != "" && l.buries && r.Lease == 0
 }
 
 // takeOver makes this subscription the owner of the record, with a higher epoch than all earlier
-// ones, and returns the record before that. Older subscriptions are fenced from then on.
-func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
-	var mine record
+// ones, and returns the record before that. Older subscriptions are fenced from then on. If another
+// owner has a lease that is not over, it returns a *leased.
+func (l *ledger) takeOver(ctx context.Context) (record, error) {
+	old, mine := l.replaced, l.claimed
+	defer func() { l.replaced, l.claimed = old, mine }()
 	alive := false
 	for tries := 0; tries < 5; tries++ {
 		was, version, err := l.load(ctx)
 		if err != nil {
 			return record{}, err
+		}
+		if was.isLeased() && version != l.over && !was.sameWriter(mine) {
+			return record{}, &leased{was, version, time.Now()}
 		}
 		if mine.Owner == "" || was.Epoch != old.Epoch && !was.sameWriter(mine) {
 			if was, version, alive, err = l.standBy(ctx, was, version); err != nil {
@@ -76,19 +81,21 @@ func (l *ledger) takeOver(ctx context.Context) (old record, err error) {
 		if mine.Owner == "" || !was.sameWriter(mine) {
 			was = l.overridden(was)
 			old, mine = was, was.takenOver(alive)
+			mine.Lease = l.tenure.ms()
 		} // otherwise an earlier try has landed; it is durable once a Save returns nil
-		l.writes = uint64(tries)
 		mine.Write = l.writes
-		version, err = l.store.Save(ctx, l.key, mine.encode(), version)
-		if err == nil {
+		sent := time.Now()
+		version, err = l.swap(ctx, mine, version)
+		if err == nil && l.tenure.renew(sent) { // otherwise the lease is nearly over
 			l.rec, l.version, l.durable, l.taken = mine, version, true, time.Now()
 			l.start, l.suspect = mine.Token, mine.Suspect
 			return old, nil
 		}
+		l.writes++
 		if ctx.Err() != nil {
 			return record{}, &CheckpointError{l.key, "take over", context.Cause(ctx)}
 		}
-		if !isConflict(err) && tries > 0 {
+		if err != nil && !isConflict(err) && tries > 0 {
 			return record{}, &CheckpointError{l.key, "take over", err}
 		}
 	}
@@ -162,8 +169,17 @@ func (l *ledger) waits(n uint, owner string, atMost time.Duration) {
 
 // load returns the stored record and its version, or a zero record if there is none.
 func (l *ledger) load(ctx context.Context) (r record, version string, err error) {
+	ctx, cancel := l.tenure.limit(ctx)
+	defer cancel()
 	r, _, version, err = loadRecord(ctx, l.store, l.key)
 	return r, version, err
+}
+
+// swap saves a record in the place of the one with a version.
+func (l *ledger) swap(ctx context.Context, r record, prev string) (version string, err error) {
+	ctx, cancel := l.tenure.limit(ctx)
+	defer cancel()
+	return l.store.Save(ctx, l.key, r.encode(), prev)
 }
 
 // loadRecord returns the stored record, its encoding and its version. If the record cannot be read,
@@ -181,10 +197,10 @@ func loadRecord(ctx context.Context, store Store, key string) (r record, data []
 	return r, data, version, nil
 }
 
-// beats reports whether a save must change the record: because it is contested or names a suspect, or
-// to end that. It never must if only Commit may call Save.
+// beats reports whether a save must change the record: because it has a lease, is contested or names a
+// suspect, or to end that. It never must if only Commit may call Save.
 func (l *ledger) beats() bool {
-	return !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled() ||
+	return l.rec.Lease > 0 || !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled() ||
 		l.rec.Suspect != "" || l.rec.Takeovers > 0 && l.final.Load())
 }
 

@@ -56,6 +56,13 @@ func (w *Window) UseQueue(token string) {
 	w.queue = &waitQueue{base: token, byKey: make(map[string]*waiting)}
 }
 
+// StartQueue changes the position of the window before the first event.
+func (w *Window) StartQueue(token string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue.base = token
+}
+
 // HasQueue reports whether events wait in a queue.
 func (w *Window) HasQueue() bool { return w.queue != nil }
 
