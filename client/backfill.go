@@ -52,7 +52,7 @@ func (c *connection) fillHole() error {
 	if state == StateBackingOff {
 		state = StateConnecting
 	}
-	l.report.enter(Transition{State: StateBackfilling, Reason: "gap: " + string(h.gap.Reason)})
+	l.report.enter(Transition{State: StateBackfilling, Reason: "gap: " + reasonOf(h.gap.Reason)})
 	defer l.report.enter(Transition{State: state})
 	b := &backfill{c: c, hole: h, ctx: c.life.ctx}
 	c.life.blocked.Store(math.MaxInt64)
@@ -264,7 +264,7 @@ func (l *loop) fillLast() (attempt int, err error) {
 // backfilling reports a call of Options.Backfill.
 func (r *reporter) backfilling(i BackfillInfo) {
 	if i.Attempt == 1 {
-		r.log.Info("backfill started", "reason", string(i.Gap.Reason))
+		r.log.Info("backfill started", "reason", reasonOf(i.Gap.Reason))
 	}
 	if f := r.trace.Backfilling; f != nil {
 		f(i)

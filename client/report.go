@@ -110,9 +110,9 @@ func (r *reporter) disconnected(c *connection, d retry.Decision, planned bool) {
 func (r *reporter) gap(g Gap) {
 	r.stats.gaps.Add(1)
 	r.stats.lastGap.Store(time.Now().UnixNano())
-	r.note("gap: "+string(g.Reason), nil)
+	r.note("gap: "+reasonOf(g.Reason), nil)
 	if g.Reason != transport.GapOverflow { // of which lost logs each event
-		args := []any{"reason", string(g.Reason)}
+		args := []any{"reason", reasonOf(g.Reason)}
 		if g.Missed > 0 {
 			args = append(args, "missed", g.Missed)
 		}
@@ -121,6 +121,17 @@ func (r *reporter) gap(g Gap) {
 	if r.trace.Gap != nil {
 		r.trace.Gap(g)
 	}
+}
+
+// reasonOf returns a reason for logs and timelines. A Transport of the program may have put any text
+// there, such as what its server has sent.
+func reasonOf(r transport.GapReason) string {
+	switch r {
+	case transport.GapStart, transport.GapTokenRejected, transport.GapNoToken, transport.GapSequence,
+		transport.GapNotice, transport.GapBadFrame, transport.GapOverflow:
+		return string(r)
+	}
+	return "other"
 }
 
 // nacked reports that a consumer has refused an event.

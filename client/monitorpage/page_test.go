@@ -61,6 +61,7 @@ func TestNoSecrets(t *testing.T) {
 				Prepare: func(*http.Request) error { return errors.New(secret("prepare")) }},
 			mock.NewFeed(mock.Event(secret("token"), secret("payload")), mock.Pause(time.Hour)),
 			mock.NewFeed(mock.Event("1", secret("payload")), mock.Pause(time.Hour)),
+			gapped{mock.NewFeed(mock.Event("1", secret("payload")), mock.Pause(time.Hour)), secret("gap")},
 		}
 		for i, src := range feeds {
 			sub := subscribe(t, src, &client.Options{Name: fmt.Sprint("n", i), Monitor: m, StartAfter: secret("start"), MaxAttempts: 1,
@@ -86,6 +87,31 @@ func TestNoSecrets(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A gapped feed reports a loss with each message, for a reason of its own.
+type gapped struct {
+	transport.Transport
+	reason string
+}
+
+func (g gapped) Open(ctx context.Context, token string) (*transport.Session, error) {
+	s, err := g.Transport.Open(ctx, token)
+	if err == nil {
+		s.Conn = gappedConn{s.Conn, g.reason}
+	}
+	return s, err
+}
+
+type gappedConn struct {
+	transport.Conn
+	reason string
+}
+
+func (c gappedConn) Read(m *transport.Message) error {
+	err := c.Conn.Read(m)
+	m.Gap = &transport.Gap{Reason: transport.GapReason(c.reason), Err: errors.New(c.reason)}
+	return err
 }
 
 // A failing store fails with a secret, from its second Save on.

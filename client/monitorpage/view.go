@@ -60,7 +60,7 @@ type view struct {
 	Page    int            `json:"page,omitempty"`
 	Pages   int            `json:"pages,omitempty"`
 	Healths map[string]int `json:"healths"`
-	List    []item         `json:"subscriptions,omitempty"`
+	List    []*item        `json:"subscriptions,omitempty"`
 	One     *item          `json:"subscription,omitempty"`
 	query   query
 	actions bool
@@ -195,8 +195,8 @@ func isDeliberate(err error, closed bool) bool {
 	return errors.Is(err, client.ErrClosed) || errors.Is(err, context.Canceled) || closed && err.Error() == context.Canceled.Error()
 }
 
-func newItem(s *client.Snapshot) item {
-	i := item{ID: s.ID, Name: s.Name, Source: s.Source, State: s.State.String(), Since: s.Since, NextAttempt: s.NextAttempt,
+func newItem(s *client.Snapshot) *item {
+	i := &item{ID: s.ID, Name: s.Name, Source: s.Source, State: s.State.String(), Since: s.Since, NextAttempt: s.NextAttempt,
 		Started: s.Started, Closed: s.Closed, Rate: s.Rate, Lag: s.Lag.Seconds(), lag: s.Lag,
 		Received: s.Received, ReceivedBytes: s.ReceivedBytes, Keepalives: s.Keepalives, LastEvent: s.LastEvent,
 		LastMessage: s.LastMessage, Skipped: s.Skipped, Duplicates: s.Duplicates, Acked: s.Acked, Nacked: s.Nacked,
@@ -274,12 +274,12 @@ func (p *Page) view(q query) *view {
 		if one.Health == "stuck" {
 			one.Stacks = stacksOf(one.Name)
 		}
-		v.One, v.Total, v.Matches = &one, 1, 1
+		v.One, v.Total, v.Matches = one, 1, 1
 		v.Healths[one.Health] = 1
 		return v
 	}
 	all := p.Monitor.Snapshots()
-	list := make([]item, 0, len(all))
+	list := make([]*item, 0, len(all))
 	needle := strings.ToLower(q.Q)
 	for n := range all {
 		i := newItem(&all[n])
@@ -321,14 +321,14 @@ func compareKnown(a, b time.Time) int {
 	return a.Compare(b)
 }
 
-func sortItems(list []item, by string) {
+func sortItems(list []*item, by string) {
 	by, reverse := strings.CutPrefix(by, "-")
 	order := orders[by]
 	sign := 1
 	if reverse {
 		sign = -1
 	}
-	slices.SortStableFunc(list, func(a, b item) int { return sign * order(&a, &b) }) // they are sorted by name
+	slices.SortStableFunc(list, func(a, b *item) int { return sign * order(a, b) }) // they are sorted by name
 }
 
 // span returns a duration for people.

@@ -16,6 +16,7 @@ import (
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/client/otelfeed"
 	"github.com/steadfeed/steadfeed/mock"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // measured returns an Instrumentation and a function that returns the sum of a metric over its points
@@ -114,6 +115,50 @@ func TestLagIsTheGreatest(t *testing.T) {
 			if got, _ := value("steadfeed.event.lag", "*"); got != 9 {
 				t.Errorf("got %v s, want 9", got)
 			}
+		}
+	})
+}
+
+// A gapped feed reports a loss for a reason of its own.
+type gapped struct{ transport.Transport }
+
+func (g gapped) Open(ctx context.Context, token string) (*transport.Session, error) {
+	s, err := g.Transport.Open(ctx, token)
+	if err == nil {
+		s.Conn = gappedConn{s.Conn}
+	}
+	return s, err
+}
+
+type gappedConn struct{ transport.Conn }
+
+func (c gappedConn) Read(m *transport.Message) error {
+	err := c.Conn.Read(m)
+	m.Gap = &transport.Gap{Reason: secret}
+	return err
+}
+
+// The reason of a gap is one of few.
+func TestReasonOfGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := sdkmetric.NewManualReader()
+		in, err := otelfeed.New(&otelfeed.Options{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		sub, err := in.Subscribe(t.Context(), gapped{mock.NewFeed(mock.Event("1", "x"), mock.Stall())}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		time.Sleep(time.Second)
+		d, _ := metricNamed(t, collect(t, reader), "steadfeed.gaps").(metricdata.Sum[int64])
+		if len(d.DataPoints) != 1 {
+			t.Fatalf("got %v, want one point", d.DataPoints)
+		}
+		if v, _ := d.DataPoints[0].Attributes.Value("steadfeed.gap.reason"); v.AsString() != "_OTHER" {
+			t.Errorf("got reason %q, want _OTHER", v.AsString())
 		}
 	})
 }

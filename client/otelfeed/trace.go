@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/steadfeed/steadfeed/client"
+	"github.com/steadfeed/steadfeed/transport"
 )
 
 // An attempt is one to connect that has no outcome yet.
@@ -28,7 +29,7 @@ func (s *Subscription) trace() *client.Trace {
 		Connected:    s.connected,
 		Disconnected: s.disconnected,
 		Gap: func(g client.Gap) {
-			i.gaps.Add(ctx, 1, metric.WithAttributeSet(s.with(reasonKey.String(string(g.Reason)))))
+			i.gaps.Add(ctx, 1, metric.WithAttributeSet(s.with(reasonKey.String(reasonOf(g.Reason)))))
 		},
 		Nacked: func(client.Event, error) { i.nacked.Add(ctx, 1, metric.WithAttributeSet(s.attrs)) },
 		DeadLettered: func(_ client.Event, _, err error) {
@@ -43,6 +44,16 @@ func (s *Subscription) trace() *client.Trace {
 			i.operation.Record(ctx, v.Took.Seconds(), metric.WithAttributeSet(s.withError(s.commit, kind)))
 		},
 	}
+}
+
+// reasonOf returns one of few reasons. A Transport of the program may have put any text there.
+func reasonOf(r transport.GapReason) string {
+	switch r {
+	case transport.GapStart, transport.GapTokenRejected, transport.GapNoToken, transport.GapSequence,
+		transport.GapNotice, transport.GapBadFrame, transport.GapOverflow:
+		return string(r)
+	}
+	return "_OTHER"
 }
 
 // withError returns set and error.type, unless kind is empty.
