@@ -197,6 +197,96 @@ func TestListOrder(t *testing.T) {
 	})
 }
 
+// Each health is recognized, and since when it is that.
+func TestHealths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, store, start := new(client.Monitor), mock.Store{}, time.Now()
+		holds := func() *mock.Feed {
+			return mock.NewFeed(mock.Pause(5*time.Second), mock.Event("1", "x"), mock.Event("2", "x"), mock.Pause(time.Hour))
+		}
+		breaks := func() *mock.Feed {
+			return mock.NewFeed(mock.Event("1", "x"), mock.Pause(25*time.Second), mock.Drop(), mock.Pause(time.Hour))
+		}
+		for name, c := range map[string]struct {
+			feed *mock.Feed
+			opts client.Options
+		}{
+			"failed":     {mock.NewFeed(mock.Pause(3*time.Second), mock.Status(404)), client.Options{Retry: retry.Constant(time.Second)}},
+			"stuck":      {holds(), client.Options{StuckAfter: 10 * time.Second}},
+			"outage":     {mock.NewFeed(mock.Event("1", "x"), mock.Pause(7*time.Second), mock.Drop(), mock.Status(503)), client.Options{Retry: retry.Constant(time.Minute)}},
+			"checkpoint": {mock.NewFeed(mock.Event("1", "x"), mock.Pause(time.Hour)), client.Options{Store: &store}},
+			"full":       {holds(), client.Options{Buffer: 1}},
+			"paused":     {mock.NewFeed(mock.Pause(time.Hour)), client.Options{}},
+			"ok":         {mock.NewFeed(mock.Pause(time.Hour)), client.Options{}},
+			"ok, breaks": {breaks(), client.Options{Retry: retry.Constant(time.Hour)}},
+			"ended":      {mock.NewFeed(mock.Pause(4*time.Second), mock.Complete()), client.Options{}},
+		} {
+			c.opts.Name, c.opts.Monitor = name, m
+			sub := subscribe(t, c.feed, &c.opts)
+			defer sub.Close()
+			switch name {
+			case "paused":
+				sub.Pause()
+			case "checkpoint":
+				store.OnSave(&mock.Fault{Count: -1})
+			}
+			if name != "stuck" && name != "full" {
+				go sub.Process(t.Context(), func(context.Context, client.Event) error { return nil }, nil)
+			}
+		}
+		page := &monitorpage.Page{Monitor: m}
+		since := func(after time.Duration) map[string]string {
+			time.Sleep(time.Until(start.Add(after)))
+			var list struct {
+				Subscriptions []struct {
+					Name, Health string
+					Since        time.Time `json:"health_since"`
+				}
+			}
+			if err := json.Unmarshal(get(t, page, "/?format=json").Body.Bytes(), &list); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, s := range list.Subscriptions {
+				got[s.Name] = s.Health
+				if !s.Since.IsZero() {
+					got[s.Name] += fmt.Sprint(" ", s.Since.Sub(start))
+				}
+			}
+			return got
+		}
+		want := map[string]string{"failed": "failed 4s", "stuck": "stuck 10s", "outage": "outage 7s", "checkpoint": "checkpoint 0s",
+			"full": "full 5s", "paused": "paused 0s", "ok": "ok", "ok, breaks": "ok", "ended": "ended 4s"}
+		for name, got := range since(30 * time.Second) {
+			if got != want[name] {
+				t.Errorf("%s: got %q, want %q", name, got, want[name])
+			}
+		}
+		if got := since(40 * time.Second)["ok, breaks"]; got != "outage 25s" {
+			t.Errorf("a connection that is not replaced: got %q, want an outage since 25s", got)
+		}
+	})
+}
+
+// The links of the list keep what was asked for, and work below any prefix.
+func TestLinks(t *testing.T) {
+	page := &monitorpage.Page{Monitor: monitorOf(t, 201)}
+	for target, want := range map[string][]string{
+		"/":                          {`"?format=json"`, `"?sort=-health"`, `"?page=2"`, `1 to 100 of 201`},
+		"/?page=3":                   {`"?page=2"`, `201 to 201 of 201`},
+		"/?q=FEED-00&sort=name":      {`"?q=FEED-00&amp;sort=name&amp;format=json"`, `"?q=FEED-00&amp;sort=-name"`},
+		"/?id=1":                     {`"?"`, `"?id=1&amp;format=json"`},
+		"/?health=failed&sort=-name": {`"?health=failed&amp;sort=name"`, `No subscription matches.`},
+	} {
+		body := get(t, page, target).Body.String()
+		for _, w := range want {
+			if !strings.Contains(body, w) {
+				t.Errorf("%s: got\n%s\nwant %s", target, body, w)
+			}
+		}
+	}
+}
+
 func TestActions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(client.Monitor)
@@ -238,7 +328,7 @@ func TestActions(t *testing.T) {
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(client.Monitor)
-		sub := subscribe(t, mock.NewFeed(mock.Pause(time.Hour)), &client.Options{Name: "orders", Monitor: m})
+		sub := subscribe(t, mock.NewFeed(mock.Pause(time.Hour)), &client.Options{Name: "orders\r\rdata: x", Monitor: m})
 		defer sub.Close()
 		page := &monitorpage.Page{Monitor: m}
 		network := new(mock.Network)
@@ -262,7 +352,7 @@ func TestStream(t *testing.T) {
 			if err != nil {
 				break
 			}
-			if n++; !strings.Contains(string(f.Data), "orders") {
+			if n++; !strings.Contains(string(f.Data), "orders") || !strings.Contains(string(f.Data), "</footer>") {
 				t.Fatalf("got %s, want the list", f.Data)
 			}
 			if n == 3 {
@@ -290,7 +380,7 @@ func TestStreamOfNothing(t *testing.T) {
 func TestOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(client.Monitor)
-		feed := mock.NewFeed(mock.Event("1", "12345"), mock.Event("2", "12345"), mock.Keepalive(), mock.Drop(), mock.Status(503), mock.Status(410),
+		feed := mock.NewFeed(mock.Event("1", "12345"), mock.Event("2", "12345"), mock.Keepalive(), mock.Pause(time.Minute), mock.Drop(), mock.Status(503), mock.Status(410),
 			mock.Event("3", strings.Repeat("x", 1500)), mock.Event("4", "x"), mock.Pause(time.Hour))
 		sub := subscribe(t, feed, &client.Options{Name: `a "b"`, Monitor: m, MaxAttempts: 1, Retry: retry.Constant(time.Second),
 			Overflow: client.OverflowDropOldest, Buffer: 2, StuckAfter: time.Minute,
@@ -311,7 +401,7 @@ func TestOne(t *testing.T) {
 		body := get(t, &monitorpage.Page{Monitor: m}, "/?id=1").Body.String()
 		_, shown, _ := strings.Cut(body, "<header>")
 		text := strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(shown, " ")), " ")
-		for _, want := range []string{"a &#34;b&#34;", "stuck for 2 min · live for 2 min Connection", "Lag when received 1 min", "Keepalives 1", "Dead-lettered 1",
+		for _, want := range []string{"a &#34;b&#34;", "stuck for 2 min · live for 1 min Connection", "Lag when received 1 min", "Keepalives 1", "Dead-lettered 1",
 			"Failures 3 network 1, server 1, token rejected 1", "Connections 2", "Received 4 1.51 kB", "attempt 1", "Gaps 1 0 repaired, last ",
 			"monitorpage_test.standStill page_test.go:", "token rejected", "Last 2 min"} {
 			if !strings.Contains(text, want) {

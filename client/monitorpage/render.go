@@ -128,7 +128,11 @@ func (v *view) JSON() string {
 	if v.One != nil {
 		return fmt.Sprintf("?id=%d&format=json", v.One.ID)
 	}
-	return strings.TrimSuffix(v.query.link(v.query.Sort, v.Page)+"&", "?&") + "format=json"
+	link := v.query.link(v.query.Sort, v.Page)
+	if link != "?" {
+		link += "&"
+	}
+	return link + "format=json"
 }
 
 func (v *view) neighbour(step int) string {
