@@ -49,6 +49,16 @@ func TestSignature(t *testing.T) {
 		"standard":        {provider.StandardWebhooks(whsec), provider.StandardWebhooks("whsec_" + whsec[10:]), `{}`},
 		"stripe":          {provider.Stripe("whsec_secret"), provider.Stripe("whsec_guess"), `{"id":"1"}`},
 		"twilio":          {provider.Twilio("secret"), provider.Twilio("guess"), "CallStatus=busy"},
+		"asana":           {provider.Asana(nil, "secret"), provider.Asana(nil, "guess"), `{"events":[{"action":"added"}]}`},
+		"box":             {provider.Box("primary", "secondary"), provider.Box("guess"), `{"id":"1"}`},
+		"box, secondary":  {provider.Box("primary", "secondary"), provider.Box("guess", "secondary"), `{"id":"1"}`},
+		"buildkite":       {provider.Buildkite("secret"), provider.Buildkite("guess"), `{"event":"ping"}`},
+		"docusign":        {provider.DocuSign("secret"), provider.DocuSign("guess"), `{"event":"a"}`},
+		"figma":           {provider.Figma("secret"), provider.Figma("guess"), `{"event_type":"FILE_UPDATE"}`},
+		"mandrill":        {provider.Mandrill("secret"), provider.Mandrill("guess"), "mandrill_events=%5B%7B%7D%5D"},
+		"okta":            {provider.Okta("secret"), provider.Okta("guess"), `{"data":{"events":[{"uuid":"1"}]}}`},
+		"telegram":        {provider.Telegram("secret"), provider.Telegram("guess"), `{"update_id":1}`},
+		"trello":          {provider.Trello("secret"), provider.Trello("guess"), `{"action":{"id":"1"}}`},
 		"zendesk":         {provider.Zendesk("secret"), provider.Zendesk("guess"), `{"type":"x"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +66,7 @@ func TestSignature(t *testing.T) {
 				time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
 				r := receiveHooks(t, c.owner, func(string) error { return nil })
 				d := sender.Delivery{ID: strings.Repeat("a-long-id-", 10), Body: []byte(c.body)}
-				if name == "twilio" {
+				if name == "twilio" || name == "mandrill" {
 					d.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 				}
 				if c.forger != nil {
