@@ -19,7 +19,7 @@ import (
 	"github.com/steadfeed/steadfeed/transport/webhook/provider"
 )
 
-// replicas are receivers of one provider behind a Balancer.
+// replicas are receivers of one provider that share a Balancer.
 type replicas struct {
 	mu       sync.Mutex
 	received []string // "replica id"

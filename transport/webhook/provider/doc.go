@@ -145,6 +145,7 @@
 //	Discord           -                                     401, which Discord tests
 //	Figma             400, which stops the webhook          503, also if missing
 //	GitHub            the first attempt                     401
+//	GoCardless        -                                     498, which GoCardless requires
 //	Jira              all except 408, 409, 425, 429, 5xx    503, also if missing
 //	Mailgun           406                                   401
 //	Okta              4xx; else repeats once                503, also if missing
@@ -191,7 +192,8 @@
 //
 // We infer a new one where the sender advises or enforces a tolerance that its retries exceed.
 // Without a time, a retry has the same signature if its body is the same. The bodies of DocuSign,
-// Intercom, LINE, Mux and Notion differ, because they count the attempts; the delivery id does not.
+// Intercom, LINE, Mux and Notion differ, because they number or mark the attempts; the delivery id
+// does not.
 //
 // # Verification
 //

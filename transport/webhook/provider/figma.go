@@ -6,9 +6,8 @@ import (
 )
 
 // Figma returns the Provider for Figma's webhooks of version 2. A secret is the passcode, which
-// every delivery and the Data of its
-// event contain. The PING of a new webhook is answered and yields no event. The body is
-// not protected.
+// every delivery contains, and the Data of its event too. The PING of a new webhook is answered and
+// yields no event. The body is not protected.
 //
 // Figma stops a webhook after a 400. Therefore the answer to a delivery with a missing or wrong
 // passcode is 503.

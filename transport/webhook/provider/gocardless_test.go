@@ -27,3 +27,10 @@ func TestGoCardlessEvents(t *testing.T) {
 		t.Errorf("got %q, id %q, want %q, the hash of the body", describe(d.Events), d.ID, want)
 	}
 }
+
+// GoCardless requires "498 Token Invalid" for a wrong signature, and repeats the delivery.
+func TestGoCardlessAnswers(t *testing.T) {
+	if got := provider.GoCardless(key).Answers.Forged.Status; got != 498 {
+		t.Errorf("got %d for a wrong signature, want 498", got)
+	}
+}
