@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -13,9 +14,9 @@ import (
 
 // A Call is a verified delivery for which Receiver.Answer decides the answer.
 type Call struct {
-	ID      string // of the delivery; may be empty
-	Attempt int    // the sender's attempt at this delivery, from 1; 0: unknown
-	Events  []provider.Event
+	ID      string           // of the delivery; may be empty
+	Attempt int              // the sender's attempt at this delivery, from 1; 0: unknown
+	Events  []provider.Event // must not be changed
 
 	// Delivery describes the request.
 	*transport.Delivery
@@ -51,7 +52,7 @@ func (x *exchange) consult(l *listener, route *route, r *provider.Delivery, meta
 	switch {
 	case err == errUnanswered || err == errGone:
 		x.refuse(&x.from.Answers.Late, http.StatusServiceUnavailable, err)
-	case err == errPanic || err == errBadAnswer:
+	case errors.Is(err, errPanic) || err == errBadAnswer:
 		x.refuse(&provider.Answer{}, http.StatusInternalServerError, err)
 	case err != nil:
 		x.refuse(&x.from.Answers.Busy, http.StatusServiceUnavailable, err)
@@ -94,7 +95,9 @@ func (l *listener) call(ledger *ledger, key deliveryKey, c *call, deadline time.
 	var a *provider.Answer
 	err := errPanic
 	defer func() {
-		recover()
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
 		ledger.endCall(key, c, a, err)
 	}()
 	given, failure := l.hook.Answer(ctx, arg)

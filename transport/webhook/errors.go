@@ -56,7 +56,7 @@ var (
 	errCalls      = errors.New("too many deliveries wait for Receiver.Answer")
 	errBadAnswer  = errors.New("the answer of Receiver.Answer has a status below 200 or above 599, or more than 64 KiB")
 	errDecided    = errors.New("Receiver.Answer decided so")
-	errPanic      = errors.New("a function of the provider or of the subscription panicked")
+	errPanic      = errors.New("Receiver.Answer, or a function of the provider or of the subscription, panicked")
 )
 
 // errClosed is returned by Wait after Close.

@@ -65,6 +65,10 @@ func (x *exchange) serve() {
 		Time: now, Context: x.r.Context(), Deadline: now.Add(deadlineOf(x.from)),
 		Peer: x.hook.peer(x.r), HTTP: x.r, MaxBody: x.hook.maxBody(),
 	}
+	if err := x.from.Admit(&x.req); err != nil {
+		x.refuseUnread(x.judge(err))
+		return
+	}
 	if !x.from.Accepts(x.r.Method) {
 		x.serveOther()
 		return

@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"net"
+	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -35,3 +37,12 @@ func (a *Attempts) Add(k [2]uint64)    { a.add(k) }
 func (a *Attempts) Forget(k [2]uint64) { a.forget(k) }
 func (a *Attempts) Of(k [2]uint64) int { return a.of(k) }
 func (a *Attempts) Len() int           { return len(a.counts) }
+
+// Peer returns the address of a sender.
+func (w *Receiver) Peer(r *http.Request) netip.Addr { return w.peer(r) }
+
+// MatchPattern reports whether r matches the path, and returns the value of the wildcard x.
+func MatchPattern(path string, r *http.Request) (x string, ok bool) {
+	ok = patternsOf([]string{path})[0].match(r)
+	return r.PathValue("x"), ok
+}

@@ -56,3 +56,20 @@ func slotsOf(v verifier) (all []slots) {
 	}
 	return all
 }
+
+const MaxStrangers = maxStrangers
+
+// CachedTenants returns the number of names in the cache of Tenants.
+func (p *Provider) CachedTenants() int {
+	p.tenants.mu.Lock()
+	defer p.tenants.mu.Unlock()
+	return len(p.tenants.all)
+}
+
+// FormField returns the first value of a field and how many there are.
+func FormField(r *Request, form []byte, name string) (value string, n int, ok bool) {
+	fields, ok := formFields(r, form, name)
+	return fields[0].value, fields[0].n, ok
+}
+
+func IsMultipart(media string) bool { return isMultipart(media) }

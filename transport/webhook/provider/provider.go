@@ -25,13 +25,13 @@ type Provider struct {
 	Methods []string
 
 	// Networks are the networks from which the sender connects. A request from any other is
-	// refused before its body is read, like one with a wrong signature. If proxies are in front of
+	// refused before its body is read, as one with a wrong signature is. If proxies are in front of
 	// the receiver, set webhook.Receiver.Proxies. Default: all.
 	Networks []netip.Prefix
 
 	// ClientNames are the DNS names of the sender's client certificate: it must be verified and
-	// valid for one of them. A request without is refused like one with a wrong signature. Set
-	// ClientAuth in the TLS configuration of the server. Default: no certificate is required.
+	// valid for one of them. A request without is refused, as one with a wrong signature is. Set
+	// ClientAuth and ClientCAs in the TLS configuration of the server. Default: no certificate is required.
 	ClientNames []string
 
 	// Gzip is how a body with the content coding gzip is handled. Default: it is refused.
@@ -133,12 +133,21 @@ func (p *Provider) handshake(r *Request) (a *Answer, ok bool) {
 	return p.Handshake(r)
 }
 
+// Admit refuses a request, also a handshake, from an address outside Networks or without a
+// certificate for ClientNames. It is called first.
+func (p *Provider) Admit(r *Request) error {
+	if len(p.Networks) > 0 && !slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(r.Peer) }) {
+		return p.named(&refusal{reason: "the sender's address is not in Networks", forged: true})
+	}
+	if len(p.ClientNames) > 0 && !r.certifies(p.ClientNames) {
+		return p.named(&refusal{reason: "no verified client certificate for one of ClientNames", forged: true})
+	}
+	return nil
+}
+
 // Precheck refuses, from the header alone, a request that fails verification whatever its body
 // is. It is called before the body is read. It looks up the tenant, unless its name is in the body.
 func (p *Provider) Precheck(r *Request) error {
-	if err := p.admit(r); err != nil {
-		return p.named(err)
-	}
 	if p.Tenants.inBody() {
 		return nil
 	}
@@ -165,8 +174,8 @@ func (p *Provider) Precheck(r *Request) error {
 // token is inside the body, the signature covers the parsed fields of a form, as Twilio's does,
 // or Tenants are named in the body.
 func (p *Provider) Receive(r *Request) (*Delivery, error) {
-	if err := p.admit(r); err != nil {
-		return nil, p.named(err)
+	if err := p.Admit(r); err != nil {
+		return nil, err
 	}
 	if !p.Tenants.isSet() {
 		if _, err := p.verifier(); err != nil {
@@ -205,17 +214,6 @@ func (p *Provider) Receive(r *Request) (*Delivery, error) {
 		d.Answer = p.Respond(r, d)
 	}
 	return d, nil
-}
-
-// admit refuses a request from another network or with another certificate.
-func (p *Provider) admit(r *Request) error {
-	if len(p.Networks) > 0 && !slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(r.Peer) }) {
-		return &refusal{reason: "the sender's address is not in Networks", forged: true}
-	}
-	if len(p.ClientNames) > 0 && !r.certifies(p.ClientNames) {
-		return &refusal{reason: "no verified client certificate for one of ClientNames", forged: true}
-	}
-	return nil
 }
 
 // certifies reports whether the client's certificate is verified and valid for one of names.

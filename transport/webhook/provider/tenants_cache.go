@@ -42,6 +42,7 @@ type tenant struct {
 	failed time.Time     // when the last lookup failed
 	err    error         // of the last lookup
 	ended  chan struct{} // closed when the current lookup ends; nil: there is none
+	stale  bool          // forget was called during it
 	place  *list.Element // in tenants or strangers; nil until the first lookup ends
 	home   *list.List    // of place
 }
@@ -110,7 +111,7 @@ func (c *tenantCache) enter(name string, ttl time.Duration, again bool) (t tenan
 		return tenant{}, found.ended
 	case found.err != nil && (again || now.Sub(found.failed) < failureTTL):
 		return tenant{err: found.err}, nil
-	case found.known && again:
+	case again:
 		return tenant{set: found.set}, nil
 	}
 	found.ended = make(chan struct{})
@@ -145,7 +146,11 @@ func (c *tenantCache) lookup(r *Request, p *Provider, t tenant) {
 			return
 		}
 	}
-	limited, cancelLookup := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+	end := time.Now().Add(lookupTimeout)
+	if !r.Deadline.IsZero() && r.Deadline.Before(end) {
+		end = r.Deadline
+	}
+	limited, cancelLookup := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancelLookup()
 	found, failure := p.Tenants.Secrets(limited, t.name)
 	if failure != nil {
@@ -171,6 +176,9 @@ func (c *tenantCache) done(name string, secrets []string, err error) {
 		fallthrough
 	default:
 		t.known, t.at = true, now
+	}
+	if t.stale {
+		t.known, t.stale = false, false
 	}
 	c.put(t)
 }
@@ -212,6 +220,6 @@ func (c *tenantCache) forget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t := c.all[name]; t != nil {
-		t.known, t.err = false, nil
+		t.known, t.err, t.stale = false, nil, t.ended != nil
 	}
 }
