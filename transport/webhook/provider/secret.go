@@ -24,6 +24,10 @@ func (p *Provider) SetSecrets(secrets ...string) error {
 	return nil
 }
 
+// WithSecrets sets the secrets and returns p, for presets of other packages. Unlike SetSecrets, it
+// reports no error: Validate does. Until p is used, its Scheme may still be changed.
+func (p *Provider) WithSecrets(secrets ...string) *Provider { return p.with(secrets) }
+
 // with sets the secrets of a preset. Validate reports errors in them.
 func (p *Provider) with(secrets []string) *Provider {
 	p.secrets.Store(&secretSet{texts: slices.Clone(secrets)})
