@@ -34,7 +34,8 @@ type AppStore struct {
 	// Roots are used instead of Apple Root CA - G3.
 	Roots *x509.CertPool
 
-	scheme // nil: makes AppStore a provider.Scheme
+	//lint:ignore U1000 its methods make this type a provider.Scheme; it is nil
+	scheme
 }
 
 // AppStoreNotifications returns the Provider for the server notifications of an app, in version 2.

@@ -1,7 +1,6 @@
 package jwt_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -230,5 +229,3 @@ func valid(t *testing.T, p *provider.Provider) *provider.Provider {
 	}
 	return p
 }
-
-func sameBytes(a, b []byte) bool { return bytes.Equal(a, b) }

@@ -114,11 +114,10 @@ func TestGoogleChat(t *testing.T) {
 }
 
 func microsoftWeb() *web {
-	endorsed := must(json.Marshal(map[string]any{}))
 	var key map[string]any
 	json.Unmarshal(jwk("r", "", "sig", &rsaKey().PublicKey), &key)
 	key["endorsements"] = []string{"msteams", "webchat"}
-	endorsed = must(json.Marshal(key))
+	endorsed := must(json.Marshal(key))
 	return &web{pages: map[string]string{
 		"https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration": `{"jwks_uri":"https://login.microsoftonline.com/common/discovery/v2.0/keys"}`,
 		"https://login.microsoftonline.com/common/discovery/v2.0/keys":                   jwks(jwk("r", "", "sig", &rsaKey().PublicKey)),

@@ -63,9 +63,11 @@ type Scheme struct {
 	// concurrently. Default: none.
 	Check func(r *provider.Request, tokens []*Token) error
 
-	scheme // nil: makes Scheme a provider.Scheme
+	//lint:ignore U1000 its methods make this type a provider.Scheme; it is nil
+	scheme
 }
 
+//lint:ignore U1000 it is embedded
 type scheme = provider.Scheme
 
 // A KeySource has public keys by their id, the kid of a token (RFC 7515, section 4.1.4).
