@@ -46,7 +46,9 @@ func try(t *testing.T, newProvider func() *provider.Provider, header string, lis
 		if a.token != "" {
 			r.Header.Set(header, a.token)
 		}
-		if a.body != "" {
+		if a.body == "-" {
+			r.Body = nil
+		} else if a.body != "" {
 			r.Body = []byte(a.body)
 		}
 		if err := receive(p, r); kindOf(err) != a.want {
@@ -262,6 +264,7 @@ func TestVonage(t *testing.T) {
 		{"a good one", "Bearer " + hs(c), body, ""},
 		{"another body", "Bearer " + hs(c), body + " ", "forged"},
 		{"no hash", "Bearer " + hs(c.with("payload_hash", nil)), body, "forged"},
+		{"no hash and no body", "Bearer " + hs(c.with("payload_hash", nil)), "-", "forged"},
 		{"the body removed", "Bearer " + hs(c), " ", "forged"},
 		{"the hash of nothing", "Bearer " + hs(c.with("payload_hash", "")), body, "forged"},
 		{"a cut hash", "Bearer " + hs(c.with("payload_hash", hexHash(body)[:32])), body, "forged"},

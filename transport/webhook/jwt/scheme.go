@@ -44,7 +44,7 @@ type Scheme struct {
 	Claims map[string][]string
 
 	// BodyHash is the claim with the SHA-256 of the body, in hex or Base64. A token without it is
-	// refused, unless the body is empty. Default: none, and the body is not protected.
+	// refused, unless the body is empty and URLHash is set. Default: none, and the body is not protected.
 	BodyHash string
 
 	// URLHash is the claim with the SHA-256 of the URL, in hex or Base64. Receiver.URL is then

@@ -305,7 +305,8 @@ func (v *verifier) claims(r *provider.Request, t *Token) bool {
 		}
 	}
 	_, hashed := t.Claims[v.BodyHash]
-	if v.BodyHash != "" && (hashed || len(r.Body) > 0) && !isHash(t.text(v.BodyHash), r.Body) || v.URLHash != "" && !isHash(t.text(v.URLHash), []byte(r.URL)) {
+	needed := hashed || len(r.Body) > 0 || v.URLHash == "" // without a body, the query may be the payload
+	if v.BodyHash != "" && needed && !isHash(t.text(v.BodyHash), r.Body) || v.URLHash != "" && !isHash(t.text(v.URLHash), []byte(r.URL)) {
 		return false
 	}
 	return v.timely(t, now(r))
