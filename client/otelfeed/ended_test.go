@@ -67,6 +67,9 @@ func TestCloseOfTheSubscriptionItself(t *testing.T) {
 			if n, _ := value("steadfeed.messages.received", "*"); n != 2 {
 				t.Errorf("closed %v: got %v messages received, want 2", closed, n)
 			}
+			if n := in.Observed(); (n == 0) != closed {
+				t.Errorf("closed %v: got %d subscriptions observed", closed, n)
+			}
 			if _, points := value("steadfeed.subscription.state", "*"); (points == 0) != closed {
 				t.Errorf("closed %v: got %d points of the state", closed, points)
 			}
@@ -192,6 +195,38 @@ func TestErrorTypeOfHandler(t *testing.T) {
 			end(err)
 			if after, _ := value("messaging.client.consumed.messages", want); after != before+1 {
 				t.Errorf("%T: got %v of %s, want %v", err, after, want, before+1)
+			}
+		}
+	})
+}
+
+// The functions of the program's Trace are called too, and each state is observed as what it is.
+func TestTraceOfTheProgramAndStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := sdkmetric.NewManualReader()
+		in, err := otelfeed.New(&otelfeed.Options{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		connected := 0
+		sub, err := in.Subscribe(t.Context(), mock.NewFeed(mock.Stall()),
+			&client.Options{Trace: &client.Trace{Connected: func(client.ConnectInfo) { connected++ }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		time.Sleep(time.Second)
+		sub.Pause()
+		synctest.Wait()
+		if connected != 1 {
+			t.Errorf("got %d calls of Trace.Connected, want 1", connected)
+		}
+		d, _ := metricNamed(t, collect(t, reader), "steadfeed.subscription.state").(metricdata.Sum[int64])
+		for _, p := range d.DataPoints {
+			v, _ := p.Attributes.Value("steadfeed.state")
+			if want := v.AsString() == "paused"; (p.Value == 1) != want {
+				t.Errorf("state %q: got %d", v.AsString(), p.Value)
 			}
 		}
 	})
