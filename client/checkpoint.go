@@ -84,7 +84,7 @@ func (c *checkpoint) watch() {
 	case c.closed || c.ledger.fatal != nil:
 		return
 	case c.unwatched && !c.mustRenew():
-		c.tenure.rest()
+		c.yield()
 		return
 	}
 	d := lookEvery
@@ -117,6 +117,18 @@ func (c *checkpoint) unwatch() {
 	c.tenure.rest()
 	if c.armed && c.looking {
 		c.disarm()
+	}
+	if c.owns && !c.armed && !c.saving {
+		c.yield()
+	}
+}
+
+// yield ends the lease, because nothing more is handed out, unless an event in hand may still be
+// acknowledged. The caller holds mu, and no run is scheduled or in progress.
+func (c *checkpoint) yield() {
+	c.tenure.rest()
+	if c.tenure != nil && c.window.Backlog().Events == 0 && !c.ledger.release.Swap(true) {
+		c.start()
 	}
 }
 

@@ -245,32 +245,36 @@ func TestLeaseOfASlowTakeover(t *testing.T) {
 
 // An outage of the store that is shorter than the lease ends nothing.
 func TestLeaseSurvivesAShortOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared := new(mock.Store)
-		mine := &wire{Store: shared}
-		owner := subscribe(t, held("1"), leased(mine))
-		defer owner.Close()
-		spare := subscribe(t, held("1"), leased(shared))
-		defer spare.Close()
-		for range 100 {
-			time.Sleep(7 * time.Second)
-			mine.cut.Store(true)
-			time.Sleep(4 * time.Second)
-			mine.cut.Store(false)
-		}
-		wantState(t, owner, client.StateLive, 1)
-		wantState(t, spare, client.StateStandby, 0)
-	})
+	for _, lease := range []time.Duration{time.Second, testLease} {
+		synctest.Test(t, func(t *testing.T) {
+			shared := new(mock.Store)
+			mine := &wire{Store: shared}
+			owner := subscribe(t, held("1"), &client.Options{Name: "n", Store: mine, Lease: lease})
+			defer owner.Close()
+			spare := subscribe(t, held("1"), leased(shared))
+			defer spare.Close()
+			for range 100 {
+				time.Sleep(lease * 7 / 10)
+				mine.cut.Store(true)
+				time.Sleep(lease * 4 / 10)
+				mine.cut.Store(false)
+			}
+			wantState(t, owner, client.StateLive, 1)
+			wantState(t, spare, client.StateStandby, 0)
+		})
+	}
 }
 
-// Events in the buffer are handed out under the lease after the feed is complete, and then the lease
-// is not renewed any more.
+// Events in the buffer are handed out under the lease after the feed is complete. Then the lease ends,
+// and Close has nothing to save.
 func TestLeaseLastsUntilTheBufferIsEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &wire{Store: new(mock.Store)}
 		sub := subscribe(t, script(events("1", "2"), steps(mock.Complete())), leased(store))
-		synctest.Wait()
+		spare := subscribe(t, held("1"), leased(store.Store))
+		defer spare.Close()
 		time.Sleep(time.Hour)
+		wantState(t, spare, client.StateStandby, 0)
 		if got, end := data(t, sub, 0); len(got) != 2 || end != nil {
 			t.Errorf("after an hour: got %v, %v, want two events", got, end)
 		}

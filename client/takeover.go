@@ -200,7 +200,7 @@ func loadRecord(ctx context.Context, store Store, key string) (r record, data []
 // beats reports whether a save must change the record: because it has a lease, is contested or names a
 // suspect, or to end that. It never must if only Commit may call Save.
 func (l *ledger) beats() bool {
-	return l.rec.Lease > 0 || !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled() ||
+	return l.rec.isLeased() || !l.commitOnly && (l.rec.Contest >= promptContest || l.rec.Contest > 0 && l.isSettled() ||
 		l.rec.Suspect != "" || l.rec.Takeovers > 0 && l.final.Load())
 }
 
