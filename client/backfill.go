@@ -298,7 +298,7 @@ func (r *reporter) answered(text string, i BackfillInfo) {
 
 // backfillFailed records a failure after which Options.Backfill is called again.
 func (r *reporter) backfillFailed(i BackfillInfo, d retry.Decision) {
-	r.now.failAlone(failure{i.Err, d.Class, time.Now()})
+	r.now.failBackfill(failure{i.Err, d.Class, time.Now()})
 	t := Transition{Time: time.Now(), State: r.now.base(), Reason: "backfill failed", Class: d.Class, Err: i.Err.Error(), Delay: i.Delay}
 	if t.State == StateBackfilling { // not for a Receiver, which is live meanwhile
 		r.enter(t)

@@ -289,13 +289,13 @@ func (r *reporter) notTakenOver(err error, t *trouble) {
 		r.log.Log(context.Background(), loudness(true, outage), "checkpoint not taken over", "error", err, "failures", t.count, "outage", outage)
 	}
 	r.note("checkpoint not taken over", err)
-	r.now.failAlone(failure{err, retry.ClassNetwork, now})
+	r.now.failStandby(failure{err, retry.Classify(err), now}, t.since, t.count)
 }
 
 // takenOver reports that a standby owns the checkpoint now.
 func (r *reporter) takenOver(rec *record) {
 	r.log.Info("checkpoint taken over", "epoch", rec.Epoch)
-	r.now.recover()
+	r.now.takeOver()
 }
 
 // overridden reports that StartAfter has replaced the stored position.

@@ -80,18 +80,25 @@ func (s *status) fail(f failure, outage time.Time, failures int) {
 	}
 }
 
-// failAlone records a failure that is not one of a connection.
-func (s *status) failAlone(f failure) {
+// failBackfill records a failed call of Options.Backfill.
+func (s *status) failBackfill(f failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err, s.last = f.err, f
 }
 
-// recover records that what has failed works again.
-func (s *status) recover() {
+// failStandby records that a standby has no access to the checkpoint.
+func (s *status) failStandby(f failure, outage time.Time, failures int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = nil
+	s.err, s.last, s.outage, s.failures = f.err, f, outage, failures
+}
+
+// takeOver records that a standby owns the checkpoint.
+func (s *status) takeOver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.outage = nil, time.Time{}
 }
 
 // end records why the subscription has ended; nil is no failure.

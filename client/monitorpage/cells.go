@@ -166,5 +166,9 @@ func (v *view) position(i *item) []cell {
 	}
 	saved := v.aged("Saved", i.LastSave, " ago")
 	saved.Warn = i.Health == "checkpoint"
-	return []cell{saved, lost("Failed saves", i.SaveErrors), gaps, lost("Missed events", i.Missed)}
+	epoch := counted("Epoch", i.Epoch)
+	if !i.LeaseUntil.IsZero() {
+		epoch = epoch.note("has the lease")
+	}
+	return []cell{saved, lost("Failed saves", i.SaveErrors), epoch, gaps, lost("Missed events", i.Missed)}
 }

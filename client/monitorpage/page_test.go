@@ -207,6 +207,7 @@ func TestHealths(t *testing.T) {
 		breaks := func() *mock.Feed {
 			return mock.NewFeed(mock.Event("1", "x"), mock.Pause(25*time.Second), mock.Drop(), mock.Pause(time.Hour))
 		}
+		blind := leasedTo(t, "blind")
 		for name, c := range map[string]struct {
 			feed *mock.Feed
 			opts client.Options
@@ -217,6 +218,8 @@ func TestHealths(t *testing.T) {
 			"checkpoint": {mock.NewFeed(mock.Event("1", "x"), mock.Pause(time.Hour)), client.Options{Store: &store}},
 			"full":       {holds(), client.Options{Buffer: 1}},
 			"paused":     {mock.NewFeed(mock.Pause(time.Hour)), client.Options{}},
+			"standby":    {mock.NewFeed(mock.Pause(time.Hour)), client.Options{Store: leasedTo(t, "standby")}},
+			"blind":      {mock.NewFeed(mock.Pause(time.Hour)), client.Options{Store: blind}},
 			"ok":         {mock.NewFeed(mock.Pause(time.Hour)), client.Options{}},
 			"ok, breaks": {breaks(), client.Options{Retry: retry.Constant(time.Hour)}},
 			"ended":      {mock.NewFeed(mock.Pause(4*time.Second), mock.Complete()), client.Options{}},
@@ -227,6 +230,8 @@ func TestHealths(t *testing.T) {
 			switch name {
 			case "paused":
 				sub.Pause()
+			case "blind":
+				blind.OnLoad(&mock.Fault{Count: -1})
 			case "checkpoint":
 				store.OnSave(&mock.Fault{Count: -1})
 			}
@@ -256,8 +261,11 @@ func TestHealths(t *testing.T) {
 			return got
 		}
 		want := map[string]string{"failed": "failed 4s", "stuck": "stuck 10s", "outage": "outage 7s", "checkpoint": "checkpoint 0s",
-			"full": "full 5s", "paused": "paused 0s", "ok": "ok", "ok, breaks": "ok", "ended": "ended 4s"}
+			"full": "full 5s", "paused": "paused 0s", "standby": "ok", "blind": "outage", "ok": "ok", "ok, breaks": "ok", "ended": "ended 4s"}
 		for name, got := range since(30 * time.Second) {
+			if name == "blind" {
+				got, _, _ = strings.Cut(got, " ") // a standby reads the record at random intervals
+			}
 			if got != want[name] {
 				t.Errorf("%s: got %q, want %q", name, got, want[name])
 			}
@@ -266,6 +274,14 @@ func TestHealths(t *testing.T) {
 			t.Errorf("a connection that is not replaced: got %q, want an outage since 25s", got)
 		}
 	})
+}
+
+// leasedTo returns a store in which another subscription has a lease on a name.
+func leasedTo(t *testing.T, name string) *mock.Store {
+	store := new(mock.Store)
+	sub := subscribe(t, mock.NewFeed(mock.Pause(time.Hour)), &client.Options{Name: name, Store: store, Lease: time.Hour})
+	t.Cleanup(func() { sub.Close() })
+	return store
 }
 
 // The links of the list keep what was asked for, and work below any prefix.

@@ -114,6 +114,8 @@ type item struct {
 	LastErrorTime  time.Time         `json:"last_error_time,omitzero"`
 	LastSave       time.Time         `json:"checkpoint_saved,omitzero"`
 	SaveErrors     uint64            `json:"checkpoint_errors,omitempty"`
+	Epoch          uint64            `json:"epoch,omitempty"`
+	LeaseUntil     time.Time         `json:"lease_until,omitzero"`
 	Timeline       []change          `json:"timeline,omitempty"` // the newest first
 	History        []sample          `json:"history,omitempty"`
 	Stacks         []string          `json:"stacks,omitempty"` // of its goroutines, if it is stuck
@@ -204,6 +206,7 @@ func newItem(s *client.Snapshot) *item {
 		OldestAttempt: s.OldestAttempt, OldestSince: s.OldestSince, Connections: s.Connections, Connected: s.Connected,
 		Handovers: s.Handovers, Outage: s.Outage, OutageFailures: s.OutageFailures, Gaps: s.Gaps, Repaired: s.Repaired,
 		Missed: s.Missed, LastGap: s.LastGap, Dropped: s.Dropped, DeadLettered: s.DeadLettered, LastSave: s.LastSave,
+		Epoch: s.Epoch, LeaseUntil: s.LeaseUntil,
 		SaveErrors: s.SaveErrors}
 	i.rank = healthOf(s)
 	i.Health = healths[i.rank]

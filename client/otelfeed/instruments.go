@@ -97,6 +97,8 @@ func (t totals) plus(s *client.Stats) totals {
 type observation struct {
 	totals
 	live, stored, timed bool
+	leased              bool  // one of them has a lease, or waits for one
+	leases              int64 // that are held
 	states              [len(states)]int64
 	events, maxEvents   int64
 	bytes, maxBytes     int64
@@ -107,7 +109,7 @@ type observation struct {
 }
 
 var states = [...]client.State{client.StateConnecting, client.StateLive, client.StateFull, client.StateBackingOff,
-	client.StateEnded, client.StateBackfilling, client.StatePaused}
+	client.StateEnded, client.StateBackfilling, client.StatePaused, client.StateStandby}
 
 func (o *observation) add(s *Subscription, t *client.Stats, now time.Time) {
 	o.totals = o.plus(t)
@@ -115,6 +117,10 @@ func (o *observation) add(s *Subscription, t *client.Stats, now time.Time) {
 	if i := slices.Index(states[:], t.State); i >= 0 {
 		o.states[i]++
 	}
+	if !t.LeaseUntil.IsZero() {
+		o.leases++
+	}
+	o.leased = o.leased || !t.LeaseUntil.IsZero() || t.State == client.StateStandby
 	o.events, o.maxEvents = o.events+int64(t.Buffered), o.maxEvents+int64(t.MaxBuffered)
 	o.bytes, o.maxBytes = o.bytes+int64(t.BufferedBytes), o.maxBytes+int64(t.MaxBufferedBytes)
 	o.oldest = max(o.oldest, since(now, t.Oldest))
@@ -235,6 +241,8 @@ func (in *Instrumentation) observe(b *builder) {
 		func(o *observation) int64 { return o.maxBytes })
 	level("steadfeed.checkpoint.lag", "{message}", "Acknowledged messages that the stored position does not cover.", isStored,
 		func(o *observation) int64 { return o.unsaved })
+	level("steadfeed.lease.held", "{lease}", "Leases of checkpoints that are held.", func(o *observation) bool { return o.leased },
+		func(o *observation) int64 { return o.leases })
 	age("steadfeed.oldest.age", "Time since the oldest message in the buffer was received.", isLive,
 		func(o *observation) time.Duration { return o.oldest })
 	age("steadfeed.silence", "Time since the last message or keepalive.", isLive,

@@ -206,8 +206,8 @@ func TestMetricsHaveValues(t *testing.T) {
 			t.Errorf("state %q = %d", v.AsString(), p.Value)
 		}
 	}
-	if len(state.DataPoints) != 7 {
-		t.Errorf("%d states, want 7", len(state.DataPoints))
+	if len(state.DataPoints) != 8 {
+		t.Errorf("%d states, want 8", len(state.DataPoints))
 	}
 	lag, _ := metricNamed(t, live, "steadfeed.event.lag").(metricdata.Gauge[float64])
 	if len(lag.DataPoints) != 1 || lag.DataPoints[0].Value != 2 {

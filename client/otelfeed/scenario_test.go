@@ -34,7 +34,7 @@ func runScenario(t *testing.T, mp metric.MeterProvider, tp trace.TracerProvider,
 			mock.Drop(), mock.Status(503), mock.Status(410), mock.Event(secret+"3", "bad"), mock.Event(secret+"4", "panic"), mock.Event(secret+"5", "good"))
 		store, calls := &mock.Store{}, 0
 		sub, err := in.Subscribe(t.Context(), feed, &client.Options{
-			Name: "orders", Store: store, Dedupe: 10, Retry: retry.Constant(time.Second),
+			Name: "orders", Store: store, Lease: time.Hour, Dedupe: 10, Retry: retry.Constant(time.Second),
 			Skip:      func(ev client.Event) bool { return string(ev.Data) == "skip" },
 			EventTime: func(ev client.Event) time.Time { return ev.Received.Add(-2 * time.Second) },
 			Backfill: func(context.Context, client.Gap, func(transport.Message) error) (string, error) {
