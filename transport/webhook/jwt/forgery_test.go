@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -120,7 +121,9 @@ func TestForgedTokens(t *testing.T) {
 }
 
 // weakToken is signed with a key that the library does not use.
-func weakToken(key *rsa.PrivateKey) string { return raw(key, `{"alg":"RS256","kid":"weak"}`, `{}`) }
+func weakToken(key *rsa.PrivateKey) string {
+	return raw(key, `{"alg":"RS256","kid":"weak"}`, string(must(json.Marshal(good()))))
+}
 
 // The claims are verified, each with its limits.
 func TestClaims(t *testing.T) {

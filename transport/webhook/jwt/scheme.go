@@ -74,8 +74,8 @@ type scheme = provider.Scheme
 type KeySource interface {
 	// Key returns a key, or nil if there is none with that id. An error with a method Busy() bool
 	// that returns true asks the sender to try again. id comes from an unverified token: what it
-	// can cause must be limited. Key must not wait beyond r.Context and r.Deadline. It may be
-	// called concurrently.
+	// can cause must be limited. Key should not wait beyond r.Context and r.Deadline, except for a
+	// fetch that serves other requests too. It may be called concurrently.
 	Key(r *provider.Request, id string) (*Key, error)
 }
 

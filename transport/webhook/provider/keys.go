@@ -53,7 +53,9 @@ type fetched[K any] struct {
 }
 
 // Key returns the key of a name. Its error, if any, has either a method Forged() bool or a
-// method Busy() bool that returns true. It waits for a fetch until r.Context or r.Deadline ends.
+// method Busy() bool that returns true. It waits for a fetch that another request has begun until
+// r.Context or r.Deadline ends. A fetch that it begins itself ends only after up to 5 s, so that a
+// sender that hangs up does not spoil it for the others.
 func (k *Keys[K]) Key(r *Request, name string) (K, error) {
 	key, _, err := k.find(r, name, false)
 	return key, err

@@ -31,7 +31,7 @@ type Request struct {
 	MaxBody int
 
 	// Context and Deadline end the wait for the answer. A verification that waits for a free
-	// processor stops when either ends; AmazonSNS instead gives each of its own requests 5 s.
+	// processor stops when either ends; a request for a key or to AmazonSNS instead takes up to 5 s.
 	// Default: no end.
 	Context  context.Context
 	Deadline time.Time
