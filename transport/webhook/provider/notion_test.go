@@ -56,10 +56,11 @@ func testLearning(t *testing.T, p *provider.Provider, refused, accepted *provide
 	}
 	delivery := signed(t, owner)
 	receive := func() error {
-		if err := p.Precheck(delivery); err != nil {
-			return err
-		}
+		early := p.Precheck(delivery)
 		_, err := p.Receive(delivery)
+		if early != nil && err == nil {
+			t.Errorf("got a Delivery after the error %v of Precheck, want one of Receive too", early)
+		}
 		return err
 	}
 	if err := receive(); !busy(err) {
