@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type process struct {
 type copied struct {
 	event, place int
 	received     time.Time
+	attempt      int
+	finished     bool // by its handler, which is acknowledged soon
 	acked        bool
 }
 
@@ -225,8 +228,10 @@ func (p *process) deliver(ev client.Event) *copied {
 		p.t.Errorf("event %d: got token %q, want %q", i, ev.Token, p.id[i])
 	}
 	if ev.Attempt > 1 {
-		for _, c := range p.copies {
-			if c.event == i && c.received.Equal(ev.Received) && !c.acked {
+		// An event may be received twice at one moment, from a Backfill and from the feed.
+		for _, c := range slices.Backward(p.copies) {
+			if c.event == i && c.received.Equal(ev.Received) && !c.acked && !c.finished && c.attempt == ev.Attempt-1 {
+				c.attempt++
 				return c
 			}
 		}
@@ -241,7 +246,7 @@ func (p *process) deliver(ev client.Event) *copied {
 	case p.one:
 		p.checkOrder(i, ev.Gap)
 	}
-	c := &copied{event: i, place: p.place[ev.Token], received: ev.Received}
+	c := &copied{event: i, place: p.place[ev.Token], received: ev.Received, attempt: 1}
 	p.last = *c
 	p.copies = append(p.copies, c)
 	return c
@@ -488,6 +493,7 @@ func (h *handlers) end(ev client.Event, c *copied, rng *rand.Rand) (err error) {
 	n := rng.IntN(10)
 	if n > 2 {
 		h.work(c)
+		c.finished = true
 		h.finished = append(h.finished, c)
 		return nil
 	}

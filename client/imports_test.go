@@ -20,7 +20,7 @@ func TestImports(t *testing.T) {
 		"transport/internal/wsframe": {},
 		"transport":                  {"decode", "transport/internal/coding", "transport/internal/link", "transport/internal/wsframe"},
 		"transport/webhook":          {"decode", "transport", "transport/webhook/provider", "transport/internal/coding", "transport/internal/joined"},
-		"transport/webhook/provider": {"decode", "transport", "transport/internal/joined", "transport/internal/link"},
+		"transport/webhook/provider": {"decode", "transport", "transport/internal/coding", "transport/internal/joined", "transport/internal/link"},
 		"transport/channel":          {"decode", "transport", "retry"},
 		"retry":                      {},
 		"client":                     {"decode", "transport", "retry", "client/internal/window"},

@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/steadfeed/steadfeed/internal/browser"
+	"github.com/steadfeed/steadfeed/examples/internal/browser"
 )
 
 // In a browser, a person watches a consumer connect, publishes an event, and drops the connection.

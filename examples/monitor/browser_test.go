@@ -1,4 +1,4 @@
-package monitorpage_test
+package main
 
 import (
 	"fmt"
@@ -10,14 +10,23 @@ import (
 
 	"github.com/steadfeed/steadfeed/client"
 	"github.com/steadfeed/steadfeed/client/monitorpage"
-	"github.com/steadfeed/steadfeed/internal/browser"
+	"github.com/steadfeed/steadfeed/examples/internal/browser"
 	"github.com/steadfeed/steadfeed/mock"
 )
 
 const hostile = `<img src=x onerror="window.hacked=1">`
 
-// watched starts subscriptions of each kind of health, and serves their page.
-func watched(t *testing.T) (*client.Monitor, string) {
+func subscribe(t *testing.T, feed *mock.Feed, o *client.Options) *client.Subscription {
+	t.Helper()
+	sub, err := client.Subscribe(t.Context(), feed, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
+// pageOf starts subscriptions of each kind of health, and serves their page.
+func pageOf(t *testing.T) (*client.Monitor, string) {
 	m := new(client.Monitor)
 	live := func() *mock.Feed { return mock.NewFeed(mock.Pause(time.Hour)) }
 	for name, feed := range map[string]*mock.Feed{
@@ -53,7 +62,7 @@ func noProblems(t *testing.T, tab *browser.Tab) {
 
 // In a browser, a person sees what changes without a reload, sorts and filters.
 func TestBrowserList(t *testing.T) {
-	m, url := watched(t)
+	m, url := pageOf(t)
 	tab := browser.Open(t, url+"/feeds")
 	tab.Await(`document.title`, `^\(1\) Feeds$`)
 	tab.Await(names, `^gone <img  alpha beta long-$`)
@@ -93,7 +102,7 @@ func TestBrowserList(t *testing.T) {
 
 // In a browser, a person reconnects, pauses and resumes a subscription; a page elsewhere cannot.
 func TestBrowserActions(t *testing.T) {
-	m, url := watched(t)
+	m, url := pageOf(t)
 	id := idOf(t, m, "alpha")
 	one := fmt.Sprintf("%s/feeds?id=%d", url, id)
 	tab := browser.Open(t, one)
@@ -135,7 +144,7 @@ func TestBrowserActions(t *testing.T) {
 
 // The page follows the colors of the system, fits on a phone, and works without JavaScript.
 func TestBrowserLooks(t *testing.T) {
-	m, url := watched(t)
+	m, url := pageOf(t)
 	tab := browser.Open(t, url+"/")
 	background := `getComputedStyle(document.body).backgroundColor`
 	for scheme, want := range map[string]string{"light": `^rgb\(24\d, 24\d, 24\d\)$`, "dark": `^rgb\(\d\d, \d\d, \d\d\)$`} {
