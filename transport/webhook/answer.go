@@ -3,6 +3,7 @@ package webhook
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -24,7 +25,11 @@ const (
 
 // drainTime limits how long the server reads the rest of a request that is refused before its
 // body.
-const drainTime = 5 * time.Second
+const (
+	drainTime      = 5 * time.Second
+	drainTimeHTTP2 = time.Second
+	drainSizeHTTP2 = 64 << 10
+)
 
 // accept answers a delivery whose events are acknowledged or queued, or that has none.
 func (x *exchange) accept(d *provider.Delivery) {
@@ -127,10 +132,20 @@ func (w *Receiver) pathError(path string) error {
 	return fmt.Errorf("%w: Providers has %q%s", errNoPath, paths, more)
 }
 
-// leaveUnread limits how long the server reads a body that is not used.
+// leaveUnread limits how long the server reads a body that is not used. Over HTTP/2, the server resets
+// the stream of a body that its handler leaves, and some clients, such as libcurl 7.88, then drop the
+// answer: a short body is read here.
 func leaveUnread(rw http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
-		http.NewResponseController(rw).SetReadDeadline(time.Now().Add(drainTime))
+	if r.ContentLength == 0 || r.Body == nil {
+		return
+	}
+	limit := drainTime
+	if r.ProtoMajor >= 2 {
+		limit = drainTimeHTTP2
+	}
+	http.NewResponseController(rw).SetReadDeadline(time.Now().Add(limit))
+	if r.ProtoMajor >= 2 && r.ContentLength <= drainSizeHTTP2 {
+		io.CopyN(io.Discard, r.Body, drainSizeHTTP2)
 	}
 }
 

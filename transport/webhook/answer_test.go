@@ -210,3 +210,22 @@ func TestUnknownPathError(t *testing.T) {
 		}
 	}
 }
+
+// Over HTTP/2, a client may drop the answer to a request whose short body the server leaves.
+func TestUnreadBodyOfHTTP2(t *testing.T) {
+	for size, want := range map[int]int{100: 0, 64 << 10: 0, 64<<10 + 1: 64<<10 + 1} {
+		for proto, left := range map[int]int{1: size, 2: want} {
+			synctest.Test(t, func(t *testing.T) {
+				w := &webhook.Receiver{Provider: provider.GitHub("a secret")}
+				openHook(t, w)
+				body := strings.NewReader(strings.Repeat("x", size))
+				r := httptest.NewRequest(http.MethodPost, "/", body)
+				r.ProtoMajor = proto
+				wantStatus(t, post(w, r), 400)
+				if body.Len() != left {
+					t.Errorf("HTTP/%d, %d bytes: %d are left, want %d", proto, size, body.Len(), left)
+				}
+			})
+		}
+	}
+}
