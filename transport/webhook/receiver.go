@@ -106,8 +106,10 @@ const (
 //
 // A receiver that answers every delivery needs no subscription: call Listen with a nil Deliver.
 //
-// The context ends at the provider's Deadline, and 200 ms after Close was called. At the Deadline,
-// the answer is Answers.Late; an answer that is returned later is kept for the next attempt. After
+// The context ends at the provider's Deadline, which should be that of the answer: Stripe waits 2 s
+// for an authorization, and longer for other events. It also ends 200 ms after Close was called.
+// Answer must then return. At the Deadline, the sender gets Answers.Late whatever Answer does; an
+// answer that is returned later is kept for the next attempt. After
 // an error it is Answers.Busy, after a panic 500, and both are forgotten. Drain waits for calls
 // that run. At most 1,024 run at once.
 //

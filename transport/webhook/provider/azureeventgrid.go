@@ -10,7 +10,8 @@ import (
 )
 
 // AzureEventGrid returns the Provider for Azure Event Grid, in its own schema or that of
-// CloudEvents, as a subscription is configured. origins are those of CloudEvents. A secret is
+// CloudEvents, as a subscription is configured. The ID of an event is its topic or source, and its
+// id. origins are those of CloudEvents. A secret is
 // the value of the parameter "code" in the URL of the subscription; set Scheme to use a header
 // instead. The validation is answered; its validation URL is not called.
 //

@@ -14,7 +14,7 @@
 //	AmazonSNS         RSA, certificate                MessageId, signed                 13 s
 //	Asana             HMAC of the body                hash of the body, signed           9 s
 //	Auth0             token in Authorization          id, or log_id of each log         10 s
-//	AzureEventGrid    token in the URL                id of each event                  25 s
+//	AzureEventGrid    token in the URL                topic and id of each event        25 s
 //	Bitbucket         HMAC of the body                X-Request-UUID                     9 s
 //	Box               HMAC of the body, time          id, signed                        27 s
 //	Buildkite         HMAC, time, or token            -                                 10 s
@@ -195,11 +195,28 @@
 // Intercom, LINE, Mux and Notion differ, because they number or mark the attempts; the delivery id
 // does not.
 //
+// # Tenants
+//
+// If the senders of one kind have different secrets, [Provider.Tenants] looks them up by request. See
+// [Tenants].
+//
+// # Other requests
+//
+// A delivery is a POST with a body that is not compressed, from any address, unless Methods, Gzip,
+// Networks or ClientNames of [Provider] change that. Zendesk, for example, sends the method that its
+// user chooses. Gzip is set to what the sender signs: the compressed body, or the body before.
+//
+// # Ids of events
+//
+// In deliveries of several events, those of AzureEventGrid, Auth0, CloudEvents, GoCardless, LINE, Okta
+// and SendGrid have ids that are unique among all deliveries, see Unique in [Payload]: an event that
+// comes again in another delivery is a duplicate.
+//
 // # Verification
 //
 // The bytes that were received are verified before anything is parsed, except where the
-// signature or token is inside the body, or the signature covers the parsed fields of a form,
-// as Twilio's does. A header that verification depends on must occur exactly once, in a single
+// signature or token is inside the body, the signature covers the parsed fields of a form, as
+// Twilio's does, Tenants are named in the body, or Gzip is GzipPlain. A header that verification depends on must occur exactly once, in a single
 // spelling. A request never chooses the key, the algorithm or the host from which a
 // certificate is fetched. Secrets are compared in constant time. At most as many public-key
 // checks run at once as there are processors; others wait until the context or the deadline of

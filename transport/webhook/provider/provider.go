@@ -19,24 +19,6 @@ type Provider struct {
 	// Name appears in errors, such as "github". Required.
 	Name string
 
-	// Methods are the request methods of deliveries. The payload of a GET or DELETE without a body
-	// is its query, which is a form; where a signature covers the body alone, such a delivery has
-	// transport.ProofMetadata. Default: POST.
-	Methods []string
-
-	// Networks are the networks from which the sender connects. A request from any other is
-	// refused before its body is read, as one with a wrong signature is. If proxies are in front of
-	// the receiver, set webhook.Receiver.Proxies. Default: all.
-	Networks []netip.Prefix
-
-	// ClientNames are the DNS names of the sender's client certificate: it must be verified and
-	// valid for one of them. A request without is refused, as one with a wrong signature is. Set
-	// ClientAuth and ClientCAs in the TLS configuration of the server. Default: no certificate is required.
-	ClientNames []string
-
-	// Gzip is how a body with the content coding gzip is handled. Default: it is refused.
-	Gzip Gzip
-
 	// Deadline is how long the sender waits for an answer, less a margin. Default: 10 s.
 	Deadline time.Duration
 
@@ -58,10 +40,29 @@ type Provider struct {
 	// Payload is how the events are found in the body. Default: the body is one event.
 	Payload Payload
 
+	// Methods are the methods of requests that are deliveries. The payload of a GET or DELETE
+	// without a body is its query, which is a form. Where the signature covers the body alone,
+	// such a delivery has transport.ProofMetadata. Default: POST.
+	Methods []string
+
+	// Gzip is how a body with the content coding gzip is handled. Default: it is refused.
+	Gzip Gzip
+
+	// Networks are the networks from which the sender connects. A request from any other is
+	// refused before its body is read, as one with a wrong signature is. If proxies are in front
+	// of the receiver, set webhook.Receiver.Proxies. Default: all.
+	Networks []netip.Prefix
+
+	// ClientNames are the DNS names of the sender's client certificate: it must be verified and
+	// valid for one of them. A request without it is refused, as one with a wrong signature is.
+	// Set ClientAuth and ClientCAs in the TLS configuration of the server. Default: no certificate
+	// is required.
+	ClientNames []string
+
 	// Handshake answers a request by which a sender verifies the endpoint before it sends
 	// deliveries. Nothing in r is verified yet: trust it no further than the handshake
-	// requires. ok is false for any other request. For a POST, Handshake is called before the
-	// body is read, and again with the body. It gets no secrets, but may close over those that
+	// requires. ok is false for any other request. For one of Methods, Handshake is called before
+	// the body is read, and again with the body. It gets no secrets, but may close over those that
 	// it compares. It may be called concurrently. Default: no handshake is answered.
 	//
 	// Some senders, such as Notion and monday, ask with an unsigned POST. To read its body,
@@ -99,8 +100,11 @@ func (p *Provider) Validate() error {
 		}
 	}
 	for i, network := range p.Networks {
-		if !network.IsValid() {
+		switch {
+		case !network.IsValid():
 			errs = append(errs, p.named(fmt.Errorf("element %d of Networks is not a network", i)))
+		case network.Addr().Is4In6():
+			errs = append(errs, p.named(fmt.Errorf("element %d of Networks is an IPv4 network in IPv6: write it as IPv4", i)))
 		}
 	}
 	if slices.Contains(p.ClientNames, "") {

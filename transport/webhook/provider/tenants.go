@@ -123,15 +123,14 @@ func (p *Provider) check(r *Request, f func(verifier) error) error {
 		return invalidSecrets(err)
 	}
 	err = f(v)
-	switch {
-	case r.tenant.unknown && isForged(err):
-		return unknownTenant()
-	case err == nil || isBusy(err) || r.tenant.unknown:
+	if err == nil || isBusy(err) {
 		return err
 	}
 	switch changed, failure := p.renew(r); {
 	case failure != nil:
 		return failure
+	case r.tenant.unknown && isForged(err):
+		return unknownTenant()
 	case !changed:
 		return err
 	}
@@ -176,12 +175,12 @@ func (p *Provider) renew(r *Request) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if set == nil { // it was removed
+	if set == nil {
 		r.tenant.unknown = true
-		return false, unknownTenant()
+		return false, nil
 	}
-	changed = set != r.tenant.set
-	r.tenant.set = set
+	changed = r.tenant.unknown || set != r.tenant.set
+	r.tenant.set, r.tenant.unknown = set, false
 	return changed, nil
 }
 

@@ -417,16 +417,13 @@ func TestTenantsCache(t *testing.T) {
 // also before its body is read, and is refused whatever the result is.
 func TestUnknownTenantCostsTheSame(t *testing.T) {
 	compared := 0
-	var dir *directory
-	p, dir := tenants()
+	p, _ := tenants()
 	p.Scheme = provider.Custom{
 		Precheck: func(*provider.Request) error { compared++; return nil },
 		Verify:   func(_ *provider.Request, secrets []string) (int, error) { compared++; return 0, nil },
 	}
 	r := from(t, "a", "anything")
 	wantKind(t, p, r, "none")
-	_ = dir
-	compared = 0
 	for _, tenant := range []string{"a", "made up"} {
 		compared = 0
 		r := from(t, tenant, "anything")
@@ -439,6 +436,22 @@ func TestUnknownTenantCostsTheSame(t *testing.T) {
 		}
 		if tenant == "made up" && refusalOf(err) != "forged unknown" {
 			t.Errorf("got %v, although the secret of another tenant matches", err)
+		}
+	}
+}
+
+// Nor by a request that is malformed.
+func TestUnknownTenantMalformed(t *testing.T) {
+	p, _ := tenants()
+	wantKind(t, p, from(t, "b", secretOf("b")), "none")
+	for _, tenant := range []string{"a", "made up"} {
+		for name, want := range map[string]string{"X-Hub-Signature-256": "malformed", "X-Tenant": "malformed"} {
+			r := from(t, tenant, "a guess")
+			r.Header.Del(name)
+			if got := refusalOf(p.Precheck(r)); got != want {
+				t.Errorf("%s without %s: Precheck: got %s, want %s", tenant, name, got, want)
+			}
+			wantKind(t, p, r, want)
 		}
 	}
 }
@@ -466,9 +479,13 @@ func TestValidateTenants(t *testing.T) {
 		"Custom.Verify is nil": func(p *provider.Provider) {
 			p.Tenants, p.Scheme = provider.Tenants{Name: name, Secrets: lookup}, provider.Custom{}
 		},
-		"unknown Gzip":      func(p *provider.Provider) { p.SetSecrets(key); p.Gzip = 3 },
-		`"get" in Methods`:  func(p *provider.Provider) { p.SetSecrets(key); p.Methods = []string{"get"} },
-		"ClientNames":       func(p *provider.Provider) { p.SetSecrets(key); p.ClientNames = []string{""} },
+		"unknown Gzip":     func(p *provider.Provider) { p.SetSecrets(key); p.Gzip = 3 },
+		`"get" in Methods`: func(p *provider.Provider) { p.SetSecrets(key); p.Methods = []string{"get"} },
+		"ClientNames":      func(p *provider.Provider) { p.SetSecrets(key); p.ClientNames = []string{""} },
+		"1 of Networks": func(p *provider.Provider) {
+			p.SetSecrets(key)
+			p.Networks = networks("192.0.2.0/24", "::ffff:192.0.2.0/120")
+		},
 		"0 of Networks":     func(p *provider.Provider) { p.SetSecrets(key); p.Networks = networks("") },
 		"Token.Prefix need": func(p *provider.Provider) { p.Scheme = provider.Token{Form: "a", Prefix: "b"}; p.SetSecrets(key) },
 	} {
