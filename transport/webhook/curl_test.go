@@ -19,10 +19,12 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -267,6 +269,96 @@ func TestCurlBodies(t *testing.T) {
 		if got := curl(t, args...); !strings.HasSuffix(got, "405") {
 			t.Errorf("%q: got %s, want 405", args, got)
 		}
+	}
+}
+
+// nginx appends the address of a sender to what the sender claims, over TCP and a Unix socket.
+func TestNginxPeer(t *testing.T) {
+	program := need(t, "nginx", "apt-get install nginx-light")
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "hook.sock")
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user root;" // of the socket
+	}
+	for _, network := range []string{"tcp", "unix"} {
+		address, upstream := "127.0.0.1:0", ""
+		if network == "unix" {
+			address = socket
+		}
+		l, err := net.Listen(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		upstream = "http://" + l.Addr().String()
+		if network == "unix" {
+			upstream = "http://unix:" + socket + ":"
+		}
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		front := free.Addr().String()
+		free.Close()
+		p := provider.GitHub("a secret")
+		p.Networks = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+		w := &webhook.Receiver{Provider: p, Listener: l, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+		events := consume(t, w)
+		config := filepath.Join(dir, "nginx.conf")
+		text := fmt.Sprintf(`
+daemon off;
+%[4]s
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log;
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	server {
+		listen %[2]s;
+		location / {
+			proxy_pass %[3]s;
+			proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+		}
+	}
+}
+`, dir, front, upstream, user)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cmd := exec.CommandContext(ctx, program, "-c", config, "-p", dir)
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			if c, err := net.Dial("tcp", front); err == nil {
+				c.Close()
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		d := sign(t, p, "1", "{}")
+		args := []string{"--data", "{}", "--header", "X-Hub-Signature-256: " + d.Header.Get("X-Hub-Signature-256"), "--header", "X-GitHub-Delivery: 1"}
+		for _, c := range []struct {
+			from, claim, want string
+		}{
+			{"127.0.0.3", "127.0.0.2", "401"}, {"127.0.0.3", "127.0.0.2, 127.0.0.1", "401"}, {"127.0.0.3", "", "401"},
+			{"127.0.0.2", "127.0.0.3", "204"}, {"127.0.0.2", "", "204"},
+		} {
+			extra := []string{"--interface", c.from, "--header", "X-Forwarded-For: " + c.claim}
+			if got := curl(t, append(append(extra, args...), "http://"+front)...); got != c.want {
+				t.Errorf("%s, from %s, which claims %q: got %s, want %s", network, c.from, c.claim, got, c.want)
+			}
+		}
+		select {
+		case <-events:
+		case <-time.After(5 * time.Second):
+			t.Error("nothing arrived")
+		}
+		cancel()
+		cmd.Wait()
 	}
 }
 
