@@ -254,14 +254,20 @@ func TestAnswer(t *testing.T) {
 func TestAnswerDeadline(t *testing.T) {
 	t.Run("the context ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan time.Duration, 1)
+			start := time.Now()
 			w, _ := asking(t, func(ctx context.Context, _ *webhook.Call) (*provider.Answer, error) {
 				<-ctx.Done()
+				ended <- time.Since(start)
 				return nil, context.Cause(ctx)
 			})
-			start := time.Now()
 			wantStatus(t, post(w, sign(t, w.Provider, "msg_1", `{}`)), 503)
 			if took := time.Since(start); took != 10*time.Second {
 				t.Errorf("took %v, want 10 s", took)
+			}
+			time.Sleep(time.Second)
+			if len(ended) != 1 || <-ended != 10*time.Second {
+				t.Error("the context did not end at the deadline")
 			}
 		})
 	})
@@ -330,6 +336,9 @@ func TestAnswerHangs(t *testing.T) {
 		}
 		for _, a := range all {
 			wantStatus(t, a, 503)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("the answers took %v, want a second at most", took)
 		}
 		close(release)
 	})

@@ -61,6 +61,9 @@ func TestGzip(t *testing.T) {
 			if got := refusalOf(err); got != c.want {
 				t.Errorf("%s, mode %d: got %s (%v), want %s", c.name, mode, got, err, c.want)
 			}
+			if c.name == "above MaxBody" && !strings.Contains(err.Error(), "exceeds MaxBody (307200 bytes)") {
+				t.Errorf("got %v, want the limit", err)
+			}
 			if err == nil && string(d.Events[0].Data) != c.plain {
 				t.Errorf("%s, mode %d: got %d bytes, want %d", c.name, mode, len(d.Events[0].Data), len(c.plain))
 			}
