@@ -168,6 +168,7 @@ func TestBase64URL(t *testing.T) {
 		plain + "=":                            "none",
 		plain + "==":                           "malformed",
 		plain + "\n":                           "malformed",
+		strings.Repeat("A", 42) + "B":          "malformed", // a stray bit
 		plain[:42]:                             "malformed",
 		base64.StdEncoding.EncodeToString(sum): map[bool]string{true: "malformed", false: "none"}[strings.ContainsAny(b64MAC(body), "+/")],
 		strings.Repeat("A", 43):                "forged",
