@@ -16,7 +16,7 @@ format:
 words: ## the vocabulary of comments and documents
 	@.ci/words
 
-LIMIT = 436 # raise it only with a sentence in CHANGELOG.md that justifies it
+LIMIT = 500 # raise it only with a sentence in CHANGELOG.md that justifies it
 exported: ## how many identifiers users can see
 	@go run .ci/exported.go $(LIMIT) $$(go list -f '{{.Dir}}' ./... | grep -v -e /internal/ -e /examples/)
 

@@ -448,7 +448,7 @@ func TestOnlyOneOfManyStandbysTakesOver(t *testing.T) {
 			subs[i] = subscribe(t, held("1"), leased(store))
 		}
 		for epoch := uint64(1); len(subs) > 0; epoch++ {
-			time.Sleep(time.Minute)
+			time.Sleep(2 * time.Second) // it is no contest if the next one takes over at once
 			live := -1
 			for i, sub := range subs {
 				switch sub.Stats().State {
@@ -467,6 +467,45 @@ func TestOnlyOneOfManyStandbysTakesOver(t *testing.T) {
 			}
 			subs[live].Close()
 			subs = append(subs[:live], subs[live+1:]...)
+		}
+	})
+}
+
+// Owners that die without progress, each at its first event: the next one is a suspect.
+func TestSuspectUnderALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(mock.Store)
+		for crashes := range 5 {
+			mine := &wire{Store: store}
+			sub := subscribe(t, held("1", "2"), leased(mine))
+			if _, err := sub.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, wanted := sub.Stats().Suspect, crashes > 3; got != wanted {
+				t.Errorf("after %d crashes: got suspect %t, want %t", crashes, got, wanted)
+			}
+			mine.cut.Store(true)
+			sub.Close()
+		}
+	})
+}
+
+// A standby with a queue keeps the stored position, too.
+func TestStandbyWithAQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(mock.Store)
+		feed := held("1", "2")
+		owner := subscribe(t, feed, leased(store))
+		defer owner.Close()
+		data(t, owner, 2)
+		o := leased(store)
+		o.Overflow = client.OverflowDropOldest
+		spare := subscribe(t, feed, o)
+		owner.Close()
+		connectsAfter(t, spare)
+		time.Sleep(time.Minute)
+		if err := spare.Close(); err != nil || readRecord(t, store).Token != "2" {
+			t.Errorf("got %v and token %q stored, want 2", err, readRecord(t, store).Token)
 		}
 	})
 }
