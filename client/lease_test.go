@@ -471,15 +471,15 @@ func TestOnlyOneOfManyStandbysTakesOver(t *testing.T) {
 	})
 }
 
-// Owners that die without progress, each at its first event: the next one is a suspect.
+// Owners that die without progress, each at its first event: the next one is a suspect, and no contest.
 func TestSuspectUnderALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(mock.Store)
 		for crashes := range 5 {
-			mine := &wire{Store: store}
+			mine, start := &wire{Store: store}, time.Now()
 			sub := subscribe(t, held("1", "2"), leased(mine))
-			if _, err := sub.Next(t.Context()); err != nil {
-				t.Fatal(err)
+			if _, err := sub.Next(t.Context()); err != nil || time.Since(start) > testLease+time.Second {
+				t.Fatalf("after %d crashes: got %v after %v, want an event after the lease", crashes, err, time.Since(start))
 			}
 			if got, wanted := sub.Stats().Suspect, crashes > 3; got != wanted {
 				t.Errorf("after %d crashes: got suspect %t, want %t", crashes, got, wanted)

@@ -72,7 +72,7 @@ func (l *ledger) save(ctx context.Context, events uint64, token string, beat boo
 	if !idle {
 		next.Token, next.Events = token, l.base+events
 	}
-	if l.isSettled() || next.Lease > 0 {
+	if l.isSettled() {
 		next.Contest = 0
 	}
 	next.Released = next.Lease > 0 && l.release.Load()
