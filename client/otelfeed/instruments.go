@@ -28,7 +28,7 @@ var (
 
 // instruments are those that are recorded when something happens.
 type instruments struct {
-	consumed, gaps, nacked, deadLettered                                 metric.Int64Counter
+	consumed, gaps, nacked, deadLettered, answers                        metric.Int64Counter
 	connections                                                          metric.Int64UpDownCounter
 	process, operation, connect, connection, delay, checkpoint, backfill metric.Float64Histogram
 }
@@ -55,6 +55,7 @@ func (in *Instrumentation) instrument(m metric.Meter) error {
 	i.gaps = b.counter("steadfeed.gaps", "{gap}", "Possible losses, also those that were repaired.")
 	i.nacked = b.counter("steadfeed.messages.nacked", "{message}", "Refusals of messages by the consumer.")
 	i.deadLettered = b.counter("steadfeed.messages.dead_lettered", "{message}", "Attempts to put a refused message aside.")
+	i.answers = b.counter("steadfeed.webhook.answers", "{request}", "Answers to requests of senders.")
 	in.observe(&b)
 	return errors.Join(b.errs...)
 }

@@ -157,16 +157,9 @@ type operation struct {
 }
 
 func newSubscription(in *Instrumentation, src transport.Source, o *client.Options) *Subscription {
-	s := &Subscription{in: in, name: o.Name, started: time.Now(), attempts: map[uint64]*attempt{},
+	s := &Subscription{in: in, started: time.Now(), attempts: map[uint64]*attempt{},
 		stored: o.Store != nil, timed: o.EventTime != nil}
-	if in.opts.DestinationOf != nil {
-		s.name = in.opts.DestinationOf(o.Name)
-	}
-	attrs := []attribute.KeyValue{semconv.MessagingSystemKey.String(cmp.Or(in.opts.System, systemOf(src)))}
-	if s.name != "" {
-		attrs = append(attrs, semconv.MessagingDestinationName(s.name))
-	}
-	s.attrs = attribute.NewSet(attrs...)
+	s.name, s.attrs = in.attributes(systemOf(src), o.Name)
 	s.commit = s.with(semconv.MessagingOperationName("commit"), semconv.MessagingOperationTypeSettle)
 	p := &s.process
 	p.attrs = s.with(semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess)
@@ -175,6 +168,19 @@ func newSubscription(in *Instrumentation, src transport.Source, o *client.Option
 	p.span = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(p.attrs.ToSlice()...)}
 	p.title = s.title("process")
 	return s
+}
+
+// attributes returns the messaging.destination.name of a subscription, or "", and the attributes that all
+// its metrics have.
+func (in *Instrumentation) attributes(system, name string) (destination string, _ attribute.Set) {
+	if in.opts.DestinationOf != nil {
+		name = in.opts.DestinationOf(name)
+	}
+	attrs := []attribute.KeyValue{semconv.MessagingSystemKey.String(cmp.Or(in.opts.System, system))}
+	if name != "" {
+		attrs = append(attrs, semconv.MessagingDestinationName(name))
+	}
+	return name, attribute.NewSet(attrs...)
 }
 
 // title returns the name of a span.

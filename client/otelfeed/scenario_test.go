@@ -68,6 +68,7 @@ func runScenario(t *testing.T, mp metric.MeterProvider, tp trace.TracerProvider,
 		}()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
+		answerAll(in)
 		live()
 		stop()
 		if err := <-done; err != nil {
