@@ -24,7 +24,11 @@
 //	Vonage                 Authorization                  signature secret            the body
 //
 // Any other sender is a Provider with a [Scheme]. If a sender is nearly a preset, copy the Scheme
-// of the preset, change the copy, and set it.
+// of the preset, change the copy, and set it:
+//
+//	s := p.Scheme.(jwt.Scheme) // of any preset but AppStoreNotifications and MicrosoftGraph
+//	s.Keys = &jwt.KeySet{URL: url, Client: client}
+//	p.Scheme = s
 //
 // # Delivery
 //
@@ -47,4 +51,7 @@
 //
 // With a private key in PEM as its secret, a preset with public keys fetches nothing, and
 // Provider.Sign and mock/sender make its deliveries.
+//
+// To test with keys that are fetched, give the preset a [KeySet] whose Client is that of a
+// mock.Server: that answers https under every host name.
 package jwt

@@ -55,7 +55,7 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// created body <nil>
-	// provider: acme: verification failed: wrong key, issuer or audience, clock skew or an old token, or body modified in transit
+	// provider: acme: verification failed: wrong key, issuer, audience or claim, clock skew or an old token, or body modified in transit
 }
 
 // serve receives from a sender and prints the events.

@@ -509,3 +509,15 @@ func TestCheck(t *testing.T) {
 		t.Errorf("got error %v, want Forged without the text", err)
 	}
 }
+
+func TestSchemeOfAPresetCanBeCopied(t *testing.T) {
+	for _, p := range []*provider.Provider{
+		jwt.AzureEventGrid("tenant", "audience"), jwt.BotFramework("app"), jwt.GoogleChat("audience"),
+		jwt.GooglePubSub("audience", "email"), jwt.LiveKit("key", secret), jwt.MessageBird(secret),
+		jwt.Monday("audience", secret), jwt.Plaid(&jwt.PlaidKeys{}), jwt.Vonage(secret),
+	} {
+		if _, ok := p.Scheme.(jwt.Scheme); !ok {
+			t.Errorf("%s: the Scheme is a %T, want a Scheme, as the package documentation promises", p.Name, p.Scheme)
+		}
+	}
+}

@@ -103,7 +103,7 @@ func (s Scheme) Custom() provider.Custom {
 	c := provider.Custom{
 		Validate: v.validate, Precheck: v.precheck, Verify: v.verify, Sign: v.sign,
 		Headers: []string{v.Header}, SignsURL: s.URLHash != "",
-		Causes: []string{"wrong key, issuer or audience", "clock skew or an old token"},
+		Causes: []string{"wrong key, issuer, audience or claim", "clock skew or an old token"},
 		Proof:  transport.ProofBearer,
 	}
 	if s.BodyHash != "" {
