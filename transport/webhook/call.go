@@ -16,7 +16,7 @@ import (
 type Call struct {
 	ID      string           // of the delivery; may be empty
 	Attempt int              // the sender's attempt at this delivery, from 1; 0: unknown
-	Events  []provider.Event // must not be changed
+	Events  []provider.Event // at least one; must not be changed
 
 	// Delivery describes the request.
 	*transport.Delivery

@@ -114,7 +114,7 @@ func TestNetworks(t *testing.T) {
 		read(t, conn).Settle(nil)
 		want2xx(t, ok)
 		for _, reason := range reasons {
-			if !strings.Contains(reason, "not in Networks") || strings.Contains(reason, "203") || strings.Contains(reason, "secret") {
+			if !strings.Contains(reason, "not in Networks, or a proxy in front is not in Receiver.Proxies") || strings.Contains(reason, "203") || strings.Contains(reason, "secret") {
 				t.Errorf("got the reason %q", reason)
 			}
 		}

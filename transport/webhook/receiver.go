@@ -98,7 +98,7 @@ const (
 //
 //	hook := &webhook.Receiver{Provider: provider.Slack(secret)}
 //	hook.Answer = func(ctx context.Context, c *webhook.Call) (*provider.Answer, error) {
-//		if decode.Field(c.Events[0].Data, "type") != "view_submission" {
+//		if c.Events[0].Type != "view_submission" {
 //			return nil, nil
 //		}
 //		return validate(ctx, c.Events[0].Data)
@@ -183,8 +183,8 @@ type Receiver struct {
 
 	// Proxies are the networks of the reverse proxies and load balancers in front. Only they can
 	// name a sender's address, which Provider.Networks needs: it is the last entry of ProxyHeader
-	// that is not an address of Proxies. A connection over a Unix socket is one of a proxy. Default:
-	// none; the address is that of the connection.
+	// that is not an address of Proxies. They have no other effect. A connection over a Unix socket
+	// is one of a proxy. Default: none; the address is that of the connection.
 	Proxies []netip.Prefix
 
 	// ProxyHeader is the header in which the Proxies append the address from which a request

@@ -141,7 +141,7 @@ func (p *Provider) handshake(r *Request) (a *Answer, ok bool) {
 // certificate for ClientNames. It is called first.
 func (p *Provider) Admit(r *Request) error {
 	if len(p.Networks) > 0 && !slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(r.Peer) }) {
-		return p.named(&refusal{reason: "the sender's address is not in Networks", forged: true})
+		return p.named(&refusal{reason: "the sender's address is not in Networks, or a proxy in front is not in Receiver.Proxies", forged: true})
 	}
 	if len(p.ClientNames) > 0 && !r.certifies(p.ClientNames) {
 		return p.named(&refusal{reason: "no verified client certificate for one of ClientNames", forged: true})

@@ -9,6 +9,10 @@ import (
 // Slack returns the Provider for Slack's Events API, and for its slash commands and
 // interactions, which are forms. The URL verification is answered once its signature has
 // matched.
+//
+// The event of an interaction is the JSON in the field payload, and its Type is that of the
+// interaction, such as view_submission. The event of a slash command is the form. Neither has an
+// id, so a repetition is not recognized as a duplicate.
 // (https://docs.slack.dev/authentication/verifying-requests-from-slack)
 func Slack(secrets ...string) *Provider {
 	p := &Provider{

@@ -73,7 +73,7 @@ func (p *Provider) validateTenants() error {
 		errs = append(errs, errors.New("Tenants.Name needs one of Header, Wildcard, Query, Path and Form"))
 	}
 	if t.TTL < 0 {
-		errs = append(errs, errors.New("Tenants.TTL is negative: Forget ends it for a tenant"))
+		errs = append(errs, errors.New("Tenants.TTL is negative: to look secrets up again at once, call Forget"))
 	}
 	if t.inBody() && p.Gzip == GzipCompressed {
 		errs = append(errs, errors.New("Tenants.Name is in the body, which GzipCompressed compresses: use another place"))
