@@ -20,7 +20,8 @@ import (
 
 // A Server is net/http's server on its own [Network]. It answers under every host name, on port
 // 80 and, with TLS and HTTP/2, on port 443, so that code under test keeps the URLs of
-// production; an http.ServeMux can distinguish hosts. Listen adds listeners for other ports.
+// production; an http.ServeMux can distinguish hosts. A handler sees requests from 192.0.2.1. Listen
+// adds listeners for other ports.
 type Server struct {
 	*Network
 

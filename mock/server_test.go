@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -225,4 +226,17 @@ func TestServerCloseWaitsForNetHTTP(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestServerSeesTheDocumentedAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := mock.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) }))
+		defer srv.Close()
+		for _, url := range []string{"http://feed.test", "https://feed.test"} {
+			body, err := io.ReadAll(get(t, srv, url).Body)
+			if host, _, _ := net.SplitHostPort(string(body)); err != nil || host != "192.0.2.1" {
+				t.Errorf("%s: the request is from %q, %v, want 192.0.2.1", url, body, err)
+			}
+		}
+	})
 }

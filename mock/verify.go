@@ -20,6 +20,9 @@ type TB interface {
 // An Observed collects what a consumer received, in order. The zero value is ready for use and
 // expects what package client guarantees: at least once, in order. Set the fields before
 // [Feed.Verify]. The methods may be called from any goroutine.
+//
+// Add the events that the consumer's DeadLetter accepts, too, or Verify reports them as missing. Do
+// not add those from its Backfill that the feed never sends.
 type Observed struct {
 	// Lossy allows events to be missing. Default: none is missing, except those just before an
 	// event with a Gap, which accounts for them.

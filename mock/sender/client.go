@@ -25,7 +25,9 @@ import (
 // subscription has connected: wait for that with synctest.Wait in a bubble, or with
 // client.Trace. Methods may be called from any goroutine. Set the fields before the first call.
 type Client struct {
-	// Provider signs, with its first secret. Required.
+	// Provider signs, with its first secret. For a receiver with provider.Tenants, it is one without
+	// Tenants that has the secret of a tenant; if a header names the tenant, set it in Header.
+	// Required.
 	Provider *provider.Provider
 
 	// URL is where the receiver is. If Provider signs the URL, it must be that of the receiver.
