@@ -14,10 +14,10 @@ import (
 	"github.com/steadfeed/steadfeed/transport"
 )
 
-// A Monitor knows the subscriptions that it is given to by [Options].Monitor, from the return of
-// Subscribe to their Close, and the last ones that have ended. It keeps what happened to each of them,
-// and samples them every 10 s, in less than 4 KiB for each. Its zero value is ready to use. It must not
-// be copied. Its methods may be called from several goroutines at once.
+// A Monitor watches each subscription that has it as its [Options].Monitor, from the return of
+// Subscribe to Close, and remembers the last ones that have ended. It keeps what happened to each of
+// them, and samples them every 10 s, in less than 4 KiB for each. Its zero value is ready to use. It
+// must not be copied. Its methods may be called from several goroutines at once.
 //
 // A Monitor has one goroutine while a subscription runs. The end of the last one joins it.
 //

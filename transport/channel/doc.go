@@ -6,7 +6,7 @@
 //	trades, err := client.Subscribe(ctx, mux.Channel("trades.BTC-USD"), opts)
 //	orders, err := client.Subscribe(ctx, mux.Channel("orders"), otherOpts)
 //
-// A channel so has what every subscription has: a loop of events, a buffer, acknowledgements, a
+// So a channel has what every subscription has: a loop of events, a buffer, acknowledgements, a
 // checkpoint, a Backfill, a retry policy, an end. The functions of a [Mux] describe the protocol. The
 // program in examples/channels has those of an exchange, the example of Mux those of
 // graphql-transport-ws, and the program in examples/centrifugo those of Centrifugo.
@@ -34,8 +34,8 @@
 // # The connection
 //
 // The first channel opens the connection and the last one closes it. Requests that become due within
-// 20 ms are sent together, up to [Mux.Batch]. Credentials of the connection belong into Prepare or
-// OnConnect of the Socket, those of a channel into [Mux.Prepare]; both are called on each attempt.
+// 20 ms are sent together, up to [Mux.Batch]. Set credentials of the connection in Prepare or
+// OnConnect of the Socket, those of a channel in [Mux.Prepare]; both are called on each attempt.
 //
 // There is one schedule of attempts to connect, that of [Mux.Retry], however many channels wait: a
 // channel that comes too early waits in Open. A Retry-After of the server applies to all of them. Each

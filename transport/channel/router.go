@@ -96,9 +96,10 @@ func (m *member) accept() {
 }
 
 // End records that the server does not send a channel any more: it refuses it, has ended it, or
-// acknowledges that it was removed. The methods of err decide what follows, as for any failure; nil
-// means that it is subscribed to again soon, and transport.ErrComplete that it is complete. What
-// was delivered before is read before the error.
+// acknowledges that it was removed. What follows depends on err: nil means that it is subscribed to
+// again soon, and transport.ErrComplete that it is complete. Any other error is handled like any
+// failure, by its methods: by default, one whose Retryable returns false ends the subscription (see
+// package retry). What was delivered before is read before the error.
 func (r *Router) End(name string, err error) {
 	l := r.link
 	l.mux.mu.Lock()
