@@ -192,6 +192,9 @@ func (in *intake) accepted(h *hole, token string, lossy bool) {
 		in.pend(g)
 	case h.losses > 0:
 		in.pend(g)
+	case h.gap.Reason == transport.GapNoToken: // between the start and the connection
+		in.report.gap(g)
+		in.pend(g)
 	}
 	if h.gap.Reason != transport.GapSequence && h.numbers.any() {
 		in.sequences = h.numbers.clone()

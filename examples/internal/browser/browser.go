@@ -125,6 +125,16 @@ type message struct {
 // Do sends a command and returns its result.
 func (b *Tab) Do(method string, params map[string]any) json.RawMessage {
 	b.t.Helper()
+	result, refused := b.command(method, params)
+	if refused != "" {
+		b.t.Fatalf("%s: %s", method, refused)
+	}
+	return result
+}
+
+// command sends a command and returns its result, or why the browser has refused it.
+func (b *Tab) command(method string, params map[string]any) (_ json.RawMessage, refused string) {
+	b.t.Helper()
 	b.n++
 	if params == nil {
 		params = map[string]any{}
@@ -140,12 +150,12 @@ func (b *Tab) Do(method string, params map[string]any) json.RawMessage {
 			continue
 		}
 		if m.Error != nil {
-			b.t.Fatalf("%s: %s", method, m.Error.Message)
+			return nil, m.Error.Message
 		}
-		return m.Result
+		return m.Result, ""
 	}
 	b.t.Fatalf("%s: %v", method, err)
-	return nil
+	return nil, ""
 }
 
 // note keeps what a person would see in the console as a warning or an error.
@@ -180,7 +190,7 @@ func (b *Tab) Go(url string) {
 // waits until the page that follows is loaded.
 func (b *Tab) Follow(js string) {
 	b.t.Helper()
-	b.leave(func() { b.Eval(js + ".click()") })
+	b.leave(func() { b.evaluate(js + ".click()") }) // refused if the next page is loaded first
 }
 
 func (b *Tab) leave(start func()) {
@@ -193,7 +203,20 @@ func (b *Tab) leave(start func()) {
 // Eval returns the value of a JavaScript expression as text. A promise is waited for.
 func (b *Tab) Eval(js string) string {
 	b.t.Helper()
-	raw := b.Do("Runtime.evaluate", map[string]any{"expression": "(async () => String(await (" + js + ")))()", "awaitPromise": true})
+	value, refused := b.evaluate(js)
+	if refused != "" {
+		b.t.Fatalf("%s: %s", js, refused)
+	}
+	return value
+}
+
+// evaluate is Eval that returns why the browser has refused the expression, such as the end of the page.
+func (b *Tab) evaluate(js string) (value, refused string) {
+	b.t.Helper()
+	raw, refused := b.command("Runtime.evaluate", map[string]any{"expression": "(async () => String(await (" + js + ")))()", "awaitPromise": true})
+	if refused != "" {
+		return "", refused
+	}
 	var r struct {
 		Result           struct{ Value string }
 		ExceptionDetails *struct{ Exception struct{ Description string } }
@@ -202,9 +225,9 @@ func (b *Tab) Eval(js string) string {
 		b.t.Fatal(err)
 	}
 	if r.ExceptionDetails != nil {
-		return "exception: " + r.ExceptionDetails.Exception.Description
+		return "exception: " + r.ExceptionDetails.Exception.Description, ""
 	}
-	return r.Result.Value
+	return r.Result.Value, ""
 }
 
 // Await waits until an expression has a value that matches.
@@ -212,7 +235,8 @@ func (b *Tab) Await(js, pattern string) {
 	b.t.Helper()
 	want, got := regexp.MustCompile(pattern), ""
 	for ; b.ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
-		if got = b.Eval(js); want.MatchString(got) {
+		var refused string
+		if got, refused = b.evaluate(js); refused == "" && want.MatchString(got) {
 			return
 		}
 	}
