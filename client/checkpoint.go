@@ -18,6 +18,7 @@ type checkpoint struct {
 	window *window.Window
 	ledger ledger          // used by the run in progress, or under mu while there is none
 	tenure *tenure         // nil without a lease
+	life   context.Context // of the subscription: ends when nothing more can be settled
 	hands  func() bool     // reports whether events may still be handed out
 	ctx    context.Context // of every call to the store; ends with the last goroutine
 	cancel context.CancelFunc
@@ -29,6 +30,7 @@ type checkpoint struct {
 	armed      bool               // a run is scheduled
 	saving     bool               // a run is in progress
 	looking    bool               // the run, scheduled or in progress, only reads the record
+	due        time.Time          // when it was scheduled for; zero once a run has started
 	unwatched  bool               // no more such reads
 	again      bool               // another save must follow at once
 	suspect    string             // to be stored; see suspects
@@ -73,6 +75,9 @@ func (c *checkpoint) arm(d time.Duration) {
 		c.looking = false // a save starts in its place
 		return
 	}
+	if c.tenure != nil && !c.due.IsZero() {
+		d = max(min(d, time.Until(c.due)), time.Nanosecond) // the save renews the lease, too
+	}
 	c.armed, c.looking = true, false
 	c.timer = time.AfterFunc(d, c.run)
 }
@@ -94,7 +99,7 @@ func (c *checkpoint) watch() {
 	case c.ledger.beats():
 		d = beat
 	}
-	c.armed, c.looking = true, true
+	c.armed, c.looking, c.due = true, true, time.Now().Add(d)
 	c.timer = time.AfterFunc(d, c.run)
 }
 
@@ -218,7 +223,7 @@ func (c *checkpoint) run() {
 	ctx, cancel := context.WithTimeout(c.ctx, c.tenure.callTimeout())
 	defer cancel()
 	c.mu.Lock()
-	c.armed, c.saving, c.cancelSave = false, true, cancel
+	c.armed, c.saving, c.cancelSave, c.due = false, true, cancel, time.Time{}
 	limit, watching := c.limit, c.looking
 	c.ledger.suspect = c.suspect
 	c.looking = watching && !c.ledger.beats()
@@ -313,8 +318,8 @@ func (c *checkpoint) reach(ctx context.Context, target uint64) error {
 		case <-changed:
 		case <-ctx.Done():
 			err = fmt.Errorf("client: Commit: an event before an acknowledged one is not settled: %w", context.Cause(ctx))
-		case <-c.ledger.dead:
-			err = c.ledger.fatal
+		case <-c.life.Done():
+			err = context.Cause(c.life)
 		case <-c.ctx.Done():
 			err = ErrClosed
 		}
@@ -349,8 +354,9 @@ func (c *checkpoint) await(ctx context.Context, round uint64) error {
 const flushWait = 450 * time.Millisecond
 
 // flush saves what is acknowledged and returns the error of that save. After flushWait, calls to the
-// store are canceled and flush waits for them to return.
-func (c *checkpoint) flush() error {
+// store are canceled and flush waits for them to return. last also ends the lease: the connection is
+// closed, and nothing can be acknowledged any more.
+func (c *checkpoint) flush(last bool) error {
 	if c == nil || !c.isOwner() {
 		return nil
 	}
@@ -359,6 +365,9 @@ func (c *checkpoint) flush() error {
 	c.mu.Lock()
 	c.limit = ctx
 	c.ledger.final.Store(true)
+	if last {
+		c.ledger.release.Store(true)
+	}
 	if c.cancelSave != nil {
 		defer context.AfterFunc(ctx, c.cancelSave)()
 	}
@@ -375,19 +384,12 @@ func (c *checkpoint) flush() error {
 	return c.await(context.Background(), round)
 }
 
-// release makes the next save end the lease.
-func (c *checkpoint) release() {
-	if c != nil {
-		c.tenure.close()
-		c.ledger.release.Store(true)
-	}
-}
-
-// close ends all saving and joins its goroutine.
+// close ends all saving and joins its goroutines.
 func (c *checkpoint) close() {
 	if c == nil {
 		return
 	}
+	c.tenure.close()
 	c.mu.Lock()
 	c.closed = true
 	running := c.saving || c.armed && !c.disarm()

@@ -119,6 +119,9 @@ func (s *Subscription) nextBatch(max int, wait time.Duration) ([]Event, error) {
 			break // the next call returns the end of the feed
 		}
 	}
+	if !s.checkpoint.holds() {
+		<-s.ctx.Done() // the lease has ended while the batch was filled
+	}
 	if s.ctx.Err() != nil {
 		s.giveBack(batch)
 		return nil, context.Cause(s.ctx)

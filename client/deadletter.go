@@ -108,7 +108,7 @@ func (d *deadLetters) next() (*deadLetter, time.Duration) {
 			first = i
 		}
 	}
-	if first < 0 || d.sub.life.Err() != nil || d.sub.ctx.Err() != nil && d.waiting[first].calls > 0 {
+	if first < 0 || !d.sub.checkpoint.holds() || d.sub.life.Err() != nil || d.sub.ctx.Err() != nil && d.waiting[first].calls > 0 {
 		d.running = false // what is left comes again after a restart
 		return nil, 0
 	}

@@ -62,14 +62,6 @@ func (t *tenure) ms() int64 {
 	return t.lease.Milliseconds()
 }
 
-// limit bounds a call to the store.
-func (t *tenure) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	if t == nil {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, t.callTimeout())
-}
-
 // callTimeout is the maximum duration of a call to the store.
 func (t *tenure) callTimeout() time.Duration {
 	if t == nil {
@@ -162,12 +154,14 @@ func (t *tenure) close() {
 	}
 }
 
-// expired ends a subscription that could not renew its lease. A save that still succeeds must not
-// extend it.
+// expired ends a subscription that could not renew its lease. If the record is gone, the error is not
+// ErrFenced: the next Subscribe would start without a position.
 func (s *Subscription) expired() {
 	_, _, err := s.checkpoint.state()
-	s.checkpoint.ledger.release.Store(true)
-	s.fail(&leaseError{s.opts.Lease, err})
+	if !errors.Is(err, errLost) {
+		err = &leaseError{s.opts.Lease, err}
+	}
+	s.fail(err)
 }
 
 // A leaseError ends a subscription that could not renew its lease. It is ErrFenced.
@@ -219,7 +213,7 @@ func (l *ledger) awaitLease(ctx context.Context, wait *leased) error {
 		r, version, err := l.load(ctx)
 		switch {
 		case err != nil:
-			if failed++; failed == maxLost || isDamage(err) {
+			if failed++; failed == maxLost || isDamage(err) || l.isLost() {
 				return err
 			}
 			continue
@@ -231,6 +225,7 @@ func (l *ledger) awaitLease(ctx context.Context, wait *leased) error {
 				l.standsBy(r)
 			}
 			wait.rec, wait.version, wait.since = r, version, time.Now()
+			l.seen = r.Epoch
 		}
 		failed = 0
 	}
@@ -253,6 +248,7 @@ func (s *Subscription) takeTurn(ctx context.Context, wait *leased) (record, erro
 	l := &s.checkpoint.ledger
 	var failing trouble
 	for {
+		l.seen = wait.rec.Epoch
 		err := l.awaitLease(ctx, wait)
 		var stored record
 		if err == nil {
@@ -265,11 +261,11 @@ func (s *Subscription) takeTurn(ctx context.Context, wait *leased) (record, erro
 		case ctx.Err() != nil:
 			return record{}, context.Cause(ctx)
 		case errors.As(err, &again):
-			if again.rec.Epoch != wait.rec.Epoch {
+			if again.rec.Epoch != wait.rec.Epoch || failing.count > 0 {
 				s.report.standsBy(again.rec)
 			}
-			wait = again
-		case isDamage(err):
+			wait, failing = again, trouble{}
+		case isDamage(err), l.isLost():
 			return record{}, err
 		default:
 			s.report.notTakenOver(err, &failing)

@@ -363,6 +363,7 @@ func (c *simConn) Read(m *transport.Message) error {
 func (c *simConn) Close() error {
 	c.once.Do(func() {
 		close(c.closed)
+		time.Sleep(c.some(400 * time.Millisecond)) // a closing handshake
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.open = nil

@@ -45,3 +45,27 @@ func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 		})
 	}
 }
+
+// A batch that was being filled when the process was stopped is not handed out after the lease.
+func TestNoBatchIsHandedOutAfterTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(mock.Store)
+		sub, err := Subscribe(t.Context(), mock.NewFeed(mock.Event("1", "a"), mock.Event("2", "b"), mock.Pause(time.Hour)),
+			&Options{Name: "n", Store: store, Lease: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Close()
+		synctest.Wait()
+		store.OnSave(&mock.Fault{Count: -1})
+		store.OnLoad(&mock.Fault{Count: -1})
+		sub.checkpoint.tenure.timer.Stop()
+		for batch, err := range sub.Batches(3, time.Minute) {
+			if len(batch) > 0 || !errors.Is(err, ErrFenced) {
+				t.Errorf("got %d events and %v, want none and ErrFenced", len(batch), err)
+			}
+			break
+		}
+		close(sub.checkpoint.tenure.fired) // by the timer
+	})
+}

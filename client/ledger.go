@@ -9,7 +9,7 @@ import (
 )
 
 // A ledger keeps one record in a Store: it takes the record over, writes it, and finds out what the
-// Store holds when the outcome of a write is not known. Except for final, crash, dead and fatal, it
+// Store holds when the outcome of a write is not known. Except for final, crash and release, it
 // is used by one goroutine at a time.
 type ledger struct {
 	store      Store
@@ -18,11 +18,10 @@ type ledger struct {
 	report     func(SaveInfo) // called after each attempt to save
 	stop       func(error)    // ends the subscription
 
-	base  uint64        // events acknowledged before this subscription
-	final atomic.Bool   // the subscription ends
-	crash atomic.Bool   // it ends because of a panic
-	dead  chan struct{} // closed when this subscription no longer owns the record
-	fatal error         // the reason; set before dead is closed
+	base  uint64      // events acknowledged before this subscription
+	final atomic.Bool // the subscription ends
+	crash atomic.Bool // it ends because of a panic
+	fatal error       // why this subscription no longer owns the record
 
 	// contested is called when a takeover has to wait, and awaited when it waits because of a suspect.
 	contested func(takeovers uint, owner string, atMost time.Duration)
@@ -38,6 +37,7 @@ type ledger struct {
 
 	tenure   *tenure // nil if there is no lease to keep or to wait for
 	over     string  // the version of a record whose lease is over
+	seen     uint64  // epoch of the lease that a standby waits for; 0 if there is none
 	claimed  record  // by the last takeover, whose outcome may not be known
 	replaced record  // by claimed
 	standsBy func(owner record)
@@ -145,22 +145,31 @@ func (l *ledger) readBack(ctx context.Context) error {
 		l.fail(ErrFenced)
 		return ErrFenced
 	}
+	if err = l.older(l.rec.Epoch); l.isLost() {
+		l.fail(err)
+	}
+	return err
+}
+
+// older counts a read that did not return the record of an epoch, and returns its error, which is
+// errLost after maxLost of them in a row.
+func (l *ledger) older(epoch uint64) error {
 	if l.lost++; l.lost == 1 {
 		l.since = time.Now()
 	}
-	if l.lost < maxLost || time.Since(l.since) < lostWait {
-		return &CheckpointError{l.key, "load", errors.New("the record is older than the last save; the read may be stale")}
+	if l.lost < maxLost {
+		return &CheckpointError{l.key, "load", errors.New("the record is older than before; the read may be stale")}
 	}
-	err = &CheckpointError{l.key, "load", fmt.Errorf("%w: the record of epoch %d is gone", errLost, l.rec.Epoch)}
-	l.fail(err)
-	return err
+	return &CheckpointError{l.key, "load", fmt.Errorf("%w: the record of epoch %d is gone", errLost, epoch)}
 }
+
+// isLost reports whether reads have been older for so long that the record is lost.
+func (l *ledger) isLost() bool { return l.lost >= maxLost && time.Since(l.since) >= lostWait }
 
 // fail ends the subscription because it no longer owns its position.
 func (l *ledger) fail(err error) {
 	if l.fatal == nil {
 		l.fatal = err
-		close(l.dead)
 		l.stop(err)
 	}
 }

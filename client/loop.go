@@ -99,7 +99,7 @@ func (l *loop) finish() {
 	l.checkpoint.unwatch()
 	if l.ctx.Err() != nil && !errors.Is(l.result, ErrClosed) {
 		l.checkpoint.retire()
-		l.checkpoint.flush()
+		l.checkpoint.flush(l.sealed.reason() != nil)
 	}
 	l.window.End()
 	l.report.watched.end()

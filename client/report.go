@@ -277,6 +277,7 @@ func (r *reporter) awaited(owner string, atMost time.Duration) {
 // standsBy reports that the subscription waits for the lease of another one.
 func (r *reporter) standsBy(owner record) {
 	r.log.Info("standing by", "owner", owner.Owner, "epoch", owner.Epoch, "lease", owner.lease())
+	r.now.recover()
 	r.enter(Transition{State: StateStandby, Reason: "another owner has the lease"})
 }
 
@@ -295,7 +296,7 @@ func (r *reporter) notTakenOver(err error, t *trouble) {
 // takenOver reports that a standby owns the checkpoint now.
 func (r *reporter) takenOver(rec *record) {
 	r.log.Info("checkpoint taken over", "epoch", rec.Epoch)
-	r.now.takeOver()
+	r.now.recover()
 }
 
 // overridden reports that StartAfter has replaced the stored position.

@@ -58,7 +58,8 @@ type SetOptions struct {
 	// Force replaces a record even if it is damaged. The epoch of such a record may not be known, and
 	// must not be used again: the new one is the time in milliseconds since 1970, or one more than
 	// what the record still shows, if that is higher. Epoch is not compared then. A subscription with
-	// an OverrideID may apply it once more. Default: false; a damaged record is an error.
+	// an OverrideID may apply it once more. A lease that the record still shows does not end; if it
+	// shows none, end its owner first. Default: false; a damaged record is an error.
 	Force bool
 }
 
@@ -210,20 +211,29 @@ func (s *setter) load(ctx context.Context) (r record, version string, then after
 	case err != nil && data == nil:
 		return record{}, "", troubled, err
 	case err != nil && s.opts.Force:
-		return record{Epoch: forcedEpoch(data) - 1}, version, stop, nil
+		return forced(data), version, stop, nil
 	}
 	return r, version, stop, err
 }
 
-// forcedEpoch returns an epoch for a damaged record. Epochs are counted, so that a time in
+// forced returns the record that a damaged one stands for. Epochs are counted, so that a time in
 // milliseconds is higher than each one before. After two such times with a clock that was set back, it
-// may not be, but the record usually still shows its epoch.
-func forcedEpoch(data []byte) uint64 {
-	var shown struct{ Epoch uint64 }
-	if json.Unmarshal(data, &shown) != nil || shown.Epoch > maxEpoch {
+// may not be, but the record usually still shows its epoch, and a lease that may not be over.
+func forced(data []byte) record {
+	var shown struct {
+		Epoch    uint64
+		Lease    int64 `json:"lease_ms"`
+		Released bool
+	}
+	bad := json.Unmarshal(data, &shown) != nil
+	if bad || shown.Epoch > maxEpoch {
 		shown.Epoch = 0
 	}
-	return max(uint64(max(time.Now().UnixMilli(), 1)), shown.Epoch+1)
+	if bad || shown.Lease < 0 || shown.Lease > maxLease.Milliseconds() {
+		shown.Lease, shown.Released = 0, false
+	}
+	epoch := max(uint64(max(time.Now().UnixMilli(), 1)), shown.Epoch+1)
+	return record{Epoch: epoch - 1, Lease: shown.Lease, Released: shown.Released}
 }
 
 // isDamaged reports whether r stands for a record that cannot be read.

@@ -94,8 +94,8 @@ func (s *status) failStandby(f failure, outage time.Time, failures int) {
 	s.err, s.last, s.outage, s.failures = f.err, f, outage, failures
 }
 
-// takeOver records that a standby owns the checkpoint.
-func (s *status) takeOver() {
+// recover records that a standby has access to the checkpoint.
+func (s *status) recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err, s.outage = nil, time.Time{}

@@ -134,6 +134,7 @@ func (s *Subscription) openCheckpoint(ctx context.Context) error {
 		window:    s.window,
 		onRequest: s.opts.CommitEvery < 0,
 		ended:     make(chan struct{}),
+		life:      s.life,
 		hands:     func() bool { return s.ctx.Err() == nil && s.window.Backlog().Events > 0 },
 		ledger: ledger{
 			store:      s.opts.Store,
@@ -147,7 +148,6 @@ func (s *Subscription) openCheckpoint(ctx context.Context) error {
 			overrideID: s.opts.OverrideID,
 			buries:     s.opts.DeadLetter != nil && s.opts.CommitEvery >= 0,
 			stop:       s.fail,
-			dead:       make(chan struct{}),
 		},
 	}
 	c.tenure = newTenure(s.opts.Lease, s.expired)
@@ -266,8 +266,7 @@ func (s *Subscription) shut() error {
 	s.letters.stop()
 	s.joined.Wait()
 	s.sealed.set(ErrClosed)
-	s.checkpoint.release()
-	err := s.checkpoint.flush()
+	err := s.checkpoint.flush(true)
 	s.checkpoint.close()
 	s.report.watched.close()
 	return err

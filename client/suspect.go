@@ -59,7 +59,7 @@ func (u *suspects) examine(ctx context.Context, ev *Event) bool {
 		return false
 	}
 	s.checkpoint.mark(ctx, mark) // if it fails, this attempt proves nothing
-	if s.ctx.Err() != nil {
+	if !s.checkpoint.holds() || s.ctx.Err() != nil {
 		s.window.Unclaim(&ev.claim, time.Now())
 		return false
 	}

@@ -74,8 +74,12 @@ func (l *ledger) takeOver(ctx context.Context) (record, error) {
 			return record{}, &leased{was, version, time.Now()}
 		}
 		if mine.Owner == "" || was.Epoch != old.Epoch && !was.sameWriter(mine) {
+			read := version
 			if was, version, alive, err = l.standBy(ctx, was, version); err != nil {
 				return record{}, err
+			}
+			if version != read && was.isLeased() { // the lease began meanwhile
+				return record{}, &leased{was, version, time.Now()}
 			}
 		}
 		if mine.Owner == "" || !was.sameWriter(mine) {
@@ -169,15 +173,35 @@ func (l *ledger) waits(n uint, owner string, atMost time.Duration) {
 
 // load returns the stored record and its version, or a zero record if there is none.
 func (l *ledger) load(ctx context.Context) (r record, version string, err error) {
-	ctx, cancel := l.tenure.limit(ctx)
+	ctx, cancel := l.limit(ctx)
 	defer cancel()
 	r, _, version, err = loadRecord(ctx, l.store, l.key)
-	return r, version, err
+	switch {
+	case err != nil:
+		return r, version, err
+	case r.Epoch < l.seen:
+		return record{}, "", l.older(l.seen)
+	}
+	if l.seen > 0 {
+		l.lost = 0
+	}
+	if r.Override == l.overrideID {
+		l.overrideID = "" // applied; a later one may replace it before the takeover
+	}
+	return r, version, nil
+}
+
+// limit bounds a call to the store. In Subscribe, only ctx does if there is no lease.
+func (l *ledger) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if l.tenure == nil && l.seen == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, l.tenure.callTimeout())
 }
 
 // swap saves a record in the place of the one with a version.
 func (l *ledger) swap(ctx context.Context, r record, prev string) (version string, err error) {
-	ctx, cancel := l.tenure.limit(ctx)
+	ctx, cancel := l.limit(ctx)
 	defer cancel()
 	return l.store.Save(ctx, l.key, r.encode(), prev)
 }
