@@ -123,7 +123,8 @@
 //
 // An owner that cannot renew its lease, because its process was stopped or the Store does not answer,
 // ends with ErrFenced before another one can take over: it closes the connection and hands out no
-// further event. An event that is being handled at that moment may still be handled while its
+// further event. If the Store still does not answer when Subscribe is called again, Subscribe returns
+// its error: retry that with a delay, or let the process be restarted. An event that is being handled at that moment may still be handled while its
 // repetition is handled elsewhere. [Event.Epoch] grows with each owner, so that a database can refuse
 // what a former owner writes. End a process with Drain and Close, and the next owner starts at once
 // with nothing to repeat.

@@ -207,7 +207,7 @@ func TestStandbyWithAnOldOverride(t *testing.T) {
 	})
 }
 
-// A standby that has no lease itself does not wait for ever for an answer of the store.
+// A standby that has no lease itself does not wait without a limit for an answer of the store.
 func TestStandbyWithoutALeaseLimitsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := new(mock.Store)
